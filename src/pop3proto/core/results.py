@@ -1,0 +1,207 @@
+"""What replies mean: drop listings, scan listings, unique ids, languages.
+
+A message number is at least 1. Octets are the size of a message as it crosses the wire, CRLF line ends, before dots
+are stuffed (RFC 1939 section 11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Final, Generic, NewType, Self, TypeVar
+
+import attrs
+from typing_extensions import override
+
+from .errors import LocalProtocolError, MalformedReply
+from .limits import MAX_DIGITS
+from .text import check_text, encode_text, numeric
+
+__all__ = ["Language", "Listing", "MaildropStatus", "ScanListing", "UniqueId", "UniqueIdListing", "check_unique_id"]
+
+UniqueId = NewType("UniqueId", str)
+"""What a server calls a message for as long as it exists: 1 to 70 octets in 0x21-0x7E (RFC 1939 section 7)."""
+
+V = TypeVar("V")
+
+_UNIQUE_ID: Final = "[!-~]{1,70}"
+
+
+def check_unique_id(text: str) -> UniqueId:
+    """Return a text as a unique id.
+
+    Raises:
+        LocalProtocolError: it is empty, longer than 70 octets, or holds an octet outside 0x21-0x7E.
+    """
+    if not re.fullmatch(_UNIQUE_ID, text):
+        raise LocalProtocolError(f"{text!r} is no unique id: 1 to 70 octets in 0x21-0x7E")
+    return UniqueId(text)
+
+
+@attrs.frozen
+class MaildropStatus:
+    """The drop listing that answers STAT (RFC 1939 section 5).
+
+    Args:
+        count: messages in the maildrop, without those that are marked as deleted.
+        octets: their size in all.
+    """
+
+    count: int = attrs.field(validator=numeric("a count of messages", minimum=0))
+    octets: int = attrs.field(validator=numeric("a count of octets", minimum=0))
+
+
+@attrs.frozen
+class Language:
+    """A language that a server can speak (RFC 6856 section 3).
+
+    Args:
+        tag: the language tag.
+        description: its name, in itself.
+    """
+
+    tag: str
+    description: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        check_text(self.tag + self.description, "a language")
+        if not self.tag or " " in self.tag:
+            raise LocalProtocolError("a language tag must not be empty or hold blanks")
+
+    def encode(self) -> bytes:
+        """Return the line of the listing, with its CRLF."""
+        return encode_text(f"{self.tag} {self.description}".rstrip(" ") + "\r\n")
+
+
+@attrs.frozen(eq=False)
+class Listing(Mapping[int, V], Generic[V]):
+    """A listing as a read-only mapping from message number to value, in the server's order.
+
+    Numbers may have gaps (deleted messages). Equality is that of mappings.
+
+    Args:
+        rows: the mapping.
+        unreadable: rows that do not follow the grammar, as they came.
+        duplicates: rows that named a number which an earlier row had named already; the earlier one stands.
+    """
+
+    rows: Mapping[int, V]
+    unreadable: tuple[bytes, ...] = ()
+    duplicates: tuple[tuple[int, V], ...] = ()
+
+    _strict: ClassVar[re.Pattern[bytes]]  # any number of rows as the RFC writes them, each with its CRLF
+    _lenient: ClassVar[re.Pattern[bytes]]  # one row as servers write them, without its CRLF: (number), (value)
+    _format: ClassVar[str]
+
+    @override
+    def __getitem__(self, number: int) -> V:
+        return self.rows[number]
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows)
+
+    @override
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def _values(cls, octets: list[bytes]) -> list[V]:
+        raise NotImplementedError
+
+    def encode(self) -> bytes:
+        """Return the body that a server sends, dots not stuffed.
+
+        Raises:
+            LocalProtocolError: a number or a value cannot stand in such a listing, or it has unreadable rows.
+        """
+        octets = "".join([self._format % row for row in self.rows.items()]).encode("utf-8", "replace")
+        if self.unreadable or self.duplicates or not self._strict.fullmatch(octets):
+            raise LocalProtocolError(f"this {type(self).__name__} does not follow the grammar of RFC 1939")
+        return octets
+
+    @classmethod
+    def parse(cls, body: bytes, *, entries: int) -> Self:
+        """Return the listing that a body holds.
+
+        Runs of blanks, a leading or trailing blank and blank lines are passed over.
+
+        Args:
+            body: CRLF lines, un-stuffed.
+            entries: how many rows it may have.
+
+        Raises:
+            MalformedReply: it has more.
+        """
+        if body.count(b"\n") > entries:
+            raise MalformedReply(f"the listing has more than {entries} rows")
+        if cls._strict.fullmatch(body):
+            fields = body.split()
+            numbers = list(map(int, fields[::2]))
+            rows = dict(zip(numbers, cls._values(fields[1::2]), strict=True))
+            if len(rows) == len(numbers):
+                return cls(rows)
+        return cls._parse_each(body)
+
+    @classmethod
+    def _parse_each(cls, body: bytes) -> Self:
+        rows: dict[int, V] = {}
+        unreadable: list[bytes] = []
+        duplicates: list[tuple[int, V]] = []
+        for line in body.split(b"\r\n"):
+            if match := cls._lenient.fullmatch(line):
+                number, [value] = int(match[1]), cls._values([match[2]])
+                if number in rows:
+                    duplicates.append((number, value))
+                elif number:
+                    rows[number] = value
+                else:
+                    unreadable.append(line)
+            elif line.strip(b" "):
+                unreadable.append(line)
+        return cls(rows, tuple(unreadable), tuple(duplicates))
+
+
+# Message numbers as a server writes them, and numbers as it may write them (leading zeros).
+_NUMBER: Final = rf"[1-9][0-9]{{0,{MAX_DIGITS - 1}}}"
+_DIGITS: Final = rf"[0-9]{{1,{MAX_DIGITS}}}"
+
+
+class ScanListing(Listing[int]):
+    """What LIST answers: message number to octets (RFC 1939 section 5). Text behind the octets is ignored."""
+
+    __slots__ = ()
+
+    _strict = re.compile(rf"(?:{_NUMBER} {_DIGITS}\r\n)*+".encode())
+    _lenient = re.compile(rf" *({_DIGITS}) +({_DIGITS})(?: .*)?".encode(), re.DOTALL)
+    _format = "%d %d\r\n"
+
+    @classmethod
+    @override
+    def _values(cls, octets: list[bytes]) -> list[int]:
+        return list(map(int, octets))
+
+
+class UniqueIdListing(Listing[UniqueId]):
+    """What UIDL answers: message number to unique id (RFC 1939 section 7)."""
+
+    __slots__ = ()
+
+    _strict = re.compile(rf"(?:{_NUMBER} {_UNIQUE_ID}\r\n)*+".encode())
+    _lenient = re.compile(rf" *({_DIGITS}) +({_UNIQUE_ID}) *".encode())
+    _format = "%d %s\r\n"
+
+    @property
+    def shared(self) -> Mapping[UniqueId, tuple[int, ...]]:
+        """The unique ids that more than one message has, with their numbers (RFC 1939 section 7 allows copies)."""
+        if len(set(self.rows.values())) == len(self.rows):
+            return {}
+        numbers: dict[UniqueId, list[int]] = {}
+        for number, unique_id in self.rows.items():
+            numbers.setdefault(unique_id, []).append(number)
+        return {unique_id: tuple(those) for unique_id, those in numbers.items() if len(those) > 1}
+
+    @classmethod
+    @override
+    def _values(cls, octets: list[bytes]) -> list[UniqueId]:
+        return [UniqueId(value) for value in b"\n".join(octets).decode("ascii").split("\n")] if octets else []

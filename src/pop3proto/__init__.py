@@ -47,6 +47,7 @@ from .core.errors import (
     Pop3Error,
     ProtocolError,
     RemoteProtocolError,
+    SessionRefused,
     TimedOut,
     UncertainUpdate,
 )
@@ -139,6 +140,7 @@ __all__ = [
     "ScanListing",
     "ServerConnection",
     "ServerEvent",
+    "SessionRefused",
     "Signal",
     "Stat",
     "State",

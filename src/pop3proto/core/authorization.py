@@ -14,7 +14,7 @@ from .limits import DEFAULT_LIMITS, Limits
 from .quirks import NO_QUIRKS, Quirk
 from .replies import Ok
 from .states import BEFORE_LOGIN, Fact, State
-from .text import check_text, decode_base64, decode_text, encode_base64, encode_text
+from .text import ascii_upper, check_text, decode_base64, decode_text, encode_base64, encode_text, is_mechanism
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Apop", "Auth", "AuthList", "Pass", "Stls", "User", "Utf8"]
 
 _BLANK_AT_EDGE: Final = re.compile(r"\A | \Z")
-_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 section 3.1
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")  # MD5 in hexadecimal, RFC 1939 section 7
 
 
@@ -46,12 +45,8 @@ def _check_digest(_command: object, _attribute: object, digest: str) -> None:
 
 
 def _check_mechanism(_command: object, _attribute: object, mechanism: str) -> None:
-    if not _MECHANISM.fullmatch(mechanism):
-        raise LocalProtocolError("a mechanism has 1 to 20 letters, digits, hyphens and underscores")
-
-
-def _upper(text: str) -> str:
-    return text.upper()
+    if not is_mechanism(mechanism):
+        raise LocalProtocolError("a mechanism has 1 to 20 upper-case letters, digits, hyphens and underscores")
 
 
 def _lower(text: str) -> str:
@@ -171,7 +166,7 @@ class Auth(PlainCommand):
     on_ok = State.TRANSACTION
     on_err = State.AUTHORIZATION
 
-    mechanism: str = attrs.field(converter=_upper, validator=_check_mechanism)
+    mechanism: str = attrs.field(converter=ascii_upper, validator=_check_mechanism)
     initial_response: bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
@@ -209,12 +204,14 @@ class AuthList(Command[tuple[str, ...]]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[str, ...]:
         """Return the names, upper case; lines that are none are left out."""
-        names = (decode_text(line).strip(" ").upper() for line in body.split(b"\r\n"))
-        return tuple(name for name in names if _MECHANISM.fullmatch(name))
+        names = (ascii_upper(decode_text(line).strip(" ")) for line in body.split(b"\r\n"))
+        return tuple(filter(is_mechanism, names))
 
     def answer(self, result: tuple[str, ...], text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
-        return Ok(text), b"".join([b"%b\r\n" % Auth(name).mechanism.encode() for name in result])
+        """Return the reply and body that say this; the names are upper case."""
+        for name in result:
+            _check_mechanism(self, None, name)
+        return Ok(text), "".join([f"{name}\r\n" for name in result]).encode()
 
 
 @attrs.frozen

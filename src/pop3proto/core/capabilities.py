@@ -8,12 +8,12 @@ from typing import Any, Final, Self
 import attrs
 
 from .errors import LocalProtocolError
-from .text import check_text, decode_text, encode_text, numeric, read_number
+from .text import ascii_upper, check_text, decode_text, encode_text, is_mechanism, numeric, read_number
 
 __all__ = ["Capabilities", "Expire", "LoginDelay"]
 
 _LINE_LIMIT: Final = 512  # octets with CRLF, RFC 2449 section 3
-_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 section 3.1
+_TAGGED: Final = re.compile(r"[!-\-/-\x7f]+(?: |\Z)")  # a tag has no dot in it, RFC 2449 section 3
 
 # Capabilities without parameters: the tag and the field that holds it.
 _FLAGS: Final = {
@@ -75,7 +75,8 @@ class Capabilities:
         login_delay: the least time between logins.
         expire: the retention of messages.
         implementation: the name of the server's program.
-        other: all lines that are not registered, are malformed, or repeat another: as they came.
+        other: all lines that are not registered, repeat another, or are malformed (of a SASL line, the names that
+            are well formed are in `sasl` all the same): as they came.
     """
 
     top: bool = False
@@ -112,23 +113,25 @@ class Capabilities:
 
     def __contains__(self, tag: str) -> bool:
         """Whether a tag is announced, in any case (RFC 2449 section 5)."""
-        return tag.upper() in {line.partition(" ")[0].upper() for line in self.lines()}
+        return ascii_upper(tag) in {ascii_upper(line.strip(" ").partition(" ")[0]) for line in self.lines()}
 
     def encode(self) -> bytes:
         """Return the body that a server sends, dots not stuffed.
 
         Raises:
-            LocalProtocolError: it would not be read as it is meant: a line is too long, holds a line end or begins
-                with a dot, a mechanism's name is none, or `other` repeats what a field says.
+            LocalProtocolError: it would not be read as it is meant: a line is too long, holds a line end or does not
+                begin with a tag, a mechanism's name is none, or `other` repeats what a field says.
         """
         lines = self.lines()
         for line in lines:
             check_text(line, "a capability")
+            if not _TAGGED.match(line):
+                raise LocalProtocolError(f"the capability line {line!r} does not begin with a tag")
         octets = [encode_text(f"{line}\r\n") for line in lines]
         if any(len(line) > _LINE_LIMIT for line in octets):
             raise LocalProtocolError(f"a capability line has more than {_LINE_LIMIT} octets")
         body = b"".join(octets)
-        if self.parse(body) != self or body.startswith(b".") or b"\n." in body:
+        if self.parse(body) != self:
             raise LocalProtocolError("these capabilities would not be read as they are meant")
         return body
 
@@ -145,31 +148,36 @@ class Capabilities:
         fields: dict[str, Any] = {}
         sasl: list[str] = []
         other: list[str] = []
-        for line in body.split(b"\r\n"):
-            tag, *parameters = decode_text(line).split(" ")
-            tag = tag.upper()
-            words = [word for word in parameters if word]
-            if tag == "SASL" and (names := _mechanisms(words)) is not None:
-                sasl += [name for name in names if name not in sasl]
-            elif (found := _read(tag, words, line)) and not found.keys() & fields.keys():
-                fields |= found
-            elif line.strip(b" "):
-                other.append(decode_text(line))
-        return attrs.evolve(cls(sasl=tuple(sasl), other=tuple(other)), **fields)
+        for line in decode_text(body).split("\r\n"):
+            tag, _, rest = line.strip(" ").partition(" ")
+            tag, words = ascii_upper(tag), [ascii_upper(word) for word in rest.split(" ") if word]
+            if tag == "SASL" and words:
+                names = list(filter(is_mechanism, words))
+                sasl += names
+                understood = names == words
+            else:
+                found = _read(tag, words, rest.strip(" "))
+                understood = bool(found) and not found.keys() & fields.keys()
+                if understood:
+                    fields |= found
+            if tag and not understood:
+                other.append(line)
+        return cls(sasl=tuple(dict.fromkeys(sasl)), other=tuple(other), **fields)
 
 
 def _user(per_user: bool) -> str:  # noqa: FBT001 - a word that is there or not
     return " USER" if per_user else ""
 
 
-def _mechanisms(words: list[str]) -> list[str] | None:
-    names = [word.upper() for word in words]
-    return names if all(map(_MECHANISM.fullmatch, names)) else None
+def _read(tag: str, words: list[str], rest: str) -> dict[str, object]:
+    """Return the fields that a line sets; none if it is not registered or malformed.
 
-
-def _read(tag: str, words: list[str], line: bytes) -> dict[str, object]:
-    """Return the fields that a line sets; none if it is not registered or malformed."""
-    match tag, [word.upper() for word in words]:
+    Args:
+        tag: upper case.
+        words: the parameters, upper case.
+        rest: the parameters as they came.
+    """
+    match tag, words:
         case _, [] if tag in _FLAGS:
             return {_FLAGS[tag]: True}
         case "UTF8", []:
@@ -184,6 +192,6 @@ def _read(tag: str, words: list[str], line: bytes) -> dict[str, object]:
             return {"expire": Expire(days, bool(user))} if days is not None or number == "NEVER" else {}
         case "IMPLEMENTATION", [_, *_]:
             # The rest of the line: programs have blanks in their names (RFC 5034 section 3 shows one).
-            return {"implementation": decode_text(line)[len(tag) :].strip(" ")}
+            return {"implementation": rest}
         case _:
             return {}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .quirks import Quirk
 
-__all__ = ["ClientConnection"]
+__all__ = ["ClientConnection", "Request"]
 
 Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
 
@@ -160,9 +160,11 @@ class ClientConnection:
         self._buffer.feed(data)
 
     def events(self) -> Iterator[ClientEvent]:
-        """Take events until there is none; `next_event` then says why."""
+        """Take events until there is none, or the connection is closed; `next_event` then says why."""
         while not isinstance(event := self.next_event(), Signal):
             yield event
+            if isinstance(event, ConnectionClosed):
+                break
 
     def next_event(self) -> ClientEvent | Signal:
         """Return what the server said next.
@@ -207,6 +209,7 @@ class ClientConnection:
         if self._cancelled and isinstance(reply, Ok):
             raise self._broken(f"the server accepted {command}, which was cancelled")
         self._cancelled = False
+        self._last_body = None
         self._standing = self._standing.after(command, type(reply))
         if isinstance(reply, Err):
             self._outstanding.popleft()
@@ -314,6 +317,7 @@ class ClientConnection:
         return ""
 
     def _close(self) -> None:
+        self._body, self._challenged = None, False
         self._standing = self._expected = self._standing.at(State.CLOSED)
 
     def tls_established(self) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "Pop3Error",
     "ProtocolError",
     "RemoteProtocolError",
+    "SessionRefused",
     "TimedOut",
     "UncertainUpdate",
 ]
@@ -97,6 +98,27 @@ class LoginFailed(CommandFailed):
     def __str__(self) -> str:
         tried = "; ".join(f"{command}: {reply.text or '-ERR'}" for command, reply in self.attempts)
         return f"login failed ({tried})"
+
+
+class SessionRefused(Pop3Error):
+    """The server greeted with `-ERR`: it is too busy, say, or does not serve this address. The session is over.
+
+    Attributes:
+        reply: the greeting.
+    """
+
+    def __init__(self, reply: Err) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+    @property
+    def code(self) -> ResponseCode | None:
+        """The response code of the greeting, if it has one."""
+        return self.reply.code
+
+    @override
+    def __str__(self) -> str:
+        return f"the server refused the session: {self.reply.text or 'it gave no reason'}"
 
 
 class ConnectionLost(Pop3Error):

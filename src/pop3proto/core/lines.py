@@ -40,7 +40,7 @@ class ReceiveBuffer:
         Raises:
             LocalProtocolError: octets after end of stream.
         """
-        octets = data if type(data) is bytes else bytes(data)
+        octets = data if type(data) is bytes else memoryview(data).tobytes()
         if not octets:
             self.ended = True
         elif self.ended:
@@ -52,11 +52,14 @@ class ReceiveBuffer:
             self._join(octets)
 
     def _join(self, octets: bytes) -> None:
-        # A bytearray grows in place: a line that arrives octet by octet costs linear time.
+        # A bytearray grows in place, and loses its beginning without a copy of the rest: a line that arrives octet by
+        # octet costs linear time, and what is consumed goes even if the stream is never cut at the end of a line.
         if isinstance(self._data, bytes):
             self._data = bytearray(memoryview(self._data)[self._start :])
-            self._searched -= self._start
-            self._start = 0
+        else:
+            del self._data[: self._start]
+        self._searched -= self._start
+        self._start = 0
         self._data += octets
 
     def next_line(self, limit: int) -> bytes | None:

@@ -9,7 +9,7 @@ import attrs
 from typing_extensions import override
 
 from .errors import LocalProtocolError
-from .text import check_text, decode_base64, decode_text, encode_base64, encode_text
+from .text import ascii_upper, check_text, decode_base64, decode_text, encode_base64, encode_text
 
 __all__ = [
     "AUTH",
@@ -37,10 +37,6 @@ _CODE: Final = re.compile(rf"\[({_LEVEL}(?:/{_LEVEL})*)\] ?")
 _TIMESTAMP: Final = re.compile(r"<[!-;=?A-~]++@[!-;=?A-~]++>")
 
 
-def _upper(name: str) -> str:
-    return name.upper()
-
-
 def _check_code(_code: object, _attribute: object, name: str) -> None:
     if not _CODE.fullmatch(f"[{name}]"):
         raise LocalProtocolError(f"{name!r} is no response code")
@@ -63,7 +59,7 @@ class ResponseCode:
         LocalProtocolError: the name does not follow the grammar of RFC 2449 section 3.
     """
 
-    name: str = attrs.field(converter=_upper, validator=_check_code)
+    name: str = attrs.field(converter=ascii_upper, validator=_check_code)
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -106,7 +102,7 @@ class Reply:
     @classmethod
     def coded(cls, code: ResponseCode, text: str) -> Self:
         """Return a reply that carries a response code: `Err.coded(IN_USE, "...")`."""
-        return cls(f"[{code}] {text}")
+        return cls(f"[{code}] {text}" if text else f"[{code}]")
 
     @property
     def code(self) -> ResponseCode | None:
@@ -120,7 +116,8 @@ class Reply:
     @property
     def message(self) -> str:
         """The text for people: without the response code."""
-        return _CODE.sub("", self.text, count=1) if self.text.startswith("[") else self.text
+        match = _CODE.match(self.text)
+        return self.text[match.end() :] if match else self.text
 
     def encode(self) -> bytes:
         """Return the line with its CRLF."""

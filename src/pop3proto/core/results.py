@@ -7,6 +7,7 @@ are stuffed (RFC 1939 section 11).
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, Generic, NewType, Self, TypeVar
 
@@ -57,16 +58,22 @@ class Language:
 
     Args:
         tag: the language tag.
-        description: its name, in itself.
+        description: its name, in itself; may be empty.
+
+    Raises:
+        LocalProtocolError: they cannot stand on one line, or blanks in them would be lost.
     """
 
     tag: str
     description: str = ""
 
     def __attrs_post_init__(self) -> None:
-        check_text(self.tag + self.description, "a language")
+        check_text(self.tag, "a language tag")
+        check_text(self.description, "the description of a language")
         if not self.tag or " " in self.tag:
             raise LocalProtocolError("a language tag must not be empty or hold blanks")
+        if self.description != self.description.strip(" "):
+            raise LocalProtocolError("the description of a language must not have a blank at either end")
 
     def encode(self) -> bytes:
         """Return the line of the listing, with its CRLF."""
@@ -106,17 +113,21 @@ class Listing(Mapping[int, V], Generic[V]):
         return len(self.rows)
 
     @classmethod
+    @abstractmethod
     def _values(cls, octets: list[bytes]) -> list[V]:
-        raise NotImplementedError
+        """Return the values that stand in rows of the grammar."""
 
     def encode(self) -> bytes:
         """Return the body that a server sends, dots not stuffed.
 
         Raises:
-            LocalProtocolError: a number or a value cannot stand in such a listing, or it has unreadable rows.
+            LocalProtocolError: a number or a value cannot stand in such a listing, or it has unreadable rows or
+                duplicates.
         """
-        octets = "".join([self._format % row for row in self.rows.items()]).encode("utf-8", "replace")
-        if self.unreadable or self.duplicates or not self._strict.fullmatch(octets):
+        octets = "".join([self._format % row for row in self.rows.items()]).encode("utf-8", "surrogatepass")
+        # A value with line ends in it could look like rows of its own.
+        follows = octets.count(b"\n") == len(self.rows) and self._strict.fullmatch(octets)
+        if self.unreadable or self.duplicates or not follows:
             raise LocalProtocolError(f"this {type(self).__name__} does not follow the grammar of RFC 1939")
         return octets
 
@@ -128,7 +139,7 @@ class Listing(Mapping[int, V], Generic[V]):
 
         Args:
             body: CRLF lines, un-stuffed.
-            entries: how many rows it may have.
+            entries: how many rows it may have, blank lines included.
 
         Raises:
             MalformedReply: it has more.

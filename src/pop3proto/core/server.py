@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .quirks import Quirk
 
-__all__ = ["ServerConnection"]
+__all__ = ["Response", "ServerConnection"]
 
 Response: TypeAlias = Greeting | Ok | Err | Challenge | BodyChunk | BodyEnd
 
@@ -112,9 +112,14 @@ class ServerConnection:
         self._buffer.feed(data)
 
     def events(self) -> Iterator[ServerEvent]:
-        """Take events until there is none; `next_event` then says why. Answer each before taking the next."""
+        """Take events until there is none, or the connection is closed; `next_event` then says why.
+
+        Answer each before taking the next.
+        """
         while not isinstance(event := self.next_event(), Signal):
             yield event
+            if isinstance(event, ConnectionClosed):
+                break
 
     def next_event(self) -> ServerEvent | Signal:
         """Return what the client asks for next.
@@ -131,10 +136,10 @@ class ServerConnection:
         """
         if self._error is not None:
             raise type(self._error)(*self._error.args)
-        self._check_nothing_behind_stls()
         state = self.state
         if state is State.CLOSED:
             return ConnectionClosed() if self._buffer.ended or self._failure is not None else PAUSED
+        self._check_nothing_behind_stls()
         if self._due is not None or state in (State.GREETING, State.TLS_HANDSHAKE):
             return PAUSED
         event = self._read()
@@ -145,8 +150,10 @@ class ServerConnection:
         return event
 
     def _read(self) -> ServerEvent | Signal:
-        """Return the next line as an event. Whether it is long enough to be an AUTH is seen once it is whole."""
-        limit = max(self.limits.sasl_line, self.limits.command_line)
+        """Return the next line as an event. Whether it is an AUTH, which may be longer, is seen once it is whole."""
+        limit = self.limits.sasl_line
+        if self.state is not State.SASL:
+            limit = max(limit, self.limits.command_line)
         if not self._overlong:
             try:
                 line = self._buffer.next_line(limit)
@@ -201,9 +208,9 @@ class ServerConnection:
         """
         if self._error is not None:
             raise LocalProtocolError(f"the session is over: {self._error}")
-        self._check_nothing_behind_stls()
         if self.state is State.CLOSED:
             raise LocalProtocolError(f"the session is over: {self._failure or 'nothing can be sent'}")
+        self._check_nothing_behind_stls()
         if isinstance(item, BodyChunk | BodyEnd):
             return self._send_body(item)
         octets = item.encode()

@@ -57,8 +57,9 @@ class Standing:
         """Return why the command is not legal here; None if it is."""
         if self.state not in command.legal_in:
             return f"{command.verb} is not legal in the {self.state.name} state"
-        for fact in self.facts & command.excluded_by:
-            return f"{command.verb} is not legal because {fact.value}"
+        for fact in Fact:
+            if fact in self.facts & command.excluded_by:
+                return f"{command.verb} is not legal because {fact.value}"
         return None
 
     def at(self, state: State | None) -> Standing:

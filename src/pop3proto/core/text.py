@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "ascii_upper",
     "check_text",
     "decode_base64",
     "decode_text",
     "encode_base64",
     "encode_text",
     "excerpt",
+    "is_mechanism",
     "numeric",
     "read_number",
 ]
 
 _NUMBER: Final = re.compile(rb"[0-9]{1,%d}" % MAX_DIGITS)
+_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 section 3.1
 _UNSAFE: Final = re.compile(r"[\r\n\0]")
 _EXCERPT: Final = 60
 
@@ -40,6 +43,16 @@ def decode_text(octets: bytes) -> str:
 def encode_text(text: str) -> bytes:
     """Return the octets of a text that `check_text` has passed."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def ascii_upper(text: str) -> str:
+    """Return a text in upper case if it is ASCII, else as it is: keywords match without case, but "ß" is no "SS"."""
+    return text.upper() if text.isascii() else text
+
+
+def is_mechanism(name: str) -> bool:
+    """Return whether this is the name of a SASL mechanism, in upper case."""
+    return _MECHANISM.fullmatch(name) is not None
 
 
 def check_text(text: str, what: str) -> None:
@@ -89,6 +102,8 @@ def decode_base64(octets: bytes) -> bytes | None:
 
     Strict, because RFC 5034 section 4 says so. Bits that the padding leaves over may have any value.
     """
+    if len(octets) % 4 or octets.endswith(b"==="):
+        return None  # Python before 3.13 overlooks padding behind complete data: "AAAA=", "AAAA===="
     try:
         return binascii.a2b_base64(octets, strict_mode=True)
     except binascii.Error:

@@ -126,9 +126,10 @@ class LangList(Command[tuple[Language, ...]]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[Language, ...]:
+        """Return the languages; blank lines and runs of blanks are passed over."""
         lines = (decode_text(line).strip(" ").partition(" ") for line in body.split(b"\r\n"))
         try:
-            return tuple(Language(tag, description) for tag, _, description in lines if tag)
+            return tuple(Language(tag, description.lstrip(" ")) for tag, _, description in lines if tag)
         except LocalProtocolError as error:
             raise MalformedReply(f"the answer to LANG lists no languages: {error}") from error
 
@@ -169,7 +170,7 @@ class Stat(Command[MaildropStatus]):
 
     def answer(self, result: MaildropStatus) -> tuple[Ok, bytes]:
         """Return the reply that says this; nothing should follow the numbers."""
-        return Ok(f"{result.count} {result.octets}"), b""
+        return Ok(f"{result.count:d} {result.octets:d}"), b""
 
 
 @attrs.frozen

@@ -1,0 +1,303 @@
+"""The client for blocking adapters: nothing but calls of the procedures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+from .core.commands import (
+    Dele,
+    Lang,
+    LangList,
+    List,
+    ListOne,
+    Noop,
+    Retr,
+    Rset,
+    Stat,
+    Top,
+    Uidl,
+    UidlOne,
+    Utf8,
+)
+from .core.errors import Broken, Busy, CommandFailed, LocalProtocolError, MalformedReply
+from .core.states import State
+from .procedures.body import Body
+from .procedures.client import call, call_all, learn_capabilities, login, quit_session
+from .procedures.exchange import Exchange
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from .core.capabilities import Capabilities
+    from .core.commands import Command
+    from .core.replies import Greeting
+    from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
+    from .procedures.operations import Procedure
+    from .procedures.session import Session
+
+__all__ = ["Client", "Message", "Stream"]
+
+T = TypeVar("T")
+
+# After these the session is in step: nothing was sent, or all that was due was read.
+_HARMLESS = (CommandFailed, MalformedReply, LocalProtocolError, Busy, Broken)
+
+
+class Stream(Protocol):
+    """What runs procedures over a connection."""
+
+    def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure and return its result."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+    def abort(self) -> None:
+        """Close it at once."""
+        ...
+
+
+class Client:
+    """A session with a server. It is a context manager: at the end it sends QUIT; left by an exception it hangs up.
+
+    Every method may raise `CommandFailed` (the server said `-ERR`), `MalformedReply`, `LocalProtocolError` and `Busy`,
+    after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
+    call raises `Broken`.
+    """
+
+    def __init__(self, session: Session, stream: Stream) -> None:
+        """Take a session that has been greeted."""
+        self.session = session
+        self._stream = stream
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the server said first."""
+        return self.session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the server said last that it can do; None if it was not asked, or does not know CAPA."""
+        return self.session.capabilities
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self.session.connection.state
+
+    def login(self, user: str, password: str) -> None:
+        """Log in: AUTH PLAIN if it is announced, else USER and PASS.
+
+        Raises:
+            LoginFailed: the server refused; another try is possible.
+            LocalProtocolError: the password would go in clear to another machine; nothing was sent.
+        """
+        self.perform(login(self.session, user, password))
+
+    def capa(self) -> Capabilities | None:
+        """Ask what the server can do; None if it does not know CAPA."""
+        self.perform(learn_capabilities(self.session))
+        return self.session.capabilities
+
+    def stat(self) -> MaildropStatus:
+        """Return how many messages there are, and their octets."""
+        return self.call(Stat())
+
+    def list(self) -> ScanListing:
+        """Return the octets of each message."""
+        return self.call(List())
+
+    def list_one(self, number: int) -> int:
+        """Return the octets of one message."""
+        return self.call(ListOne(number))
+
+    def uidl(self) -> UniqueIdListing:
+        """Return the unique id of each message."""
+        return self.call(Uidl())
+
+    def uidl_one(self, number: int) -> UniqueId:
+        """Return the unique id of one message."""
+        return self.call(UidlOne(number))
+
+    def retr(self, number: int) -> Message:
+        """Return a message, to be read in a `with` block."""
+        return Message(self, Retr(number))
+
+    def top(self, number: int, lines: int) -> Message:
+        """Return the header of a message and the first lines of its body, to be read in a `with` block."""
+        return Message(self, Top(number, lines))
+
+    def retrieve(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes | CommandFailed]]:
+        """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
+
+        One message is in memory at a time. Another command ends the iteration: going on with it raises `Broken`.
+        """
+        exchange = Exchange(self.session, map(Retr, numbers))
+        self.perform(exchange.begin())
+        while (command := exchange.command) is not None:
+            result = self.perform(exchange.result())
+            assert isinstance(command, Retr)  # noqa: S101 - it is one of those above
+            yield command.number, result
+        exchange.poll()
+
+    def stream(self, commands: Iterable[Command[bytes]]) -> Iterator[Message]:
+        """Yield a `Message` for each RETR or TOP, to be read in a `with` block; pipelined if the server takes that.
+
+        What is left unread of one is thrown away when the next is asked for. Another command ends the iteration:
+        going on with it raises `Broken`.
+        """
+        exchange = Exchange(self.session, commands)
+        self.perform(exchange.begin())
+        while (command := exchange.command) is not None:
+            index = exchange.answered
+            yield Message(self, command, exchange)
+            self.perform(exchange.skip(index))
+        exchange.poll()
+
+    def dele(self, number: int) -> None:
+        """Mark a message as deleted; QUIT removes it."""
+        self.call(Dele(number))
+
+    def noop(self) -> None:
+        """Do nothing."""
+        self.call(Noop())
+
+    def rset(self) -> None:
+        """Take back every `dele`."""
+        self.call(Rset())
+
+    def utf8(self) -> None:
+        """Enter UTF-8 mode (RFC 6856 section 2)."""
+        self.call(Utf8())
+
+    def lang(self, language: str) -> str | None:
+        """Choose the language of the server's texts; return the tag of what it chose."""
+        return self.call(Lang(language))
+
+    def lang_list(self) -> tuple[Language, ...]:
+        """Return the languages that the server speaks."""
+        return self.call(LangList())
+
+    def call(self, command: Command[T]) -> T:
+        """Send a command and return what its answer means."""
+        return self.perform(call(self.session, command))
+
+    def call_all(self, commands: Iterable[Command[T]]) -> builtins.list[T | CommandFailed]:
+        """Send commands, pipelined if the server takes that; return results and failures, in order."""
+        return self.perform(call_all(self.session, commands))
+
+    def quit(self) -> None:
+        """End the session: the server removes what is marked as deleted.
+
+        Raises:
+            CommandFailed: it did not remove all of it.
+            UncertainUpdate: nobody knows whether it did.
+        """
+        try:
+            self.perform(quit_session(self.session))
+        finally:
+            self._finish("it has said QUIT")
+
+    def close(self) -> None:
+        """Hang up without QUIT: nothing is removed."""
+        self._finish("it was closed")
+
+    def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure of this session. After a failure that leaves it out of step, hang up."""
+        try:
+            return self._stream.perform(procedure)
+        except _HARMLESS:
+            raise
+        except BaseException as error:
+            self.session.broken = self.session.broken or f"{type(error).__name__}: {error}"
+            self._stream.abort()
+            raise
+
+    def _finish(self, why: str) -> None:
+        self.session.broken = self.session.broken or why
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Say QUIT, unless the session is over or the block failed."""
+        if error is None and self.session.broken is None and self.state is not State.CLOSED:
+            self.quit()
+        else:
+            self.close()
+
+
+class Message:
+    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `with` block.
+
+    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
+    """
+
+    def __init__(self, client: Client, command: Command[object], exchange: Exchange[object] | None = None) -> None:
+        """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
+        self._client = client
+        self._command = command
+        self._exchange = exchange or Exchange(client.session, [command])
+        self._sent = exchange is not None
+        self._body: Body | None = None
+
+    def __enter__(self) -> Self:
+        """Ask for the message and wait for the reply.
+
+        Raises:
+            CommandFailed: there is no such message.
+        """
+        if not self._sent:
+            self._client.perform(self._exchange.begin())
+        self._body = Body(self._exchange, self._command)
+        self._client.perform(self._body.open())
+        self._exchange.held = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let other commands in again."""
+        self._exchange.held = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
+        while (octets := self._client.perform(self._opened().chunk())) is not None:
+            yield octets
+
+    def read(self) -> bytes:
+        """Return all octets that are left.
+
+        Raises:
+            MalformedReply: there are more than `Limits.body`.
+        """
+        return self._client.perform(self._opened().read(self._client.session.connection.limits.body))
+
+    def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
+        """Write all octets that are left to a file, and return how many.
+
+        Args:
+            file: where to; its errors pass through.
+            progress: is told after each chunk how many octets have been written.
+        """
+        copied = 0
+        for octets in self:
+            file.write(octets)
+            copied += len(octets)
+            if progress is not None:
+                progress(copied)
+        return copied
+
+    def _opened(self) -> Body:
+        if self._body is None:
+            raise LocalProtocolError("a message is read inside its with block")
+        return self._body

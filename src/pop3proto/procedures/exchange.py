@@ -1,0 +1,223 @@
+"""Commands under way and their answers, in order: one, or many pipelined; bodies as they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+from pop3proto.core.errors import Broken, CommandFailed, LocalProtocolError, MalformedReply
+from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, BodyEnd, Signal
+from pop3proto.core.replies import Err, Ok
+from pop3proto.core.states import State
+
+from .operations import Procedure, Read, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Literal
+
+    from pop3proto.core.commands import Command
+
+    from .session import Session
+
+__all__ = ["WINDOW", "Exchange"]
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+WINDOW: Final = 4_096
+"""Octets of requests that may be unanswered. Small enough for any socket's buffer, so that neither side can block
+with its own buffer full while the other waits for it to read (RFC 2449 section 6.6)."""
+
+Part: TypeAlias = Answer | BodyChunk | BodyEnd
+
+
+class Exchange(Generic[T_co]):
+    """Some commands and their answers.
+
+    `begin` it; then `poll` until it says NEED_DATA, `step`, and so on; `poll` returns None when all is answered.
+
+    Args:
+        session: whose commands they are.
+        commands: taken one by one, as there is room; pipelined if the server announces that.
+    """
+
+    def __init__(self, session: Session, commands: Iterable[Command[T_co]]) -> None:
+        self.held = False  # somebody is reading: no other exchange may begin
+        self.answered = 0  # commands that are wholly answered
+        self._session = session
+        self._connection = session.connection
+        self._commands: Iterator[Command[T_co]] = iter(commands)
+        self._next: Command[T_co] | None = None  # the one to send next
+        self._unanswered: deque[tuple[Command[T_co], int]] = deque()  # with the length of each request
+        self._in_flight = 0  # octets of these
+        self._objection: LocalProtocolError | None = None  # to a command; raised once the others are answered
+        self._displaced = False
+
+    @property
+    def command(self) -> Command[T_co] | None:
+        """The command whose answer comes next; None if all are answered."""
+        return self._unanswered[0][0] if self._unanswered else self._next
+
+    def begin(self) -> Procedure[None]:
+        """Send the first commands.
+
+        Raises:
+            LocalProtocolError: the first one is not legal now. Nothing was sent.
+            Busy, Broken, ConnectionLost: as `Session.claim`.
+        """
+        yield from self._session.claim(self)
+        self._next = next(self._commands, None)
+        if octets := self._refill():
+            yield from Write(octets)
+        else:
+            self.poll()  # there is nothing to do, or the first command is refused
+
+    def poll(self) -> Part | Literal[Signal.NEED_DATA] | None:
+        """Return the next part of the answers, without any I/O.
+
+        Returns:
+            An answer; a part of its body; NEED_DATA: `step` first; None: all is answered.
+
+        Raises:
+            RemoteProtocolError, ConnectionLost: as the connection. The session is over.
+            LocalProtocolError: a command was not legal; those before it are answered.
+            Broken: another exchange has displaced this one.
+        """
+        if self._displaced:
+            raise Broken("another command was given before all answers were taken; the rest of them is lost")
+        if self.command is None:
+            self._session.release(self)
+            if self._objection is not None:
+                raise self._objection
+            return None
+        if not self._unanswered:
+            return NEED_DATA
+        match self._connection.next_event():
+            case Answer(command, reply) as answer:
+                if isinstance(reply, Err) or not command.multi_line:
+                    self._end_of_answer()
+                return answer
+            case BodyChunk() as chunk:
+                return chunk
+            case BodyEnd() as end:
+                self._end_of_answer()
+                return end
+            case Signal.NEED_DATA:
+                return NEED_DATA
+            case event:
+                raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
+
+    def step(self) -> Procedure[None]:
+        """Read once; and before that, if half the window is free, send what fits into it, in one write."""
+        if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
+            yield from Write(octets)
+        if self._unanswered:
+            self._connection.receive_data((yield from Read()))
+
+    def results(self) -> Procedure[list[T_co | CommandFailed]]:
+        """Return what all answers mean, or the failures, in order.
+
+        Raises:
+            MalformedReply: an answer makes no sense, or has a body of more than `limits.body` octets. The rest of
+                the answers is thrown away.
+            LocalProtocolError: a command is not legal; it and those behind it were not sent.
+        """
+        results: list[T_co | CommandFailed] = []
+        while self.command is not None:
+            results.append((yield from self.result()))
+        self.poll()
+        return results
+
+    def result(self) -> Procedure[T_co | CommandFailed]:
+        """Return what the answer to the next command means, or that the server refused.
+
+        Raises:
+            MalformedReply: as `results`.
+            LocalProtocolError: the next command is not legal, or there is none.
+        """
+        if (command := self.command) is None:
+            raise LocalProtocolError("all commands of this exchange are answered")
+        reply: Ok | Err = Err()
+        body: list[bytes] = []
+        limits = self._connection.limits
+        room = limits.body
+        before = self.answered
+        while self.answered == before:
+            match self.poll():
+                case Answer(_, reply):
+                    pass
+                case BodyChunk(data):
+                    body.append(data)
+                    room -= len(data)
+                    if room < 0:
+                        raise MalformedReply(f"the answer to {command} has more than {limits.body} octets")
+                case Signal.NEED_DATA:
+                    yield from self.step()
+                case _:
+                    pass
+        if isinstance(reply, Err):
+            return CommandFailed(command, reply)
+        return command.parse(reply, b"".join(body), limits=limits, quirks=self._connection.quirks)
+
+    def skip(self, index: int) -> Procedure[None]:
+        """Throw away what is left of one answer.
+
+        Args:
+            index: what `answered` was before it.
+        """
+        while self.answered == index:
+            if self.poll() is NEED_DATA:
+                yield from self.step()
+
+    def displace(self, limit: int) -> Procedure[bool]:
+        """Throw away what is still to come; from now on every use raises.
+
+        Args:
+            limit: how many octets of bodies at most.
+
+        Returns:
+            Whether all answers are in.
+        """
+        self._next = self._objection = None
+        while (part := self.poll()) is not None:
+            if isinstance(part, Signal):
+                yield from self.step()
+            elif isinstance(part, BodyChunk):
+                limit -= len(part.data)
+                if limit < 0:
+                    break
+        self._displaced = True
+        return part is None
+
+    def _refill(self) -> bytes:
+        """Return the requests that fit into the window; one, if the server does not take more at once."""
+        requests: list[bytes] = []
+        while (command := self._next) is not None and (not self._unanswered or self._has_room()):
+            try:
+                octets = self._connection.send(_plain(command))
+            except LocalProtocolError as error:
+                self._next, self._objection = None, error
+                break
+            requests.append(octets)
+            self._unanswered.append((command, len(octets)))
+            self._in_flight += len(octets)
+            self._next = next(self._commands, None)
+        return b"".join(requests)
+
+    def _has_room(self) -> bool:
+        return self._session.pipelining and self._in_flight < WINDOW and not self._unanswered[-1][0].barrier
+
+    def _end_of_answer(self) -> None:
+        _, length = self._unanswered.popleft()
+        self._in_flight -= length
+        self.answered += 1
+        if self.command is None:
+            self._session.release(self)
+
+
+def _plain(command: Command[T]) -> Command[T]:
+    """Refuse what needs more than commands and answers."""
+    if command.challenged or command.on_ok is State.TLS_HANDSHAKE:
+        raise LocalProtocolError(f"{command.verb} has a procedure of its own")
+    return command

@@ -1,0 +1,80 @@
+"""What a client knows beside its connection, and which exchange is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.core.errors import Broken, Busy, ConnectionLost
+from pop3proto.core.events import NEED_DATA, Farewell, Signal
+
+if TYPE_CHECKING:
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.client import ClientConnection
+    from pop3proto.core.replies import Greeting
+
+    from .exchange import Exchange
+    from .operations import Procedure
+
+__all__ = ["DRAIN_LIMIT", "Session"]
+
+DRAIN_LIMIT: Final = 1_048_576
+"""Octets of answers that nobody wants any more which are read and thrown away before a connection is given up."""
+
+
+class Session:
+    """One client session: the connection, and what the server has said of itself.
+
+    Args:
+        connection: the connection, before its greeting.
+        may_show_password: passwords may cross the wire as they are (see `policy`).
+    """
+
+    def __init__(self, connection: ClientConnection, *, may_show_password: bool = False) -> None:
+        self.connection: Final = connection
+        self.may_show_password: Final = may_show_password
+        self.greeting: Greeting | None = None
+        self.capabilities: Capabilities | None = None  # None: unknown, or the server has no CAPA
+        self.broken: str | None = None  # why it cannot be used any more
+        self._open: Exchange[object] | None = None
+
+    @property
+    def pipelining(self) -> bool:
+        """Whether the server has said that it takes several commands at once (RFC 2449 section 6.6)."""
+        return self.capabilities is not None and self.capabilities.pipelining
+
+    def claim(self, exchange: Exchange[object] | None) -> Procedure[None]:
+        """Make an exchange the open one; what an earlier one has left unread is read and thrown away.
+
+        Args:
+            exchange: the new one; None is one that cannot be left unread.
+
+        Raises:
+            Busy: the earlier one is in use: a body is being read. Nothing was sent.
+            Broken: there was too much to throw away, or an earlier failure has ended the session.
+            ConnectionLost: the server has ended the session meanwhile.
+        """
+        if self.broken is not None:
+            raise Broken(f"this client cannot be used any more: {self.broken}")
+        if (earlier := self._open) is not None:
+            if earlier.held:
+                raise Busy(f"the answer to {earlier.command} is being read")
+            if not (yield from earlier.displace(DRAIN_LIMIT)):
+                self.broken = f"the answer to {earlier.command} was left unread, and is too long to be thrown away"
+                raise Broken(self.broken)
+        self._check_silence()
+        self._open = exchange
+
+    def release(self, exchange: Exchange[object]) -> None:
+        """Note that all answers of an exchange are read."""
+        if self._open is exchange:
+            self._open = None
+
+    def _check_silence(self) -> None:
+        """What came before a command was sent cannot be its answer."""
+        event = self.connection.next_event()
+        if isinstance(event, Farewell):
+            raise ConnectionLost(f"the server has ended the session: {event.reply.text}")
+        if not isinstance(event, Signal):
+            raise ConnectionLost("the server has closed the connection")
+        if event is not NEED_DATA:
+            raise Broken("the connection waits for something that no procedure gives it")

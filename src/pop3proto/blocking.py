@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import socket
-import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from ._blocking import Client
-from ._tls import client_context, tls_info
+from ._sockets import SocketStream
+from ._tls import client_context
 from .core.client import ClientConnection
-from .core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
+from .core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from .core.server import ServerConnection
 from .procedures.client import greet
 from .procedures.maildrop import SessionInfo
-from .procedures.operations import Now, Operation, Procedure, Read, Run, StartTls, TlsInfo, Write
 from .procedures.policy import may_show_password
 from .procedures.server import refuse, serve as serve_session
 from .procedures.session import Session
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
     from typing import Self
 
@@ -34,156 +33,7 @@ __all__ = ["Client", "Server", "SocketStream", "connect", "serve"]
 T = TypeVar("T")
 
 _log: Final = logging.getLogger("pop3proto")
-_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
-_RECEIVE: Final = 262_144  # octets at once; smaller reads cost a third of the speed on large messages
 _BREATH: Final = 0.1  # seconds
-_LINGER: Final = 2.0  # seconds for a client to read the last answer before its unread octets reset the connection
-
-
-class SocketStream:
-    """A connected socket, and the driver of the procedures that talk over it.
-
-    Args:
-        sock: connected; it belongs to the stream from now on.
-        stall: the most seconds that one read or write may wait; None is for ever.
-        context: for TLS; None: there is none.
-        hostname: the server's name, for a client's TLS.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        stall: float | None = None,
-        context: ssl.SSLContext | None = None,
-        hostname: str | None = None,
-    ) -> None:
-        self._socket = sock
-        self._stall = stall
-        self._context = context
-        self._hostname = hostname
-        with contextlib.suppress(OSError):  # a Unix socket, say
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def address(self) -> str:
-        """The peer's address, without its port; "" if it has none."""
-        try:
-            name = self._socket.getpeername()
-        except OSError:
-            return ""
-        return str(name[0]) if self._socket.family in _INTERNET else ""
-
-    @property
-    def loopback(self) -> bool:
-        """Whether the peer is on this machine."""
-        if self._socket.family not in _INTERNET:
-            return True
-        try:
-            address = ipaddress.ip_address(self.address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address).is_loopback
-
-    def perform(self, procedure: Procedure[T]) -> T:
-        """Run a procedure to its end and return its result, or raise what it raises."""
-        result: object = None
-        error: BaseException | None = None
-        try:
-            while True:
-                operation = procedure.send(result) if error is None else procedure.throw(error)
-                result = error = None
-                try:
-                    result = self._perform(operation)
-                except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
-                    error = raised
-        except StopIteration as end:
-            return cast("T", end.value)
-
-    def _perform(self, operation: Operation[object]) -> object:
-        match operation:
-            case Read(until):
-                return self._read(until)
-            case Write(octets, until):
-                self._write(octets, until)
-                return None
-            case StartTls(last_words, until):
-                return self._start_tls(last_words, until)
-            case Run():
-                return operation.call()
-            case Now():
-                return time.monotonic()
-            case _:
-                raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
-
-    def _wait(self, until: float | None) -> None:
-        left = self._stall if until is None else until - time.monotonic()
-        if self._stall is not None:
-            left = min(self._stall, left) if left is not None else self._stall
-        if left is not None and left <= 0:
-            raise TimedOut("the deadline has passed")
-        self._socket.settimeout(left)
-
-    def _read(self, until: float | None) -> bytes:
-        self._wait(until)
-        try:
-            return self._socket.recv(_RECEIVE)
-        except TimeoutError:
-            raise TimedOut("the peer sent nothing in time") from None
-        except ConnectionError:
-            return b""  # the end of the stream; whether something was owed is the procedure's to know
-        except OSError as error:
-            raise ConnectionLost(f"the connection broke: {error}") from error
-
-    def _write(self, octets: bytes, until: float | None) -> None:
-        self._wait(until)
-        try:
-            self._socket.sendall(octets)
-        except TimeoutError:
-            raise TimedOut("the peer did not take what was sent in time") from None
-        except OSError as error:
-            raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
-
-    def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
-        if self._context is None:
-            raise LocalProtocolError("there is no TLS context")
-        if last_words:
-            self._write(last_words, until)
-        self._wait(until)
-        server_side = self._context.protocol is ssl.PROTOCOL_TLS_SERVER
-        try:
-            tls = self._context.wrap_socket(self._socket, server_side=server_side, server_hostname=self._hostname)
-        except TimeoutError:
-            raise TimedOut("the TLS handshake was not done in time") from None
-        except (OSError, ValueError) as error:  # ValueError: an impossible host name
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
-        self._socket = tls
-        return tls_info(tls)
-
-    def close(self) -> None:
-        """Close the connection, and tell the peer so."""
-        with contextlib.suppress(OSError, ValueError):
-            if isinstance(self._socket, ssl.SSLSocket):
-                self._socket.settimeout(0)  # send the alert (RFC 8314 section 3.4), do not wait for the peer's
-                self._socket.unwrap()
-        self._socket.close()
-
-    def linger(self) -> None:
-        """Say that nothing more comes, and wait a little for the peer to close: else it may lose the last answer."""
-        with contextlib.suppress(OSError):
-            until = time.monotonic() + _LINGER
-            self._socket.shutdown(socket.SHUT_WR)
-            while (left := until - time.monotonic()) > 0:
-                self._socket.settimeout(left)
-                if not self._socket.recv(_RECEIVE):
-                    break
-
-    def abort(self) -> None:
-        """Close the connection at once. Another thread's wait on it ends."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
 
 
 def connect(  # noqa: PLR0913 - each has its default, and a name

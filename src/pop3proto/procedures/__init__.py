@@ -1,1 +1,25 @@
-"""What programs do with the protocol, written once, as generators that ask the world for operations. No I/O."""
+"""What programs do with the protocol, written once, as generators that ask the world for operations. No I/O.
+
+`client` and `server` hold the procedures, `operations` what they may ask for. The names below are those that a
+server's author needs: what it serves, and the protocols that a store and an authenticator of one's own implement.
+"""
+
+from __future__ import annotations
+
+from .authenticator import Authenticator
+from .maildrop import InUse, Maildrop, MaildropStore, Message, Octets, Refused, SessionInfo, Unavailable
+from .service import Deadlines, Service
+
+__all__ = [
+    "Authenticator",
+    "Deadlines",
+    "InUse",
+    "Maildrop",
+    "MaildropStore",
+    "Message",
+    "Octets",
+    "Refused",
+    "Service",
+    "SessionInfo",
+    "Unavailable",
+]

@@ -1,0 +1,93 @@
+"""Every example of the README runs, as it stands there, against servers on this machine."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from pop3proto.blocking import serve
+from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures import Service
+
+README = Path(__file__).parent.parent / "README.md"
+SECTIONS = re.split(r"^## ", README.read_text("utf-8"), flags=re.MULTILINE)
+EXAMPLES = [
+    (section.partition("\n")[0], code)
+    for section in SECTIONS
+    for code in re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+]
+MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\ntwo\n"]
+
+
+class OneUser:
+    blocks = False
+
+    def check_password(self, user: str, password: str) -> bool:
+        return (user, password) == ("ann", "tanstaaf")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A maildrop at what the examples take for pop.example.org, port 995; its certificate is trusted."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.chdir(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("pop.example.org").configure_cert(context)
+    store = MemoryStore({"ann": MAIL})
+    with serve(Service(store=store, authenticator=OneUser()), context=context) as server:
+        connect = socket.create_connection
+
+        def here(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
+            assert address == ("pop.example.org", 995)
+            return connect(server.address, *args, **kwargs)
+
+        monkeypatch.setattr(socket, "create_connection", here)
+        yield store
+
+
+def example(heading: str) -> str:
+    found = [code for where, code in EXAMPLES if where == heading]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_every_example_is_run_by_a_test_below() -> None:
+    assert [heading for heading, _ in EXAMPLES] == [
+        "The core, in a socket loop",
+        "A client",
+        "A server",
+        "Dot-stuffing alone",
+    ]
+    assert README.read_text("utf-8").count("```python") == len(EXAMPLES)
+
+
+def test_the_core_in_a_socket_loop(store: MemoryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    code = example("The core, in a socket loop")
+    assert len(code.splitlines()) <= 20
+    exec(compile(code, str(README), "exec"), {})
+    assert capsys.readouterr().out == "Subject: one\r\n\r\n.one\r\n"
+    assert len(store.messages("ann")) == 2
+
+
+def test_a_client(store: MemoryStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example("A client"), str(README), "exec"), {})
+    assert "MaildropStatus(count=2, octets=43)" in capsys.readouterr().out
+    assert (tmp_path / "message.eml").read_bytes() == b"Subject: one\r\n\r\n.one\r\n"
+    assert len(store.messages("ann")) == 1
+
+
+def test_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example("A server"), str(README), "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.startswith("listening on ('127.0.0.1', ")
+
+
+def test_dot_stuffing_alone() -> None:
+    exec(compile(example("Dot-stuffing alone"), str(README), "exec"), {})

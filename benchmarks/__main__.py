@@ -1,0 +1,36 @@
+"""Run groups of benchmarks and print their tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .groups import GROUPS
+from .harness.rounds import Settings
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
+    return number
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; all if none is named")
+    parser.add_argument("--rounds", type=positive, default=31, help="in each, every contender runs once")
+    parser.add_argument("--size", type=positive, default=1 << 20, help="octets of a message")
+    parser.add_argument("--chunk", type=positive, default=1 << 16, help="octets that come at a time")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.groups).difference(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    settings = Settings(rounds=given.rounds, size=given.size, chunk=given.chunk)
+    print(settings.header())
+    for name in given.groups or GROUPS:
+        for table in GROUPS[name](settings):
+            print(f"\n{table}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Messages to work on: made here, of a seed, the same ones every time. All of them have CRLF line ends and ASCII."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+PROSE: Final = (
+    "a about after all also an and any are as at back be because but by can come could day do even first for from "
+    "get give go good have he her him his how if in into it its just know like look make many me more most my new "
+    "no not now of on one only or other our out over people say see she so some take than that the their them then "
+    "there these they think this time to two up use want was way we well what when which who will with work would "
+    "year you your message received regarding attached Monday Nikolaus January https://www.example.org/index.html"
+)
+WORDS: Final = PROSE.split()
+
+
+def typical(size: int) -> bytes:
+    """Prose: paragraphs with sentences, 72 columns wide; one line of 200 begins with a dot."""
+    chance = random.Random(1939)
+
+    def line() -> bytes:
+        columns = chance.choice((0, 25, 60, 66, 68, 70, 71, 72, 72))
+        text = "." if chance.random() < 0.005 else ""
+        while len(text) < columns:
+            text += chance.choice(WORDS) + (". " if chance.random() < 0.06 else " ")
+        return text.encode()
+
+    return lines(line, size)
+
+
+def dotted(size: int) -> bytes:
+    """The same prose, but every line begins with a dot."""
+    return b"".join(b"." + line for line in typical(size).splitlines(keepends=True))
+
+
+def attachment(size: int) -> bytes:
+    """Base64, 76 columns wide."""
+    chance = random.Random(2045)
+    return lines(lambda: base64.b64encode(chance.randbytes(57)), size)
+
+
+def one_line(size: int) -> bytes:
+    """A single line, as long as the whole message."""
+    return b"x" * (size - 2) + b"\r\n"
+
+
+def lines(line: Callable[[], bytes], size: int) -> bytes:
+    made: list[bytes] = []
+    total = 0
+    while total < size:
+        made.append(line() + b"\r\n")
+        total += len(made[-1])
+    return b"".join(made)
+
+
+CORPORA: Final[Mapping[str, Callable[[int], bytes]]] = {
+    "typical text": typical,
+    "base64": attachment,
+    "every line dotted": dotted,
+    "one long line": one_line,
+}
+
+
+def cut(data: bytes, chunk: int) -> list[bytes]:
+    """Cut data as a socket or a file would hand it over."""
+    return [data[start : start + chunk] for start in range(0, len(data), chunk)]

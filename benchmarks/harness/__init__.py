@@ -1,0 +1,1 @@
+"""What every group uses to measure and to print."""

@@ -183,9 +183,10 @@ class ClientConnection:
             return self._next_of_body(self._body)
         if self._challenged:
             return PAUSED
-        if self.state is State.TLS_HANDSHAKE:
+        state = self._standing.state
+        if state is State.TLS_HANDSHAKE:
             return self._next_of_handshake()
-        if self.state is State.CLOSED:
+        if state is State.CLOSED:
             return self._next_of_end()
         limit = self.limits.reply_line
         if self._outstanding and self._outstanding[0].challenged:
@@ -205,7 +206,7 @@ class ClientConnection:
     def _answer(self, command: Command[object], line: bytes) -> ClientEvent:
         if line.startswith(b"+ ") or line == b"+":
             return self._challenge(command, line)
-        reply = self._reply(line, f"an answer to {command}")
+        reply = self._reply(line)
         if self._cancelled and isinstance(reply, Ok):
             raise self._broken(f"the server accepted {command}, which was cancelled")
         self._cancelled = False
@@ -232,25 +233,29 @@ class ClientConnection:
         return challenge
 
     def _unasked(self, line: bytes) -> ClientEvent:
+        reply = self._reply(line)
         if self.state is State.GREETING:
-            reply = self._reply(line, "a greeting")
             self._standing = self._standing.at(State.CLOSED if isinstance(reply, Err) else State.AUTHORIZATION)
             self._expected = self._standing
             return Greeting(reply)
-        reply = self._reply(line, "anything that was asked for")
         if isinstance(reply, Ok):
             raise self._broken(f"the server sent {excerpt(line)} unasked{self._blame()}")
         self._close()
         return Farewell(reply)
 
-    def _reply(self, line: bytes, due: str) -> Ok | Err:
+    def _reply(self, line: bytes) -> Ok | Err:
         try:
             reply = parse_reply(line)
         except LocalProtocolError as error:
             raise self._broken(f"the server sent {excerpt(line)}: {error}") from None
         if reply is None:
-            raise self._broken(f"the server sent {excerpt(line)}, which is not {due}{self._blame(line)}")
+            raise self._broken(f"the server sent {excerpt(line)}, which is not {self._due()}{self._blame(line)}")
         return reply
+
+    def _due(self) -> str:
+        if self._outstanding:
+            return f"an answer to {self._outstanding[0]}"
+        return "a greeting" if self.state is State.GREETING else "anything that was asked for"
 
     def _next_of_body(self, decoder: BodyDecoder) -> ClientEvent | Signal:
         if not decoder.eof:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, final, Self
 
 import attrs
 from typing_extensions import override
@@ -128,6 +128,7 @@ class Reply:
         return (own := self.code) is not None and own.within(code)
 
 
+@final
 @attrs.frozen
 class Ok(Reply):
     """A positive reply, `+OK` (RFC 1939 section 3)."""
@@ -135,6 +136,7 @@ class Ok(Reply):
     _indicator: ClassVar[bytes] = b"+OK"
 
 
+@final
 @attrs.frozen
 class Err(Reply):
     """A negative reply, `-ERR` (RFC 1939 section 3)."""

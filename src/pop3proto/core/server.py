@@ -277,10 +277,10 @@ class ServerConnection:
     def _check_nothing_behind_stls(self) -> None:
         # They came in clear, and must not be read as if TLS had protected them (RFC 2595 section 9). The client
         # waits for the answer, so they are an attacker's.
-        waits = self.state is State.TLS_HANDSHAKE or (
-            isinstance(self._due, Command) and self._due.on_ok is State.TLS_HANDSHAKE
-        )
-        if waits and len(self._buffer):
+        if not len(self._buffer):
+            return
+        unanswered = isinstance(self._due, Command) and self._due.on_ok is State.TLS_HANDSHAKE
+        if unanswered or self.state is State.TLS_HANDSHAKE:
             self._error = RemoteProtocolError("the client sent octets behind STLS, before the TLS handshake")
             self._standing = self._standing.at(State.CLOSED)
             raise self._error

@@ -57,10 +57,10 @@ class Standing:
         """Return why the command is not legal here; None if it is."""
         if self.state not in command.legal_in:
             return f"{command.verb} is not legal in the {self.state.name} state"
-        for fact in Fact:
-            if fact in self.facts & command.excluded_by:
-                return f"{command.verb} is not legal because {fact.value}"
-        return None
+        if self.facts.isdisjoint(command.excluded_by):
+            return None
+        fact = next(fact for fact in Fact if fact in self.facts & command.excluded_by)
+        return f"{command.verb} is not legal because {fact.value}"
 
     def at(self, state: State | None) -> Standing:
         """Return the standing in another state; None is the same one."""
@@ -76,7 +76,7 @@ class Standing:
         The command need not be legal here: an answer has its effect even if an earlier one came out otherwise than
         the sender expected.
         """
-        if reply is Err:
+        if issubclass(reply, Err):
             return self.at(command.on_err)
         there = self.at(command.on_ok)
         return there if command.establishes is None else there.with_fact(command.establishes)

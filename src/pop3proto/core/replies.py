@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final, final, Self
+from typing import ClassVar, Final, Self, final
 
 import attrs
 from typing_extensions import override

@@ -1,0 +1,23 @@
+"""Where a server keeps mail: the stores.
+
+`MaildirStore` is loaded when it is asked for, because it needs a POSIX system; `MemoryStore` runs on any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .memory import MemoryStore
+
+if TYPE_CHECKING:
+    from .maildir import MaildirStore
+
+__all__ = ["MaildirStore", "MemoryStore"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "MaildirStore":
+        from .maildir import MaildirStore  # noqa: PLC0415 - see above
+
+        return MaildirStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

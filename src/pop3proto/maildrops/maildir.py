@@ -1,0 +1,177 @@
+"""A store that keeps mail in Maildirs, which other programs may use at the same time. For POSIX systems."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+
+from pop3proto.core.capabilities import Capabilities
+from pop3proto.core.replies import SYS_PERM, SYS_TEMP
+from pop3proto.procedures.maildrop import (
+    InUse,
+    Maildrop,
+    MaildropStore,
+    Message,
+    Octets,
+    Refused,
+    SessionInfo,
+    Unavailable,
+)
+
+from .files import FOLDERS, MessageFiles
+from .lock import FolderLock
+from .octets import count_octets
+from .sizes import SizeCache
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from .files import MessageFile
+
+__all__ = ["MaildirStore"]
+
+# What does not pass by waiting (RFC 3206 section 4 tells the two apart).
+_LASTING: Final = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+# Not the fault of the file that could not be opened.
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class MaildirStore(MaildropStore):
+    """Maildirs as maildrops.
+
+    One session at a time has a Maildir, by a lock that the kernel frees with its owner; programs that know nothing of
+    that lock may deliver, move, flag and remove messages meanwhile. Files are never renamed here, and removed only by
+    a commit. Two files are added, `.pop3proto-lock` and `.pop3proto-sizes`; the second may be deleted at any time.
+
+    The unique id of a message is the unique part of its file's name: that it is never used again for another message
+    rests on those who deliver, as the rules of Maildir want it. Files that share a unique part (copies that somebody
+    made) have ids of their own for as long as they do.
+
+    A message whose size is not known and that cannot be read (no permission, a bad disk) is left out until it can be:
+    no size would be true, and the others must not be lost with it.
+
+    Args:
+        maildirs: the Maildir of each user; the mapping is asked at every login.
+    """
+
+    def __init__(self, maildirs: Mapping[str, Path]) -> None:
+        self._maildirs = maildirs
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return True
+
+    @override
+    def open(self, user: str, session: SessionInfo) -> Maildrop:
+        maildir = self._maildirs.get(user)
+        if maildir is None:
+            raise Refused("this user has no maildrop", SYS_PERM)
+        try:
+            return _MaildirMaildrop(maildir)
+        except OSError as error:
+            raise _refusal(error) from error
+
+    @override
+    def capabilities(self, user: str | None) -> Capabilities:
+        return Capabilities()
+
+
+class _MaildirMaildrop(Maildrop):
+    """One Maildir, locked, as it was when the session began. Making it fails with `OSError`."""
+
+    def __init__(self, maildir: Path) -> None:
+        for folder in FOLDERS:
+            os.scandir(maildir / folder).close()  # before the lock leaves its file in what is no Maildir
+        self._lock = FolderLock(maildir)
+        try:
+            self._files = MessageFiles(maildir)
+            self._sizes = SizeCache(maildir)
+            self._snapshot: list[MessageFile] = []
+            self._messages: list[Message] = []
+            for file in list(self._files):
+                self._take(file)
+            self._sizes.save()  # now: a session that ends badly should not make the next one count again
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _take(self, file: MessageFile) -> None:
+        octets = self._octets(file)
+        if octets is not None:
+            self._snapshot.append(file)
+            self._messages.append(Message(octets, file.unique_id))
+
+    def _octets(self, file: MessageFile) -> int | None:
+        octets = self._sizes.get(file)
+        if octets is not None:
+            return octets
+        try:
+            with self._files.open(file.unique_id) as source:
+                octets = count_octets(source)
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
+            return None
+        self._sizes.put(file, octets)
+        return octets
+
+    @property
+    @override
+    def messages(self) -> Sequence[Message]:
+        return self._messages
+
+    @override
+    def open(self, number: int) -> Octets:
+        try:
+            return self._files.open(self._messages[number - 1].unique_id)
+        except FileNotFoundError as error:
+            raise Refused(f"another program has removed message {number}") from error
+        except OSError as error:
+            raise Unavailable(f"message {number} cannot be read now") from error
+
+    @override
+    def correct(self, number: int, octets: int) -> None:
+        file = self._snapshot[number - 1]
+        self._messages[number - 1] = Message(octets, file.unique_id)
+        self._sizes.put(file, octets)
+
+    @override
+    def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
+        if not deleted:
+            return
+        failures = self._files.remove([self._messages[number - 1].unique_id for number in sorted(deleted)])
+        if failures:
+            lasting = all(failure.errno in _LASTING for failure in failures)
+            # The words of RFC 1939 section 6.
+            raise Refused("some deleted messages not removed", SYS_PERM if lasting else SYS_TEMP) from ExceptionGroup(
+                "what could not be removed", failures
+            )
+
+    @override
+    def close(self) -> None:
+        self._sizes.save()
+        self._lock.release()
+
+
+def _refusal(error: OSError) -> Refused:
+    """Return what to tell the client. The paths stay in the error that is the cause."""
+    if isinstance(error, BlockingIOError):
+        return InUse()
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Refused("the maildrop is not there, or is no Maildir", SYS_PERM)
+    if error.errno in _LASTING:
+        return Refused("the server has no access to the maildrop", SYS_PERM)
+    return Unavailable()

@@ -1,0 +1,142 @@
+"""A store that keeps mail in memory: for tests, and for servers that make their messages up."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import secrets
+import threading
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from pop3proto.core.capabilities import Capabilities
+from pop3proto.core.results import UniqueId
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets, SessionInfo
+
+from .octets import count_octets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore(MaildropStore):
+    """Maildrops that live as long as this object. Its methods may be called from any thread.
+
+    A user without messages has an empty maildrop: who may log in is not the store's business.
+
+    Args:
+        maildrops: messages to begin with, by user; their line ends may be LF or CRLF.
+        capabilities: what to add to the server's own. With `expire=Expire(0)`, QUIT also removes what was retrieved
+            (RFC 2449 section 6.7).
+    """
+
+    def __init__(
+        self,
+        maildrops: Mapping[str, Iterable[bytes]] | None = None,
+        *,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self._capabilities = capabilities or Capabilities()
+        self._boxes: dict[str, _Box] = {}
+        # Clients remember unique ids for longer than this object lives; the next one must not use them again.
+        self._prefix = secrets.token_hex(8)
+        self._serial = itertools.count(1)
+        for user, messages in (maildrops or {}).items():
+            for message in messages:
+                self.deliver(user, message)
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return False
+
+    def deliver(self, user: str, message: bytes) -> UniqueId:
+        """Put a message into a user's maildrop; a session that has it open does not see it.
+
+        Returns:
+            The message's unique id.
+        """
+        unique_id = UniqueId(f"{self._prefix}.{next(self._serial)}")
+        self._box(user).add(Message(count_octets(io.BytesIO(message)), unique_id), message)
+        return unique_id
+
+    def messages(self, user: str) -> list[bytes]:
+        """Return what is in a user's maildrop now, in order of delivery."""
+        return list(self._box(user).contents().values())
+
+    @override
+    def open(self, user: str, session: SessionInfo) -> Maildrop:
+        box = self._box(user)
+        if not box.session.acquire(blocking=False):
+            raise InUse
+        return _MemoryMaildrop(box, expire_retrieved=self._expires_retrieved)
+
+    @override
+    def capabilities(self, user: str | None) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def _expires_retrieved(self) -> bool:
+        expire = self._capabilities.expire
+        return expire is not None and expire.days == 0
+
+    def _box(self, user: str) -> _Box:
+        return self._boxes.setdefault(user, _Box())
+
+
+class _Box:
+    """One user's messages, and the lock of the session that has them open."""
+
+    def __init__(self) -> None:
+        self.session = threading.Lock()
+        self._guard = threading.Lock()
+        self._contents: dict[Message, bytes] = {}
+
+    def add(self, message: Message, octets: bytes) -> None:
+        with self._guard:
+            self._contents[message] = octets
+
+    def remove(self, messages: Iterable[Message]) -> None:
+        with self._guard:
+            for message in messages:
+                del self._contents[message]
+
+    def contents(self) -> dict[Message, bytes]:
+        with self._guard:
+            return self._contents.copy()
+
+
+class _MemoryMaildrop(Maildrop):
+    """A box, as it was when its session began."""
+
+    def __init__(self, box: _Box, *, expire_retrieved: bool) -> None:
+        self._box = box
+        self._expire_retrieved = expire_retrieved
+        contents = box.contents()
+        self._messages = tuple(contents)
+        self._octets = tuple(contents.values())
+
+    @property
+    @override
+    def messages(self) -> tuple[Message, ...]:
+        return self._messages
+
+    @override
+    def open(self, number: int) -> Octets:
+        return io.BytesIO(self._octets[number - 1])
+
+    @override
+    def correct(self, number: int, octets: int) -> None:
+        """Do nothing: what was counted is what is read."""
+
+    @override
+    def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
+        gone = deleted | retrieved if self._expire_retrieved else deleted
+        self._box.remove([self._messages[number - 1] for number in gone])
+
+    @override
+    def close(self) -> None:
+        self._box.session.release()

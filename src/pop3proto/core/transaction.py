@@ -11,7 +11,7 @@ from typing_extensions import override
 from .capabilities import Capabilities
 from .command import Command, NumberedCommand, PlainCommand, parse_argument
 from .errors import LocalProtocolError, MalformedReply
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, MAX_DIGITS, Limits
 from .quirks import NO_QUIRKS, Quirk
 from .replies import Ok
 from .results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
@@ -286,6 +286,8 @@ class Top(NumberedCommand[bytes]):
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
         number, _, lines = arguments.partition(b" ")
+        if lines.isdigit():
+            lines = lines.lstrip(b"0")[:MAX_DIGITS] or b"0"  # so many lines no message has, however many more
         return cls(parse_argument(cls.verb, number), parse_argument(cls.verb, lines))
 
     @override

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from .core.commands import (
@@ -74,6 +75,7 @@ class Client:
         """Take a session that has been greeted."""
         self.session = session
         self._stream = stream
+        self._busy = threading.Lock()
 
     @property
     def greeting(self) -> Greeting | None:
@@ -200,15 +202,25 @@ class Client:
         """
         try:
             self.perform(quit_session(self.session))
-        finally:
+        except Busy:  # nothing was sent
+            raise
+        except BaseException:
             self._finish("it has said QUIT")
+            raise
+        self._finish("it has said QUIT")
 
     def close(self) -> None:
         """Hang up without QUIT: nothing is removed."""
         self._finish("it was closed")
 
     def perform(self, procedure: Procedure[T]) -> T:
-        """Run a procedure of this session. After a failure that leaves it out of step, hang up."""
+        """Run a procedure of this session. After a failure that leaves it out of step, hang up.
+
+        Raises:
+            Busy: one is under way: in another thread, or in the one whose iterable of commands is asking.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise Busy("this client is being used: one call at a time")
         try:
             return self._stream.perform(procedure)
         except _HARMLESS:
@@ -217,6 +229,8 @@ class Client:
             self.session.broken = self.session.broken or f"{type(error).__name__}: {error}"
             self._stream.abort()
             raise
+        finally:
+            self._busy.release()
 
     def _finish(self, why: str) -> None:
         self.session.broken = self.session.broken or why
@@ -231,7 +245,10 @@ class Client:
     ) -> None:
         """Say QUIT, unless the session is over or the block failed."""
         if error is None and self.session.broken is None and self.state is not State.CLOSED:
-            self.quit()
+            try:
+                self.quit()
+            finally:
+                self.close()
         else:
             self.close()
 
@@ -245,20 +262,19 @@ class Message:
     def __init__(self, client: Client, command: Command[object], exchange: Exchange[object] | None = None) -> None:
         """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
         self._client = client
-        self._command = command
         self._exchange = exchange or Exchange(client.session, [command])
         self._sent = exchange is not None
-        self._body: Body | None = None
+        self._body = Body(self._exchange, command)
 
     def __enter__(self) -> Self:
         """Ask for the message and wait for the reply.
 
         Raises:
             CommandFailed: there is no such message.
+            LocalProtocolError, Broken: it was asked for before, or thrown away.
         """
         if not self._sent:
             self._client.perform(self._exchange.begin())
-        self._body = Body(self._exchange, self._command)
         self._client.perform(self._body.open())
         self._exchange.held = True
         return self
@@ -271,7 +287,7 @@ class Message:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
-        while (octets := self._client.perform(self._opened().chunk())) is not None:
+        while (octets := self._client.perform(self._body.chunk())) is not None:
             yield octets
 
     def read(self) -> bytes:
@@ -280,7 +296,7 @@ class Message:
         Raises:
             MalformedReply: there are more than `Limits.body`.
         """
-        return self._client.perform(self._opened().read(self._client.session.connection.limits.body))
+        return self._client.perform(self._body.read(self._client.session.connection.limits.body))
 
     def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
         """Write all octets that are left to a file, and return how many.
@@ -296,8 +312,3 @@ class Message:
             if progress is not None:
                 progress(copied)
         return copied
-
-    def _opened(self) -> Body:
-        if self._body is None:
-            raise LocalProtocolError("a message is read inside its with block")
-        return self._body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import socket
 import ssl
 import time
@@ -47,6 +48,7 @@ class SocketStream:
         self._stall = stall
         self._context = context
         self._hostname = hostname
+        self._interrupted = False
         with contextlib.suppress(OSError):  # a Unix socket, say
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -103,11 +105,14 @@ class SocketStream:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
 
     def _wait(self, until: float | None) -> None:
-        left = self._stall if until is None else until - time.monotonic()
-        if self._stall is not None:
-            left = min(self._stall, left) if left is not None else self._stall
-        if left is not None and left <= 0:
-            raise TimedOut("the deadline has passed")
+        """Set how long the next call may wait."""
+        if self._interrupted:
+            raise ConnectionLost("the connection was given up")
+        left = self._stall
+        if until is not None:
+            left = min(until - time.monotonic(), math.inf if self._stall is None else self._stall)
+            if left <= 0:
+                raise TimedOut("the deadline has passed")
         self._socket.settimeout(left)
 
     def _read(self, until: float | None) -> bytes:
@@ -135,38 +140,54 @@ class SocketStream:
             raise LocalProtocolError("there is no TLS context")
         if last_words:
             self._write(last_words, until)
-        self._wait(until)
         server_side = self._context.protocol is ssl.PROTOCOL_TLS_SERVER
         try:
-            tls = self._context.wrap_socket(self._socket, server_side=server_side, server_hostname=self._hostname)
+            tls = self._context.wrap_socket(
+                self._socket, server_side=server_side, server_hostname=self._hostname, do_handshake_on_connect=False
+            )
+            self._socket = tls  # before the handshake: else `interrupt` would not find it
+            self._wait(until)
+            tls.do_handshake()
         except TimeoutError:
             raise TimedOut("the TLS handshake was not done in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(f"the TLS handshake failed: {error}") from error
-        self._socket = tls
         return tls_info(tls)
 
     def close(self) -> None:
         """Close the connection, and tell the peer so."""
-        with contextlib.suppress(OSError, ValueError):
-            if isinstance(self._socket, ssl.SSLSocket):
-                self._socket.settimeout(0)  # send the alert (RFC 8314 section 3.4), do not wait for the peer's
-                self._socket.unwrap()
+        self._close_tls()
         self._socket.close()
 
     def linger(self) -> None:
         """Say that nothing more comes, and wait a little for the peer to close: else it may lose the last answer."""
         until = time.monotonic() + _LINGER
-        with contextlib.suppress(OSError, ValueError):
-            self._socket.settimeout(_LINGER)
-            if isinstance(self._socket, ssl.SSLSocket):
-                self._socket.unwrap()  # waits for the peer's alert
+        self._close_tls()
+        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-            while self._socket.recv(_RECEIVE) and (left := until - time.monotonic()) > 0:
+            while (left := until - time.monotonic()) > 0:
                 self._socket.settimeout(left)
+                if not self._socket.recv(_RECEIVE):  # with TLS these are its records, and may hold anything
+                    break
 
     def abort(self) -> None:
-        """Close the connection at once. Another thread's wait on it ends."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        """Close the connection at once."""
+        self.interrupt()
         self._socket.close()
+
+    def interrupt(self) -> None:
+        """End the connection under the hands of the thread that uses it, which has still to close it.
+
+        Its waiting ends. Closing is left to it, as the descriptor could belong to another file before it looks again.
+        """
+        self._interrupted = True
+        with contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown, which would begin by letting that thread write in clear.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _close_tls(self) -> None:
+        """Send the alert that says so (RFC 8314 section 3.4); do not wait for the peer's."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: it was sent
+                self._socket.settimeout(0)
+                self._socket.unwrap()

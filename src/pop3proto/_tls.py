@@ -6,7 +6,7 @@ import ssl
 
 from .procedures.operations import TlsInfo
 
-__all__ = ["client_context", "tls_info"]
+__all__ = ["client_context", "tls_info", "verifies_server"]
 
 
 def client_context() -> ssl.SSLContext:
@@ -16,8 +16,13 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
+def verifies_server(context: ssl.SSLContext) -> bool:
+    """Return whether a client that uses this context knows, after the handshake, whom it talks to."""
+    return context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+
+
 def tls_info(tls: ssl.SSLSocket | ssl.SSLObject) -> TlsInfo:
     """Return what a finished handshake came to."""
     context = tls.context
-    verified = context.verify_mode is ssl.CERT_REQUIRED and (tls.server_side or context.check_hostname)
+    verified = context.verify_mode is ssl.CERT_REQUIRED if tls.server_side else verifies_server(context)
     return TlsInfo(tls.version() or "", verified)

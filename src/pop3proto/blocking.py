@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from ._blocking import Client
 from ._sockets import SocketStream
-from ._tls import client_context
+from ._tls import client_context, verifies_server
 from .core.client import ClientConnection
 from .core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from .core.server import ServerConnection
@@ -54,7 +54,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         port: 995 with TLS and 110 without if None. TLS is never inferred from the port.
         tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "none" is no TLS.
         context: for TLS; certificate and name are verified if None.
-        allow_cleartext: passwords may be sent without TLS to another machine.
+        allow_cleartext: passwords may be sent without TLS, or to a server that was not verified, on another machine.
         connect_timeout: seconds in which the connection must be made.
         timeout: seconds that the server may stay silent, or take nothing, while it owes something.
         connection: the protocol, if it is not to be as it comes.
@@ -76,13 +76,15 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         sock = socket.create_connection((host, port), connect_timeout)
     except TimeoutError:
         raise TimedOut(f"no connection to {host}, port {port}, in time") from None
-    except OSError as error:
-        raise ConnectionLost(f"no connection to {host}, port {port}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: an impossible host name
+        reason = getattr(error, "strerror", None) or error
+        raise ConnectionLost(f"no connection to {host}, port {port}: {reason}") from error
     chosen = (context or client_context()) if implicit else None
+    verified = chosen is not None and verifies_server(chosen)
     stream = SocketStream(sock, stall=timeout, context=chosen, hostname=host)
     session = Session(
         connection or ClientConnection(tls=implicit),
-        may_show_password=may_show_password(tls=implicit, loopback=stream.loopback, allow_cleartext=allow_cleartext),
+        may_show_password=may_show_password(tls=verified, loopback=stream.loopback, allow_cleartext=allow_cleartext),
     )
     try:
         stream.perform(greet(session, handshake=implicit))
@@ -129,13 +131,15 @@ class Server:
         """Stop listening, hang up on everybody, and wait until all maildrops are closed. Nothing is deleted."""
         with self._lock:
             self._closing = True
-            running = dict(self._streams)
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
+        self._acceptor.join()
+        with self._lock:
+            running = dict(self._streams)
         for stream in running:
-            stream.abort()
-        for thread in (self._acceptor, *running.values()):
+            stream.interrupt()
+        for thread in running.values():
             thread.join()
 
     def __enter__(self) -> Self:
@@ -170,7 +174,16 @@ class Server:
             if full:
                 self._refuse(stream)
             else:
-                thread.start()
+                self._start(thread, stream)
+
+    def _start(self, thread: threading.Thread, stream: SocketStream) -> None:
+        try:
+            thread.start()
+        except RuntimeError as error:  # there are no more threads to be had
+            _log.warning("a session could not begin: %s", error)
+            with self._lock:
+                del self._streams[stream]
+            self._refuse(stream)
 
     def _refuse(self, stream: SocketStream) -> None:
         try:
@@ -187,11 +200,13 @@ class Server:
         connection = ServerConnection(tls=implicit)
         try:
             stream.perform(serve_session(self._service, connection, info, loopback=stream.loopback, handshake=implicit))
-            stream.linger()
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
             _log.info("session from %s ended: %s", info.address, error)
         except Exception:  # noqa: BLE001 - it ends this session, and no other notices
             _log.exception("session from %s failed", info.address)
+            stream.linger()
+        else:
+            stream.linger()
         finally:
             stream.close()
             with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pop3proto.core.errors import CommandFailed, MalformedReply
+from pop3proto.core.errors import Broken, CommandFailed, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, Signal
 from pop3proto.core.replies import Err, Ok
 
@@ -25,6 +25,7 @@ class Body:
     Attributes:
         command: what is answered.
         reply: the positive reply, once it is open.
+        ended: all of it was taken.
     """
 
     def __init__(self, exchange: Exchange[object], command: Command[object]) -> None:
@@ -32,37 +33,47 @@ class Body:
         self.reply: Ok | None = None
         self._exchange = exchange
         self._index = exchange.answered
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of it was taken."""
-        return self._exchange.answered > self._index
+        self.ended = False
 
     def open(self) -> Procedure[None]:
         """Wait for the reply.
 
         Raises:
             CommandFailed: it is negative.
+            LocalProtocolError: it was opened before, or nothing is due.
+            Broken: another command has displaced it.
         """
+        if self.reply is not None:
+            raise LocalProtocolError(f"the answer to {self.command} was opened before")
+        self._check_turn()
         while isinstance(part := self._exchange.poll(), Signal):
             yield from self._exchange.step()
-        if isinstance(part, Answer):
-            if isinstance(part.reply, Err):
-                raise CommandFailed(self.command, part.reply)
-            self.reply = part.reply
+        if not isinstance(part, Answer):
+            raise LocalProtocolError(f"{self.command} was not sent")
+        if isinstance(part.reply, Err):
+            raise CommandFailed(self.command, part.reply)
+        self.reply = part.reply
+        self.ended = self._exchange.answered > self._index  # no body belongs to it
 
     def poll(self) -> bytes | Literal[Signal.NEED_DATA] | None:
         """Return the next octets, un-stuffed, at least one, without any I/O; None at the end.
 
         Raises:
+            LocalProtocolError: it is not open.
             Broken: another command has displaced it.
         """
+        if self.reply is None:
+            raise LocalProtocolError(f"the answer to {self.command} is not open")
         if self.ended:
             return None
+        self._check_turn()
         part = self._exchange.poll()
         if part is NEED_DATA:
             return NEED_DATA
-        return part.data if isinstance(part, BodyChunk) else None
+        if isinstance(part, BodyChunk):
+            return part.data
+        self.ended = True
+        return None
 
     def step(self) -> Procedure[None]:
         """Read once."""
@@ -87,3 +98,8 @@ class Body:
             if limit < 0:
                 raise MalformedReply(f"the answer to {self.command} has more octets than may be held in memory")
         return b"".join(chunks)
+
+    def _check_turn(self) -> None:
+        # What is due next may be the answer to a later command: never take it for this one's.
+        if self._exchange.answered != self._index:
+            raise Broken(f"the answer to {self.command} was thrown away")

@@ -12,6 +12,7 @@ from pop3proto.core.errors import (
     CommandFailed,
     LocalProtocolError,
     LoginFailed,
+    Pop3Error,
     RemoteProtocolError,
     SessionRefused,
 )
@@ -129,6 +130,9 @@ def login(session: Session, user: str, password: str) -> Procedure[None]:
         if not (user + password).isascii() and not (announced is not None and announced.utf8_user):
             raise LocalProtocolError("the server takes only ASCII in USER and PASS (RFC 6856 section 2.2)")
         commands = [User(user), Pass(password)]  # both must be valid before the first is sent
+        limit = session.connection.limits.command_line
+        if max(len(command.encode()) for command in commands) > limit:
+            raise LocalProtocolError(f"name and password must each fit into a line of {limit} octets")
         for command in commands:
             try:
                 yield from call(session, command)
@@ -144,8 +148,8 @@ def authenticate(session: Session, mechanism: ClientMechanism) -> Procedure[None
     The initial response goes with AUTH if the server announces SASL and the line has room, else on its own.
 
     Raises:
-        LoginFailed: the server refused, or sent what does not belong to the mechanism and the exchange was
-            cancelled. The session is in the AUTHORIZATION state.
+        LoginFailed: the server refused; or the exchange was cancelled, as a challenge did not belong to the mechanism
+            or the response was too long: `__cause__` says so. The session is in the AUTHORIZATION state.
         LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
@@ -157,8 +161,15 @@ def authenticate(session: Session, mechanism: ClientMechanism) -> Procedure[None
         command = Auth(mechanism.name)
     owed = mechanism.initial_response if command.initial_response is None else None
     item: Request = command
+    cause: Pop3Error | None = None  # why it was cancelled
     while True:
-        yield from Write(connection.send(item))
+        try:
+            octets = connection.send(item)
+        except LocalProtocolError as error:
+            if item is command:
+                raise
+            octets, cause = connection.send(AuthCancel()), error  # the response is too long
+        yield from Write(octets)
         event = yield from _next_event(session)
         match event:
             case Challenge(data):
@@ -167,12 +178,12 @@ def authenticate(session: Session, mechanism: ClientMechanism) -> Procedure[None
                     continue
                 try:
                     item = AuthResponse(mechanism.respond(data))
-                except MechanismError:
-                    item = AuthCancel()
+                except MechanismError as error:
+                    item, cause = AuthCancel(), error
             case Answer(_, Ok()):
                 return
             case Answer(_, Err() as reply):
-                raise LoginFailed([(command, reply)])
+                raise LoginFailed([(command, reply)]) from cause
             case _:
                 raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")
 

@@ -51,7 +51,8 @@ class Exchange(Generic[T_co]):
         self._next: Command[T_co] | None = None  # the one to send next
         self._unanswered: deque[tuple[Command[T_co], int]] = deque()  # with the length of each request
         self._in_flight = 0  # octets of these
-        self._objection: LocalProtocolError | None = None  # to a command; raised once the others are answered
+        self._objection: Exception | None = None  # to the next command; raised once the others are answered
+        self._begun = False
         self._displaced = False
 
     @property
@@ -63,11 +64,14 @@ class Exchange(Generic[T_co]):
         """Send the first commands.
 
         Raises:
-            LocalProtocolError: the first one is not legal now. Nothing was sent.
+            LocalProtocolError: the first one is not legal now, or this was begun before. Nothing was sent.
             Busy, Broken, ConnectionLost: as `Session.claim`.
         """
+        if self._begun:
+            raise LocalProtocolError("these commands were given before")
         yield from self._session.claim(self)
-        self._next = next(self._commands, None)
+        self._begun = True
+        self._advance()
         if octets := self._refill():
             yield from Write(octets)
         else:
@@ -81,7 +85,8 @@ class Exchange(Generic[T_co]):
 
         Raises:
             RemoteProtocolError, ConnectionLost: as the connection. The session is over.
-            LocalProtocolError: a command was not legal; those before it are answered.
+            LocalProtocolError: a command was not legal; those before it are answered. Likewise whatever the iterable of
+                the commands raised.
             Broken: another exchange has displaced this one.
         """
         if self._displaced:
@@ -193,7 +198,7 @@ class Exchange(Generic[T_co]):
     def _refill(self) -> bytes:
         """Return the requests that fit into the window; one, if the server does not take more at once."""
         requests: list[bytes] = []
-        while (command := self._next) is not None and (not self._unanswered or self._has_room()):
+        while (command := self._next) is not None and (not self._unanswered or self._has_room(command)):
             try:
                 octets = self._connection.send(_plain(command))
             except LocalProtocolError as error:
@@ -202,11 +207,20 @@ class Exchange(Generic[T_co]):
             requests.append(octets)
             self._unanswered.append((command, len(octets)))
             self._in_flight += len(octets)
-            self._next = next(self._commands, None)
+            self._advance()
         return b"".join(requests)
 
-    def _has_room(self) -> bool:
-        return self._session.pipelining and self._in_flight < WINDOW and not self._unanswered[-1][0].barrier
+    def _advance(self) -> None:
+        # What the caller's iterable raises must not keep back the requests before it: they count as sent.
+        try:
+            self._next = next(self._commands, None)
+        except Exception as error:  # noqa: BLE001 - it is raised in its turn
+            self._next, self._objection = None, error
+
+    def _has_room(self, command: Command[object]) -> bool:
+        if not self._session.pipelining or self._unanswered[-1][0].barrier:
+            return False
+        return self._in_flight + len(command.encode()) <= WINDOW
 
     def _end_of_answer(self) -> None:
         _, length = self._unanswered.popleft()

@@ -268,11 +268,9 @@ def _send_message(session: ServerSession, number: int, reply: Ok, excerpt: Excer
             session.say(BodyChunk(piece if excerpt is None else excerpt.feed(piece)))
             if source is None or (excerpt is not None and excerpt.complete):
                 break
-            piece, source = yield from session.run(blocks, partial(_go_on, source))
+            piece, source = yield from session.run(blocks, partial(_rest, number, source))
             if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
                 yield from session.flush()
-    except (OSError, Refused) as error:
-        raise Broken(f"message {number} cannot be read to its end") from error
     finally:
         if source is not None:
             yield from session.run(blocks, source.close)
@@ -290,6 +288,14 @@ def _open(maildrop: Maildrop, number: int) -> tuple[bytes, Octets | None]:
             raise
     except OSError as error:
         raise Unavailable("the message cannot be read now") from error
+
+
+def _rest(number: int, source: Octets) -> tuple[bytes, Octets | None]:
+    """Return what `_go_on` does; or raise `Broken`, for it is too late to refuse."""
+    try:
+        return _go_on(source)
+    except (OSError, Refused) as error:
+        raise Broken(f"message {number} cannot be read to its end") from error
 
 
 def _go_on(source: Octets) -> tuple[bytes, Octets | None]:

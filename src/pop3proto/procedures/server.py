@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
-from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, ServerEvent, Signal
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
 from pop3proto.core.replies import SYS_TEMP, Err, Greeting, Ok
 
 from .maildrop import Maildrop, Message, Refused, SessionInfo
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 FLUSH_AT: Final = 65_536
 """Octets of answers that are collected before they are written, while commands wait."""
+
+_MEGABYTE: Final = 1_048_576
 
 
 class ServerSession:
@@ -50,7 +53,9 @@ class ServerSession:
         self.retrieved: Final[set[int]] = set()
         self._loopback: Final = loopback
         self._output: list[bytes] = []
+        self._collected = 0  # octets of these
         self._login_until = 0.0
+        self._idle_until: float | None = None  # None: a command has come since the last time that we waited for one
 
     @property
     def may_show_password(self) -> bool:
@@ -79,13 +84,21 @@ class ServerSession:
 
     def say(self, item: Response) -> None:
         """Answer, or go on answering; it is written when there is enough, or nothing else to do."""
-        self._output.append(self.connection.send(item))
+        octets = self.connection.send(item)
+        self._output.append(octets)
+        self._collected += len(octets)
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""
         if octets := b"".join(self._output):
             self._output.clear()
-            yield from Write(octets, (yield from Now()) + self.service.deadlines.write)
+            self._collected = 0
+            patience = self.service.deadlines.write * (1 + len(octets) // _MEGABYTE)
+            try:
+                yield from Write(octets, (yield from Now()) + patience)
+            except BaseException:
+                self.connection.fail("an answer was cut off")  # so that nothing is said behind it
+                raise
 
     def run(self, blocks: bool, function: Callable[[], T]) -> Procedure[T]:  # noqa: FBT001 - it is the question
         """Call a function of the store or the authenticator: in the world's hands if it may block."""
@@ -108,29 +121,30 @@ class ServerSession:
             elif event is Signal.PAUSED:  # nothing is due: the session is over
                 break
             else:
+                self._idle_until = None
                 yield from self._answer(event)
-                if sum(map(len, self._output)) >= FLUSH_AT:
+                if self._collected >= FLUSH_AT:
                     yield from self.flush()
         yield from self.flush()
 
     def _patience(self) -> Procedure[float]:
         """Return the moment until which to wait for the next command. Half a command does not prolong it."""
-        idle_until = (yield from Now()) + self.service.deadlines.idle
-        return idle_until if self.maildrop is not None else min(idle_until, self._login_until)
+        if self._idle_until is None:
+            self._idle_until = (yield from Now()) + self.service.deadlines.idle
+        return self._idle_until if self.maildrop is not None else min(self._idle_until, self._login_until)
 
-    def _answer(self, event: ServerEvent) -> Procedure[None]:
+    def _answer(self, event: Asked) -> Procedure[None]:
         try:
-            if (steps := self._handle(event)) is not None:
-                yield from steps
-        except Refused as refusal:
-            self.say(refusal.reply)
-        except (ConnectionLost, RemoteProtocolError, TimedOut):
-            raise
+            try:
+                if (steps := self._handle(event)) is not None:
+                    yield from steps
+            except Refused as refusal:
+                self.say(refusal.reply)
         except Exception:
             yield from self._apologise()
             raise
 
-    def _handle(self, event: ServerEvent) -> Procedure[None] | None:
+    def _handle(self, event: Asked) -> Procedure[None] | None:
         match event:
             case BadCommand():
                 self.say(event.reply)
@@ -138,8 +152,6 @@ class ServerSession:
                 self.say(Err("the exchange is cancelled"))
             case AuthResponse():
                 return self.service.handlers[AuthResponse](self, event)
-            case ConnectionClosed():
-                pass
             case command:
                 if (handler := self.service.handlers.get(type(command))) is None:
                     raise Refused(f"{command.verb} is not supported here")
@@ -147,14 +159,14 @@ class ServerSession:
         return None
 
     def _apologise(self) -> Procedure[None]:
-        """Say that something failed that is not the client's business; not in the middle of a body."""
-        try:
+        """Say that something failed that is not the client's business. The failure counts, not whether that arrives."""
+        with suppress(LocalProtocolError):  # in the middle of a body, say, or because nobody listens any more
             self.say(Err.coded(SYS_TEMP, "the server has a fault, and ends the session"))
-        except LocalProtocolError:
-            return
-        yield from self.flush()
+        with suppress(ConnectionLost, TimedOut):
+            yield from self.flush()
 
 
+Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]
 Handlers: TypeAlias = Mapping[type[object], Handler]
 

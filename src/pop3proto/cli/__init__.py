@@ -1,0 +1,54 @@
+"""The command line: `pop3proto`, also `python -m pop3proto`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from .failures import FAILURE, USAGE, guard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; those of the process if None.
+
+    Returns:
+        The exit status: 0 if all went well, 1 after a failure, 2 after a mistake in usage, 130 after Ctrl-C. A failure
+        was told on standard error, in one line.
+
+    Raises:
+        SystemExit: argparse answered by itself: `--help`, `--version`, a mistake in usage.
+    """
+    try:
+        parser = _parser()
+    except ImportError as error:
+        print(f"pop3proto: {error}", file=sys.stderr)
+        return FAILURE
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    return guard(f"pop3proto {arguments.command}", lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Here, so that a system without POSIX's locks gets a line that says so, not a traceback from the import of this.
+    from . import demo, fetch, serve  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="pop3proto", description="POP3 mail: serve it, fetch it, watch it move.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('pop3proto')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in {"demo": demo, "fetch": fetch, "serve": serve}.items():
+        subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser

@@ -1,0 +1,166 @@
+"""`pop3proto fetch`: mail from a server into a Maildir."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from argparse import ArgumentTypeError
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pop3proto._tls import client_context
+from pop3proto.blocking import connect
+from pop3proto.core.errors import CommandFailed
+
+from .account import Account
+from .download import Download
+from .failures import Failure, reason, warn
+from .inbox import Inbox
+from .passwords import ask_password, read_password
+from .plan import Plan
+from .terminal import counted
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from pop3proto.blocking import Client
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+
+HELP: Final = "fetch mail into a Maildir"
+DESCRIPTION: Final = (
+    "Fetch mail into a Maildir. It is left on the server unless --delete is given; "
+    "what was fetched before is not fetched again."
+)
+
+_FEW: Final = 10
+"""Messages on a server that may all be replaced by others between two fetches without anything being odd."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what this command takes."""
+    parser.add_argument("url", metavar="URL", help="pops://user@host[:port] (TLS), or pop://user@host[:port] (no TLS)")
+    parser.add_argument(
+        "target", metavar="TARGET-MAILDIR", type=Path, help="where to; it is created if it is not there"
+    )
+    parser.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line is the password; without this option it is asked for on the terminal",
+    )
+    parser.add_argument("--delete", action="store_true", help="delete on the server what is safely stored here")
+    parser.add_argument(
+        "--allow-cleartext", action="store_true", help="send the password without TLS to another machine"
+    )
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="trust the authorities in this file too (PEM)")
+    parser.add_argument(
+        "--again", action="store_true", help="fetch everything even if the server has given all mail new unique ids"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long the server may stay silent (default: %(default)g)",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Fetch."""
+    account = Account.of_url(arguments.url)
+    context = _context(arguments.ca_file) if account.tls else None
+    password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
+    with Inbox(arguments.target, account.key) as inbox, closing(_connect(account, arguments, context)) as client:
+        _log_in(client, account, password)
+        plan = _plan(client, inbox, arguments)
+        download = Download(client, inbox, plan)
+        download.retrieve()
+        if arguments.delete:
+            download.delete()
+        download.finish()
+    print(download.summary)
+    return download.status
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ArgumentTypeError("a timeout is a number of seconds")
+    return seconds
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    context = client_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            why = "it holds no certificates" if isinstance(error, ssl.SSLError) else reason(error)
+            raise Failure(f"cannot use the authorities in {ca_file}: {why}") from error
+    return context
+
+
+def _connect(account: Account, arguments: Namespace, context: ssl.SSLContext | None) -> Client:
+    return connect(
+        account.host,
+        account.port,
+        tls="implicit" if account.tls else "none",
+        context=context,
+        allow_cleartext=arguments.allow_cleartext,
+        connect_timeout=arguments.timeout,
+        timeout=arguments.timeout,
+    )
+
+
+def _log_in(client: Client, account: Account, password: str) -> None:
+    if not client.session.may_show_password:
+        raise Failure(
+            f"without TLS everybody on the way to {account.host} could read the password: "
+            "use pops://, or allow that with --allow-cleartext"
+        )
+    client.login(account.user, password)
+
+
+def _plan(client: Client, inbox: Inbox, arguments: Namespace) -> Plan:
+    plan = _plan_by_unique_ids(client, inbox) or _plan_without(client, delete=arguments.delete)
+    if not arguments.again:
+        _check_for_new_unique_ids(plan, inbox)
+    for note in plan.notes:
+        warn(note)
+    expire = client.capabilities.expire if client.capabilities is not None else None
+    if plan.wanted and expire is not None and expire.days == 0:
+        warn("note: this server may delete what is fetched (it announces EXPIRE 0)")
+    return plan
+
+
+def _plan_by_unique_ids(client: Client, inbox: Inbox) -> Plan | None:
+    try:
+        return Plan.of_listing(client.uidl(), inbox.has)
+    except CommandFailed:
+        if client.capabilities is not None and client.capabilities.uidl:
+            raise  # it has them, and cannot tell them now
+        return None
+
+
+def _plan_without(client: Client, *, delete: bool) -> Plan:
+    if not delete:
+        raise Failure(
+            "the server has no unique ids (UIDL), by which mail that was fetched before is known: "
+            "it can only be fetched with --delete"
+        )
+    return Plan.without_unique_ids(client.list())
+
+
+def _check_for_new_unique_ids(plan: Plan, inbox: Inbox) -> None:
+    """Stop if it looks as if the server has renamed all mail, by a move to another machine, say."""
+    left = inbox.record.left
+    if not plan.here and left > _FEW and len(plan.wanted) >= left:
+        raise Failure(
+            f"the server has {counted(len(plan.wanted), 'message')}, and not one of the {left:,} that the last fetch "
+            "left there: unique ids may have changed. Nothing was fetched; --again fetches all of it"
+        )

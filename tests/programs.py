@@ -1,0 +1,302 @@
+"""The programs that interop tests talk to: started on loopback, ended by process id, and heard when they fail."""
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+
+import pytest
+import trustme
+from attrs import frozen
+
+from tests.corpus import make_maildir
+
+USER = "ann"
+PASSWORD = "tanstaaf"
+POP3PROTO = (sys.executable, "-m", "pop3proto")
+
+PATIENCE = 60
+"""Seconds after which a program that says nothing is taken to hang. Nothing waits that long unless it is broken."""
+
+
+_GRACE = 5
+
+
+class Program:
+    """A process that a test has started, and all that it says, errors too."""
+
+    def __init__(self, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
+        self.command = [str(word) for word in command]
+        self._said: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,  # a group of its own: what it starts itself can be ended with it
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def said(self) -> str:
+        """All that it has said so far."""
+        with self._news:
+            return "".join(self._said)
+
+    def wait_for(self, pattern: str) -> re.Match[str] | None:
+        """Wait until it says something that holds the pattern; None if it ended without."""
+        until = time.monotonic() + PATIENCE
+        with self._news:
+            while (match := re.search(pattern, "".join(self._said))) is None and not self._ended:
+                if not self._news.wait(until - time.monotonic()):
+                    pytest.fail(f"{self.command} never said {pattern!r}, but:\n{''.join(self._said)}")
+        return match
+
+    def stop(self) -> int:
+        """End it and what it has started, and return its status."""
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        # Its own children have its output open. When that ends, the last of them is gone. Those of Dovecot stay for
+        # half a minute if a session is still open, as after a test that failed.
+        self._listener.join(_GRACE)
+        if self._listener.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._listener.join()
+        return self._process.returncode
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                with self._news:
+                    self._said.append(line.decode(errors="backslashreplace"))
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+def run(
+    *command: str | Path, status: int = 0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; the test fails if it ends with another status (None: any), and shows all."""
+    words = [str(word) for word in command]
+    try:
+        ended = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=PATIENCE,
+            env={**os.environ, **(env or {})},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(f"{words} did not end; it said:\n{error.stdout!r}\n{error.stderr!r}")
+    if status is not None and ended.returncode != status:
+        pytest.fail(f"{words} ended with {ended.returncode}, not {status}; it said:\n{ended.stdout}{ended.stderr}")
+    return ended
+
+
+@frozen
+class Pop3proto:
+    """`pop3proto serve`, in a process of its own."""
+
+    program: Program
+    maildir: Path
+    port: int
+    host: str = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def pop3proto_serving(folder: Path, messages: Iterable[bytes]) -> Generator[Pop3proto]:
+    """Serve a new Maildir, in a folder, of these messages."""
+    maildir = make_maildir(folder / "served", messages)
+    password_file = folder / "password"
+    password_file.write_text(f"{PASSWORD}\n", encoding="ascii")
+    password_file.chmod(0o600)
+    program = Program(
+        *POP3PROTO, *("serve", maildir), *("--user", USER), *("--password-file", password_file), *("--port", "0")
+    )
+    try:
+        ready = program.wait_for(r" on 127\.0\.0\.1 port (\d+)")
+        if ready is None:
+            pytest.fail(f"pop3proto serve did not start:\n{program.said}")
+        yield Pop3proto(program, maildir, int(ready[1]))
+    finally:
+        program.stop()
+
+
+@frozen
+class Dovecot:
+    """Dovecot, with POP3 on two ports. Every user exists, has the same password, and a maildrop in a folder."""
+
+    program: Program
+    port: int
+    tls_port: int
+    ca_file: Path
+    homes: Path
+    host: str = "127.0.0.1"
+
+    def deliver(self, user: str, messages: Iterable[bytes]) -> Path:
+        """Give a new user messages, and return the Maildir that they are in."""
+        home = self.homes / user
+        home.mkdir(mode=0o700)
+        maildir = make_maildir(home / "Maildir", messages)
+        if os.geteuid() == 0:
+            owner = _mail_user()
+            for path in (home, *home.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        return maildir
+
+
+@contextlib.contextmanager
+def dovecot_serving(dovecot: str) -> Generator[Dovecot]:
+    """Start Dovecot, with a configuration of its own and all its files in a temporary folder."""
+    # Not in pytest's folder, which is closed to the users that Dovecot gives its processes to; and its path must be
+    # short, for the sake of the sockets in it.
+    folder = Path(tempfile.mkdtemp(prefix="pop3proto-"))
+    try:
+        folder.chmod(0o755)
+        (folder / "homes").mkdir(mode=0o755)
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(folder / "ca.pem")
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        program, ports = _start_dovecot(dovecot, folder)
+        try:
+            yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes")
+        finally:
+            program.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _start_dovecot(dovecot: str, folder: Path) -> tuple[Program, tuple[int, int]]:
+    modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
+    configuration = folder / "dovecot.conf"
+    for _ in range(5):  # somebody else may take a free port before Dovecot does
+        ports = _free_ports()
+        configuration.write_text(_dovecot_configuration(folder, *ports, modern=modern), encoding="utf-8")
+        program = Program(dovecot, "-F", "-c", configuration)
+        try:
+            started = program.wait_for("starting up")  # it says so when it listens
+        except BaseException:
+            program.stop()
+            raise
+        if started is not None:
+            return program, ports
+        program.stop()
+        if "Address already in use" not in program.said:
+            break
+    if os.geteuid() != 0:  # who may lack what it needs, in a way that is not our business
+        pytest.skip(f"Dovecot does not start for this user:\n{program.said}")
+    pytest.fail(f"Dovecot does not start:\n{program.said}")
+
+
+def _dovecot_configuration(folder: Path, port: int, tls_port: int, *, modern: bool) -> str:
+    root = os.geteuid() == 0
+    mail = _mail_user()
+    if root:
+        users = ""  # those that its package has made
+    else:
+        me, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+        users = f"""
+default_internal_user = {me}
+default_internal_group = {group}
+default_login_user = {me}
+""" + "".join(f"service {name} {{\n  chroot =\n}}\n" for name in ("anvil", "pop3-login", "stats"))
+    if modern:  # since 2.4; checked against its manual only
+        dialect = f"""
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = ~/Maildir
+mail_home = {folder}/homes/%{{user}}
+ssl_server_cert_file = {folder}/server.pem
+ssl_server_key_file = {folder}/server.pem
+passdb static {{
+  password = {PASSWORD}
+}}
+userdb static {{
+}}
+"""
+    else:
+        dialect = f"""
+disable_plaintext_auth = no
+mail_location = maildir:~/Maildir
+mail_home = {folder}/homes/%u
+ssl_cert = <{folder}/server.pem
+ssl_key = <{folder}/server.pem
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = static
+}}
+"""
+    return (
+        dialect.lstrip()  # the version must come first
+        + users
+        + f"""
+protocols = pop3
+listen = 127.0.0.1
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = /dev/stderr
+mail_uid = {mail.pw_uid}
+mail_gid = {mail.pw_gid}
+first_valid_uid = {mail.pw_uid}
+first_valid_gid = {mail.pw_gid}
+ssl = yes
+auth_mechanisms = plain
+auth_failure_delay = 0
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {port}
+  }}
+  inet_listener pop3s {{
+    port = {tls_port}
+    ssl = yes
+  }}
+}}
+# No penalty for an address from which wrong passwords come.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+    )
+
+
+def _mail_user() -> pwd.struct_passwd:
+    """Whose mail it is: Dovecot does not touch root's."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]

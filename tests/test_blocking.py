@@ -1,0 +1,1036 @@
+"""The blocking adapter, over real sockets on loopback: no time is asserted, and what waits, waits for an event."""
+
+import gc
+import io
+import logging
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pop3proto._sockets import SocketStream
+from pop3proto._tls import client_context, tls_info, verifies_server
+from pop3proto.blocking import Server, connect, serve
+from pop3proto.core.capabilities import Capabilities
+from pop3proto.core.client import ClientConnection
+from pop3proto.core.commands import Dele, Noop, Quit, Retr, Stat, Top
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    CommandFailed,
+    ConnectionLost,
+    LocalProtocolError,
+    LoginFailed,
+    MalformedReply,
+    RemoteProtocolError,
+    SessionRefused,
+    TimedOut,
+    UncertainUpdate,
+)
+from pop3proto.core.limits import Limits
+from pop3proto.core.replies import Err, Greeting, Ok
+from pop3proto.core.results import Language, MaildropStatus
+from pop3proto.core.states import State
+from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures import session as session_module
+from pop3proto.procedures.maildrop import SessionInfo
+from pop3proto.procedures.operations import Operation, Read, StartTls, Write
+from pop3proto.procedures.service import Deadlines, Service
+from tests.drivers import FakeStore, OneUser, as_sent
+
+UNIX = b"Subject: one\n\n.dot\nlast"
+DOS = b"Subject: two\r\n\r\nbody\r\n"
+PATIENCE = 30  # seconds until a test that hangs fails
+GREETING = b"+OK ready\r\n"
+
+
+class Anybody(OneUser):
+    def check_password(self, user, password):
+        return password == "tanstaaf"
+
+
+class Watched(FakeStore):
+    """A store that tells when its maildrop is closed."""
+
+    def __init__(self, *mail, **arguments):
+        super().__init__(*mail, **arguments)
+        self.closed = threading.Event()
+
+    def note(self, call):
+        super().note(call)
+        if call == "close":
+            self.closed.set()
+
+
+class Scripted(threading.Thread):
+    """A server that greets, and answers each line with the next answer; then, it is silent or hangs up."""
+
+    def __init__(self, *answers, then="silence"):
+        super().__init__(daemon=True)
+        self._answers = list(answers)
+        self._then = then
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.heard = []
+        self.start()
+
+    def run(self):
+        connection, _ = self._listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            while self._answers:
+                connection.sendall(self._answers.pop(0))
+                if self._answers and not self._listen(lines):
+                    return
+            if self._then == "silence":
+                while self._listen(lines):
+                    pass
+
+    def _listen(self, lines):
+        try:
+            line = lines.readline()
+        except ConnectionError:
+            return False
+        self.heard.append(line)
+        return line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+        self.join(PATIENCE)
+        assert not self.is_alive()
+
+
+def descriptors():
+    """How many are open; 0 where the system does not tell."""
+    return len(list(Path("/proc/self/fd").glob("*")))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """No thread, no descriptor, and no socket that was not closed (ResourceWarning is an error)."""
+    gc.collect()
+    before = descriptors()
+    yield
+    gc.collect()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("pop3proto")] == []
+    assert descriptors() <= before
+
+
+@pytest.fixture
+def store():
+    return Watched(UNIX, DOS)
+
+
+@pytest.fixture
+def server(store):
+    with serve(Service(store=store, authenticator=OneUser())) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with here(server) as connected:
+        connected.login("ann", "tanstaaf")
+        yield connected
+
+
+def here(server, **arguments):
+    return connect(*server.address, tls="none", **arguments)
+
+
+def raw(server):
+    sock = socket.create_connection(server.address, PATIENCE)
+    assert sock.recv(100).startswith(b"+OK")
+    return sock
+
+
+def log_in_raw(server):
+    sock = raw(server)
+    for line in (b"USER ann\r\n", b"PASS tanstaaf\r\n"):
+        sock.sendall(line)
+        assert sock.recv(100).startswith(b"+OK")
+    return sock
+
+
+# ---------------------------------------------------------------------------------------- each method
+
+
+def test_connecting_takes_the_greeting(server):
+    with here(server) as client:
+        assert client.greeting == Greeting(Ok("POP3 server ready"))
+        assert client.capabilities is None
+        assert client.state is State.AUTHORIZATION
+
+
+def test_login(server):
+    with here(server) as client:
+        with pytest.raises(LoginFailed):
+            client.login("ann", "wrong")
+        client.login("ann", "tanstaaf")
+        assert client.state is State.TRANSACTION
+        assert client.capabilities.pipelining
+
+
+def test_every_method_that_asks(client):
+    sizes = {1: len(as_sent(UNIX)), 2: len(as_sent(DOS))}
+    assert client.stat() == MaildropStatus(2, sum(sizes.values()))
+    assert client.list() == sizes
+    assert client.list_one(2) == sizes[2]
+    assert client.uidl() == {1: "id.1", 2: "id.2"}
+    assert client.uidl_one(2) == "id.2"
+    assert client.capa().top
+    assert client.noop() is None
+    assert client.call(Stat()).count == 2
+    assert client.call_all([Noop(), Dele(9)])[0] is None
+    for refused in (client.utf8, lambda: client.lang("en"), client.lang_list, lambda: client.list_one(9)):
+        with pytest.raises((CommandFailed, LocalProtocolError)):
+            refused()
+    with client.top(1, 1) as top:
+        assert top.read() == b"Subject: one\r\n\r\n.dot\r\n"
+
+
+def test_methods_that_our_server_does_not_know():
+    answers = [GREETING, b"+OK en words\r\n", b"+OK\r\nen English\r\n.\r\n", b"+OK\r\n", b"-ERR\r\n", b"+OK\r\n"]
+    with Scripted(*answers) as peer, connect("127.0.0.1", peer.port, tls="none") as client:
+        assert client.lang("en") == "en"
+        assert client.lang_list() == (Language("en", "English"),)
+        assert client.utf8() is None
+        assert client.capa() is None
+
+
+def test_dele_and_rset_and_quit(server, store):
+    with here(server) as client:
+        client.login("ann", "tanstaaf")
+        client.dele(1)
+        client.rset()
+        client.dele(2)
+        client.quit()
+        assert client.state is State.CLOSED
+        with pytest.raises(Broken, match="it has said QUIT"):
+            client.stat()
+    assert list(store.contents) == [1]
+
+
+def test_a_message_in_chunks(client):
+    with client.retr(1) as message:
+        assert b"".join(message) == as_sent(UNIX)
+        assert list(message) == []
+        assert message.read() == b""
+    assert client.noop() is None
+
+
+def test_a_message_into_a_file(client):
+    told = []
+    file = io.BytesIO()
+    with client.retr(1) as message:
+        assert message.copy_to(file, told.append) == len(as_sent(UNIX))
+    assert file.getvalue() == as_sent(UNIX)
+    assert told[-1] == len(as_sent(UNIX))
+    with client.retr(2) as message:
+        assert message.copy_to(io.BytesIO()) == len(as_sent(DOS))
+
+
+def test_a_message_that_is_not_there(client):
+    with pytest.raises(CommandFailed), client.retr(3):
+        pytest.fail("it has no message")
+    assert client.noop() is None
+
+
+def test_a_message_is_read_inside_its_block(client):
+    message = client.retr(1)
+    with pytest.raises(LocalProtocolError, match="not open"):
+        message.read()
+    with message:
+        assert message.read() == as_sent(UNIX)
+    with pytest.raises(LocalProtocolError, match="given before"), message:
+        pytest.fail("it cannot be read twice")
+    assert client.noop() is None
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_retrieve(client, pipelining):
+    if not pipelining:
+        client.session.capabilities = Capabilities()
+    got = dict(client.retrieve([2, 9, 1]))
+    assert list(got) == [2, 9, 1]
+    assert (got[1], got[2]) == (as_sent(UNIX), as_sent(DOS))
+    assert isinstance(got[9], CommandFailed)
+    assert list(client.retrieve([])) == []
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_retrieve_left_early(client, pipelining):
+    if not pipelining:
+        client.session.capabilities = Capabilities()
+    messages = client.retrieve([1, 2, 1])
+    assert next(messages) == (1, as_sent(UNIX))
+    assert client.stat().count == 2
+    with pytest.raises(Broken, match="another command"):
+        next(messages)
+    assert client.stat().count == 2
+
+
+def test_retrieve_with_a_number_that_is_none(client):
+    """What was noted as sent is sent: the session stays in step."""
+    messages = client.retrieve([1, 2, 0])
+    assert [next(messages)[0], next(messages)[0]] == [1, 2]
+    with pytest.raises(LocalProtocolError, match="message number"):
+        next(messages)
+    assert client.stat().count == 2
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_stream(client, pipelining):
+    if not pipelining:
+        client.session.capabilities = Capabilities()
+    got = []
+    for message in client.stream([Retr(1), Retr(9), Top(1, 0), Retr(2), Retr(2)]):
+        try:
+            with message:
+                got.append(next(iter(message)) if len(got) == 3 else message.read())
+        except CommandFailed as failure:
+            got.append(failure)
+    assert (got[0], got[2], got[4]) == (as_sent(UNIX), b"Subject: one\r\n\r\n", as_sent(DOS))
+    assert isinstance(got[1], CommandFailed)
+    assert as_sent(DOS).startswith(got[3])
+    assert client.noop() is None
+
+
+def test_streamed_messages_that_are_kept_for_later_are_gone_and_say_so(client):
+    kept = list(client.stream([Retr(1), Retr(2)]))
+    for message in kept:
+        with pytest.raises(Broken, match="thrown away"), message:
+            pytest.fail("it is gone")
+    for message in client.stream([Retr(1), Retr(2)]):
+        with message:
+            message.read()
+        with pytest.raises(LocalProtocolError, match="opened before"), message:
+            pytest.fail("the next message would be read in its name")
+    assert client.noop() is None
+
+
+def test_commands_inside_an_open_body(client):
+    with client.retr(1) as message:
+        for command in (
+            client.stat,
+            client.quit,
+            client.retr(2).__enter__,
+            lambda: dict(client.retrieve([1])),
+        ):
+            with pytest.raises(Busy, match="RETR 1 is being read"):
+                command()
+        assert message.read() == as_sent(UNIX)
+    assert client.stat().count == 2, "QUIT was not sent, and the client not closed"
+
+
+def test_a_body_left_early_is_thrown_away(client):
+    with client.retr(1) as left:
+        pass
+    assert client.stat().count == 2
+    with pytest.raises(Broken):
+        left.read()
+
+
+def test_too_much_left_to_be_thrown_away(server, store, monkeypatch):
+    monkeypatch.setattr(session_module, "DRAIN_LIMIT", 1_000)
+    store.contents[1] = b"x" * 3_000_000
+    client = here(server)
+    client.login("ann", "tanstaaf")
+    client.dele(2)
+    with client.retr(1):
+        pass
+    with pytest.raises(Broken, match="left unread"), client:
+        pass
+    assert store.closed.wait(PATIENCE)
+    assert store.commits == []
+
+
+def test_a_body_that_is_too_large(server):
+    connection = ClientConnection(limits=Limits(body=10))
+    with here(server, connection=connection) as client:
+        client.login("ann", "tanstaaf")
+        with client.retr(1) as message, pytest.raises(MalformedReply):
+            message.read()
+        assert client.stat().count == 2
+
+
+def test_one_call_at_a_time(client):
+    """A second thread, or a generator of commands that asks the client itself."""
+
+    def commands():
+        yield Stat()
+        client.stat()
+
+    with pytest.raises(Busy, match="one call at a time"):
+        client.call_all(commands())
+    assert client.stat().count == 2
+
+
+# ------------------------------------------------------------------------------------- how it ends
+
+
+def test_leaving_the_block_says_quit(server, store):
+    with here(server) as client:
+        client.login("ann", "tanstaaf")
+        client.dele(1)
+    assert list(store.contents) == [2]
+
+
+def test_an_exception_in_the_block_hangs_up_and_nothing_is_deleted(server, store):
+    client = here(server)
+    client.login("ann", "tanstaaf")
+    client.dele(1)
+    with pytest.raises(ZeroDivisionError), client:
+        raise ZeroDivisionError
+    with pytest.raises(Broken, match="it was closed"):
+        client.stat()
+    assert store.closed.wait(PATIENCE)
+    assert store.commits == []
+
+
+def test_a_client_may_be_closed_and_quit_by_hand(server, store):
+    with here(server) as client:
+        client.login("ann", "tanstaaf")
+        client.call(Quit())
+    with here(server) as client:
+        client.close()
+        client.close()
+    assert len(store.commits) == 1
+
+
+def test_a_quit_that_fails(server, store):
+    store.failures["commit"] = OSError("disk full")
+    with pytest.raises(CommandFailed, match="SYS/TEMP"), here(server) as client:
+        client.login("ann", "tanstaaf")
+    with pytest.raises(Broken):
+        client.noop()
+
+
+def test_no_answer_to_quit():
+    answers = [GREETING, b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n"]
+    with Scripted(*answers, b"", then="hang up") as peer:
+        client = connect("127.0.0.1", peer.port, tls="none")
+        client.login("ann", "tanstaaf")
+        with pytest.raises(UncertainUpdate), client:
+            pass
+
+
+@pytest.mark.parametrize(
+    "answer,error,reason",
+    [
+        pytest.param(b"what?\r\n", RemoteProtocolError, "RemoteProtocolError: the server sent", id="nonsense"),
+        pytest.param(b"+OK 1", ConnectionLost, "ConnectionLost: the server closed", id="cut"),
+    ],
+)
+def test_after_a_failure_every_call_says_which(answer, error, reason):
+    with (
+        Scripted(GREETING, b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n", answer, then="hang up") as peer,
+        connect("127.0.0.1", peer.port, tls="none") as client,
+    ):
+        client.login("ann", "tanstaaf")
+        with pytest.raises(error):
+            client.stat()
+        for _ in range(2):
+            with pytest.raises(Broken, match=reason):
+                client.stat()
+    assert b"QUIT\r\n" not in peer.heard
+
+
+def test_an_error_that_is_none_of_ours_breaks_it_too(client, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client._stream, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.stat()
+    with pytest.raises(Broken, match="KeyboardInterrupt"):
+        client.noop()
+
+
+# ----------------------------------------------------------------------------------- connecting, time
+
+
+def test_a_server_that_refuses_the_session():
+    with Scripted(b"-ERR too busy\r\n") as peer, pytest.raises(SessionRefused, match="too busy"):
+        connect("127.0.0.1", peer.port, tls="none")
+
+
+def test_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionLost, match=f"no connection to 127.0.0.1, port {port}: Connection refused"):
+        connect("127.0.0.1", port, tls="none")
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".invalid", "a..b"])
+def test_a_name_that_is_none(host):
+    with pytest.raises(ConnectionLost, match="no connection to"):
+        connect(host, 1, tls="none")
+
+
+def test_a_connection_that_takes_too_long(monkeypatch):
+    def never(address, timeout):
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", never)
+    with pytest.raises(TimedOut, match=r"no connection to pop\.invalid, port 110, in time"):
+        connect("pop.invalid", tls="none")
+    with pytest.raises(TimedOut, match="port 995"):
+        connect("pop.invalid")
+
+
+def test_a_server_that_never_greets():
+    with Scripted(b"") as peer, pytest.raises(TimedOut):
+        connect("127.0.0.1", peer.port, tls="none", timeout=0.02)
+
+
+def test_a_server_that_never_answers():
+    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
+        with pytest.raises(TimedOut, match="nothing in time"):
+            client.capa()
+        with pytest.raises(Broken, match="TimedOut"):
+            client.capa()
+
+
+def test_without_a_timeout_it_waits(server):
+    with here(server, timeout=None) as client:
+        assert client.capa() is not None
+
+
+# --------------------------------------------------------------------------------------- clear passwords
+
+
+def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
+    monkeypatch.setattr(SocketStream, "loopback", False)
+    with here(server) as client, pytest.raises(LocalProtocolError, match="in clear"):
+        client.login("ann", "tanstaaf")
+    with here(server, allow_cleartext=True) as client, pytest.raises(LoginFailed, match="TLS only"):
+        client.login("ann", "tanstaaf")
+
+
+@pytest.mark.parametrize(
+    "address,loopback",
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("fe80::1%lo", False),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("", False),
+    ],
+)
+def test_which_addresses_are_of_this_machine(address, loopback, monkeypatch):
+    monkeypatch.setattr(SocketStream, "address", address)
+    with socket.socket() as sock:
+        assert SocketStream(sock).loopback == loopback
+
+
+def test_addresses_of_sockets():
+    left, right = socket.socketpair()
+    with left, right:
+        assert SocketStream(left).address == ""
+        assert SocketStream(left).loopback
+    with socket.socket() as unconnected:
+        assert SocketStream(unconnected).address == ""
+        assert not SocketStream(unconnected).loopback
+
+
+# ------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(store, authority):
+    """A server under TLS whose name is "localhost"."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with serve(Service(store=store, authenticator=OneUser()), context=context) as running:
+        yield running
+
+
+@pytest.fixture
+def trusting(authority):
+    context = client_context()
+    authority.configure_trust(context)
+    return context
+
+
+def test_implicit_tls(secure, store, trusting):
+    seen = []
+    opening = store.open
+    store.open = lambda user, session: seen.append(session) or opening(user, session)
+    with connect("localhost", secure.address[1], context=trusting) as client:
+        assert client.session.connection.tls
+        assert client.session.may_show_password
+        client.login("ann", "tanstaaf")
+        with client.retr(1) as message:
+            assert message.read() == as_sent(UNIX)
+        client.dele(1)
+    assert list(store.contents) == [2]
+    assert seen == [SessionInfo("127.0.0.1", tls=True)]
+
+
+def test_a_certificate_of_nobody_we_know_is_refused(secure):
+    with pytest.raises(ConnectionLost, match="certificate verify failed"):
+        connect("localhost", secure.address[1])
+
+
+def test_a_certificate_of_another_name_is_refused(secure, trusting):
+    with pytest.raises(ConnectionLost, match="certificate verify failed"):
+        connect("127.0.0.1", secure.address[1], context=trusting)
+
+
+def test_a_server_that_was_not_verified_gets_no_password(secure, monkeypatch):
+    monkeypatch.setattr(SocketStream, "loopback", False)
+    context = client_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        connect("localhost", secure.address[1], context=context) as client,
+        pytest.raises(LocalProtocolError, match="in clear"),
+    ):
+        client.login("ann", "tanstaaf")
+    with connect("localhost", secure.address[1], context=context, allow_cleartext=True) as client:
+        client.login("ann", "tanstaaf")
+
+
+def test_what_verifies():
+    context = client_context()
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert verifies_server(context)
+    context.check_hostname = False
+    assert not verifies_server(context)
+    context.verify_mode = ssl.CERT_NONE
+    assert not verifies_server(context)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_a_handshake_came_to(authority, trusting, asks):
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server_context)
+    if asks:
+        server_context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(server_context)
+        authority.issue_cert("ann@example.org").configure_cert(trusting)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    server = server_context.wrap_bio(outgoing, incoming, server_side=True)
+    for _ in range(3):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    assert (tls_info(client).version, tls_info(client).verified) == ("TLSv1.3", True)
+    assert tls_info(server).verified == asks
+
+
+def test_no_tls_on_the_other_side(server, trusting):
+    with pytest.raises(ConnectionLost, match="handshake failed"):
+        connect(*server.address, context=trusting)
+
+
+def test_a_handshake_that_is_never_answered(trusting):
+    with Scripted(b"") as peer, pytest.raises(TimedOut, match="handshake"):
+        connect("localhost", peer.port, context=trusting, timeout=0.02)
+
+
+def test_the_server_ends_tls_before_it_ends_the_stream(secure, trusting):
+    """Else a client cannot tell its end from one that an attacker made (RFC 8446 section 6.1)."""
+    with socket.create_connection(secure.address, PATIENCE) as plain:
+        plain.settimeout(PATIENCE)
+        tls = trusting.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+        with tls:
+            tls.sendall(b"QUIT\r\nand octets that nobody reads\r\n")
+            octets = b""
+            while piece := tls.recv(1000):
+                octets += piece
+    assert octets.count(b"+OK") == 2
+
+
+def test_the_client_ends_tls_before_it_ends_the_stream(authority, trusting):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    seen = []
+
+    def run():
+        plain, _ = listener.accept()
+        with context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=False) as tls:
+            tls.sendall(GREETING)
+            seen.append(tls.recv(100))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run)
+        thread.start()
+        connect("localhost", listener.getsockname()[1], context=trusting).close()
+        thread.join(PATIENCE)
+    assert seen == [b""]
+
+
+# ----------------------------------------------------------------------------------------------- a server
+
+
+def test_a_client_that_hangs_up_deletes_nothing_and_holds_nothing(server, store):
+    with log_in_raw(server) as sock:
+        sock.sendall(b"DELE 1\r\n")
+        assert sock.recv(100).startswith(b"+OK")
+    assert store.closed.wait(PATIENCE)
+    assert store.commits == []
+
+
+def test_half_close_everything_is_answered(server):
+    with log_in_raw(server) as sock:
+        sock.sendall(b"STAT\r\nNOOP\r\nQUIT\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        octets = b""
+        while piece := sock.recv(1000):
+            octets += piece
+    assert octets.count(b"+OK") == 3
+
+
+def test_the_last_answer_arrives_although_octets_are_unread(server):
+    with log_in_raw(server) as sock:
+        sock.sendall(b"QUIT\r\n" + b"NOOP\r\n" * 1_000)
+        assert sock.recv(100) == b"+OK bye\r\n"
+        assert sock.recv(100) == b""
+
+
+def test_a_client_that_never_reads(store):
+    store.contents = {1: b"x" * 20_000_000}
+    service = Service(store=store, authenticator=OneUser(), deadlines=Deadlines(write=0.02))
+    with serve(service) as server, log_in_raw(server) as sock:
+        sock.sendall(b"RETR 1\r\n")
+        assert store.closed.wait(PATIENCE)
+    store.check_all_is_closed()
+
+
+def test_a_client_that_never_speaks(store):
+    deadlines = Deadlines(idle=0.02, short_idle=True)
+    with serve(Service(store=store, authenticator=OneUser(), deadlines=deadlines)) as server:
+        with socket.create_connection(server.address, PATIENCE) as sock:
+            sock.sendall(b"USER ann\r\nPASS tanstaaf\r\nDELE 1\r\n")
+            while sock.recv(1000):
+                pass
+        assert store.closed.wait(PATIENCE)
+    assert store.commits == []
+
+
+def test_too_many_sessions(store):
+    with serve(Service(store=store, authenticator=OneUser()), max_sessions=1) as server, here(server) as client:
+        with pytest.raises(SessionRefused, match="too many") as refusal:
+            here(server)
+        assert refusal.value.reply == Err("[SYS/TEMP] too many sessions")
+        assert client.capa() is not None
+
+
+def test_too_many_sessions_under_tls(store, authority, trusting):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with serve(Service(store=store, authenticator=OneUser()), context=context, max_sessions=1) as server:
+        port = server.address[1]
+        with connect("localhost", port, context=trusting), pytest.raises(ConnectionLost):
+            connect("localhost", port, context=trusting)
+
+
+def test_no_thread_for_a_session(server, monkeypatch, caplog):
+    starting = threading.Thread.start
+
+    def start(thread):
+        if thread.name == "pop3proto-session":
+            raise RuntimeError("can't start new thread")
+        starting(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(SessionRefused):
+        here(server)
+    monkeypatch.undo()
+    with here(server) as client:
+        assert client.capa() is not None
+    assert "can't start new thread" in caplog.text
+
+
+def test_accepting_may_fail_for_a_while(store, monkeypatch, caplog):
+    accepting = socket.socket.accept
+    failures = [OSError(24, "Too many open files")]
+
+    def accept(listener):
+        if failures:
+            raise failures.pop()
+        return accepting(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    with serve(Service(store=store, authenticator=OneUser())) as server, here(server) as client:
+        assert client.capa() is not None
+    assert "Too many open files" in caplog.text
+
+
+def test_a_fault_in_the_store_is_logged_and_ends_that_session_only(server, store, caplog):
+    with here(server) as other:
+        store.failures["open"] = ZeroDivisionError("a fault")
+        with pytest.raises(LoginFailed, match="SYS/TEMP"), here(server) as client:
+            client.login("ann", "tanstaaf")
+        assert other.capa() is not None
+    server.close()
+    assert "ZeroDivisionError: a fault" in caplog.text
+
+
+def test_how_sessions_end_is_logged_without_a_traceback(server, caplog):
+    with caplog.at_level(logging.INFO, "pop3proto"):
+        with raw(server) as sock:
+            sock.sendall(b"STLS\r\nCAPA\r\n")
+            assert sock.recv(100) == b""
+        server.close()
+    [record] = caplog.records
+    assert "session from 127.0.0.1 ended: the client sent octets behind STLS" in record.getMessage()
+    assert record.exc_info is None
+
+
+def test_closing_ends_all_sessions_and_frees_all_locks(store):
+    server = serve(Service(store=store, authenticator=OneUser()))
+    with log_in_raw(server) as one, raw(server) as other:
+        one.sendall(b"DELE 1\r\nRETR")
+        assert one.recv(100).startswith(b"+OK")
+        waiting = threading.Thread(target=server.wait)
+        waiting.start()
+        server.close()
+        server.close()
+        waiting.join(PATIENCE)
+        assert not waiting.is_alive()
+        assert (one.recv(100), other.recv(100)) == (b"", b"")
+    store.check_all_is_closed()
+    assert store.commits == []
+
+
+def test_closing_ends_a_session_in_the_middle_of_a_write(store):
+    store.contents = {1: b"x" * 20_000_000}
+    reading = threading.Event()
+    opening = FakeStore.note
+
+    def note(self, call):
+        opening(self, call)
+        if call == "open 1":
+            reading.set()
+
+    store.note = note.__get__(store)
+    server = serve(Service(store=store, authenticator=OneUser()))
+    with log_in_raw(server) as sock:
+        sock.sendall(b"RETR 1\r\n")
+        assert reading.wait(PATIENCE)
+        server.close()
+    store.check_all_is_closed()
+
+
+def test_closing_ends_a_handshake_that_never_comes(secure, monkeypatch):
+    shaking = threading.Event()
+    handshake = ssl.SSLSocket.do_handshake
+
+    def do_handshake(self, *arguments):
+        shaking.set()
+        handshake(self, *arguments)
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", do_handshake)
+    with socket.create_connection(secure.address, PATIENCE):
+        assert shaking.wait(PATIENCE)
+        secure.close()
+
+
+def test_twenty_clients_at_once():
+    users = [f"user{number}" for number in range(20)]
+    store = MemoryStore({user: [user.encode() + b"\n" + DOS, UNIX] for user in users})
+    together = threading.Barrier(len(users))
+    wrong = []
+
+    def run(user):
+        try:
+            with here(server) as client:
+                together.wait(PATIENCE)
+                client.login(user, "tanstaaf")
+                assert [body for _, body in client.retrieve([2, 1])] == [
+                    as_sent(UNIX),
+                    as_sent(user.encode() + b"\n" + DOS),
+                ]
+                client.dele(1)
+        except BaseException as error:
+            wrong.append(error)
+            raise
+
+    with serve(Service(store=store, authenticator=Anybody(blocks=False))) as server:
+        threads = [threading.Thread(target=run, args=(user,)) for user in users]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert wrong == []
+    assert all(store.messages(user) == [UNIX] for user in users)
+
+
+def test_many_large_messages_pipelined_through_small_buffers(monkeypatch):
+    """Neither side may block with its own buffer full while the other waits for it to read."""
+    mail = [bytes([letter]) * 70 + b"\n" for letter in b"abcd"]
+    store = MemoryStore({"ann": [line * (1_000_000 // len(line)) for line in mail]})
+    listener = socket.create_server(("127.0.0.1", 0))
+    connecting = socket.create_connection
+
+    def narrow(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # less than a segment of loopback is only slow
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+        return sock
+
+    narrow(listener)
+    monkeypatch.setattr(socket, "create_connection", lambda *arguments: narrow(connecting(*arguments)))
+    numbers = [1 + at % 4 for at in range(32)]
+    service = Service(store=store, authenticator=OneUser())
+    with Server(service, listener, None, max_sessions=10) as server, here(server, timeout=PATIENCE) as client:
+        client.login("ann", "tanstaaf")
+        got = [(number, body[:1], len(body)) for number, body in client.retrieve(numbers)]
+    sizes = [len(as_sent(message)) for message in store.messages("ann")]
+    assert got == [(number, mail[number - 1][:1], sizes[number - 1]) for number in numbers]
+
+
+def test_it_listens_where_it_is_told():
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    service = Service(store=MemoryStore(), authenticator=OneUser())
+    try:
+        server = serve(service, "::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with server, here(server) as client:
+        assert server.address[0] == "::1"
+        client.login("ann", "tanstaaf")
+
+
+# ----------------------------------------------------------------------------------------------- streams
+
+
+class Unknown(Operation[None]):
+    pass
+
+
+def one(operation):
+    return (yield from operation)
+
+
+@pytest.fixture
+def pair():
+    left, right = socket.socketpair()
+    with right:
+        stream = SocketStream(left)
+        yield stream, right
+        stream.close()
+
+
+def test_operations_that_it_does_not_know(pair):
+    with pytest.raises(LocalProtocolError, match="Unknown"):
+        pair[0].perform(one(Unknown()))
+    with pytest.raises(LocalProtocolError, match="no TLS context"):
+        pair[0].perform(one(StartTls()))
+
+
+def test_a_deadline_that_has_passed(pair):
+    stream, peer = pair
+    peer.sendall(b"x")
+    for operation in (Read(0.0), Write(b"x", 0.0)):
+        with pytest.raises(TimedOut, match="has passed"):
+            stream.perform(one(operation))
+    assert stream.perform(one(Read())) == b"x"
+
+
+def test_a_procedure_may_go_on_after_a_failure(pair):
+    def procedure():
+        try:
+            yield from Read(0.0)
+        except TimedOut:
+            yield from Write(b"late")
+        return "done"
+
+    assert pair[0].perform(procedure()) == "done"
+    assert pair[1].recv(10) == b"late"
+
+
+def test_a_peer_that_is_gone(pair):
+    stream, peer = pair
+    peer.close()
+    assert stream.perform(one(Read())) == b""
+    with pytest.raises(ConnectionLost, match="while something was sent"):
+        stream.perform(one(Write(b"x")))
+
+
+def test_a_peer_that_takes_nothing(pair):
+    def fill():
+        while True:
+            yield from Write(b"x" * 1_000_000)
+
+    stream, _ = pair
+    stream._stall = 0.02
+    with pytest.raises(TimedOut, match="did not take"):
+        stream.perform(fill())
+
+
+@pytest.mark.parametrize(
+    "failure,outcome",
+    [(ConnectionResetError(), b""), (OSError("the cable is cut"), ConnectionLost)],
+)
+def test_reading_that_fails(pair, failure, outcome):
+    stream, _ = pair
+
+    class Failing:
+        def settimeout(self, seconds):
+            pass
+
+        def recv(self, size):
+            raise failure
+
+    kept, stream._socket = stream._socket, Failing()
+    try:
+        if outcome == b"":
+            assert stream.perform(one(Read())) == b""
+        else:
+            with pytest.raises(outcome, match="the cable is cut"):
+                stream.perform(one(Read()))
+    finally:
+        stream._socket = kept
+
+
+def test_last_words_go_out_before_the_handshake(authority, pair):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    stream, peer = pair
+    stream._context = context
+    peer.shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionLost, match="handshake failed"):
+        stream.perform(one(StartTls(b"+OK begin\r\n")))
+    assert peer.recv(100) == b"+OK begin\r\n"
+
+
+def test_an_interrupted_stream_does_nothing_any_more(pair):
+    stream, peer = pair
+    peer.sendall(b"x")
+    stream.interrupt()
+    for operation in (Read(), Write(b"x")):
+        with pytest.raises(ConnectionLost, match="given up"):
+            stream.perform(one(operation))
+    assert peer.recv(10) == b""
+
+
+def test_an_interrupted_stream_says_nothing_in_clear(secure, trusting):
+    """`SSLSocket.shutdown` forgets about TLS first: what another thread writes then goes out as it is."""
+    with socket.create_connection(secure.address, PATIENCE) as plain:
+        stream = SocketStream(plain.dup(), context=trusting, hostname="localhost")
+        stream.perform(one(StartTls()))
+        assert stream.perform(one(Read())).startswith(b"+OK")
+        stream.interrupt()
+        assert stream._socket._sslobj is not None
+        with pytest.raises((BrokenPipeError, ssl.SSLError)):
+            stream._socket.sendall(b"PASS tanstaaf\r\n")
+        stream.close()

@@ -1,0 +1,589 @@
+"""`pop3proto fetch`: nothing is lost, nothing comes twice, nothing is deleted that is not stored."""
+
+import io
+import os
+import re
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pop3proto.cli import main, record
+from pop3proto.cli.account import Account
+from pop3proto.cli.inbox import Inbox
+from pop3proto.cli.record import RECORD_NAME, Identity, Record
+from pop3proto.core.capabilities import Capabilities, Expire
+from pop3proto.core.results import UniqueId
+from pop3proto.maildrops import MaildirStore, MemoryStore, delivery
+from pop3proto.maildrops.disk import write_all
+from pop3proto.procedures.maildrop import SessionInfo
+from tests.cli_servers import PASSWORD, HangUp, Scripted, body, fetch, password_file, serving, stored
+
+MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
+STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "mail"
+
+
+def outcome(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+# ------------------------------------------------------------------------------------------ good days
+
+
+def test_mail_is_fetched_once_and_stays(target, capsys):
+    store = MemoryStore({"ann": MAIL})
+    with serving(store) as server:
+        assert fetch(server, target) == 0
+        assert capsys.readouterr() == ("3 messages fetched\n", "")
+        assert fetch(server, target) == 0
+        assert capsys.readouterr() == ("0 messages fetched, 3 already here\n", "")
+        store.deliver("ann", b"Subject: four\n")
+        assert fetch(server, target) == 0
+        assert capsys.readouterr() == ("1 message fetched, 3 already here\n", "")
+    assert stored(target) == sorted([*STORED, b"Subject: four\n"])
+    assert store.messages("ann") == [*MAIL, b"Subject: four\n"]
+
+
+def test_what_was_moved_away_is_not_fetched_again(target):
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 0
+        for file in (target / "new").iterdir():
+            file.unlink()
+        assert fetch(server, target) == 0
+    assert stored(target) == []
+
+
+def test_the_order_is_kept(target):
+    mail = [b"%d\n" % number for number in range(50)]
+    with serving(MemoryStore({"ann": mail})) as server:
+        assert fetch(server, target) == 0
+    maildrop = MaildirStore({"ann": target}).open("ann", SessionInfo())
+    sources = [maildrop.open(number) for number in range(1, 51)]
+    assert [source.read(10) for source in sources] == mail
+    for source in sources:
+        source.close()
+    maildrop.close()
+
+
+def test_with_delete_what_is_stored_is_deleted(target, capsys):
+    store = MemoryStore({"ann": MAIL[:1]})
+    with serving(store) as server:
+        assert fetch(server, target) == 0
+        store.deliver("ann", MAIL[1])
+        capsys.readouterr()
+        assert fetch(server, target, "--delete") == 0
+    assert capsys.readouterr() == ("1 message fetched, 1 already here, 2 deleted on the server\n", "")
+    assert store.messages("ann") == []
+    assert len(stored(target)) == 2
+
+
+def test_an_empty_maildrop(target, capsys):
+    with serving(MemoryStore()) as server:
+        assert fetch(server, target, "--delete") == 0
+    assert capsys.readouterr() == ("0 messages fetched\n", "")
+
+
+def test_accounts_do_not_know_of_each_other(target, capsys):
+    mail = body("Subject: a", "")
+    for _ in range(2):  # two servers, two ports
+        with Scripted({"UIDL": body("1 same"), "RETR": mail}) as server:
+            assert fetch(server, target) == 0
+    assert capsys.readouterr().out == "1 message fetched\n" * 2
+    assert len(stored(target)) == 2
+
+
+def test_a_pipelining_server_is_asked_for_all_at_once(target):
+    answers = {
+        "CAPA": body("PIPELINING", "UIDL"),
+        "UIDL": body("1 a", "2 b"),
+        "RETR 1": b"",  # it waits until it has heard the second
+        "RETR 2": body("one") + body("two"),
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 0
+    assert stored(target) == [b"one\n", b"two\n"]
+
+
+def test_a_server_that_deletes_by_itself_is_named_before(target, capsys):
+    store = MemoryStore({"ann": MAIL}, capabilities=Capabilities(expire=Expire(0)))
+    with serving(store) as server:
+        assert fetch(server, target) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "note: this server may delete what is fetched (it announces EXPIRE 0)\n"
+    assert stored(target) == sorted(STORED)
+
+
+# ------------------------------------------------------------------------------------------------ TLS
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_server(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def fetch_tls(port: int, target: Path, *options: str) -> int:
+    file = password_file(target.parent)
+    return main(["fetch", f"pops://ann@127.0.0.1:{port}", str(target), "--password-file", str(file), *options])
+
+
+def test_tls_with_an_authority_of_ones_own(target, authority):
+    ca_file = target.parent / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    with serving(MemoryStore({"ann": MAIL}), tls_server(authority, "127.0.0.1")) as server:
+        assert fetch_tls(server.address[1], target, "--ca-file", str(ca_file)) == 0
+    assert stored(target) == sorted(STORED)
+
+
+def test_an_unknown_authority_is_refused(target, authority, capsys):
+    with serving(MemoryStore(), tls_server(authority, "127.0.0.1")) as server:
+        assert fetch_tls(server.address[1], target) == 1
+    assert "pop3proto fetch: the server's certificate is not to be trusted: " in capsys.readouterr().err
+
+
+def test_a_certificate_for_another_name_is_refused(target, authority, capsys):
+    ca_file = target.parent / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    with serving(MemoryStore(), tls_server(authority, "pop.example.org")) as server:
+        assert fetch_tls(server.address[1], target, "--ca-file", str(ca_file)) == 1
+    assert "IP address mismatch" in capsys.readouterr().err
+
+
+def test_tls_to_a_server_without(target, capsys):
+    with serving(MemoryStore()) as server:
+        assert fetch_tls(server.address[1], target) == 1
+    assert capsys.readouterr().err == "pop3proto fetch: the server does not speak TLS on this port\n"
+
+
+# ---------------------------------------------------------------------------------------- odd servers
+
+
+def test_a_refused_message_does_not_keep_the_others(target, capsys):
+    answers = {
+        "UIDL": body("1 a", "2 b", "3 c"),
+        "RETR 1": body("one"),
+        "RETR 2": b"-ERR [SYS/TEMP] \x1b[31mnot now\r\n",
+        "RETR 3": body("three"),
+        "DELE": b"+OK\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "2 messages fetched, 2 deleted on the server\n"
+    assert captured.err == "pop3proto fetch: the server refused RETR 2: [SYS/TEMP] \\x1b[31mnot now\n"
+    assert stored(target) == [b"one\n", b"three\n"]
+    assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
+
+
+def test_a_connection_lost_in_the_middle_keeps_what_is_whole(target, capsys):
+    answers = {"UIDL": body("1 a", "2 b"), "RETR 1": body("one"), "RETR 2": HangUp(b"+OK\r\nhalf of i")}
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert "DELE 1" not in server.heard
+    assert capsys.readouterr().err == (
+        "pop3proto fetch: the server closed the connection in the middle of the body of RETR 2 "
+        "(1 message fetched before that; nothing was deleted)\n"
+    )
+    assert stored(target) == [b"one\n"]
+    assert list((target / "tmp").iterdir()) == []
+
+
+def test_after_a_lost_connection_the_rest_is_fetched(target, capsys):
+    store = MemoryStore({"ann": MAIL})
+    with serving(store) as server:
+        host, port = server.address
+        with Inbox(target, f"ann@{host}:{port}") as inbox:
+            session = store.open("ann", SessionInfo())
+            session.close()
+            inbox.store([b"Subject: one\r\n\r\n1\r\n"], Identity(session.messages[0].unique_id))
+        assert fetch(server, target) == 0
+    assert capsys.readouterr().out == "2 messages fetched, 1 already here\n"
+    assert stored(target) == sorted(STORED)
+
+
+def test_messages_that_share_a_unique_id_are_all_stored(target, capsys):
+    answers = {
+        "UIDL": body("1 same", "2 other", "3 same"),
+        "RETR 1": body("one"),
+        "RETR 2": body("two"),
+        "RETR 3": body("three"),
+        "DELE": b"+OK\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 0
+        assert fetch(server, target) == 0
+        captured = capsys.readouterr()
+        assert captured.out == "3 messages fetched\n0 messages fetched, 3 already here\n"
+        assert captured.err == "note: 2 messages have the same unique id: 1, 3\n" * 2
+        assert fetch(server, target, "--delete") == 0
+        assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 2"]
+    assert stored(target) == [b"one\n", b"three\n", b"two\n"]
+    assert "2 messages left on the server: stored before, but the unique id is shared" in capsys.readouterr().err
+
+
+def test_of_two_that_share_an_id_the_one_that_was_refused_is_not_taken_for_the_other(target):
+    both = {"UIDL": body("1 same", "2 same"), "DELE": b"+OK\r\n"}
+    with Scripted(both | {"RETR 1": body("one")}) as server:
+        address = server.address
+        assert fetch(server, target, "--delete") == 1
+        assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1"]
+        server.answers |= {"UIDL": body("1 same"), "RETR 1": body("two")}  # the first is gone
+        assert server.address == address
+        assert fetch(server, target, "--delete") == 0
+    assert stored(target) == [b"one\n", b"two\n"]
+
+
+def test_a_second_message_with_a_known_id_is_fetched_and_the_first_is_not(target):
+    with Scripted({"UIDL": body("1 same"), "RETR 1": body("one"), "RETR 2": body("two")}) as server:
+        assert fetch(server, target) == 0
+        server.answers["UIDL"] = body("1 same", "2 same")
+        assert fetch(server, target) == 0
+    assert stored(target) == [b"one\n", b"two\n"]
+
+
+def test_unreadable_rows_are_left_and_told(target, capsys):
+    answers = {
+        "UIDL": body(f"1 {'x' * 71}", "2 good", "3 a", "3 b", "\x1b[31m"),
+        "RETR 2": body("two"),
+        "DELE": b"+OK\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert [line for line in server.heard if line[:4] in {"RETR", "DELE"}] == ["RETR 2", "DELE 2"]
+    captured = capsys.readouterr()
+    assert captured.out == "1 message fetched, 1 deleted on the server\n"
+    assert captured.err.splitlines() == [
+        f"pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: 1 {'x' * 58}...",
+        "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: \\x1b[31m",
+        "pop3proto fetch: left on the server: message 3, which has several unique ids",
+    ]
+
+
+def test_without_unique_ids_only_delete_works(target, capsys):
+    answers = {"LIST": body("1 5", "3 5"), "RETR 1": body("one"), "RETR 3": body("three"), "DELE": b"+OK\r\n"}
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 1
+        assert "only be fetched with --delete" in capsys.readouterr().err
+        assert fetch(server, target, "--delete") == 0
+        assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
+    assert capsys.readouterr().out == "2 messages fetched, 2 deleted on the server\n"
+    assert stored(target) == [b"one\n", b"three\n"]
+
+
+def test_a_server_that_has_unique_ids_and_cannot_tell_them_now(target, capsys):
+    answers = {"CAPA": body("UIDL"), "UIDL": b"-ERR [SYS/TEMP] index is broken\r\n"}
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert "LIST" not in server.heard
+    assert capsys.readouterr().err == "pop3proto fetch: the server refused UIDL: [SYS/TEMP] index is broken\n"
+
+
+def test_a_refused_deletion_is_told(target, capsys):
+    with Scripted({"UIDL": body("1 a"), "RETR": body("one"), "DELE": b"-ERR no\r\n"}) as server:
+        assert fetch(server, target, "--delete") == 1
+    assert capsys.readouterr() == ("1 message fetched\n", "pop3proto fetch: the server refused DELE 1: no\n")
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [
+        (HangUp(b"-ERR some deleted messages not removed\r\n"), "some deleted messages not removed"),
+        (HangUp(b""), "deletions may or may not have happened"),
+    ],
+)
+def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, answer, why):
+    answers = {"UIDL": body("1 a"), "RETR": body("one"), "DELE": b"+OK\r\n"}
+    with Scripted(answers | {"QUIT": answer}) as server:
+        assert fetch(server, target, "--delete") == 1
+        captured = capsys.readouterr()
+        assert captured.out == "1 message fetched\n"
+        assert captured.err.startswith("pop3proto fetch: it is not certain that the server has deleted 1 message: ")
+        assert why in captured.err
+        server.answers["QUIT"] = HangUp(b"+OK\r\n")
+        assert fetch(server, target, "--delete") == 0
+    assert capsys.readouterr().out == "0 messages fetched, 1 already here, 1 deleted on the server\n"
+    assert stored(target) == [b"one\n"]
+
+
+def test_a_connection_lost_among_deletions_deletes_nothing(target, capsys):
+    answers = {"UIDL": body("1 a", "2 b"), "RETR": body("mail"), "DELE 1": b"+OK\r\n", "DELE 2": HangUp(b"")}
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert "QUIT" not in server.heard
+    assert capsys.readouterr().err == (
+        "pop3proto fetch: the server closed the connection before answering DELE 2 "
+        "(2 messages fetched before that; nothing was deleted)\n"
+    )
+
+
+def test_a_hang_up_at_quit_does_not_matter_where_nothing_was_deleted(target, capsys):
+    with Scripted({"UIDL": body("1 a"), "RETR": body("one"), "QUIT": HangUp(b"")}) as server:
+        assert fetch(server, target) == 0
+    assert capsys.readouterr() == ("1 message fetched\n", "")
+
+
+def test_new_unique_ids_for_all_mail_are_noticed(target, capsys):
+    def renamed(prefix: str) -> bytes:
+        return body(*(f"{number} {prefix}{number}" for number in range(1, 13)))
+
+    with Scripted({"UIDL": renamed("old"), "RETR": body("mail")}) as server:
+        assert fetch(server, target) == 0
+        server.answers["UIDL"] = renamed("new")
+        capsys.readouterr()
+        assert fetch(server, target) == 1
+        assert capsys.readouterr().err == (
+            "pop3proto fetch: the server has 12 messages, and not one of the 12 that the last fetch left there: "
+            "unique ids may have changed. Nothing was fetched; --again fetches all of it\n"
+        )
+        assert len(stored(target)) == 12
+        assert fetch(server, target, "--again") == 0
+        assert fetch(server, target) == 0
+    assert len(stored(target)) == 24
+
+
+# -------------------------------------------------------------------------------------------- crashes
+
+
+class Killed(BaseException):
+    """The process is gone. What it would have done afterwards does not happen."""
+
+
+class Death:
+    """Ends the life of a process at the n-th call that touches the disk, and nothing touches it after that.
+
+    Args:
+        moment: which call.
+        afterwards: the last call still has its effect.
+    """
+
+    def __init__(self, moment: int, *, afterwards: bool) -> None:
+        self.moment = moment
+        self.afterwards = afterwards
+        self.calls = 0
+
+    @property
+    def came(self) -> bool:
+        return self.calls >= self.moment
+
+    def lurk_in(self, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments, **options):
+            self.calls += 1
+            if self.calls > self.moment or (self.calls == self.moment and not self.afterwards):
+                raise Killed
+            result = function(*arguments, **options)
+            if self.calls == self.moment:
+                raise Killed
+            return result
+
+        return call
+
+
+@pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("delete", [False, True], ids=["leave", "delete"])
+def test_a_crash_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path, capsys, delete, afterwards):
+    options = ["--delete"] if delete else []
+    moment = 0
+    while True:
+        moment += 1
+        target = tmp_path / str(moment) / "mail"
+        target.parent.mkdir()
+        store = MemoryStore({"ann": MAIL})
+        death = Death(moment, afterwards=afterwards)
+        with serving(store) as server, pytest.MonkeyPatch.context() as patch:
+            port = server.address[1]
+            for name in ("fsync", "rename", "replace", "unlink", "mkdir"):
+                patch.setattr(os, name, death.lurk_in(getattr(os, name)))
+            for module in (delivery, record):
+                patch.setattr(module, "write_all", death.lurk_in(write_all))
+            try:
+                status = fetch(server, target, *options)
+            except Killed:
+                status = None
+        if not death.came:
+            assert status == 0
+            break
+        assert store.messages("ann") == MAIL or all(message in stored(target) for message in STORED)
+        with serving(store, port=port) as server:
+            assert fetch(server, target, *options) == 0
+        assert stored(target) == sorted(STORED), f"killed at {moment}"
+        assert store.messages("ann") == ([] if delete else MAIL)
+    assert moment > 10
+
+
+def test_half_a_line_in_the_record_is_cut_off(target):
+    answers = {"UIDL": body("1 abc", "2 b"), "RETR 1": body("one"), "RETR 2": body("two")}
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 0
+        file = target / RECORD_NAME
+        whole = file.read_bytes()
+        file.write_bytes(whole + whole.split(b"\n")[0][:-2])
+        assert fetch(server, target) == 0
+        assert file.read_bytes() == whole
+    assert len(stored(target)) == 2
+
+
+def test_a_record_with_anything_in_it_does_no_harm(target):
+    target.mkdir()
+    (target / RECORD_NAME).write_bytes(b"\xff\0\nann@127.0.0.1:1 999999999999 messages left\n\n \nx y z\n")
+    first = Record(target, "ann@127.0.0.1:1")
+    assert first.left == 0
+    first.add(Identity(UniqueId("left"), 12))
+    first.leave(3)
+    first.close()
+    again = Record(target, "ann@127.0.0.1:1")
+    assert Identity(UniqueId("left"), 12) in again
+    assert Identity(UniqueId("3")) not in again
+    assert again.left == 3
+    again.close()
+
+
+def test_two_fetches_at_once_do_not_meet(target, capsys):
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        with Inbox(target, "bob@pop.example.org:995"):
+            assert fetch(server, target) == 1
+        assert capsys.readouterr().err == f"pop3proto fetch: another fetch into {target} is under way\n"
+        assert fetch(server, target) == 0
+
+
+def test_a_large_message_is_never_whole_in_memory(target, monkeypatch):
+    pieces: list[int] = []
+    write = delivery.Delivery.write
+
+    def spy(self, chunk):
+        pieces.append(len(chunk))
+        write(self, chunk)
+
+    monkeypatch.setattr(delivery.Delivery, "write", spy)
+    with serving(MemoryStore({"ann": [b"small\n", (b"x" * 79 + b"\n") * 100_000]})) as server:
+        assert fetch(server, target) == 0
+    assert sum(pieces) == 7 + 8_100_000
+    assert max(pieces) < 1_000_000
+
+
+# ----------------------------------------------------------------------------------------------- URLs
+
+
+@pytest.mark.parametrize(
+    "url, account",
+    [
+        ("pops://ann@pop.example.org", Account(True, "ann", "pop.example.org", 995)),
+        ("POP://ann@POP.Example.org", Account(False, "ann", "pop.example.org", 110)),
+        ("pop://ann@127.0.0.1:1110", Account(False, "ann", "127.0.0.1", 1110)),
+        ("pops://ann%40example.org@pop.example.org", Account(True, "ann@example.org", "pop.example.org", 995)),
+        ("pops://%C3%A4nn;AUTH=*@[2001:DB8::1]:9995", Account(True, "änn", "2001:db8::1", 9995)),
+        ("pops://ann@[fe80::1%25eth0]", Account(True, "ann", "fe80::1%eth0", 995)),
+        ("pops://a%3Ab%3b@h", Account(True, "a:b;", "h", 995)),
+    ],
+)
+def test_urls(url, account):
+    assert Account.of_url(url) == account
+
+
+def test_the_key_of_an_account_is_one_word():
+    assert Account(True, "a b@ä", "fe80::1%eth0", 1).key == "a%20b%40%C3%A4@fe80::1%25eth0:1"
+
+
+@pytest.mark.parametrize(
+    "url, why",
+    [
+        ("pops://ann:S3cret@pop.example.org", "a password does not belong in a URL"),
+        ("pops://ann:S3/cr@et@pop.example.org", "a password does not belong in a URL"),
+        ("pops://ann:@pop.example.org", "a password does not belong in a URL"),
+        ("pops://ann:S3cret;AUTH=*@h", "a password does not belong in a URL"),
+        ("imap://ann:S3cret@h", "must begin with pops://"),
+        ("S3cret", "must begin with pops://"),
+        ("pops://pop.example.org", "names no user"),
+        ("pops://@h", "names no user"),
+        ("pops://ann@h/inbox", "goes on behind the host"),
+        ("pops://ann@h?x", "goes on behind the host"),
+        ("pops://ann@h#x", "goes on behind the host"),
+        ("pops://ann;AUTH=+APOP@h", "only ;AUTH=* is known"),
+        ("pops://ann;AUTH=S3cret@h", "only ;AUTH=* is known"),
+        ("pops://ann@h:0", "the port"),
+        ("pops://ann@h:65536", "the port"),
+        ("pops://ann@h:", "does not have the form"),
+        ("pops://ann@h:S3cret", "does not have the form"),
+        ("pops://ann@", "does not have the form"),
+        ("pops://ann@[::1", "does not have the form"),
+        ("pops://ann@[::S3cret]", "no IPv6 address"),
+        ("pops://ann%@h", "no two hexadecimal digits"),
+        ("pops://ann%0d%0a@h", "no user name"),
+        ("pops://%ff@h", "no user name"),
+        ("pops://an\nn@h", "does not have the form"),
+    ],
+)
+def test_a_url_that_is_refused_is_never_repeated(url, why, target, capsys):
+    assert main(["fetch", url, str(target)]) == 2
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.count("\n") == 1
+    assert "S3" not in error
+    assert not target.exists()
+
+
+# ------------------------------------------------------------------------------------------ passwords
+
+
+def test_the_password_is_asked_for(target, monkeypatch, capsys):
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return PASSWORD
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert main(["fetch", f"pop://ann@127.0.0.1:{server.address[1]}", str(target)]) == 0
+    assert asked == ["Password for ann on 127.0.0.1: "]
+
+
+def test_an_empty_answer_is_no_password(target, monkeypatch, capsys):
+    monkeypatch.setattr("getpass.getpass", lambda _: "")
+    assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 1
+    assert capsys.readouterr().err == "pop3proto fetch: no password was given\n"
+
+
+def test_without_tls_no_password_goes_to_another_machine(target, monkeypatch, capsys):
+    monkeypatch.setattr("pop3proto.blocking.SocketStream.loopback", False)
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 1
+        error = capsys.readouterr().err
+        assert re.fullmatch(
+            r"pop3proto fetch: without TLS everybody .* use pops://, or allow that with --allow-cleartext\n", error
+        )
+    with Scripted({"UIDL": body()}) as scripted:
+        assert fetch(scripted, target) == 1
+        assert scripted.heard == []
+        assert fetch(scripted, target, "--allow-cleartext") == 0
+        assert scripted.heard == ["CAPA", "USER ann", f"PASS {PASSWORD}", "UIDL", "QUIT"]
+
+
+def test_stdin_is_no_terminal(target, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    monkeypatch.setattr("os.open", _no_terminal(os.open))
+    assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 1
+    assert capsys.readouterr().err == (
+        "pop3proto fetch: there is no terminal to ask for the password on: use --password-file\n"
+    )
+
+
+def _no_terminal(open_file):
+    def call(path, *arguments, **options):
+        if path == "/dev/tty":
+            raise OSError(6, "No such device or address")
+        return open_file(path, *arguments, **options)
+
+    return call

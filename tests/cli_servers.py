@@ -51,6 +51,7 @@ LOGIN = {
     "CAPA": b"-ERR what?\r\n",
     "USER": b"+OK\r\n",
     "PASS": b"+OK\r\n",
+    "NOOP": b"+OK\r\n",
     "QUIT": HangUp(b"+OK bye\r\n"),
 }
 
@@ -59,13 +60,13 @@ class Scripted:
     """A server that gives fixed answers, one session after the other.
 
     Args:
-        answers: by whole line, or by verb.
+        answers: by whole line, or by verb; a list is for successive commands.
         greeting: what it says first.
     """
 
-    def __init__(self, answers: Mapping[str, bytes], greeting: bytes = b"+OK ready\r\n") -> None:
+    def __init__(self, answers: Mapping[str, bytes | list[bytes]], greeting: bytes = b"+OK ready\r\n") -> None:
         self.heard: list[str] = []
-        self.answers = LOGIN | dict(answers)
+        self.answers: dict[str, bytes | list[bytes]] = {**LOGIN, **answers}
         self._greeting = greeting
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
@@ -97,8 +98,20 @@ class Scripted:
                         break
 
     def _answer(self, line: str) -> bytes:
-        verb = line.partition(" ")[0]
-        return self.answers.get(line, self.answers.get(verb, b"-ERR what?\r\n"))
+        verb, _, argument = line.partition(" ")
+        if verb == "UIDL" and argument and line not in self.answers:
+            return self._row(argument)
+        answer = self.answers.get(line, self.answers.get(verb, b"-ERR what?\r\n"))
+        return answer.pop(0) if isinstance(answer, list) else answer
+
+    def _row(self, number: str) -> bytes:
+        """The answer to UIDL for one message, as the answer to UIDL has it."""
+        listing = self.answers.get("UIDL", b"")
+        assert isinstance(listing, bytes)
+        for row in listing.split(b"\r\n"):
+            if row.split()[:1] == [number.encode()]:
+                return b"+OK " + row + b"\r\n"
+        return b"-ERR no such message\r\n"
 
 
 def body(*lines: str) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from pop3proto import _sockets
 from pop3proto._sockets import SocketStream
 from pop3proto._tls import client_context, tls_info, verifies_server
 from pop3proto.blocking import Server, connect, serve
@@ -350,8 +351,9 @@ def test_too_much_left_to_be_thrown_away(server, store, monkeypatch):
     assert store.commits == []
 
 
-def test_a_body_that_is_too_large(server):
-    connection = ClientConnection(limits=Limits(body=10))
+def test_a_body_that_is_too_large(server, store):
+    store.contents[1] = b"x" * 300
+    connection = ClientConnection(limits=Limits(body=200))
     with here(server, connection=connection) as client:
         client.login("ann", "tanstaaf")
         with client.retr(1) as message, pytest.raises(MalformedReply):
@@ -493,6 +495,7 @@ def test_a_server_that_never_answers():
     with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
         with pytest.raises(TimedOut, match="nothing in time"):
             client.capa()
+        assert client._stream._socket.fileno() < 0, "nobody waits for what may still come"
         with pytest.raises(Broken, match="TimedOut"):
             client.capa()
 
@@ -701,7 +704,7 @@ def test_half_close_everything_is_answered(server):
 
 def test_the_last_answer_arrives_although_octets_are_unread(server):
     with log_in_raw(server) as sock:
-        sock.sendall(b"QUIT\r\n" + b"NOOP\r\n" * 1_000)
+        sock.sendall(b"QUIT\r\n" + b"NOOP\r\n" * 100_000)
         assert sock.recv(100) == b"+OK bye\r\n"
         assert sock.recv(100) == b""
 
@@ -741,6 +744,26 @@ def test_too_many_sessions_under_tls(store, authority, trusting):
         port = server.address[1]
         with connect("localhost", port, context=trusting), pytest.raises(ConnectionLost):
             connect("localhost", port, context=trusting)
+
+
+def test_a_client_that_is_gone_before_it_is_refused(store, monkeypatch):
+    def gone(*_):
+        raise ConnectionLost("gone")
+
+    with serve(Service(store=store, authenticator=OneUser()), max_sessions=0) as server:
+        monkeypatch.setattr(SocketStream, "_write", gone)
+        with socket.create_connection(server.address, PATIENCE) as sock:
+            assert sock.recv(100) == b""
+        monkeypatch.undo()
+        with pytest.raises(SessionRefused):
+            here(server)
+
+
+def test_a_client_that_comes_while_the_server_closes(server):
+    server._closing = True
+    with socket.create_connection(server.address, PATIENCE) as sock:
+        assert sock.recv(100) == b""
+    server.wait()
 
 
 def test_no_thread_for_a_session(server, monkeypatch, caplog):
@@ -1010,7 +1033,17 @@ def test_last_words_go_out_before_the_handshake(authority, pair):
     peer.shutdown(socket.SHUT_WR)
     with pytest.raises(ConnectionLost, match="handshake failed"):
         stream.perform(one(StartTls(b"+OK begin\r\n")))
-    assert peer.recv(100) == b"+OK begin\r\n"
+    assert peer.recv(11) == b"+OK begin\r\n"
+
+
+def test_lingering_has_an_end(pair, monkeypatch):
+    stream, peer = pair
+    monkeypatch.setattr(_sockets, "_LINGER", 0.02)
+    peer.sendall(b"NOOP\r\n")
+    stream.linger()
+    assert peer.recv(10) == b""
+    monkeypatch.setattr(_sockets, "_LINGER", 0)
+    stream.linger()
 
 
 def test_an_interrupted_stream_does_nothing_any_more(pair):

@@ -105,7 +105,8 @@ def test_a_pipelining_server_is_asked_for_all_at_once(target):
         "CAPA": body("PIPELINING", "UIDL"),
         "UIDL": body("1 a", "2 b"),
         "RETR 1": b"",  # it waits until it has heard the second
-        "RETR 2": body("one") + body("two"),
+        "UIDL 1": [b"+OK 1 a\r\n", b""],
+        "RETR 2": body("one") + b"+OK 1 a\r\n" + body("two"),
     }
     with Scripted(answers) as server:
         assert fetch(server, target) == 0
@@ -188,6 +189,65 @@ def test_a_refused_message_does_not_keep_the_others(target, capsys):
     assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
 
 
+# A server that does not stuff the first dot of a message lets a sender end it there, and write answers of his own.
+EARLY_ENDS = {
+    "a lone dot": b"+OK\r\n.\r\n.\r\n",
+    "an answer to RETR": b"+OK\r\n.\r\n+OK\r\nfake\r\n.\r\n",
+    "an answer to UIDL": b"+OK\r\n.\r\n+OK 2 x\r\n.\r\n",
+    "an answer to UIDL without an id": b"+OK\r\n.\r\n+OK\r\n.\r\n",
+    "a refusal": b"+OK\r\n.\r\n-ERR\r\n.\r\n",
+}
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("answer", EARLY_ENDS.values(), ids=EARLY_ENDS)
+def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, capsys, answer, pipelining):
+    answers = {
+        "CAPA": body("UIDL", *(["PIPELINING"] if pipelining else [])),
+        "UIDL": body("1 a", "2 b", "3 c"),
+        "RETR 1": body("one"),
+        "RETR 2": answer,
+        "RETR 3": body("three"),
+        "DELE": b"+OK\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
+    told = capsys.readouterr()
+    assert told.err == (
+        "pop3proto fetch: left on the server: message 2: it seems to end early (does the server stuff dots?)\n"
+    )
+    assert told.out == "2 messages fetched, 2 deleted on the server\n"
+    assert stored(target) == [b"one\n", b"three\n"]
+    assert list((target / "tmp").iterdir()) == []
+
+
+def test_when_too_many_messages_end_early_it_gives_up(target, capsys):
+    rows = [f"{number} {number}" for number in range(1, 13)]
+    with Scripted({"UIDL": body(*rows), "RETR": b"+OK\r\n.\r\n+OK\r\n.\r\n"}) as server:
+        assert fetch(server, target) == 1
+        assert server.heard.count("PASS tan staaf ") == 11
+    assert capsys.readouterr().err.endswith(" (0 messages fetched before that; nothing was deleted)\n")
+    assert stored(target) == []
+
+
+def test_without_unique_ids_a_message_that_ends_early_ends_the_fetch(target, capsys):
+    answers = {"LIST": body("1 5", "2 5"), "RETR 1": body("one"), "RETR 2": b"+OK\r\n.\r\n.\r\n"}
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert not any(line.startswith("DELE") for line in server.heard)
+    assert "message 2: it seems to end early" in capsys.readouterr().err
+    assert stored(target) == [b"one\n"]
+
+
+@pytest.mark.parametrize("answer", [b"-ERR only the whole list\r\n", b"+OK yes\r\n", b"+OK 1 other\r\n"])
+def test_a_server_that_does_not_tell_single_unique_ids(target, answer):
+    with Scripted({"UIDL": body("1 a"), "UIDL 1": answer, "RETR 1": body("one")}) as server:
+        assert fetch(server, target) == 0
+        assert server.heard[-3:] == ["RETR 1", "NOOP", "QUIT"]
+    assert stored(target) == [b"one\n"]
+
+
 def test_a_connection_lost_in_the_middle_keeps_what_is_whole(target, capsys):
     answers = {"UIDL": body("1 a", "2 b"), "RETR 1": body("one"), "RETR 2": HangUp(b"+OK\r\nhalf of i")}
     with Scripted(answers) as server:
@@ -208,7 +268,7 @@ def test_after_a_lost_connection_the_rest_is_fetched(target, capsys):
         with Inbox(target, f"ann@{host}:{port}") as inbox:
             session = store.open("ann", SessionInfo())
             session.close()
-            inbox.store([b"Subject: one\r\n\r\n1\r\n"], Identity(session.messages[0].unique_id))
+            inbox.store([b"Subject: one\r\n\r\n1\r\n"], Identity(session.messages[0].unique_id), lambda: None)
         assert fetch(server, target) == 0
     assert capsys.readouterr().out == "2 messages fetched, 1 already here\n"
     assert stored(target) == sorted(STORED)

@@ -165,7 +165,6 @@ def test_fetch_fails_in_one_line(dovecot, fetch, tmp_path, arguments, line):
 SPOOFED = b".\n+OK 99 octets\nSubject: spoofed\n\nThis is no message of its own.\n"
 
 
-@pytest.mark.xfail(reason="what was stored before the session fell out of step is taken for whole")
 @pytest.mark.parametrize(
     "messages",
     [[FEW[0], b".\n", FEW[1]], [FEW[0], b".\n"], [SPOOFED, *FEW], [*FEW, SPOOFED]],
@@ -180,7 +179,6 @@ def test_fetch_loses_nothing_to_messages_that_end_early(dovecot, fetch, tmp_path
         assert [message for message in map(wire, messages) if message not in kept] == []
 
 
-@pytest.mark.xfail(reason="what comes in place of the answer to QUIT is not looked at")
 def test_fetch_tells_if_the_last_message_ends_early(dovecot, fetch, tmp_path):
     user = new_user()
     dovecot.deliver(user, [FEW[0], b".\n"])

@@ -326,6 +326,17 @@ def test_the_window_is_filled(pipelining):
     assert WINDOW - len(b"NOOP\r\n") < len(write) <= WINDOW
 
 
+def test_the_window_is_refilled_when_half_of_it_is_answered(pipelining):
+    actor = pipelining.begin(call_all(pipelining.session, repeat(Noop())))
+    sent = pipelining.heard.pop().count(b"\r\n")
+    answered = 0
+    while not pipelining.heard:
+        pipelining.tell(actor, b"+OK\r\n")
+        answered += 1
+    assert sent - answered == WINDOW // 2 // len(b"NOOP\r\n")
+    assert pipelining.heard[0].count(b"\r\n") == answered
+
+
 def test_a_command_larger_than_the_window_goes_alone():
     limits = Limits(command_line=8_192)
     script = Script(capabilities=PIPELINING, connection=ClientConnection(limits=limits))

@@ -954,6 +954,19 @@ def test_a_private_verb_may_refuse():
     assert session.ask(b"XHELLO\r\nNOOP\r\n") == b"-ERR [AUTH] no\r\n+OK nothing done\r\n"
 
 
+def test_nothing_is_said_behind_an_answer_that_was_cut_off():
+    def hello(session, command):
+        yield from session.flush()
+        session.say(Ok("hello"))
+
+    connection = ServerConnection(commands=STANDARD | {Xhello})
+    session = serving(connection=connection, handlers={**HANDLERS, Xhello: hello}, deadlines=DEADLINES).logged_in()
+    session.actor.deaf = True
+    session.ask(b"NOOP\r\nXHELLO\r\n")
+    session.actor.sleep(30)
+    ends_in_silence(session)
+
+
 def test_the_store_is_told_of_the_client():
     seen = []
 

@@ -309,6 +309,14 @@ plain_verbs = st.sampled_from(
 rubbish = (
     near_commands | st.sampled_from([b"x" * 300, b"PASS " + b"x" * 300, b"GET / HTTP/1.1", b"", b"\r", b"\0"])
 ).filter(lambda octets: b"STLS" not in octets.upper())
+LOGIN_PLAIN = b"AUTH PLAIN " + base64.b64encode(b"\0ann\0tanstaaf")
+LOGIN_FOR_ANOTHER = b"AUTH PLAIN " + base64.b64encode(b"bob\0ann\0tanstaaf")
+present = st.integers(1, 3).map(lambda number: b"%d" % number)
+sensible = st.one_of(
+    st.builds(b"%b %b".__mod__, st.tuples(st.sampled_from([b"DELE", b"DELE", b"RETR", b"LIST", b"UIDL"]), present)),
+    st.builds(b"TOP %b %b".__mod__, st.tuples(present, st.sampled_from([b"0", b"1", b"9"]))),
+    st.sampled_from([b"STAT", b"RSET", b"LIST", b"UIDL", b"NOOP", b"CAPA"]),
+)
 in_session = st.one_of(numbered, numbered, numbered, tops, plain_verbs)
 lines = st.one_of(in_session, in_session, auths, logins, rubbish)
 sessions = st.integers(0, 1)
@@ -371,6 +379,22 @@ class Server(RuleBasedStateMachine):
         """What a session that has ended did to the store."""
         if wire.model.state == "CLOSED":
             assert wire.serving.actor.outcome() is None
+
+    @rule(which=sessions, script=st.lists(sensible, min_size=1, max_size=6), data=st.data())
+    def go_about_it(self, which, script, data):
+        """What a client does that has nothing else in mind: come, log in, look, delete, and think again."""
+        wire = self.wires[which]
+        if wire.model.state == "CLOSED":
+            wire = self.wires[which] = Wire(self.store, self.mailbox)
+        if wire.model.state != "TRANSACTION":
+            script = [
+                data.draw(st.sampled_from([b"USER ann\r\nPASS tanstaaf", LOGIN_PLAIN, LOGIN_FOR_ANOTHER])),
+                *script,
+            ]
+        octets = b"".join(line + b"\r\n" for line in script)
+        wire.deliver(data.draw(chunkings(wire.typed + octets)))
+        wire.typed = b""
+        self.settle(wire)
 
     @rule(which=sessions, line=lines)
     def type(self, which, line):
@@ -468,7 +492,7 @@ class Server(RuleBasedStateMachine):
 
 
 TestServer = Server.TestCase
-TestServer.settings = settings(max_examples=150, stateful_step_count=40)
+TestServer.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 # ------------------------------------------------------------------------------------- the model, looked at

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from .core.capabilities import Capabilities
     from .core.commands import Command
-    from .core.replies import Greeting
+    from .core.replies import Greeting, Ok
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
     from .procedures.operations import Procedure
     from .procedures.session import Session
@@ -147,11 +147,12 @@ class Client:
             yield command.number, result
         exchange.poll()
 
-    def stream(self, commands: Iterable[Command[bytes]]) -> Iterator[Message]:
-        """Yield a `Message` for each RETR or TOP, to be read in a `with` block; pipelined if the server takes that.
+    def stream(self, commands: Iterable[Command[object]]) -> Iterator[Message]:
+        """Yield a `Message` for each command, to be read in a `with` block; pipelined if the server takes that.
 
-        What is left unread of one is thrown away when the next is asked for. Another command ends the iteration:
-        going on with it raises `Broken`.
+        It is for RETR and TOP; any other command is a message without octets, whose `reply` tells. What is left unread
+        of one is thrown away when the next is asked for. A command beside these ends the iteration: going on with it
+        raises `Broken`.
         """
         exchange = Exchange(self.session, commands)
         self.perform(exchange.begin())
@@ -261,6 +262,7 @@ class Message:
 
     def __init__(self, client: Client, command: Command[object], exchange: Exchange[object] | None = None) -> None:
         """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
+        self.command = command
         self._client = client
         self._exchange = exchange or Exchange(client.session, [command])
         self._sent = exchange is not None
@@ -284,6 +286,11 @@ class Message:
     ) -> None:
         """Let other commands in again."""
         self._exchange.held = False
+
+    @property
+    def reply(self) -> Ok | None:
+        """The server's positive reply, inside the `with` block."""
+        return self._body.reply
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""

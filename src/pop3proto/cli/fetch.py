@@ -14,8 +14,8 @@ from pop3proto.blocking import connect
 from pop3proto.core.errors import CommandFailed
 
 from .account import Account
-from .download import Download
-from .failures import Failure, reason, warn
+from .download import Download, OutOfStep
+from .failures import FAILURE, Failure, reason, warn
 from .inbox import Inbox
 from .passwords import ask_password, read_password
 from .plan import Plan
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pop3proto.blocking import Client
 
+    from .record import Identity
+
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
 HELP: Final = "fetch mail into a Maildir"
@@ -33,6 +35,9 @@ DESCRIPTION: Final = (
     "Fetch mail into a Maildir. It is left on the server unless --delete is given; "
     "what was fetched before is not fetched again."
 )
+
+_OUT_OF_STEP: Final = 10
+"""Messages that may end early before a fetch gives up: each costs a session."""
 
 _FEW: Final = 10
 """Messages on a server that may all be replaced by others between two fetches without anything being odd."""
@@ -72,16 +77,34 @@ def run(arguments: Namespace) -> int:
     account = Account.of_url(arguments.url)
     context = _context(arguments.ca_file) if account.tls else None
     password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
-    with Inbox(arguments.target, account.key) as inbox, closing(_connect(account, arguments, context)) as client:
-        _log_in(client, account, password)
-        plan = _plan(client, inbox, arguments)
-        download = Download(client, inbox, plan)
-        download.retrieve()
-        if arguments.delete:
-            download.delete()
-        download.finish()
+    left_out: set[Identity] = set()
+    before = 0
+    with Inbox(arguments.target, account.key) as inbox:
+        while True:
+            with closing(_connect(account, arguments, context)) as client:
+                _log_in(client, account, password)
+                plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
+                download = Download(client, inbox, plan, before)
+                try:
+                    download.retrieve()
+                    if arguments.delete:
+                        download.delete()
+                    download.finish()
+                    break
+                except OutOfStep as stop:
+                    left_out.add(_left_out(stop, download, plan, len(left_out)))
+                    before = download.fetched
     print(download.summary)
-    return download.status
+    return FAILURE if left_out else download.status
+
+
+def _left_out(stop: OutOfStep, download: Download, plan: Plan, already: int) -> Identity:
+    """Tell of a message that ended early, and return which it is: the answers are lost, the other mail is not."""
+    identity = plan.wanted[stop.number]
+    if identity is None or already == _OUT_OF_STEP:
+        raise Failure(f"{stop} ({download.summary} before that; nothing was deleted)") from stop
+    warn(f"pop3proto fetch: {stop}")
+    return identity
 
 
 def _seconds(text: str) -> float:
@@ -126,8 +149,10 @@ def _log_in(client: Client, account: Account, password: str) -> None:
     client.login(account.user, password)
 
 
-def _plan(client: Client, inbox: Inbox, arguments: Namespace) -> Plan:
+def _plan(client: Client, inbox: Inbox, arguments: Namespace, *, first: bool) -> Plan:
     plan = _plan_by_unique_ids(client, inbox) or _plan_without(client, delete=arguments.delete)
+    if not first:
+        return plan
     if not arguments.again:
         _check_for_new_unique_ids(plan, inbox)
     for note in plan.notes:

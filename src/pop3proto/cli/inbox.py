@@ -14,7 +14,7 @@ from pop3proto.maildrops.disk import sync_folder
 from .record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -63,16 +63,18 @@ class Inbox:
             self.record.add(identity)  # a crash had come between
         return identity in self.record
 
-    def store(self, octets: Iterable[bytes], identity: Identity | None) -> None:
+    def store(self, octets: Iterable[bytes], identity: Identity | None, prove: Callable[[], None]) -> None:
         """Store a message; when this returns, it is on the disk and recorded.
 
         Args:
             octets: the message, in pieces. If they end in an error, nothing of it stays.
             identity: None: it has none, and is not recorded.
+            prove: is called when all octets are there; if it raises, nothing of them stays.
         """
-        with Delivery(self._maildir) if identity is None else _Marked(self._maildir, self._mark(identity)) as delivery:
+        with Delivery(self._maildir, None if identity is None else _name(self._mark(identity))) as delivery:
             for piece in octets:
                 delivery.write(piece)
+            prove()
             delivery.commit()
         if identity is not None:
             self.record.add(identity)
@@ -94,11 +96,7 @@ class Inbox:
         return self._marks
 
 
-class _Marked(Delivery):
-    """A delivery whose file can be found again."""
-
-    def __init__(self, maildir: Path, mark: str) -> None:
-        super().__init__(maildir)
-        # The name in `new`; in `tmp` it has one of its own. Names sort by time: the order of the mail is kept.
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        self._name = f"{seconds}.M{nanoseconds // 1000:06}U{mark}.pop3proto"
+def _name(mark: str) -> str:
+    """Return the name of a file that can be found again. Names sort by time: the order of the mail is kept."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{seconds}.M{nanoseconds // 1000:06}U{mark}.pop3proto"

@@ -11,7 +11,7 @@ from .record import Identity
 from .terminal import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from pop3proto.core.results import ScanListing, UniqueIdListing
 
@@ -35,6 +35,11 @@ class Plan:
     certain: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+
+    def without(self, left_out: Container[Identity | None]) -> Plan:
+        """Return the plan that leaves some messages where they are."""
+        wanted = {number: identity for number, identity in self.wanted.items() if identity not in left_out}
+        return attrs.evolve(self, wanted=wanted)
 
     @classmethod
     def without_unique_ids(cls, listing: ScanListing) -> Plan:

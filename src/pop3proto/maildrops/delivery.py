@@ -69,15 +69,17 @@ class Delivery:
 
     Args:
         maildir: where to; `ensure_maildir` has been called for it.
+        unique: the unique part of the name in `new`, if the caller has one that no other message has.
 
     Raises:
         OSError: from here as from every method: a file cannot be created, written or moved.
     """
 
-    def __init__(self, maildir: Path) -> None:
+    def __init__(self, maildir: Path, unique: str | None = None) -> None:
+        name = _unique_name()
         self._maildir = maildir
-        self._name = _unique_name()
-        self._temporary = maildir / "tmp" / self._name
+        self._unique = unique or name
+        self._temporary = maildir / "tmp" / name
         self._file = create(self._temporary)
         self._counter = BodyEncoder()
         self._unix = True
@@ -123,7 +125,7 @@ class Delivery:
         self._file.close()
         new = self._maildir / "new"
         # The name is unique, so nothing is replaced.
-        path = self._temporary.rename(new / f"{self._name},S={size},W={self._counter.octets}")
+        path = self._temporary.rename(new / f"{self._unique},S={size},W={self._counter.octets}")
         sync_folder(new)
         return path
 

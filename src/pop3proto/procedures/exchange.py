@@ -114,7 +114,13 @@ class Exchange(Generic[T_co]):
                 raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
 
     def step(self) -> Procedure[None]:
-        """Read once; and before that, if half the window is free, send what fits into it, in one write."""
+        """Read once; and before that, if half the window is free, send what fits into it, in one write.
+
+        Raises:
+            RemoteProtocolError, ConnectionLost: the server has said something that nobody asked for.
+        """
+        if not self._unanswered:
+            self._session.check_silence()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
             yield from Write(octets)
         if self._unanswered:

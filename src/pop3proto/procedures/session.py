@@ -61,7 +61,7 @@ class Session:
             if not (yield from earlier.displace(DRAIN_LIMIT)):
                 self.broken = f"the answer to {earlier.command} was left unread, and is too long to be thrown away"
                 raise Broken(self.broken)
-        self._check_silence()
+        self.check_silence()
         self._open = exchange
 
     def release(self, exchange: Exchange[object]) -> None:
@@ -69,7 +69,7 @@ class Session:
         if self._open is exchange:
             self._open = None
 
-    def _check_silence(self) -> None:
+    def check_silence(self) -> None:
         """What came before a command was sent cannot be its answer."""
         event = self.connection.next_event()
         if isinstance(event, Farewell):

@@ -719,7 +719,10 @@ def test_a_lock_is_freed_when_its_owner_is_killed(folder: Path) -> None:
 
 def test_a_lock_is_not_inherited(folder: Path) -> None:
     maildrop = opened(folder)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    command = [sys.executable, "-c", "input(print('running', flush=True))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # until it runs the command, it is a copy of this process, with all descriptors
         maildrop.close()
         opened(folder).close()
         assert child.poll() is None

@@ -219,6 +219,7 @@ def test_dele_and_rset_and_quit(server, store):
 
 def test_a_message_in_chunks(client):
     with client.retr(1) as message:
+        assert message.reply == Ok(f"{len(as_sent(UNIX))} octets")
         assert b"".join(message) == as_sent(UNIX)
         assert list(message) == []
         assert message.read() == b""

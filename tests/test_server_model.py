@@ -250,7 +250,8 @@ class Model:
             header = lines.index(b"") + 1 if b"" in lines else len(lines)
             return (OK, None, None, body(lines[: header + int(count)]))
 
-        return self.about(rest, top) if NUMBER.fullmatch(count) else self.refuse()
+        # However many lines: the whole message is all there is (RFC 1939 section 7).
+        return self.about(rest, top) if re.fullmatch(rb"[0-9]+", count) else self.refuse()
 
     def hear_dele(self, rest):
         def delete(number):

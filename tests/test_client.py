@@ -15,6 +15,7 @@ from pop3proto.core.commands import (
     ListOne,
     Noop,
     Pass,
+    PlainCommand,
     Quit,
     Retr,
     Stat,
@@ -38,7 +39,7 @@ from pop3proto.core.events import (
 from pop3proto.core.limits import Limits
 from pop3proto.core.quirks import Quirk
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
-from pop3proto.core.states import State
+from pop3proto.core.states import Standing, State
 from tests.sessions import REQUESTS, client_in, everything, in_pieces, take
 
 
@@ -694,11 +695,14 @@ def test_no_handshake_is_due(state):
     assert everything(connection) == before
 
 
-def test_end_of_stream_instead_of_a_handshake_is_for_whoever_shakes_hands():
+def test_end_of_stream_instead_of_a_handshake():
     connection = client_in(State.TLS_HANDSHAKE)
-    assert take(connection, b"") == [PAUSED]
-    connection.fail("the TLS handshake failed")
-    assert take(connection) == [ConnectionClosed(), ConnectionClosed()]
+    connection.receive_data(b"")
+    with pytest.raises(ConnectionLost, match=r"^the server closed the connection before the TLS handshake$"):
+        connection.tls_established()
+    with pytest.raises(ConnectionLost, match=r"^the server closed the connection before the TLS handshake$"):
+        connection.next_event()
+    assert connection.state is State.CLOSED
 
 
 # ---------------------------------------------------------------------------------------- how it ends
@@ -871,7 +875,7 @@ def test_what_waits_has_a_limit():
     before = everything(connection)
     with pytest.raises(LocalProtocolError) as caught:
         connection.receive_data(b"z")
-    assert str(caught.value) == "1100 octets wait: take the events before reading more"
+    assert str(caught.value) == "1100 octets wait already: nothing can be taken in before them"
     assert everything(connection) == before
 
 
@@ -895,3 +899,48 @@ def test_consumed_octets_leave_memory_even_if_no_chunk_ends_with_an_answer():
         connection.receive_data(b"K\r\n+O")
         assert connection.next_event() == Answer(Noop(), Ok())
         assert len(connection._buffer._data) < 10
+
+
+# ------------------------------------------------------------------------- what is not in the vocabulary
+
+
+@pytest.mark.parametrize("item", ["NOOP\r\n", b"NOOP\r\n", Ok("x"), None])
+def test_only_commands_and_responses_are_sent(item):
+    connection = client_in(State.SASL)
+    before = everything(connection)
+    for attempt in (connection.send, connection.can_send):
+        with pytest.raises(TypeError, match=rf"^a client cannot send a {type(item).__name__}$"):
+            attempt(item)
+    assert everything(connection) == before
+
+
+class Xquit(PlainCommand):
+    """A verb that removes what is deleted, as QUIT does, under another name."""
+
+    verb = "XQUI"
+    legal_in = frozenset({State.TRANSACTION})
+    on_receipt = State.UPDATE
+
+
+def test_an_update_is_uncertain_whatever_the_verb():
+    connection = after_sending(Xquit())
+    connection.receive_data(b"")
+    with pytest.raises(UncertainUpdate):
+        connection.next_event()
+
+
+def test_stls_waits_for_what_is_before_it():
+    # Its answer could otherwise have come before it was sent, from somebody who writes into a stream in clear.
+    connection = after_sending(Capa(), state=State.AUTHORIZATION)
+    assert refusal(connection, Stls()) == "STLS may not be sent before all else is answered"
+    assert take(connection, b"-ERR\r\n") == [Answer(Capa(), Err()), NEED_DATA]
+    assert connection.send(Stls()) == b"STLS\r\n"
+
+
+def test_refusals_that_change_nothing_do_not_judge_what_is_outstanding_again(monkeypatch):
+    connection = after_sending(*[Dele(number) for number in range(1, 101)])
+    judged = []
+    after = Standing.after
+    monkeypatch.setattr(Standing, "after", lambda *arguments: judged.append(arguments) or after(*arguments))
+    assert len(take(connection, b"-ERR\r\n" * 100)) == 101
+    assert len(judged) <= 200  # linear: two for each answer

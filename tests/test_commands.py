@@ -395,7 +395,7 @@ def test_no_argument_can_carry_a_second_command(make, octet):
 @pytest.mark.parametrize("surrogates", [chr(0xD800), "\udcc3\udca9"])
 @pytest.mark.parametrize("make", [User, Pass, lambda name: Apop(name, DIGEST)], ids=["USER", "PASS", "APOP"])
 def test_surrogates_that_would_not_come_back_are_refused(make, surrogates):
-    with pytest.raises(LocalProtocolError, match="surrogates that stand for no octets"):
+    with pytest.raises(LocalProtocolError, match="surrogates that would not be read back as they are"):
         make(surrogates)
 
 
@@ -741,7 +741,7 @@ def test_the_table_of_states_is_that_of_the_rfcs():
     "declaration, names",
     [
         ("multi_line", {"Capa", "LangList", "AuthList", "List", "Uidl", "Retr", "Top"}),
-        ("barrier", {"Pass", "Apop", "Auth", "Stls", "Utf8", "Lang", "LangList", "Quit"}),
+        ("barrier", {"Pass", "Apop", "Auth", "AuthList", "Stls", "Utf8", "Lang", "LangList", "Quit"}),
         ("challenged", {"Auth"}),
         ("trailing_blanks", {"Pass"}),
         (
@@ -818,3 +818,27 @@ def test_two_classes_cannot_claim_one_form():
     with pytest.raises(LocalProtocolError, match="two commands claim the same form of STAT"):
         Vocabulary(STANDARD | {OtherStat})
     assert type(Vocabulary(STANDARD - {Stat} | {OtherStat}).parse(b"STAT")) is OtherStat
+
+
+class WithoutStates(PlainCommand):
+    verb = "XNOP"
+
+
+class LowerCase(PlainCommand):
+    verb = "xnop"
+    legal_in = frozenset({State.TRANSACTION})
+
+
+@pytest.mark.parametrize("command", [WithoutStates, LowerCase])
+def test_a_private_verb_that_lacks_a_declaration_is_refused_at_once(command):
+    with pytest.raises(LocalProtocolError, match=f"^{command.__name__} must declare legal_in, and a verb in upper"):
+        Vocabulary({command})
+
+
+@pytest.mark.parametrize("command, row", [(Capa(), b"X\r\n"), (LangList(), b"en\r\n"), (AuthList(), b"PLAIN\r\n")])
+def test_every_listing_has_a_limit(command, row):
+    limits = Limits(text_lines=3)
+    for count in (2, 3):
+        command.parse(Ok(), row * count, limits=limits)
+    with pytest.raises(MalformedReply, match=r"^the listing has more than 3 rows$"):
+        command.parse(Ok(), row * 4, limits=limits)

@@ -22,11 +22,11 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.replies import AUTH, IN_USE, Err
+from pop3proto.core.replies import Err, ResponseCode
 
 REFUSED = CommandFailed(Retr(7), Err("[SYS/TEMP] try later"))
 LOGIN = LoginFailed([(Auth("PLAIN", b"secret"), Err("[AUTH] no")), (Pass("secret"), Err())])
-GREETED = SessionRefused(Err.coded(IN_USE, "busy"))
+GREETED = SessionRefused(Err.coded(ResponseCode.IN_USE, "busy"))
 
 
 @pytest.mark.parametrize("name", errors.__all__)
@@ -76,12 +76,12 @@ def test_a_refused_login_says_all_that_was_tried():
     assert [command.verb for command, _ in LOGIN.attempts] == ["AUTH", "PASS"]
     assert (LOGIN.command, LOGIN.reply) == (Pass("secret"), Err())  # the last one
     assert LOGIN.code is None
-    assert LoginFailed([(Apop("ann", "0" * 32), Err.coded(AUTH, "no"))]).code == AUTH
+    assert LoginFailed([(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))]).code == ResponseCode.AUTH
 
 
 def test_a_refused_session_says_why():
     assert str(GREETED) == "the server refused the session: [IN-USE] busy"
-    assert GREETED.code == IN_USE
+    assert GREETED.code == ResponseCode.IN_USE
     assert str(SessionRefused(Err())) == "the server refused the session: it gave no reason"
     assert SessionRefused(Err()).code is None
 

@@ -9,7 +9,7 @@ import pytest
 from pop3proto.blocking import connect
 from pop3proto.core.commands import Capa, Dele, ListOne, Noop, Pass, Top, UidlOne, User
 from pop3proto.core.errors import CommandFailed, ConnectionLost, LoginFailed
-from pop3proto.core.replies import AUTH
+from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from tests.corpus import corpus, difference, maildir_contents, top, wire
 from tests.programs import PASSWORD, POP3PROTO, dovecot_serving, run
@@ -302,7 +302,7 @@ def test_wrong_password_and_then_the_right_one(dovecot, corpus_user):
     with connect(dovecot.host, dovecot.port, tls="none") as client:
         with pytest.raises(LoginFailed) as failed:
             client.login(corpus_user, "wrong")
-        assert failed.value.code == AUTH
+        assert failed.value.code == ResponseCode.AUTH
         assert "wrong" not in str(failed.value)
         assert client.state is State.AUTHORIZATION
         client.login(corpus_user, PASSWORD)
@@ -314,7 +314,7 @@ def test_user_and_pass(dovecot, corpus_user):
         client.call(User(corpus_user))
         with pytest.raises(CommandFailed) as failed:
             client.call(Pass("wrong"))
-        assert failed.value.code == AUTH
+        assert failed.value.code == ResponseCode.AUTH
         client.call(User(corpus_user))
         client.call(Pass(PASSWORD))
         assert client.stat().count == len(MESSAGES)

@@ -17,6 +17,7 @@ def test_the_defaults():
         "reply_line": 8_192,
         "reply_line_sent": 512,
         "listing_entries": 1_000_000,
+        "text_lines": 1_000,
         "body": 268_435_456,
         "bad_commands": 10,
         "buffered": 65_536,

@@ -269,3 +269,16 @@ def test_consumed_lines_leave_memory_even_if_no_chunk_ends_with_a_line(pieces):
         assert len(buffer._data) == len(buffer)
         while buffer.next_line(1000) is not None:
             pass
+
+
+@pytest.mark.parametrize("take", ["next_line", "consume"])
+def test_what_is_consumed_is_let_go(take):
+    # A password may be in it, and it may be as large as a chunk.
+    buffer = ReceiveBuffer()
+    buffer.feed(b"PASS secret\r\n")
+    if take == "next_line":
+        buffer.next_line(255)
+    else:
+        data, _ = buffer.peek()
+        buffer.consume(len(data))
+    assert b"secret" not in bytes(buffer._data)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.core.dots import BodyEncoder
-from pop3proto.core.replies import IN_USE, SYS_PERM, SYS_TEMP, ResponseCode
+from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import UniqueId, check_unique_id
 from pop3proto.maildrops import MaildirStore, disk, files, lock, octets, sizes
 from pop3proto.maildrops.disk import create, open_regular, replace, sync_folder, write_all
@@ -598,10 +598,10 @@ def no_unlink(monkeypatch: pytest.MonkeyPatch, **errors: int) -> None:
 @pytest.mark.parametrize(
     "errors,code",
     [
-        ({"b": errno.EACCES}, SYS_PERM),
-        ({"b": errno.EROFS, "c": errno.EPERM}, SYS_PERM),
-        ({"b": errno.EIO}, SYS_TEMP),
-        ({"b": errno.EACCES, "c": errno.EIO}, SYS_TEMP),
+        ({"b": errno.EACCES}, ResponseCode.SYS_PERM),
+        ({"b": errno.EROFS, "c": errno.EPERM}, ResponseCode.SYS_PERM),
+        ({"b": errno.EIO}, ResponseCode.SYS_TEMP),
+        ({"b": errno.EACCES, "c": errno.EIO}, ResponseCode.SYS_TEMP),
     ],
 )
 def test_what_can_be_removed_is_removed_and_the_rest_is_owned_up_to(
@@ -648,7 +648,7 @@ def test_a_folder_that_cannot_be_synced_is_a_failure(folder: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(Refused) as refused:
         maildrop.commit(frozenset({1}), NOBODY)
-    assert refused.value.code == SYS_TEMP
+    assert refused.value.code == ResponseCode.SYS_TEMP
 
 
 def test_a_folder_that_cannot_be_listed_any_more_is_a_failure_and_what_can_be_removed_is(
@@ -663,7 +663,7 @@ def test_a_folder_that_cannot_be_listed_any_more_is_a_failure_and_what_can_be_re
     monkeypatch.setattr(os, "scandir", failing)
     with pytest.raises(Refused) as refused:
         maildrop.commit(frozenset({1}), NOBODY)
-    assert refused.value.code == SYS_TEMP
+    assert refused.value.code == ResponseCode.SYS_TEMP
     assert not (folder / "new/1.a").exists()
 
 
@@ -710,7 +710,7 @@ def test_a_lock_is_freed_when_its_owner_is_killed(folder: Path) -> None:
             assert owner.stdout.readline() == b"locked\n"
             with pytest.raises(InUse) as refused:
                 opened(folder)
-            assert refused.value.code == IN_USE
+            assert refused.value.code == ResponseCode.IN_USE
         finally:
             owner.kill()
         owner.wait()
@@ -741,7 +741,7 @@ def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> 
     (folder / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Refused) as refused:
         opened(folder)
-    assert refused.value.code == SYS_PERM
+    assert refused.value.code == ResponseCode.SYS_PERM
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -773,7 +773,7 @@ def test_without_flock_the_store_says_what_it_needs(monkeypatch: pytest.MonkeyPa
 def test_a_user_without_maildir_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         MaildirStore({}).open("ann", SESSION)
-    assert refused.value.code == SYS_PERM
+    assert refused.value.code == ResponseCode.SYS_PERM
 
 
 @pytest.mark.parametrize("missing", ["secret-path", "secret-path/new", "secret-path/cur"])
@@ -786,7 +786,7 @@ def test_what_is_no_maildir_is_refused_and_left_alone(
         (tmp_path / missing).touch()
     with pytest.raises(Refused, match="no Maildir") as refused:
         opened(folder)
-    assert refused.value.code == SYS_PERM
+    assert refused.value.code == ResponseCode.SYS_PERM
     assert leaks_no_path(folder, refused.value)
     assert not (folder / LOCK_NAME).exists()
 
@@ -794,11 +794,11 @@ def test_what_is_no_maildir_is_refused_and_left_alone(
 @pytest.mark.parametrize(
     "number,code",
     [
-        (errno.EACCES, SYS_PERM),
-        (errno.EPERM, SYS_PERM),
-        (errno.EROFS, SYS_PERM),
-        (errno.EIO, SYS_TEMP),
-        (errno.ENOLCK, SYS_TEMP),
+        (errno.EACCES, ResponseCode.SYS_PERM),
+        (errno.EPERM, ResponseCode.SYS_PERM),
+        (errno.EROFS, ResponseCode.SYS_PERM),
+        (errno.EIO, ResponseCode.SYS_TEMP),
+        (errno.ENOLCK, ResponseCode.SYS_TEMP),
     ],
 )
 def test_a_maildir_that_cannot_be_locked_is_refused(

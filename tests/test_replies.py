@@ -6,13 +6,6 @@ from hypothesis import example, given, strategies as st
 from pop3proto.core import replies
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.replies import (
-    AUTH,
-    IN_USE,
-    LOGIN_DELAY,
-    SYS,
-    SYS_PERM,
-    SYS_TEMP,
-    UTF8,
     Challenge,
     Err,
     Greeting,
@@ -117,12 +110,12 @@ def test_a_text_cannot_split_a_reply(kind, text):
     with pytest.raises(LocalProtocolError, match="the text of a reply must not hold CR, LF or NUL"):
         kind(text)
     with pytest.raises(LocalProtocolError, match="the text of a reply must not hold CR, LF or NUL"):
-        kind.coded(AUTH, text)
+        kind.coded(ResponseCode.AUTH, text)
 
 
 @pytest.mark.parametrize("text", [chr(0xD800), "\udcc3\udca9"])
 def test_a_text_of_surrogates_that_would_not_come_back(text):
-    with pytest.raises(LocalProtocolError, match="surrogates that stand for no octets"):
+    with pytest.raises(LocalProtocolError, match="surrogates that would not be read back as they are"):
         Ok(text)
 
 
@@ -215,7 +208,7 @@ def test_response_codes(text, name, message):
 def test_what_is_malformed_is_text(text):
     assert Err(text).code is None
     assert Err(text).message == text
-    assert not Err(text).has(AUTH)
+    assert not Err(text).has(ResponseCode.AUTH)
 
 
 @pytest.mark.parametrize(
@@ -227,34 +220,34 @@ def test_what_is_no_name_of_a_code(name):
 
 
 def test_a_code_is_compared_without_case():
-    assert ResponseCode("in-use") == IN_USE
-    assert hash(ResponseCode("in-use")) == hash(IN_USE)
+    assert ResponseCode("in-use") == ResponseCode.IN_USE
+    assert hash(ResponseCode("in-use")) == hash(ResponseCode.IN_USE)
     assert str(ResponseCode("sys/temp")) == "SYS/TEMP"
 
 
 def test_the_registered_codes():
     # RFC 2449 section 8.1, RFC 3206 sections 4 and 5, RFC 6856 section 5.
-    codes = {LOGIN_DELAY, IN_USE, SYS, SYS_TEMP, SYS_PERM, AUTH, UTF8}
-    assert {code.name for code in codes} == {"LOGIN-DELAY", "IN-USE", "SYS", "SYS/TEMP", "SYS/PERM", "AUTH", "UTF8"}
+    for name in ("LOGIN-DELAY", "IN-USE", "SYS", "SYS/TEMP", "SYS/PERM", "AUTH", "UTF8"):
+        assert getattr(ResponseCode, name.replace("-", "_").replace("/", "_")).name == name
 
 
 def test_a_code_is_within_the_general_one():
     # RFC 2449 section 8: levels that a client does not know are ignored.
-    assert SYS_TEMP.levels == ("SYS", "TEMP")
-    assert SYS_TEMP.within(SYS)
-    assert SYS_TEMP.within(SYS_TEMP)
-    assert not SYS.within(SYS_TEMP)
-    assert not SYS_TEMP.within(SYS_PERM)
-    assert not ResponseCode("SYSTEM").within(SYS)
-    assert ResponseCode("AUTH/EXPIRED/X").within(AUTH)
-    assert Err("[auth/expired/x] x").has(AUTH)
-    assert not Err("[AUTHOR] x").has(AUTH)
+    assert ResponseCode.SYS_TEMP.levels == ("SYS", "TEMP")
+    assert ResponseCode.SYS_TEMP.within(ResponseCode.SYS)
+    assert ResponseCode.SYS_TEMP.within(ResponseCode.SYS_TEMP)
+    assert not ResponseCode.SYS.within(ResponseCode.SYS_TEMP)
+    assert not ResponseCode.SYS_TEMP.within(ResponseCode.SYS_PERM)
+    assert not ResponseCode("SYSTEM").within(ResponseCode.SYS)
+    assert ResponseCode("AUTH/EXPIRED/X").within(ResponseCode.AUTH)
+    assert Err("[auth/expired/x] x").has(ResponseCode.AUTH)
+    assert not Err("[AUTHOR] x").has(ResponseCode.AUTH)
     assert not Err("[AUTH] x").has(ResponseCode("AUTH/EXPIRED"))
 
 
 def test_a_code_without_words_leaves_no_blank():
-    assert Err.coded(IN_USE, "").encode() == b"-ERR [IN-USE]\r\n"
-    assert Err.coded(IN_USE, "locked").encode() == b"-ERR [IN-USE] locked\r\n"
+    assert Err.coded(ResponseCode.IN_USE, "").encode() == b"-ERR [IN-USE]\r\n"
+    assert Err.coded(ResponseCode.IN_USE, "locked").encode() == b"-ERR [IN-USE] locked\r\n"
 
 
 # ------------------------------------------------------------------------------------------ greetings

@@ -36,7 +36,7 @@ from pop3proto.core.events import (
 )
 from pop3proto.core.limits import Limits
 from pop3proto.core.quirks import Quirk
-from pop3proto.core.replies import AUTH, Challenge, Err, Greeting, Ok
+from pop3proto.core.replies import Challenge, Err, Greeting, Ok, ResponseCode
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import State
 from tests.sessions import ONE_OF_EACH, everything, in_pieces, server_in, take
@@ -315,7 +315,7 @@ def test_states_after_answers(line, state, reply, after):
 
 def test_a_failed_password_cannot_be_tried_again_without_a_user():
     connection, _ = asked(b"PASS wrong", state=State.USER_GIVEN)
-    connection.send(Err.coded(AUTH, "no"))
+    connection.send(Err.coded(ResponseCode.AUTH, "no"))
     reason = "PASS is not legal in the AUTHORIZATION state"
     assert take(connection, b"PASS right\r\n") == [bad(b"PASS right", reason), PAUSED]
 
@@ -564,11 +564,10 @@ def test_no_handshake_is_due(state):
     assert everything(connection) == before
 
 
-def test_end_of_stream_instead_of_a_handshake_is_for_whoever_shakes_hands():
+def test_end_of_stream_instead_of_a_handshake():
     connection = server_in(State.TLS_HANDSHAKE)
-    assert take(connection, b"") == [PAUSED]
-    connection.fail("the TLS handshake failed")
-    assert take(connection) == [ConnectionClosed(), ConnectionClosed()]
+    assert take(connection, b"") == [ConnectionClosed(), ConnectionClosed()]
+    assert connection.state is State.CLOSED
 
 
 # ---------------------------------------------------------------------------------------- how it ends
@@ -771,7 +770,7 @@ def test_what_waits_has_a_limit():
     before = everything(connection)
     with pytest.raises(LocalProtocolError) as caught:
         connection.receive_data(b"x")
-    assert str(caught.value) == "1100 octets wait: answer them before reading more"
+    assert str(caught.value) == "1100 octets wait already: nothing can be taken in before them"
     assert everything(connection) == before
     connection.send(Ok("0 0"))
     assert connection.next_event() == Noop()
@@ -791,3 +790,41 @@ def test_consumed_octets_leave_memory_even_if_no_chunk_ends_with_a_command():
         assert connection.next_event() == Noop()
         connection.send(Ok())
         assert len(connection._buffer._data) < 10
+
+
+# ------------------------------------------------------------------------- what is not in the vocabulary
+
+
+@pytest.mark.parametrize("item", ["-ERR no", b"-ERR no\r\n", Noop(), None])
+def test_only_replies_are_sent(item):
+    # A str has an encode, too: what is no Err must not count as a positive answer.
+    connection, _ = asked(b"PASS x", state=State.USER_GIVEN)
+    before = everything(connection)
+    with pytest.raises(TypeError, match=rf"^a server cannot send a {type(item).__name__}$"):
+        connection.send(item)
+    assert everything(connection) == before
+
+
+class Xauth(Auth):
+    verb = "XAUT"
+
+
+def test_a_private_verb_with_challenges_may_have_a_line_as_long_as_auth():
+    command = Xauth("PLAIN", b"x" * 300)
+    assert command.encode().startswith(b"XAUT PLAIN ")
+    _, event = asked(command.encode()[:-2], state=State.AUTHORIZATION, commands=STANDARD | {Xauth})
+    assert event == command
+
+
+@pytest.mark.parametrize("length", [299, 300, 301])
+def test_a_command_line_may_be_longer_than_a_sasl_line(length):
+    line = b"USER " + b"x" * (length - 7)
+    _, event = asked(line, state=State.AUTHORIZATION, limits=Limits(command_line=300, sasl_line=100))
+    assert isinstance(event, User if length <= 300 else BadCommand)
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 102])
+def test_an_auth_line_has_the_limit_of_sasl_lines(length):
+    line = b"AUTH PLAIN " + b"x" * ((length - 13) // 4 * 4)
+    _, event = asked(line, state=State.AUTHORIZATION, limits=Limits(command_line=300, sasl_line=100))
+    assert isinstance(event, Auth if len(line) + 2 <= 100 else BadCommand)

@@ -7,7 +7,7 @@ are imported by name: `pop3proto.procedures`, `pop3proto.blocking`, `pop3proto.m
 from __future__ import annotations
 
 from .core.capabilities import Capabilities, Expire, LoginDelay
-from .core.client import ClientConnection
+from .core.client import ClientConnection, Request
 from .core.commands import (
     STANDARD,
     Apop,
@@ -76,11 +76,15 @@ from .core.results import (
     ScanListing,
     UniqueId,
     UniqueIdListing,
+    check_unique_id,
 )
-from .core.server import ServerConnection
-from .core.states import Fact, State
+from .core.server import Response, ServerConnection
+from .core.states import AFTER_LOGIN, ANYWHERE, BEFORE_LOGIN, Fact, State
 
 __all__ = [
+    "AFTER_LOGIN",
+    "ANYWHERE",
+    "BEFORE_LOGIN",
     "NEED_DATA",
     "PAUSED",
     "STANDARD",
@@ -134,6 +138,8 @@ __all__ = [
     "Quirk",
     "Quit",
     "RemoteProtocolError",
+    "Request",
+    "Response",
     "ResponseCode",
     "Retr",
     "Rset",
@@ -154,4 +160,5 @@ __all__ = [
     "UniqueIdListing",
     "User",
     "Utf8",
+    "check_unique_id",
 ]

@@ -14,7 +14,16 @@ from .limits import DEFAULT_LIMITS, Limits
 from .quirks import NO_QUIRKS, Quirk
 from .replies import Ok
 from .states import BEFORE_LOGIN, Fact, State
-from .text import ascii_upper, check_text, decode_base64, decode_text, encode_base64, encode_text, is_mechanism
+from .text import (
+    ascii_upper,
+    check_text,
+    decode_base64,
+    decode_text,
+    encode_base64,
+    encode_text,
+    is_mechanism,
+    lines_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -76,11 +85,11 @@ class User(PlainCommand):
 
     @override
     def encode(self) -> bytes:
-        return b"USER %b\r\n" % encode_text(self.name)
+        return self._line(encode_text(self.name))
 
     @override
     def __str__(self) -> str:
-        return f"USER {self.name}"
+        return f"{self.verb} {self.name}"
 
 
 @attrs.frozen
@@ -108,11 +117,11 @@ class Pass(PlainCommand):
 
     @override
     def encode(self) -> bytes:
-        return b"PASS %b\r\n" % encode_text(self.password)
+        return self._line(encode_text(self.password))
 
     @override
     def __str__(self) -> str:
-        return "PASS ***"
+        return f"{self.verb} ***"
 
 
 @attrs.frozen
@@ -142,11 +151,11 @@ class Apop(PlainCommand):
 
     @override
     def encode(self) -> bytes:
-        return b"APOP %b %b\r\n" % (encode_text(self.name), self.digest.encode())
+        return self._line(encode_text(f"{self.name} {self.digest}"))
 
     @override
     def __str__(self) -> str:
-        return f"APOP {self.name} ***"
+        return f"{self.verb} {self.name} ***"
 
 
 @attrs.frozen
@@ -183,12 +192,12 @@ class Auth(PlainCommand):
     @override
     def encode(self) -> bytes:
         if self.initial_response is None:
-            return b"AUTH %b\r\n" % self.mechanism.encode()
-        return b"AUTH %b %b\r\n" % (self.mechanism.encode(), encode_base64(self.initial_response) or b"=")
+            return self._line(self.mechanism.encode())
+        return self._line(self.mechanism.encode() + b" " + (encode_base64(self.initial_response) or b"="))
 
     @override
     def __str__(self) -> str:
-        return f"AUTH {self.mechanism}" + ("" if self.initial_response is None else " ***")
+        return f"{self.verb} {self.mechanism}" + ("" if self.initial_response is None else " ***")
 
 
 @attrs.frozen
@@ -198,13 +207,14 @@ class AuthList(Command[tuple[str, ...]]):
     verb = "AUTH"
     multi_line = True
     legal_in = BEFORE_LOGIN
+    barrier = True  # as AUTH: some servers lose what is behind it
 
     @override
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[str, ...]:
         """Return the names, upper case; lines that are none are left out."""
-        names = (ascii_upper(decode_text(line).strip(" ")) for line in body.split(b"\r\n"))
+        names = (ascii_upper(decode_text(line).strip(" ")) for line in lines_of(body, limits.text_lines))
         return tuple(filter(is_mechanism, names))
 
     def answer(self, result: tuple[str, ...], text: str = "") -> tuple[Ok, bytes]:

@@ -8,7 +8,8 @@ from typing import Any, Final, Self
 import attrs
 
 from .errors import LocalProtocolError
-from .text import ascii_upper, check_text, decode_text, encode_text, is_mechanism, numeric, read_number
+from .limits import DEFAULT_LIMITS
+from .text import ascii_upper, check_text, decode_text, encode_text, is_mechanism, lines_of, numeric, read_number
 
 __all__ = ["Capabilities", "Expire", "LoginDelay"]
 
@@ -131,12 +132,12 @@ class Capabilities:
         if any(len(line) > _LINE_LIMIT for line in octets):
             raise LocalProtocolError(f"a capability line has more than {_LINE_LIMIT} octets")
         body = b"".join(octets)
-        if self.parse(body) != self:
+        if self.parse(body, lines=len(lines)) != self:
             raise LocalProtocolError("these capabilities would not be read as they are meant")
         return body
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
+    def parse(cls, body: bytes, *, lines: int = DEFAULT_LIMITS.text_lines) -> Self:
         """Return the capabilities that a body lists.
 
         Tags have any case and any order; blank lines and runs of blanks are passed over; of a tag that comes twice
@@ -144,11 +145,15 @@ class Capabilities:
 
         Args:
             body: CRLF lines, un-stuffed.
+            lines: how many it may have.
+
+        Raises:
+            MalformedReply: it has more.
         """
         fields: dict[str, Any] = {}
         sasl: list[str] = []
         other: list[str] = []
-        for line in decode_text(body).split("\r\n"):
+        for line in map(decode_text, lines_of(body, lines)):
             tag, _, rest = line.strip(" ").partition(" ")
             tag, words = ascii_upper(tag), [ascii_upper(word) for word in rest.split(" ") if word]
             if tag == "SASL" and words:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .commands import Command, Quit
+from typing_extensions import override
+
+from .commands import Command
+from .connection import Connection
 from .dots import BodyDecoder
 from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UncertainUpdate
 from .events import (
@@ -22,17 +25,15 @@ from .events import (
     Signal,
 )
 from .limits import DEFAULT_LIMITS, Limits
-from .lines import LineTooLong, ReceiveBuffer
+from .lines import LineTooLong
 from .quirks import NO_QUIRKS
 from .replies import Err, Greeting, Ok, parse_challenge, parse_reply
-from .states import Fact, Standing, State
+from .states import Fact, State
 from .strangers import looks_like
 from .text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
-
-    from typing_extensions import Buffer
 
     from .quirks import Quirk
 
@@ -43,7 +44,7 @@ Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
 _BODY_END: Final = BodyEnd()
 
 
-class ClientConnection:
+class ClientConnection(Connection):
     """What a client knows of one connection: where the session stands, and which answers are due.
 
     It moves no octets. Send what `send` returns; feed `receive_data`; take events from `next_event` until it says
@@ -59,33 +60,13 @@ class ClientConnection:
     def __init__(
         self, *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS, tls: bool = False
     ) -> None:
-        self.limits: Final = limits
-        self.quirks: Final = frozenset(quirks)
-        self._buffer = ReceiveBuffer()
-        self._standing = Standing(facts=frozenset({Fact.TLS} if tls else ()))
+        super().__init__(limits, quirks, tls=tls)
         self._expected = self._standing  # once all outstanding commands are answered, each positively
         self._outstanding: deque[Command[object]] = deque()
         self._body: BodyDecoder | None = None  # the body that follows the answer to outstanding[0]
         self._last_body: Command[object] | None = None
         self._challenged = False  # the server waits for a SASL response
         self._cancelled = False  # the exchange was given up
-        self._failure: str | None = None  # why the caller ended it
-        self._error: RemoteProtocolError | ConnectionLost | None = None  # how the server ended it
-
-    @property
-    def state(self) -> State:
-        """Where the session stands, by the answers that have come."""
-        return self._standing.state
-
-    @property
-    def tls(self) -> bool:
-        """Whether TLS is active."""
-        return Fact.TLS in self._standing.facts
-
-    @property
-    def utf8(self) -> bool:
-        """Whether the session is in UTF-8 mode (RFC 6856 section 2)."""
-        return Fact.UTF8 in self._standing.facts
 
     @property
     def outstanding(self) -> tuple[Command[object], ...]:
@@ -122,6 +103,10 @@ class ClientConnection:
         return octets
 
     def _encode(self, item: Request) -> bytes:
+        self._check_open()
+        # A str has an encode too, and would go out as it is.
+        if not isinstance(item, Command | AuthResponse | AuthCancel):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a client cannot send a {type(item).__name__}")
         if (objection := self._objection(item)) is not None:
             raise LocalProtocolError(objection)
         octets = item.encode()
@@ -133,8 +118,6 @@ class ClientConnection:
 
     def _objection(self, item: Request) -> str | None:
         """Return why this cannot be sent now; None if it can."""
-        if self.state is State.CLOSED:
-            return f"the session is over: {self._failure or self._error or 'nothing can be sent'}"
         if not isinstance(item, Command):
             return None if self._challenged else "no challenge waits for a response"
         if self._challenged:
@@ -143,21 +126,12 @@ class ClientConnection:
             return f"nothing may be sent before {self._outstanding[-1].verb} is answered"
         if self._buffer.ended:
             return "the server has closed the connection"
+        if self._outstanding and item.on_ok is State.TLS_HANDSHAKE:
+            return f"{item.verb} may not be sent before all else is answered"  # so that what comes early is noticed
         if len(self._buffer) and not self._outstanding:
             # It cannot be the answer to what has not been asked. next_event() tells what it is.
             return "the server has sent something unasked: take the next event first"
         return self._expected.objection(item)
-
-    def receive_data(self, data: Buffer) -> None:
-        """Take in octets from the server; an empty buffer is end of stream.
-
-        Raises:
-            LocalProtocolError: octets after end of stream, or more than `limits.buffered` wait already: take the
-                events first. Nothing has changed.
-        """
-        if len(self._buffer) > self.limits.buffered:
-            raise LocalProtocolError(f"{len(self._buffer)} octets wait: take the events before reading more")
-        self._buffer.feed(data)
 
     def events(self) -> Iterator[ClientEvent]:
         """Take events until there is none, or the connection is closed; `next_event` then says why."""
@@ -211,12 +185,14 @@ class ClientConnection:
             raise self._broken(f"the server accepted {command}, which was cancelled")
         self._cancelled = False
         self._last_body = None
+        assumed = self._standing.after(command, Ok)
         self._standing = self._standing.after(command, type(reply))
         if isinstance(reply, Err):
             self._outstanding.popleft()
-            self._expected = self._standing
-            for later in self._outstanding:
-                self._expected = self._expected.after(later, Ok)
+            if self._standing != assumed:  # else what is expected is as it was
+                self._expected = self._standing
+                for later in self._outstanding:
+                    self._expected = self._expected.after(later, Ok)
         elif command.multi_line:
             self._body = BodyDecoder()
         else:
@@ -275,6 +251,8 @@ class ClientConnection:
         if len(self._buffer):
             # Octets in clear that would be read as if TLS had protected them (RFC 2595 section 9).
             raise self._broken("the server sent octets behind its answer to STLS, before the TLS handshake")
+        if self._buffer.ended:
+            raise self._lost("before the TLS handshake")
         return PAUSED
 
     def _next_of_end(self) -> ClientEvent | Signal:
@@ -300,7 +278,7 @@ class ClientConnection:
 
     def _lost(self, when: str) -> ConnectionLost:
         message = f"the server closed the connection {when}"
-        if Quit in map(type, self._outstanding) and self.state is State.TRANSACTION:
+        if any(command.on_receipt is State.UPDATE for command in self._outstanding) and self.state is State.TRANSACTION:
             message += "; deletions may or may not have happened"
             self._error = UncertainUpdate(message)
         else:
@@ -321,10 +299,6 @@ class ClientConnection:
             return f" (the body of {self._last_body} may have ended early: does the server stuff dots?)"
         return ""
 
-    def _close(self) -> None:
-        self._body, self._challenged = None, False
-        self._standing = self._expected = self._standing.at(State.CLOSED)
-
     def tls_established(self) -> None:
         """Resume after the TLS handshake that a positive answer to STLS announced.
 
@@ -334,17 +308,15 @@ class ClientConnection:
         Raises:
             LocalProtocolError: no handshake is due; nothing has changed.
             RemoteProtocolError: the server sent octets in clear behind its answer. The session is over.
+            ConnectionLost: the server has closed the connection. Likewise.
         """
         if self.state is not State.TLS_HANDSHAKE:
             raise LocalProtocolError("no TLS handshake is due")
         self._next_of_handshake()
         self._standing = self._expected = self._standing.at(State.AUTHORIZATION).with_fact(Fact.TLS)
 
-    def fail(self, reason: str) -> None:
-        """End the session from this side: a write was cut off, a handshake failed. The state is CLOSED.
-
-        Args:
-            reason: what `send` will say from now on.
-        """
-        self._failure = reason
-        self._close()
+    @override
+    def _close(self) -> None:
+        super()._close()
+        self._body = None
+        self._challenged = False

@@ -80,6 +80,9 @@ class Command(ABC, Generic[R_co]):
         """Return the line with its CRLF."""
         return b"%b\r\n" % self.verb.encode()
 
+    def _line(self, arguments: bytes) -> bytes:
+        return b"%b %b\r\n" % (self.verb.encode(), arguments)
+
     @abstractmethod
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
@@ -136,7 +139,7 @@ class NumberedCommand(Command[R_co]):
 
     @override
     def encode(self) -> bytes:
-        return b"%b %d\r\n" % (self.verb.encode(), self.number)
+        return self._line(b"%d" % self.number)
 
     @override
     def __str__(self) -> str:

@@ -77,11 +77,13 @@ class Vocabulary:
             commands: the classes.
 
         Raises:
-            LocalProtocolError: two of them claim the same form of a verb.
+            LocalProtocolError: two of them claim the same form of a verb, or one lacks a declaration.
         """
         self._bare: dict[bytes, AnyCommand] = {}
         self._with_arguments: dict[bytes, AnyCommand] = {}
         for command in commands:
+            if not hasattr(command, "legal_in") or command.verb != command.verb.upper():
+                raise LocalProtocolError(f"{command.__name__} must declare legal_in, and a verb in upper case")
             forms = self._with_arguments if command.takes_arguments else self._bare
             if forms.setdefault(command.verb.encode(), command) is not command:
                 raise LocalProtocolError(f"two commands claim the same form of {command.verb}")

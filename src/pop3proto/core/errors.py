@@ -1,7 +1,7 @@
 """What can go wrong, and whose fault it was.
 
-The core raises `LocalProtocolError`, `RemoteProtocolError` and, at end of stream, `ConnectionLost`. The rest are
-raised by the procedures and the adapters.
+The connections raise `LocalProtocolError`, `RemoteProtocolError` and, at end of stream, `ConnectionLost` or
+`UncertainUpdate`; parsing a reply raises `MalformedReply`. The rest are raised by the procedures and the adapters.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Farewell:
 
 @attrs.frozen
 class ConnectionClosed:
-    """End of stream, and nothing was owed."""
+    """The connection is over: end of stream with nothing owed, or `fail` was called."""
 
 
 @attrs.frozen

@@ -27,9 +27,11 @@ class Limits:
         command_line: the longest command line, sent or received (RFC 2449 section 4).
         sasl_line: the longest challenge or response, and the longest AUTH line that a server reads. RFC 5034 section
             4 sets no figure; 12,288 is the one that RFC 4954 section 4 gives for SMTP.
-        reply_line: the longest status line that a client reads. The RFC says 512, some servers send more.
+        reply_line: the longest status line that a client reads. The RFC says 512, some servers send more. What answers
+            AUTH may be as long as the larger of this and `sasl_line`.
         reply_line_sent: the longest status line that a server sends (RFC 2449 section 4).
         listing_entries: rows of a LIST or UIDL listing that are taken in; more are a `MalformedReply`.
+        text_lines: lines of an answer to CAPA, LANG or AUTH that are taken in; more are a `MalformedReply`.
         body: octets of a body that is assembled for the caller, un-stuffed. Bodies that stream have no limit.
         bad_commands: refused commands (bad syntax, unknown, out of place) after which a server ends the session.
         buffered: octets that may wait behind a command that is being answered, beyond any one chunk.
@@ -43,6 +45,7 @@ class Limits:
     reply_line: int = 8_192
     reply_line_sent: int = 512
     listing_entries: int = 1_000_000
+    text_lines: int = 1_000
     body: int = 268_435_456
     bad_commands: int = 10
     buffered: int = 65_536

@@ -78,8 +78,9 @@ class ReceiveBuffer:
                 raise LineTooLong
             self._searched = max(start, len(self._data) - 1)  # the last octet may be the CR
             return None
-        self._start = self._searched = end + 2
-        return bytes(self._data[start:end])
+        line = bytes(self._data[start:end])
+        self.consume(end + 2)
+        return line
 
     def skip_line(self) -> bool:
         """Drop octets up to the end of the line, its CRLF included; return whether the end has arrived."""
@@ -100,4 +101,6 @@ class ReceiveBuffer:
 
     def consume(self, offset: int) -> None:
         """Drop the octets before `offset` of the data that `peek` returned."""
+        if offset == len(self._data):  # let go of it: a password may be in it, and it may be large
+            self._data, offset = b"", 0
         self._start = self._searched = offset

@@ -12,13 +12,6 @@ from .errors import LocalProtocolError
 from .text import ascii_upper, check_text, decode_base64, decode_text, encode_base64, encode_text
 
 __all__ = [
-    "AUTH",
-    "IN_USE",
-    "LOGIN_DELAY",
-    "SYS",
-    "SYS_PERM",
-    "SYS_TEMP",
-    "UTF8",
     "Challenge",
     "Err",
     "Greeting",
@@ -50,7 +43,7 @@ def _check_reply(_reply: object, _attribute: object, text: str) -> None:
 class ResponseCode:
     """An extended response code, `SYS/TEMP` say (RFC 2449 section 8, RFC 3206, RFC 6856 section 5).
 
-    Codes are compared without case; `str(code)` is the name.
+    Codes are compared without case; `str(code)` is the name. The registered ones are attributes of the class.
 
     Args:
         name: the levels, from general to special, joined by "/".
@@ -58,6 +51,14 @@ class ResponseCode:
     Raises:
         LocalProtocolError: the name does not follow the grammar of RFC 2449 section 3.
     """
+
+    LOGIN_DELAY: ClassVar[ResponseCode]
+    IN_USE: ClassVar[ResponseCode]
+    AUTH: ClassVar[ResponseCode]
+    SYS: ClassVar[ResponseCode]
+    SYS_TEMP: ClassVar[ResponseCode]
+    SYS_PERM: ClassVar[ResponseCode]
+    UTF8: ClassVar[ResponseCode]
 
     name: str = attrs.field(converter=ascii_upper, validator=_check_code)
 
@@ -75,13 +76,13 @@ class ResponseCode:
         return self.name
 
 
-LOGIN_DELAY: Final = ResponseCode("LOGIN-DELAY")  # RFC 2449 section 8.1.1: the last login was too recent
-IN_USE: Final = ResponseCode("IN-USE")  # RFC 2449 section 8.1.2: right password, but the maildrop is locked
-AUTH: Final = ResponseCode("AUTH")  # RFC 3206 section 5: something is wrong with the credentials
-SYS: Final = ResponseCode("SYS")  # RFC 3206 section 4: the system failed, not the user
-SYS_TEMP: Final = ResponseCode("SYS/TEMP")  # ... and it may work later
-SYS_PERM: Final = ResponseCode("SYS/PERM")  # ... and somebody has to mend it
-UTF8: Final = ResponseCode("UTF8")  # RFC 6856 section 5: the message needs UTF-8 mode
+ResponseCode.LOGIN_DELAY = ResponseCode("LOGIN-DELAY")  # RFC 2449 section 8.1.1: the last login was too recent
+ResponseCode.IN_USE = ResponseCode("IN-USE")  # RFC 2449 section 8.1.2: right password, but the maildrop is locked
+ResponseCode.AUTH = ResponseCode("AUTH")  # RFC 3206 section 5: something is wrong with the credentials
+ResponseCode.SYS = ResponseCode("SYS")  # RFC 3206 section 4: the system failed, not the user
+ResponseCode.SYS_TEMP = ResponseCode("SYS/TEMP")  # ... and it may work later
+ResponseCode.SYS_PERM = ResponseCode("SYS/PERM")  # ... and somebody has to mend it
+ResponseCode.UTF8 = ResponseCode("UTF8")  # RFC 6856 section 5: the message needs UTF-8 mode
 
 
 @attrs.frozen
@@ -101,7 +102,7 @@ class Reply:
 
     @classmethod
     def coded(cls, code: ResponseCode, text: str) -> Self:
-        """Return a reply that carries a response code: `Err.coded(IN_USE, "...")`."""
+        """Return a reply that carries a response code: `Err.coded(ResponseCode.IN_USE, "...")`."""
         return cls(f"[{code}] {text}" if text else f"[{code}]")
 
     @property

@@ -14,9 +14,9 @@ from typing import ClassVar, Final, Generic, NewType, Self, TypeVar
 import attrs
 from typing_extensions import override
 
-from .errors import LocalProtocolError, MalformedReply
+from .errors import LocalProtocolError
 from .limits import MAX_DIGITS
-from .text import check_text, encode_text, numeric
+from .text import check_text, encode_text, lines_of, numeric
 
 __all__ = ["Language", "Listing", "MaildropStatus", "ScanListing", "UniqueId", "UniqueIdListing", "check_unique_id"]
 
@@ -144,22 +144,20 @@ class Listing(Mapping[int, V], Generic[V]):
         Raises:
             MalformedReply: it has more.
         """
-        if body.count(b"\n") > entries:
-            raise MalformedReply(f"the listing has more than {entries} rows")
-        if cls._strict.fullmatch(body):
+        if body.count(b"\n") <= entries and cls._strict.fullmatch(body):
             fields = body.split()
             numbers = list(map(int, fields[::2]))
             rows = dict(zip(numbers, cls._values(fields[1::2]), strict=True))
             if len(rows) == len(numbers):
                 return cls(rows)
-        return cls._parse_each(body)
+        return cls._parse_each(lines_of(body, entries))
 
     @classmethod
-    def _parse_each(cls, body: bytes) -> Self:
+    def _parse_each(cls, lines: list[bytes]) -> Self:
         rows: dict[int, V] = {}
         unreadable: list[bytes] = []
         duplicates: list[tuple[int, V]] = []
-        for line in body.split(b"\r\n"):
+        for line in lines:
             if match := cls._lenient.fullmatch(line):
                 number, [value] = int(match[1]), cls._values([match[2]])
                 if number in rows:

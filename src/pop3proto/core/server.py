@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .commands import STANDARD, Command, Vocabulary
+from .connection import Connection
 from .dots import BodyEncoder
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import (
@@ -20,16 +21,14 @@ from .events import (
     Signal,
 )
 from .limits import DEFAULT_LIMITS, Limits
-from .lines import LineTooLong, ReceiveBuffer
+from .lines import LineTooLong
 from .quirks import NO_QUIRKS
 from .replies import Challenge, Err, Greeting, Ok
-from .states import Fact, Standing, State
+from .states import Fact, State
 from .text import decode_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
-
-    from typing_extensions import Buffer
 
     from .quirks import Quirk
 
@@ -38,7 +37,7 @@ __all__ = ["Response", "ServerConnection"]
 Response: TypeAlias = Greeting | Ok | Err | Challenge | BodyChunk | BodyEnd
 
 
-class ServerConnection:
+class ServerConnection(Connection):
     """What a server knows of one connection: where the session stands, and what it owes the client.
 
     It moves no octets. Feed `receive_data`; take events from `next_event`; send what `send` returns. One event is
@@ -60,11 +59,8 @@ class ServerConnection:
         tls: bool = False,
         commands: AbstractSet[type[Command[object]]] = STANDARD,
     ) -> None:
-        self.limits: Final = limits
-        self.quirks: Final = frozenset(quirks)
+        super().__init__(limits, quirks, tls=tls)
         self._vocabulary = Vocabulary(commands)
-        self._buffer = ReceiveBuffer()
-        self._standing = Standing(facts=frozenset({Fact.TLS} if tls else ()))
         self._due: ServerEvent | None = None  # the event that waits for its answer
         self._exchange: Command[object] | None = None  # the AUTH whose challenges are under way
         self._encoder: BodyEncoder | None = None  # the body that is under way
@@ -72,23 +68,6 @@ class ServerConnection:
         self._bad_commands = 0
         self._last_straw = False  # the bad command that is due ends the session
         self._overlong = b""  # the start of a line that is too long and is being skipped
-        self._failure: str | None = None  # why the caller ended it
-        self._error: RemoteProtocolError | None = None  # how the client broke the protocol
-
-    @property
-    def state(self) -> State:
-        """Where the session stands, by the answers that were sent."""
-        return self._standing.state
-
-    @property
-    def tls(self) -> bool:
-        """Whether TLS is active."""
-        return Fact.TLS in self._standing.facts
-
-    @property
-    def utf8(self) -> bool:
-        """Whether the session is in UTF-8 mode (RFC 6856 section 2)."""
-        return Fact.UTF8 in self._standing.facts
 
     @property
     def current(self) -> Command[object] | None:
@@ -99,17 +78,6 @@ class ServerConnection:
     def body_octets(self) -> int:
         """Un-stuffed octets of the body that is under way, or was sent last: what LIST should have announced."""
         return self._encoder.octets if self._encoder is not None else self._body_octets
-
-    def receive_data(self, data: Buffer) -> None:
-        """Take in octets from the client; an empty buffer is end of stream.
-
-        Raises:
-            LocalProtocolError: octets after end of stream, or more than `limits.buffered` wait already: answer and
-                take the events first. Nothing has changed.
-        """
-        if len(self._buffer) > self.limits.buffered:
-            raise LocalProtocolError(f"{len(self._buffer)} octets wait: answer them before reading more")
-        self._buffer.feed(data)
 
     def events(self) -> Iterator[ServerEvent]:
         """Take events until there is none, or the connection is closed; `next_event` then says why.
@@ -140,17 +108,20 @@ class ServerConnection:
         if state is State.CLOSED:
             return ConnectionClosed() if self._buffer.ended or self._failure is not None else PAUSED
         self._check_nothing_behind_stls()
+        if state is State.TLS_HANDSHAKE and self._buffer.ended:
+            self._close()
+            return ConnectionClosed()
         if self._due is not None or state in (State.GREETING, State.TLS_HANDSHAKE):
             return PAUSED
         event = self._read()
         if isinstance(event, ConnectionClosed):
-            self._standing = self._standing.at(State.CLOSED)
+            self._close()
         elif not isinstance(event, Signal):
             self._due = event
         return event
 
     def _read(self) -> ServerEvent | Signal:
-        """Return the next line as an event. Whether it is an AUTH, which may be longer, is seen once it is whole."""
+        """Return the next line as an event. Whether it may be as long as an AUTH is seen once it is whole."""
         limit = self.limits.sasl_line
         if self.state is not State.SASL:
             limit = max(limit, self.limits.command_line)
@@ -170,12 +141,13 @@ class ServerConnection:
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
 
     def _command(self, line: bytes) -> ServerEvent:
-        if len(line) + 2 > self.limits.command_line and line[:5].upper() != b"AUTH ":
-            return self._bad(line, "the line is too long")
         try:
             command = self._vocabulary.parse(line)
         except LocalProtocolError as error:
             return self._bad(line, str(error))
+        limit = self.limits.sasl_line if command.challenged else self.limits.command_line
+        if len(line) + 2 > limit:
+            return self._bad(line, "the line is too long")
         if (objection := self._standing.objection(command)) is not None:
             return self._bad(line, objection)
         if self.state is State.TRANSACTION:
@@ -206,10 +178,10 @@ class ServerConnection:
             LocalProtocolError: it is no answer to what is due, or too long. Nothing has changed.
             RemoteProtocolError: the client sent octets behind STLS. The session is over and nothing may be sent.
         """
-        if self._error is not None:
-            raise LocalProtocolError(f"the session is over: {self._error}")
-        if self.state is State.CLOSED:
-            raise LocalProtocolError(f"the session is over: {self._failure or 'nothing can be sent'}")
+        self._check_open()
+        # A str has an encode too, and would count as a positive answer.
+        if not isinstance(item, Response):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a server cannot send a {type(item).__name__}")
         self._check_nothing_behind_stls()
         if isinstance(item, BodyChunk | BodyEnd):
             return self._send_body(item)
@@ -263,7 +235,7 @@ class ServerConnection:
         due, exchange = self._due, self._exchange
         self._due = self._exchange = None
         if isinstance(due, BadCommand) and self._last_straw:
-            self._standing = self._standing.at(State.CLOSED)
+            self._close()
         elif exchange is not None:
             self._standing = self._standing.after(exchange, type(reply))
         elif isinstance(due, Command):
@@ -298,12 +270,3 @@ class ServerConnection:
             raise LocalProtocolError("no TLS handshake is due")
         self._check_nothing_behind_stls()
         self._standing = self._standing.at(State.AUTHORIZATION).with_fact(Fact.TLS)
-
-    def fail(self, reason: str) -> None:
-        """End the session from this side: a write was cut off, a handshake failed. The state is CLOSED.
-
-        Args:
-            reason: what `send` will say from now on.
-        """
-        self._failure = reason
-        self._standing = self._standing.at(State.CLOSED)

@@ -10,7 +10,7 @@ import re
 from operator import index
 from typing import TYPE_CHECKING, Final
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, MalformedReply
 from .limits import MAX_DIGITS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "encode_text",
     "excerpt",
     "is_mechanism",
+    "lines_of",
     "numeric",
     "read_number",
 ]
@@ -71,7 +72,7 @@ def check_text(text: str, what: str) -> None:
     except UnicodeEncodeError:
         survives = False
     if not survives:
-        raise LocalProtocolError(f"{what} holds surrogates that stand for no octets")
+        raise LocalProtocolError(f"{what} holds surrogates that would not be read back as they are")
 
 
 def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]:
@@ -90,6 +91,17 @@ def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]
 def read_number(octets: bytes) -> int | None:
     """Return a decimal number; None for anything but 1 to `MAX_DIGITS` ASCII digits (no sign, blank, underscore)."""
     return int(octets) if _NUMBER.fullmatch(octets) else None
+
+
+def lines_of(body: bytes, limit: int) -> list[bytes]:
+    """Return the lines of a body, without their CRLF; an empty one is behind the last.
+
+    Raises:
+        MalformedReply: there are more than `limit`.
+    """
+    if body.count(b"\n") > limit:
+        raise MalformedReply(f"the listing has more than {limit} rows")
+    return body.split(b"\r\n")
 
 
 def encode_base64(octets: bytes) -> bytes:

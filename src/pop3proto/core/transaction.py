@@ -16,7 +16,7 @@ from .quirks import NO_QUIRKS, Quirk
 from .replies import Ok
 from .results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
 from .states import AFTER_LOGIN, ANYWHERE, State
-from .text import decode_text, encode_text, excerpt, numeric, read_number
+from .text import decode_text, encode_text, excerpt, lines_of, numeric, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -62,7 +62,7 @@ class Capa(Command[Capabilities]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> Capabilities:
-        return Capabilities.parse(body)
+        return Capabilities.parse(body, lines=limits.text_lines)
 
     def answer(self, result: Capabilities, text: str = "") -> tuple[Ok, bytes]:
         """Return the reply and body that say this."""
@@ -91,7 +91,7 @@ class Lang(Command["str | None"]):
 
     @override
     def encode(self) -> bytes:
-        return b"LANG %b\r\n" % self.language.encode()
+        return self._line(self.language.encode())
 
     @override
     def parse(
@@ -110,7 +110,7 @@ class Lang(Command["str | None"]):
 
     @override
     def __str__(self) -> str:
-        return f"LANG {self.language}"
+        return f"{self.verb} {self.language}"
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ class LangList(Command[tuple[Language, ...]]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[Language, ...]:
         """Return the languages; blank lines and runs of blanks are passed over."""
-        lines = (decode_text(line).strip(" ").partition(" ") for line in body.split(b"\r\n"))
+        lines = (decode_text(line).strip(" ").partition(" ") for line in lines_of(body, limits.text_lines))
         try:
             return tuple(Language(tag, description.lstrip(" ")) for tag, _, description in lines if tag)
         except LocalProtocolError as error:
@@ -292,7 +292,7 @@ class Top(NumberedCommand[bytes]):
 
     @override
     def encode(self) -> bytes:
-        return b"TOP %d %d\r\n" % (self.number, self.lines)
+        return self._line(b"%d %d" % (self.number, self.lines))
 
     @override
     def parse(
@@ -306,7 +306,7 @@ class Top(NumberedCommand[bytes]):
 
     @override
     def __str__(self) -> str:
-        return f"TOP {self.number} {self.lines}"
+        return f"{self.verb} {self.number} {self.lines}"
 
 
 @attrs.frozen

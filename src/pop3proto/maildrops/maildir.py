@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
-from pop3proto.core.replies import SYS_PERM, SYS_TEMP
+from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.maildrop import (
     InUse,
     Maildrop,
@@ -78,7 +78,7 @@ class MaildirStore(MaildropStore):
     def open(self, user: str, session: SessionInfo) -> Maildrop:
         maildir = self._maildirs.get(user)
         if maildir is None:
-            raise Refused("this user has no maildrop", SYS_PERM)
+            raise Refused("this user has no maildrop", ResponseCode.SYS_PERM)
         try:
             return _MaildirMaildrop(maildir)
         except OSError as error:
@@ -156,9 +156,8 @@ class _MaildirMaildrop(Maildrop):
         if failures:
             lasting = all(failure.errno in _LASTING for failure in failures)
             # The words of RFC 1939 section 6.
-            raise Refused("some deleted messages not removed", SYS_PERM if lasting else SYS_TEMP) from ExceptionGroup(
-                "what could not be removed", failures
-            )
+            code = ResponseCode.SYS_PERM if lasting else ResponseCode.SYS_TEMP
+            raise Refused("some deleted messages not removed", code) from ExceptionGroup("not removed", failures)
 
     @override
     def close(self) -> None:
@@ -171,7 +170,7 @@ def _refusal(error: OSError) -> Refused:
     if isinstance(error, BlockingIOError):
         return InUse()
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return Refused("the maildrop is not there, or is no Maildir", SYS_PERM)
+        return Refused("the maildrop is not there, or is no Maildir", ResponseCode.SYS_PERM)
     if error.errno in _LASTING:
-        return Refused("the server has no access to the maildrop", SYS_PERM)
+        return Refused("the server has no access to the maildrop", ResponseCode.SYS_PERM)
     return Unavailable()

@@ -27,7 +27,7 @@ from pop3proto.core.commands import (
 )
 from pop3proto.core.errors import Broken
 from pop3proto.core.events import AuthResponse, BodyChunk, BodyEnd
-from pop3proto.core.replies import AUTH, SYS_PERM, Challenge, Ok
+from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
 from pop3proto.sasl import MechanismError, PlainCredentials
 
@@ -103,14 +103,14 @@ def _plain(session: ServerSession, message: bytes) -> Procedure[None]:
     except MechanismError as error:
         raise Refused(str(error)) from None
     if credentials.authzid not in ("", credentials.authcid):
-        raise Refused("nobody may act for another here", AUTH)
+        raise Refused("nobody may act for another here", ResponseCode.AUTH)
     return _log_in(session, credentials.authcid, credentials.password)
 
 
 def _check_cleartext(session: ServerSession) -> None:
     # The answer must not depend on the credentials (RFC 8314 section 4.1): they have not been looked at.
     if not session.may_show_password:
-        raise Refused("passwords are taken under TLS only", SYS_PERM)
+        raise Refused("passwords are taken under TLS only", ResponseCode.SYS_PERM)
 
 
 def _log_in(session: ServerSession, user: str, password: str) -> Procedure[None]:
@@ -119,7 +119,7 @@ def _log_in(session: ServerSession, user: str, password: str) -> Procedure[None]
         service.authenticator.blocks, partial(service.authenticator.check_password, user, password)
     )
     if not right:
-        raise Refused("wrong name or password", AUTH)
+        raise Refused("wrong name or password", ResponseCode.AUTH)
     session.user = user
     session.maildrop = yield from session.run(service.store.blocks, partial(service.store.open, user, session.info))
     session.say(Ok(f"maildrop has {_summary(session)}"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.core.replies import IN_USE, SYS_TEMP, Err, ResponseCode
+from pop3proto.core.replies import Err, ResponseCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,14 @@ class InUse(Refused):
     """Another session holds the lock of the maildrop (RFC 2449 section 8.1.2)."""
 
     def __init__(self, text: str = "another session has this maildrop open") -> None:
-        super().__init__(text, IN_USE)
+        super().__init__(text, ResponseCode.IN_USE)
 
 
 class Unavailable(Refused):
     """It cannot be had now, and may be had later (RFC 3206 section 4)."""
 
     def __init__(self, text: str = "the maildrop cannot be reached now") -> None:
-        super().__init__(text, SYS_TEMP)
+        super().__init__(text, ResponseCode.SYS_TEMP)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
-from pop3proto.core.replies import SYS_TEMP, Err, Greeting, Ok
+from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 
 from .maildrop import Maildrop, Message, Refused, SessionInfo
 from .operations import Now, Procedure, Read, Run, StartTls, Write
@@ -161,7 +161,7 @@ class ServerSession:
     def _apologise(self) -> Procedure[None]:
         """Say that something failed that is not the client's business. The failure counts, not whether that arrives."""
         with suppress(LocalProtocolError):  # in the middle of a body, say, or because nobody listens any more
-            self.say(Err.coded(SYS_TEMP, "the server has a fault, and ends the session"))
+            self.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
         with suppress(ConnectionLost, TimedOut):
             yield from self.flush()
 
@@ -205,5 +205,5 @@ def serve(
 
 def refuse(connection: ServerConnection, service: Service, text: str) -> Procedure[None]:
     """Greet with `-ERR [SYS/TEMP]`, which ends the session."""
-    octets = connection.send(Greeting(Err.coded(SYS_TEMP, text)))
+    octets = connection.send(Greeting(Err.coded(ResponseCode.SYS_TEMP, text)))
     yield from Write(octets, (yield from Now()) + service.deadlines.write)

@@ -9,7 +9,7 @@ from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
 from pop3proto.core.commands import STANDARD, PlainCommand
 from pop3proto.core.errors import Broken, ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.core.limits import Limits
-from pop3proto.core.replies import AUTH, SYS_PERM, Err, Ok
+from pop3proto.core.replies import Err, Ok, ResponseCode
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import AFTER_LOGIN, State
 from pop3proto.procedures import handlers, server as server_module
@@ -188,7 +188,7 @@ def test_auth_alone_lists_the_mechanisms(line):
     [
         pytest.param(InUse(), b"-ERR [IN-USE]", id="in use"),
         pytest.param(Unavailable(), b"-ERR [SYS/TEMP]", id="unavailable"),
-        pytest.param(Refused("come back", SYS_PERM), b"-ERR [SYS/PERM]", id="broken"),
+        pytest.param(Refused("come back", ResponseCode.SYS_PERM), b"-ERR [SYS/PERM]", id="broken"),
         pytest.param(Refused("no such maildrop"), b"-ERR", id="without a code"),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_maildrop_that_cannot_be_opened(failure, code):
 
 
 def test_a_refusal_speaks():
-    assert Refused("come back", SYS_PERM).reply == Err("[SYS/PERM] come back")
+    assert Refused("come back", ResponseCode.SYS_PERM).reply == Err("[SYS/PERM] come back")
     assert Refused("come back").reply == Err("come back")
     assert InUse("busy").reply == Err("[IN-USE] busy")
     assert InUse().reply == Err("[IN-USE] another session has this maildrop open")
@@ -947,7 +947,7 @@ def test_a_private_verb_is_one_row():
 
 def test_a_private_verb_may_refuse():
     def hello(session, command):
-        raise Refused("no", AUTH)
+        raise Refused("no", ResponseCode.AUTH)
 
     connection = ServerConnection(commands=STANDARD | {Xhello})
     session = serving(connection=connection, handlers={**HANDLERS, Xhello: hello}).logged_in()

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.dots import BodyDecoder, BodyEncoder
-from pop3proto.core.replies import IN_USE
+from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import check_unique_id
 from pop3proto.maildrops import MaildirStore, MemoryStore
 from pop3proto.maildrops.octets import count_octets
@@ -234,7 +234,7 @@ def test_a_second_session_is_refused_until_the_first_is_closed(kind: Callable[[P
         maildrop = kept.open()
         with pytest.raises(InUse) as refused:
             kept.open()
-        assert refused.value.reply.has(IN_USE)
+        assert refused.value.reply.has(ResponseCode.IN_USE)
         maildrop.close()
         kept.open().close()
 

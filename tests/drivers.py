@@ -231,9 +231,10 @@ class Script:
         capabilities: Capabilities | None = None,
         may_show_password: bool = True,
         connection: ClientConnection | None = None,
+        patience: float | None = None,
     ) -> None:
         self.connection = connection or ClientConnection()
-        self.session = Session(self.connection, may_show_password=may_show_password)
+        self.session = Session(self.connection, may_show_password=may_show_password, patience=patience)
         self.session.capabilities = capabilities
         self.heard: list[bytes] = []
         Actor(greet(self.session)).receive(greeting).outcome()

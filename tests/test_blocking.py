@@ -1068,3 +1068,58 @@ def test_an_interrupted_stream_says_nothing_in_clear(secure, trusting):
         with pytest.raises((BrokenPipeError, ssl.SSLError)):
             stream._socket.sendall(b"PASS tanstaaf\r\n")
         stream.close()
+
+
+# -------------------------------------------------------------------------------------- what a caller may do
+
+
+@pytest.mark.parametrize("tls", [True, False, None, "starttls", "Implicit"])
+def test_what_is_no_kind_of_tls_is_not_taken_for_none(tls):
+    with pytest.raises(ValueError, match=r"^tls must be 'implicit' or 'none', not "):
+        connect("127.0.0.1", 1, tls=tls)
+
+
+@pytest.mark.parametrize("timeout", [1e12, float("inf")])
+def test_a_timeout_may_be_longer_than_a_system_can_wait(timeout):
+    with (
+        serve(Service(store=FakeStore(), authenticator=Anybody())) as server,
+        connect(*server.address, tls="none", timeout=timeout, connect_timeout=timeout) as client,
+    ):
+        client.capa()
+
+
+def test_a_client_that_is_closed_by_another_thread():
+    with Scripted(GREETING, then="silence") as server:
+        client = connect("127.0.0.1", server.port, tls="none", timeout=None)
+        failures = []
+
+        def ask():
+            try:
+                client.capa()
+            except ConnectionLost as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not server.heard:
+            assert thread.is_alive()
+        client.close()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        assert len(failures) == 1
+        with pytest.raises(Broken):
+            client.noop()
+
+
+def test_a_server_that_is_closed_by_a_session_of_its_own():
+    class Suicidal(OneUser):
+        blocks = True
+
+        def check_password(self, user, password):
+            server.close()
+            return False
+
+    server = serve(Service(store=FakeStore(), authenticator=Suicidal()))
+    with pytest.raises(ConnectionLost):
+        connect(*server.address, tls="none").login("ann", "x")
+    server.wait()

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -513,6 +514,39 @@ def test_a_copy_that_is_left_is_not_taken_for_the_one_that_was_removed(folder: P
     assert [path.name for path in (folder / "cur").iterdir()] == ["1.a:2,S"]
 
 
+def test_a_copy_that_was_made_since_is_not_taken_for_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"one\n")
+    maildrop = opened(folder)
+    (folder / "cur/1.a:2,S").write_bytes(b"two\n")
+    (folder / "new/1.a").rename(folder / "cur/1.a:2,")
+    assert contents(maildrop, 1) == b"one\n"
+    maildrop.commit(frozenset({1}), NOBODY)
+    maildrop.close()
+    assert [path.name for path in folder.glob("*/1.a*")] == ["1.a:2,S"]
+    maildrop = opened(folder)
+    assert contents(maildrop, 1) == b"two\n"
+
+
+def test_what_another_program_has_put_in_the_place_of_a_message_is_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "tmp/1.a").write_bytes(b"X-Spam: no\na\n")
+    (folder / "tmp/1.a").rename(folder / "cur/1.a:2,")
+    (folder / "new/1.a").unlink()
+    assert contents(maildrop, 1) == b"X-Spam: no\na\n"
+    maildrop.commit(frozenset({1}), NOBODY)
+    assert not [*folder.glob("*/1.a*")]
+
+
+def test_a_message_with_two_names_is_one_and_found_by_either(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "cur/1.a:2,S").hardlink_to(folder / "new/1.a")
+    maildrop = opened(folder)
+    assert maildrop.messages == [Message(3, UniqueId("1.a"))]
+    (folder / "cur/1.a:2,S").unlink()
+    assert contents(maildrop, 1) == b"a\n"
+
+
 def test_a_message_that_grew_is_served_as_it_is(folder: Path) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
     maildrop = opened(folder)
@@ -688,6 +722,75 @@ def test_a_message_that_moves_while_it_is_removed(
     assert not [*folder.glob("*/1.a*")]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_message_is_removed_under_all_of_its_names(folder: Path, before: bool) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder) if before else None
+    for name in ("new/1.a,S=2", "cur/1.a:2,", "cur/1.a:2,S"):
+        (folder / name).hardlink_to(folder / "new/1.a")
+    (folder / "cur/2.a:2,").hardlink_to(folder / "new/1.a")  # by its name, another message
+    maildrop = maildrop or opened(folder)
+    maildrop.commit(frozenset({1}), NOBODY)
+    maildrop.close()
+    assert unique_ids(folder) == ["2.a"]
+
+
+def test_a_copy_that_was_made_since_does_not_keep_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    shutil.copy2(folder / "new/1.a", folder / "cur/1.a:2,S")
+    maildrop.commit(frozenset({1}), NOBODY)
+    assert [path.name for path in folder.glob("*/1.a*")] == ["1.a:2,S"]
+
+
+def test_a_name_that_cannot_be_removed_is_owned_up_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/a.1").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "cur/a.1:2,").hardlink_to(folder / "new/a.1")
+    unlink = os.unlink
+
+    def failing(path: Any, **arguments: Any) -> None:
+        if Path(path).parent.name == "cur":
+            raise OSError(errno.EACCES, "no", str(path))
+        unlink(path, **arguments)
+
+    monkeypatch.setattr(os, "unlink", failing)
+    with pytest.raises(Refused, match="some deleted messages not removed") as refused:
+        maildrop.commit(frozenset({1}), NOBODY)
+    assert refused.value.code == ResponseCode.SYS_PERM
+
+
+def test_a_removal_that_fails_once_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    unlink = os.unlink
+
+    def failing(path: Any, **_arguments: Any) -> None:
+        monkeypatch.setattr(os, "unlink", unlink)
+        raise OSError(errno.EINTR, "again", str(path))
+
+    monkeypatch.setattr(os, "unlink", failing)
+    maildrop.commit(frozenset({1}), NOBODY)
+    assert not [*folder.glob("*/1.a*")]
+
+
+def test_a_message_that_flees_is_owned_up_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    flights: list[str] = []
+
+    def fleeing(path: str) -> None:
+        flights.append(path)
+        Path(path).rename(folder / f"cur/1.a:2,{len(flights)}")
+        raise FileNotFoundError(errno.ENOENT, "moved", path)
+
+    monkeypatch.setattr(os, "unlink", fleeing)
+    with pytest.raises(Refused, match="some deleted messages not removed") as refused:
+        maildrop.commit(frozenset({1}), NOBODY)
+    assert refused.value.code == ResponseCode.SYS_TEMP
+    assert len(flights) == 3
+
+
 # ----------------------------------------------------------------------------------------------- lock
 
 HOLD_THE_LOCK = """
@@ -727,6 +830,48 @@ def test_a_lock_is_not_inherited(folder: Path) -> None:
         opened(folder).close()
         assert child.poll() is None
         child.communicate(b"\n")
+
+
+def test_a_lock_that_a_child_has_a_copy_of_is_freed_all_the_same(folder: Path) -> None:
+    held = FolderLock(folder)
+    command = [sys.executable, "-c", "input(print('running', flush=True))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[held._descriptor]) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"running\n"
+        with pytest.raises(BlockingIOError):
+            FolderLock(folder)
+        held.release()
+        FolderLock(folder).release()
+        assert child.poll() is None
+        child.communicate(b"\n")
+
+
+def test_a_lock_that_cannot_be_freed_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = FolderLock(folder)
+
+    def failing(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EIO, "bad server")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.fcntl, "flock", failing)
+        with pytest.raises(OSError, match="bad server"):
+            held.release()
+    FolderLock(folder).release()
+
+
+def test_the_lock_is_freed_although_the_sizes_could_not_be_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    maildrop.correct(1, 4)
+
+    def failing(_path: Path, _data: bytes) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sizes, "replace", failing)
+        with pytest.raises(MemoryError):
+            maildrop.close()
+    opened(folder).close()
 
 
 def test_the_file_of_the_lock_stays(folder: Path) -> None:

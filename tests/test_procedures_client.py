@@ -932,3 +932,126 @@ def test_utf8_is_a_barrier(pipelining):
     script = Script(capabilities=PIPELINING)
     script.run(call_all(script.session, [Utf8(), Capa()]), b"+OK\r\n", CAPA)
     assert script.heard == [b"UTF8\r\n", b"CAPA\r\n"]
+
+
+# --------------------------------------------------------------------------------------------- deadlines
+
+
+def drips(script, procedure, octets, seconds=1.0):
+    """A procedure to which octets come one by one, so many seconds apart."""
+    actor = script.begin(procedure)
+    for octet in octets:
+        if actor.finished:
+            break
+        actor.sleep(seconds)
+        if not actor.finished:
+            script.tell(actor, bytes([octet]))
+    return actor
+
+
+def test_a_greeting_that_comes_octet_by_octet_has_a_deadline():
+    session = Session(ClientConnection(), patience=60)
+    actor = Actor(greet(session)).go()
+    for octet in b"+OK " + b"x" * 100:
+        actor.sleep(1)
+        if actor.finished:
+            break
+        actor.receive(bytes([octet]))
+    with pytest.raises(TimedOut):
+        actor.outcome()
+
+
+def test_the_handshake_has_the_deadline_of_the_greeting():
+    actor = Actor(greet(Session(ClientConnection(tls=True), patience=60), handshake=True)).go()
+    assert [operation.until for operation in actor.performed if isinstance(operation, StartTls)] == [1_060.0]
+
+
+def test_an_answer_that_comes_octet_by_octet_has_a_deadline():
+    script = Script(patience=60).log_in()
+    with pytest.raises(TimedOut):
+        drips(script, call(script.session, Stat()), b"+OK 2 320" + b" " * 100).outcome()
+
+
+def test_each_answer_has_a_deadline_of_its_own():
+    script = Script(patience=60, capabilities=PIPELINING).log_in()
+    actor = script.begin(call_all(script.session, [Noop()] * 10))
+    for _ in range(10):
+        actor.sleep(50)
+        script.tell(actor, b"+OK\r\n")
+    assert actor.outcome() == [None] * 10
+
+
+def test_a_body_may_take_as_long_as_it_goes_on():
+    script = Script(patience=60).log_in()
+    actor = drips(script, call(script.session, Retr(1)), b"+OK\r\n")
+    for octet in b"text" * 50 + b"\r\n.\r\n":
+        actor.sleep(50)
+        script.tell(actor, bytes([octet]))
+    assert actor.outcome() == b"text" * 50 + b"\r\n"
+
+
+def test_a_whole_login_has_one_deadline():
+    script = Script(patience=60)
+    actor = script.begin(login(script.session, "ann", SECRET))
+    for answer in (b"-ERR\r\n", b"+OK\r\n"):
+        actor.sleep(25)
+        script.tell(actor, answer)
+    assert not actor.finished
+    actor.sleep(10)
+    with pytest.raises(TimedOut):
+        actor.outcome()
+
+
+def test_a_login_by_mechanism_has_a_deadline():
+    script = Script(patience=60, capabilities=WITH_PLAIN)
+    actor = script.begin(authenticate(script.session, PlainClient("ann", SECRET)))
+    with pytest.raises(TimedOut):
+        actor.sleep(60).outcome()
+
+
+def test_after_a_login_the_deadline_is_forgotten():
+    script = Script(patience=60)
+    script.run(login(script.session, "ann", SECRET), b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
+    actor = Actor(call(script.session, Noop()))
+    actor.clock.now += 1_000
+    assert actor.receive(b"+OK\r\n").outcome() is None
+
+
+def test_a_quit_that_is_not_answered_in_time_is_uncertain():
+    script = Script(patience=60).log_in()
+    actor = script.begin(quit_session(script.session))
+    with pytest.raises(UncertainUpdate, match=r"; deletions may or may not have happened$") as failure:
+        actor.sleep(60).outcome()
+    assert isinstance(failure.value.__cause__, TimedOut)
+
+
+def test_a_quit_that_was_never_sent_is_certain(server):
+    server.connection.receive_data(b"")
+    with pytest.raises(ConnectionLost) as failure:
+        server.run(quit_session(server.session))
+    assert not isinstance(failure.value, UncertainUpdate)
+
+
+# --------------------------------------------------------------------------- what was too long stays so
+
+
+def test_what_is_left_of_an_answer_that_was_too_long_never_passes_for_the_whole():
+    script = Script(connection=ClientConnection(limits=Limits(body=8))).log_in()
+    exchange = begun(script, [Retr(1)])
+    with pytest.raises(MalformedReply):
+        script.run(exchange.result(), b"+OK\r\n0123456789\r\n")
+    with pytest.raises(Broken):
+        script.run(exchange.result())
+    assert script.run(call(script.session, Noop()), b"tail\r\n.\r\n", b"+OK\r\n") is None
+
+
+def test_what_is_left_of_a_body_that_was_too_long_cannot_be_read():
+    script = Script().log_in()
+    exchange = begun(script, [Retr(1)])
+    body = Body(exchange, Retr(1))
+    script.run(body.open(), b"+OK\r\n")
+    with pytest.raises(MalformedReply):
+        script.run(body.read(8), b"0123456789\r\n")
+    with pytest.raises(Broken, match="too long to be read at once"):
+        script.run(body.read(100))
+    assert script.run(call(script.session, Noop()), b"tail\r\n.\r\n", b"+OK\r\n") is None

@@ -1,6 +1,7 @@
 """What a server does in one session: handlers, refusals, deadlines, and that it always closes its maildrop."""
 
 import base64
+import math
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,7 +15,7 @@ from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import AFTER_LOGIN, State
 from pop3proto.procedures import handlers, server as server_module
 from pop3proto.procedures.handlers import HANDLERS
-from pop3proto.procedures.maildrop import InUse, Refused, SessionInfo, Unavailable
+from pop3proto.procedures.maildrop import InUse, Message, Refused, SessionInfo, Unavailable
 from pop3proto.procedures.operations import Now, Read, Run, StartTls, TlsInfo, Write
 from pop3proto.procedures.policy import may_show_password
 from pop3proto.procedures.server import refuse, serve
@@ -1001,3 +1002,60 @@ def test_a_session_is_refused():
 
 def test_tls_info_is_a_value():
     assert TlsInfo("TLSv1.3", verified=True) != TlsInfo("TLSv1.3", verified=False)
+
+
+# ---------------------------------------------------------------------------------------------- guesses
+
+
+def test_too_many_wrong_passwords_end_the_session():
+    session = serving(UNIX, login_attempts=3).greeted()
+    for _ in range(2):
+        assert codes(session.lines(b"USER ann\r\nPASS wrong\r\n")) == [b"+OK", b"-ERR [AUTH]"]
+    assert session.lines(b"AUTH PLAIN AGFubgB3cm9uZw==\r\nUSER ann\r\nPASS tanstaaf\r\n") == [
+        b"-ERR [AUTH] wrong name or password"
+    ]
+    assert session.actor.finished
+    assert session.actor.outcome() is None
+
+
+def test_what_is_no_password_does_not_count_as_a_guess():
+    session = serving(UNIX, login_attempts=1).greeted()
+    assert codes(session.lines(b"AUTH PLAIN AAAA\r\nAUTH PLAIN\r\n*\r\n")) == [b"-ERR", b"+", b"-ERR"]
+    assert codes(session.lines(b"USER ann\r\nPASS tanstaaf\r\n")) == [b"+OK", b"+OK"]
+
+
+# ---------------------------------------------------------------------------------------------- service
+
+
+class Xdate(PlainCommand):
+    verb = "XDAT"
+    legal_in = frozenset({State.TRANSACTION})
+
+
+def test_a_private_verb_is_read_by_the_service_that_answers_it():
+    def answer(session, command):
+        session.say(Ok("today"))
+
+    handlers = {**HANDLERS, Xdate: answer}
+    service = Service(store=FakeStore(UNIX), authenticator=OneUser(), handlers=handlers)
+    session = serving(UNIX, handlers=handlers, connection=service.connection(tls=False)).logged_in()
+    assert session.lines(b"XDAT\r\nXDAT x\r\n") == [b"+OK today", b"-ERR XDAT takes no argument"]
+
+
+@pytest.mark.parametrize("greeting", ["<ready>", "two\r\nlines", "x" * 600])
+def test_a_greeting_that_cannot_be_sent_is_refused_at_once(greeting):
+    with pytest.raises(LocalProtocolError):
+        Service(store=FakeStore(), authenticator=OneUser(), greeting=greeting)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, 1_000_001, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["login", "idle", "write"])
+def test_a_deadline_that_is_none(name, deadline):
+    with pytest.raises(LocalProtocolError, match=r"^a deadline must be positive, and at most 1000000 seconds$"):
+        Deadlines(**{name: deadline}, short_idle=True)
+
+
+@pytest.mark.parametrize("octets, unique_id", [(-1, "a"), (1, ""), (1, "a b"), (1, "x" * 71)])
+def test_a_message_that_cannot_be_announced(octets, unique_id):
+    with pytest.raises(LocalProtocolError):
+        Message(octets, unique_id)

@@ -69,11 +69,11 @@ def test_every_example_is_run_by_a_test_below() -> None:
     assert README.read_text("utf-8").count("```python") == len(EXAMPLES)
 
 
-def test_the_core_in_a_socket_loop(store: MemoryStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_core_in_a_socket_loop(store: MemoryStore, tmp_path: Path) -> None:
     code = example("The core, in a socket loop")
     assert len(code.splitlines()) <= 20
     exec(compile(code, str(README), "exec"), {})
-    assert capsys.readouterr().out == "Subject: one\r\n\r\n.one\r\n"
+    assert (tmp_path / "message.eml").read_bytes() == b"Subject: one\r\n\r\n.one\r\n"
     assert len(store.messages("ann")) == 2
 
 

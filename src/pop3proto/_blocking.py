@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .procedures.operations import Procedure
     from .procedures.session import Session
 
-__all__ = ["Client", "Message", "Stream"]
+__all__ = ["Client", "IncomingMessage", "Stream"]
 
 T = TypeVar("T")
 
@@ -60,6 +60,10 @@ class Stream(Protocol):
 
     def abort(self) -> None:
         """Close it at once."""
+        ...
+
+    def interrupt(self) -> None:
+        """End what another thread is doing with it."""
         ...
 
 
@@ -126,13 +130,13 @@ class Client:
         """Return the unique id of one message."""
         return self.call(UidlOne(number))
 
-    def retr(self, number: int) -> Message:
+    def retr(self, number: int) -> IncomingMessage:
         """Return a message, to be read in a `with` block."""
-        return Message(self, Retr(number))
+        return IncomingMessage(self, Retr(number))
 
-    def top(self, number: int, lines: int) -> Message:
+    def top(self, number: int, lines: int) -> IncomingMessage:
         """Return the header of a message and the first lines of its body, to be read in a `with` block."""
-        return Message(self, Top(number, lines))
+        return IncomingMessage(self, Top(number, lines))
 
     def retrieve(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes | CommandFailed]]:
         """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
@@ -147,8 +151,8 @@ class Client:
             yield command.number, result
         exchange.poll()
 
-    def stream(self, commands: Iterable[Command[object]]) -> Iterator[Message]:
-        """Yield a `Message` for each command, to be read in a `with` block; pipelined if the server takes that.
+    def stream(self, commands: Iterable[Command[object]]) -> Iterator[IncomingMessage]:
+        """Yield a message for each command, to be read in a `with` block; pipelined if the server takes that.
 
         It is for RETR and TOP; any other command is a message without octets, whose `reply` tells. What is left unread
         of one is thrown away when the next is asked for. A command beside these ends the iteration: going on with it
@@ -158,7 +162,7 @@ class Client:
         self.perform(exchange.begin())
         while (command := exchange.command) is not None:
             index = exchange.answered
-            yield Message(self, command, exchange)
+            yield IncomingMessage(self, command, exchange)
             self.perform(exchange.skip(index))
         exchange.poll()
 
@@ -203,16 +207,20 @@ class Client:
         """
         try:
             self.perform(quit_session(self.session))
-        except Busy:  # nothing was sent
-            raise
-        except BaseException:
-            self._finish("it has said QUIT")
-            raise
-        self._finish("it has said QUIT")
+        finally:
+            if self.state is not State.TRANSACTION or self.session.broken is not None:  # not if it was `Busy`
+                self._finish("it has said QUIT")
 
     def close(self) -> None:
-        """Hang up without QUIT: nothing is removed."""
-        self._finish("it was closed")
+        """Hang up without QUIT: nothing is removed. A call that is under way in another thread ends."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._finish("it was closed")
+            finally:
+                self._busy.release()
+        else:
+            self.session.broken = self.session.broken or "it was closed"
+            self._stream.interrupt()  # the thread that uses it will close it
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
@@ -254,7 +262,7 @@ class Client:
             self.close()
 
 
-class Message:
+class IncomingMessage:
     """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `with` block.
 
     Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.

@@ -17,13 +17,19 @@ from .procedures.operations import Now, Operation, Procedure, Read, Run, StartTl
 if TYPE_CHECKING:
     from .procedures.operations import TlsInfo
 
-__all__ = ["SocketStream"]
+__all__ = ["SocketStream", "bounded"]
 
 T = TypeVar("T")
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _RECEIVE: Final = 262_144  # octets at once; smaller reads cost a third of the speed on large messages
+_LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
 _LINGER: Final = 2.0  # seconds for a client to read the last answer before its unread octets reset the connection
+
+
+def bounded(timeout: float | None) -> float | None:
+    """Return a timeout in seconds that the system can wait; None is for ever."""
+    return None if timeout is None else min(timeout, _LONGEST)
 
 
 class SocketStream:
@@ -113,7 +119,7 @@ class SocketStream:
             left = min(until - time.monotonic(), math.inf if self._stall is None else self._stall)
             if left <= 0:
                 raise TimedOut("the deadline has passed")
-        self._socket.settimeout(left)
+        self._socket.settimeout(bounded(left))
 
     def _read(self, until: float | None) -> bytes:
         self._wait(until)

@@ -9,12 +9,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from ._blocking import Client
-from ._sockets import SocketStream
+from ._blocking import Client, IncomingMessage
+from ._sockets import SocketStream, bounded
 from ._tls import client_context, verifies_server
 from .core.client import ClientConnection
 from .core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from .core.server import ServerConnection
 from .procedures.client import greet
 from .procedures.maildrop import SessionInfo
 from .procedures.policy import may_show_password
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from .procedures.service import Service
 
-__all__ = ["Client", "Server", "SocketStream", "connect", "serve"]
+__all__ = ["Client", "IncomingMessage", "Server", "SocketStream", "connect", "serve"]
 
 T = TypeVar("T")
 
@@ -56,7 +55,8 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         context: for TLS; certificate and name are verified if None.
         allow_cleartext: passwords may be sent without TLS, or to a server that was not verified, on another machine.
         connect_timeout: seconds in which the connection must be made.
-        timeout: seconds that the server may stay silent, or take nothing, while it owes something.
+        timeout: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes begins
+            them again.
         connection: the protocol, if it is not to be as it comes.
 
     Returns:
@@ -68,12 +68,15 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         TimedOut: it did not answer in time.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
+        ValueError: there is no such `tls`.
     """
+    if tls not in ("implicit", "none"):
+        raise ValueError(f"tls must be 'implicit' or 'none', not {tls!r}")  # True, say, must not come out as no TLS
     implicit = tls == "implicit"
     if port is None:
         port = 995 if implicit else 110
     try:
-        sock = socket.create_connection((host, port), connect_timeout)
+        sock = socket.create_connection((host, port), bounded(connect_timeout))
     except TimeoutError:
         raise TimedOut(f"no connection to {host}, port {port}, in time") from None
     except (OSError, ValueError) as error:  # ValueError: an impossible host name
@@ -85,6 +88,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     session = Session(
         connection or ClientConnection(tls=implicit),
         may_show_password=may_show_password(tls=verified, loopback=stream.loopback, allow_cleartext=allow_cleartext),
+        patience=timeout,
     )
     try:
         stream.perform(greet(session, handshake=implicit))
@@ -140,7 +144,8 @@ class Server:
         for stream in running:
             stream.interrupt()
         for thread in running.values():
-            thread.join()
+            if thread is not threading.current_thread():  # an authenticator may have called this
+                thread.join()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -188,7 +193,7 @@ class Server:
     def _refuse(self, stream: SocketStream) -> None:
         try:
             if self._context is None:  # a handshake would hold up the thread that accepts
-                stream.perform(refuse(ServerConnection(), self._service, "too many sessions"))
+                stream.perform(refuse(self._service.connection(tls=False), self._service, "too many sessions"))
         except (ConnectionLost, TimedOut):
             pass
         finally:
@@ -197,7 +202,7 @@ class Server:
     def _serve(self, stream: SocketStream) -> None:
         implicit = self._context is not None
         info = SessionInfo(stream.address, tls=implicit)
-        connection = ServerConnection(tls=implicit)
+        connection = self._service.connection(tls=implicit)
         try:
             stream.perform(serve_session(self._service, connection, info, loopback=stream.loopback, handshake=implicit))
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:

@@ -15,37 +15,49 @@ from .disk import open_regular, sync_folder
 from .names import delivery_time, unique_id, unique_part
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Container, Generator, Iterable, Iterator
     from io import FileIO
     from pathlib import Path
 
     from pop3proto.core.results import UniqueId
 
+    _Identity = tuple[str, int]
+    _Name = tuple[os.DirEntry[str], os.stat_result]
+
 __all__ = ["FOLDERS", "MessageFile", "MessageFiles"]
 
 # A message moves from new to cur. Listed in this order, one that moves meanwhile is seen twice at worst, never missed.
 FOLDERS: Final = ("new", "cur")
+_ATTEMPTS: Final = 3
 
 
 @attrs.frozen
 class MessageFile:
-    """A message's file, as it was when the folder was listed.
+    """A message's file, as it was when the folders were listed.
 
     Args:
-        path: where it was; other programs may have moved it since.
-        unique_id: the message's unique id, which moving does not change.
+        paths: where it was, the newest name last; other programs may have moved it since. More than one are hard
+            links, or one that was moved meanwhile.
+        identity: the unique part of its names and its inode, which moving does not change.
+        unique_id: the message's unique id.
         size: octets of the file.
         modified: when the file was last changed, in nanoseconds.
     """
 
-    path: str
+    paths: tuple[str, ...]
+    identity: tuple[str, int]
     unique_id: UniqueId
     size: int
     modified: int
 
     @property
+    def path(self) -> str:
+        """The newest of the names, with the folder."""
+        return self.paths[-1]
+
+    @property
     def name(self) -> str:
-        """The name without the folder."""
+        """The newest of the names, without the folder."""
         return os.path.basename(self.path)  # noqa: PTH119 - there may be a hundred thousand
 
 
@@ -60,30 +72,33 @@ class MessageFiles:
 
     def __init__(self, maildir: Path) -> None:
         self._maildir = maildir
-        self._files: dict[UniqueId, MessageFile] = {}
+        self._by_id: dict[UniqueId, MessageFile] = {}
+        self._by_identity: dict[_Identity, MessageFile] = {}
         self.refresh()
 
     def __iter__(self) -> Iterator[MessageFile]:
         """Go through the messages in order of delivery."""
-        return iter(self._files.values())
+        return iter(self._by_id.values())
 
     def refresh(self) -> None:
         """List the folders again."""
-        self._files = _list(self._maildir)
+        files = _list(self._maildir)
+        self._by_id = {file.unique_id: file for file in files}
+        self._by_identity = {file.identity: file for file in files}
 
-    def open(self, unique_id: UniqueId) -> FileIO:
+    def open(self, file: MessageFile) -> FileIO:
         """Open a message, wherever it is now.
 
         Raises:
             FileNotFoundError: it is gone.
         """
         with suppress(FileNotFoundError):
-            return open_regular(self._path(unique_id))
+            return open_regular(self._found(file).path)
         self.refresh()
-        return open_regular(self._path(unique_id))
+        return open_regular(self._found(file).path)
 
-    def remove(self, unique_ids: Iterable[UniqueId]) -> list[OSError]:
-        """Remove messages, wherever they are now, and wait until that is on the disk.
+    def remove(self, files: Iterable[MessageFile]) -> list[OSError]:
+        """Remove messages, wherever they are now, under all of their names, and wait until that is on the disk.
 
         A message that is gone already is fine; one that cannot be removed does not keep the others.
 
@@ -93,29 +108,43 @@ class MessageFiles:
         failures: list[OSError] = []
         with _noted_in(failures):
             self.refresh()  # once for all that was moved, instead of once for each
-        for each in unique_ids:
-            with _noted_in(failures):
-                self._remove(each)
+        with _noted_in(failures):
+            failures += self._remove([now for file in files if (now := self._find(file))])
         for folder in FOLDERS:
             with _noted_in(failures):
                 sync_folder(self._maildir / folder)
         return failures
 
-    def _remove(self, unique_id: UniqueId) -> None:
-        if unique_id not in self._files:
-            return
-        with suppress(FileNotFoundError):
-            os.unlink(self._path(unique_id))  # noqa: PTH108 - as above
-            return
-        self.refresh()
-        if unique_id in self._files:
-            os.unlink(self._path(unique_id))  # noqa: PTH108
+    def _remove(self, files: list[MessageFile]) -> list[OSError]:
+        """Remove files until a look into the folders finds none of them: what was moved meanwhile is there still."""
+        failures: list[OSError] = []
+        for _ in range(_ATTEMPTS):
+            failures = []
+            for file in files:
+                with _noted_in(failures):
+                    _unlink(file)
+            files = self._left(files)
+            if not files:
+                return []
+        return failures or [OSError(errno.EBUSY, "the file gets new names all the time", file.path) for file in files]
 
-    def _path(self, unique_id: UniqueId) -> str:
-        file = self._files.get(unique_id)
-        if file is None:
-            raise FileNotFoundError(errno.ENOENT, "the message is gone", unique_id)
-        return file.path
+    def _left(self, files: list[MessageFile]) -> list[MessageFile]:
+        """Return those of the files that are in the folders, under the names that they have there.
+
+        They go by their identity alone: a copy may have inherited the unique id.
+        """
+        names = _names(self._maildir, only={file.identity[0] for file in files})
+        return [attrs.evolve(file, paths=_paths(names[file.identity])) for file in files if file.identity in names]
+
+    def _find(self, file: MessageFile) -> MessageFile | None:
+        """Return a file as it is now, or what another program has put in its place: that has its unique id."""
+        return self._by_identity.get(file.identity) or self._by_id.get(file.unique_id)
+
+    def _found(self, file: MessageFile) -> MessageFile:
+        found = self._find(file)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "the message is gone", file.path)
+        return found
 
 
 @contextmanager
@@ -126,34 +155,56 @@ def _noted_in(failures: list[OSError]) -> Generator[None]:
         failures.append(error)
 
 
-def _list(maildir: Path) -> dict[UniqueId, MessageFile]:
+def _unlink(file: MessageFile) -> None:
+    for path in file.paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - as above
+
+
+def _list(maildir: Path) -> list[MessageFile]:
     """Return the messages in order of delivery."""
-    # One that is moved while the folders are listed comes twice, and is the same file; the later name is the newer.
-    seen: dict[tuple[str, int], tuple[os.DirEntry[str], os.stat_result]] = {}
-    for folder in FOLDERS:
-        for entry, status in _regular_files(maildir / folder):
-            seen[unique_part(entry.name), status.st_ino] = entry, status
+    seen = _names(maildir)
     sharers = Counter(unique for unique, _ in seen)
-    files: dict[UniqueId, MessageFile] = {}
-    for (unique, inode), (entry, status) in sorted(seen.items(), key=_delivery_order):
+    files: list[MessageFile] = []
+    for identity, names in sorted(seen.items(), key=_delivery_order):
+        unique, inode = identity
+        _, status = names[-1]
         # Copies that somebody made. None of them may keep the plain id: the next would inherit it when that one goes.
         marks = (inode, status.st_mtime_ns) if sharers[unique] > 1 else ()
-        file = MessageFile(entry.path, unique_id(unique, *marks), status.st_size, status.st_mtime_ns)
-        files[file.unique_id] = file
+        its_id = unique_id(unique, *marks)
+        files.append(MessageFile(_paths(names), identity, its_id, status.st_size, status.st_mtime_ns))
     return files
 
 
-def _delivery_order(item: tuple[object, tuple[os.DirEntry[str], object]]) -> tuple[int, str]:
-    name = item[1][0].name
-    return delivery_time(name), name
+def _names(maildir: Path, only: Container[str] | None = None) -> dict[_Identity, list[_Name]]:
+    """Return the names of each message, those with one of these unique parts `only`.
 
-
-def _regular_files(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
+    A file that is moved while the folders are listed comes twice, as does one with a hard link; it is one message.
+    """
+    names: dict[_Identity, list[_Name]] = {}
+    for folder in FOLDERS:
+        for unique, entry in _entries(maildir / folder):
+            if only is not None and unique not in only:
                 continue
             with suppress(FileNotFoundError):  # moved or removed since
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
-                    yield entry, status
+                    names.setdefault((unique, status.st_ino), []).append((entry, status))
+    return names
+
+
+def _paths(names: list[_Name]) -> tuple[str, ...]:
+    return tuple(entry.path for entry, _ in names)
+
+
+def _delivery_order(item: tuple[object, list[_Name]]) -> tuple[int, str]:
+    entry, _ = item[1][-1]
+    name = entry.name
+    return delivery_time(name), name
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                yield unique_part(entry.name), entry

@@ -45,5 +45,12 @@ class FolderLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Unlock the folder; once."""
-        os.close(self._descriptor)
+        """Unlock the folder; once.
+
+        To close the descriptor is not enough: a process that was forked meanwhile has a copy of it, and the lock
+        lasts as long as any.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(self._descriptor)

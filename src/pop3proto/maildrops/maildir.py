@@ -57,7 +57,8 @@ class MaildirStore(MaildropStore):
 
     The unique id of a message is the unique part of its file's name: that it is never used again for another message
     rests on those who deliver, as the rules of Maildir want it. Files that share a unique part (copies that somebody
-    made) have ids of their own for as long as they do.
+    made) have ids of their own for as long as they do. A commit removes the file that the session saw, under all of its
+    names; a copy that was made since is another file, and stays: alone now, it has the unique id in the next session.
 
     A message whose size is not known and that cannot be read (no permission, a bad disk) is left out until it can be:
     no size would be true, and the others must not be lost with it.
@@ -119,7 +120,7 @@ class _MaildirMaildrop(Maildrop):
         if octets is not None:
             return octets
         try:
-            with self._files.open(file.unique_id) as source:
+            with self._files.open(file) as source:
                 octets = count_octets(source)
         except OSError as error:
             if error.errno in _EXHAUSTED:
@@ -136,7 +137,7 @@ class _MaildirMaildrop(Maildrop):
     @override
     def open(self, number: int) -> Octets:
         try:
-            return self._files.open(self._messages[number - 1].unique_id)
+            return self._files.open(self._snapshot[number - 1])
         except FileNotFoundError as error:
             raise Refused(f"another program has removed message {number}") from error
         except OSError as error:
@@ -152,7 +153,7 @@ class _MaildirMaildrop(Maildrop):
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
         if not deleted:
             return
-        failures = self._files.remove([self._messages[number - 1].unique_id for number in sorted(deleted)])
+        failures = self._files.remove([self._snapshot[number - 1] for number in sorted(deleted)])
         if failures:
             lasting = all(failure.errno in _LASTING for failure in failures)
             # The words of RFC 1939 section 6.
@@ -161,8 +162,10 @@ class _MaildirMaildrop(Maildrop):
 
     @override
     def close(self) -> None:
-        self._sizes.save()
-        self._lock.release()
+        try:
+            self._sizes.save()
+        finally:
+            self._lock.release()
 
 
 def _refusal(error: OSError) -> Refused:

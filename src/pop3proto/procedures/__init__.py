@@ -7,18 +7,26 @@ server's author needs: what it serves, and the protocols that a store and an aut
 from __future__ import annotations
 
 from .authenticator import Authenticator
+from .handlers import HANDLERS
 from .maildrop import InUse, Maildrop, MaildropStore, Message, Octets, Refused, SessionInfo, Unavailable
+from .operations import Procedure
+from .server import Handler, Handlers, ServerSession
 from .service import Deadlines, Service
 
 __all__ = [
+    "HANDLERS",
     "Authenticator",
     "Deadlines",
+    "Handler",
+    "Handlers",
     "InUse",
     "Maildrop",
     "MaildropStore",
     "Message",
     "Octets",
+    "Procedure",
     "Refused",
+    "ServerSession",
     "Service",
     "SessionInfo",
     "Unavailable",

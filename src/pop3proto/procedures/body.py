@@ -34,6 +34,7 @@ class Body:
         self._exchange = exchange
         self._index = exchange.answered
         self.ended = False
+        self._too_long = False  # to be read at once: what is left must not pass for the whole
 
     def open(self) -> Procedure[None]:
         """Wait for the reply.
@@ -96,6 +97,7 @@ class Body:
             chunks.append(octets)
             limit -= len(octets)
             if limit < 0:
+                self._too_long = True
                 raise MalformedReply(f"the answer to {self.command} has more octets than may be held in memory")
         return b"".join(chunks)
 
@@ -103,3 +105,5 @@ class Body:
         # What is due next may be the answer to a later command: never take it for this one's.
         if self._exchange.answered != self._index:
             raise Broken(f"the answer to {self.command} was thrown away")
+        if self._too_long:
+            raise Broken(f"the answer to {self.command} was too long to be read at once: the rest is thrown away")

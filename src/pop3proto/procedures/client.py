@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 from pop3proto.core.commands import Auth, Capa, Command, Pass, Quit, User
 from pop3proto.core.errors import (
     CommandFailed,
+    ConnectionLost,
     LocalProtocolError,
     LoginFailed,
     Pop3Error,
     RemoteProtocolError,
     SessionRefused,
+    TimedOut,
+    UncertainUpdate,
 )
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, ClientEvent, Signal
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
+from pop3proto.core.states import State
 from pop3proto.sasl import ClientMechanism, MechanismError, PlainClient
 
 from .exchange import Exchange
@@ -47,8 +51,8 @@ def greet(session: Session, *, handshake: bool = False) -> Procedure[Greeting]:
         RemoteProtocolError, ConnectionLost: this is no POP3 server, or it hung up.
     """
     if handshake:
-        yield from StartTls()
-    event = yield from _next_event(session)
+        yield from StartTls(until=(yield from session.deadline()))
+    event = yield from session.in_time(_next_event(session))
     if not isinstance(event, Greeting):
         raise LocalProtocolError("the greeting was taken before")
     session.greeting = event
@@ -117,6 +121,10 @@ def login(session: Session, user: str, password: str) -> Procedure[None]:
     """
     if not session.may_show_password:
         raise LocalProtocolError("a password is not sent in clear: use TLS, or allow cleartext explicitly")
+    yield from session.in_time(_login(session, user, password))
+
+
+def _login(session: Session, user: str, password: str) -> Procedure[None]:
     if session.capabilities is None:
         yield from learn_capabilities(session)
     announced = session.capabilities
@@ -169,7 +177,7 @@ def authenticate(session: Session, mechanism: ClientMechanism) -> Procedure[None
             if item is command:
                 raise
             octets, cause = connection.send(AuthCancel()), error  # the response is too long
-        yield from Write(octets)
+        yield from Write(octets, (yield from session.deadline()))
         event = yield from _next_event(session)
         match event:
             case Challenge(data):
@@ -193,14 +201,20 @@ def quit_session(session: Session) -> Procedure[None]:
 
     Raises:
         CommandFailed: some deleted messages were not removed. The session is over all the same.
-        UncertainUpdate: the server closed the connection without an answer; it may have removed them or not.
+        UncertainUpdate: there was no answer; after login, the server may have removed them or not.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
-    yield from call(session, Quit())
+    try:
+        yield from call(session, Quit())
+    except (ConnectionLost, TimedOut) as error:
+        if session.connection.state is State.TRANSACTION and session.connection.outstanding:
+            raise UncertainUpdate(f"{error}; deletions may or may not have happened") from error
+        raise
 
 
 def _next_event(session: Session) -> Procedure[ClientEvent]:
     connection = session.connection
+    deadline = yield from session.deadline()
     while isinstance(event := connection.next_event(), Signal):
-        connection.receive_data((yield from Read()))
+        connection.receive_data((yield from Read(deadline)))
     return event

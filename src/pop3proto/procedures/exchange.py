@@ -53,6 +53,8 @@ class Exchange(Generic[T_co]):
         self._in_flight = 0  # octets of these
         self._objection: Exception | None = None  # to the next command; raised once the others are answered
         self._begun = False
+        self._deadline: float | None = None  # of what is waited for now
+        self._in_body = False  # ... and whatever comes prolongs it
         self._displaced = False
 
     @property
@@ -73,7 +75,7 @@ class Exchange(Generic[T_co]):
         self._begun = True
         self._advance()
         if octets := self._refill():
-            yield from Write(octets)
+            yield from Write(octets, (yield from self._session.deadline()))
         else:
             self.poll()  # there is nothing to do, or the first command is refused
 
@@ -90,15 +92,23 @@ class Exchange(Generic[T_co]):
             Broken: another exchange has displaced this one.
         """
         if self._displaced:
-            raise Broken("another command was given before all answers were taken; the rest of them is lost")
+            raise Broken(
+                "these answers are lost, as another command was given before all were taken: "
+                "take them first, or give all commands in one go"
+            )
         if self.command is None:
             self._session.release(self)
             if self._objection is not None:
                 raise self._objection
             return None
-        if not self._unanswered:
-            return NEED_DATA
-        match self._connection.next_event():
+        return self._next_part() if self._unanswered else NEED_DATA
+
+    def _next_part(self) -> Part | Literal[Signal.NEED_DATA]:
+        event = self._connection.next_event()
+        if event is not NEED_DATA:
+            self._deadline = None
+            self._in_body = isinstance(event, BodyChunk) or (isinstance(event, Answer) and event.command.multi_line)
+        match event:
             case Answer(command, reply) as answer:
                 if isinstance(reply, Err) or not command.multi_line:
                     self._end_of_answer()
@@ -121,10 +131,12 @@ class Exchange(Generic[T_co]):
         """
         if not self._unanswered:
             self._session.check_silence()
+        if self._deadline is None or self._in_body:
+            self._deadline = yield from self._session.deadline()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
-            yield from Write(octets)
+            yield from Write(octets, self._deadline)
         if self._unanswered:
-            self._connection.receive_data((yield from Read()))
+            self._connection.receive_data((yield from Read(self._deadline)))
 
     def results(self) -> Procedure[list[T_co | CommandFailed]]:
         """Return what all answers mean, or the failures, in order.
@@ -162,10 +174,11 @@ class Exchange(Generic[T_co]):
                     body.append(data)
                     room -= len(data)
                     if room < 0:
+                        self._displaced = True  # what is left of it must not pass for the whole
                         raise MalformedReply(f"the answer to {command} has more than {limits.body} octets")
                 case Signal.NEED_DATA:
                     yield from self.step()
-                case _:
+                case BodyEnd() | None:
                     pass
         if isinstance(reply, Err):
             return CommandFailed(command, reply)
@@ -191,6 +204,7 @@ class Exchange(Generic[T_co]):
             Whether all answers are in.
         """
         self._next = self._objection = None
+        self._displaced = False  # a body that was too long, perhaps
         while (part := self.poll()) is not None:
             if isinstance(part, Signal):
                 yield from self.step()

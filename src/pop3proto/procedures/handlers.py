@@ -49,7 +49,10 @@ PIECE: Final = 1_048_576
 
 _handlers: dict[type[object], Handler] = {}
 HANDLERS: Final[Handlers] = _handlers
-"""What answers each class of commands. To add a private verb: `HANDLERS | {XtndXmit: ...}`."""
+"""What answers each class of commands. To add a private verb: `{**HANDLERS, Xdate: answer_xdate}`.
+
+A handler gets the session and the command. It answers with `session.say`, or raises `Refused`; if it needs the world,
+it is a generator that yields operations, `yield from session.run(...)` above all."""
 
 
 def _answers(
@@ -119,6 +122,7 @@ def _log_in(session: ServerSession, user: str, password: str) -> Procedure[None]
         service.authenticator.blocks, partial(service.authenticator.check_password, user, password)
     )
     if not right:
+        session.failed_logins += 1
         raise Refused("wrong name or password", ResponseCode.AUTH)
     session.user = user
     session.maildrop = yield from session.run(service.store.blocks, partial(service.store.open, user, session.info))

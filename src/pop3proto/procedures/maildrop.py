@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.results import UniqueId
+from pop3proto.core.results import check_unique_id
+from pop3proto.core.text import numeric
 
 __all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "Octets", "Refused", "SessionInfo", "Unavailable"]
 
@@ -74,10 +76,13 @@ class Message:
         octets: exactly what RETR sends, CRLF line ends, before dots are stuffed (RFC 1939 section 11).
             `pop3proto.BodyEncoder.octets` counts it.
         unique_id: its name for as long as it exists; no other message ever has it.
+
+    Raises:
+        LocalProtocolError: the octets are negative, or the unique id is not 1 to 70 octets in 0x21-0x7E.
     """
 
-    octets: int
-    unique_id: UniqueId
+    octets: int = attrs.field(validator=numeric("octets", minimum=0))
+    unique_id: UniqueId = attrs.field(converter=check_unique_id)
 
 
 class Octets(Protocol):

@@ -41,6 +41,7 @@ class ServerSession:
         maildrop: locked, after login.
         deleted: numbers of the messages that DELE has marked.
         retrieved: numbers of the messages that RETR has sent.
+        failed_logins: how many passwords were wrong.
     """
 
     def __init__(self, service: Service, connection: ServerConnection, info: SessionInfo, *, loopback: bool) -> None:
@@ -51,6 +52,7 @@ class ServerSession:
         self.maildrop: Maildrop | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
+        self.failed_logins = 0
         self._loopback: Final = loopback
         self._output: list[bytes] = []
         self._collected = 0  # octets of these
@@ -140,6 +142,8 @@ class ServerSession:
                     yield from steps
             except Refused as refusal:
                 self.say(refusal.reply)
+                if self.failed_logins >= self.service.login_attempts:
+                    self.connection.fail("too many logins have failed")
         except Exception:
             yield from self._apologise()
             raise

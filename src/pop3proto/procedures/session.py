@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pop3proto.core.errors import Broken, Busy, ConnectionLost
 from pop3proto.core.events import NEED_DATA, Farewell, Signal
+
+from .operations import Now
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAIN_LIMIT", "Session"]
 
+T = TypeVar("T")
+
 DRAIN_LIMIT: Final = 1_048_576
 """Octets of answers that nobody wants any more which are read and thrown away before a connection is given up."""
 
@@ -27,20 +31,40 @@ class Session:
     Args:
         connection: the connection, before its greeting.
         may_show_password: passwords may cross the wire as they are (see `policy`).
+        patience: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes
+            begins them again. None is for ever.
     """
 
-    def __init__(self, connection: ClientConnection, *, may_show_password: bool = False) -> None:
+    def __init__(
+        self, connection: ClientConnection, *, may_show_password: bool = False, patience: float | None = None
+    ) -> None:
         self.connection: Final = connection
         self.may_show_password: Final = may_show_password
+        self.patience: Final = patience
         self.greeting: Greeting | None = None
         self.capabilities: Capabilities | None = None  # None: unknown, or the server has no CAPA
         self.broken: str | None = None  # why it cannot be used any more
         self._open: Exchange[object] | None = None
+        self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
     def pipelining(self) -> bool:
         """Whether the server has said that it takes several commands at once (RFC 2449 section 6.6)."""
         return self.capabilities is not None and self.capabilities.pipelining
+
+    def deadline(self) -> Procedure[float | None]:
+        """Return the moment until which to wait for what is asked now."""
+        if self._deadline is not None or self.patience is None:
+            return self._deadline
+        return (yield from Now()) + self.patience
+
+    def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
+        """Run a procedure that must be done with within `patience`, however often something comes meanwhile."""
+        self._deadline = yield from self.deadline()
+        try:
+            return (yield from procedure)
+        finally:
+            self._deadline = None
 
     def claim(self, exchange: Exchange[object] | None) -> Procedure[None]:
         """Make an exchange the open one; what an earlier one has left unread is read and thrown away.

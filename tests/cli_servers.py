@@ -99,14 +99,14 @@ class Scripted:
 
     def _answer(self, line: str) -> bytes:
         verb, _, argument = line.partition(" ")
-        if verb == "UIDL" and argument and line not in self.answers:
-            return self._row(argument)
+        if verb in {"UIDL", "LIST"} and argument and line not in self.answers:
+            return self._row(verb, argument)
         answer = self.answers.get(line, self.answers.get(verb, b"-ERR what?\r\n"))
         return answer.pop(0) if isinstance(answer, list) else answer
 
-    def _row(self, number: str) -> bytes:
-        """The answer to UIDL for one message, as the answer to UIDL has it."""
-        listing = self.answers.get("UIDL", b"")
+    def _row(self, verb: str, number: str) -> bytes:
+        """The answer to UIDL or LIST for one message, as the answer for all has it."""
+        listing = self.answers.get(verb, b"")
         assert isinstance(listing, bytes)
         for row in listing.split(b"\r\n"):
             if row.split()[:1] == [number.encode()]:

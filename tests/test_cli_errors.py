@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,9 @@ def test_help_and_version(arguments, capsys):
         ["fetch", "pops://ann@h"],
         ["fetch", "pops://ann@h", "m", "--timeout", "0"],
         ["fetch", "pops://ann@h", "m", "--timeout", "soon"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "nan"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "86401"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "1e12"],
         ["demo", "x"],
     ],
 )
@@ -92,6 +97,15 @@ def test_a_system_without_locks_is_told_so():
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == "pop3proto: a Maildir is locked with flock, which only POSIX systems have\n"
+
+
+def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pop3proto.cli._parser", interrupt)
+    assert main(["demo"]) == 130
+    assert line_of(capsys) == "pop3proto: interrupted"
 
 
 # ---------------------------------------------------------------------------------------------- output
@@ -309,6 +323,29 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
     assert line_of(capsys) == "pop3proto fetch: the peer sent nothing in time"
 
 
+def test_a_longest_timeout(tmp_path):
+    with Scripted({"UIDL": body()}) as server:
+        assert fetch(server, tmp_path / "m", "--timeout", "86400") == 0
+
+
+def test_a_connection_that_is_reset(tmp_path, capsys):
+    file = password_file(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(10)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        thread.join()
+    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: Connection reset by peer"
+
+
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):
     with Scripted({"UIDL": HangUp(b"what a nice day\r\n")}) as server:
         assert fetch(server, tmp_path / "m") == 1
@@ -321,3 +358,9 @@ def test_a_listing_that_makes_no_sense(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == "0 messages fetched\n"
     assert err == "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: rubbish\n"
+
+
+def test_standard_output_that_was_closed_before(tmp_path):
+    command = [sys.executable, "-m", "pop3proto", "demo"]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert b"Traceback" not in closed.stderr

@@ -1,6 +1,7 @@
 """`pop3proto fetch`: nothing is lost, nothing comes twice, nothing is deleted that is not stored."""
 
 import io
+import itertools
 import os
 import re
 import ssl
@@ -13,6 +14,7 @@ import trustme
 from pop3proto.cli import main, record
 from pop3proto.cli.account import Account
 from pop3proto.cli.inbox import Inbox
+from pop3proto.cli.proof import SERIES
 from pop3proto.cli.record import RECORD_NAME, Identity, Record
 from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.core.results import UniqueId
@@ -205,6 +207,7 @@ def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, ca
     answers = {
         "CAPA": body("UIDL", *(["PIPELINING"] if pipelining else [])),
         "UIDL": body("1 a", "2 b", "3 c"),
+        "LIST": body("1 5", "2 3", "3 7"),
         "RETR 1": body("one"),
         "RETR 2": answer,
         "RETR 3": body("three"),
@@ -215,20 +218,65 @@ def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, ca
         assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
     told = capsys.readouterr()
     assert told.err == (
-        "pop3proto fetch: left on the server: message 2: it seems to end early (does the server stuff dots?)\n"
+        "pop3proto fetch: left on the server: message 2: it seems to end early (does the server stuff dots?), "
+        "or the connection broke behind it\n"
     )
     assert told.out == "2 messages fetched, 2 deleted on the server\n"
     assert stored(target) == [b"one\n", b"three\n"]
     assert list((target / "tmp").iterdir()) == []
 
 
+def many_that_end_early(bad: int) -> dict[str, bytes | list[bytes]]:
+    """Messages that end early, and three whole ones behind them."""
+    return {
+        "UIDL": body(*(f"{number} {number}" for number in range(1, bad + 4))),
+        "LIST": body(*(f"{number} 5" for number in range(1, bad + 4))),
+        "RETR": b"+OK\r\n.\r\n+OK\r\n.\r\n",
+        "DELE": b"+OK\r\n",
+        **{f"RETR {number}": body(f"{number:03}") for number in range(bad + 1, bad + 4)},
+    }
+
+
 def test_when_too_many_messages_end_early_it_gives_up(target, capsys):
-    rows = [f"{number} {number}" for number in range(1, 13)]
-    with Scripted({"UIDL": body(*rows), "RETR": b"+OK\r\n.\r\n+OK\r\n.\r\n"}) as server:
-        assert fetch(server, target) == 1
+    with Scripted(many_that_end_early(12)) as server:
+        assert fetch(server, target, "--delete") == 1
         assert server.heard.count("PASS tan staaf ") == 11
     assert capsys.readouterr().err.endswith(" (0 messages fetched before that; nothing was deleted)\n")
     assert stored(target) == []
+
+
+@pytest.mark.parametrize("bad", [10, 11, 12, 25])
+def test_what_ended_early_before_comes_last_and_keeps_no_other_mail(target, capsys, bad):
+    with Scripted(many_that_end_early(bad)) as server:
+        for _ in range(4):
+            assert fetch(server, target, "--delete") == 1
+        assert server.heard[-1] == "QUIT"
+        deleted = {line for line in server.heard if line.startswith("DELE")}
+        assert deleted == {f"DELE {number}" for number in range(bad + 1, bad + 4)}
+    assert stored(target) == [b"%03d\n" % number for number in range(bad + 1, bad + 4)]
+
+
+def test_of_those_that_ended_early_ten_are_tried_again_and_the_others_are_told(target, capsys):
+    with Scripted(many_that_end_early(12)) as server:
+        assert fetch(server, target) == 1
+        capsys.readouterr()
+        assert fetch(server, target) == 1
+    told = capsys.readouterr()
+    assert told.out == "3 messages fetched\n"
+    lines = told.err.splitlines()
+    assert len([line for line in lines if "seems to end early" in line]) == 11
+    assert lines[11:] == ["pop3proto fetch: left on the server: 1 other message that ended early before"]
+
+
+def test_what_ended_early_before_and_is_whole_now_is_stored(target):
+    answers = {"UIDL": body("1 a", "2 b"), "RETR 1": b"+OK\r\n.\r\n.\r\n", "RETR 2": body("two")}
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 1
+        server.answers["RETR 1"] = body("one")
+        assert fetch(server, target) == 0
+        assert fetch(server, target) == 0
+        assert server.heard.count("RETR 1") == 2
+    assert stored(target) == [b"one\n", b"two\n"]
 
 
 def test_without_unique_ids_a_message_that_ends_early_ends_the_fetch(target, capsys):
@@ -244,8 +292,87 @@ def test_without_unique_ids_a_message_that_ends_early_ends_the_fetch(target, cap
 def test_a_server_that_does_not_tell_single_unique_ids(target, answer):
     with Scripted({"UIDL": body("1 a"), "UIDL 1": answer, "RETR 1": body("one")}) as server:
         assert fetch(server, target) == 0
-        assert server.heard[-3:] == ["RETR 1", "NOOP", "QUIT"]
+        assert server.heard[4:6] == ["UIDL 1", "RETR 1"]
+        assert len(server.heard[6:-1]) == SERIES
+        assert set(server.heard[6:-1]) <= {"NOOP", "LIST 2147483647"}
     assert stored(target) == [b"one\n"]
+
+
+def test_the_series_is_no_offence_to_a_server(target, monkeypatch):
+    monkeypatch.setattr("pop3proto.cli.proof._ASKED", 0)
+    by_lot(monkeypatch, 1, 1, 0, 1)
+    store = MemoryStore({"ann": [b"%d\n" % number for number in range(30)]})
+    with serving(store) as server:
+        assert fetch(server, target, "--delete") == 0
+    assert len(stored(target)) == 30
+    assert store.messages("ann") == []
+
+
+def by_lot(monkeypatch: pytest.MonkeyPatch, *choices: int) -> None:
+    """Let the lot fall so, again and again: 0 is a command that is granted, 1 one that is refused."""
+    lots = itertools.cycle(choices)
+    monkeypatch.setattr("secrets.choice", lambda options: options[next(lots)])
+
+
+@pytest.mark.parametrize("forged", [b"+OK\r\n" * 8, b"-ERR\r\n" * 8, b"+OK\r\n-ERR\r\n" * 4, b"rubbish\r\n"])
+def test_the_answers_to_a_series_drawn_by_lot_cannot_be_forged(target, monkeypatch, forged):
+    by_lot(monkeypatch, 0, 1, 1, 0, 1, 0, 0, 1)
+    answers = {
+        "UIDL": body("1 a", "2 b"),
+        "UIDL 1": b"-ERR\r\n",
+        "UIDL 2": b"-ERR\r\n",
+        "RETR 1": b"+OK\r\n.\r\n" + forged + body("forged") + b".\r\n",
+        "RETR 2": body("two"),
+        "DELE": b"+OK\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 2"]
+    assert stored(target) == [b"two\n"]
+
+
+@pytest.mark.parametrize("gone", [1, 9])
+def test_messages_that_are_gone_do_not_weaken_the_proof_of_the_others(target, gone):
+    rows = [f"{number} {number}" for number in range(1, gone + 3)]
+    refusals = {f"{verb} {number}": b"-ERR gone\r\n" for verb in ("RETR", "UIDL") for number in range(1, gone + 1)}
+    evil = b"+OK\r\nx\r\n.\r\n+OK\r\n+OK\r\nforged\r\n.\r\n+OK\r\n.\r\n"
+    answers = {"UIDL": body(*rows), "DELE": b"+OK\r\n", **refusals}
+    answers |= {f"RETR {gone + 1}": evil, f"RETR {gone + 2}": body("good")}
+    with Scripted(answers) as server:
+        assert fetch(server, target, "--delete") == 1
+        assert "NOOP" not in server.heard
+        assert [line for line in server.heard if line.startswith("DELE")] == [f"DELE {gone + 2}"]
+    assert stored(target) == [b"good\n"]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_message_that_refuses_its_unique_id_too_costs_no_session(target, capsys, pipelining):
+    answers = {
+        "CAPA": body("UIDL", *(["PIPELINING"] if pipelining else [])),
+        "UIDL": body("1 a", "2 b", "3 c"),
+        "RETR": body("mail"),
+        "RETR 2": b"-ERR gone\r\n",
+        "UIDL 2": b"-ERR gone\r\n",
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 1
+        assert server.heard.count("USER ann") == 1
+    assert capsys.readouterr() == ("2 messages fetched\n", "pop3proto fetch: the server refused RETR 2: gone\n")
+
+
+@pytest.mark.parametrize("answer", [b"+OK 2 other\r\n", b"+OK\r\n", b"rubbish\r\n"])
+def test_after_a_refused_message_any_other_answer_is_out_of_step(target, capsys, answer):
+    answers = {
+        "UIDL": body("1 a", "2 b", "3 c"),
+        "RETR": body("mail"),
+        "RETR 2": b"-ERR gone\r\n",
+        "UIDL 2": answer,
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 1
+        assert server.heard.count("USER ann") == 2
+    assert "message 2: it seems to end early" in capsys.readouterr().err
+    assert len(stored(target)) == 2
 
 
 def test_a_connection_lost_in_the_middle_keeps_what_is_whole(target, capsys):
@@ -277,6 +404,7 @@ def test_after_a_lost_connection_the_rest_is_fetched(target, capsys):
 def test_messages_that_share_a_unique_id_are_all_stored(target, capsys):
     answers = {
         "UIDL": body("1 same", "2 other", "3 same"),
+        "LIST": body("1 5", "2 5", "3 7"),
         "RETR 1": body("one"),
         "RETR 2": body("two"),
         "RETR 3": body("three"),
@@ -304,6 +432,20 @@ def test_of_two_that_share_an_id_the_one_that_was_refused_is_not_taken_for_the_o
         assert server.address == address
         assert fetch(server, target, "--delete") == 0
     assert stored(target) == [b"one\n", b"two\n"]
+
+
+def test_of_two_that_share_an_id_and_are_stored_the_one_that_is_left_is_known(target, capsys):
+    answers = {"UIDL": body("1 same", "2 same"), "RETR 1": body("one"), "RETR 2": body("two"), "DELE": b"+OK\r\n"}
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 0
+        server.answers |= {"UIDL": body("1 same"), "LIST": body("1 5"), "RETR 1": body("two")}
+        capsys.readouterr()
+        assert fetch(server, target) == 0
+        assert capsys.readouterr() == ("0 messages fetched, 1 already here\n", "")
+        assert fetch(server, target, "--delete") == 0
+        assert "DELE 1" not in server.heard  # which of the two it is, and what size it had, is not known
+    assert stored(target) == [b"one\n", b"two\n"]
+    assert (target / RECORD_NAME).read_text().count(" same 2 copies\n") == 1
 
 
 def test_a_second_message_with_a_known_id_is_fetched_and_the_first_is_not(target):
@@ -351,6 +493,46 @@ def test_a_server_that_has_unique_ids_and_cannot_tell_them_now(target, capsys):
     assert capsys.readouterr().err == "pop3proto fetch: the server refused UIDL: [SYS/TEMP] index is broken\n"
 
 
+@pytest.mark.parametrize(
+    "listing, deleted",
+    [
+        (body("1 7"), True),
+        (body("1 5"), True),  # it does not count the last line end
+        (body("1 6"), False),  # it counts LF
+        (body("1 9"), False),
+        (body("1 200"), False),
+        (body("2 7"), False),
+        (body(), False),
+        (b"-ERR no\r\n", False),
+    ],
+)
+def test_an_id_that_is_given_again_deletes_nothing_that_was_not_stored(target, capsys, listing, deleted):
+    with Scripted({"UIDL": body("1 a"), "RETR": body("three"), "DELE": b"+OK\r\n"}) as server:
+        assert fetch(server, target) == 0
+        assert "LIST" not in server.heard
+        assert (target / RECORD_NAME).read_text().splitlines()[0].endswith(" a 7 octets")
+        server.answers["LIST"] = listing
+        assert fetch(server, target, "--delete") == 0
+        assert server.heard.count("LIST") == 1
+        assert ("DELE 1" in server.heard) is deleted
+    told = capsys.readouterr().err
+    assert (
+        told == "" if deleted else told.startswith("note: 1 message left on the server: stored before under the same")
+    )
+
+
+def test_what_was_recorded_without_its_size_is_not_deleted(target, capsys):
+    answers = {"UIDL": body("1 a"), "LIST": body("1 5"), "RETR": body("one"), "DELE": b"+OK\r\n"}
+    with Scripted(answers) as server:
+        host, port = server.address
+        for folder in ("new", "cur", "tmp"):
+            (target / folder).mkdir(parents=True)
+        (target / RECORD_NAME).write_text(f"ann@{host}:{port} a\n")
+        assert fetch(server, target, "--delete") == 0
+        assert not any(line.startswith(("RETR", "DELE")) for line in server.heard)
+    assert "note: 1 message left on the server" in capsys.readouterr().err
+
+
 def test_a_refused_deletion_is_told(target, capsys):
     with Scripted({"UIDL": body("1 a"), "RETR": body("one"), "DELE": b"-ERR no\r\n"}) as server:
         assert fetch(server, target, "--delete") == 1
@@ -365,7 +547,7 @@ def test_a_refused_deletion_is_told(target, capsys):
     ],
 )
 def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, answer, why):
-    answers = {"UIDL": body("1 a"), "RETR": body("one"), "DELE": b"+OK\r\n"}
+    answers = {"UIDL": body("1 a"), "LIST": body("1 5"), "RETR": body("one"), "DELE": b"+OK\r\n"}
     with Scripted(answers | {"QUIT": answer}) as server:
         assert fetch(server, target, "--delete") == 1
         captured = capsys.readouterr()
@@ -500,11 +682,26 @@ def test_a_record_with_anything_in_it_does_no_harm(target):
     (target / RECORD_NAME).write_bytes(b"\xff\0\nann@127.0.0.1:1 999999999999 messages left\n\n \nx y z\n")
     first = Record(target, "ann@127.0.0.1:1")
     assert first.left == 0
-    first.add(Identity(UniqueId("left"), 12))
+    first.add(Identity(UniqueId("left"), 12), None)
+    first.add(Identity(UniqueId("12"), 12), 12)
+    first.add(Identity(UniqueId("12")), 0)
+    first.suspect(Identity(UniqueId("early"), 1))
+    first.suspect(Identity(UniqueId("early")))
+    first.suspect(Identity(UniqueId("early")))
     first.leave(3)
     first.close()
     again = Record(target, "ann@127.0.0.1:1")
     assert Identity(UniqueId("left"), 12) in again
+    assert again.octets(Identity(UniqueId("left"), 12)) is None
+    assert again.octets(Identity(UniqueId("12"), 12)) == 12
+    assert again.octets(Identity(UniqueId("12"))) == 0
+    assert Identity(UniqueId("12"), 1) in again
+    assert Identity(UniqueId("12"), 2) not in again
+    assert again.is_suspect(Identity(UniqueId("early"), 1))
+    assert again.is_suspect(Identity(UniqueId("early")))
+    assert not again.is_suspect(Identity(UniqueId("early"), 2))
+    assert Identity(UniqueId("early")) not in again
+    assert (target / RECORD_NAME).read_bytes().count(b" early ended early\n") == 1
     assert Identity(UniqueId("3")) not in again
     assert again.left == 3
     again.close()

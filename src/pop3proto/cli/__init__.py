@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from .failures import FAILURE, USAGE, guard
+from .failures import USAGE, Failure, guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: argparse answered by itself: `--help`, `--version`, a mistake in usage.
     """
+    return guard("pop3proto", lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         parser = _parser()
     except ImportError as error:
-        print(f"pop3proto: {error}", file=sys.stderr)
-        return FAILURE
+        raise Failure(str(error)) from error
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help(sys.stderr)

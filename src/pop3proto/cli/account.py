@@ -66,7 +66,11 @@ class Account:
 
     @property
     def key(self) -> str:
-        """What tells it from other accounts: one word of ASCII. How it is connected to does not matter."""
+        """What tells it from other accounts: one word of ASCII.
+
+        With or without TLS does not matter, the port does: what answers on another may be another server. So an account
+        whose port in the URL changes is another one, and its mail is fetched once more.
+        """
         return f"{quote(self.user, safe='')}@{quote(self.host, safe=':')}:{self.port}"
 
 
@@ -81,7 +85,7 @@ def _what_is_wrong(url: str) -> str:
         return "a password does not belong in a URL, where others see it: use --password-file, or wait to be asked"
     if re.search("[/?#]", host):
         return "the URL goes on behind the host: it has the form pops://user@host[:port]"
-    return "the URL does not have the form pops://user@host[:port]; other characters in the user are written as %XX"
+    return "the URL does not have the form pops://user@host[:port]; an @ in the user is written as %40"
 
 
 def _misuse(text: str) -> Failure:

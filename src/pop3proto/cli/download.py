@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pop3proto.core.commands import Dele, Noop, Retr, UidlOne
-from pop3proto.core.errors import CommandFailed, ConnectionLost, MalformedReply, Pop3Error, RemoteProtocolError
+from pop3proto.core.commands import Dele, Retr
+from pop3proto.core.errors import CommandFailed, MalformedReply, Pop3Error
 
 from .failures import FAILURE, Failure, reason, warn
+from .proof import choose_proof
 from .terminal import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from pop3proto._blocking import Message
-    from pop3proto.blocking import Client
-    from pop3proto.core.commands import Command
+    from pop3proto.blocking import Client, IncomingMessage
 
     from .inbox import Inbox
     from .plan import Plan
+    from .proof import Proof
 
 __all__ = ["Download", "OutOfStep"]
 
 
 class OutOfStep(Exception):
-    """A message ended too early: what followed it was no answer. The session is of no use any more.
+    """What followed a message was no answer, or nothing: it ended too early. The session is of no use any more.
 
     Some servers do not stuff every dot. Then a line of the message itself, a lone dot, is taken for its end, and what
     its sender wrote behind that for the server's answers.
@@ -36,7 +35,10 @@ class OutOfStep(Exception):
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"left on the server: message {number}: it seems to end early (does the server stuff dots?)")
+        super().__init__(
+            f"left on the server: message {number}: it seems to end early (does the server stuff dots?), "
+            "or the connection broke behind it"
+        )
         self.number = number
 
 
@@ -94,66 +96,44 @@ class Download:
         if not wanted:
             return
         try:
-            proof = self._proof()
-            messages = self._client.stream(chain.from_iterable((Retr(number), proof(number)) for number in wanted))
+            proof = choose_proof(self._client, wanted)
+            messages = self._client.stream(
+                chain.from_iterable((Retr(number), *proof.commands(number)) for number in wanted)
+            )
             for number in wanted:
-                self._retrieve(number, messages)
+                self._retrieve(number, messages, proof)
         except (Pop3Error, OSError) as error:
             raise self._broken_off(error) from error
 
-    def _retrieve(self, number: int, messages: Iterator[Message]) -> None:
-        prove = partial(self._prove, number, messages)
+    def _retrieve(self, number: int, messages: Iterator[IncomingMessage], proof: Proof) -> None:
+        identity = self._plan.wanted[number]
+
+        def prove(*, refused: bool = False) -> None:
+            if not proof.holds(messages, identity, refused=refused):
+                raise OutOfStep(number)
+
         try:
             with next(messages) as message:
-                self._inbox.store(message, self._plan.wanted[number], prove)
+                self._inbox.store(message, identity, prove)
         except CommandFailed as failure:
             self._complain(str(failure))
-            prove()
+            prove(refused=True)
         else:
             self._fetched.append(number)
-
-    def _proof(self) -> Callable[[int], Command[object]]:
-        """Return the command whose answer proves that the message before it was whole.
-
-        That is UIDL: no sender knows the unique id that his message will have, so he cannot write the answer himself.
-        Where a server does not answer it for one message, NOOP does, which an evil sender could.
-        """
-        number, identity = next(iter(self._plan.wanted.items()))
-        try:
-            if identity is not None and self._client.uidl_one(number) == identity.unique_id:
-                return UidlOne
-        except (CommandFailed, MalformedReply):
-            pass
-        return lambda _: Noop()
-
-    def _prove(self, number: int, messages: Iterator[Message]) -> None:
-        try:
-            with next(messages) as answer:
-                proven = self._is_proof(number, answer)
-        except (CommandFailed, ConnectionLost, MalformedReply, RemoteProtocolError) as error:
-            # A connection that is lost just here was perhaps ended by what looked like the server's last words.
-            raise OutOfStep(number) from error
-        if not proven:
-            raise OutOfStep(number)
-
-    def _is_proof(self, number: int, answer: Message) -> bool:
-        identity = self._plan.wanted[number]
-        if isinstance(answer.command, Noop) or identity is None or answer.reply is None:
-            return True
-        return UidlOne(number).parse(answer.reply) == identity.unique_id
 
     def delete(self) -> None:
         """Mark what is stored as deleted, pipelined; `finish` makes the server remove it.
 
-        A message that was stored by an earlier fetch, and shares its unique id, is left: it may be another copy now.
+        A message that was stored by an earlier fetch is left if it may be another one now: if it shares its unique id,
+        or has another size, as when a server that was set up anew gives an id again.
 
         Raises:
             Failure: the session broke. Nothing is deleted.
         """
-        numbers = sorted([*self._fetched, *self._plan.certain])
-        if doubtful := len(self._plan.here) - len(self._plan.certain):
-            warn(f"note: {counted(doubtful, 'message')} left on the server: stored before, but the unique id is shared")
+        if shared := len(self._plan.here) - len(self._plan.certain):
+            warn(f"note: {counted(shared, 'message')} left on the server: stored before, but the unique id is shared")
         try:
+            numbers = sorted([*self._fetched, *self._same_as_before()])
             results = self._client.call_all(map(Dele, numbers))
         except Pop3Error as error:
             raise self._broken_off(error) from error
@@ -162,6 +142,26 @@ class Download:
                 self._complain(str(result))
             else:
                 self._deleted.append(number)
+
+    def _same_as_before(self) -> list[int]:
+        """Return those messages, stored by an earlier fetch, whose size says that they are the same still."""
+        certain = self._plan.certain
+        if not certain:
+            return []
+        noted, announced = self._inbox.record.octets, self._announced()
+        same = [number for number in certain if _agree(noted(certain[number]), announced.get(number))]
+        if doubtful := len(certain) - len(same):
+            warn(
+                f"note: {counted(doubtful, 'message')} left on the server: stored before under the same unique id, "
+                "but LIST does not announce the size that was noted then"
+            )
+        return same
+
+    def _announced(self) -> Mapping[int, int]:
+        try:
+            return self._client.list()
+        except (CommandFailed, MalformedReply):
+            return {}
 
     def finish(self) -> None:
         """Say QUIT, upon which the server removes what is marked."""
@@ -183,3 +183,8 @@ class Download:
 
     def _broken_off(self, error: Exception) -> Failure:
         return Failure(f"{reason(error)} ({self.summary} before that; nothing was deleted)")
+
+
+def _agree(noted: int | None, announced: int | None) -> bool:
+    """Return whether two sizes are of one message. Some servers do not count a line end that they add at its end."""
+    return noted is not None and announced is not None and noted - announced in {0, 2}

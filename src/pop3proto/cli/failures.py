@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import ssl
 import sys
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,7 @@ __all__ = ["FAILURE", "USAGE", "Failure", "guard", "reason", "warn"]
 FAILURE: Final = 1
 USAGE: Final = 2
 _INTERRUPTED: Final = 130  # 128 and the number of SIGINT, as shells say it
+_ERRNO: Final = re.compile(r"\[Errno -?[0-9]+\] ")  # as Python writes it before what the system says
 
 
 class Failure(Exception):
@@ -52,7 +54,7 @@ def guard(name: str, command: Callable[[], int]) -> int:
     _let_everything_print(sys.stdout)
     try:
         status = command()
-        sys.stdout.flush()
+        _flush(sys.stdout)
     except Failure as failure:
         text, status = str(failure), failure.status
     except KeyboardInterrupt:
@@ -75,7 +77,7 @@ def reason(error: Exception) -> str:
         return _tls_reason(error, cause)
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
-    return str(error)
+    return _ERRNO.sub("", str(error))
 
 
 def _tls_reason(error: Pop3Error, cause: ssl.SSLError) -> str:
@@ -84,6 +86,11 @@ def _tls_reason(error: Pop3Error, cause: ssl.SSLError) -> str:
     if cause.reason == "WRONG_VERSION_NUMBER":
         return "the server does not speak TLS on this port"
     return str(error)
+
+
+def _flush(stream: object) -> None:
+    if isinstance(stream, io.TextIOBase):  # None if standard output was closed before Python began
+        stream.flush()
 
 
 def _let_everything_print(stream: object) -> None:
@@ -95,7 +102,7 @@ def _let_everything_print(stream: object) -> None:
 def _abandon_stdout() -> None:
     """Throw away what is still to be written, if it cannot be: else Python complains once more at its end."""
     try:
-        sys.stdout.flush()
+        _flush(sys.stdout)
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

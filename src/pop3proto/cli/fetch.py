@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pop3proto.blocking import Client
 
-    from .record import Identity
+    from .record import Identity, Record
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -41,6 +41,9 @@ _OUT_OF_STEP: Final = 10
 
 _FEW: Final = 10
 """Messages on a server that may all be replaced by others between two fetches without anything being odd."""
+
+_DAY: Final = 86_400
+"""The longest timeout, in seconds: the system's clocks do not take every number."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -92,19 +95,36 @@ def run(arguments: Namespace) -> int:
                     download.finish()
                     break
                 except OutOfStep as stop:
-                    left_out.add(_left_out(stop, download, plan, len(left_out)))
+                    left_out |= _left_out(stop, download, plan, inbox.record, full=len(left_out) >= _OUT_OF_STEP)
                     before = download.fetched
     print(download.summary)
     return FAILURE if left_out else download.status
 
 
-def _left_out(stop: OutOfStep, download: Download, plan: Plan, already: int) -> Identity:
-    """Tell of a message that ended early, and return which it is: the answers are lost, the other mail is not."""
+def _left_out(stop: OutOfStep, download: Download, plan: Plan, record: Record, *, full: bool) -> set[Identity]:
+    """Tell of a message that ended early, and return what to leave: the answers are lost, the other mail is not.
+
+    Args:
+        stop: says which it was.
+        download: the session.
+        plan: what it was to do.
+        record: there it is noted, for the next fetch to take it last.
+        full: as many as are bearable ended early before it. If it is one of those that come last, all of them are
+            left, and the rest is finished; else there is no end in sight.
+    """
     identity = plan.wanted[stop.number]
-    if identity is None or already == _OUT_OF_STEP:
+    hopeless = {each for each in plan.wanted.values() if each is not None and record.is_suspect(each)}
+    known = identity in hopeless
+    if identity is not None:
+        record.suspect(identity)
+    if identity is None or (full and not known):
         raise Failure(f"{stop} ({download.summary} before that; nothing was deleted)") from stop
     warn(f"pop3proto fetch: {stop}")
-    return identity
+    if not full:
+        return {identity}
+    if others := len(hopeless) - 1:
+        warn(f"pop3proto fetch: left on the server: {counted(others, 'other message')} that ended early before")
+    return hopeless
 
 
 def _seconds(text: str) -> float:
@@ -112,8 +132,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise ArgumentTypeError("a timeout is a number of seconds")
+    if not 0 < seconds <= _DAY:
+        raise ArgumentTypeError(f"a timeout is a number of seconds, at most {_DAY:,} (a day)")
     return seconds
 
 
@@ -165,11 +185,14 @@ def _plan(client: Client, inbox: Inbox, arguments: Namespace, *, first: bool) ->
 
 def _plan_by_unique_ids(client: Client, inbox: Inbox) -> Plan | None:
     try:
-        return Plan.of_listing(client.uidl(), inbox.has)
+        listing = client.uidl()
     except CommandFailed:
         if client.capabilities is not None and client.capabilities.uidl:
             raise  # it has them, and cannot tell them now
         return None
+    for unique_id, numbers in listing.shared.items():
+        inbox.record.see(unique_id, len(numbers))
+    return Plan.of_listing(listing, inbox.has, inbox.record.is_suspect)
 
 
 def _plan_without(client: Client, *, delete: bool) -> Plan:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Inbox"]
 
 _FOLDERS: Final = ("new", "cur")
-_MARK: Final = re.compile(r"[0-9]+\.M[0-9]+U([0-9a-f]{32})\.pop3proto\b")
+_MARK: Final = re.compile(r"[0-9]+\.M[0-9]+U([0-9a-f]{32})\.pop3proto\b(?:.*?,W=([0-9]{1,18})\b)?")
 
 
 class Inbox:
@@ -47,7 +47,7 @@ class Inbox:
         self.record: Final = Record(maildir, account)
         self._maildir = maildir
         self._account = account
-        self._marks: set[str] | None = None
+        self._marks: dict[str, int | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -59,8 +59,8 @@ class Inbox:
 
     def has(self, identity: Identity) -> bool:
         """Return whether a message is stored, safely."""
-        if identity not in self.record and self._mark(identity) in self._marks_in_folders():
-            self.record.add(identity)  # a crash had come between
+        if identity not in self.record and (mark := self._mark(identity)) in (marks := self._marks_in_folders()):
+            self.record.add(identity, marks[mark])  # a crash had come between
         return identity in self.record
 
     def store(self, octets: Iterable[bytes], identity: Identity | None, prove: Callable[[], None]) -> None:
@@ -71,22 +71,25 @@ class Inbox:
             identity: None: it has none, and is not recorded.
             prove: is called when all octets are there; if it raises, nothing of them stays.
         """
+        count = 0
         with Delivery(self._maildir, None if identity is None else _name(self._mark(identity))) as delivery:
             for piece in octets:
                 delivery.write(piece)
+                count += len(piece)
             prove()
             delivery.commit()
         if identity is not None:
-            self.record.add(identity)
+            self.record.add(identity, count)
 
     def _mark(self, identity: Identity) -> str:
         words = f"{self._account} {identity.unique_id} {identity.copy}"
         return hashlib.sha256(words.encode()).hexdigest()[:32]
 
-    def _marks_in_folders(self) -> set[str]:
+    def _marks_in_folders(self) -> dict[str, int | None]:
+        """Return what can be found again: the octets on the wire by mark, as the names of the files tell them."""
         if self._marks is None:
             self._marks = {
-                match[1]
+                match[1]: int(match[2]) if match[2] else None
                 for folder in _FOLDERS
                 for name in os.listdir(self._maildir / folder)  # noqa: PTH208 - there may be a hundred thousand
                 if (match := _MARK.match(name))

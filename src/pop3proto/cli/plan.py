@@ -23,16 +23,17 @@ class Plan:
     """Which messages to fetch, and which not.
 
     Args:
-        wanted: messages to fetch, by number; without an identity where the server has no unique ids.
+        wanted: messages to fetch, by number, in the order in which to do that; without an identity where the server
+            has no unique ids.
         here: numbers of the messages that were stored before.
-        certain: those of them whose unique id no other message has now: they may be deleted.
+        certain: those of them whose unique id no other message has now: they may be deleted if they are the same still.
         notes: what the user should know.
         obstacles: why some of the mail cannot be fetched.
     """
 
     wanted: dict[int, Identity | None]
     here: tuple[int, ...] = ()
-    certain: tuple[int, ...] = ()
+    certain: dict[int, Identity] = attrs.field(factory=dict[int, Identity])
     notes: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
 
@@ -47,7 +48,9 @@ class Plan:
         return cls(dict.fromkeys(sorted(listing)), obstacles=_unreadable("LIST", listing.unreadable))
 
     @classmethod
-    def of_listing(cls, listing: UniqueIdListing, stored: Callable[[Identity], bool]) -> Plan:
+    def of_listing(
+        cls, listing: UniqueIdListing, stored: Callable[[Identity], bool], suspect: Callable[[Identity], bool]
+    ) -> Plan:
         """Return the plan for a listing.
 
         A row that cannot be read, or a number with two ids, says of no message what it is: it stays on the server.
@@ -55,14 +58,16 @@ class Plan:
         Args:
             listing: what the server has.
             stored: whether a message was stored before.
+            suspect: whether a message ended early before: these come last.
         """
         doubtful = {number for number, _ in listing.duplicates}
         identities = {number: each for number, each in _identities(listing).items() if number not in doubtful}
         here = {number: identity for number, identity in identities.items() if stored(identity)}
+        new = [number for number in identities if number not in here]
         return cls(
-            wanted={number: identity for number, identity in identities.items() if number not in here},
+            wanted={number: identities[number] for number in sorted(new, key=lambda each: suspect(identities[each]))},
             here=tuple(here),
-            certain=tuple(number for number, identity in here.items() if not identity.copy),
+            certain={number: identity for number, identity in here.items() if not identity.copy},
             notes=tuple(_shared(numbers) for numbers in listing.shared.values()),
             obstacles=(
                 *_unreadable("UIDL", listing.unreadable),

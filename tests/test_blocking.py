@@ -1123,3 +1123,11 @@ def test_a_server_that_is_closed_by_a_session_of_its_own():
     with pytest.raises(ConnectionLost):
         connect(*server.address, tls="none").login("ann", "x")
     server.wait()
+
+
+def test_a_quit_that_comes_while_the_client_is_used_leaves_it_open():
+    server = serve(Service(store=FakeStore(UNIX), authenticator=OneUser()))
+    with server, connect(*server.address, tls="none") as client:
+        with client._busy, pytest.raises(Busy):
+            client.quit()
+        client.login("ann", "tanstaaf")

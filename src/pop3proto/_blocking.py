@@ -208,7 +208,7 @@ class Client:
         try:
             self.perform(quit_session(self.session))
         finally:
-            if self.state is not State.TRANSACTION or self.session.broken is not None:  # not if it was `Busy`
+            if self.state is State.CLOSED or self.session.broken is not None:  # else nothing was sent
                 self._finish("it has said QUIT")
 
     def close(self) -> None:

@@ -1119,10 +1119,11 @@ def test_a_server_that_is_closed_by_a_session_of_its_own():
             server.close()
             return False
 
-    server = serve(Service(store=FakeStore(), authenticator=Suicidal()))
-    with pytest.raises(ConnectionLost):
-        connect(*server.address, tls="none").login("ann", "x")
-    server.wait()
+    with serve(Service(store=FakeStore(), authenticator=Suicidal())) as server:
+        with pytest.raises(ConnectionLost):
+            connect(*server.address, tls="none").login("ann", "x")
+        server.wait()
+    # Leaving the block has closed it once more, and waited for the session that closed it first.
 
 
 def test_a_quit_that_comes_while_the_client_is_used_leaves_it_open():

@@ -20,7 +20,7 @@ from .core.commands import (
     UidlOne,
     Utf8,
 )
-from .core.errors import Broken, Busy, CommandFailed, LocalProtocolError, MalformedReply
+from .core.errors import Busy, CommandFailed
 from .core.states import State
 from .procedures.body import Body
 from .procedures.client import call, call_all, learn_capabilities, login, quit_session
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "IncomingMessage", "Stream"]
 
 T = TypeVar("T")
-
-# After these the session is in step: nothing was sent, or all that was due was read.
-_HARMLESS = (CommandFailed, MalformedReply, LocalProtocolError, Busy, Broken)
 
 
 class Stream(Protocol):
@@ -219,7 +216,7 @@ class Client:
             finally:
                 self._busy.release()
         else:
-            self.session.broken = self.session.broken or "it was closed"
+            self.session.end("it was closed")
             self._stream.interrupt()  # the thread that uses it will close it
 
     def perform(self, procedure: Procedure[T]) -> T:
@@ -232,17 +229,15 @@ class Client:
             raise Busy("this client is being used: one call at a time")
         try:
             return self._stream.perform(procedure)
-        except _HARMLESS:
-            raise
         except BaseException as error:
-            self.session.broken = self.session.broken or f"{type(error).__name__}: {error}"
-            self._stream.abort()
+            if not self.session.survives(error):
+                self._stream.abort()
             raise
         finally:
             self._busy.release()
 
     def _finish(self, why: str) -> None:
-        self.session.broken = self.session.broken or why
+        self.session.end(why)
         self._stream.close()
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from ._blocking import Client, IncomingMessage
 from ._sockets import SocketStream, bounded
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from .procedures.service import Service
 
 __all__ = ["Client", "IncomingMessage", "Server", "SocketStream", "connect", "serve"]
-
-T = TypeVar("T")
 
 _log: Final = logging.getLogger("pop3proto")
 _BREATH: Final = 0.1  # seconds

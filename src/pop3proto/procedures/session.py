@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pop3proto.core.errors import Broken, Busy, ConnectionLost
+from pop3proto.core.errors import Broken, Busy, CommandFailed, ConnectionLost, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Farewell, Signal
 
 from .operations import Now
@@ -87,6 +87,20 @@ class Session:
                 raise Broken(self.broken)
         self.check_silence()
         self._open = exchange
+
+    def survives(self, error: BaseException) -> bool:
+        """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
+
+        If it is not, it is over, and the connection is to be closed without waiting for anything.
+        """
+        if isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken):
+            return True
+        self.end(f"{type(error).__name__}: {error}")
+        return False
+
+    def end(self, reason: str) -> None:
+        """Note that the session cannot be used any more, and why; the first reason counts."""
+        self.broken = self.broken or reason
 
     def release(self, exchange: Exchange[object]) -> None:
         """Note that all answers of an exchange are read."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import Server, serve
 from pop3proto.cli import main
-from pop3proto.cli.one_user import OneUser
 from pop3proto.procedures.maildrop import MaildropStore
 from pop3proto.procedures.service import Service
 
@@ -26,7 +26,7 @@ def password_file(folder: Path, text: str = f"{PASSWORD}\n") -> Path:
 @contextmanager
 def serving(store: MaildropStore, context: ssl.SSLContext | None = None, port: int = 0) -> Generator[Server]:
     """Serve a store to ann. When the block ends, all sessions have ended."""
-    service = Service(store=store, authenticator=OneUser("ann", PASSWORD))
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD}))
     with serve(service, port=port, context=context) as server:
         yield server
 

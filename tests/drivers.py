@@ -14,11 +14,14 @@ from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.results import UniqueId
 from pop3proto.core.server import ServerConnection
 from pop3proto.procedures.client import call, greet
-from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets, SessionInfo
-from pop3proto.procedures.operations import Now, Operation, Procedure, Read, Run, StartTls, TlsInfo, Write
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets
+from pop3proto.procedures.operations import Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.policy import TlsMode
 from pop3proto.procedures.server import serve
 from pop3proto.procedures.service import Service
 from pop3proto.procedures.session import Session
+from pop3proto.sasl.authenticator import Authenticator
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 TLS = TlsInfo("TLSv1.3", verified=True)
 
@@ -168,23 +171,36 @@ class Actor:
                     return None, operation.call()
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
-            case Now():
-                return None, self.clock.now
+            case Write() | Read():
+                return self._move(operation)
             case StartTls():
                 self.written += [operation.last_words] if operation.last_words else []
                 return (self._tls, None) if isinstance(self._tls, BaseException) else (None, self._tls)
-            case Write() | Read() if operation.until is not None and operation.until <= self.clock.now:
-                return TimedOut("the deadline has passed"), None
-            case Write() if self.gone:
-                return ConnectionLost("the peer is gone"), None
-            case Write() if not self.deaf:
-                self.written.append(operation.octets)
-                return None, None
-            case Read() if self.inbox:
-                return None, self.inbox.popleft()
-            case Write() | Read():
-                self.waits = operation
+            case _:
+                return None, self._ask_the_world(operation)
+
+    def _move(self, operation: Read | Write) -> tuple[BaseException | None, object] | None:
+        if operation.until is not None and operation.until <= self.clock.now:
+            return TimedOut("the deadline has passed"), None
+        if isinstance(operation, Read) and self.inbox:
+            return None, self.inbox.popleft()
+        if isinstance(operation, Write) and self.gone:
+            return ConnectionLost("the peer is gone"), None
+        if isinstance(operation, Write) and not self.deaf:
+            self.written.append(operation.octets)
+            return None, None
+        self.waits = operation
+        return None
+
+    def _ask_the_world(self, operation: Operation[object]) -> object:
+        match operation:
+            case Now():
+                return self.clock.now
+            case Sleep(seconds):
+                self.clock.now += seconds
                 return None
+            case Random(count):
+                return bytes(count)
             case _:
                 raise AssertionError(operation)
 
@@ -234,7 +250,7 @@ class Script:
         patience: float | None = None,
     ) -> None:
         self.connection = connection or ClientConnection()
-        self.session = Session(self.connection, may_show_password=may_show_password, patience=patience)
+        self.session = Session(self.connection, loopback=may_show_password, patience=patience)
         self.session.capabilities = capabilities
         self.heard: list[bytes] = []
         Actor(greet(self.session)).receive(greeting).outcome()
@@ -309,6 +325,7 @@ class FakeStore(MaildropStore):
     Attributes:
         contents: the messages, by serial number.
         log: calls, in order.
+        openers: for whom it was opened, and in which session.
         failures: by the name of a method ("open", "commit", "capabilities", "read", ...), what it raises.
         breaks_at: a message number, and the octet behind which it cannot be read.
         announced: by message number, a size that is not the real one.
@@ -317,6 +334,7 @@ class FakeStore(MaildropStore):
     def __init__(self, *messages: bytes, blocks: bool = True, capabilities: Capabilities | None = None) -> None:
         self.contents = dict(enumerate(messages, 1))
         self.log: list[str] = []
+        self.openers: list[tuple[str, SessionInfo]] = []
         self.failures: dict[str, BaseException] = {}
         self.breaks_at: dict[int, int] = {}
         self.announced: dict[int, int] = {}
@@ -336,6 +354,7 @@ class FakeStore(MaildropStore):
             raise failure
 
     def open(self, user: str, session: SessionInfo) -> Maildrop:
+        self.openers.append((user, session))
         self.note("open")
         if self.locked:
             raise InUse
@@ -414,7 +433,7 @@ class OneUser:
         self.failure = failure
         self.asked: list[tuple[str, str]] = []
 
-    def check_password(self, user: str, password: str) -> bool:
+    def check_password(self, user: str, password: str, _session: SessionInfo) -> bool:
         self.asked.append((user, password))
         if self.failure is not None:
             raise self.failure
@@ -429,7 +448,7 @@ class Serving:
         authenticator: its users.
         connection: its protocol.
         loopback: where the client is.
-        handshake: it begins with TLS.
+        mode: where TLS comes in.
         strikes: as `Actor`.
         service: other arguments of `Service`.
     """
@@ -437,20 +456,20 @@ class Serving:
     def __init__(
         self,
         store: FakeStore,
-        authenticator: OneUser | None = None,
+        authenticator: Authenticator | None = None,
         *,
         connection: ServerConnection | None = None,
         clock: Clock | None = None,
         loopback: bool = True,
-        handshake: bool = False,
+        mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
         **service: Any,
     ) -> None:
         self.store = store
-        self.connection = connection or ServerConnection(tls=handshake)
+        self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve(self.service, self.connection, loopback=loopback, handshake=handshake)
+        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode)
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

@@ -1,7 +1,11 @@
 """The programs that interop tests talk to: started on loopback, ended by process id, and heard when they fail."""
 
+import base64
 import contextlib
 import grp
+import hashlib
+import hmac
+import json
 import os
 import pwd
 import re
@@ -13,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,11 @@ POP3PROTO = (sys.executable, "-m", "pop3proto")
 PATIENCE = 60
 """Seconds after which a program that says nothing is taken to hang. Nothing waits that long unless it is broken."""
 
+MECHANISMS = ("plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "apop")
+"""All by which Debian's Dovecot takes a password, and our client can say it."""
+
+TOKEN_MECHANISMS = ("oauthbearer", "xoauth2")
+"""Those by which it takes a token, as `Dovecot.token` makes them."""
 
 _GRACE = 5
 
@@ -157,7 +166,15 @@ class Dovecot:
     tls_port: int
     ca_file: Path
     homes: Path
+    token_key: bytes
     host: str = "127.0.0.1"
+
+    def token(self, user: str, *, seconds: float = 3_600) -> str:
+        """Return an access token of a user, valid for so long: a JSON Web Token (RFC 7519) that our key has signed."""
+        now = time.time()
+        claims = {"sub": user, "iat": int(now) - 60, "exp": int(now + seconds)}
+        signed = b".".join(_url_safe(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return (signed + b"." + _url_safe(hmac.digest(self.token_key, signed, hashlib.sha256))).decode()
 
     def deliver(self, user: str, messages: Iterable[bytes]) -> Path:
         """Give a new user messages, and return the Maildir that they are in."""
@@ -171,9 +188,16 @@ class Dovecot:
         return maildir
 
 
+def _url_safe(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+
 @contextlib.contextmanager
-def dovecot_serving(dovecot: str) -> Generator[Dovecot]:
-    """Start Dovecot, with a configuration of its own and all its files in a temporary folder."""
+def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",)) -> Generator[Dovecot]:
+    """Start Dovecot, with a configuration of its own and all its files in a temporary folder.
+
+    It announces these mechanisms, and takes the tokens that `Dovecot.token` makes.
+    """
     # Not in pytest's folder, which is closed to the users that Dovecot gives its processes to; and its path must be
     # short, for the sake of the sockets in it.
     folder = Path(tempfile.mkdtemp(prefix="pop3proto-"))
@@ -183,21 +207,25 @@ def dovecot_serving(dovecot: str) -> Generator[Dovecot]:
         ca = trustme.CA()
         ca.cert_pem.write_to_path(folder / "ca.pem")
         ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-        program, ports = _start_dovecot(dovecot, folder)
+        token_key = os.urandom(32)
+        key_file = folder / "keys" / "default" / "HS256" / "default"  # whose, for what, and which
+        key_file.parent.mkdir(parents=True, mode=0o755)
+        key_file.write_bytes(base64.b64encode(token_key))
+        program, ports = _start_dovecot(dovecot, folder, mechanisms)
         try:
-            yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes")
+            yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes", token_key)
         finally:
             program.stop()
     finally:
         shutil.rmtree(folder)
 
 
-def _start_dovecot(dovecot: str, folder: Path) -> tuple[Program, tuple[int, int]]:
+def _start_dovecot(dovecot: str, folder: Path, mechanisms: Sequence[str]) -> tuple[Program, tuple[int, int]]:
     modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
     configuration = folder / "dovecot.conf"
     for _ in range(5):  # somebody else may take a free port before Dovecot does
         ports = _free_ports()
-        configuration.write_text(_dovecot_configuration(folder, *ports, modern=modern), encoding="utf-8")
+        configuration.write_text(_dovecot_configuration(folder, *ports, mechanisms, modern=modern), encoding="utf-8")
         program = Program(dovecot, "-F", "-c", configuration)
         try:
             started = program.wait_for("starting up")  # it says so when it listens
@@ -214,7 +242,7 @@ def _start_dovecot(dovecot: str, folder: Path) -> tuple[Program, tuple[int, int]
     pytest.fail(f"Dovecot does not start:\n{program.said}")
 
 
-def _dovecot_configuration(folder: Path, port: int, tls_port: int, *, modern: bool) -> str:
+def _dovecot_configuration(folder: Path, port: int, tls_port: int, mechanisms: Sequence[str], *, modern: bool) -> str:
     root = os.geteuid() == 0
     mail = _mail_user()
     if root:
@@ -236,13 +264,33 @@ mail_path = ~/Maildir
 mail_home = {folder}/homes/%{{user}}
 ssl_server_cert_file = {folder}/server.pem
 ssl_server_key_file = {folder}/server.pem
+oauth2 {{
+  introspection_mode = local
+  username_attribute = sub
+  oauth2_local_validation {{
+    dict fs {{
+      fs posix {{
+        prefix = {folder}/keys/
+      }}
+    }}
+  }}
+}}
+passdb oauth2 {{
+  mechanisms_filter = {" ".join(TOKEN_MECHANISMS)}
+}}
 passdb static {{
+  mechanisms_filter = {" ".join(MECHANISMS)}
   password = {PASSWORD}
 }}
 userdb static {{
 }}
 """
     else:
+        (folder / "oauth2.conf").write_text(f"""
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={folder}/keys/
+username_attribute = sub
+""")
         dialect = f"""
 disable_plaintext_auth = no
 mail_location = maildir:~/Maildir
@@ -250,7 +298,13 @@ mail_home = {folder}/homes/%u
 ssl_cert = <{folder}/server.pem
 ssl_key = <{folder}/server.pem
 passdb {{
+  driver = oauth2
+  mechanisms = {" ".join(TOKEN_MECHANISMS)}
+  args = {folder}/oauth2.conf
+}}
+passdb {{
   driver = static
+  mechanisms = {" ".join(MECHANISMS)}
   args = password={PASSWORD}
 }}
 userdb {{
@@ -271,7 +325,7 @@ mail_gid = {mail.pw_gid}
 first_valid_uid = {mail.pw_uid}
 first_valid_gid = {mail.pw_gid}
 ssl = yes
-auth_mechanisms = plain
+auth_mechanisms = {" ".join(mechanisms)}
 auth_failure_delay = 0
 service pop3-login {{
   inet_listener pop3 {{

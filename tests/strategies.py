@@ -235,7 +235,7 @@ unique_id_listings: SearchStrategy[UniqueIdListing] = st.builds(
 maildrop_statuses: SearchStrategy[MaildropStatus] = st.builds(MaildropStatus, counts, counts)
 languages: SearchStrategy[Language] = st.builds(
     Language,
-    language_tags | texts(40).map(lambda text: text.replace(" ", "")).filter(bool),
+    language_tags | texts(40).map(lambda text: _as_text(octets_of(text).replace(b" ", b""))).filter(bool),
     texts(80).map(lambda text: text.strip(" ")),
 )
 

@@ -1,6 +1,7 @@
 """The blocking adapter, over real sockets on loopback: no time is asserted, and what waits, waits for an event."""
 
 import gc
+import hashlib
 import io
 import logging
 import socket
@@ -13,7 +14,8 @@ import trustme
 
 from pop3proto import _sockets
 from pop3proto._sockets import SocketStream
-from pop3proto._tls import client_context, tls_info, verifies_server
+from pop3proto._tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
+from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.blocking import Server, connect, serve
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection
@@ -37,7 +39,6 @@ from pop3proto.core.results import Language, MaildropStatus
 from pop3proto.core.states import State
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import session as session_module
-from pop3proto.procedures.maildrop import SessionInfo
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 from pop3proto.procedures.service import Deadlines, Service
 from tests.drivers import FakeStore, OneUser, as_sent
@@ -49,7 +50,7 @@ GREETING = b"+OK ready\r\n"
 
 
 class Anybody(OneUser):
-    def check_password(self, user, password):
+    def check_password(self, user, password, session):
         return password == "tanstaaf"
 
 
@@ -111,6 +112,10 @@ def descriptors():
     return len(list(Path("/proc/self/fd").glob("*")))
 
 
+BRIEF = Deadlines(grace=0.05)
+"""Nobody comes back while a server ends."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """No thread, no descriptor, and no socket that was not closed (ResourceWarning is an error)."""
@@ -129,7 +134,7 @@ def store():
 
 @pytest.fixture
 def server(store):
-    with serve(Service(store=store, authenticator=OneUser())) as running:
+    with serve(Service(store=store, authenticator=OneUser(), failure_delay=0)) as running:
         yield running
 
 
@@ -511,7 +516,8 @@ def test_without_a_timeout_it_waits(server):
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
     monkeypatch.setattr(SocketStream, "loopback", False)
-    with here(server) as client, pytest.raises(LocalProtocolError, match="in clear"):
+    words = "way to log in: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
+    with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
     with here(server, allow_cleartext=True) as client, pytest.raises(LoginFailed, match="TLS only"):
         client.login("ann", "tanstaaf")
@@ -554,12 +560,28 @@ def authority():
     return trustme.CA()
 
 
+@pytest.fixture(scope="module")
+def pem(authority, tmp_path_factory):
+    """A file with the key and the certificate of "localhost"."""
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(file)
+    return file
+
+
 @pytest.fixture
-def secure(store, authority):
+def secure(store, pem):
     """A server under TLS whose name is "localhost"."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with serve(Service(store=store, authenticator=OneUser()), context=context) as running:
+    service = Service(store=store, authenticator=OneUser(), failure_delay=0, deadlines=BRIEF)
+    with serve(service, tls="implicit", certificate=pem) as running:
+        yield running
+
+
+@pytest.fixture
+def stls(store, pem):
+    """A server that has STLS, and whose name is "localhost"."""
+    with serve(
+        Service(store=store, authenticator=OneUser(), failure_delay=0), tls="starttls", certificate=pem
+    ) as running:
         yield running
 
 
@@ -582,7 +604,10 @@ def test_implicit_tls(secure, store, trusting):
             assert message.read() == as_sent(UNIX)
         client.dele(1)
     assert list(store.contents) == [2]
-    assert seen == [SessionInfo("127.0.0.1", tls=True)]
+    [info] = seen
+    assert info.address == "127.0.0.1"
+    assert (info.tls.version, info.tls.verified, info.tls.certificate) == ("TLSv1.3", False, None)
+    assert info.tls.bindings == client.session.tls.bindings
 
 
 def test_a_certificate_of_nobody_we_know_is_refused(secure):
@@ -602,42 +627,270 @@ def test_a_server_that_was_not_verified_gets_no_password(secure, monkeypatch):
     context.verify_mode = ssl.CERT_NONE
     with (
         connect("localhost", secure.address[1], context=context) as client,
-        pytest.raises(LocalProtocolError, match="in clear"),
+        pytest.raises(
+            LocalProtocolError, match="USER/PASS: it shows the password or token, and there is no verified TLS"
+        ),
     ):
         client.login("ann", "tanstaaf")
     with connect("localhost", secure.address[1], context=context, allow_cleartext=True) as client:
         client.login("ann", "tanstaaf")
 
 
+def test_stls(stls, store, trusting):
+    with connect("localhost", stls.address[1], tls="starttls", context=trusting) as client:
+        assert client.session.connection.tls
+        assert (client.session.tls.version, client.session.tls.verified) == ("TLSv1.3", True)
+        assert not client.capabilities.stls, "asked again, under TLS"
+        with pytest.raises(LocalProtocolError, match="TLS"):
+            client.start_tls()
+        client.login("ann", "tanstaaf")
+        client.dele(1)
+    assert list(store.contents) == [2]
+
+
+def test_stls_by_hand(stls, trusting, monkeypatch):
+    monkeypatch.setattr(SocketStream, "loopback", False)
+    with connect("localhost", stls.address[1], tls="none", context=trusting) as client:
+        client.capa()
+        assert (client.capabilities.stls, client.capabilities.sasl) == (True, ())
+        with pytest.raises(LocalProtocolError, match="no verified TLS"):
+            client.login("ann", "tanstaaf")
+        assert client.start_tls() == client.session.tls
+        assert (client.capabilities.stls, client.capabilities.sasl) == (False, ("PLAIN", "LOGIN"))
+        client.login("ann", "tanstaaf")
+        assert client.stat().count == 2
+
+
+def test_stls_by_hand_verifies_unless_it_is_told_otherwise(stls):
+    with connect("localhost", stls.address[1], tls="none") as client:
+        with pytest.raises(ConnectionLost, match="certificate verify failed"):
+            client.start_tls()
+        with pytest.raises(Broken, match="certificate verify failed"):
+            client.login("ann", "tanstaaf")
+
+
+def test_stls_by_hand_that_is_refused(server):
+    with here(server) as client:
+        with pytest.raises(CommandFailed, match="the server refused STLS"):
+            client.start_tls()
+        client.login("ann", "tanstaaf")
+
+
+@pytest.mark.parametrize("host,message", [("localhost", "self-signed|unable to get"), ("127.0.0.1", "not valid for")])
+def test_a_certificate_that_does_not_do_is_refused_after_stls_too(stls, trusting, host, message):
+    context = trusting if host == "127.0.0.1" else None
+    with pytest.raises(ConnectionLost, match=f"certificate verify failed: .*({message})"):
+        connect(host, stls.address[1], tls="starttls", context=context)
+
+
+def test_a_server_without_stls(server, trusting):
+    with pytest.raises(CommandFailed, match="the server refused STLS"):
+        connect(*server.address, tls="starttls", context=trusting)
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_a_server_with_a_context_of_its_own(store, authority, trusting, mode):
+    """It does not know its own certificate: nobody can bind to that."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authenticator = MemoryAuthenticator({"ann": "tanstaaf"})
+    with (
+        serve(Service(store=store, authenticator=authenticator), tls=mode, context=context) as server,
+        connect("localhost", server.address[1], tls=mode, context=trusting) as client,
+    ):
+        client.capa()
+        assert "SCRAM-SHA-256" in client.capabilities.sasl
+        assert not any(name.endswith("-PLUS") for name in client.capabilities.sasl)
+        client.login("ann", "tanstaaf")
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_login_is_bound_to_its_channel(store, pem, trusting, mode, version):
+    trusting.maximum_version = version
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": "tanstaaf"}), failure_delay=0)
+    with (
+        serve(service, tls=mode, certificate=pem) as server,
+        connect("localhost", server.address[1], tls=mode, context=trusting) as client,
+    ):
+        with pytest.raises(LoginFailed):
+            client.login("ann", "wrong", only=["SCRAM-SHA-256-PLUS"])
+        client.login("ann", "tanstaaf", only=["SCRAM-SHA-256-PLUS"])
+        assert client.stat().count == 2
+
+
 def test_what_verifies():
     context = client_context()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert verifies_server(context)
+    assert verifies_peer(context, server_side=False)
     context.check_hostname = False
-    assert not verifies_server(context)
-    context.verify_mode = ssl.CERT_NONE
-    assert not verifies_server(context)
+    assert not verifies_peer(context, server_side=False), "it may be anybody whose certificate is good"
+    assert verifies_peer(context, server_side=True), "a client's name is what its certificate says"
+    for mode in (ssl.CERT_OPTIONAL, ssl.CERT_NONE):
+        context.verify_mode = mode
+        assert not verifies_peer(context, server_side=False)
+        assert not verifies_peer(context, server_side=True)
 
 
-@pytest.mark.parametrize("asks", [True, False])
-def test_what_a_handshake_came_to(authority, trusting, asks):
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server_context)
-    if asks:
-        server_context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(server_context)
-        authority.issue_cert("ann@example.org").configure_cert(trusting)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    server = server_context.wrap_bio(outgoing, incoming, server_side=True)
-    for _ in range(3):
-        for side in (client, server):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-    assert (tls_info(client).version, tls_info(client).verified) == ("TLSv1.3", True)
-    assert tls_info(server).verified == asks
+def shake_hands(client_side, server_side, own=None, *, session=None):
+    """What both sides know after a handshake over a socketpair, client first, and the client's session."""
+    left, right = socket.socketpair()
+    answers = []
+
+    def answer():
+        with server_side.wrap_socket(right, server_side=True) as tls:
+            answers.append(tls_info(tls, own))
+            tls.sendall(b"x")  # behind the ticket, without which a session cannot be resumed
+            tls.recv(1)
+
+    with left, right:
+        left.settimeout(PATIENCE)
+        right.settimeout(PATIENCE)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with client_side.wrap_socket(left, server_hostname="localhost", session=session) as tls:
+            told = tls_info(tls)
+            assert tls.recv(1) == b"x"
+            kept = tls.session
+            assert tls.session_reused == (session is not None)
+        thread.join(PATIENCE)
+    return told, *answers, kept
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+class TestWhatAHandshakeCameTo:
+    @pytest.fixture
+    def sides(self, trusting, pem, version):
+        server_tls = ServerTls.load(pem)
+        trusting.maximum_version = version
+        return trusting, server_tls.context, server_tls.certificate
+
+    def test_version_and_names(self, sides, version, pem):
+        client, server, _ = shake_hands(*sides)
+        assert client.version == server.version == version.name.replace("_", ".")
+        assert client.verified
+        assert client.certificate == first_certificate(pem)
+        assert (server.verified, server.certificate) == (False, None)
+
+    def test_both_sides_have_the_same_bindings(self, sides, version):
+        client, server, _ = shake_hands(*sides)
+        assert client.bindings == server.bindings
+        expected = ["tls-unique"] * (version is ssl.TLSVersion.TLSv1_2) + ["tls-server-end-point"]
+        assert [binding.type for binding in client.bindings] == expected
+        assert client.bindings[-1].octets == hashlib.sha256(client.certificate).digest(), "it is signed with SHA-256"
+        assert all(binding.octets for binding in client.bindings)
+
+    def test_only_the_certificate_is_the_same_for_each_channel(self, sides, version):
+        (one, _, _), (other, _, _) = shake_hands(*sides), shake_hands(*sides)
+        assert set(one.bindings).intersection(other.bindings) == {one.bindings[-1]}
+
+    def test_a_resumed_session_has_no_tls_unique(self, sides, version):
+        """There, its value is that of whoever was in the middle of the first one (RFC 7627 section 1)."""
+        before, _, session = shake_hands(*sides)
+        client, server, _ = shake_hands(*sides, session=session)
+        assert client.bindings == server.bindings == before.bindings[-1:]
+        assert client.verified
+
+    def test_a_server_that_does_not_know_its_certificate(self, sides):
+        context, server_side, _ = sides
+        client, server, _ = shake_hands(context, server_side)
+        assert server.bindings == client.bindings[:-1]
+
+    @pytest.mark.parametrize(
+        "asks,shown", [(ssl.CERT_REQUIRED, True), (ssl.CERT_OPTIONAL, True), (ssl.CERT_OPTIONAL, False)]
+    )
+    def test_the_certificate_of_the_client(self, sides, authority, asks, shown):
+        client_side, server_side, own = sides
+        server_side.verify_mode = asks
+        authority.configure_trust(server_side)
+        if shown:
+            authority.issue_cert("ann@example.org").configure_cert(client_side)
+        _, server, _ = shake_hands(client_side, server_side, own)
+        assert server.verified == shown
+        assert (server.certificate is not None) == shown
+        assert server.bindings[-1].octets == hashlib.sha256(own).digest(), "the server's certificate, not the client's"
+
+    def test_a_client_that_does_not_look(self, sides):
+        _, *server_side = sides
+        careless = client_context()
+        careless.check_hostname = False
+        careless.verify_mode = ssl.CERT_NONE
+        client, _, _ = shake_hands(careless, *server_side)
+        assert not client.verified
+        assert client.certificate is not None
+        assert client.bindings, "a false server is noticed by them"
+
+
+class TestServerTls:
+    def test_key_and_certificate_in_one_file(self, pem):
+        loaded = ServerTls.load(pem)
+        assert loaded.context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert loaded.context.protocol is ssl.PROTOCOL_TLS_SERVER
+        assert loaded.certificate == first_certificate(pem)
+        assert "certificate" not in repr(loaded)
+
+    def test_in_two(self, authority, tmp_path):
+        issued = authority.issue_cert("localhost")
+        issued.private_key_pem.write_to_path(tmp_path / "key")
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(tmp_path / "chain", append=True)
+        loaded = ServerTls.load(tmp_path / "chain", tmp_path / "key")
+        assert loaded.certificate == ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+        assert ServerTls.load(str(tmp_path / "chain"), str(tmp_path / "key")).certificate == loaded.certificate
+
+    def test_the_first_of_several_certificates_is_the_own_one(self, authority, tmp_path):
+        issued = authority.create_child_ca().issue_cert("localhost")
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+        assert len(issued.cert_chain_pems) == 2
+        own = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+        assert ServerTls.load(tmp_path / "pem").certificate == own
+
+    def test_clients_are_asked_for_certificates_if_somebody_is_trusted_to_issue_them(self, authority, pem, tmp_path):
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        loaded = ServerTls.load(pem, client_ca=tmp_path / "ca.pem")
+        assert loaded.context.verify_mode is ssl.CERT_OPTIONAL
+        assert loaded.context.get_ca_certs()
+        assert ServerTls.choose("implicit", certificate=pem, client_ca=tmp_path / "ca.pem").context.get_ca_certs()
+        alone = ServerTls.load(pem)
+        assert (alone.context.verify_mode, alone.context.get_ca_certs()) == (ssl.CERT_NONE, [])
+
+    @pytest.mark.parametrize("octets", [None, b"", b"\xff\0", b"-----BEGIN CERTIFICATE-----\n"])
+    def test_a_file_that_is_none(self, tmp_path, octets):
+        if octets is not None:
+            (tmp_path / "pem").write_bytes(octets)
+        with pytest.raises(OSError):  # noqa: PT011 - any
+            ServerTls.load(tmp_path / "pem")
+
+    def test_a_key_of_another_certificate(self, authority, tmp_path):
+        one, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+        one.cert_chain_pems[0].write_to_path(tmp_path / "chain")
+        other.private_key_pem.write_to_path(tmp_path / "key")
+        with pytest.raises(ssl.SSLError):
+            ServerTls.load(tmp_path / "chain", tmp_path / "key")
+
+    def test_no_certificate_in_a_file(self, tmp_path):
+        (tmp_path / "empty").write_bytes(b"nothing \xff of the kind")
+        assert first_certificate(tmp_path / "empty") is None
+
+    @pytest.mark.parametrize("mode", ["implicit", "starttls"])
+    def test_what_follows_from_the_arguments(self, pem, mode):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert ServerTls.choose("none", certificate=None, key=None, context=None) is None
+        assert ServerTls.choose(mode, certificate=pem, key=None, context=None).certificate == first_certificate(pem)
+        assert ServerTls.choose(mode, certificate=None, key=None, context=context) == ServerTls(context, None)
+
+    @pytest.mark.parametrize("mode", ["implicit", "starttls", "none", "Implicit", True, None])
+    def test_what_does_not_fit_together(self, pem, mode):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        wrong = [(pem, None, context)]
+        wrong += [(None, None, None)] if mode != "none" else [(pem, None, None), (None, None, context)]
+        for certificate, key, given in wrong:
+            with pytest.raises(ValueError, match=r"^(TLS needs|a certificate or a context|tls must be)"):
+                ServerTls.choose(mode, certificate=certificate, key=key, context=given)
+
+    def test_a_server_does_not_begin_to_listen_without_what_it_needs(self, store):
+        with pytest.raises(ValueError, match="TLS needs"):
+            serve(Service(store=store, authenticator=OneUser(), failure_delay=0), tls="implicit")
 
 
 def test_no_tls_on_the_other_side(server, trusting):
@@ -712,7 +965,7 @@ def test_the_last_answer_arrives_although_octets_are_unread(server):
 
 def test_a_client_that_never_reads(store):
     store.contents = {1: b"x" * 20_000_000}
-    service = Service(store=store, authenticator=OneUser(), deadlines=Deadlines(write=0.02))
+    service = Service(store=store, authenticator=OneUser(), failure_delay=0, deadlines=Deadlines(write=0.02))
     with serve(service) as server, log_in_raw(server) as sock:
         sock.sendall(b"RETR 1\r\n")
         assert store.closed.wait(PATIENCE)
@@ -721,7 +974,7 @@ def test_a_client_that_never_reads(store):
 
 def test_a_client_that_never_speaks(store):
     deadlines = Deadlines(idle=0.02, short_idle=True)
-    with serve(Service(store=store, authenticator=OneUser(), deadlines=deadlines)) as server:
+    with serve(Service(store=store, authenticator=OneUser(), failure_delay=0, deadlines=deadlines)) as server:
         with socket.create_connection(server.address, PATIENCE) as sock:
             sock.sendall(b"USER ann\r\nPASS tanstaaf\r\nDELE 1\r\n")
             while sock.recv(1000):
@@ -731,17 +984,19 @@ def test_a_client_that_never_speaks(store):
 
 
 def test_too_many_sessions(store):
-    with serve(Service(store=store, authenticator=OneUser()), max_sessions=1) as server, here(server) as client:
+    with (
+        serve(Service(store=store, authenticator=OneUser(), failure_delay=0, max_sessions=1)) as server,
+        here(server) as client,
+    ):
         with pytest.raises(SessionRefused, match="too many") as refusal:
             here(server)
         assert refusal.value.reply == Err("[SYS/TEMP] too many sessions")
         assert client.capa() is not None
 
 
-def test_too_many_sessions_under_tls(store, authority, trusting):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with serve(Service(store=store, authenticator=OneUser()), context=context, max_sessions=1) as server:
+def test_too_many_sessions_under_tls(store, pem, trusting):
+    service = Service(store=store, authenticator=OneUser(), failure_delay=0, max_sessions=1)
+    with serve(service, tls="implicit", certificate=pem) as server:
         port = server.address[1]
         with connect("localhost", port, context=trusting), pytest.raises(ConnectionLost):
             connect("localhost", port, context=trusting)
@@ -751,7 +1006,7 @@ def test_a_client_that_is_gone_before_it_is_refused(store, monkeypatch):
     def gone(*_):
         raise ConnectionLost("gone")
 
-    with serve(Service(store=store, authenticator=OneUser()), max_sessions=0) as server:
+    with serve(Service(store=store, authenticator=OneUser(), failure_delay=0, max_sessions=0)) as server:
         monkeypatch.setattr(SocketStream, "_write", gone)
         with socket.create_connection(server.address, PATIENCE) as sock:
             assert sock.recv(100) == b""
@@ -794,7 +1049,7 @@ def test_accepting_may_fail_for_a_while(store, monkeypatch, caplog):
         return accepting(listener)
 
     monkeypatch.setattr(socket.socket, "accept", accept)
-    with serve(Service(store=store, authenticator=OneUser())) as server, here(server) as client:
+    with serve(Service(store=store, authenticator=OneUser(), failure_delay=0)) as server, here(server) as client:
         assert client.capa() is not None
     assert "Too many open files" in caplog.text
 
@@ -821,7 +1076,7 @@ def test_how_sessions_end_is_logged_without_a_traceback(server, caplog):
 
 
 def test_closing_ends_all_sessions_and_frees_all_locks(store):
-    server = serve(Service(store=store, authenticator=OneUser()))
+    server = serve(Service(store=store, authenticator=OneUser(), deadlines=BRIEF))
     with log_in_raw(server) as one, raw(server) as other:
         one.sendall(b"DELE 1\r\nRETR")
         assert one.recv(100).startswith(b"+OK")
@@ -847,7 +1102,7 @@ def test_closing_ends_a_session_in_the_middle_of_a_write(store):
             reading.set()
 
     store.note = note.__get__(store)
-    server = serve(Service(store=store, authenticator=OneUser()))
+    server = serve(Service(store=store, authenticator=OneUser(), deadlines=BRIEF))
     with log_in_raw(server) as sock:
         sock.sendall(b"RETR 1\r\n")
         assert reading.wait(PATIENCE)
@@ -914,8 +1169,8 @@ def test_many_large_messages_pipelined_through_small_buffers(monkeypatch):
     narrow(listener)
     monkeypatch.setattr(socket, "create_connection", lambda *arguments: narrow(connecting(*arguments)))
     numbers = [1 + at % 4 for at in range(32)]
-    service = Service(store=store, authenticator=OneUser())
-    with Server(service, listener, None, max_sessions=10) as server, here(server, timeout=PATIENCE) as client:
+    service = Service(store=store, authenticator=OneUser(), failure_delay=0)
+    with Server(service, listener, "none", None) as server, here(server, timeout=PATIENCE) as client:
         client.login("ann", "tanstaaf")
         got = [(number, body[:1], len(body)) for number, body in client.retrieve(numbers)]
     sizes = [len(as_sent(message)) for message in store.messages("ann")]
@@ -925,7 +1180,7 @@ def test_many_large_messages_pipelined_through_small_buffers(monkeypatch):
 def test_it_listens_where_it_is_told():
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    service = Service(store=MemoryStore(), authenticator=OneUser())
+    service = Service(store=MemoryStore(), authenticator=OneUser(), failure_delay=0)
     try:
         server = serve(service, "::1")
     except OSError:
@@ -1073,10 +1328,11 @@ def test_an_interrupted_stream_says_nothing_in_clear(secure, trusting):
 # -------------------------------------------------------------------------------------- what a caller may do
 
 
-@pytest.mark.parametrize("tls", [True, False, None, "starttls", "Implicit"])
-def test_what_is_no_kind_of_tls_is_not_taken_for_none(tls):
-    with pytest.raises(ValueError, match=r"^tls must be 'implicit' or 'none', not "):
-        connect("127.0.0.1", 1, tls=tls)
+@pytest.mark.parametrize("port", [None, 1])
+@pytest.mark.parametrize("tls", [True, False, None, "STARTTLS", "Implicit", ""])
+def test_what_is_no_kind_of_tls_is_not_taken_for_none(tls, port):
+    with pytest.raises(ValueError, match=r"^tls must be one of 'implicit', 'starttls', 'none', not "):
+        connect("127.0.0.1", port, tls=tls)
 
 
 @pytest.mark.parametrize("timeout", [1e12, float("inf")])
@@ -1115,19 +1371,19 @@ def test_a_server_that_is_closed_by_a_session_of_its_own():
     class Suicidal(OneUser):
         blocks = True
 
-        def check_password(self, user, password):
+        def check_password(self, user, password, session):
             server.close()
             return False
 
-    with serve(Service(store=FakeStore(), authenticator=Suicidal())) as server:
-        with pytest.raises(ConnectionLost):
-            connect(*server.address, tls="none").login("ann", "x")
+    with serve(Service(store=FakeStore(), authenticator=Suicidal(), deadlines=BRIEF, failure_delay=0)) as server:
+        with pytest.raises(LoginFailed), connect(*server.address, tls="none") as client:
+            client.login("ann", "x")
         server.wait()
     # Leaving the block has closed it once more, and waited for the session that closed it first.
 
 
 def test_a_quit_that_comes_while_the_client_is_used_leaves_it_open():
-    server = serve(Service(store=FakeStore(UNIX), authenticator=OneUser()))
+    server = serve(Service(store=FakeStore(UNIX), authenticator=OneUser(), failure_delay=0))
     with server, connect(*server.address, tls="none") as client:
         with client._busy, pytest.raises(Busy):
             client.quit()

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures.maildrop import SessionInfo
-from tests.cli_servers import HangUp, Scripted, body, fetch, password_file, serving
+from pop3proto.sasl.channel import SessionInfo
+from tests import cli_servers
+from tests.cli_servers import HangUp, Scripted, body, password_file, serving
 
 
 def maildir(path: Path) -> Path:
@@ -27,6 +29,11 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """`pop3proto` as a process."""
     command = [sys.executable, "-m", "pop3proto", *arguments]
     return subprocess.run(command, check=False, text=True, **({"capture_output": True} | options))
+
+
+def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
+    """Fetch in clear: what goes wrong here has nothing to do with TLS."""
+    return cli_servers.fetch(server, target, "--allow-cleartext", *options)
 
 
 def line_of(capsys: pytest.CaptureFixture[str]) -> str:

@@ -3,14 +3,17 @@
 import io
 import itertools
 import os
-import re
-import ssl
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trustme
 
+from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
+from pop3proto.blocking import Server, serve
 from pop3proto.cli import main, record
 from pop3proto.cli.account import Account
 from pop3proto.cli.inbox import Inbox
@@ -20,8 +23,13 @@ from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.core.results import UniqueId
 from pop3proto.maildrops import MaildirStore, MemoryStore, delivery
 from pop3proto.maildrops.disk import write_all
-from pop3proto.procedures.maildrop import SessionInfo
-from tests.cli_servers import PASSWORD, HangUp, Scripted, body, fetch, password_file, serving, stored
+from pop3proto.procedures.maildrop import MaildropStore
+from pop3proto.procedures.policy import TlsMode
+from pop3proto.procedures.service import Service
+from pop3proto.sasl.authenticator import Authenticator
+from pop3proto.sasl.channel import SessionInfo
+from tests import cli_servers
+from tests.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
 
 MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
 STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
@@ -32,9 +40,9 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "mail"
 
 
-def outcome(capsys: pytest.CaptureFixture[str]) -> str:
-    captured = capsys.readouterr()
-    return captured.out + captured.err
+def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
+    """Fetch in clear: most of these tests are not about TLS."""
+    return cli_servers.fetch(server, target, "--allow-cleartext", *options)
 
 
 # ------------------------------------------------------------------------------------------ good days
@@ -127,48 +135,362 @@ def test_a_server_that_deletes_by_itself_is_named_before(target, capsys):
 # ------------------------------------------------------------------------------------------------ TLS
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
+class Authority:
+    """Who vouches for servers: its own certificate, and theirs, as files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self._folder = folder
+        self._ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+        self.trusted = ("--ca-file", str(folder / "ca.pem"))
+
+    def certificate(self, name: str = "127.0.0.1") -> Path:
+        """A file with a certificate for a name, and its key."""
+        file = self._folder / f"{name}.pem"
+        self._ca.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(str(file))
+        return file
 
 
-def tls_server(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def fetch_tls(port: int, target: Path, *options: str) -> int:
-    file = password_file(target.parent)
-    return main(["fetch", f"pops://ann@127.0.0.1:{port}", str(target), "--password-file", str(file), *options])
+@contextmanager
+def serving_tls(
+    store: MaildropStore, certificate: Path, tls: TlsMode, authenticator: Authenticator | None = None
+) -> Generator[int]:
+    """Serve a store by TLS, to ann if to nobody else; the port."""
+    authenticator = authenticator or MemoryAuthenticator({"ann": PASSWORD})
+    service = Service(store=store, authenticator=authenticator, failure_delay=0)
+    with serve(service, tls=tls, certificate=certificate) as server:
+        yield server.address[1]
 
 
-def test_tls_with_an_authority_of_ones_own(target, authority):
-    ca_file = target.parent / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    with serving(MemoryStore({"ann": MAIL}), tls_server(authority, "127.0.0.1")) as server:
-        assert fetch_tls(server.address[1], target, "--ca-file", str(ca_file)) == 0
+SCHEMES: dict[TlsMode, str] = {"implicit": "pops", "starttls": "pop"}
+both = pytest.mark.parametrize("tls", SCHEMES)
+
+
+def fetch_tls(tls: TlsMode, port: int, target: Path, *options: str, user: str = "ann") -> int:
+    if not {"--password-file", "--token-file"} & set(options):
+        options = (*options, "--password-file", str(password_file(target.parent)))
+    return main(["fetch", f"{SCHEMES[tls]}://{user}@127.0.0.1:{port}", str(target), *options])
+
+
+@both
+def test_tls_with_an_authority_of_ones_own(target, authority, tls, capsys):
+    with serving_tls(MemoryStore({"ann": MAIL}), authority.certificate(), tls) as port:
+        assert fetch_tls(tls, port, target, *authority.trusted) == 0
     assert stored(target) == sorted(STORED)
+    assert capsys.readouterr() == ("3 messages fetched\n", "")
 
 
-def test_an_unknown_authority_is_refused(target, authority, capsys):
-    with serving(MemoryStore(), tls_server(authority, "127.0.0.1")) as server:
-        assert fetch_tls(server.address[1], target) == 1
+@both
+@pytest.mark.parametrize("options", [(), ("--allow-cleartext",)])
+def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options):
+    with serving_tls(MemoryStore(), authority.certificate(), tls) as port:
+        assert fetch_tls(tls, port, target, *options) == 1
     assert "pop3proto fetch: the server's certificate is not to be trusted: " in capsys.readouterr().err
 
 
-def test_a_certificate_for_another_name_is_refused(target, authority, capsys):
-    ca_file = target.parent / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    with serving(MemoryStore(), tls_server(authority, "pop.example.org")) as server:
-        assert fetch_tls(server.address[1], target, "--ca-file", str(ca_file)) == 1
+@both
+@pytest.mark.parametrize("options", [(), ("--allow-cleartext",)])
+def test_a_certificate_for_another_name_is_refused(target, authority, capsys, tls, options):
+    with serving_tls(MemoryStore(), authority.certificate("pop.example.org"), tls) as port:
+        assert fetch_tls(tls, port, target, *authority.trusted, *options) == 1
     assert "IP address mismatch" in capsys.readouterr().err
 
 
-def test_tls_to_a_server_without(target, capsys):
+@pytest.mark.parametrize("options", [(), ("--allow-cleartext",)])
+def test_tls_to_a_server_without(target, capsys, options):
     with serving(MemoryStore()) as server:
-        assert fetch_tls(server.address[1], target) == 1
+        assert fetch_tls("implicit", server.address[1], target, *options) == 1
     assert capsys.readouterr().err == "pop3proto fetch: the server does not speak TLS on this port\n"
+
+
+def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):
+    heard: list[str] = []
+
+    class Spy(MemoryAuthenticator):
+        def scram_keys(self, user, algorithm, session, /):
+            heard.append(session.tls.version)
+            return super().scram_keys(user, algorithm, session)
+
+    certificate = authority.certificate()
+    with serving_tls(MemoryStore({"ann": MAIL}), certificate, "starttls", Spy({"ann": PASSWORD})) as port:
+        assert fetch_tls("starttls", port, target, *authority.trusted, "--allow-cleartext") == 0
+    assert heard
+    assert stored(target) == sorted(STORED)
+
+
+STRIPPED = "; without TLS everybody on the way to 127.0.0.1 could read password and mail: use pops://, or allow that"
+
+
+def test_without_stls_it_goes_no_further(target, capsys):
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch_tls("starttls", server.address[1], target) == 1
+    assert capsys.readouterr().err == (
+        f"pop3proto fetch: the server refused STLS: STLS is not supported here{STRIPPED} with --allow-cleartext\n"
+    )
+    assert stored(target) == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {"STLS": b"-ERR\r\n"},
+        {"STLS": HangUp(b"-ERR [SYS/TEMP] no TLS today\r\n")},
+        {"STLS": HangUp(b"")},
+        {"STLS": HangUp(b"+OK\r\n")},
+        {"STLS": b"+OK begin\r\n+OK and what is this?\r\n"},
+        {"STLS": b"+OK begin\r\n-ERR in clear\r\n"},
+        {"STLS": b"what?\r\n"},
+        {"CAPA": body("USER", "UIDL", "SASL PLAIN"), "STLS": b"-ERR what?\r\n"},
+    ],
+)
+def test_a_man_in_the_middle_who_strips_stls_gets_nothing(target, capsys, answers):
+    with Scripted(answers) as server:
+        assert cli_servers.fetch(server, target) == 1
+    # What he may have heard of a handshake was no line of POP3.
+    assert server.heard[0] == "STLS"
+    assert not any(word in line for line in server.heard[1:] for word in ("USER", "PASS", "AUTH", "ann", PASSWORD))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert PASSWORD not in err
+    if b"-ERR" in answers.get("STLS", b"-ERR") and b"+OK" not in answers.get("STLS", b""):
+        assert STRIPPED in err
+
+
+def test_where_clear_text_is_allowed_the_refusal_of_stls_is_no_hindrance(target):
+    with Scripted({"UIDL": body()}) as server:
+        assert fetch(server, target) == 0
+        assert server.heard == ["STLS", "CAPA", "USER ann", f"PASS {PASSWORD}", "UIDL", "QUIT"]
+
+
+@pytest.mark.parametrize("answer", [HangUp(b"+OK\r\n"), b"+OK\r\n+OK\r\n", HangUp(b"")])
+def test_where_clear_text_is_allowed_a_handshake_that_fails_is_still_a_failure(target, answer):
+    with Scripted({"STLS": answer, "UIDL": body()}) as server:
+        assert fetch(server, target) == 1
+    assert "CAPA" not in server.heard
+    assert not any(line.startswith(("USER", "PASS")) for line in server.heard)
+
+
+@contextmanager
+def in_the_middle(port: int, change: Callable[[bytes], bytes]) -> Generator[tuple[int, list[bytes]]]:
+    """Somebody between one client and a server, who changes what the server says; its port, and what the client said.
+
+    Args:
+        port: of the server.
+        change: returns what to say in place of some octets.
+    """
+    heard: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(change(data))
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def note(data: bytes) -> bytes:
+        heard.append(data)
+        return data
+
+    def run() -> None:
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            answers = threading.Thread(target=pump, args=(server, client, change))
+            answers.start()
+            pump(client, server, note)
+            answers.join()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield listener.getsockname()[1], heard
+    finally:
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"+OK begin TLS", b"-ERR no TLS here"),
+        lambda data: data.replace(b"+OK begin TLS\r\n", b"+OK begin TLS\r\n+OK injected\r\n"),
+        lambda data: data if data.startswith(b"+OK") else b"+OK in clear\r\n",  # in place of the handshake
+    ],
+    ids=["refused", "injected", "no handshake"],
+)
+def test_the_password_never_passes_somebody_between_client_and_server(target, authority, change):
+    with (
+        serving_tls(MemoryStore({"ann": MAIL}), authority.certificate(), "starttls") as port,
+        in_the_middle(port, change) as (middle, heard),
+    ):
+        assert fetch_tls("starttls", middle, target, *authority.trusted) == 1
+    said = b"".join(heard)
+    assert said.startswith(b"STLS\r\n")
+    assert not any(word in said for word in (b"USER", b"PASS", b"AUTH", PASSWORD.encode()))
+    assert stored(target) == []
+
+
+# ------------------------------------------------------------------------------------- ways to log in
+
+
+@both
+@pytest.mark.parametrize(
+    "way", ["*", "SCRAM-SHA-256-PLUS", "scram-sha-1", "CRAM-MD5", "Plain", "LOGIN", "%2BAPOP", "+apop"]
+)
+def test_a_way_to_log_in_that_the_url_names(target, authority, capsys, tls, way):
+    with serving_tls(MemoryStore({"ann": MAIL}), authority.certificate(), tls) as port:
+        status = fetch_tls(tls, port, target, *authority.trusted, user=f"ann;auth={way}")
+    if tls == "starttls" and "APOP" in way.upper():  # the timestamp came before TLS
+        assert status == 1
+        assert "there is no way to log in: APOP: " in capsys.readouterr().err
+    else:
+        assert status == 0
+        assert stored(target) == sorted(STORED)
+
+
+def test_no_other_way_is_tried_than_the_one_that_the_url_names(target, capsys):
+    answers = {"CAPA": body("SASL PLAIN CRAM-MD5", "USER"), "AUTH CRAM-MD5": b"-ERR not this\r\n"}
+    with Scripted(answers) as server:
+        url = f"pop://ann;AUTH=cram-md5@127.0.0.1:{server.address[1]}"
+        file = password_file(target.parent)
+        assert main(["fetch", url, str(target), "--password-file", str(file), "--allow-cleartext"]) == 1
+        assert server.heard == ["STLS", "CAPA", "AUTH CRAM-MD5"]
+    assert capsys.readouterr().err == "pop3proto fetch: login failed (AUTH CRAM-MD5: not this)\n"
+
+
+def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, capsys):
+    with serving_tls(MemoryStore(), authority.certificate(), "implicit") as port:
+        file = target.parent / "wrong"
+        file.write_text("S3cret")
+        assert fetch_tls("implicit", port, target, *authority.trusted, "--password-file", str(file)) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("pop3proto fetch: login failed (AUTH SCRAM-SHA-")
+    assert "AUTH PLAIN ***: [AUTH] wrong name or password" in err
+    assert "token" not in err
+    assert "S3cret" not in err
+
+
+def test_why_the_client_gave_up_is_told(target, capsys):
+    answers = {"CAPA": body("SASL CRAM-MD5"), "AUTH CRAM-MD5": b"+ \r\n", "*": b"-ERR cancelled\r\n"}
+    with Scripted(answers) as server:
+        assert fetch(server, target) == 1
+        assert server.heard == ["STLS", "CAPA", "AUTH CRAM-MD5", "*"]
+    err = capsys.readouterr().err
+    assert err.startswith("pop3proto fetch: login failed (AUTH CRAM-MD5: cancelled): ")
+    assert err.count("\n") == 1
+
+
+# --------------------------------------------------------------------------------------------- tokens
+
+TOKEN = "ya29.T0ken-._~+/=="
+
+
+def token_file(folder: Path, content: bytes = TOKEN.encode() + b"\n") -> str:
+    file = folder / "token"
+    file.write_bytes(content)
+    return str(file)
+
+
+@pytest.fixture
+def token_server(target: Path, authority: Authority) -> Generator[int]:
+    authenticator = MemoryTokenAuthenticator({}, {TOKEN: "ann", "x" * 4_000: "ann"})
+    certificate = authority.certificate()
+    with serving_tls(MemoryStore({"ann": MAIL}), certificate, "starttls", authenticator) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TOKEN.encode(),
+        b"\xef\xbb\xbf" + TOKEN.encode() + b" \r\nmore\n",
+        b"x" * 4_000 + b"\n",  # too long for a command: it goes on a line of its own
+    ],
+)
+@pytest.mark.parametrize("user", ["ann", "ann;AUTH=XOAUTH2", "ann;AUTH=oauthbearer"])
+def test_a_token_in_place_of_a_password(target, authority, token_server, content, user):
+    file = token_file(target.parent, content)
+    assert fetch_tls("starttls", token_server, target, *authority.trusted, "--token-file", file, user=user) == 0
+    assert stored(target) == sorted(STORED)
+
+
+@pytest.mark.parametrize("way", ["XOAUTH2", "OAUTHBEARER"])
+def test_a_token_that_is_refused(target, authority, token_server, capsys, way):
+    file = token_file(target.parent, b"S3cret\n")
+    options = (*authority.trusted, "--token-file", file)
+    assert fetch_tls("starttls", token_server, target, *options, user=f"ann;AUTH={way}") == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"pop3proto fetch: login failed (AUTH {way} ***: [AUTH] wrong name or password ({{")
+    assert {"XOAUTH2": '"status":"400"', "OAUTHBEARER": '"invalid_token"'}[way] in err
+    assert err.endswith(
+        "; if it is the token: it may be too old (an hour is usual), another user's, or not meant for POP\n"
+    )
+    assert "S3cret" not in err
+
+
+def test_a_refusal_that_is_not_about_the_token(target, capsys):
+    answers = {"CAPA": body("SASL XOAUTH2"), "AUTH": b"-ERR [IN-USE] another session\r\n"}
+    with Scripted(answers) as server:
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(target), "--token-file", token_file(target.parent), "--allow-cleartext"]) == 1
+    assert capsys.readouterr().err == "pop3proto fetch: login failed (AUTH XOAUTH2 ***: [IN-USE] another session)\n"
+
+
+def test_a_token_never_goes_where_a_password_is_wanted(target, capsys):
+    with Scripted({"CAPA": body("SASL PLAIN", "USER")}) as server:
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(target), "--token-file", token_file(target.parent), "--allow-cleartext"]) == 1
+        assert server.heard == ["STLS", "CAPA"]
+    assert capsys.readouterr().err.startswith("pop3proto fetch: there is no way to log in: OAUTHBEARER, XOAUTH2: ")
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (b"", "is empty"),
+        (b"\xff\n", "is not UTF-8"),
+        (b"   \n", "visible ASCII"),
+        (b'{"access_token": "S3cret"}\n', "visible ASCII"),
+        (b"Bearer S3cret\n", "visible ASCII"),
+        (b"x" * 70_000, "too long for a token"),
+    ],
+)
+def test_what_is_no_token(target, capsys, content, why):
+    assert main(["fetch", "pops://ann@127.0.0.1", str(target), "--token-file", token_file(target.parent, content)]) == 1
+    err = capsys.readouterr().err
+    assert why in err
+    assert "S3cret" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "way, option, why",
+    [
+        ("PLAIN", "--token-file", "PLAIN takes a password, no token: use --password-file"),
+        ("+APOP", "--token-file", "APOP takes a password, no token: use --password-file"),
+        ("XOAUTH2", "--password-file", "XOAUTH2 takes a token, no password: use --token-file"),
+    ],
+)
+def test_a_secret_of_the_wrong_kind(target, capsys, way, option, why):
+    assert main(["fetch", f"pops://ann;AUTH={way}@127.0.0.1", str(target), option, "no-such-file"]) == 2
+    assert capsys.readouterr().err == f"pop3proto fetch: {why}\n"
+
+
+def test_a_password_and_a_token_exclude_each_other(target, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", "pops://ann@h", str(target), "--password-file", "a", "--token-file", "b"])
+    assert ended.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------- odd servers
@@ -292,9 +614,9 @@ def test_without_unique_ids_a_message_that_ends_early_ends_the_fetch(target, cap
 def test_a_server_that_does_not_tell_single_unique_ids(target, answer):
     with Scripted({"UIDL": body("1 a"), "UIDL 1": answer, "RETR 1": body("one")}) as server:
         assert fetch(server, target) == 0
-        assert server.heard[4:6] == ["UIDL 1", "RETR 1"]
-        assert len(server.heard[6:-1]) == SERIES
-        assert set(server.heard[6:-1]) <= {"NOOP", "LIST 2147483647"}
+        assert server.heard[5:7] == ["UIDL 1", "RETR 1"]
+        assert len(server.heard[7:-1]) == SERIES
+        assert set(server.heard[7:-1]) <= {"NOOP", "LIST 2147483647"}
     assert stored(target) == [b"one\n"]
 
 
@@ -736,13 +1058,19 @@ def test_a_large_message_is_never_whole_in_memory(target, monkeypatch):
 @pytest.mark.parametrize(
     "url, account",
     [
-        ("pops://ann@pop.example.org", Account(True, "ann", "pop.example.org", 995)),
-        ("POP://ann@POP.Example.org", Account(False, "ann", "pop.example.org", 110)),
-        ("pop://ann@127.0.0.1:1110", Account(False, "ann", "127.0.0.1", 1110)),
-        ("pops://ann%40example.org@pop.example.org", Account(True, "ann@example.org", "pop.example.org", 995)),
-        ("pops://%C3%A4nn;AUTH=*@[2001:DB8::1]:9995", Account(True, "änn", "2001:db8::1", 9995)),
-        ("pops://ann@[fe80::1%25eth0]", Account(True, "ann", "fe80::1%eth0", 995)),
-        ("pops://a%3Ab%3b@h", Account(True, "a:b;", "h", 995)),
+        ("pops://ann@pop.example.org", Account("implicit", "ann", "pop.example.org", 995)),
+        ("POP://ann@POP.Example.org", Account("starttls", "ann", "pop.example.org", 110)),
+        ("pop://ann@127.0.0.1:1110", Account("starttls", "ann", "127.0.0.1", 1110)),
+        ("pops://ann@pop.example.org/", Account("implicit", "ann", "pop.example.org", 995)),
+        ("pops://ann@pop.example.org:1/", Account("implicit", "ann", "pop.example.org", 1)),
+        ("pops://ann%40example.org@pop.example.org", Account("implicit", "ann@example.org", "pop.example.org", 995)),
+        ("pops://%C3%A4nn;AUTH=*@[2001:DB8::1]:9995", Account("implicit", "änn", "2001:db8::1", 9995)),
+        ("pops://ann@[fe80::1%25eth0]", Account("implicit", "ann", "fe80::1%eth0", 995)),
+        ("pops://a%3Ab%3b@h", Account("implicit", "a:b;", "h", 995)),
+        ("pop://rg;AUTH=+APOP@mail.example.org:8110", Account("starttls", "rg", "mail.example.org", 8110, "APOP")),
+        ("pops://ann;Auth=%2Bapop@h", Account("implicit", "ann", "h", 995, "APOP")),
+        ("pops://ann;auth=scram-sha-256@h", Account("implicit", "ann", "h", 995, "SCRAM-SHA-256")),
+        ("pops://ann;auth=%2A@h", Account("implicit", "ann", "h", 995)),
     ],
 )
 def test_urls(url, account):
@@ -750,7 +1078,8 @@ def test_urls(url, account):
 
 
 def test_the_key_of_an_account_is_one_word():
-    assert Account(True, "a b@ä", "fe80::1%eth0", 1).key == "a%20b%40%C3%A4@fe80::1%25eth0:1"
+    assert Account("implicit", "a b@ä", "fe80::1%eth0", 1).key == "a%20b%40%C3%A4@fe80::1%25eth0:1"
+    assert Account("starttls", "a b@ä", "fe80::1%eth0", 1, "PLAIN").key == "a%20b%40%C3%A4@fe80::1%25eth0:1"
 
 
 @pytest.mark.parametrize(
@@ -767,8 +1096,16 @@ def test_the_key_of_an_account_is_one_word():
         ("pops://ann@h/inbox", "goes on behind the host"),
         ("pops://ann@h?x", "goes on behind the host"),
         ("pops://ann@h#x", "goes on behind the host"),
-        ("pops://ann;AUTH=+APOP@h", "only ;AUTH=* is known"),
-        ("pops://ann;AUTH=S3cret@h", "only ;AUTH=* is known"),
+        ("pops://ann@h//", "goes on behind the host"),
+        ("pops://ann;AUTH=S3cret@h", ";AUTH= is for *, +APOP, SCRAM-SHA-512-PLUS, "),
+        ("pops://ann;AUTH=@h", "PLAIN, LOGIN, OAUTHBEARER, XOAUTH2\n"),
+        ("pops://ann;AUTH=APOP@h", "a way to log in that is not known here"),
+        ("pops://ann;AUTH=EXTERNAL@h", "a way to log in that is not known here"),
+        ("pops://ann;AUTH=ANONYMOUS@h", "a way to log in that is not known here"),
+        ("pops://ann;AUTH=PLAIN;AUTH=LOGIN@h", "a way to log in that is not known here"),
+        ("pops://ann;PLAIN@h", "a way to log in that is not known here"),
+        ("pops://ann;S3@h", "a way to log in that is not known here"),
+        ("pops://ann;@h", "a way to log in that is not known here"),
         ("pops://ann@h:0", "the port"),
         ("pops://ann@h:65536", "the port"),
         ("pops://ann@h:", "does not have the form"),
@@ -803,7 +1140,8 @@ def test_the_password_is_asked_for(target, monkeypatch, capsys):
 
     monkeypatch.setattr("getpass.getpass", answer)
     with serving(MemoryStore({"ann": MAIL})) as server:
-        assert main(["fetch", f"pop://ann@127.0.0.1:{server.address[1]}", str(target)]) == 0
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(target), "--allow-cleartext"]) == 0
     assert asked == ["Password for ann on 127.0.0.1: "]
 
 
@@ -813,19 +1151,20 @@ def test_an_empty_answer_is_no_password(target, monkeypatch, capsys):
     assert capsys.readouterr().err == "pop3proto fetch: no password was given\n"
 
 
-def test_without_tls_no_password_goes_to_another_machine(target, monkeypatch, capsys):
+def test_what_some_editors_put_before_the_first_line_is_no_part_of_the_password(target):
+    with Scripted({"UIDL": body()}) as server:
+        file = target.parent / "bom"
+        file.write_bytes(b"\xef\xbb\xbfsecret\r\nmore")
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(target), "--password-file", str(file), "--allow-cleartext"]) == 0
+        assert "PASS secret" in server.heard
+
+
+def test_where_clear_text_is_allowed_it_goes_to_other_machines_too(target, monkeypatch):
     monkeypatch.setattr("pop3proto.blocking.SocketStream.loopback", False)
-    with serving(MemoryStore({"ann": MAIL})) as server:
-        assert fetch(server, target) == 1
-        error = capsys.readouterr().err
-        assert re.fullmatch(
-            r"pop3proto fetch: without TLS everybody .* use pops://, or allow that with --allow-cleartext\n", error
-        )
-    with Scripted({"UIDL": body()}) as scripted:
-        assert fetch(scripted, target) == 1
-        assert scripted.heard == []
-        assert fetch(scripted, target, "--allow-cleartext") == 0
-        assert scripted.heard == ["CAPA", "USER ann", f"PASS {PASSWORD}", "UIDL", "QUIT"]
+    with Scripted({"UIDL": body()}) as server:
+        assert fetch(server, target) == 0
+        assert f"PASS {PASSWORD}" in server.heard
 
 
 def test_stdin_is_no_terminal(target, monkeypatch, capsys):

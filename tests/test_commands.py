@@ -39,7 +39,7 @@ from pop3proto.core.commands import (
     Utf8,
     Vocabulary,
 )
-from pop3proto.core.errors import CommandFailed, LocalProtocolError, LoginFailed, MalformedReply
+from pop3proto.core.errors import CommandFailed, LocalProtocolError, LoginAttempt, LoginFailed, MalformedReply
 from pop3proto.core.limits import Limits
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
@@ -666,7 +666,7 @@ def hides(shown: str) -> bool:
 @pytest.mark.parametrize("command", MARKED, ids=["PASS", "APOP", "AUTH"])
 def test_secrets_are_in_the_octets_and_in_no_text(command):
     assert not hides(command.encode().decode())
-    errors = [CommandFailed(command, Err("no")), LoginFailed([(command, Err("no"))])]
+    errors = [CommandFailed(command, Err("no")), LoginFailed([LoginAttempt(command, Err("no"))])]
     for thing in (command, *errors, [command], {command: command}):
         assert hides(f"{thing} {thing!r}")
 
@@ -842,3 +842,18 @@ def test_every_listing_has_a_limit(command, row):
         command.parse(Ok(), row * count, limits=limits)
     with pytest.raises(MalformedReply, match=r"^the listing has more than 3 rows$"):
         command.parse(Ok(), row * 4, limits=limits)
+
+
+@pytest.mark.parametrize(
+    "command, hidden",
+    [
+        (Pass("marker"), Pass("***")),
+        (Apop("ann", "c4c9334bac560ecc979e58001b3e22fb"), Apop("ann", "0" * 32)),
+        (Auth("PLAIN", b"\0ann\0marker"), Auth("PLAIN", b"")),
+        (Auth("PLAIN"), Auth("PLAIN")),
+        (User("ann"), User("ann")),
+        (Retr(1), Retr(1)),
+    ],
+)
+def test_a_command_without_its_secret(command, hidden):
+    assert command.hidden() == hidden

@@ -15,6 +15,7 @@ from pop3proto.core.errors import (
     CommandFailed,
     ConnectionLost,
     LocalProtocolError,
+    LoginAttempt,
     LoginFailed,
     MalformedReply,
     Pop3Error,
@@ -629,7 +630,7 @@ SECRET_VALUES = (
     BadCommand(SECRET.encode(), "unknown command", Err("unknown command")),
     *[Answer(command, Err("no")) for command in SECRET_COMMANDS],
     *[CommandFailed(command, Err("no")) for command in SECRET_COMMANDS],
-    LoginFailed([(command, Err("no")) for command in SECRET_COMMANDS]),
+    LoginFailed([LoginAttempt(command, Err("no")) for command in SECRET_COMMANDS]),
 )
 
 

@@ -18,7 +18,7 @@ from pop3proto.core.errors import LocalProtocolError
 from pop3proto.maildrops import MaildirStore, delivery
 from pop3proto.maildrops.delivery import Delivery, NotMaildir, ensure_maildir
 from pop3proto.maildrops.names import unique_part, wire_octets
-from pop3proto.procedures.maildrop import SessionInfo
+from pop3proto.sasl.channel import SessionInfo
 from tests.strategies import bodies, chunkings, messages
 
 

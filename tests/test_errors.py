@@ -13,6 +13,7 @@ from pop3proto.core.errors import (
     CommandFailed,
     ConnectionLost,
     LocalProtocolError,
+    LoginAttempt,
     LoginFailed,
     MalformedReply,
     Pop3Error,
@@ -25,11 +26,11 @@ from pop3proto.core.errors import (
 from pop3proto.core.replies import Err, ResponseCode
 
 REFUSED = CommandFailed(Retr(7), Err("[SYS/TEMP] try later"))
-LOGIN = LoginFailed([(Auth("PLAIN", b"secret"), Err("[AUTH] no")), (Pass("secret"), Err())])
+LOGIN = LoginFailed([LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")), LoginAttempt(Pass("secret"), Err())])
 GREETED = SessionRefused(Err.coded(ResponseCode.IN_USE, "busy"))
 
 
-@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("name", sorted({*errors.__all__} - {"LoginAttempt"}))
 def test_all_errors_are_ours(name):
     assert issubclass(getattr(errors, name), Pop3Error)
 
@@ -73,10 +74,20 @@ def test_a_refused_command_says_what_and_why():
 
 def test_a_refused_login_says_all_that_was_tried():
     assert str(LOGIN) == "login failed (AUTH PLAIN ***: [AUTH] no; PASS ***: -ERR)"
-    assert [command.verb for command, _ in LOGIN.attempts] == ["AUTH", "PASS"]
+    assert LOGIN.attempts == (
+        LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")),
+        LoginAttempt(Pass("secret"), Err()),
+    )
     assert (LOGIN.command, LOGIN.reply) == (Pass("secret"), Err())  # the last one
     assert LOGIN.code is None
-    assert LoginFailed([(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))]).code == ResponseCode.AUTH
+    refused = LoginAttempt(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))
+    assert LoginFailed([refused]).code == ResponseCode.AUTH
+
+
+def test_what_was_tried_says_what_the_server_said_within_the_exchange():
+    attempt = LoginAttempt(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
+    assert str(attempt) == 'AUTH XOAUTH2 ***: [AUTH] no ({"status":"400"})'
+    assert str(LoginFailed([attempt])) == f"login failed ({attempt})"
 
 
 def test_a_refused_session_says_why():
@@ -95,7 +106,7 @@ def test_errors_cross_processes(error):
         assert vars(again) == vars(error)
 
 
-@pytest.mark.parametrize("error", [REFUSED, LOGIN], ids=repr)
+@pytest.mark.parametrize("error", [REFUSED, LOGIN, *LOGIN.attempts], ids=repr)
 def test_errors_show_no_secret(error):
     assert "secret" not in f"{error} {error!r}"
 

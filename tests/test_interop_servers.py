@@ -72,6 +72,7 @@ def fetch(dovecot, tmp_path):
         password_file.write_text(f"{password}\n")
         port = dovecot.port if scheme == "pop" else dovecot.tls_port
         url = f"{scheme}://{user}@{dovecot.host}:{port}"
+        arguments.setdefault("env", {"SSL_CERT_FILE": str(dovecot.ca_file)})
         return run(*POP3PROTO, "fetch", url, target, "--password-file", password_file, *options, **arguments)
 
     return fetch
@@ -79,7 +80,7 @@ def fetch(dovecot, tmp_path):
 
 @pytest.fixture(params=["pops", "pop"])
 def scheme_options(request, dovecot):
-    return {"pops": ("--ca-file", dovecot.ca_file), "pop": ()}[request.param], request.param
+    return ("--ca-file", dovecot.ca_file), request.param
 
 
 def assert_fetched(target, expected):
@@ -146,10 +147,11 @@ def test_fetch_takes_the_authorities_of_the_environment(dovecot, fetch, tmp_path
 @pytest.mark.parametrize(
     "arguments, line",
     [
-        ({"scheme": "pops"}, "certificate"),
+        ({"scheme": "pops", "env": {}}, "certificate"),
+        ({"scheme": "pop", "env": {}}, "certificate"),
         ({"scheme": "pop", "password": "wrong"}, "Authentication failed"),
     ],
-    ids=["unknown authority", "wrong password"],
+    ids=["unknown authority", "unknown authority behind STLS", "wrong password"],
 )
 def test_fetch_fails_in_one_line(dovecot, fetch, tmp_path, arguments, line):
     user = new_user()

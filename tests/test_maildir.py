@@ -26,7 +26,8 @@ from pop3proto.maildrops.files import MessageFiles
 from pop3proto.maildrops.lock import LOCK_NAME, FolderLock
 from pop3proto.maildrops.names import delivery_time, unique_id, unique_part, wire_octets
 from pop3proto.maildrops.sizes import CACHE_NAME
-from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, SessionInfo, Unavailable
+from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, Unavailable
+from pop3proto.sasl.channel import SessionInfo
 
 SESSION = SessionInfo()
 NOBODY = frozenset[int]()
@@ -797,7 +798,7 @@ HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
 from pop3proto.maildrops import MaildirStore
-from pop3proto.procedures.maildrop import SessionInfo
+from pop3proto.sasl.channel import SessionInfo
 maildrop = MaildirStore({"ann": Path(sys.argv[1])}).open("ann", SessionInfo())
 print("locked", flush=True)
 sys.stdin.read()
@@ -971,6 +972,65 @@ def test_the_lock_is_not_kept_if_anything_fails(folder: Path, monkeypatch: pytes
 
 def interrupted(_source: object) -> int:
     raise KeyboardInterrupt
+
+
+# ----------------------------------------------------------------------------------- a folder of Maildirs
+
+
+def test_a_folder_holds_a_maildir_for_each_user(tmp_path: Path) -> None:
+    store = MaildirStore.of_folder(tmp_path)
+    for user in ("ann", "bob@example.org", "\u00e4nn lee", "-x", "a.b", "a..b"):
+        (made(tmp_path / user) / "new/1.a").write_bytes(b"a\n" * len(user))
+        maildrop = store.open(user, SESSION)
+        assert [message.octets for message in maildrop.messages] == [3 * len(user)]
+        maildrop.close()
+
+
+def test_a_maildir_in_the_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "ann").symlink_to(folder)
+    MaildirStore.of_folder(tmp_path / "all").open("ann", SESSION).close()
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "",
+        ".",
+        "..",
+        ".ann",
+        "/",
+        "../ann",
+        "ann/",
+        "ann/.",
+        "ann/../ann",
+        "./ann",
+        "bob/x",
+        "ann\0",
+        "\ud800",
+    ],
+)
+def test_no_name_leads_out_of_the_folder_or_deeper(tmp_path: Path, user: str) -> None:
+    within = tmp_path / "all"
+    within.mkdir()
+    for path in (tmp_path, tmp_path / "ann", within, within / "ann", within / ".ann"):
+        made(path)
+    made(within / "ann" / "new" / "deeper")
+    with pytest.raises(Refused) as refused:
+        MaildirStore.of_folder(within).open(user, SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    with pytest.raises(Refused):
+        MaildirStore.of_folder(within).open(str(tmp_path / "ann"), SESSION)
+
+
+@pytest.mark.parametrize("user", ["ann", "x" * 300, "file"])
+def test_a_user_without_a_maildir_in_the_folder_is_refused_for_good(tmp_path: Path, user: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="the maildrop is not there, or is no Maildir") as refused:
+        MaildirStore.of_folder(tmp_path).open(user, SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    assert not isinstance(refused.value, Unavailable)
+    assert user not in refused.value.reply.text.replace("maildrop", "")
 
 
 # ----------------------------------------------------------------------------------------------- disk

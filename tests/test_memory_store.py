@@ -8,7 +8,8 @@ import pytest
 from pop3proto import maildrops
 from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures.maildrop import InUse, SessionInfo
+from pop3proto.procedures.maildrop import InUse
+from pop3proto.sasl.channel import SessionInfo
 
 SESSION = SessionInfo(address="192.0.2.1")
 

@@ -1,6 +1,5 @@
-"""What a client does: greet, call, pipeline, log in, quit; and that no answer is ever taken for another's."""
+"""What a client does: greet, call, pipeline, start TLS, quit; and that no answer is ever taken for another's."""
 
-import base64
 from itertools import repeat
 
 import pytest
@@ -32,7 +31,6 @@ from pop3proto.core.errors import (
     CommandFailed,
     ConnectionLost,
     LocalProtocolError,
-    LoginFailed,
     MalformedReply,
     RemoteProtocolError,
     SessionRefused,
@@ -47,19 +45,25 @@ from pop3proto.core.states import State
 from pop3proto.procedures import session as session_module
 from pop3proto.procedures.body import Body
 from pop3proto.procedures.client import (
-    authenticate,
     call,
     call_all,
+    establish,
     greet,
     learn_capabilities,
-    login,
+    leave,
     quit_session,
+    start_tls,
 )
 from pop3proto.procedures.exchange import WINDOW, Exchange
+from pop3proto.procedures.login import authenticate, login
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
+from pop3proto.procedures.policy import default_port
 from pop3proto.procedures.session import Session
-from pop3proto.sasl import MechanismError, PlainClient
+from pop3proto.sasl.channel import TlsInfo
+from pop3proto.sasl.credentials import Password
+from pop3proto.sasl.plain import PlainClient
 from tests.drivers import (
+    TLS,
     Actor,
     Cancelled,
     FakeStore,
@@ -75,7 +79,6 @@ from tests.strategies import messages
 PIPELINING = Capabilities(pipelining=True)
 WITH_PLAIN = Capabilities(sasl=("PLAIN",))
 SECRET = "tanstaaf"
-ENCODED = base64.b64encode(b"\0ann\0tanstaaf")
 
 
 @pytest.fixture
@@ -127,9 +130,9 @@ def test_what_is_no_greeting(octets, error, words):
 
 
 def test_the_handshake_comes_before_the_greeting():
-    actor = Actor(greet(Session(ClientConnection(tls=True)), handshake=True)).go()
+    actor = Actor(establish(Session(ClientConnection(tls=True)), "implicit")).go()
     assert [type(operation) for operation in actor.performed] == [StartTls, Read]
-    failing = Actor(greet(Session(ClientConnection(tls=True)), handshake=True), tls=ConnectionLost("no")).go()
+    failing = Actor(establish(Session(ClientConnection(tls=True)), "implicit"), tls=ConnectionLost("no")).go()
     with pytest.raises(ConnectionLost):
         failing.outcome()
 
@@ -371,216 +374,183 @@ def test_a_server_that_hangs_up_on_capa():
         script.run(learn_capabilities(script.session), b"")
 
 
-# ----------------------------------------------------------------------------------------------- login
+# --------------------------------------------------------------------------------------------- start_tls
+
+STLS_CAPA = b"+OK\r\nPIPELINING\r\nSTLS\r\nSASL PLAIN\r\n.\r\n"
 
 
-def test_login_by_plain_where_it_is_announced():
+def test_stls_forgets_what_was_said_before_and_asks_again():
+    script = Script(b"+OK ready <1@a>\r\n", capabilities=Capabilities(sasl=("CRAM-MD5",)))
+    assert script.session.timestamp == "<1@a>"
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    assert script.session.capabilities is None, "unknown until it has said so under TLS"
+    script.tell(actor, CAPA)
+    assert actor.outcome() == script.session.tls == TLS
+    assert [type(operation) for operation in actor.performed] == [Write, Read, StartTls, Write, Read]
+    assert script.heard == [b"STLS\r\n", b"CAPA\r\n"]
+    assert script.session.capabilities == Capabilities(pipelining=True, sasl=("PLAIN",))
+    assert script.session.timestamp is None
+    assert script.session.greeting == Greeting(Ok("ready <1@a>")), "it stays what it was"
+    assert script.connection.tls
+
+
+def test_stls_that_is_refused():
+    script = Script(capabilities=PIPELINING)
+    with pytest.raises(CommandFailed) as failure:
+        script.run(start_tls(script.session), b"-ERR not now\r\n")
+    assert failure.value.command == Stls()
+    assert (script.session.tls, script.session.capabilities) == (None, PIPELINING)
+    assert script.run(call(script.session, Capa()), CAPA).pipelining, "the session goes on"
+
+
+def test_a_handshake_that_fails_ends_the_session():
     script = Script()
-    assert script.run(login(script.session, "ann", SECRET), CAPA, b"+OK\r\n", b"+OK\r\nTOP\r\n.\r\n") is None
-    assert script.heard == [b"CAPA\r\n", b"AUTH PLAIN " + ENCODED + b"\r\n", b"CAPA\r\n"]
-    assert script.session.capabilities == Capabilities(top=True), "what it said last"
-    assert script.connection.state is State.TRANSACTION
+    actor = script.begin(start_tls(script.session), tls=ConnectionLost("bad certificate"))
+    with pytest.raises(ConnectionLost, match="bad certificate"):
+        script.tell(actor, b"+OK\r\n").outcome()
+    assert script.connection.state is State.CLOSED
+    assert script.session.tls is None
+    assert script.heard == [b"STLS\r\n"]
 
 
-def test_login_asks_for_the_capabilities_only_if_they_are_unknown():
-    script = Script(capabilities=WITH_PLAIN)
-    script.run(login(script.session, "ann", SECRET), b"+OK\r\n", CAPA)
-    assert script.heard[0].startswith(b"AUTH PLAIN ")
-
-
-def test_login_by_user_and_pass():
+def test_stls_under_tls_is_refused_and_nothing_is_sent():
     script = Script()
-    script.run(login(script.session, "ann", SECRET), b"+OK\r\nUSER\r\n.\r\n", b"+OK\r\n", b"+OK\r\n", CAPA)
-    assert script.heard == [b"CAPA\r\n", b"USER ann\r\n", b"PASS tanstaaf\r\n", b"CAPA\r\n"]
-    assert script.connection.state is State.TRANSACTION
-
-
-def test_login_without_capa():
-    script = Script()
-    script.run(login(script.session, "ann", SECRET), b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
-    assert script.heard == [b"CAPA\r\n", b"USER ann\r\n", b"PASS tanstaaf\r\n"]
-    assert script.session.capabilities is None
-
-
-@pytest.mark.parametrize("name,password", [("jörg", "secret"), ("ann", "pässword")])
-class TestOtherThanAscii:
-    @pytest.mark.parametrize("capa", [b"-ERR\r\n", b"+OK\r\nUSER\r\nUTF8\r\n.\r\n"])
-    def test_it_is_not_sent_where_it_is_not_announced(self, name, password, capa):
-        script = Script()
-        with pytest.raises(LocalProtocolError, match="ASCII"):
-            script.run(login(script.session, name, password), capa)
-        assert script.heard == [b"CAPA\r\n"]
-
-    def test_it_is_sent_where_it_is(self, name, password):
-        script = Script()
-        capa = b"+OK\r\nUTF8 USER\r\n.\r\n"
-        script.run(login(script.session, name, password), capa, b"+OK\r\n", b"+OK\r\n", capa)
-        assert script.heard[1:3] == [f"USER {name}\r\n".encode(), f"PASS {password}\r\n".encode()]
-
-    def test_plain_takes_it(self, name, password):
-        script = Script()
-        script.run(login(script.session, name, password), CAPA, b"+OK\r\n", CAPA)
-        assert base64.b64decode(script.heard[1].split()[2]) == f"\0{name}\0{password}".encode()
-
-
-def test_nothing_is_sent_in_clear_unasked():
-    script = Script(may_show_password=False)
-    with pytest.raises(LocalProtocolError, match="in clear"):
-        script.run(login(script.session, "ann", SECRET))
+    script.run(start_tls(script.session), b"+OK\r\n", CAPA)
+    script.heard.clear()
+    with pytest.raises(LocalProtocolError, match="TLS"):
+        script.run(start_tls(script.session))
     assert script.heard == []
-    script.run(learn_capabilities(script.session), CAPA)
+    assert script.run(learn_capabilities(script.session), CAPA) is None
 
 
-@pytest.mark.parametrize("capa", [CAPA, b"+OK\r\n.\r\n"])
-@pytest.mark.parametrize("name,password", [("", "x"), ("ann", ""), ("an\rn", "x"), ("ann", "x\ny"), ("ann", "\0")])
-def test_what_cannot_be_sent_is_refused_before_the_first_of_it_is(capa, name, password):
-    script = Script()
-    with pytest.raises(LocalProtocolError):
-        script.run(login(script.session, name, password), capa)
-    assert script.heard == [b"CAPA\r\n"]
-    assert script.connection.state is State.AUTHORIZATION
-
-
-@pytest.mark.parametrize("length,fits", [(248, True), (249, False)])
-def test_a_password_that_does_not_fit_is_refused_before_the_name_is_sent(length, fits):
-    script = Script()
-    if fits:
-        script.run(login(script.session, "ann", "x" * length), b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
-        return
-    with pytest.raises(LocalProtocolError, match="255 octets"):
-        script.run(login(script.session, "ann", "x" * length), b"-ERR\r\n")
-    assert script.heard == [b"CAPA\r\n"]
-
-
-@pytest.mark.parametrize(
-    "answers,tried",
-    [
-        pytest.param([CAPA, b"-ERR [AUTH] no\r\n"], Auth("PLAIN", b"\0ann\0tanstaaf"), id="PLAIN"),
-        pytest.param([b"-ERR\r\n", b"-ERR [AUTH] no\r\n"], User("ann"), id="USER"),
-        pytest.param([b"-ERR\r\n", b"+OK\r\n", b"-ERR [AUTH] no\r\n"], Pass("tanstaaf"), id="PASS"),
-    ],
-)
-def test_a_login_that_is_refused(answers, tried):
-    script = Script()
-    with pytest.raises(LoginFailed) as failure:
-        script.run(login(script.session, "ann", SECRET), *answers)
-    assert failure.value.attempts == ((tried, Err("[AUTH] no")),)
-    assert script.connection.state is State.AUTHORIZATION
-    assert SECRET not in str(failure.value) + repr(failure.value)
-    assert ENCODED.decode() not in str(failure.value) + repr(failure.value)
-    assert script.run(call(script.session, User("bob")), b"+OK\r\n") is None, "another try is possible"
-
-
-# -------------------------------------------------------------------------------------------- authenticate
-
-
-class Asked:
-    """A mechanism in which the server begins."""
-
-    name = "X-ASK"
-    initial_response = None
-
-    def __init__(self, *pairs):
-        self._pairs = dict(pairs)
-
-    def respond(self, challenge):
-        if challenge not in self._pairs:
-            raise MechanismError("no such question")
-        return self._pairs[challenge]
-
-
-def test_a_server_that_does_not_announce_sasl_gets_the_response_on_its_own():
-    script = Script()
-    script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+ \r\n", b"+OK\r\n")
-    assert script.heard == [b"AUTH PLAIN\r\n", ENCODED + b"\r\n"]
-
-
-@pytest.mark.parametrize("length,at_once", [(175, True), (177, False)])
-def test_an_initial_response_that_does_not_fit_goes_on_its_own(length, at_once):
-    script = Script(capabilities=WITH_PLAIN)
-    password = "x" * length
-    encoded = base64.b64encode(b"\0ann\0" + password.encode())
-    answers = [b"+OK\r\n"] if at_once else [b"+\r\n", b"+OK\r\n"]
-    script.run(authenticate(script.session, PlainClient("ann", password)), *answers)
-    joined = b"AUTH PLAIN " + encoded + b"\r\n"
-    assert script.heard == ([joined] if at_once else [b"AUTH PLAIN\r\n", encoded + b"\r\n"])
-    assert (len(joined) <= 255) == at_once
-
-
-def test_a_mechanism_in_which_the_server_begins():
-    script = Script(capabilities=Capabilities(sasl=("X-ASK",)))
-    mechanism = Asked((b"", b"hello"), (b"who?", b""), (b"really?", b"yes"))
-    answers = [b"+ \r\n", b"+ d2hvPw==\r\n", b"+ cmVhbGx5Pw==\r\n", b"+OK\r\n"]
-    script.run(authenticate(script.session, mechanism), *answers)
-    assert script.heard == [b"AUTH X-ASK\r\n", b"aGVsbG8=\r\n", b"\r\n", b"eWVz\r\n"]
-
-
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_challenge_out_of_place_cancels(announced):
-    script = Script(capabilities=WITH_PLAIN if announced else None)
-    with pytest.raises(LoginFailed) as failure:
-        script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+ cmVhbGx5Pw==\r\n", b"-ERR\r\n")
-    assert isinstance(failure.value.__cause__, MechanismError)
-    assert script.heard[1:] == [b"*\r\n"]
-    assert announced == (ENCODED in script.heard[0])
-    assert script.connection.state is State.AUTHORIZATION
-
-
-def test_an_empty_challenge_after_the_initial_response_cancels():
-    script = Script(capabilities=WITH_PLAIN)
-    with pytest.raises(LoginFailed):
-        script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+ \r\n", b"-ERR\r\n")
-    assert script.heard[1:] == [b"*\r\n"]
-
-
-@pytest.mark.parametrize("where", ["initial", "later"])
-def test_a_response_that_does_not_fit_at_all_cancels(where):
-    script = Script(capabilities=Capabilities(sasl=("X-ASK", "PLAIN")))
-    long = b"x" * 12_288
-    mechanism = PlainClient("ann", "x" * 12_288) if where == "initial" else Asked((b"", long))
-    with pytest.raises(LoginFailed) as failure:
-        script.run(authenticate(script.session, mechanism), b"+ \r\n", b"-ERR cancelled\r\n")
-    assert isinstance(failure.value.__cause__, LocalProtocolError)
-    assert "12288" in str(failure.value.__cause__)
-    assert script.heard[1:] == [b"*\r\n"]
-    assert script.run(call(script.session, User("ann")), b"+OK\r\n") is None
-
-
-def test_a_server_that_accepts_what_was_cancelled():
-    script = Script()
-    with pytest.raises(RemoteProtocolError, match="cancelled"):
-        script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+ cmVhbGx5Pw==\r\n", b"+OK\r\n")
-
-
-def test_a_server_that_accepts_before_it_has_seen_anything():
-    """`+OK` in place of a challenge: the secret is not sent, whatever the server meant."""
-    script = Script()
-    assert script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+OK\r\n") is None
-    assert script.heard == [b"AUTH PLAIN\r\n"]
-
-
-def test_a_refused_exchange_has_no_other_cause():
-    script = Script()
-    with pytest.raises(LoginFailed) as failure:
-        script.run(authenticate(script.session, PlainClient("ann", SECRET)), b"+ \r\n", b"-ERR\r\n")
-    assert failure.value.__cause__ is None
-
-
-def test_authenticate_where_it_is_not_legal(server):
+def test_stls_after_login_is_refused_and_nothing_is_sent(server):
     with pytest.raises(LocalProtocolError, match="not legal"):
-        server.run(authenticate(server.session, PlainClient("ann", SECRET)))
+        server.run(start_tls(server.session))
     assert server.heard == []
-    assert server.run(call(server.session, Noop()), b"+OK\r\n") is None
 
 
-def test_what_is_no_part_of_an_exchange():
+def test_octets_behind_the_answer_to_stls_end_the_session_before_the_handshake():
+    script = Script()
+    actor = script.begin(start_tls(script.session))
+    with pytest.raises(RemoteProtocolError, match="behind its answer to STLS"):
+        script.tell(actor, b"+OK\r\n+OK\r\n").outcome()
+    assert not any(isinstance(operation, StartTls) for operation in actor.performed)
+    assert script.heard == [b"STLS\r\n"]
+
+
+def test_an_answer_to_stls_that_is_none():
     """It cannot come from a `ClientConnection`, unless somebody else feeds it as well."""
     script = Script()
-    actor = script.begin(authenticate(script.session, PlainClient("ann", SECRET)))
+    actor = script.begin(start_tls(script.session))
     script.connection.fail("cut")
-    script.tell(actor, b"+ \r\n")
-    with pytest.raises(RemoteProtocolError, match="no part of a SASL exchange"):
+    with pytest.raises(RemoteProtocolError, match="no answer to STLS"):
+        script.tell(actor, b"+OK\r\n").outcome()
+
+
+def test_no_answer_to_stls():
+    script = Script()
+    with pytest.raises(ConnectionLost, match="before answering STLS"):
+        script.run(start_tls(script.session), b"")
+
+
+def test_stls_has_one_deadline_for_all_of_it():
+    script = Script(patience=60)
+    actor = script.begin(start_tls(script.session))
+    actor.sleep(40)
+    script.tell(actor, b"+OK\r\n")
+    assert [operation.until for operation in actor.performed if isinstance(operation, StartTls)] == [1_060.0]
+    with pytest.raises(TimedOut):
+        actor.sleep(20).outcome()
+
+
+def established(mode, *chunks, **arguments):
+    """The client of a session that is begun in some mode, and what it has written."""
+    session = Session(ClientConnection(tls=mode == "implicit"), **arguments)
+    actor = Actor(establish(session, mode)).receive(*chunks)
+    return session, actor
+
+
+def test_a_session_without_tls():
+    session, actor = established("none", b"+OK\r\n")
+    assert actor.outcome() is None
+    assert actor.take() == b""
+    assert session.tls is None
+
+
+def test_a_session_with_implicit_tls_believes_the_timestamp():
+    session, actor = established("implicit", b"+OK <1@a>\r\n")
+    assert actor.outcome() is None
+    assert actor.take() == b""
+    assert (session.tls, session.timestamp) == (TLS, "<1@a>")
+
+
+def test_a_session_with_stls():
+    session, actor = established("starttls", b"+OK <1@a>\r\n", b"+OK\r\n", CAPA)
+    assert actor.outcome() is None
+    assert actor.take() == b"STLS\r\nCAPA\r\n"
+    assert (session.tls, session.timestamp) == (TLS, None)
+
+
+@pytest.mark.parametrize("mode,port", [("implicit", 995), ("starttls", 110), ("none", 110)])
+def test_ports(mode, port):
+    assert default_port(mode) == port
+
+
+@pytest.mark.parametrize("mode", [True, False, None, "", "Implicit", "tls"])
+def test_what_is_no_mode_is_not_taken_for_none(mode):
+    with pytest.raises(ValueError, match="tls must be one of 'implicit', 'starttls', 'none', not "):
+        default_port(mode)
+
+
+@pytest.mark.parametrize("mode,said", [("none", b""), ("starttls", b"STLS\r\n"), ("implicit", b"")])
+def test_establishing_has_deadlines(mode, said):
+    _, actor = established(mode, patience=60)
+    if mode == "starttls":
+        actor.receive(b"+OK\r\n")
+    assert actor.take() == said
+    with pytest.raises(TimedOut):
+        actor.sleep(60).outcome()
+
+
+# ------------------------------------------------------------------------- passwords by hand
+
+
+@pytest.mark.parametrize("way", ["call", "call_all", "exchange"])
+def test_a_password_by_hand_is_refused_where_it_must_not_be_shown(way):
+    script = Script(may_show_password=False, capabilities=PIPELINING)
+    script.run(call(script.session, User("ann")), b"+OK\r\n")
+    procedure = {
+        "call": lambda: call(script.session, Pass(SECRET)),
+        "call_all": lambda: call_all(script.session, [Pass(SECRET)]),
+        "exchange": lambda: Exchange(script.session, [Pass(SECRET)]).begin(),
+    }[way]
+    with pytest.raises(LocalProtocolError, match=r"PASS shows the password, and there is no verified TLS"):
+        script.run(procedure())
+    assert script.heard == [b"USER ann\r\n"]
+    assert script.run(call(script.session, User("bob")), b"+OK\r\n") is None, "the session goes on"
+
+
+def test_a_password_by_hand_behind_its_user_is_refused_too():
+    script = Script(may_show_password=False, capabilities=PIPELINING)
+    actor = script.begin(call_all(script.session, [User("ann"), Pass(SECRET), Noop()]))
+    script.tell(actor, b"+OK\r\n")
+    with pytest.raises(LocalProtocolError, match="PASS shows"):
         actor.outcome()
+    assert script.heard == [b"USER ann\r\n"]
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_password_by_hand_under_tls(verified):
+    script = Script(may_show_password=False)
+    script.session.secured(TlsInfo("TLSv1.3", verified=verified))
+    script.run(call(script.session, User("ann")), b"+OK\r\n")
+    if verified:
+        assert script.run(call(script.session, Pass(SECRET)), b"+OK\r\n") is None
+        return
+    with pytest.raises(LocalProtocolError, match="PASS shows"):
+        script.run(call(script.session, Pass(SECRET)))
+    assert script.heard == [b"USER ann\r\n"]
 
 
 # ------------------------------------------------------------------------------------------------- quit
@@ -608,6 +578,25 @@ def test_no_answer_to_quit_before_login():
     with pytest.raises(ConnectionLost) as failure:
         script.run(quit_session(script.session), b"")
     assert not isinstance(failure.value, UncertainUpdate)
+
+
+@pytest.mark.parametrize("end", ["hang-up", "too late"])
+def test_leaving_before_login_loses_nothing(end):
+    script = Script(patience=60)
+    actor = script.begin(leave(script.session))
+    actor = actor.sleep(60) if end == "too late" else script.tell(actor, b"")
+    assert actor.outcome() is None
+    assert script.heard == [b"QUIT\r\n"]
+
+
+def test_leaving_after_login_is_a_quit(server):
+    with pytest.raises(UncertainUpdate):
+        server.run(leave(server.session), b"")
+    script = Script().log_in()
+    assert script.run(leave(script.session), b"+OK\r\n") is None
+    script = Script().log_in()
+    with pytest.raises(CommandFailed):
+        script.run(leave(script.session), b"-ERR\r\n")
 
 
 # ------------------------------------------------------------------------------------------------ bodies
@@ -864,11 +853,11 @@ def test_a_connection_that_waits_for_something_else():
 def test_an_error_at_any_operation_passes_through(error):
     def going(number: int) -> Actor:
         script = Script()
-        actor = Actor(login(script.session, "ann", SECRET), strikes={number: error("x")})
+        actor = Actor(login(script.session, Password("ann", SECRET)), strikes={number: error("x")})
         return actor.receive(CAPA, b"+OK\r\n", CAPA)
 
     operations = len(going(-1).performed)
-    assert operations == 6
+    assert operations == 7
     for number in range(operations):
         with pytest.raises(error):
             going(number).outcome()
@@ -881,11 +870,11 @@ def test_an_error_at_any_operation_passes_through(error):
 def test_a_client_gets_from_our_server_what_is_there(mail, piece):
     store = FakeStore(*mail)
     serving = Serving(store)
-    session = Session(ClientConnection(), may_show_password=True)
+    session = Session(ClientConnection(), loopback=True)
 
     def client():
         yield from greet(session)
-        yield from login(session, "ann", SECRET)
+        yield from login(session, Password("ann", SECRET))
         status = yield from call(session, Stat())
         sizes = yield from call(session, List())
         unique_ids = yield from call(session, Uidl())
@@ -962,7 +951,7 @@ def test_a_greeting_that_comes_octet_by_octet_has_a_deadline():
 
 
 def test_the_handshake_has_the_deadline_of_the_greeting():
-    actor = Actor(greet(Session(ClientConnection(tls=True), patience=60), handshake=True)).go()
+    actor = Actor(establish(Session(ClientConnection(tls=True), patience=60), "implicit")).go()
     assert [operation.until for operation in actor.performed if isinstance(operation, StartTls)] == [1_060.0]
 
 
@@ -990,28 +979,9 @@ def test_a_body_may_take_as_long_as_it_goes_on():
     assert actor.outcome() == b"text" * 50 + b"\r\n"
 
 
-def test_a_whole_login_has_one_deadline():
-    script = Script(patience=60)
-    actor = script.begin(login(script.session, "ann", SECRET))
-    for answer in (b"-ERR\r\n", b"+OK\r\n"):
-        actor.sleep(25)
-        script.tell(actor, answer)
-    assert not actor.finished
-    actor.sleep(10)
-    with pytest.raises(TimedOut):
-        actor.outcome()
-
-
-def test_a_login_by_mechanism_has_a_deadline():
-    script = Script(patience=60, capabilities=WITH_PLAIN)
-    actor = script.begin(authenticate(script.session, PlainClient("ann", SECRET)))
-    with pytest.raises(TimedOut):
-        actor.sleep(60).outcome()
-
-
 def test_after_a_login_the_deadline_is_forgotten():
     script = Script(patience=60)
-    script.run(login(script.session, "ann", SECRET), b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
+    script.run(login(script.session, Password("ann", SECRET)), b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
     actor = Actor(call(script.session, Noop()))
     actor.clock.now += 1_000
     assert actor.receive(b"+OK\r\n").outcome() is None

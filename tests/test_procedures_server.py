@@ -13,13 +13,14 @@ from pop3proto.core.limits import Limits
 from pop3proto.core.replies import Err, Ok, ResponseCode
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import AFTER_LOGIN, State
-from pop3proto.procedures import handlers, server as server_module
+from pop3proto.procedures import reader, server as server_module
 from pop3proto.procedures.handlers import HANDLERS
-from pop3proto.procedures.maildrop import InUse, Message, Refused, SessionInfo, Unavailable
-from pop3proto.procedures.operations import Now, Read, Run, StartTls, TlsInfo, Write
+from pop3proto.procedures.maildrop import InUse, Message, Refused, Unavailable
+from pop3proto.procedures.operations import Now, Read, Run, StartTls, Write
 from pop3proto.procedures.policy import may_show_password
 from pop3proto.procedures.server import refuse, serve
 from pop3proto.procedures.service import Deadlines, Service
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from tests.drivers import (
     Actor,
     Cancelled,
@@ -135,7 +136,8 @@ def test_plain_with_a_challenge():
         pytest.param(base64.b64encode(b"ann"), b"-ERR", id="no three parts"),
         pytest.param(plain(user=b"an\0n"), b"-ERR", id="NUL in the name"),
         pytest.param(plain(user=b"an\rn"), b"-ERR", id="CR in the name"),
-        pytest.param(plain(password=b"tan\nstaaf"), b"-ERR", id="LF in the password"),
+        pytest.param(plain(password=b"tan\nstaaf"), b"-ERR [AUTH]", id="LF in the password"),
+        pytest.param(plain(password=b"tan\tstaaf"), b"-ERR [AUTH]", id="TAB in the password"),
         pytest.param(plain(user=b"an\xffn"), b"-ERR", id="not UTF-8"),
         pytest.param(b"=", b"-ERR", id="an empty initial response"),
     ],
@@ -181,7 +183,7 @@ def test_other_mechanisms():
 
 @pytest.mark.parametrize("line", [b"AUTH", b"AUTH ", b"auth"])
 def test_auth_alone_lists_the_mechanisms(line):
-    assert serving().greeted().ask(line + b"\r\n") == b"+OK mechanisms follow\r\nPLAIN\r\n.\r\n"
+    assert serving().greeted().ask(line + b"\r\n") == b"+OK mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_what_is_not_taken_is_not_announced():
     "arguments",
     [
         pytest.param({"loopback": True}, id="from this machine"),
-        pytest.param({"loopback": False, "handshake": True}, id="under TLS"),
+        pytest.param({"loopback": False, "mode": "implicit"}, id="under TLS"),
         pytest.param({"loopback": False, "allow_cleartext": True}, id="allowed"),
     ],
 )
@@ -269,13 +271,13 @@ def test_where_passwords_are_taken_they_are_announced(arguments):
     session = serving(**arguments).greeted()
     capabilities = session.lines(b"CAPA\r\n")
     assert b"USER" in capabilities
-    assert b"SASL PLAIN" in capabilities
-    assert session.ask(b"AUTH\r\n") == b"+OK mechanisms follow\r\nPLAIN\r\n.\r\n"
+    assert b"SASL PLAIN LOGIN" in capabilities
+    assert session.ask(b"AUTH\r\n") == b"+OK mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n"
     assert codes(session.lines(b"USER ann\r\nPASS tanstaaf\r\n")) == [b"+OK", b"+OK"]
 
 
 def test_the_handshake_comes_before_the_greeting():
-    session = serving(handshake=True)
+    session = serving(mode="implicit")
     session.actor.go()
     kinds = [type(operation) for operation in session.actor.performed]
     assert kinds.index(StartTls) < kinds.index(Write)
@@ -284,14 +286,14 @@ def test_the_handshake_comes_before_the_greeting():
 
 def test_the_handshake_has_a_deadline():
     clock = Clock()
-    session = serving(handshake=True, clock=clock, deadlines=DEADLINES)
+    session = serving(mode="implicit", clock=clock, deadlines=DEADLINES)
     session.actor.go()
     [handshake] = [operation for operation in session.actor.performed if isinstance(operation, StartTls)]
     assert handshake == StartTls(until=1_060.0)
 
 
 def test_a_handshake_that_fails():
-    session = serving(handshake=True, tls=ConnectionLost("no"))
+    session = serving(mode="implicit", tls=ConnectionLost("no"))
     with pytest.raises(ConnectionLost):
         session.actor.go().outcome()
     assert session.actor.take() == b""
@@ -304,7 +306,7 @@ def test_capabilities():
     session = serving(implementation="ours 1").greeted()
     assert set(session.lines(b"CAPA\r\n")) == {
         *(b"+OK capabilities follow", b"TOP", b"USER", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"),
-        *(b"SASL PLAIN", b"IMPLEMENTATION ours 1", b"."),
+        *(b"SASL PLAIN LOGIN", b"IMPLEMENTATION ours 1", b"."),
     }
 
 
@@ -534,7 +536,7 @@ def test_top_corrects_nothing():
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(handlers, "PIECE", 10)
+    monkeypatch.setattr(reader, "PIECE", 10)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -729,7 +731,7 @@ def test_a_client_that_does_not_read():
 
 
 def test_a_client_that_does_not_read_a_large_message(monkeypatch):
-    monkeypatch.setattr(handlers, "PIECE", 10)
+    monkeypatch.setattr(reader, "PIECE", 10)
     session = serving(b"A: b\n\n" + b"x" * 100, deadlines=DEADLINES).logged_in()
     session.actor.deaf = True
     session.ask(b"RETR 1\r\n")
@@ -802,7 +804,7 @@ def scripted(strikes=None, *, blocks=True) -> Serving:
     """A session in which much happens, with a wrong size and messages in several pieces."""
     store = FakeStore(b"A: b\n\n" + b"0123456789\n" * 5, UNIX, blocks=blocks)
     store.announced = {2: 7}
-    session = Serving(store, OneUser(blocks=blocks), strikes=strikes, handshake=True)
+    session = Serving(store, OneUser(blocks=blocks), strikes=strikes, mode="implicit")
     session.actor.receive(*SCRIPT)
     return session
 

@@ -14,16 +14,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pop3proto.core.limits import Limits
 from pop3proto.core.server import ServerConnection
 from pop3proto.procedures.maildrop import Refused, Unavailable
+from pop3proto.sasl.mechanism import MechanismError
+from pop3proto.sasl.saslprep import prepare
 from tests.drivers import FakeStore, Serving
 from tests.strategies import chunkings, messages, near_commands
 
 BAD_COMMANDS = 5
+LOGIN_ATTEMPTS = 4
 OK, ERR = "+OK", "-ERR"
 NUMBER = re.compile(rb"[0-9]{1,20}")
 BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 VERBS = set(b"USER PASS AUTH APOP UTF8 LANG CAPA QUIT STAT LIST UIDL RETR TOP DELE NOOP RSET".split())
 CAPABILITIES = {
-    *(b"TOP", b"UIDL", b"USER", b"SASL PLAIN", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"),
+    *(b"TOP", b"UIDL", b"USER", b"SASL PLAIN LOGIN", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"),
     b"IMPLEMENTATION pop3proto",
 }
 
@@ -52,6 +55,14 @@ def body(lines):
     return b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines) + b".\r\n"
 
 
+def prepared(octets):
+    """A name or password as it is compared; empty if it can be none. (RFC 4013 has tests of its own.)"""
+    try:
+        return prepare(octets.decode(), stored=False)
+    except (UnicodeDecodeError, MechanismError):
+        return ""
+
+
 class Mailbox:
     """What is in the store, who has it open, and what goes wrong with it."""
 
@@ -70,7 +81,8 @@ class Model:
         self.mailbox = mailbox
         self.state = "AUTHORIZATION"
         self.user = None
-        self.bad = 0
+        self.hear_data = None
+        self.bad = self.failed = 0
 
     def hear(self, line):
         if self.state == "SASL":
@@ -117,13 +129,19 @@ class Model:
         if self.state != "AUTHORIZATION" or (rest and not named) or (blank and not encoded):
             return self.refuse()
         if not rest:
-            return (OK, None, None, b"PLAIN\r\n.\r\n")
-        if mechanism.upper() != b"PLAIN":
-            return (ERR, None, None, None)
-        if not blank:
-            self.state = "SASL"
-            return ("+", None, b"", None)
-        return self.plain(b"" if response == b"=" else base64.b64decode(response))
+            return (OK, None, None, b"PLAIN\r\nLOGIN\r\n.\r\n")
+        match (mechanism.upper(), blank):
+            case (b"PLAIN", b" "):
+                return self.plain(b"" if response == b"=" else base64.b64decode(response))
+            case (b"PLAIN", b""):
+                return self.challenge(b"", self.plain)
+            case (b"LOGIN", b""):
+                return self.challenge(b"Username:", self.login)
+        return (ERR, None, None, None)
+
+    def challenge(self, data, hear_data):
+        self.state, self.hear_data = "SASL", hear_data
+        return ("+", None, base64.b64encode(data), None)
 
     def hear_response(self, line):
         if len(line) + 2 > 12_288:
@@ -133,24 +151,30 @@ class Model:
             return (ERR, None, None, None)
         if not BASE64.fullmatch(line) or self.bad >= BAD_COMMANDS:
             return self.refuse()
-        return self.plain(base64.b64decode(line))
+        return self.hear_data(base64.b64decode(line))
+
+    def login(self, user):
+        self.state = "AUTHORIZATION"
+        if not prepared(user):
+            return (ERR, None, None, None)
+        return self.challenge(b"Password:", lambda password: self.log_in(user, password))
 
     def plain(self, message):
         self.state = "AUTHORIZATION"
         parts = message.split(b"\0")
-        if len(parts) != 3 or not parts[1] or not parts[2] or set(message) & set(b"\r\n"):
+        if len(parts) != 3 or (parts[0] and not prepared(parts[0])):
             return (ERR, None, None, None)
-        try:
-            message.decode()
-        except UnicodeDecodeError:
-            return (ERR, None, None, None)
-        if parts[0] not in (b"", parts[1]):
-            return (ERR, "AUTH", None, None)
-        return self.log_in(parts[1], parts[2])
+        return self.log_in(parts[1], parts[2], parts[0])
 
-    def log_in(self, user, password):
+    def log_in(self, user, password, other=b""):
+        """What makes no sense is refused; what is wrong is counted, and the client told so (RFC 3206 section 5)."""
         self.state = "AUTHORIZATION"
-        if (user, password) != (b"ann", b"tanstaaf"):
+        if not prepared(user) or password != password.decode("utf-8", "ignore").encode():
+            return (ERR, None, None, None)
+        if (prepared(user), prepared(password)) != ("ann", "tanstaaf") or prepared(other) not in ("", "ann"):
+            self.failed += 1
+            if self.failed >= LOGIN_ATTEMPTS:
+                self.hang_up()
             return (ERR, "AUTH", None, None)
         if self.mailbox.closed:
             return (ERR, "SYS/TEMP", None, None)
@@ -283,16 +307,33 @@ plain_messages = st.builds(
     st.tuples(
         st.sampled_from([b"", b"", b"ann", b"bob"]),
         st.sampled_from([b"ann", b"ann", b"", b"bob", b"an\rn", b"\xff"]),
-        st.sampled_from([b"tanstaaf", b"tanstaaf", b"", b"wrong", b"a\0b"]),
+        st.sampled_from(
+            [b"tanstaaf", b"tanstaaf", b"", b"wrong", b"a\0b", b"tans\ttaaf", b"\xff", b"tans\xc2\xadtaaf"]
+        ),
     ),
 )
 encoded = plain_messages.map(base64.b64encode) | st.sampled_from(
     [b"", b"=", b"*", b"AAA", b"AA=A", b"====", b"AAAA===="]
 )
+names_and_passwords = st.sampled_from(
+    [b"YW5u", b"YW5u", b"dGFuc3RhYWY=", b"dGFuc3RhYWY=", b"", b"QUIT", b"*", b"YW4J", b"/w=="]
+)
 auths = st.one_of(
     encoded.map(b"AUTH PLAIN ".__add__),
     encoded.map(b"auth plain\r\n".__add__),
-    st.sampled_from([b"AUTH", b"AUTH ", b"AUTH X", b"AUTH X AAAA", b"AUTH " + b"X" * 21, b"AUTH PLAIN " + b"A" * 300]),
+    st.lists(names_and_passwords, max_size=2).map(lambda said: b"\r\n".join([b"AUTH LOGIN", *said])),
+    st.sampled_from(
+        [
+            b"AUTH",
+            b"AUTH ",
+            b"AUTH LOGIN =",
+            b"AUTH LOGIN YW5u",
+            b"AUTH X",
+            b"AUTH X AAAA",
+            b"AUTH " + b"X" * 21,
+            b"AUTH PLAIN " + b"A" * 300,
+        ]
+    ),
 )
 logins = st.sampled_from([b"ann", b"ann ", b"ann", b"bob", b" ann", b""]).flatmap(
     lambda name: st.sampled_from([b"tanstaaf", b"tanstaaf", b"wrong", b"tanstaaf ", b""]).map(
@@ -328,7 +369,7 @@ class Wire:
 
     def __init__(self, store, mailbox):
         connection = ServerConnection(limits=Limits(bad_commands=BAD_COMMANDS))
-        self.serving = Serving(store, connection=connection).greeted()
+        self.serving = Serving(store, connection=connection, login_attempts=LOGIN_ATTEMPTS).greeted()
         self.model = Model(mailbox)
         self.typed = b""
         self._line = b""

@@ -17,7 +17,8 @@ from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import check_unique_id
 from pop3proto.maildrops import MaildirStore, MemoryStore
 from pop3proto.maildrops.octets import count_octets
-from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Refused, SessionInfo
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Refused
+from pop3proto.sasl.channel import SessionInfo
 from tests.strategies import messages
 
 NASTY = {

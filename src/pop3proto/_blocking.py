@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
+from ._blocking_message import IncomingMessage
 from .core.commands import (
     Dele,
     Lang,
@@ -22,24 +23,28 @@ from .core.commands import (
 )
 from .core.errors import Busy, CommandFailed
 from .core.states import State
-from .procedures.body import Body
-from .procedures.client import call, call_all, learn_capabilities, login, quit_session
+from .procedures.client import call, call_all, learn_capabilities, leave, quit_session, start_tls
 from .procedures.exchange import Exchange
+from .procedures.login import login
+from .procedures.login_plan import LoginPlan, plan_login
+from .procedures.secrecy import forget_locals
+from .sasl.client_registry import CLIENT_MECHANISMS, ClientMechanisms
+from .sasl.credentials import Credentials
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from types import TracebackType
-    from typing import BinaryIO
 
     from .core.capabilities import Capabilities
     from .core.commands import Command
-    from .core.replies import Greeting, Ok
+    from .core.replies import Greeting
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
     from .procedures.operations import Procedure
     from .procedures.session import Session
+    from .sasl.channel import TlsInfo
 
-__all__ = ["Client", "IncomingMessage", "Stream"]
+__all__ = ["Client", "Stream"]
 
 T = TypeVar("T")
 
@@ -93,14 +98,72 @@ class Client:
         """Where the session stands."""
         return self.session.connection.state
 
-    def login(self, user: str, password: str) -> None:
-        """Log in: AUTH PLAIN if it is announced, else USER and PASS.
+    def login(  # noqa: PLR0913 - each has its default, and a name
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        initial_response: bool = True,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> None:
+        """Log in by the best way that both sides know.
+
+        Args:
+            user: the mailbox; or credentials of any kind, alone.
+            password: its password.
+            token: or an OAuth 2.0 access token for it.
+            only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
+            initial_response: it may go with AUTH; some servers want it on a line of its own.
+            mechanisms: those that are known.
 
         Raises:
             LoginFailed: the server refused; another try is possible.
-            LocalProtocolError: the password would go in clear to another machine; nothing was sent.
+            LocalProtocolError: there is no way that does not show a password or token to others, or the server has
+                none. Nothing of them was sent.
         """
-        self.perform(login(self.session, user, password))
+        try:
+            credentials = Credentials.of(user, password, token)
+            self.perform(
+                login(self.session, credentials, only=only, initial_response=initial_response, mechanisms=mechanisms)
+            )
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token  # some loggers write down the local variables of a traceback
+
+    def login_plan(
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> LoginPlan:
+        """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
+
+        It asks the server nothing: without `capa`, or a `login` before, it is the plan for a server that has no CAPA.
+        """
+        try:
+            credentials = Credentials.of(user, password, token)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token
+        return plan_login(credentials, self.session.situation, only=only, mechanisms=mechanisms)
+
+    def start_tls(self) -> TlsInfo:
+        """Begin TLS by STLS, and ask again what the server can do.
+
+        Raises:
+            CommandFailed: the server refused; the session goes on, in clear.
+            ConnectionLost: the handshake failed.
+        """
+        return self.perform(start_tls(self.session))
 
     def capa(self) -> Capabilities | None:
         """Ask what the server can do; None if it does not know CAPA."""
@@ -202,8 +265,11 @@ class Client:
             CommandFailed: it did not remove all of it.
             UncertainUpdate: nobody knows whether it did.
         """
+        self._quit(quit_session(self.session))
+
+    def _quit(self, procedure: Procedure[None]) -> None:
         try:
-            self.perform(quit_session(self.session))
+            self.perform(procedure)
         finally:
             if self.state is State.CLOSED or self.session.broken is not None:  # else nothing was sent
                 self._finish("it has said QUIT")
@@ -250,75 +316,8 @@ class Client:
         """Say QUIT, unless the session is over or the block failed."""
         if error is None and self.session.broken is None and self.state is not State.CLOSED:
             try:
-                self.quit()
+                self._quit(leave(self.session))
             finally:
                 self.close()
         else:
             self.close()
-
-
-class IncomingMessage:
-    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `with` block.
-
-    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
-    """
-
-    def __init__(self, client: Client, command: Command[object], exchange: Exchange[object] | None = None) -> None:
-        """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
-        self.command = command
-        self._client = client
-        self._exchange = exchange or Exchange(client.session, [command])
-        self._sent = exchange is not None
-        self._body = Body(self._exchange, command)
-
-    def __enter__(self) -> Self:
-        """Ask for the message and wait for the reply.
-
-        Raises:
-            CommandFailed: there is no such message.
-            LocalProtocolError, Broken: it was asked for before, or thrown away.
-        """
-        if not self._sent:
-            self._client.perform(self._exchange.begin())
-        self._client.perform(self._body.open())
-        self._exchange.held = True
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Let other commands in again."""
-        self._exchange.held = False
-
-    @property
-    def reply(self) -> Ok | None:
-        """The server's positive reply, inside the `with` block."""
-        return self._body.reply
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
-        while (octets := self._client.perform(self._body.chunk())) is not None:
-            yield octets
-
-    def read(self) -> bytes:
-        """Return all octets that are left.
-
-        Raises:
-            MalformedReply: there are more than `Limits.body`.
-        """
-        return self._client.perform(self._body.read(self._client.session.connection.limits.body))
-
-    def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
-        """Write all octets that are left to a file, and return how many.
-
-        Args:
-            file: where to; its errors pass through.
-            progress: is told after each chunk how many octets have been written.
-        """
-        copied = 0
-        for octets in self:
-            file.write(octets)
-            copied += len(octets)
-            if progress is not None:
-                progress(copied)
-        return copied

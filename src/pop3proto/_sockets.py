@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import math
+import secrets
+import selectors
 import socket
 import ssl
+import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from ._tls import tls_info
+from ._tls import client_context, tls_info
 from .core.errors import ConnectionLost, LocalProtocolError, TimedOut
-from .procedures.operations import Now, Operation, Procedure, Read, Run, StartTls, Write
+from .procedures.operations import GoingDown, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
 
 if TYPE_CHECKING:
-    from .procedures.operations import TlsInfo
+    from .sasl.channel import TlsInfo
 
 __all__ = ["SocketStream", "bounded"]
 
@@ -24,7 +27,12 @@ T = TypeVar("T")
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _RECEIVE: Final = 262_144  # octets at once; smaller reads cost a third of the speed on large messages
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
+_SILENCE: Final = "the peer sent nothing in time"
+_GIVEN_UP: Final = "the connection was given up"
 _LINGER: Final = 2.0  # seconds for a client to read the last answer before its unread octets reset the connection
+
+# It needs no descriptor of its own.
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def bounded(timeout: float | None) -> float | None:
@@ -38,23 +46,29 @@ class SocketStream:
     Args:
         sock: connected; it belongs to the stream from now on.
         stall: the most seconds that one read or write may wait; None is for ever.
-        context: for TLS; None: there is none.
-        hostname: the server's name, for a client's TLS.
+        context: for TLS; None: one that verifies the server, if there is a hostname, else none.
+        hostname: the server's name, for a client's TLS; None on the server's side.
+        certificate: a server's own, DER.
+        alarm: readable when the server is to end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default, and a name
         self,
         sock: socket.socket,
         *,
         stall: float | None = None,
         context: ssl.SSLContext | None = None,
         hostname: str | None = None,
+        certificate: bytes | None = None,
+        alarm: socket.socket | None = None,
     ) -> None:
         self._socket = sock
         self._stall = stall
         self._context = context
         self._hostname = hostname
-        self._interrupted = False
+        self._certificate = certificate
+        self._alarm = alarm
+        self._interrupted = threading.Event()
         with contextlib.suppress(OSError):  # a Unix socket, say
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -81,14 +95,14 @@ class SocketStream:
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
-        result: object = None
+        results: list[object] = [None]  # handed over without a name: there may be a password in what was read
         error: BaseException | None = None
         try:
             while True:
-                operation = procedure.send(result) if error is None else procedure.throw(error)
-                result = error = None
+                operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
+                error = None
                 try:
-                    result = self._perform(operation)
+                    results.append(self._perform(operation))
                 except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
                     error = raised
         except StopIteration as end:
@@ -107,26 +121,54 @@ class SocketStream:
                 return operation.call()
             case Now():
                 return time.monotonic()
+            case Random(count):
+                return secrets.token_bytes(count)
+            case Sleep(seconds):
+                if self._interrupted.wait(seconds):
+                    raise ConnectionLost(_GIVEN_UP)
+                return None
             case _:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
 
-    def _wait(self, until: float | None) -> None:
-        """Set how long the next call may wait."""
-        if self._interrupted:
-            raise ConnectionLost("the connection was given up")
+    def _heed(self, alarm: socket.socket, left: float | None) -> None:
+        """Wait until there is something to read, unless the server is to end before that.
+
+        Raises:
+            GoingDown: it is; once.
+            TimedOut: nothing came.
+        """
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            left = 0  # what was read already cannot be waited for
+        with _Selector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(alarm, selectors.EVENT_READ)
+            ready = [key.fileobj for key, _ in selector.select(left)]
+        if alarm in ready:
+            self._alarm = None
+            raise GoingDown("the server is to end")
+        if not ready and left != 0:
+            raise TimedOut(_SILENCE)
+
+    def _wait(self, until: float | None) -> float | None:
+        """Set how long the next call may wait, and return it."""
+        if self._interrupted.is_set():
+            raise ConnectionLost(_GIVEN_UP)
         left = self._stall
         if until is not None:
             left = min(until - time.monotonic(), math.inf if self._stall is None else self._stall)
             if left <= 0:
                 raise TimedOut("the deadline has passed")
-        self._socket.settimeout(bounded(left))
+        self._socket.settimeout(left := bounded(left))
+        return left
 
     def _read(self, until: float | None) -> bytes:
-        self._wait(until)
+        left = self._wait(until)
+        if self._alarm is not None:
+            self._heed(self._alarm, left)
         try:
             return self._socket.recv(_RECEIVE)
         except TimeoutError:
-            raise TimedOut("the peer sent nothing in time") from None
+            raise TimedOut(_SILENCE) from None
         except ConnectionError:
             return b""  # the end of the stream; whether something was owed is the procedure's to know
         except OSError as error:
@@ -143,7 +185,9 @@ class SocketStream:
 
     def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._context is None:
-            raise LocalProtocolError("there is no TLS context")
+            if self._hostname is None:
+                raise LocalProtocolError("there is no TLS context")
+            self._context = client_context()
         if last_words:
             self._write(last_words, until)
         server_side = self._context.protocol is ssl.PROTOCOL_TLS_SERVER
@@ -158,7 +202,7 @@ class SocketStream:
             raise TimedOut("the TLS handshake was not done in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(f"the TLS handshake failed: {error}") from error
-        return tls_info(tls)
+        return tls_info(tls, self._certificate)
 
     def close(self) -> None:
         """Close the connection, and tell the peer so."""
@@ -186,7 +230,7 @@ class SocketStream:
 
         Its waiting ends. Closing is left to it, as the descriptor could belong to another file before it looks again.
         """
-        self._interrupted = True
+        self._interrupted.set()
         with contextlib.suppress(OSError):
             # Not SSLSocket.shutdown, which would begin by letting that thread write in clear.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -7,21 +7,24 @@ import logging
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from ._blocking import Client, IncomingMessage
+from ._blocking import Client
+from ._blocking_message import IncomingMessage
 from ._sockets import SocketStream, bounded
-from ._tls import client_context, verifies_server
+from ._tls import ServerTls
 from .core.client import ClientConnection
 from .core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from .procedures.client import greet
-from .procedures.maildrop import SessionInfo
-from .procedures.policy import may_show_password
+from .procedures.client import establish
+from .procedures.gate import Gate
+from .procedures.policy import TlsMode, default_port
 from .procedures.server import refuse, serve as serve_session
 from .procedures.session import Session
+from .sasl.channel import SessionInfo
 
 if TYPE_CHECKING:
     import ssl
+    from os import PathLike
     from types import TracebackType
     from typing import Self
 
@@ -37,7 +40,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     host: str,
     port: int | None = None,
     *,
-    tls: Literal["implicit", "none"] = "implicit",
+    tls: TlsMode = "implicit",
     context: ssl.SSLContext | None = None,
     allow_cleartext: bool = False,
     connect_timeout: float | None = 30,
@@ -49,9 +52,11 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     Args:
         host: its name or address.
         port: 995 with TLS and 110 without if None. TLS is never inferred from the port.
-        tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "none" is no TLS.
-        context: for TLS; certificate and name are verified if None.
-        allow_cleartext: passwords may be sent without TLS, or to a server that was not verified, on another machine.
+        tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "starttls" is TLS by STLS, before anything
+            else (RFC 2595), and nothing more is sent to a server that refuses; "none" is no TLS.
+        context: for TLS, that of `start_tls` too; certificate and name are verified if None.
+        allow_cleartext: passwords and tokens may be sent without TLS, or to a server that was not verified, on another
+            machine.
         connect_timeout: seconds in which the connection must be made.
         timeout: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes begins
             them again.
@@ -64,15 +69,13 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         ConnectionLost: there is no connection, the handshake failed, or the server hung up.
         TimedOut: it did not answer in time.
+        CommandFailed: it refused STLS.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
         ValueError: there is no such `tls`.
     """
-    if tls not in ("implicit", "none"):
-        raise ValueError(f"tls must be 'implicit' or 'none', not {tls!r}")  # True, say, must not come out as no TLS
-    implicit = tls == "implicit"
-    if port is None:
-        port = 995 if implicit else 110
+    registered = default_port(tls)  # in any case: `tls=True` must not come out as no TLS
+    port = registered if port is None else port
     try:
         sock = socket.create_connection((host, port), bounded(connect_timeout))
     except TimeoutError:
@@ -80,16 +83,15 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     except (OSError, ValueError) as error:  # ValueError: an impossible host name
         reason = getattr(error, "strerror", None) or error
         raise ConnectionLost(f"no connection to {host}, port {port}: {reason}") from error
-    chosen = (context or client_context()) if implicit else None
-    verified = chosen is not None and verifies_server(chosen)
-    stream = SocketStream(sock, stall=timeout, context=chosen, hostname=host)
+    stream = SocketStream(sock, stall=timeout, context=context, hostname=host)
     session = Session(
-        connection or ClientConnection(tls=implicit),
-        may_show_password=may_show_password(tls=verified, loopback=stream.loopback, allow_cleartext=allow_cleartext),
+        connection or ClientConnection(tls=tls == "implicit"),
+        loopback=stream.loopback,
+        allow_cleartext=allow_cleartext,
         patience=timeout,
     )
     try:
-        stream.perform(greet(session, handshake=implicit))
+        stream.perform(establish(session, tls))
     except BaseException:
         stream.abort()
         raise
@@ -102,20 +104,20 @@ class Server:
     Args:
         service: what it serves.
         listener: a listening socket; it belongs to the server from now on.
-        context: for implicit TLS; None: there is none.
-        max_sessions: how many at once; more are greeted with [SYS/TEMP].
+        tls: where TLS comes in.
+        server_tls: how; None: not at all.
     """
 
-    def __init__(
-        self, service: Service, listener: socket.socket, context: ssl.SSLContext | None, *, max_sessions: int
-    ) -> None:
+    def __init__(self, service: Service, listener: socket.socket, tls: TlsMode, server_tls: ServerTls | None) -> None:
         self._service: Final = service
         self._listener: Final = listener
-        self._context: Final = context
-        self._max_sessions: Final = max_sessions
+        self._tls: Final[TlsMode] = tls
+        self._server_tls: Final = server_tls
         self._lock: Final = threading.Lock()
-        self._streams: dict[SocketStream, threading.Thread] = {}
+        self._gate: Final = Gate(service)
+        self._sessions: dict[SocketStream, threading.Thread] = {}
         self._closing = False
+        self._bell, self._alarm = socket.socketpair()
         self._acceptor: Final = threading.Thread(target=self._accept, name="pop3proto-accept", daemon=True)
         self._acceptor.start()
 
@@ -130,20 +132,29 @@ class Server:
         self._acceptor.join()
 
     def close(self) -> None:
-        """Stop listening, hang up on everybody, and wait until all maildrops are closed. Nothing is deleted."""
+        """Stop listening, and end all sessions.
+
+        Each finishes the command in hand and, within `Deadlines.grace`, answers the next with [SYS/TEMP], but QUIT as
+        ever. Then the rest is cut off, and nothing of theirs is removed. Returns when all maildrops are closed.
+        """
         with self._lock:
             self._closing = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
         self._acceptor.join()
+        self._bell.close()
+        until = time.monotonic() + self._service.deadlines.grace
         with self._lock:
-            running = dict(self._streams)
+            running = dict(self._sessions)
+        running = {stream: thread for stream, thread in running.items() if thread is not threading.current_thread()}
+        for thread in running.values():
+            thread.join(max(until - time.monotonic(), 0))
         for stream in running:
             stream.interrupt()
         for thread in running.values():
-            if thread is not threading.current_thread():  # an authenticator may have called this
-                thread.join()
+            thread.join()
+        self._release_alarm()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -165,64 +176,82 @@ class Server:
                 _log.warning("accepting a connection failed: %s", error)
                 time.sleep(_BREATH)  # out of descriptors, most likely: wait for a session to end
                 continue
-            stream = SocketStream(sock, context=self._context)
-            thread = threading.Thread(target=self._serve, args=(stream,), name="pop3proto-session", daemon=True)
+            stream = self._stream(sock)
+            address = stream.address
+            thread = threading.Thread(target=self._serve, args=(stream, address), name="pop3proto-session", daemon=True)
             with self._lock:
                 if self._closing:
                     stream.abort()
                     return
-                full = len(self._streams) >= self._max_sessions
-                if not full:
-                    self._streams[stream] = thread
-            if full:
-                self._refuse(stream)
+                if (objection := self._gate.enter(address)) is None:
+                    self._sessions[stream] = thread
+            if objection is not None:
+                self._refuse(stream, objection)
             else:
-                self._start(thread, stream)
+                self._start(thread, stream, address)
 
-    def _start(self, thread: threading.Thread, stream: SocketStream) -> None:
+    def _stream(self, sock: socket.socket) -> SocketStream:
+        tls = self._server_tls
+        context, certificate = (None, None) if tls is None else (tls.context, tls.certificate)
+        return SocketStream(sock, context=context, certificate=certificate, alarm=self._alarm)
+
+    def _start(self, thread: threading.Thread, stream: SocketStream, address: str) -> None:
         try:
             thread.start()
         except RuntimeError as error:  # there are no more threads to be had
             _log.warning("a session could not begin: %s", error)
-            with self._lock:
-                del self._streams[stream]
-            self._refuse(stream)
+            self._leave(stream, address)
+            self._refuse(stream, "too many sessions")
 
-    def _refuse(self, stream: SocketStream) -> None:
+    def _refuse(self, stream: SocketStream, objection: str) -> None:
         try:
-            if self._context is None:  # a handshake would hold up the thread that accepts
-                stream.perform(refuse(self._service.connection(tls=False), self._service, "too many sessions"))
+            if self._tls != "implicit":  # a handshake would hold up the thread that accepts
+                stream.perform(refuse(self._service.connection(tls=False), self._service, objection))
         except (ConnectionLost, TimedOut):
             pass
         finally:
             stream.close()
 
-    def _serve(self, stream: SocketStream) -> None:
-        implicit = self._context is not None
-        info = SessionInfo(stream.address, tls=implicit)
-        connection = self._service.connection(tls=implicit)
+    def _serve(self, stream: SocketStream, address: str) -> None:
+        connection = self._service.connection(tls=self._tls == "implicit")
+        info = SessionInfo(address)
         try:
-            stream.perform(serve_session(self._service, connection, info, loopback=stream.loopback, handshake=implicit))
+            stream.perform(serve_session(self._service, connection, info, loopback=stream.loopback, tls=self._tls))
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
-            _log.info("session from %s ended: %s", info.address, error)
+            _log.info("session from %s ended: %s", address, error)
         except Exception:  # noqa: BLE001 - it ends this session, and no other notices
-            _log.exception("session from %s failed", info.address)
+            _log.exception("session from %s failed", address)
             stream.linger()
         else:
             stream.linger()
         finally:
             stream.close()
-            with self._lock:
-                del self._streams[stream]
+            self._leave(stream, address)
+
+    def _leave(self, stream: SocketStream, address: str) -> None:
+        with self._lock:
+            del self._sessions[stream]
+            self._gate.leave(address)
+        if self._closing:
+            self._release_alarm()
+
+    def _release_alarm(self) -> None:
+        """Close the alarm once nobody listens to it."""
+        with self._lock:
+            if not self._sessions:
+                self._alarm.close()
 
 
-def serve(
+def serve(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    tls: TlsMode = "none",
+    certificate: str | PathLike[str] | None = None,
+    key: str | PathLike[str] | None = None,
+    client_ca: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
-    max_sessions: int = 100,
 ) -> Server:
     """Serve maildrops.
 
@@ -230,15 +259,20 @@ def serve(
         service: what to serve, and to whom.
         host: the address to listen on.
         port: the port; 0 is any free one (see `Server.address`).
-        context: for implicit TLS; None is no TLS.
-        max_sessions: how many at once.
+        tls: where TLS comes in: "implicit", "starttls" or "none".
+        certificate: a file with the server's certificate and those between it and its authority, PEM.
+        key: a file with its private key; None: it is in the same file.
+        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
+        context: for TLS in place of these, if it is to be another; SCRAM cannot bind to the server's certificate then.
 
     Returns:
         The running server.
 
     Raises:
-        OSError: it cannot listen there.
+        OSError: it cannot listen there, or a file cannot be used.
+        ValueError: TLS is wanted and there is nothing to do it with, or the other way round.
     """
+    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=128)
-    return Server(service, listener, context, max_sessions=max_sessions)
+    return Server(service, listener, tls, server_tls)

@@ -2,7 +2,8 @@
 
 from typing import assert_type
 
-from pop3proto.procedures.operations import Now, Procedure, Read, Run, StartTls, TlsInfo, Write
+from pop3proto.procedures.operations import Now, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.sasl.channel import TlsInfo
 
 
 def half(text: str, *, rounded: bool) -> int | float:
@@ -16,6 +17,10 @@ def procedure() -> Procedure[bytes]:
     assert_type((yield from Now()), float)
     assert_type((yield from Run(half, "text", rounded=True)), int | float)
     assert_type((yield from StartTls(b"+OK\r\n")), TlsInfo)
+    assert_type((yield from Random(16)), bytes)
+    yield from Sleep(0.5)
+    yield from Sleep("a while")  # error
+    yield from Random(16.0)  # error
     yield from Write(octets)
     yield from Write("text")  # error
     yield from Write(octets, until="soon")  # error

@@ -45,12 +45,12 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     # Here, so that a system without POSIX's locks gets a line that says so, not a traceback from the import of this.
-    from . import demo, fetch, serve  # noqa: PLC0415
+    from . import demo, fetch, passwd, serve  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="pop3proto", description="POP3 mail: serve it, fetch it, watch it move.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('pop3proto')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, command in {"demo": demo, "fetch": fetch, "serve": serve}.items():
+    for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():
         subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import connect, serve
 from pop3proto.core.commands import Pass, User
 from pop3proto.maildrops import MaildirStore
@@ -15,7 +16,6 @@ from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.procedures.service import Service
 
 from .failures import Failure
-from .one_user import OneUser
 from .samples import SAMPLES
 from .terminal import counted
 from .trace import TracedConnection, Transcript
@@ -49,7 +49,7 @@ def run(_arguments: Namespace) -> int:
     password = secrets.token_urlsafe()
     with TemporaryDirectory(prefix="pop3proto-demo-") as folder:
         maildir = _make_maildir(Path(folder) / "Maildir", SAMPLES)
-        service = Service(store=MaildirStore({_USER: maildir}), authenticator=OneUser(_USER, password))
+        service = Service(store=MaildirStore({_USER: maildir}), authenticator=MemoryAuthenticator({_USER: password}))
         with serve(service) as server:
             received = _converse(server, password)
         left = len(list((maildir / "new").iterdir()))

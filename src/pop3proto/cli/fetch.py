@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._tls import client_context
-from pop3proto.blocking import connect
 from pop3proto.core.errors import CommandFailed
+from pop3proto.sasl.credentials import Password, Token
 
+from .access import Access
 from .account import Account
 from .download import Download, OutOfStep
-from .failures import FAILURE, Failure, reason, warn
+from .failures import FAILURE, USAGE, Failure, reason, warn
 from .inbox import Inbox
-from .passwords import ask_password, read_password
+from .passwords import ask_password, read_password, read_token
 from .plan import Plan
 from .terminal import counted
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from pop3proto.blocking import Client
+    from pop3proto.sasl.credentials import Credentials
 
     from .record import Identity, Record
 
@@ -48,19 +50,33 @@ _DAY: Final = 86_400
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what this command takes."""
-    parser.add_argument("url", metavar="URL", help="pops://user@host[:port] (TLS), or pop://user@host[:port] (no TLS)")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="pops://user@host[:port] (TLS), or pop://user@host[:port] (TLS by STLS); behind the user may stand "
+        ";AUTH= and the one way to log in: +APOP, or a SASL mechanism",
+    )
     parser.add_argument(
         "target", metavar="TARGET-MAILDIR", type=Path, help="where to; it is created if it is not there"
     )
-    parser.add_argument(
+    secrets = parser.add_mutually_exclusive_group()
+    secrets.add_argument(
         "--password-file",
         type=Path,
         metavar="FILE",
         help="its first line is the password; without this option it is asked for on the terminal",
     )
+    secrets.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line is an OAuth access token, to log in with (OAUTHBEARER, XOAUTH2) in place of a password",
+    )
     parser.add_argument("--delete", action="store_true", help="delete on the server what is safely stored here")
     parser.add_argument(
-        "--allow-cleartext", action="store_true", help="send the password without TLS to another machine"
+        "--allow-cleartext",
+        action="store_true",
+        help="with pop://, go on without TLS if the server has no STLS: others may read password and mail",
     )
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="trust the authorities in this file too (PEM)")
     parser.add_argument(
@@ -78,14 +94,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Fetch."""
     account = Account.of_url(arguments.url)
-    context = _context(arguments.ca_file) if account.tls else None
-    password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
+    access = Access(
+        account=account,
+        context=_context(arguments.ca_file),
+        credentials=_credentials(account, arguments),
+        allow_cleartext=arguments.allow_cleartext,
+        timeout=arguments.timeout,
+    )
     left_out: set[Identity] = set()
     before = 0
     with Inbox(arguments.target, account.key) as inbox:
         while True:
-            with closing(_connect(account, arguments, context)) as client:
-                _log_in(client, account, password)
+            with closing(access.open()) as client:
                 plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
                 download = Download(client, inbox, plan, before)
                 try:
@@ -148,25 +168,15 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _connect(account: Account, arguments: Namespace, context: ssl.SSLContext | None) -> Client:
-    return connect(
-        account.host,
-        account.port,
-        tls="implicit" if account.tls else "none",
-        context=context,
-        allow_cleartext=arguments.allow_cleartext,
-        connect_timeout=arguments.timeout,
-        timeout=arguments.timeout,
-    )
-
-
-def _log_in(client: Client, account: Account, password: str) -> None:
-    if not client.session.may_show_password:
-        raise Failure(
-            f"without TLS everybody on the way to {account.host} could read the password: "
-            "use pops://, or allow that with --allow-cleartext"
-        )
-    client.login(account.user, password)
+def _credentials(account: Account, arguments: Namespace) -> Credentials:
+    if arguments.token_file is not None:
+        if account.wants_token is False:
+            raise Failure(f"{account.way} takes a password, no token: use --password-file", USAGE)
+        return Token(account.user, read_token(arguments.token_file))
+    if account.wants_token:
+        raise Failure(f"{account.way} takes a token, no password: use --token-file", USAGE)
+    password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
+    return Password(account.user, password)
 
 
 def _plan(client: Client, inbox: Inbox, arguments: Namespace, *, first: bool) -> Plan:

@@ -1,28 +1,23 @@
-"""`pop3proto serve`: one user's Maildir over POP3."""
+"""`pop3proto serve`: Maildirs over POP3."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import signal
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from pop3proto.blocking import serve
-from pop3proto.core.commands import User
-from pop3proto.core.errors import LocalProtocolError
-from pop3proto.maildrops import MaildirStore
 from pop3proto.procedures.service import Service
 
-from .failures import USAGE, Failure, reason, warn
-from .one_user import OneUser
-from .passwords import read_password
+from .failures import Failure, reason, warn
 from .terminal import visible
+from .tls import ServerTls, add_tls_arguments
+from .users import Users, add_user_arguments
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -32,8 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
-HELP: Final = "serve a Maildir"
-DESCRIPTION: Final = "Serve a Maildir to one user, without TLS, until Ctrl-C or SIGTERM."
+HELP: Final = "serve Maildirs"
+DESCRIPTION: Final = (
+    "Serve a Maildir to one user, or a folder of Maildirs to many, until Ctrl-C or SIGTERM. One of --user, --users and "
+    "--checkpassword tells who may log in."
+)
 
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
@@ -41,14 +39,11 @@ _HIGHEST_PORT: Final = 65_535
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what this command takes."""
-    parser.add_argument("maildir", metavar="MAILDIR", type=Path, help="the folder that holds new and cur")
-    parser.add_argument("--user", required=True, help="who may log in")
-    parser.add_argument(
-        "--password-file", required=True, type=Path, metavar="FILE", help="its first line is the password"
-    )
+    add_user_arguments(parser)
+    add_tls_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", default=1110, type=_port, help="the port to listen on, 0 for any free one (default: %(default)s)"
+        "--port", type=_port, help="the port to listen on, 0 for any free one (default: 1110, with --tls implicit 1995)"
     )
     parser.add_argument(
         "--allow-cleartext", action="store_true", help="take passwords without TLS from other machines too"
@@ -57,18 +52,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Serve until a signal ends it."""
-    maildir: Path = arguments.maildir
-    service = Service(
-        store=MaildirStore({_checked_user(arguments.user): _checked_maildir(maildir)}),
-        authenticator=OneUser(arguments.user, read_password(arguments.password_file)),
-        allow_cleartext=arguments.allow_cleartext,
-    )
+    tls = ServerTls.of(arguments)
+    users = Users.of(arguments)
+    service = Service(store=users.store, authenticator=users.authenticator, allow_cleartext=arguments.allow_cleartext)
+    port: int = tls.port if arguments.port is None else arguments.port
     # Blocked from before the first thread exists, so that the signals wait for this one and interrupt nothing.
-    with _logging_in_lines(), _blocked(_ENDS) as ends, _listen(service, arguments.host, arguments.port) as server:
+    with _logging_in_lines(), _blocked(_ENDS) as ends, _listen(service, arguments.host, port, tls) as server:
         host, port = server.address
-        _speak_of_cleartext(host, allowed=arguments.allow_cleartext)
+        if tls.mode == "none":
+            _speak_of_cleartext(host, allowed=arguments.allow_cleartext)
         print(
-            visible(f"serving {maildir} for {arguments.user} on {host} port {port}; Ctrl-C ends it"),
+            visible(f"serving {arguments.maildir} for {users.whom} {tls.words} on {host} port {port}; Ctrl-C ends it"),
             flush=True,
         )
         signal.sigwait(ends)
@@ -85,25 +79,9 @@ def _port(text: str) -> int:
     return port
 
 
-def _checked_user(user: str) -> str:
+def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Server:
     try:
-        return User(user).name
-    except LocalProtocolError as error:
-        raise Failure(f"--user: {error}", USAGE) from error
-
-
-def _checked_maildir(maildir: Path) -> Path:
-    for folder in ("new", "cur"):
-        try:
-            os.scandir(maildir / folder).close()
-        except (FileNotFoundError, NotADirectoryError):
-            raise Failure(f"{maildir} is no Maildir: there is no folder {folder!r} in it") from None
-    return maildir
-
-
-def _listen(service: Service, host: str, port: int) -> Server:
-    try:
-        return serve(service, host, port)
+        return serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
     except UnicodeError as error:

@@ -102,6 +102,7 @@ class Pass(PlainCommand):
 
     verb = "PASS"
     takes_arguments = True
+    shows_secret = True
     trailing_blanks = True
     legal_in = frozenset({State.USER_GIVEN})
     barrier = True
@@ -109,6 +110,10 @@ class Pass(PlainCommand):
     on_err = State.AUTHORIZATION
 
     password: str = attrs.field(repr=False, validator=_check_password)
+
+    @override
+    def hidden(self) -> Self:
+        return attrs.evolve(self, password="***")  # noqa: S106 - none
 
     @classmethod
     @override
@@ -142,6 +147,10 @@ class Apop(PlainCommand):
 
     name: str = attrs.field(validator=_check_name)
     digest: str = attrs.field(converter=_lower, repr=False, validator=_check_digest)
+
+    @override
+    def hidden(self) -> Self:
+        return attrs.evolve(self, digest="0" * 32)
 
     @classmethod
     @override
@@ -177,6 +186,10 @@ class Auth(PlainCommand):
 
     mechanism: str = attrs.field(converter=ascii_upper, validator=_check_mechanism)
     initial_response: bytes | None = attrs.field(default=None, repr=False)
+
+    @override
+    def hidden(self) -> Self:
+        return self if self.initial_response is None else attrs.evolve(self, initial_response=b"")
 
     @classmethod
     @override

@@ -49,6 +49,8 @@ class Command(ABC, Generic[R_co]):
     """Whether a body follows a positive reply. A negative reply is always one line (RFC 1939 section 3)."""
     challenged: ClassVar[bool] = False
     """Whether challenges may come before the reply (RFC 5034 section 4)."""
+    shows_secret: ClassVar[bool] = False
+    """Whether a password can be read from its line, so that it must go under TLS (RFC 8314 section 4.1)."""
     barrier: ClassVar[bool] = False
     """Whether nothing may be sent behind it before it is answered, because what follows depends on the answer."""
     legal_in: ClassVar[frozenset[State]]
@@ -75,6 +77,10 @@ class Command(ABC, Generic[R_co]):
             LocalProtocolError: they are not what the verb takes.
         """
         raise LocalProtocolError(f"{cls.verb} takes no argument")
+
+    def hidden(self) -> Self:
+        """Return the command without the secret that it may hold, for whoever observes."""
+        return self
 
     def encode(self) -> bytes:
         """Return the line with its CRLF."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 from typing_extensions import override
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "CommandFailed",
     "ConnectionLost",
     "LocalProtocolError",
+    "LoginAttempt",
     "LoginFailed",
     "MalformedReply",
     "Pop3Error",
@@ -82,22 +84,43 @@ class CommandFailed(Pop3Error):
         return f"the server refused {self.command}: {self.reply.text or 'it gave no reason'}"
 
 
+@attrs.frozen
+class LoginAttempt:
+    """One way to log in, and how the server refused it.
+
+    Args:
+        command: AUTH, APOP, USER or PASS.
+        reply: the answer.
+        detail: what the server had said of it within the exchange, JSON (RFC 7628 section 3.2.2) say; "" is nothing.
+    """
+
+    command: Command[object]
+    reply: Err
+    detail: str = ""
+
+    @override
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.command}: {self.reply.text or '-ERR'}{detail}"
+
+
 class LoginFailed(CommandFailed):
     """Every way to log in was refused. The session is in the AUTHORIZATION state and goes on.
 
+    If the client gave up an exchange because of what the server said in it, `__cause__` tells why.
+
     Attributes:
-        attempts: the commands that were tried and their answers, in order.
+        attempts: what was tried, in order, and what each answer was.
     """
 
-    def __init__(self, attempts: Sequence[tuple[Command[object], Err]]) -> None:
-        super().__init__(*attempts[-1])
+    def __init__(self, attempts: Sequence[LoginAttempt]) -> None:
+        super().__init__(attempts[-1].command, attempts[-1].reply)
         self.args = (attempts,)
         self.attempts = tuple(attempts)
 
     @override
     def __str__(self) -> str:
-        tried = "; ".join(f"{command}: {reply.text or '-ERR'}" for command, reply in self.attempts)
-        return f"login failed ({tried})"
+        return f"login failed ({'; '.join(map(str, self.attempts))})"
 
 
 class SessionRefused(Pop3Error):

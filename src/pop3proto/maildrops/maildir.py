@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
+import attrs
 from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
@@ -17,7 +18,6 @@ from pop3proto.procedures.maildrop import (
     Message,
     Octets,
     Refused,
-    SessionInfo,
     Unavailable,
 )
 
@@ -27,12 +27,14 @@ from .octets import count_octets
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from pop3proto.sasl.channel import SessionInfo
 
     from .files import MessageFile
 
-__all__ = ["MaildirStore"]
+__all__ = ["MaildirStore", "Maildirs"]
 
 # What does not pass by waiting (RFC 3206 section 4 tells the two apart).
 _LASTING: Final = {
@@ -44,8 +46,18 @@ _LASTING: Final = {
     errno.EPERM,
     errno.EROFS,
 }
+# A name that is too long is that of nothing.
+_NOT_THERE: Final = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 # Not the fault of the file that could not be opened.
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class Maildirs(Protocol):
+    """Knows where users have their mail. A mapping does."""
+
+    def get(self, user: str, /) -> Path | None:
+        """Return a user's Maildir; None if there is none."""
+        ...
 
 
 class MaildirStore(MaildropStore):
@@ -64,11 +76,22 @@ class MaildirStore(MaildropStore):
     no size would be true, and the others must not be lost with it.
 
     Args:
-        maildirs: the Maildir of each user; the mapping is asked at every login.
+        maildirs: the Maildir of each user: a mapping, or whatever has such a `get`. It is asked at every login.
     """
 
-    def __init__(self, maildirs: Mapping[str, Path]) -> None:
+    def __init__(self, maildirs: Maildirs) -> None:
         self._maildirs = maildirs
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Self:
+        """Return a store for a folder that holds a Maildir for each user, named as the user.
+
+        It is looked for at every login. A user whose name begins with a dot, or is no name of a single file, has none.
+
+        Args:
+            folder: the folder.
+        """
+        return cls(_FolderOfMaildirs(folder))
 
     @property
     @override
@@ -88,6 +111,23 @@ class MaildirStore(MaildropStore):
     @override
     def capabilities(self, user: str | None) -> Capabilities:
         return Capabilities()
+
+
+@attrs.frozen
+class _FolderOfMaildirs:
+    """A folder that holds Maildirs, each named as its user."""
+
+    folder: Path
+
+    def get(self, user: str, /) -> Path | None:
+        """Return where a user's Maildir would be; None if the name could lead to anything else."""
+        try:
+            octets = os.fsencode(user)
+        except UnicodeEncodeError:  # no file has this name
+            return None
+        if not octets or octets.startswith(b".") or b"/" in octets or b"\0" in octets:
+            return None
+        return self.folder / user
 
 
 class _MaildirMaildrop(Maildrop):
@@ -172,7 +212,7 @@ def _refusal(error: OSError) -> Refused:
     """Return what to tell the client. The paths stay in the error that is the cause."""
     if isinstance(error, BlockingIOError):
         return InUse()
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if error.errno in _NOT_THERE:
         return Refused("the maildrop is not there, or is no Maildir", ResponseCode.SYS_PERM)
     if error.errno in _LASTING:
         return Refused("the server has no access to the maildrop", ResponseCode.SYS_PERM)

@@ -12,12 +12,14 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.results import UniqueId
-from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets, SessionInfo
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets
 
 from .octets import count_octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pop3proto.sasl.channel import SessionInfo
 
 __all__ = ["MemoryStore"]
 

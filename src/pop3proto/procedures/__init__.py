@@ -6,9 +6,11 @@ server's author needs: what it serves, and the protocols that a store and an aut
 
 from __future__ import annotations
 
-from .authenticator import Authenticator
+from pop3proto.sasl.authenticator import Authenticator
+from pop3proto.sasl.channel import SessionInfo
+
 from .handlers import HANDLERS
-from .maildrop import InUse, Maildrop, MaildropStore, Message, Octets, Refused, SessionInfo, Unavailable
+from .maildrop import InUse, Maildrop, MaildropStore, Message, Octets, Refused, Unavailable
 from .operations import Procedure
 from .server import Handler, Handlers, ServerSession
 from .service import Deadlines, Service

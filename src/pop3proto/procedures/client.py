@@ -1,4 +1,4 @@
-"""What a client does: greet, call, log in, quit.
+"""What a client does: greet, call, start TLS, quit. How it logs in is in `login`.
 
 Each is a procedure: a generator that a driver runs. `Exchange` is for what streams, and for what is pipelined.
 """
@@ -7,58 +7,113 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from pop3proto.core.commands import Auth, Capa, Command, Pass, Quit, User
+from pop3proto.core.commands import Capa, Command, Quit, Stls
 from pop3proto.core.errors import (
     CommandFailed,
     ConnectionLost,
     LocalProtocolError,
-    LoginFailed,
-    Pop3Error,
     RemoteProtocolError,
     SessionRefused,
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.events import Answer, AuthCancel, AuthResponse, ClientEvent, Signal
-from pop3proto.core.replies import Challenge, Err, Greeting, Ok
+from pop3proto.core.events import Answer
+from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
-from pop3proto.sasl import ClientMechanism, MechanismError, PlainClient
 
 from .exchange import Exchange
-from .operations import Procedure, Read, StartTls, Write
+from .operations import Procedure, StartTls, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pop3proto.core.client import Request
+    from pop3proto.sasl.channel import TlsInfo
 
+    from .policy import TlsMode
     from .session import Session
 
-__all__ = ["authenticate", "call", "call_all", "greet", "learn_capabilities", "login", "quit_session"]
+__all__ = [
+    "call",
+    "call_all",
+    "establish",
+    "greet",
+    "learn_capabilities",
+    "leave",
+    "quit_session",
+    "start_tls",
+]
 
 T = TypeVar("T")
 
 
-def greet(session: Session, *, handshake: bool = False) -> Procedure[Greeting]:
-    """Wait for the greeting.
+def establish(session: Session, tls: TlsMode) -> Procedure[None]:
+    """Begin a session: the handshake of implicit TLS, the greeting, STLS, as it is wanted.
 
     Args:
         session: a new one.
-        handshake: begin with the handshake of implicit TLS.
+        tls: where TLS comes in.
+
+    Raises:
+        CommandFailed: the server refused STLS. Nothing else was sent, and nothing must be (RFC 2595 section 9).
+        SessionRefused: it greeted with `-ERR`. The session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, it hung up, or the handshake failed.
+    """
+    if tls == "implicit":
+        session.secured((yield from StartTls(until=(yield from session.deadline()))))
+    yield from greet(session)
+    if tls == "starttls":
+        yield from start_tls(session)
+
+
+def greet(session: Session) -> Procedure[Greeting]:
+    """Wait for the greeting.
 
     Raises:
         SessionRefused: it is `-ERR`. The session is over.
-        RemoteProtocolError, ConnectionLost: this is no POP3 server, or it hung up.
+        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, or it hung up.
     """
-    if handshake:
-        yield from StartTls(until=(yield from session.deadline()))
-    event = yield from session.in_time(_next_event(session))
+    event = yield from session.in_time(session.next_event())
     if not isinstance(event, Greeting):
         raise LocalProtocolError("the greeting was taken before")
     session.greeting = event
+    session.timestamp = event.timestamp
     if isinstance(event.reply, Err):
         raise SessionRefused(event.reply)
     return event
+
+
+def start_tls(session: Session) -> Procedure[TlsInfo]:
+    """Begin TLS by STLS (RFC 2595 section 4). What the server has said before is forgotten, and asked for again.
+
+    Raises:
+        CommandFailed: the server refused. The session goes on, in clear.
+        LocalProtocolError, Busy: it cannot be sent now: TLS is active, say. Nothing was sent.
+        RemoteProtocolError: the server sent octets in clear behind its answer. The session is over.
+        ConnectionLost, TimedOut: the handshake failed, or the server hung up. Likewise.
+    """
+    return (yield from session.in_time(_start_tls(session)))
+
+
+def _start_tls(session: Session) -> Procedure[TlsInfo]:
+    yield from session.claim(None)
+    connection, command = session.connection, Stls()
+    deadline = yield from session.deadline()
+    yield from Write(connection.send(command), deadline)
+    event = yield from session.next_event()
+    if not isinstance(event, Answer):
+        raise RemoteProtocolError("the server sent something that is no answer to STLS")
+    if isinstance(event.reply, Err):
+        raise CommandFailed(command, event.reply)
+    connection.next_event()  # raises if octets came behind the answer
+    try:
+        tls = yield from StartTls(until=deadline)
+    except BaseException:
+        connection.fail("the TLS handshake failed")  # there is no way back to clear text
+        raise
+    connection.tls_established()
+    session.secured(tls)
+    yield from learn_capabilities(session)
+    return tls
 
 
 def call(session: Session, command: Command[T]) -> Procedure[T]:
@@ -103,97 +158,18 @@ def learn_capabilities(session: Session) -> Procedure[None]:
         session.capabilities = None
 
 
-def login(session: Session, user: str, password: str) -> Procedure[None]:
-    """Log in with a password, and learn the capabilities before and after.
-
-    AUTH PLAIN where it is announced (RFC 4616), else USER and PASS (RFC 1939 section 7).
-
-    Args:
-        session: in the AUTHORIZATION state.
-        user: the mailbox.
-        password: its password.
+def leave(session: Session) -> Procedure[None]:
+    """End the session as `quit_session` does; but before login nothing can be lost, so that a hang-up is an end, too.
 
     Raises:
-        LocalProtocolError: the password would cross the wire in clear, or name and password cannot be sent. Nothing
-            of either was sent.
-        LoginFailed: the server refused. The session is in the AUTHORIZATION state.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+        CommandFailed, UncertainUpdate, RemoteProtocolError, ConnectionLost, TimedOut: as `quit_session`.
     """
-    if not session.may_show_password:
-        raise LocalProtocolError("a password is not sent in clear: use TLS, or allow cleartext explicitly")
-    yield from session.in_time(_login(session, user, password))
-
-
-def _login(session: Session, user: str, password: str) -> Procedure[None]:
-    if session.capabilities is None:
-        yield from learn_capabilities(session)
-    announced = session.capabilities
-    if announced is not None and "PLAIN" in announced.sasl:
-        try:
-            mechanism = PlainClient(user, password)
-        except MechanismError as error:
-            raise LocalProtocolError(str(error)) from None
-        yield from authenticate(session, mechanism)
-    else:
-        if not (user + password).isascii() and not (announced is not None and announced.utf8_user):
-            raise LocalProtocolError("the server takes only ASCII in USER and PASS (RFC 6856 section 2.2)")
-        commands = [User(user), Pass(password)]  # both must be valid before the first is sent
-        limit = session.connection.limits.command_line
-        if max(len(command.encode()) for command in commands) > limit:
-            raise LocalProtocolError(f"name and password must each fit into a line of {limit} octets")
-        for command in commands:
-            try:
-                yield from call(session, command)
-            except CommandFailed as failure:
-                raise LoginFailed([(command, failure.reply)]) from None
-    if announced is not None:
-        yield from learn_capabilities(session)  # some servers tell more, or less, after login
-
-
-def authenticate(session: Session, mechanism: ClientMechanism) -> Procedure[None]:
-    """Log in by one SASL mechanism (RFC 5034 section 4).
-
-    The initial response goes with AUTH if the server announces SASL and the line has room, else on its own.
-
-    Raises:
-        LoginFailed: the server refused; or the exchange was cancelled, as a challenge did not belong to the mechanism
-            or the response was too long: `__cause__` says so. The session is in the AUTHORIZATION state.
-        LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
-    """
-    yield from session.claim(None)
-    connection = session.connection
-    command = Auth(mechanism.name, mechanism.initial_response)
-    announced = session.capabilities is not None and session.capabilities.sasl
-    if not announced or not connection.can_send(command):
-        command = Auth(mechanism.name)
-    owed = mechanism.initial_response if command.initial_response is None else None
-    item: Request = command
-    cause: Pop3Error | None = None  # why it was cancelled
-    while True:
-        try:
-            octets = connection.send(item)
-        except LocalProtocolError as error:
-            if item is command:
-                raise
-            octets, cause = connection.send(AuthCancel()), error  # the response is too long
-        yield from Write(octets, (yield from session.deadline()))
-        event = yield from _next_event(session)
-        match event:
-            case Challenge(data):
-                if owed is not None and not data:
-                    item, owed = AuthResponse(owed), None
-                    continue
-                try:
-                    item = AuthResponse(mechanism.respond(data))
-                except MechanismError as error:
-                    item, cause = AuthCancel(), error
-            case Answer(_, Ok()):
-                return
-            case Answer(_, Err() as reply):
-                raise LoginFailed([(command, reply)]) from cause
-            case _:
-                raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")
+    logged_in = session.connection.state is State.TRANSACTION
+    try:
+        yield from quit_session(session)
+    except (ConnectionLost, TimedOut):
+        if logged_in:
+            raise
 
 
 def quit_session(session: Session) -> Procedure[None]:
@@ -210,11 +186,3 @@ def quit_session(session: Session) -> Procedure[None]:
         if session.connection.state is State.TRANSACTION and session.connection.outstanding:
             raise UncertainUpdate(f"{error}; deletions may or may not have happened") from error
         raise
-
-
-def _next_event(session: Session) -> Procedure[ClientEvent]:
-    connection = session.connection
-    deadline = yield from session.deadline()
-    while isinstance(event := connection.next_event(), Signal):
-        connection.receive_data((yield from Read(deadline)))
-    return event

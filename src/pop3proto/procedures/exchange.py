@@ -11,6 +11,7 @@ from pop3proto.core.replies import Err, Ok
 from pop3proto.core.states import State
 
 from .operations import Procedure, Read, Write
+from .policy import IN_CLEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -220,7 +221,7 @@ class Exchange(Generic[T_co]):
         requests: list[bytes] = []
         while (command := self._next) is not None and (not self._unanswered or self._has_room(command)):
             try:
-                octets = self._connection.send(_plain(command))
+                octets = self._connection.send(self._checked(command))
             except LocalProtocolError as error:
                 self._next, self._objection = None, error
                 break
@@ -229,6 +230,14 @@ class Exchange(Generic[T_co]):
             self._in_flight += len(octets)
             self._advance()
         return b"".join(requests)
+
+    def _checked(self, command: Command[T]) -> Command[T]:
+        """Refuse what needs more than commands and answers, and passwords that others could read."""
+        if command.challenged or command.on_ok is State.TLS_HANDSHAKE:
+            raise LocalProtocolError(f"{command.verb} has a procedure of its own")
+        if command.shows_secret and not self._session.may_show_password:
+            raise LocalProtocolError(f"{command.verb} shows the password, {IN_CLEAR}")
+        return command
 
     def _advance(self) -> None:
         # What the caller's iterable raises must not keep back the requests before it: they count as sent.
@@ -248,10 +257,3 @@ class Exchange(Generic[T_co]):
         self.answered += 1
         if self.command is None:
             self._session.release(self)
-
-
-def _plain(command: Command[T]) -> Command[T]:
-    """Refuse what needs more than commands and answers."""
-    if command.challenged or command.on_ok is State.TLS_HANDSHAKE:
-        raise LocalProtocolError(f"{command.verb} has a procedure of its own")
-    return command

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import (
-    Auth,
-    AuthList,
     Capa,
-    Command,
     Dele,
     List,
     ListOne,
     Noop,
-    Pass,
     Quit,
     Retr,
     Rset,
@@ -23,121 +19,26 @@ from pop3proto.core.commands import (
     Top,
     Uidl,
     UidlOne,
-    User,
 )
-from pop3proto.core.errors import Broken
-from pop3proto.core.events import AuthResponse, BodyChunk, BodyEnd
-from pop3proto.core.replies import Challenge, Ok, ResponseCode
+from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import Ok
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
-from pop3proto.sasl import MechanismError, PlainCredentials
+from pop3proto.sasl.authenticator import PasswordVerifier
 
 from .excerpt import Excerpt
-from .maildrop import Maildrop, Octets, Refused, Unavailable
+from .handler_table import HandlerTable
+from .login_handlers import LOGIN_HANDLERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .operations import Procedure
-    from .server import Handler, Handlers, ServerSession
+    from .server import Handlers, ServerSession
 
 __all__ = ["HANDLERS"]
 
-C = TypeVar("C", bound="Command[object] | AuthResponse")
-
-PIECE: Final = 1_048_576
-"""Octets of a message that are read in one go."""
-
-_handlers: dict[type[object], Handler] = {}
-HANDLERS: Final[Handlers] = _handlers
-"""What answers each class of commands. To add a private verb: `{**HANDLERS, Xdate: answer_xdate}`.
-
-A handler gets the session and the command. It answers with `session.say`, or raises `Refused`; if it needs the world,
-it is a generator that yields operations, `yield from session.run(...)` above all."""
+_table: Final = HandlerTable()
 
 
-def _answers(
-    kind: type[C],
-) -> Callable[[Callable[[ServerSession, C], Procedure[None] | None]], Callable[[ServerSession, C], object]]:
-    def register(
-        handler: Callable[[ServerSession, C], Procedure[None] | None],
-    ) -> Callable[[ServerSession, C], object]:
-        _handlers[kind] = cast("Handler", handler)
-        return handler
-
-    return register
-
-
-# Login.
-
-
-@_answers(User)
-def _user(session: ServerSession, command: User) -> None:
-    """Accept any name: a refusal would tell who exists (RFC 1939 section 13)."""
-    _check_cleartext(session)
-    session.user = command.name
-    session.say(Ok("send the password"))
-
-
-@_answers(Pass)
-def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
-    assert session.user is not None  # noqa: S101 - PASS is legal directly after USER only
-    return _log_in(session, session.user, command.password)
-
-
-@_answers(Auth)
-def _auth(session: ServerSession, command: Auth) -> Procedure[None] | None:
-    if command.mechanism != "PLAIN":
-        raise Refused(f"the mechanism {command.mechanism} is not supported here")
-    _check_cleartext(session)
-    if command.initial_response is not None:
-        return _plain(session, command.initial_response)
-    session.say(Challenge())
-    return None
-
-
-@_answers(AuthResponse)
-def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[None]:
-    return _plain(session, response.data)
-
-
-def _plain(session: ServerSession, message: bytes) -> Procedure[None]:
-    try:
-        credentials = PlainCredentials.parse(message)
-    except MechanismError as error:
-        raise Refused(str(error)) from None
-    if credentials.authzid not in ("", credentials.authcid):
-        raise Refused("nobody may act for another here", ResponseCode.AUTH)
-    return _log_in(session, credentials.authcid, credentials.password)
-
-
-def _check_cleartext(session: ServerSession) -> None:
-    # The answer must not depend on the credentials (RFC 8314 section 4.1): they have not been looked at.
-    if not session.may_show_password:
-        raise Refused("passwords are taken under TLS only", ResponseCode.SYS_PERM)
-
-
-def _log_in(session: ServerSession, user: str, password: str) -> Procedure[None]:
-    service = session.service
-    right = yield from session.run(
-        service.authenticator.blocks, partial(service.authenticator.check_password, user, password)
-    )
-    if not right:
-        session.failed_logins += 1
-        raise Refused("wrong name or password", ResponseCode.AUTH)
-    session.user = user
-    session.maildrop = yield from session.run(service.store.blocks, partial(service.store.open, user, session.info))
-    session.say(Ok(f"maildrop has {_summary(session)}"))
-
-
-@_answers(AuthList)
-def _auth_list(session: ServerSession, command: AuthList) -> None:
-    _send_body(session, *command.answer(_mechanisms(session), "mechanisms follow"))
-
-
-# Both states.
-
-
-@_answers(Capa)
+@_table.answers(Capa)
 def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     service = session.service
     user = session.user if session.maildrop is not None else None
@@ -145,8 +46,9 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=session.may_show_password,
-        sasl=_mechanisms(session),
+        user=session.may_show_password and isinstance(service.authenticator, PasswordVerifier),
+        sasl=tuple(session.offers),
+        stls=session.may_start_tls,
         resp_codes=True,
         auth_resp_code=True,
         pipelining=True,
@@ -155,10 +57,10 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
         login_delay=added.login_delay,
         other=added.other,
     )
-    _send_body(session, *command.answer(capabilities, "capabilities follow"))
+    session.say_body(*command.answer(capabilities, "capabilities follow"))
 
 
-@_answers(Quit)
+@_table.answers(Quit)
 def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
     if (maildrop := session.maildrop) is not None:
         # The lock goes before the answer does: a client that has read it may log in again at once.
@@ -172,41 +74,38 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
     session.say(Ok("bye"))
 
 
-# TRANSACTION.
-
-
-@_answers(Stat)
+@_table.answers(Stat)
 def _stat(session: ServerSession, command: Stat) -> None:
     messages = session.messages().values()
     reply, _ = command.answer(MaildropStatus(len(messages), sum(message.octets for message in messages)))
     session.say(reply)
 
 
-@_answers(List)
+@_table.answers(List)
 def _list(session: ServerSession, command: List) -> None:
     listing = ScanListing({number: message.octets for number, message in session.messages().items()})
-    _send_body(session, *command.answer(listing, _summary(session)))
+    session.say_body(*command.answer(listing, session.summary()))
 
 
-@_answers(ListOne)
+@_table.answers(ListOne)
 def _list_one(session: ServerSession, command: ListOne) -> None:
     reply, _ = command.answer(session.message(command.number).octets)
     session.say(reply)
 
 
-@_answers(Uidl)
+@_table.answers(Uidl)
 def _uidl(session: ServerSession, command: Uidl) -> None:
     listing = UniqueIdListing({number: message.unique_id for number, message in session.messages().items()})
-    _send_body(session, *command.answer(listing, _summary(session)))
+    session.say_body(*command.answer(listing, session.summary()))
 
 
-@_answers(UidlOne)
+@_table.answers(UidlOne)
 def _uidl_one(session: ServerSession, command: UidlOne) -> None:
     reply, _ = command.answer(session.message(command.number).unique_id)
     session.say(reply)
 
 
-@_answers(Retr)
+@_table.answers(Retr)
 def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
     yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
@@ -216,44 +115,29 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
         yield from session.run(session.service.store.blocks, partial(maildrop.correct, command.number, sent))
 
 
-@_answers(Top)
+@_table.answers(Top)
 def _top(session: ServerSession, command: Top) -> Procedure[None]:
     session.message(command.number)
     yield from _send_message(session, command.number, Ok("top of message follows"), Excerpt(command.lines))
 
 
-@_answers(Dele)
+@_table.answers(Dele)
 def _dele(session: ServerSession, command: Dele) -> None:
     session.message(command.number)
     session.deleted.add(command.number)
     session.say(Ok(f"message {command.number} deleted"))
 
 
-@_answers(Noop)
+@_table.answers(Noop)
 def _noop(session: ServerSession, _command: Noop) -> None:
     session.say(Ok("nothing done"))
 
 
-@_answers(Rset)
+@_table.answers(Rset)
 def _rset(session: ServerSession, _command: Rset) -> None:
     session.deleted.clear()
     session.retrieved.clear()
-    session.say(Ok(f"maildrop has {_summary(session)}"))
-
-
-def _mechanisms(session: ServerSession) -> tuple[str, ...]:
-    return ("PLAIN",) if session.may_show_password else ()
-
-
-def _summary(session: ServerSession) -> str:
-    messages = session.messages().values()
-    return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
-
-
-def _send_body(session: ServerSession, reply: Ok, body: bytes) -> None:
-    session.say(reply)
-    session.say(BodyChunk(body))
-    session.say(BodyEnd())
+    session.say(Ok(f"maildrop has {session.summary()}"))
 
 
 def _send_message(session: ServerSession, number: int, reply: Ok, excerpt: Excerpt | None) -> Procedure[None]:
@@ -263,52 +147,26 @@ def _send_message(session: ServerSession, number: int, reply: Ok, excerpt: Excer
         Refused: it cannot be read; nothing was said.
         Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
     """
-    maildrop, blocks = session.maildrop, session.service.store.blocks
-    assert maildrop is not None  # noqa: S101 - RETR and TOP are legal after login only
-    piece, source = yield from session.run(blocks, partial(_open, maildrop, number))
+    reader = session.reader
+    assert reader is not None  # noqa: S101 - RETR and TOP are legal after login only
+    piece, source = yield from reader.begin(number)
     session.say(reply)
     try:
         while True:
             session.say(BodyChunk(piece if excerpt is None else excerpt.feed(piece)))
             if source is None or (excerpt is not None and excerpt.complete):
                 break
-            piece, source = yield from session.run(blocks, partial(_rest, number, source))
+            piece, source = yield from reader.go_on(number, source)
             if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
                 yield from session.flush()
     finally:
         if source is not None:
-            yield from session.run(blocks, source.close)
+            yield from reader.give_up(source)
     session.say(BodyEnd())
 
 
-def _open(maildrop: Maildrop, number: int) -> tuple[bytes, Octets | None]:
-    """Return the first piece of a message, and where the rest is to be had if there may be more."""
-    try:
-        source = maildrop.open(number)
-        try:
-            return _go_on(source)
-        except BaseException:
-            source.close()
-            raise
-    except OSError as error:
-        raise Unavailable("the message cannot be read now") from error
+HANDLERS: Final[Handlers] = {**LOGIN_HANDLERS, **_table}
+"""What answers each class of commands. To add a private verb: `{**HANDLERS, Xdate: answer_xdate}`.
 
-
-def _rest(number: int, source: Octets) -> tuple[bytes, Octets | None]:
-    """Return what `_go_on` does; or raise `Broken`, for it is too late to refuse."""
-    try:
-        return _go_on(source)
-    except (OSError, Refused) as error:
-        raise Broken(f"message {number} cannot be read to its end") from error
-
-
-def _go_on(source: Octets) -> tuple[bytes, Octets | None]:
-    """Return the next piece, and the source unless that was the last; then it is closed."""
-    pieces: list[bytes] = []
-    room = PIECE
-    while room and (octets := source.read(room)):
-        pieces.append(octets)
-        room -= len(octets)
-    if room:
-        source.close()
-    return b"".join(pieces), None if room else source
+A handler gets the session and the command. It answers with `session.say`, or raises `Refused`; if it needs the world,
+it is a generator that yields operations, `yield from session.run(...)` above all."""

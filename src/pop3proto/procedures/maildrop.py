@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.results import UniqueId
+    from pop3proto.sasl.channel import SessionInfo
 from pop3proto.core.results import check_unique_id
 from pop3proto.core.text import numeric
 
-__all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "Octets", "Refused", "SessionInfo", "Unavailable"]
+__all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "Octets", "Refused", "Unavailable"]
 
 
 class Refused(Pop3Error):
@@ -53,19 +54,6 @@ class Unavailable(Refused):
 
     def __init__(self, text: str = "the maildrop cannot be reached now") -> None:
         super().__init__(text, ResponseCode.SYS_TEMP)
-
-
-@attrs.frozen
-class SessionInfo:
-    """What a store may know of the session that asks.
-
-    Args:
-        address: the client's address, without its port; "" if it has none.
-        tls: TLS is active.
-    """
-
-    address: str = ""
-    tls: bool = False
 
 
 @attrs.frozen

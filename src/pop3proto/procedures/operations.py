@@ -16,11 +16,18 @@ from typing import Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 import attrs
 
-__all__ = ["Now", "Operation", "Procedure", "Read", "Run", "StartTls", "TlsInfo", "Write"]
+from pop3proto.core.errors import Pop3Error
+from pop3proto.sasl.channel import TlsInfo
+
+__all__ = ["GoingDown", "Now", "Operation", "Procedure", "Random", "Read", "Run", "Sleep", "StartTls", "Write"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+class GoingDown(Pop3Error):
+    """The server is to end. A driver throws this into a session's next `Read`, once, be it under way or to come."""
 
 
 class Operation(Generic[T_co]):
@@ -34,19 +41,6 @@ class Operation(Generic[T_co]):
 
 
 Procedure: TypeAlias = Generator[Operation[object], object, T]
-
-
-@attrs.frozen
-class TlsInfo:
-    """What a handshake came to.
-
-    Args:
-        version: "TLSv1.3", say.
-        verified: the peer's certificate and name were verified.
-    """
-
-    version: str
-    verified: bool
 
 
 @attrs.frozen
@@ -75,6 +69,7 @@ class Read(Operation[bytes]):
 
     Raises:
         TimedOut: nothing came in time.
+        GoingDown: in a session of a server that is to end. Nothing was read.
     """
 
     until: float | None = None
@@ -93,7 +88,7 @@ class StartTls(Operation[TlsInfo]):
         TimedOut: it was too slow.
     """
 
-    last_words: bytes = b""
+    last_words: bytes = attrs.field(default=b"", repr=False)
     until: float | None = None
 
 
@@ -119,3 +114,28 @@ class Now(Operation[float]):
     """Ask for the time: seconds on a clock that never goes back."""
 
     __slots__ = ()
+
+
+@attrs.frozen
+class Sleep(Operation[None]):
+    """Let time pass; none at all lets other tasks run.
+
+    Args:
+        seconds: how much.
+
+    Raises:
+        ConnectionLost: the connection was given up meanwhile.
+    """
+
+    seconds: float
+
+
+@attrs.frozen
+class Random(Operation[bytes]):
+    """Ask for octets that nobody can guess.
+
+    Args:
+        count: how many.
+    """
+
+    count: int

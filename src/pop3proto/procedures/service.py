@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from pop3proto.core.commands import STANDARD, Command
+from pop3proto.core.commands import STANDARD, Apop, Command
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.replies import Greeting, Ok
 from pop3proto.core.server import ServerConnection
+from pop3proto.sasl.authenticator import SecretSource
+from pop3proto.sasl.server_registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
+from pop3proto.sasl.strength import Strength
 
 from .handlers import HANDLERS
 
 if TYPE_CHECKING:
-    from .authenticator import Authenticator
+    from pop3proto.sasl.authenticator import Authenticator
+    from pop3proto.sasl.channel import SessionInfo
+
     from .maildrop import MaildropStore
+    from .observer import Observer
     from .server import Handlers
 
 __all__ = ["Deadlines", "Service"]
 
 _LONGEST: Final = 1_000_000  # operating systems have a bound, too
+_HOSTNAME: Final = re.compile(r"[A-Za-z0-9.-]+")  # what else stands in a timestamp, some clients do not take for one
 _LEAST_IDLE: Final = 600  # RFC 1939 section 3: an autologout timer must be of at least ten minutes
 
 
@@ -32,6 +40,7 @@ class Deadlines:
         login: from the greeting to the end of a successful login, in all.
         idle: for the next command, after login.
         write: for the client to take up to a megabyte of an answer.
+        grace: for the next command, once the server is to end; it is answered with [SYS/TEMP], but QUIT as ever.
         short_idle: an `idle` of less than ten minutes is meant, although RFC 1939 section 3 forbids it.
 
     Raises:
@@ -41,13 +50,19 @@ class Deadlines:
     login: float = 60
     idle: float = _LEAST_IDLE
     write: float = 60
+    grace: float = 5
     short_idle: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if not all(0 < deadline <= _LONGEST for deadline in (self.login, self.idle, self.write)):
+        if not all(0 < deadline <= _LONGEST for deadline in (self.login, self.idle, self.write, self.grace)):
             raise LocalProtocolError(f"a deadline must be positive, and at most {_LONGEST} seconds")
         if self.idle < _LEAST_IDLE and not self.short_idle:
             raise LocalProtocolError(f"RFC 1939 wants at least {_LEAST_IDLE} idle seconds; short_idle=True overrides")
+
+
+def _check_hostname(_service: object, _attribute: object, hostname: str) -> None:
+    if not _HOSTNAME.fullmatch(hostname):
+        raise LocalProtocolError("a hostname has letters, digits, dots and hyphens")
 
 
 @attrs.frozen(kw_only=True)
@@ -59,26 +74,56 @@ class Service:
         authenticator: who may log in.
         allow_cleartext: passwords are taken without TLS from any address, not from this machine's alone.
         deadlines: how long to wait.
+        max_sessions: how many at once; more are greeted with [SYS/TEMP].
+        max_sessions_per_address: how many at once from one address; None is no bound.
         login_attempts: how many wrong passwords end a session.
+        failure_delay: seconds before a wrong password is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
+        hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
+        mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
+        observer: is told of all that happens.
         handlers: what answers each class of commands; the commands among their keys are those that are read.
 
     Raises:
-        LocalProtocolError: the greeting cannot be sent, or two commands claim the same form of a verb.
+        LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
     """
 
     store: MaildropStore
     authenticator: Authenticator
     allow_cleartext: bool = False
     deadlines: Deadlines = Deadlines()
+    max_sessions: int = 1_000
+    max_sessions_per_address: int | None = 100
     login_attempts: int = 5
+    failure_delay: float = 2
     greeting: str = "POP3 server ready"
+    hostname: str = attrs.field(default="localhost", validator=_check_hostname)
     implementation: str = "pop3proto"
+    mechanisms: ServerMechanisms = attrs.field(default=SERVER_MECHANISMS, repr=False)
+    observer: Observer | None = attrs.field(default=None, repr=False)
     handlers: Handlers = attrs.field(default=HANDLERS, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.connection(tls=False).send(Greeting(Ok(self.greeting)))
+        self.connection(tls=False).send(self.greet("0" * 32))
+
+    def greet(self, nonce: str) -> Greeting:
+        """Return the greeting: with a timestamp if somebody can log in by APOP (RFC 1939 section 7).
+
+        Args:
+            nonce: letters and digits, never used before.
+        """
+        if Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
+            return Greeting(Ok(self.greeting))
+        return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
+
+    def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
+        """Return the mechanisms that a client can use."""
+        return {
+            name: entry
+            for name, entry in self.mechanisms.items()
+            if (may_show_password or entry.strength > Strength.CLEAR) and entry.suits(self.authenticator, info)
+        }
 
     def connection(self, *, tls: bool) -> ServerConnection:
         """Return a new connection that reads the commands which the handlers answer."""

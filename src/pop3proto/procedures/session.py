@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pop3proto.core.errors import Broken, Busy, CommandFailed, ConnectionLost, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Farewell, Signal
 
-from .operations import Now
+from .login_plan import Situation
+from .operations import Now, Read
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import ClientConnection
+    from pop3proto.core.events import ClientEvent
     from pop3proto.core.replies import Greeting
+    from pop3proto.sasl.channel import TlsInfo
 
     from .exchange import Exchange
     from .operations import Procedure
@@ -30,22 +33,52 @@ class Session:
 
     Args:
         connection: the connection, before its greeting.
-        may_show_password: passwords may cross the wire as they are (see `policy`).
+        loopback: the server is on this machine.
+        allow_cleartext: passwords and tokens may be sent without verified TLS to other machines, too.
         patience: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes
             begins them again. None is for ever.
     """
 
     def __init__(
-        self, connection: ClientConnection, *, may_show_password: bool = False, patience: float | None = None
+        self,
+        connection: ClientConnection,
+        *,
+        loopback: bool = False,
+        allow_cleartext: bool = False,
+        patience: float | None = None,
     ) -> None:
         self.connection: Final = connection
-        self.may_show_password: Final = may_show_password
+        self.loopback: Final = loopback
+        self.allow_cleartext: Final = allow_cleartext
         self.patience: Final = patience
         self.greeting: Greeting | None = None
+        self.timestamp: str | None = None  # for APOP; None: there is none, or it came before TLS
         self.capabilities: Capabilities | None = None  # None: unknown, or the server has no CAPA
+        self.tls: TlsInfo | None = None
         self.broken: str | None = None  # why it cannot be used any more
         self._open: Exchange[object] | None = None
         self._deadline: float | None = None  # of the greeting or the login that is under way
+
+    @property
+    def situation(self) -> Situation:
+        """All that decides how to log in."""
+        return Situation(
+            capabilities=self.capabilities,
+            timestamp=self.timestamp,
+            tls=self.tls,
+            loopback=self.loopback,
+            allow_cleartext=self.allow_cleartext,
+        )
+
+    @property
+    def may_show_password(self) -> bool:
+        """Whether passwords and tokens may cross the wire as they are (see `policy`)."""
+        return self.situation.may_show_password
+
+    def secured(self, tls: TlsInfo) -> None:
+        """Note that TLS is up, and forget what the server said before: nothing protected it (RFC 2595 section 4)."""
+        self.tls = tls
+        self.capabilities = self.timestamp = None
 
     @property
     def pipelining(self) -> bool:
@@ -65,6 +98,13 @@ class Session:
             return (yield from procedure)
         finally:
             self._deadline = None
+
+    def next_event(self) -> Procedure[ClientEvent]:
+        """Read until there is an event, and return it."""
+        deadline = yield from self.deadline()
+        while isinstance(event := self.connection.next_event(), Signal):
+            self.connection.receive_data((yield from Read(deadline)))
+        return event
 
     def claim(self, exchange: Exchange[object] | None) -> Procedure[None]:
         """Make an exchange the open one; what an earlier one has left unread is read and thrown away.

@@ -1,8 +1,59 @@
-"""SASL mechanisms, both roles: octets in, octets out. No base64, no randomness, no clock."""
+"""SASL mechanisms, both roles: octets in, octets out. No base64, no randomness, no clock (RFC 4422).
+
+The names below are what one logs in with, and what an authenticator or a mechanism of one's own implements. The
+mechanisms have a module each; `client_registry` and `server_registry` are the tables of them.
+"""
 
 from __future__ import annotations
 
-from .mechanism import ClientMechanism, MechanismError
-from .plain import PlainClient, PlainCredentials
+from .authenticator import (
+    AnonymousHost,
+    Authenticator,
+    Authorizer,
+    CertificateVerifier,
+    PasswordVerifier,
+    ScramKeySource,
+    SecretSource,
+    TokenVerifier,
+)
+from .channel import ChannelBinding, SessionInfo, TlsInfo
+from .client_registry import CLIENT_MECHANISMS, ClientContext, ClientEntry, ClientMechanisms
+from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
+from .mechanism import ClientMechanism, CredentialsRejected, Identity, MechanismError, ServerMechanism
+from .scram_keys import ScramKeys
+from .server_registry import SERVER_MECHANISMS, ServerContext, ServerEntry, ServerMechanisms
+from .strength import Strength
 
-__all__ = ["ClientMechanism", "MechanismError", "PlainClient", "PlainCredentials"]
+__all__ = [
+    "CLIENT_MECHANISMS",
+    "SERVER_MECHANISMS",
+    "Anonymous",
+    "AnonymousHost",
+    "Authenticator",
+    "Authorizer",
+    "CertificateVerifier",
+    "ChannelBinding",
+    "ClientCertificate",
+    "ClientContext",
+    "ClientEntry",
+    "ClientMechanism",
+    "ClientMechanisms",
+    "Credentials",
+    "CredentialsRejected",
+    "Identity",
+    "MechanismError",
+    "Password",
+    "PasswordVerifier",
+    "ScramKeySource",
+    "ScramKeys",
+    "SecretSource",
+    "ServerContext",
+    "ServerEntry",
+    "ServerMechanism",
+    "ServerMechanisms",
+    "SessionInfo",
+    "Strength",
+    "TlsInfo",
+    "Token",
+    "TokenVerifier",
+]

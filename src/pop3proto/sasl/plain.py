@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final
 
-import attrs
+from typing_extensions import override
 
-from .mechanism import MechanismError
+from .dialogue import Dialogue, DialogueServer, OneMessageClient
+from .mechanism import CredentialsRejected, Identity, MechanismError
+from .names import check_name, read_name
+from .passwords import check_password, read_password
 
-__all__ = ["PlainClient", "PlainCredentials"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PlainClient", "PlainServer"]
+
+_PARTS: Final = 3
 
 
-@attrs.frozen
-class PlainCredentials:
-    """The message of a client: `[authzid] NUL authcid NUL passwd` in UTF-8 (RFC 4616 section 2).
+class PlainClient(OneMessageClient):
+    """The client's side of PLAIN: `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2).
 
     Args:
         authcid: whose password it is; not empty.
-        password: not empty.
+        password: not empty. It is sent as it is: the server prepares it.
         authzid: on whose behalf; "" is the same one.
 
     Raises:
-        MechanismError: a part is empty, holds NUL, CR or LF, or is not Unicode.
+        MechanismError: a part cannot be said in PLAIN.
     """
 
-    authcid: str
-    password: str = attrs.field(repr=False)
-    authzid: str = ""
-
-    def __attrs_post_init__(self) -> None:
-        if not self.authcid or not self.password:
-            raise MechanismError("PLAIN needs a name and a password")
-        # NUL separates the parts. CR and LF are legal here, but no name or password that POP3 knows holds them, and
-        # a name with a line end in it would write lines of its own into replies and logs.
-        if any(character in part for part in attrs.astuple(self) for character in "\0\r\n"):
-            raise MechanismError("a name or password must not hold NUL, CR or LF")
-        try:
-            self.encode()
-        except UnicodeEncodeError:
-            raise MechanismError("a name or password holds surrogates") from None
-
-    def encode(self) -> bytes:
-        """Return the octets of the message."""
-        return f"{self.authzid}\0{self.authcid}\0{self.password}".encode()
-
-    @classmethod
-    def parse(cls, message: bytes) -> Self:
-        """Return the credentials in a message, on the server's side.
-
-        Raises:
-            MechanismError: it does not have three parts, or one is not what it must be.
-        """
-        try:
-            authzid, authcid, password = message.decode().split("\0")
-        except ValueError:  # UnicodeDecodeError is one
-            raise MechanismError("a PLAIN message has three parts in UTF-8, with NUL between them") from None
-        return cls(authcid, password, authzid)
-
-
-class PlainClient:
-    """The client's side of PLAIN."""
+    name: str = "PLAIN"
+    shows_secret: bool = True
 
     def __init__(self, authcid: str, password: str, authzid: str = "") -> None:
-        """Take the credentials, as `PlainCredentials` does."""
-        self.name: Final = "PLAIN"
-        self.initial_response: Final[bytes] = PlainCredentials(authcid, password, authzid).encode()
+        check_name(authcid, "the name")
+        check_name(authzid, "the name to act for", required=False)
+        check_password(password)
+        super().__init__(f"{authzid}\0{authcid}\0{password}")
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002 - none is due
-        """Refuse: the one message of PLAIN is the initial response."""
-        raise MechanismError("PLAIN has no second challenge")
+
+class PlainServer(DialogueServer):
+    """The server's side of PLAIN. Whether `authcid` may act for `authzid` is for its caller to ask.
+
+    Args:
+        check_password: returns whether this is the user's password.
+    """
+
+    name: str = "PLAIN"
+
+    def __init__(self, check_password: Callable[[str, str], bool]) -> None:
+        super().__init__()
+        self._check_password: Final = check_password
+
+    @override
+    def _begin(self, initial: bytes | None) -> Dialogue:
+        parts = ((yield b"") if initial is None else initial).split(b"\0")
+        if len(parts) != _PARTS:
+            raise MechanismError("a PLAIN message has three parts, with NUL between them")
+        authzid = read_name(parts[0], "the name to act for", required=False)
+        authcid = read_name(parts[1], "the name")
+        if not self._check_password(authcid, read_password(parts[2])):
+            raise CredentialsRejected("the name or the password is wrong")
+        return Identity(authcid, authzid)

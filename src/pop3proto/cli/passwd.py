@@ -1,0 +1,84 @@
+"""`pop3proto passwd`: who may log in, and with which password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.authenticators.user_record import prepare_name
+from pop3proto.authenticators.users_file import remove_user, set_password
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.sasl.mechanism import MechanismError
+
+from .failures import USAGE, Failure, reason, warn
+from .passwords import ask_password, read_password
+from .terminal import visible
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+
+HELP: Final = "set a user's password"
+DESCRIPTION: Final = (
+    "Set a user's password in a file of users, which is made if there is none, or remove the user. The file holds no "
+    "passwords; what it holds verifies them. A server that runs takes note."
+)
+
+_OTHERS: Final = 0o007
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what this command takes."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file of users")
+    parser.add_argument("user", metavar="USER", help="whose password it is")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line is the password; without this option it is asked for on the terminal, twice",
+    )
+    either.add_argument("--delete", action="store_true", help="remove the user instead")
+
+
+def run(arguments: Namespace) -> int:
+    """Change the file."""
+    file: Path = arguments.file
+    user = _checked_user(arguments.user)
+    did = _remove(file, user) if arguments.delete else _set(file, user, arguments.password_file)
+    print(visible(f"{did} {file}"))
+    if file.stat().st_mode & _OTHERS:
+        warn(f"note: {file} is open to everybody on this machine, and passwords can be guessed from it")
+    return 0
+
+
+def _checked_user(user: str) -> str:
+    try:
+        return prepare_name(user)
+    except (MechanismError, LocalProtocolError) as error:
+        raise Failure(f"nobody could log in with this name: {error}", USAGE) from error
+
+
+def _remove(file: Path, user: str) -> str:
+    if not remove_user(file, user):
+        raise Failure(f"there is no user {user} in {file}")
+    return f"removed {user} from"
+
+
+def _set(file: Path, user: str, password_file: Path | None) -> str:
+    password = _ask_twice(user) if password_file is None else read_password(password_file)
+    try:
+        new = set_password(file, user, password)
+    except MechanismError as error:
+        raise Failure(f"nobody could log in with this password: {error}") from error
+    except (ValueError, MemoryError) as error:
+        raise Failure(f"the hash cannot be computed: {reason(error) or 'not enough memory'}") from error
+    return f"added {user} to" if new else f"changed the password of {user} in"
+
+
+def _ask_twice(user: str) -> str:
+    password = ask_password(user)
+    if ask_password(f"{user}, again") != password:
+        raise Failure("the two passwords are not the same; nothing has changed")
+    return password

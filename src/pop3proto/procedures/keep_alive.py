@@ -1,0 +1,55 @@
+"""How a client keeps a session while its caller is busy with something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pop3proto.core.commands import Noop
+from pop3proto.core.errors import TimedOut
+
+from .exchange import Exchange
+from .operations import GoingDown, Now, Read
+
+if TYPE_CHECKING:
+    from .operations import Procedure
+    from .session import Session
+
+__all__ = ["keep_alive"]
+
+
+def keep_alive(session: Session, every: float) -> Procedure[None]:
+    """Say NOOP now and then, until `GoingDown` is thrown in: some servers hang up after a minute without a command.
+
+    Args:
+        session: logged in; nothing else may use it meanwhile.
+        every: seconds.
+
+    Raises:
+        Busy: a message is being read. Nothing was sent.
+        ConnectionLost: the server has ended the session.
+        RemoteProtocolError, TimedOut: the session is over.
+    """
+    yield from session.claim(None)
+    while True:
+        try:
+            session.connection.receive_data((yield from Read((yield from Now()) + every)))
+            session.check_silence()
+        except TimedOut:
+            if not (yield from _noop(session)):
+                return
+        except GoingDown:
+            return
+
+
+def _noop(session: Session) -> Procedure[bool]:
+    """Say NOOP, and wait for the answer in any case; return whether to go on. A refusal keeps a session, too."""
+    going_on = True
+    exchange = Exchange(session, [Noop()])
+    yield from exchange.begin()
+    while exchange.command is not None:
+        try:
+            yield from exchange.result()
+        except GoingDown:  # thrown in once, and the answer is still due
+            going_on = False
+    exchange.poll()
+    return going_on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import ssl
@@ -11,25 +12,19 @@ from typing import Any
 import pytest
 import trustme
 
+from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import serve
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
 
 README = Path(__file__).parent.parent / "README.md"
-SECTIONS = re.split(r"^## ", README.read_text("utf-8"), flags=re.MULTILINE)
+SECTIONS = re.split(r"^###? ", README.read_text("utf-8"), flags=re.MULTILINE)
 EXAMPLES = [
     (section.partition("\n")[0], code)
     for section in SECTIONS
     for code in re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 ]
 MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\ntwo\n"]
-
-
-class OneUser:
-    blocks = False
-
-    def check_password(self, user: str, password: str) -> bool:
-        return (user, password) == ("ann", "tanstaaf")
 
 
 @pytest.fixture
@@ -42,7 +37,8 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("pop.example.org").configure_cert(context)
     store = MemoryStore({"ann": MAIL})
-    with serve(Service(store=store, authenticator=OneUser()), context=context) as server:
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": "tanstaaf"}))
+    with serve(service, tls="implicit", context=context) as server:
         connect = socket.create_connection
 
         def here(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
@@ -50,6 +46,13 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return connect(server.address, *args, **kwargs)
 
         monkeypatch.setattr(socket, "create_connection", here)
+        create = asyncio.BaseEventLoop.create_connection
+
+        def async_here(loop: asyncio.BaseEventLoop, protocol: Any, host: str, port: int, **kwargs: Any) -> Any:
+            assert (host, port) == ("pop.example.org", 995)
+            return create(loop, protocol, *server.address, **kwargs)
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", async_here)
         yield store
 
 
@@ -63,6 +66,7 @@ def test_every_example_is_run_by_a_test_below() -> None:
     assert [heading for heading, _ in EXAMPLES] == [
         "The core, in a socket loop",
         "A client",
+        "asyncio and trio",
         "A server",
         "Dot-stuffing alone",
     ]
@@ -82,6 +86,13 @@ def test_a_client(store: MemoryStore, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "MaildropStatus(count=2, octets=43)" in capsys.readouterr().out
     assert (tmp_path / "message.eml").read_bytes() == b"Subject: one\r\n\r\n.one\r\n"
     assert len(store.messages("ann")) == 1
+
+
+def test_asyncio_and_trio(store: MemoryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    code = example("asyncio and trio")
+    exec(compile(code, str(README), "exec"), {})
+    assert capsys.readouterr().out == "1 22\n2 21\n"
+    assert len(store.messages("ann")) == 2
 
 
 def test_a_server(capsys: pytest.CaptureFixture[str]) -> None:

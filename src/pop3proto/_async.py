@@ -1,0 +1,342 @@
+"""The client for asyncio and trio: nothing but calls of the procedures."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+from ._async_message import AsyncIncomingMessage, IncomingMessages, WholeMessages
+from .core.client import ClientConnection
+from .core.commands import (
+    Dele,
+    Lang,
+    LangList,
+    List,
+    ListOne,
+    Noop,
+    Retr,
+    Rset,
+    Stat,
+    Top,
+    Uidl,
+    UidlOne,
+    Utf8,
+)
+from .core.errors import Busy, CommandFailed
+from .core.states import State
+from .procedures.client import call, call_all, establish, learn_capabilities, leave, quit_session, start_tls
+from .procedures.login import login
+from .procedures.login_plan import LoginPlan, plan_login
+from .procedures.secrecy import forget_locals
+from .procedures.session import Session
+from .sasl.client_registry import CLIENT_MECHANISMS, ClientMechanisms
+from .sasl.credentials import Credentials
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+    from types import TracebackType
+
+    from .core.capabilities import Capabilities
+    from .core.commands import Command
+    from .core.replies import Greeting
+    from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
+    from .procedures.operations import Procedure
+    from .procedures.policy import TlsMode
+    from .sasl.channel import TlsInfo
+
+__all__ = ["AsyncClient", "Stream", "session_over"]
+
+T = TypeVar("T")
+
+
+class Stream(Protocol):
+    """What runs procedures over a connection."""
+
+    async def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure and return its result."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+    async def abort(self) -> None:
+        """Close it at once, without waiting; whoever uses it gets `ConnectionLost`."""
+        ...
+
+
+@asynccontextmanager
+async def session_over(  # noqa: PLR0913 - each has a name
+    stream: Stream,
+    *,
+    tls: TlsMode,
+    loopback: bool,
+    allow_cleartext: bool,
+    patience: float | None,
+    connection: ClientConnection | None,
+) -> AsyncGenerator[AsyncClient]:
+    """Begin a session over a stream, give the client, and end both.
+
+    Args:
+        stream: connected; it is closed in any case.
+        tls: where TLS comes in.
+        loopback: the server is on this machine.
+        allow_cleartext: passwords and tokens may be sent without verified TLS to other machines, too.
+        patience: seconds for each answer, as `Session`.
+        connection: the protocol, if it is not to be as it comes.
+    """
+    session = Session(
+        connection or ClientConnection(tls=tls == "implicit"),
+        loopback=loopback,
+        allow_cleartext=allow_cleartext,
+        patience=patience,
+    )
+    try:
+        await stream.perform(establish(session, tls))
+    except BaseException:
+        await stream.abort()
+        raise
+    async with AsyncClient(session, stream) as client:
+        yield client
+
+
+class AsyncClient:
+    """A session with a server. It is a context manager: at the end it sends QUIT; left by an exception it hangs up.
+
+    Every method may raise `CommandFailed` (the server said `-ERR`), `MalformedReply`, `LocalProtocolError` and `Busy`,
+    after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
+    call raises `Broken`. A call that is cancelled ends the session, too.
+    """
+
+    def __init__(self, session: Session, stream: Stream) -> None:
+        """Take a session that has been greeted."""
+        self.session = session
+        self._stream = stream
+        self._busy = False
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the server said first."""
+        return self.session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the server said last that it can do; None if it was not asked, or does not know CAPA."""
+        return self.session.capabilities
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self.session.connection.state
+
+    async def login(  # noqa: PLR0913 - each has its default, and a name
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        initial_response: bool = True,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> None:
+        """Log in by the best way that both sides know.
+
+        Args:
+            user: the mailbox; or credentials of any kind, alone.
+            password: its password.
+            token: or an OAuth 2.0 access token for it.
+            only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
+            initial_response: it may go with AUTH; some servers want it on a line of its own.
+            mechanisms: those that are known.
+
+        Raises:
+            LoginFailed: the server refused; another try is possible.
+            LocalProtocolError: there is no way that does not show a password or token to others, or the server has
+                none. Nothing of them was sent.
+        """
+        try:
+            credentials = Credentials.of(user, password, token)
+            await self.perform(
+                login(self.session, credentials, only=only, initial_response=initial_response, mechanisms=mechanisms)
+            )
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token  # some loggers write down the local variables of a traceback
+
+    def login_plan(
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> LoginPlan:
+        """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
+
+        It asks the server nothing: without `capa`, or a `login` before, it is the plan for a server that has no CAPA.
+        """
+        try:
+            credentials = Credentials.of(user, password, token)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token
+        return plan_login(credentials, self.session.situation, only=only, mechanisms=mechanisms)
+
+    async def start_tls(self) -> TlsInfo:
+        """Begin TLS by STLS, and ask again what the server can do.
+
+        Raises:
+            CommandFailed: the server refused; the session goes on, in clear.
+            ConnectionLost: the handshake failed.
+        """
+        return await self.perform(start_tls(self.session))
+
+    async def capa(self) -> Capabilities | None:
+        """Ask what the server can do; None if it does not know CAPA."""
+        await self.perform(learn_capabilities(self.session))
+        return self.session.capabilities
+
+    async def stat(self) -> MaildropStatus:
+        """Return how many messages there are, and their octets."""
+        return await self.call(Stat())
+
+    async def list(self) -> ScanListing:
+        """Return the octets of each message."""
+        return await self.call(List())
+
+    async def list_one(self, number: int) -> int:
+        """Return the octets of one message."""
+        return await self.call(ListOne(number))
+
+    async def uidl(self) -> UniqueIdListing:
+        """Return the unique id of each message."""
+        return await self.call(Uidl())
+
+    async def uidl_one(self, number: int) -> UniqueId:
+        """Return the unique id of one message."""
+        return await self.call(UidlOne(number))
+
+    def retr(self, number: int) -> AsyncIncomingMessage:
+        """Return a message, to be read in an `async with` block."""
+        return AsyncIncomingMessage(self, Retr(number))
+
+    def top(self, number: int, lines: int) -> AsyncIncomingMessage:
+        """Return the header of a message and the first lines of its body, to be read in an `async with` block."""
+        return AsyncIncomingMessage(self, Top(number, lines))
+
+    def retrieve(self, numbers: Iterable[int]) -> AsyncIterator[tuple[int, bytes | CommandFailed]]:
+        """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
+
+        One message is in memory at a time. Another command ends the iteration: going on with it raises `Broken`.
+        """
+        return WholeMessages(self, numbers)
+
+    def stream(self, commands: Iterable[Command[object]]) -> AsyncIterator[AsyncIncomingMessage]:
+        """Yield a message for each command, to be read in an `async with` block; pipelined if the server takes that.
+
+        It is for RETR and TOP; any other command is a message without octets, whose `reply` tells. What is left unread
+        of one is thrown away when the next is asked for. A command beside these ends the iteration: going on with it
+        raises `Broken`.
+        """
+        return IncomingMessages(self, commands)
+
+    async def dele(self, number: int) -> None:
+        """Mark a message as deleted; QUIT removes it."""
+        await self.call(Dele(number))
+
+    async def noop(self) -> None:
+        """Do nothing."""
+        await self.call(Noop())
+
+    async def rset(self) -> None:
+        """Take back every `dele`."""
+        await self.call(Rset())
+
+    async def utf8(self) -> None:
+        """Enter UTF-8 mode (RFC 6856 section 2)."""
+        await self.call(Utf8())
+
+    async def lang(self, language: str) -> str | None:
+        """Choose the language of the server's texts; return the tag of what it chose."""
+        return await self.call(Lang(language))
+
+    async def lang_list(self) -> tuple[Language, ...]:
+        """Return the languages that the server speaks."""
+        return await self.call(LangList())
+
+    async def call(self, command: Command[T]) -> T:
+        """Send a command and return what its answer means."""
+        return await self.perform(call(self.session, command))
+
+    async def call_all(self, commands: Iterable[Command[T]]) -> builtins.list[T | CommandFailed]:
+        """Send commands, pipelined if the server takes that; return results and failures, in order."""
+        return await self.perform(call_all(self.session, commands))
+
+    async def quit(self) -> None:
+        """End the session: the server removes what is marked as deleted.
+
+        Raises:
+            CommandFailed: it did not remove all of it.
+            UncertainUpdate: nobody knows whether it did.
+        """
+        await self._quit(quit_session(self.session))
+
+    async def _quit(self, procedure: Procedure[None]) -> None:
+        try:
+            await self.perform(procedure)
+        finally:
+            if self.state is State.CLOSED or self.session.broken is not None:  # else nothing was sent
+                self.session.end("it has said QUIT")
+                await self._stream.close()
+
+    async def close(self) -> None:
+        """Hang up without QUIT: nothing is removed. A call that is under way in another task ends."""
+        self.session.end("it was closed")
+        await (self._stream.abort() if self._busy else self._stream.close())
+
+    async def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure of this session. After a failure that leaves it out of step, hang up.
+
+        Raises:
+            Busy: one is under way: in another task, or in the one whose iterable of commands is asking.
+        """
+        if self._busy:
+            raise Busy("this client is being used: one call at a time")
+        self._busy = True
+        try:
+            return await self._stream.perform(procedure)
+        except BaseException as error:
+            if not self.session.survives(error):
+                await self._stream.abort()
+            raise
+        finally:
+            self._busy = False
+
+    async def aside(self, procedure: Procedure[T]) -> T:
+        """Run a procedure that has nothing to do with the session, and whose failure leaves it as it is."""
+        return await self._stream.perform(procedure)
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Say QUIT, unless the session is over or the block failed."""
+        if error is not None:
+            self.session.end("its block was left by an exception")
+            await self._stream.abort()
+        elif self.session.broken is not None or self.state is State.CLOSED:
+            await self.close()
+        else:
+            try:
+                await self._quit(leave(self.session))
+            finally:
+                await self.close()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pop3proto import _sockets
+from pop3proto import _peers, _sockets
+from pop3proto._peers import Peer
 from pop3proto._sockets import SocketStream
 from pop3proto._tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
 from pop3proto.authenticators.memory import MemoryAuthenticator
@@ -515,7 +516,7 @@ def test_without_a_timeout_it_waits(server):
 
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
-    monkeypatch.setattr(SocketStream, "loopback", False)
+    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
     words = "way to log in: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
     with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
@@ -536,20 +537,18 @@ def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkey
         ("", False),
     ],
 )
-def test_which_addresses_are_of_this_machine(address, loopback, monkeypatch):
-    monkeypatch.setattr(SocketStream, "address", address)
-    with socket.socket() as sock:
-        assert SocketStream(sock).loopback == loopback
+def test_which_addresses_are_of_this_machine(address, loopback):
+    assert Peer.of(socket.AF_INET6, (address, 0, 0, 0)) == Peer(address, loopback=loopback)
 
 
 def test_addresses_of_sockets():
     left, right = socket.socketpair()
     with left, right:
-        assert SocketStream(left).address == ""
-        assert SocketStream(left).loopback
+        assert SocketStream(left).peer.address == ""
+        assert SocketStream(left).peer.loopback
     with socket.socket() as unconnected:
-        assert SocketStream(unconnected).address == ""
-        assert not SocketStream(unconnected).loopback
+        assert SocketStream(unconnected).peer.address == ""
+        assert not SocketStream(unconnected).peer.loopback
 
 
 # ------------------------------------------------------------------------------------------------- TLS
@@ -621,7 +620,7 @@ def test_a_certificate_of_another_name_is_refused(secure, trusting):
 
 
 def test_a_server_that_was_not_verified_gets_no_password(secure, monkeypatch):
-    monkeypatch.setattr(SocketStream, "loopback", False)
+    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
     context = client_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -649,7 +648,7 @@ def test_stls(stls, store, trusting):
 
 
 def test_stls_by_hand(stls, trusting, monkeypatch):
-    monkeypatch.setattr(SocketStream, "loopback", False)
+    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
     with connect("localhost", stls.address[1], tls="none", context=trusting) as client:
         client.capa()
         assert (client.capabilities.stls, client.capabilities.sasl) == (True, ())

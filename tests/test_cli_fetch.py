@@ -1161,7 +1161,7 @@ def test_what_some_editors_put_before_the_first_line_is_no_part_of_the_password(
 
 
 def test_where_clear_text_is_allowed_it_goes_to_other_machines_too(target, monkeypatch):
-    monkeypatch.setattr("pop3proto.blocking.SocketStream.loopback", False)
+    monkeypatch.setattr("pop3proto._peers._is_loopback", lambda _: False)
     with Scripted({"UIDL": body()}) as server:
         assert fetch(server, target) == 0
         assert f"PASS {PASSWORD}" in server.heard

@@ -16,7 +16,7 @@ import pytest
 import trustme
 from hypothesis import given, strategies as st
 
-from pop3proto._sockets import SocketStream
+from pop3proto import _peers
 from pop3proto._tls import client_context
 from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.blocking import connect, serve
@@ -659,7 +659,7 @@ def trusting(authority):
 @pytest.fixture
 def far_away(monkeypatch):
     """No password goes in clear: the peer is not of this machine."""
-    monkeypatch.setattr(SocketStream, "loopback", False)
+    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
 
 
 class Attacker(threading.Thread):

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from pop3proto import blocking
+from pop3proto._sockets import SocketStream
 from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.authenticators.user_record import UserRecord
 from pop3proto.core.commands import Apop, Auth, Pass
@@ -354,7 +355,7 @@ def test_the_frames_of_the_driver_show_nothing_either(name, blocks, pair):
     ours, theirs = pair
     service = Service(store=FakeStore(), authenticator=Broken(blocks=blocks), allow_cleartext=True)
     theirs.sendall(b"".join(LOGINS[name]))
-    stream = blocking.SocketStream(ours)
+    stream = SocketStream(ours)
     with pytest.raises(ZeroDivisionError) as caught:
         stream.perform(serve(service, ServerConnection(), loopback=True))
     assert "perform" in frames(caught.value)

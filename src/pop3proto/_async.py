@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ._async_message import AsyncIncomingMessage, IncomingMessages, WholeMessages
-from .core.client import ClientConnection
 from .core.commands import (
     Dele,
     Lang,
@@ -24,17 +23,18 @@ from .core.commands import (
 )
 from .core.errors import Busy, CommandFailed
 from .core.states import State
-from .procedures.client import call, call_all, establish, learn_capabilities, leave, quit_session, start_tls
+from .procedures.client import call, call_all, learn_capabilities, leave, quit_session, start_tls
+from .procedures.keep_alive import keep_alive
 from .procedures.login import login
 from .procedures.login_plan import LoginPlan, plan_login
 from .procedures.secrecy import forget_locals
-from .procedures.session import Session
 from .sasl.client_registry import CLIENT_MECHANISMS, ClientMechanisms
 from .sasl.credentials import Credentials
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from .core.capabilities import Capabilities
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from .core.replies import Greeting
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
     from .procedures.operations import Procedure
-    from .procedures.policy import TlsMode
+    from .procedures.session import Session
     from .sasl.channel import TlsInfo
 
-__all__ = ["AsyncClient", "Stream", "session_over"]
+__all__ = ["AsyncClient", "Stream"]
 
 T = TypeVar("T")
 
@@ -65,40 +65,9 @@ class Stream(Protocol):
         """Close it at once, without waiting; whoever uses it gets `ConnectionLost`."""
         ...
 
-
-@asynccontextmanager
-async def session_over(  # noqa: PLR0913 - each has a name
-    stream: Stream,
-    *,
-    tls: TlsMode,
-    loopback: bool,
-    allow_cleartext: bool,
-    patience: float | None,
-    connection: ClientConnection | None,
-) -> AsyncGenerator[AsyncClient]:
-    """Begin a session over a stream, give the client, and end both.
-
-    Args:
-        stream: connected; it is closed in any case.
-        tls: where TLS comes in.
-        loopback: the server is on this machine.
-        allow_cleartext: passwords and tokens may be sent without verified TLS to other machines, too.
-        patience: seconds for each answer, as `Session`.
-        connection: the protocol, if it is not to be as it comes.
-    """
-    session = Session(
-        connection or ClientConnection(tls=tls == "implicit"),
-        loopback=loopback,
-        allow_cleartext=allow_cleartext,
-        patience=patience,
-    )
-    try:
-        await stream.perform(establish(session, tls))
-    except BaseException:
-        await stream.abort()
-        raise
-    async with AsyncClient(session, stream) as client:
-        yield client
+    def beside(self, work: Callable[[], Coroutine[object, object, None]]) -> AbstractAsyncContextManager[None]:
+        """Do some work with it beside a block, until the block ends; then `GoingDown` is thrown into its `Read`."""
+        ...
 
 
 class AsyncClient:
@@ -253,6 +222,18 @@ class AsyncClient:
     async def noop(self) -> None:
         """Do nothing."""
         await self.call(Noop())
+
+    @asynccontextmanager
+    async def keep_alive(self, every: float = 30) -> AsyncGenerator[None]:
+        """Say NOOP while a block is busy with something else: some servers hang up after a minute of silence.
+
+        Inside the block the client cannot be used: any other call raises `Busy`.
+
+        Args:
+            every: seconds.
+        """
+        async with self._stream.beside(lambda: self.perform(keep_alive(self.session, every))):
+            yield
 
     async def rset(self) -> None:
         """Take back every `dele`."""

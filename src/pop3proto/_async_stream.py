@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from ._tls_channel import TlsChannel
@@ -25,6 +25,8 @@ from .procedures.operations import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from ._peers import Peer
     from .sasl.channel import TlsInfo
 
@@ -110,6 +112,13 @@ class AsyncStream(ABC):
         """Close the connection at once, without waiting. Whoever uses it gets `ConnectionLost`."""
 
     @abstractmethod
+    def beside(self, work: Callable[[], Coroutine[object, object, None]]) -> AbstractAsyncContextManager[None]:
+        """Do some work with this stream beside a block, until the block ends, and raise what it raises.
+
+        The end of the block throws `GoingDown` into its `Read`.
+        """
+
+    @abstractmethod
     def _interrupt(self) -> None:
         """Wake the `receive` that is under way, so that it calls `_say_farewell`."""
 
@@ -165,6 +174,10 @@ class AsyncStream(ABC):
         self._farewell = GoingDown()
         if self._listening:
             self._interrupt()
+
+    def stay_up(self) -> None:
+        """Take back a `go_down` that nobody has heard of."""
+        self._farewell = None
 
     def _say_farewell(self) -> None:
         if self._listening and (farewell := self._farewell) is not None:

@@ -14,7 +14,7 @@ from ._peers import NOBODY, Peer
 from .core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 
 __all__ = ["AsyncioStream", "all_done"]
 
@@ -196,6 +196,24 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     async def abort(self) -> None:
         self._given_up = True
         self._transport.abort()
+
+    @override
+    @contextlib.asynccontextmanager
+    async def beside(self, work: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+        task = self._loop.create_task(work())
+        try:
+            await asyncio.sleep(0)  # it begins
+            yield
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            self.go_down()
+            cancellation = await all_done([task])
+            self.stay_up()
+            failure = cancellation or (None if task.cancelled() else task.exception())
+        if failure is not None:
+            raise failure
 
     @override
     def _interrupt(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ._blocking_message import IncomingMessage
@@ -25,6 +26,7 @@ from .core.errors import Busy, CommandFailed
 from .core.states import State
 from .procedures.client import call, call_all, learn_capabilities, leave, quit_session, start_tls
 from .procedures.exchange import Exchange
+from .procedures.keep_alive import keep_alive
 from .procedures.login import login
 from .procedures.login_plan import LoginPlan, plan_login
 from .procedures.secrecy import forget_locals
@@ -33,7 +35,8 @@ from .sasl.credentials import Credentials
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from .core.capabilities import Capabilities
@@ -66,6 +69,10 @@ class Stream(Protocol):
 
     def interrupt(self) -> None:
         """End what another thread is doing with it."""
+        ...
+
+    def beside(self, work: Callable[[], None]) -> AbstractContextManager[None]:
+        """Do some work with it beside a block, until the block ends; then `GoingDown` is thrown into its `Read`."""
         ...
 
 
@@ -234,6 +241,19 @@ class Client:
         """Do nothing."""
         self.call(Noop())
 
+    @contextmanager
+    def keep_alive(self, every: float = 30) -> Generator[None]:
+        """Say NOOP while a block is busy with something else: some servers hang up after a minute of silence.
+
+        Inside the block the client cannot be used: any other call raises `Busy`.
+
+        Args:
+            every: seconds.
+        """
+        self._claim()
+        with self._stream.beside(lambda: self._perform(keep_alive(self.session, every))):
+            yield
+
     def rset(self) -> None:
         """Take back every `dele`."""
         self.call(Rset())
@@ -291,8 +311,14 @@ class Client:
         Raises:
             Busy: one is under way: in another thread, or in the one whose iterable of commands is asking.
         """
+        self._claim()
+        return self._perform(procedure)
+
+    def _claim(self) -> None:
         if not self._busy.acquire(blocking=False):
             raise Busy("this client is being used: one call at a time")
+
+    def _perform(self, procedure: Procedure[T]) -> T:
         try:
             return self._stream.perform(procedure)
         except BaseException as error:

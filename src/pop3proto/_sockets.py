@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import secrets
 import selectors
@@ -13,18 +12,20 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from ._peers import NOBODY, Peer
 from ._tls import client_context, tls_info
 from .core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from .procedures.operations import GoingDown, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from .sasl.channel import TlsInfo
 
 __all__ = ["SocketStream", "bounded"]
 
 T = TypeVar("T")
 
-_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _RECEIVE: Final = 262_144  # octets at once; smaller reads cost a third of the speed on large messages
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
 _SILENCE: Final = "the peer sent nothing in time"
@@ -33,6 +34,13 @@ _LINGER: Final = 2.0  # seconds for a client to read the last answer before its 
 
 # It needs no descriptor of its own.
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def _peer(sock: socket.socket) -> Peer:
+    try:
+        return Peer.of(sock.family, sock.getpeername())
+    except OSError:
+        return NOBODY
 
 
 def bounded(timeout: float | None) -> float | None:
@@ -62,36 +70,17 @@ class SocketStream:
         certificate: bytes | None = None,
         alarm: socket.socket | None = None,
     ) -> None:
+        self.peer: Final = _peer(sock)
         self._socket = sock
         self._stall = stall
         self._context = context
         self._hostname = hostname
         self._certificate = certificate
         self._alarm = alarm
+        self._bell: socket.socket | None = None
         self._interrupted = threading.Event()
         with contextlib.suppress(OSError):  # a Unix socket, say
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def address(self) -> str:
-        """The peer's address, without its port; "" if it has none."""
-        try:
-            name = self._socket.getpeername()
-        except OSError:
-            return ""
-        return str(name[0]) if self._socket.family in _INTERNET else ""
-
-    @property
-    def loopback(self) -> bool:
-        """Whether the peer is on this machine."""
-        if self._socket.family not in _INTERNET:
-            return True
-        try:
-            address = ipaddress.ip_address(self.address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address).is_loopback
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
@@ -224,6 +213,35 @@ class SocketStream:
         """Close the connection at once."""
         self.interrupt()
         self._socket.close()
+
+    def go_down(self) -> None:
+        """Throw `GoingDown` into the `Read` that is under way or comes next; only in a block of `beside`."""
+        if self._bell is not None:
+            self._bell.close()
+
+    @contextlib.contextmanager
+    def beside(self, work: Callable[[], None]) -> Generator[None]:
+        """Do some work with this stream in a thread of its own, beside a block; what it raises is raised at the end."""
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+                failures.append(error)
+
+        self._bell, self._alarm = socket.socketpair()
+        with self._bell, self._alarm:
+            thread = threading.Thread(target=run, name="pop3proto-beside", daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                self.go_down()
+                thread.join()
+                self._alarm = self._bell = None
+        if failures:
+            raise failures[0]
 
     def interrupt(self) -> None:
         """End the connection under the hands of the thread that uses it, which has still to close it.

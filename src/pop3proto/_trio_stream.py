@@ -14,7 +14,7 @@ from ._peers import NOBODY, Peer
 from .core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 __all__ = ["TrioStream"]
 
@@ -91,6 +91,31 @@ class TrioStream(AsyncStream):
     @override
     async def abort(self) -> None:
         await trio.aclose_forcefully(self._stream)
+
+    @override
+    @contextlib.asynccontextmanager
+    async def beside(self, work: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+        failures: list[Exception] = []
+
+        async def run() -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - it is raised at the end, and not as a group
+                failures.append(error)
+
+        opened = trio.open_nursery()
+        nursery = await opened.__aenter__()
+        nursery.start_soon(run)
+        try:
+            await trio.lowlevel.checkpoint()  # it begins
+            yield
+        finally:
+            self.go_down()
+            # It is not told of the block's error: it would make a group of it.
+            await opened.__aexit__(None, None, None)
+            self.stay_up()
+        if failures:
+            raise failures[0]
 
     @override
     def _interrupt(self) -> None:

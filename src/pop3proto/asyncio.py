@@ -9,8 +9,9 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from ._async import AsyncClient, session_over
+from ._async import AsyncClient
 from ._async_message import AsyncIncomingMessage
+from ._async_session import session_over
 from ._async_sessions import Sessions
 from ._asyncio_stream import AsyncioStream, all_done
 from ._peers import unreachable

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import socket
-import threading
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ._blocking import Client
 from ._blocking_message import IncomingMessage
+from ._blocking_server import Server
+from ._peers import unreachable
 from ._sockets import SocketStream, bounded
 from ._tls import ServerTls
 from .core.client import ClientConnection
-from .core.errors import ConnectionLost, RemoteProtocolError, TimedOut
+from .core.errors import ConnectionLost, TimedOut
 from .procedures.client import establish
-from .procedures.gate import Gate
 from .procedures.policy import TlsMode, default_port
-from .procedures.server import refuse, serve as serve_session
 from .procedures.session import Session
-from .sasl.channel import SessionInfo
 
 if TYPE_CHECKING:
     import ssl
     from os import PathLike
-    from types import TracebackType
-    from typing import Self
 
     from .procedures.service import Service
 
-__all__ = ["Client", "IncomingMessage", "Server", "SocketStream", "connect", "serve"]
-
-_log: Final = logging.getLogger("pop3proto")
-_BREATH: Final = 0.1  # seconds
+__all__ = ["Client", "IncomingMessage", "Server", "connect", "connect_over", "serve"]
 
 
 def connect(  # noqa: PLR0913 - each has its default, and a name
@@ -81,14 +71,74 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     except TimeoutError:
         raise TimedOut(f"no connection to {host}, port {port}, in time") from None
     except (OSError, ValueError) as error:  # ValueError: an impossible host name
-        reason = getattr(error, "strerror", None) or error
-        raise ConnectionLost(f"no connection to {host}, port {port}: {reason}") from error
+        raise ConnectionLost(unreachable(host, port, error)) from error
     stream = SocketStream(sock, stall=timeout, context=context, hostname=host)
-    session = Session(
-        connection or ClientConnection(tls=tls == "implicit"),
-        loopback=stream.loopback,
+    return _begin(
+        stream,
+        tls=tls,
+        loopback=stream.peer.loopback,
         allow_cleartext=allow_cleartext,
         patience=timeout,
+        connection=connection,
+    )
+
+
+def connect_over(  # noqa: PLR0913 - each has its default, and a name
+    stream: socket.socket,
+    *,
+    host: str | None = None,
+    tls: TlsMode = "implicit",
+    context: ssl.SSLContext | None = None,
+    allow_cleartext: bool = False,
+    timeout: float | None = 60,
+    connection: ClientConnection | None = None,
+) -> Client:
+    """As `connect`, over a socket that is connected already: through a proxy, say.
+
+    Nobody knows where it leads: passwords are sent in clear only if the caller allows that, on loopback too.
+
+    Args:
+        stream: a connected socket; it belongs to the client from now on.
+        host: the server's name, for TLS.
+        tls: as `connect`: what is done over the stream.
+        context: as `connect`.
+        allow_cleartext: as `connect`.
+        timeout: as `connect`.
+        connection: as `connect`.
+
+    Returns:
+        The client.
+
+    Raises:
+        Pop3Error: as `connect`.
+        ValueError: there is no such `tls`.
+    """
+    default_port(tls)
+    return _begin(
+        SocketStream(stream, stall=timeout, context=context, hostname=host),
+        tls=tls,
+        loopback=False,
+        allow_cleartext=allow_cleartext,
+        patience=timeout,
+        connection=connection,
+    )
+
+
+def _begin(  # noqa: PLR0913 - each has a name
+    stream: SocketStream,
+    *,
+    tls: TlsMode,
+    loopback: bool,
+    allow_cleartext: bool,
+    patience: float | None,
+    connection: ClientConnection | None,
+) -> Client:
+    """Begin a session over a stream, which is closed if that fails."""
+    session = Session(
+        connection or ClientConnection(tls=tls == "implicit"),
+        loopback=loopback,
+        allow_cleartext=allow_cleartext,
+        patience=patience,
     )
     try:
         stream.perform(establish(session, tls))
@@ -96,150 +146,6 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         stream.abort()
         raise
     return Client(session, stream)
-
-
-class Server:
-    """A server that is running, with a thread for each connection. It is a context manager that ends with `close`.
-
-    Args:
-        service: what it serves.
-        listener: a listening socket; it belongs to the server from now on.
-        tls: where TLS comes in.
-        server_tls: how; None: not at all.
-    """
-
-    def __init__(self, service: Service, listener: socket.socket, tls: TlsMode, server_tls: ServerTls | None) -> None:
-        self._service: Final = service
-        self._listener: Final = listener
-        self._tls: Final[TlsMode] = tls
-        self._server_tls: Final = server_tls
-        self._lock: Final = threading.Lock()
-        self._gate: Final = Gate(service)
-        self._sessions: dict[SocketStream, threading.Thread] = {}
-        self._closing = False
-        self._bell, self._alarm = socket.socketpair()
-        self._acceptor: Final = threading.Thread(target=self._accept, name="pop3proto-accept", daemon=True)
-        self._acceptor.start()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens: address and port."""
-        host, port, *_ = self._listener.getsockname()
-        return str(host), int(port)
-
-    def wait(self) -> None:
-        """Wait until the server is closed."""
-        self._acceptor.join()
-
-    def close(self) -> None:
-        """Stop listening, and end all sessions.
-
-        Each finishes the command in hand and, within `Deadlines.grace`, answers the next with [SYS/TEMP], but QUIT as
-        ever. Then the rest is cut off, and nothing of theirs is removed. Returns when all maildrops are closed.
-        """
-        with self._lock:
-            self._closing = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self._listener.close()
-        self._acceptor.join()
-        self._bell.close()
-        until = time.monotonic() + self._service.deadlines.grace
-        with self._lock:
-            running = dict(self._sessions)
-        running = {stream: thread for stream, thread in running.items() if thread is not threading.current_thread()}
-        for thread in running.values():
-            thread.join(max(until - time.monotonic(), 0))
-        for stream in running:
-            stream.interrupt()
-        for thread in running.values():
-            thread.join()
-        self._release_alarm()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError as error:
-                if self._closing:
-                    return
-                _log.warning("accepting a connection failed: %s", error)
-                time.sleep(_BREATH)  # out of descriptors, most likely: wait for a session to end
-                continue
-            stream = self._stream(sock)
-            address = stream.address
-            thread = threading.Thread(target=self._serve, args=(stream, address), name="pop3proto-session", daemon=True)
-            with self._lock:
-                if self._closing:
-                    stream.abort()
-                    return
-                if (objection := self._gate.enter(address)) is None:
-                    self._sessions[stream] = thread
-            if objection is not None:
-                self._refuse(stream, objection)
-            else:
-                self._start(thread, stream, address)
-
-    def _stream(self, sock: socket.socket) -> SocketStream:
-        tls = self._server_tls
-        context, certificate = (None, None) if tls is None else (tls.context, tls.certificate)
-        return SocketStream(sock, context=context, certificate=certificate, alarm=self._alarm)
-
-    def _start(self, thread: threading.Thread, stream: SocketStream, address: str) -> None:
-        try:
-            thread.start()
-        except RuntimeError as error:  # there are no more threads to be had
-            _log.warning("a session could not begin: %s", error)
-            self._leave(stream, address)
-            self._refuse(stream, "too many sessions")
-
-    def _refuse(self, stream: SocketStream, objection: str) -> None:
-        try:
-            if self._tls != "implicit":  # a handshake would hold up the thread that accepts
-                stream.perform(refuse(self._service.connection(tls=False), self._service, objection))
-        except (ConnectionLost, TimedOut):
-            pass
-        finally:
-            stream.close()
-
-    def _serve(self, stream: SocketStream, address: str) -> None:
-        connection = self._service.connection(tls=self._tls == "implicit")
-        info = SessionInfo(address)
-        try:
-            stream.perform(serve_session(self._service, connection, info, loopback=stream.loopback, tls=self._tls))
-        except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
-            _log.info("session from %s ended: %s", address, error)
-        except Exception:  # noqa: BLE001 - it ends this session, and no other notices
-            _log.exception("session from %s failed", address)
-            stream.linger()
-        else:
-            stream.linger()
-        finally:
-            stream.close()
-            self._leave(stream, address)
-
-    def _leave(self, stream: SocketStream, address: str) -> None:
-        with self._lock:
-            del self._sessions[stream]
-            self._gate.leave(address)
-        if self._closing:
-            self._release_alarm()
-
-    def _release_alarm(self) -> None:
-        """Close the alarm once nobody listens to it."""
-        with self._lock:
-            if not self._sessions:
-                self._alarm.close()
 
 
 def serve(  # noqa: PLR0913 - each has its default, and a name

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ._async import AsyncClient, session_over
+from ._async import AsyncClient
 from ._async_message import AsyncIncomingMessage
+from ._async_session import session_over
 from ._async_sessions import Sessions
 from ._peers import unreachable
 from ._tls import ServerTls

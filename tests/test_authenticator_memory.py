@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from pop3proto import authenticators
-from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
+from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator, MemoryTokens
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.sasl.authenticator import TokenVerifier
 from pop3proto.sasl.channel import SessionInfo
@@ -90,6 +90,7 @@ def test_what_can_be_announced_is_what_it_can_verify():
         "SCRAM-SHA-256",
     }
     assert not isinstance(passwords, TokenVerifier)
+    assert announced(MemoryTokens({})) == {"OAUTHBEARER", "XOAUTH2"}
     assert announced(MemoryTokenAuthenticator({}, {})) == announced(passwords) | {"OAUTHBEARER", "XOAUTH2"}
 
 

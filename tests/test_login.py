@@ -186,7 +186,7 @@ def test_a_login_that_is_refused(answers, tried):
     script = Script()
     with pytest.raises(LoginFailed) as failure:
         script.run(login(script.session, Password("ann", SECRET)), *answers)
-    assert failure.value.attempts == (LoginAttempt(tried, Err("[AUTH] no")),)
+    assert failure.value.attempts == (LoginAttempt(tried.hidden(), Err("[AUTH] no")),)
     assert script.connection.state is State.AUTHORIZATION
     assert SECRET not in str(failure.value) + repr(failure.value)
     assert ENCODED.decode() not in str(failure.value) + repr(failure.value)
@@ -336,7 +336,7 @@ def test_what_is_refused_under_verified_tls_is_tried_by_the_next_way():
     commands = [attempt.command for attempt in failure.attempts]
     assert [type(command) for command in commands] == [Auth, Auth, Auth, Pass]
     assert [attempt.reply for attempt in failure.attempts] == [Err("no")] * 3 + [Err("[AUTH] last")]
-    assert (failure.command, failure.reply, failure.code) == (Pass(SECRET), Err("[AUTH] last"), ResponseCode.AUTH)
+    assert (failure.command, failure.reply, failure.code) == (Pass("***"), Err("[AUTH] last"), ResponseCode.AUTH)
     assert str(failure) == (
         "login failed (AUTH SCRAM-SHA-256 ***: no; AUTH CRAM-MD5: no; AUTH PLAIN ***: no; PASS ***: [AUTH] last)"
     )
@@ -645,6 +645,38 @@ def test_the_flag_tells_the_truth_about_binding(bindings, announced, header):
     script = secured(announcing(*announced), tls=TlsInfo("TLSv1.3", verified=True, bindings=bindings))
     script.begin(login(script.session, ANN))
     assert base64.b64decode(script.heard[0].split()[2]).startswith(header + b"n=ann,r=")
+
+
+def test_a_binding_that_the_caller_knows_comes_first():
+    script = secured(announcing("SCRAM-SHA-256-PLUS"), tls=TlsInfo("TLSv1.3", verified=True, bindings=(BINDING,)))
+    script.begin(login(script.session, ANN, binding=ChannelBinding("tls-exporter", b"e" * 32)))
+    assert base64.b64decode(script.heard[0].split()[2]).startswith(b"p=tls-exporter,,n=ann,r=")
+    assert script.session.tls.bindings[1] == BINDING
+    in_clear = Script()
+    with pytest.raises(LocalProtocolError, match="no TLS channel to bind to"):
+        in_clear.run(login(in_clear.session, ANN, binding=ChannelBinding("tls-exporter", b"e" * 32)))
+    assert in_clear.heard == []
+
+
+@pytest.mark.parametrize("reply", [b"-ERR\r\n", b"-ERR [AUTH] no\r\n"])
+@pytest.mark.parametrize("said", [[], [b"e=channel-bindings-dont-match"]])
+def test_nothing_clear_follows_what_binds_to_the_channel(said, reply):
+    """Somebody in the middle who has a certificate that is trusted cannot answer it, and must not get a password."""
+    capabilities = Capabilities(
+        sasl=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN"), user=True, auth_resp_code=True
+    )
+    script = secured(capabilities, tls=TlsInfo("TLSv1.3", verified=True, bindings=(BINDING,)))
+    actor = script.begin(login(script.session, ANN))
+    for text in said:
+        script.tell(actor, challenge(text))
+    while not actor.finished:
+        script.tell(actor, reply)
+    assert isinstance(actor.error, LoginFailed)
+    assert {verb for verb in verbs(script) if verb.startswith(b"AUTH")} <= {
+        b"AUTH SCRAM-SHA-256-PLUS",
+        b"AUTH SCRAM-SHA-256",
+    }
+    assert b"tanstaaf" not in b"".join(script.heard)
 
 
 @pytest.mark.parametrize("name,farewell", [("XOAUTH2", b""), ("OAUTHBEARER", b"\1")])

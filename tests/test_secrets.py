@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import pickle
 import socket
 import traceback
 from collections.abc import Callable, Iterator
@@ -110,6 +111,14 @@ def is_watched(path: str, name: str) -> bool:
     return Path(path).is_relative_to(SOURCE) or (path == __file__ and name.startswith("user_code"))
 
 
+def pickled(error: BaseException) -> bytes:
+    """All that an error holds, if it can be had so: hidden attributes too."""
+    try:
+        return pickle.dumps(error)
+    except Exception:  # noqa: BLE001 - not every error can be
+        return b""
+
+
 def shown_by(error: BaseException) -> str:
     """All that can be seen of an error and of those behind it, local variables included, but not the test's own."""
     shown, chain, seen = "", [error], set[int]()
@@ -118,7 +127,7 @@ def shown_by(error: BaseException) -> str:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        shown += f"{each} {each!r} {each.args!r} {vars(each)!r} {getattr(each, 'object', '')!r} "
+        shown += f"{each} {each!r} {each.args!r} {vars(each)!r} {getattr(each, 'object', '')!r} {pickled(each)!r} "
         for frame, _ in traceback.walk_tb(each.__traceback__):
             if is_watched(frame.f_code.co_filename, frame.f_code.co_name):
                 shown += f"[{frame.f_code.co_name}: {frame.f_locals!r}] "

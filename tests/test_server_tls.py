@@ -308,3 +308,13 @@ def test_implicit_tls_shakes_hands_before_the_first_octet():
     assert kinds(session).index(StartTls) < kinds(session).index(Write)
     assert {b"USER", b"SASL PLAIN LOGIN"} <= capabilities(session)
     assert codes(session.lines(LOGIN)) == [b"+OK", b"+OK"]
+
+
+def test_the_handshake_is_part_of_the_time_for_the_login():
+    session = Serving(FakeStore(), mode="implicit")
+    session.actor.go()
+    (handshake,) = [operation for operation in session.actor.performed if isinstance(operation, StartTls)]
+    session.actor.clock.now += 59
+    session.ask(b"CAPA\r\n")
+    assert isinstance(session.actor.waits, Read)
+    assert session.actor.waits.until == handshake.until

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -158,6 +159,7 @@ def test_files_that_people_edited():
         (b"marker $2b$12$marker", "the second field is no scrypt hash"),
         (b"marker " + PHC.replace(b"ln=14", b"ln=30"), "too much memory"),
         (b"marker " + PHC.replace(b"ln=14", b"ln=0"), "no scrypt hash"),
+        (b"marker " + PHC.replace(b"ln=14,r=8", b"ln=16,r=1"), "no scrypt hash"),  # N would be 2^(16 r)
         (b"marker " + PHC[:-1], "no scrypt hash"),
         (b"marker " + PHC + b"=", "no scrypt hash"),
         (b"marker%2 " + PHC, "the first field is no name"),
@@ -379,6 +381,30 @@ def test_many_threads_ask_while_it_changes(file):
     assert authenticator.check_password("bob", "password 9", HERE)
 
 
+def test_guesses_cannot_take_all_memory(file, monkeypatch):
+    """Each computation takes 16 MiB, and a server with a thread for each session may have a thousand of them."""
+    set_password(file, "ann", "secret")
+    authenticator = UsersFile(file)
+    counting, running, most = threading.Lock(), 0, 0
+
+    def computed(password, **_):
+        nonlocal running, most
+        with counting:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with counting:
+            running -= 1
+        raise MemoryError
+
+    monkeypatch.setattr(hashlib, "scrypt", computed)
+    guesses = 5 * users_file._AT_ONCE
+    with ThreadPoolExecutor(guesses) as pool:
+        answers = [pool.submit(authenticator.check_password, "ann", "guess", HERE) for _ in range(guesses)]
+        assert all(isinstance(answer.exception(), Unavailable) for answer in answers), "and each gives way to the next"
+    assert 1 < most <= users_file._AT_ONCE
+
+
 def test_secrets_are_not_printed(file):
     set_password(file, "ann", "marker")
     authenticator = UsersFile(file)
@@ -557,3 +583,13 @@ def test_a_file_that_is_gone_when_the_lock_is_had(file, monkeypatch):
     monkeypatch.setattr(rewrite.fcntl, "flock", remove_once)
     assert set_password(file, "bob", "secret")
     assert users(file) == ("bob",)
+
+
+def test_a_new_file_that_could_not_be_written_is_not_left_behind(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        set_password(tmp_path / "users", "ann", "secret")
+    assert list(tmp_path.iterdir()) == []

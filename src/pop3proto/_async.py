@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
     from .procedures.operations import Procedure
     from .procedures.session import Session
-    from .sasl.channel import TlsInfo
+    from .sasl.channel import ChannelBinding, TlsInfo
 
 __all__ = ["AsyncClient", "Stream"]
 
@@ -107,6 +107,7 @@ class AsyncClient:
         token: str | None = None,
         only: Collection[str] | None = None,
         initial_response: bool = True,
+        binding: ChannelBinding | None = None,
         mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
     ) -> None:
         """Log in by the best way that both sides know.
@@ -117,6 +118,7 @@ class AsyncClient:
             token: or an OAuth 2.0 access token for it.
             only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
             initial_response: it may go with AUTH; some servers want it on a line of its own.
+            binding: what this TLS channel can be bound to, if you know better: "tls-exporter", say.
             mechanisms: those that are known.
 
         Raises:
@@ -127,7 +129,14 @@ class AsyncClient:
         try:
             credentials = Credentials.of(user, password, token)
             await self.perform(
-                login(self.session, credentials, only=only, initial_response=initial_response, mechanisms=mechanisms)
+                login(
+                    self.session,
+                    credentials,
+                    only=only,
+                    initial_response=initial_response,
+                    binding=binding,
+                    mechanisms=mechanisms,
+                )
             )
         except BaseException as error:
             forget_locals(error)
@@ -232,8 +241,12 @@ class AsyncClient:
         Args:
             every: seconds.
         """
-        async with self._stream.beside(lambda: self.perform(keep_alive(self.session, every))):
-            yield
+        self._claim()
+        try:
+            async with self._stream.beside(lambda: self._perform(keep_alive(self.session, every))):
+                yield
+        finally:
+            self._busy = False
 
     async def rset(self) -> None:
         """Take back every `dele`."""
@@ -287,17 +300,24 @@ class AsyncClient:
         Raises:
             Busy: one is under way: in another task, or in the one whose iterable of commands is asking.
         """
+        self._claim()
+        try:
+            return await self._perform(procedure)
+        finally:
+            self._busy = False
+
+    def _claim(self) -> None:
         if self._busy:
             raise Busy("this client is being used: one call at a time")
         self._busy = True
+
+    async def _perform(self, procedure: Procedure[T]) -> T:
         try:
             return await self._stream.perform(procedure)
         except BaseException as error:
             if not self.session.survives(error):
                 await self._stream.abort()
             raise
-        finally:
-            self._busy = False
 
     async def aside(self, procedure: Procedure[T]) -> T:
         """Run a procedure that has nothing to do with the session, and whose failure leaves it as it is."""

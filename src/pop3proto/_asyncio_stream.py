@@ -209,7 +209,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             raise
         finally:
             self.go_down()
-            cancellation = await all_done([task])
+            cancellation = await all_done([task], cancel=True)
             self.stay_up()
             failure = cancellation or (None if task.cancelled() else task.exception())
         if failure is not None:
@@ -237,12 +237,19 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure
 
 
-async def all_done(futures: Collection[asyncio.Future[T]]) -> asyncio.CancelledError | None:
-    """Wait until all are done, in any case; return a cancellation that came meanwhile, to be raised."""
+async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = False) -> asyncio.CancelledError | None:
+    """Wait until all are done, in any case; return a cancellation that came meanwhile, to be raised.
+
+    Args:
+        futures: what to wait for.
+        cancel: hand the cancellation on to them.
+    """
     cancellation: asyncio.CancelledError | None = None
     while pending := [future for future in futures if not future.done()]:
         try:
             await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancellation = error
+            for future in pending if cancel else ():
+                future.cancel()
     return cancellation

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
     from .procedures.operations import Procedure
     from .procedures.session import Session
-    from .sasl.channel import TlsInfo
+    from .sasl.channel import ChannelBinding, TlsInfo
 
 __all__ = ["Client", "Stream"]
 
@@ -113,6 +113,7 @@ class Client:
         token: str | None = None,
         only: Collection[str] | None = None,
         initial_response: bool = True,
+        binding: ChannelBinding | None = None,
         mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
     ) -> None:
         """Log in by the best way that both sides know.
@@ -123,6 +124,7 @@ class Client:
             token: or an OAuth 2.0 access token for it.
             only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
             initial_response: it may go with AUTH; some servers want it on a line of its own.
+            binding: what this TLS channel can be bound to, if you know better: "tls-exporter", say.
             mechanisms: those that are known.
 
         Raises:
@@ -133,7 +135,14 @@ class Client:
         try:
             credentials = Credentials.of(user, password, token)
             self.perform(
-                login(self.session, credentials, only=only, initial_response=initial_response, mechanisms=mechanisms)
+                login(
+                    self.session,
+                    credentials,
+                    only=only,
+                    initial_response=initial_response,
+                    binding=binding,
+                    mechanisms=mechanisms,
+                )
             )
         except BaseException as error:
             forget_locals(error)
@@ -251,8 +260,11 @@ class Client:
             every: seconds.
         """
         self._claim()
-        with self._stream.beside(lambda: self._perform(keep_alive(self.session, every))):
-            yield
+        try:
+            with self._stream.beside(lambda: self._perform(keep_alive(self.session, every))):
+                yield
+        finally:
+            self._busy.release()
 
     def rset(self) -> None:
         """Take back every `dele`."""
@@ -312,7 +324,10 @@ class Client:
             Busy: one is under way: in another thread, or in the one whose iterable of commands is asking.
         """
         self._claim()
-        return self._perform(procedure)
+        try:
+            return self._perform(procedure)
+        finally:
+            self._busy.release()
 
     def _claim(self) -> None:
         if not self._busy.acquire(blocking=False):
@@ -325,8 +340,6 @@ class Client:
             if not self.session.survives(error):
                 self._stream.abort()
             raise
-        finally:
-            self._busy.release()
 
     def _finish(self, why: str) -> None:
         self.session.end(why)

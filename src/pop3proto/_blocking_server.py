@@ -42,6 +42,7 @@ class Server:
     def __init__(self, service: Service, listener: socket.socket, tls: TlsMode, server_tls: ServerTls | None) -> None:
         self._service: Final = service
         self._listener: Final = listener
+        self._address: Final = listener.getsockname()
         self._tls: Final[TlsMode] = tls
         self._server_tls: Final = server_tls
         self._lock: Final = threading.Lock()
@@ -55,7 +56,7 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens: address and port."""
-        host, port, *_ = self._listener.getsockname()
+        host, port, *_ = self._address
         return str(host), int(port)
 
     def wait(self) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 __all__ = ["NOBODY", "Peer", "unreachable"]
 
+_UNIX: Final = getattr(socket, "AF_UNIX", None)  # not everywhere
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -33,8 +34,10 @@ class Peer:
             family: the socket's.
             name: of that family; anything else is an unknown peer.
         """
+        if family == _UNIX:
+            return cls("", loopback=True)
         if family not in _INTERNET:
-            return cls("", loopback=True)  # a Unix socket, say
+            return NOBODY
         if not isinstance(name, tuple) or not name:
             return NOBODY
         address = str(cast("tuple[object, ...]", name)[0])

@@ -124,6 +124,7 @@ class SocketStream:
 
         Raises:
             GoingDown: it is; once.
+            ConnectionLost: the connection was given up.
             TimedOut: nothing came.
         """
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -132,6 +133,8 @@ class SocketStream:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(alarm, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select(left)]
+        if self._interrupted.is_set():
+            raise ConnectionLost(_GIVEN_UP)
         if alarm in ready:
             self._alarm = None
             raise GoingDown("the server is to end")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .memory import MemoryAuthenticator, MemoryTokenAuthenticator
+from .memory import MemoryAuthenticator, MemoryTokenAuthenticator, MemoryTokens
 
 if TYPE_CHECKING:
     from .checkpassword import CheckPassword
@@ -19,6 +19,7 @@ __all__ = [
     "CheckPassword",
     "MemoryAuthenticator",
     "MemoryTokenAuthenticator",
+    "MemoryTokens",
     "UsersFile",
     "remove_user",
     "set_password",

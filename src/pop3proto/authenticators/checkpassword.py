@@ -110,7 +110,7 @@ class CheckPassword(Authenticator, PasswordVerifier):
                     *((os.POSIX_SPAWN_CLOSE, other) for other in _inherited()),
                 ],
                 setpgroup=0,  # so that all can be killed
-                setsigmask=(),  # `pop3proto serve`, for one, blocks those that end it
+                setsigmask=(),  # whoever serves may block some
                 setsigdef=(signal.SIGPIPE,),  # Python ignores it
             )
         return _wait(process, self._timeout)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["MemoryAuthenticator", "MemoryTokenAuthenticator"]
+__all__ = ["MemoryAuthenticator", "MemoryTokenAuthenticator", "MemoryTokens"]
 
 _SALT_OCTETS: Final = 16
 _SECRET_OCTETS: Final = 32
@@ -88,16 +88,41 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
         return self._scram_keys.get((user, algorithm), decoy)
 
 
+class MemoryTokens(Authenticator, TokenVerifier):
+    """Access tokens, and nothing else: OAUTHBEARER and XOAUTH2.
+
+    Args:
+        tokens: whose each access token is.
+
+    Raises:
+        MechanismError: a name cannot be prepared.
+    """
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        # By digest: who measures how long a look-up takes can not choose which octets are compared.
+        self._owners = {_token_digest(token): prepare(owner, stored=True) for token, owner in tokens.items()}
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return False
+
+    @override
+    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
+        owner = self._owners.get(_token_digest(token))
+        return owner if user in ("", owner) else None
+
+
 class MemoryTokenAuthenticator(MemoryAuthenticator, TokenVerifier):
     """Users with passwords, and access tokens.
 
-    It is a class of its own because a server announces what an authenticator is able to verify.
+    The classes are three because a server announces what an authenticator is able to verify.
 
     Args:
-        passwords: by user, as above; it may be empty, and a user with a token need not be in it.
-        tokens: whose each access token is.
-        scram_algorithms: as above.
-        iterations: as above.
+        passwords: by user, as `MemoryAuthenticator`; a user with a token need not be in it.
+        tokens: as `MemoryTokens`.
+        scram_algorithms: as `MemoryAuthenticator`.
+        iterations: as `MemoryAuthenticator`.
     """
 
     def __init__(
@@ -109,13 +134,11 @@ class MemoryTokenAuthenticator(MemoryAuthenticator, TokenVerifier):
         iterations: int = _LEAST_ITERATIONS,
     ) -> None:
         super().__init__(passwords, scram_algorithms=scram_algorithms, iterations=iterations)
-        # By digest: who measures how long a look-up takes can not choose which octets are compared.
-        self._owners = {_token_digest(token): prepare(owner, stored=True) for token, owner in tokens.items()}
+        self._tokens = MemoryTokens(tokens)
 
     @override
     def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
-        owner = self._owners.get(_token_digest(token))
-        return owner if user in ("", owner) else None
+        return self._tokens.check_token(user, token, session)
 
 
 def _token_digest(token: str) -> bytes:

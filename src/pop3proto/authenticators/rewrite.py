@@ -55,7 +55,13 @@ def rewrite(path: Path, change: Callable[[bytes], bytes], *, create: bool = Fals
     """
     path = Path(os.path.realpath(path))
     with _locked(path, _CHANGE | os.O_CREAT if create else _CHANGE) as file:
-        _replace(path, change(file.readall()), os.fstat(file.fileno()))
+        before = file.readall()
+        try:
+            _replace(path, change(before), os.fstat(file.fileno()))
+        except BaseException:
+            if create and not before:  # it is of no use to anybody
+                path.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -44,6 +44,11 @@ class ScryptCost:
         """Octets that a computation takes."""
         return 128 * self.r * ((1 << self.ln) + self.p + 2)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be computed (RFC 7914 section 2: N is less than 2^(16 r)), in memory that a login may take."""
+        return self.ln < 16 * self.r and self.memory <= _MOST_MEMORY
+
     def compute(self, password: str, salt: bytes, octets: int) -> bytes:
         """Return the hash of a password. It takes as long as it is meant to.
 
@@ -105,7 +110,7 @@ class ScryptHash:
             return None
         cost = ScryptCost(*map(int, match.group(1, 2, 3)))
         salt, digest = (_decoded(part) for part in match.group(4, 5))
-        if cost.memory > _MOST_MEMORY or salt is None or digest is None:
+        if not cost.is_sound or salt is None or digest is None:
             return None
         return cls(cost, salt, digest)
 

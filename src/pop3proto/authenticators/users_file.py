@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger("pop3proto")
 
+_AT_ONCE: Final = 8
+"""Hashes that are computed at the same time: each takes 16 MiB or more, and nobody needs a password to ask for one."""
+
 
 class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
     """The users of a file; what changes in it counts from the next login on.
@@ -50,6 +53,7 @@ class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()  # of the snapshot; hashes are computed without it
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._snapshot = _Snapshot.read(path)
 
     @property
@@ -62,7 +66,8 @@ class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
         now = self._now()
         record = now.table.records.get(user)
         try:
-            return (now.decoy if record is None else record.scrypt).matches(password)
+            with self._turns:
+                return (now.decoy if record is None else record.scrypt).matches(password)
         except (ValueError, MemoryError) as error:
             raise _unavailable(error) from error
 

@@ -73,6 +73,11 @@ class ClientConnection(Connection):
         """The commands that are not wholly answered, the oldest first."""
         return tuple(self._outstanding)
 
+    @property
+    def unasked(self) -> bool:
+        """Whether octets wait that answer nothing; once they are a whole line, `next_event` tells what it is."""
+        return not self._outstanding and len(self._buffer) > 0
+
     def can_send(self, item: Request) -> bool:
         """Whether `send` would take this now."""
         try:
@@ -111,9 +116,10 @@ class ClientConnection(Connection):
             raise LocalProtocolError(objection)
         octets = item.encode()
         limit = self.limits.command_line if isinstance(item, Command) else self.limits.sasl_line
-        if len(octets) > limit:
+        if (length := len(octets)) > limit:
+            del octets  # a traceback would keep it, and there may be a password in it
             what = item.verb if isinstance(item, Command) else "SASL response"
-            raise LocalProtocolError(f"the {what} line has {len(octets)} octets; {limit} are allowed")
+            raise LocalProtocolError(f"the {what} line has {length} octets; {limit} are allowed")
         return octets
 
     def _objection(self, item: Request) -> str | None:
@@ -128,7 +134,7 @@ class ClientConnection(Connection):
             return "the server has closed the connection"
         if self._outstanding and item.on_ok is State.TLS_HANDSHAKE:
             return f"{item.verb} may not be sent before all else is answered"  # so that what comes early is noticed
-        if len(self._buffer) and not self._outstanding:
+        if self.unasked:
             # It cannot be the answer to what has not been asked. next_event() tells what it is.
             return "the server has sent something unasked: take the next event first"
         return self._expected.objection(item)

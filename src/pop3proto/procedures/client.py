@@ -183,6 +183,8 @@ def quit_session(session: Session) -> Procedure[None]:
     try:
         yield from call(session, Quit())
     except (ConnectionLost, TimedOut) as error:
-        if session.connection.state is State.TRANSACTION and session.connection.outstanding:
+        # What is outstanding may be an answer that was left unread, and QUIT not sent yet.
+        sent = any(isinstance(command, Quit) for command in session.connection.outstanding)
+        if sent and session.connection.state is State.TRANSACTION:
             raise UncertainUpdate(f"{error}; deletions may or may not have happened") from error
         raise

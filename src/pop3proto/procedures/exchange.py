@@ -131,7 +131,7 @@ class Exchange(Generic[T_co]):
             RemoteProtocolError, ConnectionLost: the server has said something that nobody asked for.
         """
         if not self._unanswered:
-            self._session.check_silence()
+            yield from self._session.silence()
         if self._deadline is None or self._in_body:
             self._deadline = yield from self._session.deadline()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
@@ -182,7 +182,7 @@ class Exchange(Generic[T_co]):
                 case BodyEnd() | None:
                     pass
         if isinstance(reply, Err):
-            return CommandFailed(command, reply)
+            return CommandFailed(command.hidden(), reply)
         return command.parse(reply, b"".join(body), limits=limits, quirks=self._connection.quirks)
 
     def skip(self, index: int) -> Procedure[None]:
@@ -206,14 +206,16 @@ class Exchange(Generic[T_co]):
         """
         self._next = self._objection = None
         self._displaced = False  # a body that was too long, perhaps
-        while (part := self.poll()) is not None:
-            if isinstance(part, Signal):
-                yield from self.step()
-            elif isinstance(part, BodyChunk):
-                limit -= len(part.data)
-                if limit < 0:
-                    break
-        self._displaced = True
+        try:
+            while (part := self.poll()) is not None:
+                if isinstance(part, Signal):
+                    yield from self.step()
+                elif isinstance(part, BodyChunk):
+                    limit -= len(part.data)
+                    if limit < 0:
+                        break
+        finally:
+            self._displaced = True  # also if it is interrupted, and another goes on with it
         return part is None
 
     def _refill(self) -> bytes:

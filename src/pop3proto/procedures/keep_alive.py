@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pop3proto.core.commands import Noop
@@ -29,16 +30,15 @@ def keep_alive(session: Session, every: float) -> Procedure[None]:
         ConnectionLost: the server has ended the session.
         RemoteProtocolError, TimedOut: the session is over.
     """
-    yield from session.claim(None)
-    while True:
-        try:
-            session.connection.receive_data((yield from Read((yield from Now()) + every)))
-            session.check_silence()
-        except TimedOut:
-            if not (yield from _noop(session)):
-                return
-        except GoingDown:
-            return
+    with suppress(GoingDown):  # only an answer to NOOP is waited for all the same
+        yield from session.claim(None)
+        while True:
+            try:
+                session.connection.receive_data((yield from Read((yield from Now()) + every)))
+                session.check_silence()
+            except TimedOut:
+                if not (yield from _noop(session)):
+                    return
 
 
 def _noop(session: Session) -> Procedure[bool]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pop3proto.core.client import Request
+    from pop3proto.sasl.channel import ChannelBinding
 
     from .session import Session
 
@@ -43,13 +44,14 @@ _PASSES: Final = (ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SY
 """What a refusal with one of these codes is about has nothing to do with the way to log in (RFC 3206 section 4)."""
 
 
-def login(
+def login(  # noqa: PLR0913 - each has its default, and a name
     session: Session,
     credentials: Credentials,
     *,
     only: Collection[str] | None = None,
     mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
     initial_response: bool = True,
+    binding: ChannelBinding | None = None,
 ) -> Procedure[None]:
     """Log in by the best way that both sides know, and learn the capabilities before and after.
 
@@ -59,6 +61,7 @@ def login(
         only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried; None: as `plan_login` sees fit.
         mechanisms: those that are known.
         initial_response: it may go with AUTH; some servers want it on a line of its own.
+        binding: what this TLS channel can be bound to, if the caller knows better: "tls-exporter", say.
 
     Raises:
         LocalProtocolError: there is no way that the credentials and the policy allow, or they cannot be sent. Nothing
@@ -66,6 +69,8 @@ def login(
         LoginFailed: the server refused. The session is in the AUTHORIZATION state.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
+    if binding is not None:
+        session.bind(binding)
     yield from session.in_time(
         _login(
             session,
@@ -85,6 +90,7 @@ def _login(
     mechanisms: ClientMechanisms,
     initial_response: bool,
 ) -> Procedure[None]:
+    yield from session.claim(None)  # a session that is over says so, not that there is no way to log in
     if session.capabilities is None:
         yield from learn_capabilities(session)
     plan = plan_login(credentials, session.situation, only=only, mechanisms=mechanisms)
@@ -102,8 +108,9 @@ def _walk(
     attempts: list[LoginAttempt] = []
     unfit: LocalProtocolError | None = None
     judged = False  # the password was looked at, and is wrong: a digest of it will not be better
+    bound = False  # what binds to the channel was refused: perhaps there is somebody in it
     for step in steps:
-        if judged and step.strength > Strength.CLEAR:
+        if (judged and step.strength > Strength.CLEAR) or (bound and step.strength < Strength.MUTUAL):
             continue
         try:
             return (yield from _take(session, step, credentials, initial_response=initial_response))
@@ -112,6 +119,7 @@ def _walk(
         except LoginFailed as failure:
             attempts += failure.attempts
             judged |= _is_judgement(session, failure)
+            bound |= step.strength is Strength.BOUND
             if _gave_up(failure) or _settles(step, failure, judged=judged):
                 raise LoginFailed(attempts) from failure.__cause__
         except ConnectionLost as lost:
@@ -174,7 +182,7 @@ def _take(session: Session, step: Step, credentials: Credentials, *, initial_res
             try:
                 yield from call(session, command)
             except CommandFailed as failure:
-                raise LoginFailed([LoginAttempt(command, failure.reply)]) from None
+                raise LoginFailed([LoginAttempt(command.hidden(), failure.reply)]) from None
 
 
 def _apop(session: Session, credentials: Password) -> list[Command[object]]:
@@ -245,7 +253,7 @@ def authenticate(session: Session, mechanism: ClientMechanism, *, initial_respon
                     f"the server accepted {command} before the exchange was complete: it may be an impostor"
                 )
             case Answer(_, Err() as reply):
-                raise LoginFailed([LoginAttempt(command, reply, mechanism.failure)]) from cause
+                raise LoginFailed([LoginAttempt(command.hidden(), reply, mechanism.failure)]) from cause
             case _:
                 raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")
 

@@ -58,7 +58,7 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     name = session.user
 
     def check() -> Identity:
-        user, password = _name(name or ""), read_password(encode_text(command.password))
+        user, password = _credentials(name or "", command.password)
         if not verifier.check_password(user, password, session.info):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
@@ -74,7 +74,7 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
         raise Refused("APOP is not supported here")
 
     def check() -> Identity:
-        user = _name(command.name)
+        user, _ = _credentials(command.name, command.digest)
         if not apop_matches(timestamp, source.secret(user, session.info), command.digest):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
@@ -164,9 +164,17 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     session.say(Ok(f"maildrop has {session.summary()}"))
 
 
-def _name(text: str) -> str:
-    """Return the name of USER or APOP as it is compared with others."""
-    return read_name(encode_text(text), "the name")
+def _credentials(name: str, password: str) -> tuple[str, str]:
+    """Return the name and the password of USER and PASS as they are compared with others.
+
+    Raises:
+        CredentialsRejected: they can be nobody's.
+    """
+    try:
+        return read_name(encode_text(name), "the name"), read_password(encode_text(password))
+    except MechanismError:
+        pass
+    raise CredentialsRejected("the name or the password is none")
 
 
 def _check_passwords(session: ServerSession) -> PasswordVerifier:

@@ -141,13 +141,13 @@ class ServerSession:
         Raises:
             ConnectionLost, TimedOut: the handshake failed. The session is over.
         """
-        yield from self._shake_hands(self._login_until)
+        yield from self._shake_hands()
         self.connection.tls_established()
         self.user = None
 
-    def _shake_hands(self, until: float) -> Procedure[None]:
+    def _shake_hands(self) -> Procedure[None]:
         try:
-            tls = yield from StartTls(self._take_output(), until)
+            tls = yield from StartTls(self._take_output(), self._login_until)
         except BaseException:
             self.connection.fail("the TLS handshake failed")  # there is no way back to clear text
             raise
@@ -210,9 +210,10 @@ class ServerSession:
 
     def begin(self, tls: TlsMode) -> Procedure[None]:
         """Serve the session from its first octet to its end; release the lock, however it ends."""
+        self._login_until = (yield from Now()) + self.service.deadlines.login
         try:
             if tls == "implicit":
-                yield from self._shake_hands((yield from Now()) + self.service.deadlines.login)
+                yield from self._shake_hands()
             yield from self.converse()
         finally:
             yield from self.close_maildrop()
@@ -224,7 +225,6 @@ class ServerSession:
 
     def converse(self) -> Procedure[None]:
         """Greet, and answer until the session is over."""
-        self._login_until = (yield from Now()) + self.service.deadlines.login
         greeting = self.service.greet((yield from self.nonce()))
         self.timestamp = greeting.timestamp
         self.say(greeting)

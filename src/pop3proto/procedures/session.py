@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import attrs
+
 from pop3proto.core.errors import Broken, Busy, CommandFailed, ConnectionLost, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Farewell, Signal
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from pop3proto.core.client import ClientConnection
     from pop3proto.core.events import ClientEvent
     from pop3proto.core.replies import Greeting
-    from pop3proto.sasl.channel import TlsInfo
+    from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
     from .exchange import Exchange
     from .operations import Procedure
@@ -80,6 +82,16 @@ class Session:
         self.tls = tls
         self.capabilities = self.timestamp = None
 
+    def bind(self, binding: ChannelBinding) -> None:
+        """Put what the TLS channel can be bound to before all that the stream could tell of itself.
+
+        Raises:
+            LocalProtocolError: there is no TLS.
+        """
+        if self.tls is None:
+            raise LocalProtocolError("there is no TLS channel to bind to")
+        self.tls = attrs.evolve(self.tls, bindings=(binding, *self.tls.bindings))
+
     @property
     def pipelining(self) -> bool:
         """Whether the server has said that it takes several commands at once (RFC 2449 section 6.6)."""
@@ -115,7 +127,8 @@ class Session:
         Raises:
             Busy: the earlier one is in use: a body is being read. Nothing was sent.
             Broken: there was too much to throw away, or an earlier failure has ended the session.
-            ConnectionLost: the server has ended the session meanwhile.
+            ConnectionLost, RemoteProtocolError: the server has ended the session meanwhile, or has said something else.
+            TimedOut: it has begun to, and does not go on.
         """
         if self.broken is not None:
             raise Broken(f"this client cannot be used any more: {self.broken}")
@@ -125,7 +138,7 @@ class Session:
             if not (yield from earlier.displace(DRAIN_LIMIT)):
                 self.broken = f"the answer to {earlier.command} was left unread, and is too long to be thrown away"
                 raise Broken(self.broken)
-        self.check_silence()
+        yield from self.silence()
         self._open = exchange
 
     def survives(self, error: BaseException) -> bool:
@@ -146,6 +159,15 @@ class Session:
         """Note that all answers of an exchange are read."""
         if self._open is exchange:
             self._open = None
+
+    def silence(self) -> Procedure[None]:
+        """As `check_silence`; and if the server has begun to say something, wait for the rest of the line."""
+        self.check_silence()
+        if self.connection.unasked:
+            deadline = yield from self.deadline()
+            while True:  # the line ends, or the stream, or time; each raises
+                self.connection.receive_data((yield from Read(deadline)))
+                self.check_silence()
 
     def check_silence(self) -> None:
         """What came before a command was sent cannot be its answer."""

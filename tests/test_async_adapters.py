@@ -38,13 +38,11 @@ from pop3proto.core.errors import (
     ConnectionLost,
     LocalProtocolError,
     LoginFailed,
-    RemoteProtocolError,
     SessionRefused,
     TimedOut,
-    UncertainUpdate,
 )
 from pop3proto.core.replies import Greeting, Ok, ResponseCode
-from pop3proto.core.results import Language, MaildropStatus, UniqueId
+from pop3proto.core.results import MaildropStatus, UniqueId
 from pop3proto.core.states import State
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Unavailable
@@ -390,31 +388,6 @@ async def test_a_session(adapter, store, certificates, tls):
 
 
 @contract
-async def test_methods_that_our_server_does_not_know(adapter):
-    answers = [GREETING, b"+OK en words\r\n", b"+OK\r\nen English\r\n.\r\n", b"+OK\r\n", b"-ERR\r\n", b"+OK\r\n"]
-    async with scripted(*answers) as (port, heard):
-        async with adapter.connect("127.0.0.1", port, tls="none") as client:
-            assert await client.lang("en") == "en"
-            assert await client.lang_list() == (Language("en", "English"),)
-            await client.utf8()
-            with pytest.raises(CommandFailed):
-                await client.lang("xx")
-        assert heard[0] == b"LANG en\r\n"
-
-
-@contract
-async def test_start_tls_by_hand(adapter, store, certificates):
-    async with adapter.serve(service(store), tls="starttls", certificate=certificates.pem) as server:
-        async with here(adapter, server, context=certificates.client) as client:
-            assert (await client.capa()).stls
-            assert (await client.start_tls()).verified
-            assert not client.capabilities.stls
-            with pytest.raises(LocalProtocolError):
-                await client.start_tls()
-            await client.login("ann", "tanstaaf")
-
-
-@contract
 async def test_scram_runs_in_a_thread_and_binds_to_the_channel(adapter, certificates):
     users = MemoryAuthenticator({"ann": "tanstaaf"}, scram_algorithms=["SHA-256"])
     shared = service(MemoryStore(), authenticator=users)
@@ -565,41 +538,6 @@ async def test_one_call_at_a_time(adapter):
 
 
 @contract
-async def test_an_exception_hangs_up_without_quit(adapter, store):
-    async with adapter.serve(service(store)) as server:
-        with pytest.raises(ZeroDivisionError):
-            async with logged_in(adapter, server) as client:
-                await client.dele(1)
-                raise ZeroDivisionError
-        with pytest.raises(Broken, match="left by an exception"):
-            await client.noop()
-    assert store.messages("ann") == [UNIX, DOS]
-
-
-@contract
-async def test_a_client_is_closed_twice(adapter, store):
-    async with adapter.serve(service(store)) as server:
-        async with logged_in(adapter, server) as client:
-            await client.quit()
-            await client.close()
-        await client.close()
-
-
-@contract
-async def test_quit_fails(adapter):
-    capa = b"-ERR\r\n"
-    answers = [GREETING, capa, b"+OK\r\n", b"+OK\r\n"]
-    async with scripted(*answers, b"-ERR some are left\r\n") as (port, _):
-        with pytest.raises(CommandFailed):
-            async with adapter.connect("127.0.0.1", port, tls="none") as client:
-                await client.login("ann", "tanstaaf")
-    async with scripted(*answers, b"", then="end") as (port, _):
-        with pytest.raises(UncertainUpdate):
-            async with adapter.connect("127.0.0.1", port, tls="none") as client:
-                await client.login("ann", "tanstaaf")
-
-
-@contract
 async def test_no_connection(adapter):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -617,23 +555,6 @@ async def test_no_connection(adapter):
         adapter.serve(service(MemoryStore()), tls="implicit")
 
 
-@contract
-async def test_refusals_at_the_door(adapter):
-    async with scripted(b"-ERR go away\r\n") as (port, _):
-        with pytest.raises(SessionRefused, match="go away"):
-            async with adapter.connect("127.0.0.1", port, tls="none"):
-                pass
-    async with scripted(b"220 this is SMTP\r\n") as (port, _):
-        with pytest.raises(RemoteProtocolError):
-            async with adapter.connect("127.0.0.1", port, tls="none"):
-                pass
-    async with scripted(GREETING, b"-ERR no TLS\r\n") as (port, heard):
-        with pytest.raises(CommandFailed):
-            async with adapter.connect("127.0.0.1", port, tls="starttls"):
-                pass
-        assert heard[:1] == [b"STLS\r\n"]
-
-
 ANSWERS = (
     GREETING,
     b"-ERR\r\n",
@@ -644,33 +565,6 @@ ANSWERS = (
     b"+OK\r\n",
     b"+OK\r\n",
 )
-
-
-@contract
-async def test_a_server_that_hangs_up_at_every_octet(adapter):
-    for answers in range(len(ANSWERS)):
-        for octets in range(len(ANSWERS[answers])):
-            script = [*ANSWERS[:answers], ANSWERS[answers][:octets]]
-            async with scripted(*script, then="end") as (port, _):
-                with pytest.raises(ConnectionLost):
-                    async with adapter.connect("127.0.0.1", port, tls="none") as client:
-                        await client.login("ann", "tanstaaf")
-                        await client.stat()
-                        async with client.retr(1) as message:
-                            await message.read()
-                        await client.noop()
-
-
-@contract
-async def test_a_client_that_hangs_up_at_every_octet(adapter, store):
-    said = b"CAPA\r\nUSER ann\r\nPASS tanstaaf\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\n"
-    async with adapter.serve(service(store, max_sessions_per_address=None)) as server:
-        for octets in range(len(said)):
-            async with raw(server) as peer:
-                await peer.say(said[:octets])
-        async with here(adapter, server) as client:
-            await until_free(client)
-            assert (await client.stat()).count == 2
 
 
 # ------------------------------------------------------------------------------------------- deadlines
@@ -826,18 +720,6 @@ async def test_a_lock_that_is_taken_after_the_cancellation_is_released(adapter, 
 
 
 # ------------------------------------------------------------------------------------------ TLS, attacked
-
-
-@contract
-async def test_octets_in_clear_behind_the_answer_to_stls(adapter):
-    async with scripted(GREETING, b"+OK begin\r\n+OK injected\r\n") as (port, _):
-        with pytest.raises(RemoteProtocolError):
-            async with adapter.connect("127.0.0.1", port, tls="starttls"):
-                pass
-    async with scripted(GREETING, b"+OK begin\r\n", then="end") as (port, _):
-        with pytest.raises(ConnectionLost, match="handshake failed"):
-            async with adapter.connect("127.0.0.1", port, tls="starttls"):
-                pass
 
 
 @contract
@@ -1104,19 +986,6 @@ async def test_over_a_stream(adapter, anyio_backend_name, store, certificates):
             async with adapter.connect_over(stream, **arguments) as client:
                 await client.login("ann", "tanstaaf")
     assert store.locked == 0
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["trio"])
-async def test_over_a_stream_in_memory(adapter):
-    ours, theirs = trio.testing.memory_stream_pair()
-    await theirs.send_all(GREETING)
-    async with adapter.connect_over(ours, tls="none") as client:
-        await theirs.send_all(b"-ERR\r\n")
-        assert await client.capa() is None
-        await theirs.send_all(b"+OK\r\n")
-    assert await theirs.receive_some() == b"CAPA\r\nQUIT\r\n"
-    assert await theirs.receive_some() == b""
 
 
 # --------------------------------------------------------------------------------------------- the driver

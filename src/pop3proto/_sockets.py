@@ -154,11 +154,20 @@ class SocketStream:
         return left
 
     def _read(self, until: float | None) -> bytes:
+        while (octets := self._receive(until)) is None:
+            pass
+        return octets
+
+    def _receive(self, until: float | None) -> bytes | None:
+        """Return what comes; None if that was nothing yet, part of a record of TLS say."""
         left = self._wait(until)
         if self._alarm is not None:
             self._heed(self._alarm, left)
+            self._socket.settimeout(0)  # the rest of what has begun to come is to be waited for there, too
         try:
             return self._socket.recv(_RECEIVE)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
         except TimeoutError:
             raise TimedOut(_SILENCE) from None
         except ConnectionError:

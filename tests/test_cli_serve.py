@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives import serialization  # trustme stands on it
 from pop3proto.blocking import connect
 from pop3proto.cli import main, serve
 from pop3proto.cli.tls import ServerTls
-from pop3proto.core.errors import CommandFailed, ConnectionLost, LoginFailed
+from pop3proto.core.errors import CommandFailed, ConnectionLost, LoginFailed, SessionRefused
 from pop3proto.procedures.policy import TlsMode
+from pop3proto.procedures.service import Service
 from tests.cli_servers import password_file, stored
 
 PASSWORD = " t\u00e4n staaf "
@@ -37,13 +38,17 @@ def maildir(tmp_path: Path) -> Path:
     return path
 
 
+POP3PROTO = (sys.executable, "-m", "pop3proto")
+NOTE = "ending; Ctrl-C again ends it at once\n"
+
+
 @contextmanager
-def serving(maildir: Path, *options: str) -> Generator[tuple[subprocess.Popen[str], str, int]]:
+def serving(
+    maildir: Path, *options: str, program: Sequence[str] = POP3PROTO
+) -> Generator[tuple[subprocess.Popen[str], str, int]]:
     """`pop3proto serve` as a process, what it says first, and its port."""
     arguments = ["serve", str(maildir), "--port", "0", *options]
-    with subprocess.Popen(
-        [sys.executable, "-m", "pop3proto", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -56,13 +61,24 @@ def serving(maildir: Path, *options: str) -> Generator[tuple[subprocess.Popen[st
 
 @contextmanager
 def running(
-    maildir: Path, *options: str, password: bytes = PASSWORD.encode() + b"\r\nmore\n"
+    maildir: Path,
+    *options: str,
+    password: bytes = PASSWORD.encode() + b"\r\nmore\n",
+    program: Sequence[str] = POP3PROTO,
 ) -> Generator[tuple[subprocess.Popen[str], str, int]]:
     """The same, to ann alone."""
     file = maildir.parent / "password"
     file.write_bytes(password)
-    with serving(maildir, "--user", "ann", "--password-file", str(file), *options) as started:
+    with serving(maildir, "--user", "ann", "--password-file", str(file), *options, program=program) as started:
         yield started
+
+
+def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
+    """End it, and return what it says then; but for the note on its end, as a session that was left may linger."""
+    process.send_signal(by)
+    out, err = process.communicate()
+    assert process.returncode == 0
+    return out, err.removesuffix(NOTE)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -72,9 +88,7 @@ def test_it_says_where_it_listens_and_ends_by_a_signal(maildir, ending):
         with connect("127.0.0.1", port, tls="none") as client:
             client.login("ann", PASSWORD)
             assert client.stat().count == 2
-        process.send_signal(ending)
-        assert process.communicate() == ("", "")
-        assert process.returncode == 0
+        assert end(process, ending) == ("", "")
 
 
 def test_it_ends_although_a_session_is_open_and_deletes_nothing(maildir):
@@ -86,9 +100,121 @@ def test_it_ends_although_a_session_is_open_and_deletes_nothing(maildir):
         with pytest.raises((CommandFailed, ConnectionLost)):
             all(client.noop() is None for _ in itertools.count())  # until the signal is there
         client.close()
+        assert end(process) == ("", "")
+    assert (maildir / "new" / "1.a").exists()
+
+
+# The same, but open sessions have longer to end than any test would wait.
+PATIENT = """
+import sys
+from functools import partial
+from pop3proto.cli import main, serve
+from pop3proto.procedures import Deadlines, Service
+serve.Service = partial(Service, deadlines=Deadlines(grace=1_000_000))
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("first,second", [*itertools.product([signal.SIGINT, signal.SIGTERM], repeat=2)])
+def test_a_second_signal_ends_it_at_once(maildir, first, second):
+    with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
+        client = connect("127.0.0.1", port, tls="none")
+        client.login("ann", PASSWORD)
+        client.dele(1)
+        process.send_signal(first)
+        assert process.stderr is not None
+        assert process.stderr.readline() == NOTE
+        with pytest.raises(ConnectionLost):
+            connect("127.0.0.1", port, tls="none")  # it listens no more
+        assert process.poll() is None
+        assert end(process, second) == ("", "")
+        with pytest.raises(ConnectionLost):
+            client.quit()
+    assert (maildir / "new" / "1.a").exists()
+
+
+def test_it_waits_for_a_session_that_ends(maildir):
+    with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
+        with connect("127.0.0.1", port, tls="none") as client:
+            client.login("ann", PASSWORD)
+            client.dele(1)
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            assert process.stderr.readline() == NOTE
         assert process.communicate() == ("", "")
         assert process.returncode == 0
-    assert (maildir / "new" / "1.a").exists()
+    assert not (maildir / "new" / "1.a").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(maildir):
+    # As a shell does it for what it puts into the background.
+    program = ("sh", "-c", "trap '' INT && exec \"$@\"", "sh", *POP3PROTO)
+    with running(maildir, program=program) as (process, _, port):
+        process.send_signal(signal.SIGINT)
+        with connect("127.0.0.1", port, tls="none") as client:
+            client.login("ann", PASSWORD)
+            assert client.stat().count == 2
+        assert end(process) == ("", "")
+
+
+def test_verbose(maildir):
+    with running(maildir, "--verbose") as (process, _, port):
+        with connect("127.0.0.1", port, tls="none") as client:
+            with pytest.raises(LoginFailed):
+                client.login("ann", "marker", only=["USER/PASS"])
+            client.login("ann", PASSWORD, only=["SCRAM-SHA-256"])
+            assert next(client.retrieve([1]))[1] == b"Subject: one\r\n\r\n.\r\n"
+        out, err = end(process)
+    lines = err.splitlines()
+    assert out == ""
+    assert all(line.startswith("pop3proto serve: 127.0.0.1 ") for line in lines)
+    said = [line.removeprefix("pop3proto serve: 127.0.0.1 ") for line in lines]
+    assert said[0].startswith("S: +OK POP3 server ready <")
+    assert {"C: USER ann", "C: PASS ***", "C: AUTH SCRAM-SHA-256 ***", "C: RETR 1", "S: (16 octets)"} <= {*said}
+    assert said[-3:-1] == ["C: QUIT", "S: +OK bye"]
+    assert said[-1] == "-: the session ended"
+    assert "marker" not in err
+    assert "Subject" not in err
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        (["--max-sessions", "2"], "too many sessions"),
+        (["--max-sessions-per-address", "2"], "too many sessions from your address"),
+        (["--max-sessions", "2", "--max-sessions-per-address", "3"], "too many sessions"),
+    ],
+)
+def test_no_more_sessions_than_it_is_told(maildir, options, why):
+    with running(maildir, *options) as (process, _, port):
+        with connect("127.0.0.1", port, tls="none"), connect("127.0.0.1", port, tls="none"):
+            with pytest.raises(SessionRefused) as refused:
+                connect("127.0.0.1", port, tls="none")
+            assert refused.value.reply.text == f"[SYS/TEMP] {why}"
+        assert end(process) == ("", "")
+
+
+def test_the_bounds_of_sessions_are_those_of_the_library(maildir, monkeypatch):
+    made: list[Service] = []
+
+    async def serving(service: Service, *_: object) -> None:
+        made.append(service)
+
+    monkeypatch.setattr(serve, "_serve", serving)
+    secret = password_file(maildir.parent, "secret")
+    assert main(["serve", str(maildir), "--user", "ann", "--password-file", str(secret)]) == 0
+    [service] = made
+    default = Service(store=service.store, authenticator=service.authenticator)
+    assert service == default
+
+
+@pytest.mark.parametrize("option", ["--max-sessions", "--max-sessions-per-address"])
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "many", ""])
+def test_bounds_of_sessions_that_are_none(maildir, capsys, option, number):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", str(maildir), "--user", "ann", "--password-file", "f", f"{option}={number}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: it is a number from 1 on" in capsys.readouterr().err
 
 
 def test_poplib_fetches_and_deletes(maildir):
@@ -108,8 +234,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
             (maildir / "cur").rename(maildir / "gone")
             with pytest.raises(LoginFailed, match="no Maildir"):
                 client.login("ann", PASSWORD)
-        process.send_signal(signal.SIGTERM)
-        assert process.communicate() == ("", "")
+        assert end(process) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -121,9 +246,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
 )
 def test_it_speaks_of_clear_text_where_others_can_connect(maildir, options, note):
     with running(maildir, "--host", "0.0.0.0", *options) as (process, _, _):
-        process.send_signal(signal.SIGTERM)
-        assert process.communicate() == ("", note)
-        assert process.returncode == 0
+        assert end(process) == ("", note)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
@@ -136,8 +259,7 @@ def test_ipv6(maildir):
         assert f"on ::1 port {port};" in line
         with connect("::1", port, tls="none") as client:
             client.login("ann", PASSWORD)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate() == ("", "")
+        assert end(process, signal.SIGINT) == ("", "")
 
 
 def test_the_name_of_the_one_user_is_prepared_like_those_that_clients_send(maildir):
@@ -196,8 +318,7 @@ def test_a_file_of_users(folder, users, capsys):
         assert main(["passwd", str(users), "dora", "--password-file", str(secret)]) == 0
         with connect("127.0.0.1", port, tls="none") as client:
             client.login("dora", "new", only=["SCRAM-SHA-256"])
-        process.send_signal(signal.SIGTERM)
-        assert process.communicate() == ("", "")
+        assert end(process) == ("", "")
 
 
 def test_a_file_of_users_that_breaks_is_told_in_one_line(folder, users):
@@ -205,8 +326,7 @@ def test_a_file_of_users_that_breaks_is_told_in_one_line(folder, users):
         users.write_bytes(b"rubbish marker\n")
         with connect("127.0.0.1", port, tls="none") as client, pytest.raises(LoginFailed, match=r"\[SYS/TEMP\]"):
             client.login("ann", "ann's secret", only=["PLAIN"])
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate()
+        _, err = end(process)
     assert err.startswith(f"pop3proto serve: logins cannot be checked: {users}, line 1: ")
     assert err.count("\n") == 1
     assert "marker" not in err
@@ -236,8 +356,7 @@ def test_a_program_that_checks_passwords(folder):
             assert client.stat().count == 2
         with connect("127.0.0.1", port, tls="none") as client, pytest.raises(LoginFailed, match="SYS/TEMP"):
             client.login("broken", "secret")
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate()
+        out, err = end(process)
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("pop3proto serve: logins cannot be checked: ")
     assert "secret" not in err
@@ -301,8 +420,7 @@ def test_tls(maildir, files, options, tls, host):
         with connect("127.0.0.1", port, tls=tls, context=files.context) as client:
             client.login("ann", PASSWORD, only=["SCRAM-SHA-256-PLUS"])
             assert client.stat().count == 2
-        process.send_signal(signal.SIGTERM)
-        assert process.communicate() == ("", "")
+        assert end(process) == ("", "")
 
 
 def test_key_and_certificate_in_one_file(maildir, files):

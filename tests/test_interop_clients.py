@@ -1,7 +1,9 @@
-"""What clients of others make of `pop3proto serve`: they must have every message octet for octet."""
+"""What clients of others make of `pop3proto serve`.
+
+That each of them reads every message octet for octet, from each adapter, is shown in test_interop_adapters.py.
+"""
 
 import poplib
-import re
 import time
 
 import pytest
@@ -185,19 +187,6 @@ def curl(require_program, server):
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("login", ["", "AUTH=PLAIN", "AUTH=*"])
-def test_curl_reads_every_message(curl, tmp_path, login):
-    options = ["--login-options", login] if login else []
-    curl(f"[1-{len(EXPECTED)}]", *options, "--output", tmp_path / "#1")
-    got = {name: (tmp_path / str(number)).read_bytes() for number, name in enumerate(EXPECTED, 1)}
-    # Curl writes the CRLF before the last dot when it sees that dot: where there is no line at all, it is the CRLF
-    # of the status line.
-    if got["nothing"] == b"\r\n":
-        got["nothing"] = b""
-    assert differences(got) == {}
-
-
-@pytest.mark.interop
 def test_curl_reads_sizes_and_unique_ids(curl):
     rows = curl("").splitlines()
     assert rows == [f"{number} {size}" for number, size in enumerate(SIZES, 1)]
@@ -238,75 +227,9 @@ def mpop(require_program, server, tmp_path):
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("pipelining", ["on", "off"])
-@pytest.mark.parametrize("auth", ["user", "plain"])
-def test_mpop_stores_every_message(mpop, tmp_path, pipelining, auth):
-    maildir = make_maildir(tmp_path / "got", [])
-    mpop(f"delivery maildir {maildir}", f"pipelining {pipelining}", f"auth {auth}")
-    # It stores LF for CRLF, which is all that it alters, and says nothing of the order.
-    got = sorted(file.read_bytes() for file in (maildir / "new").iterdir())
-    expected = sorted(message.replace(b"\r\n", b"\n") for message in EXPECTED.values())
-    assert len(got) == len(expected)
-    assert [text for pair in zip(got, expected, strict=True) if (text := difference(*pair))] == []
-
-
-@pytest.mark.interop
 def test_mpop_fetches_nothing_twice(mpop, tmp_path):
     maildir = make_maildir(tmp_path / "got", [])
     lines = (f"delivery maildir {maildir}", "auth user")
     mpop(*lines)
     assert "RETR" not in mpop(*lines)
     assert len(maildir_contents(maildir)) == len(EXPECTED)
-
-
-# fetchmail.
-
-# What fetchmail 6 alters, and what therefore is not compared:
-UNFIT_FOR_FETCHMAIL = {
-    # It breaks lines of a body that are longer than its buffer of 8 KB, and puts octets of its own there.
-    "a long line",
-    "a long line of dots",
-    "lines as long as buffers",
-    # It leaves messages on the server whose header it cannot parse ...
-    "dot in the header",
-    "From line to begin with",
-    "lone dot and nothing else",
-    # ... and gives a header of its own to those without, or puts the blank line behind it.
-    "no header",
-    "a line end",
-    "nothing",
-    "header only",
-    "header without line end",
-}
-
-
-@pytest.mark.interop
-def test_fetchmail_hands_on_every_message(require_program, server, tmp_path):
-    fetchmail = require_program("fetchmail")
-    got = tmp_path / "got"
-    got.mkdir()
-    agent = tmp_path / "agent"
-    agent.write_text(f'#!/bin/sh\nexec cat > "$(mktemp {got}/XXXXXXXX)"\n')
-    agent.chmod(0o700)
-    configuration = tmp_path / "fetchmailrc"
-    configuration.write_text(f"""
-set no syslog
-set no bouncemail
-set invisible
-set pidfile "{tmp_path}/pid"
-set idfile "{tmp_path}/ids"
-poll {server.host} service {server.port} protocol pop3 auth password timeout 60 no envelope no dns
-  user "{USER}" password "{PASSWORD}" keep fetchall sslproto ""
-  pass8bits no rewrite no mimedecode no forcecr no stripcr
-  mda "{agent}"
-""")
-    configuration.chmod(0o600)  # else it refuses to read it
-    run(
-        *(fetchmail, "--nodetach", "--fetchmailrc", configuration),
-        env={"FETCHMAILHOME": str(tmp_path), "HOME": str(tmp_path)},
-    )
-    messages = {file.read_bytes() for file in got.iterdir()}
-    names = {match[1].decode() for message in messages if (match := re.search(rb"X-Corpus: ([^\r\n]*)", message))}
-    fit = {name: message for name, message in EXPECTED.items() if name not in UNFIT_FOR_FETCHMAIL}
-    assert sorted(fit.keys() - names) == []
-    assert [name for name, message in fit.items() if message not in messages] == []

@@ -12,15 +12,11 @@ from pop3proto.core.errors import CommandFailed, ConnectionLost, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from tests.corpus import corpus, difference, maildir_contents, top, wire
-from tests.programs import PASSWORD, POP3PROTO, dovecot_serving, run
+from tests.programs import ENDLESS_AT_DOVECOT, PASSWORD, POP3PROTO, as_dovecot_sends, dovecot_serving, run
 
 pytestmark = pytest.mark.interop
 
-# Dovecot 2.3 stuffs no dot that is the very first octet of a message. A message that is nothing but a line of one dot
-# ends before it has begun, so that nobody can tell where the next answer starts.
-ENDLESS = "lone dot and nothing else"
-
-MESSAGES = {name: message for name, message in corpus().items() if name != ENDLESS}
+MESSAGES = {name: message for name, message in corpus().items() if name != ENDLESS_AT_DOVECOT}
 EXPECTED = {name: wire(message) for name, message in MESSAGES.items()}
 FEW = [b"Subject: 1\n\none\n", b"Subject: 2\n\ntwo\n.\n", b"Subject: 3\n\nthree"]
 FEW_EXPECTED = [wire(message) for message in FEW]
@@ -42,16 +38,9 @@ def dovecot(running_dovecot):
     print(running_dovecot.program.said[before:])  # noqa: T201 - for pytest
 
 
-def as_sent(expected):
-    """What Dovecot 2.3 makes of a message: the same, but for two kinds."""
-    if expected.startswith(b"."):
-        return expected[1:]  # the dot that it does not stuff is taken for stuffing
-    return expected or b"\r\n"  # it has at least one line
-
-
 def wrong(got, expected):
     """What is wrong with one of our messages, in a line; pytest would take minutes to compare megabytes."""
-    return "" if got == as_sent(expected) else difference(got, expected)  # "" too if it is as it should be
+    return "" if got == as_dovecot_sends(expected) else difference(got, expected)  # "" too if it is as it should be
 
 
 def all_wrong(got):
@@ -86,7 +75,7 @@ def scheme_options(request, dovecot):
 def assert_fetched(target, expected):
     got = set(maildir_contents(target))
     # No whole messages in what pytest compares and shows.
-    assert [message[:999] for message in expected if not got & {message, as_sent(message)}] == []
+    assert [message[:999] for message in expected if not got & {message, as_dovecot_sends(message)}] == []
     assert len(maildir_contents(target)) == len(expected)
 
 
@@ -190,7 +179,7 @@ def test_fetch_tells_if_the_last_message_ends_early(dovecot, fetch, tmp_path):
         assert "stuff" in fetch(user, tmp_path / "again", scheme="pop", status=1).stderr
 
 
-# `pop3proto.blocking`.
+# `pop3proto.blocking`; that each adapter's client reads every message is shown in test_interop_adapters.py.
 
 
 def logged_in(dovecot, user):
@@ -222,21 +211,6 @@ def few(dovecot):
     """A new user who has few messages, and the Maildir that they are in."""
     user = new_user()
     return user, dovecot.deliver(user, FEW)
-
-
-def test_retrieve_pipelined(client):
-    assert client.capabilities.pipelining
-    got = dict(client.retrieve(range(1, len(EXPECTED) + 1)))
-    assert list(got) == list(range(1, len(EXPECTED) + 1))
-    assert all_wrong(got.values()) == {}
-
-
-def test_retr_one_by_one(client):
-    got = []
-    for number in range(1, len(EXPECTED) + 1):
-        with client.retr(number) as message:
-            got.append(b"".join(message))
-    assert all_wrong(got) == {}
 
 
 @pytest.mark.parametrize("lines", [0, 1, 7, 1_000_000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._blocking_message import IncomingMessage
 from .core.commands import (
@@ -35,10 +35,10 @@ from .sasl.credentials import Credentials
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection, Generator, Iterable, Iterator
     from types import TracebackType
 
+    from ._blocking_stream import Stream
     from .core.capabilities import Capabilities
     from .core.commands import Command
     from .core.replies import Greeting
@@ -47,33 +47,9 @@ if TYPE_CHECKING:
     from .procedures.session import Session
     from .sasl.channel import ChannelBinding, TlsInfo
 
-__all__ = ["Client", "Stream"]
+__all__ = ["Client"]
 
 T = TypeVar("T")
-
-
-class Stream(Protocol):
-    """What runs procedures over a connection."""
-
-    def perform(self, procedure: Procedure[T]) -> T:
-        """Run a procedure and return its result."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection."""
-        ...
-
-    def abort(self) -> None:
-        """Close it at once."""
-        ...
-
-    def interrupt(self) -> None:
-        """End what another thread is doing with it."""
-        ...
-
-    def beside(self, work: Callable[[], None]) -> AbstractContextManager[None]:
-        """Do some work with it beside a block, until the block ends; then `GoingDown` is thrown into its `Read`."""
-        ...
 
 
 class Client:

@@ -63,7 +63,7 @@ class LogObserver(Observer):
 
     @override
     def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
-        why = "" if error is None else f" by {type(error).__name__}: {error}"
+        why = "" if error is None else f" by {type(error).__name__}: {error}".removesuffix(": ")
         self._write(session, "-", f"the session ended{why}")
 
     def _write(self, session: SessionInfo, who: str, text: str) -> None:

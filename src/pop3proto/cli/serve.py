@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import signal
@@ -9,9 +10,11 @@ from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from typing_extensions import override
 
-from pop3proto.blocking import serve
+from pop3proto.asyncio import serve
+from pop3proto.logs import LogObserver
 from pop3proto.procedures.service import Service
 
 from .failures import Failure, reason, warn
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Generator
 
-    from pop3proto.blocking import Server
+    from pop3proto.asyncio import Server
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -35,6 +38,8 @@ DESCRIPTION: Final = (
 
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
+_MOMENT: Final = 0.2  # seconds: an end that takes no longer needs no word
+_DEFAULTS: Final = {field.name: field.default for field in attrs.fields(Service)}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,25 +53,79 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow-cleartext", action="store_true", help="take passwords without TLS from other machines too"
     )
+    parser.add_argument(
+        "--max-sessions",
+        type=_positive,
+        default=_DEFAULTS["max_sessions"],
+        metavar="N",
+        help="so many sessions at once, and no more (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-sessions-per-address",
+        type=_positive,
+        default=_DEFAULTS["max_sessions_per_address"],
+        metavar="N",
+        help="so many of them from one address (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="write what clients and server say to standard error, but no secrets and no messages",
+    )
 
 
 def run(arguments: Namespace) -> int:
     """Serve until a signal ends it."""
     tls = ServerTls.of(arguments)
     users = Users.of(arguments)
-    service = Service(store=users.store, authenticator=users.authenticator, allow_cleartext=arguments.allow_cleartext)
+    service = Service(
+        store=users.store,
+        authenticator=users.authenticator,
+        allow_cleartext=arguments.allow_cleartext,
+        max_sessions=arguments.max_sessions,
+        max_sessions_per_address=arguments.max_sessions_per_address,
+        observer=LogObserver() if arguments.verbose else None,
+    )
+    with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):
+        asyncio.run(_serve(service, arguments, users.whom, tls))
+    return 0
+
+
+async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:
     port: int = tls.port if arguments.port is None else arguments.port
-    # Blocked from before the first thread exists, so that the signals wait for this one and interrupt nothing.
-    with _logging_in_lines(), _blocked(_ENDS) as ends, _listen(service, arguments.host, port, tls) as server:
+    signals = _heed(_ENDS)
+    async with _listen(service, arguments.host, port, tls) as server:
         host, port = server.address
         if tls.mode == "none":
             _speak_of_cleartext(host, allowed=arguments.allow_cleartext)
         print(
-            visible(f"serving {arguments.maildir} for {users.whom} {tls.words} on {host} port {port}; Ctrl-C ends it"),
+            visible(f"serving {arguments.maildir} for {whom} {tls.words} on {host} port {port}; Ctrl-C ends it"),
             flush=True,
         )
-        signal.sigwait(ends)
-    return 0
+        await signals.acquire()
+        await _end(server, signals)
+
+
+async def _end(server: Server, signals: asyncio.Semaphore) -> None:
+    """End gracefully, or at once if another signal comes meanwhile."""
+    closing = asyncio.create_task(server.close())
+    again = asyncio.create_task(signals.acquire())
+    either = {closing, again}
+    done, _ = await asyncio.wait(either, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
+    if not done:
+        warn("ending; Ctrl-C again ends it at once")
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not closing.done():
+        await server.abort()
+    again.cancel()
+    await closing
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError("it is a number from 1 on")
+    return number
 
 
 def _port(text: str) -> int:
@@ -97,27 +156,31 @@ def _speak_of_cleartext(host: str, *, allowed: bool) -> None:
         warn("note: there is no TLS here, so logins are refused except from this machine (see --allow-cleartext)")
 
 
-@contextmanager
-def _blocked(signals: tuple[signal.Signals, ...]) -> Generator[set[signal.Signals]]:
-    """Let signals wait, all but those that are ignored: a shell does that for what runs in the background."""
-    waiting = {each for each in signals if signal.getsignal(each) is not signal.SIG_IGN}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    try:
-        yield waiting
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _heed(signals: tuple[signal.Signals, ...]) -> asyncio.Semaphore:
+    """Count signals, all but those that are ignored: a shell does that for what runs in the background."""
+    counter = asyncio.Semaphore(0)
+    for each in signals:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(each, counter.release)
+    return counter
 
 
 @contextmanager
-def _logging_in_lines() -> Generator[None]:
-    """Let the library's warnings be lines like all others. Nobody else has set its logger up: this is the program."""
+def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
+    """Let the library's warnings be lines like all others. Nobody else has set its logger up: this is the program.
+
+    Args:
+        sessions: from which level on it is told what happens in sessions.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_Line())
     logger = logging.getLogger("pop3proto")
     logger.addHandler(handler)
+    logging.getLogger("pop3proto.sessions").setLevel(sessions)
     try:
         yield
     finally:
+        logging.getLogger("pop3proto.sessions").setLevel(logging.NOTSET)
         logger.removeHandler(handler)
 
 

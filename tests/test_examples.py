@@ -1,0 +1,258 @@
+"""Every program in examples runs, as it stands there, against servers on this machine."""
+
+import ast
+import poplib
+import re
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import pytest
+import trustme
+
+from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
+from tests.programs import PATIENCE, Program, run
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\n" + b"two\n" * 50_000, b"Subject: three\n\nthree"]
+WIRE = [message.replace(b"\n", b"\r\n") for message in MAIL[:2]] + [b"Subject: three\r\n\r\nthree\r\n"]
+MODES = ["none", "starttls", "implicit"]
+
+
+@attrs.frozen
+class World:
+    """Servers on this machine, one for each place where TLS may come in, and a folder to work in."""
+
+    folder: Path
+    ca_file: Path
+    servers: dict[str, Pop3Server]
+
+    def run(self, example, *arguments, password=PASSWORD, **options):
+        """Run an example to its end, in the folder."""
+        return run(sys.executable, EXAMPLES / example, *arguments, env=self.env(password), **options)
+
+    def env(self, password=PASSWORD):
+        # Warnings are errors in these programs, too.
+        return {"POP3_PASSWORD": password, "SSL_CERT_FILE": str(self.ca_file), "PYTHONWARNINGS": "error"}
+
+    def place(self, mode):
+        """Where a server is, as the clients among the examples want to be told."""
+        return self.servers[mode].host, ("--tls", mode, "--port", str(self.servers[mode].port))
+
+
+@pytest.fixture
+def world(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    with ExitStack() as stack:
+        servers = {
+            mode: stack.enter_context(
+                pop3_server({"ann": MAIL}, tls=mode, certificate=None if mode == "none" else tmp_path / "server.pem")
+            )
+            for mode in MODES
+        }
+        yield World(tmp_path, tmp_path / "ca.pem", servers)
+
+
+# ------------------------------------------------------------------------------------------ the clients
+
+CLIENTS = ["client_blocking.py", "client_asyncio.py", "client_trio.py"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_fetches_what_is_new(world, client, mode):
+    host, options = world.place(mode)
+    folder = world.folder / "mail" / "ann"
+    said = world.run(client, host, "ann", folder, *options).stdout
+    assert re.findall(r"(?m)^(\d) \S+: (\d+) octets, (known|new)$", said) == [
+        (str(number), str(len(message)), "new") for number, message in enumerate(WIRE, 1)
+    ]
+    assert sorted(file.read_bytes() for file in folder.iterdir()) == sorted(WIRE)
+
+    world.servers[mode].deliver("ann", b"Subject: four\n")
+    said = world.run(client, host, "ann", folder, *options).stdout
+    assert re.findall(r"octets, (known|new)$", said, re.MULTILINE) == ["known"] * 3 + ["new"]
+    assert sorted(file.read_bytes() for file in folder.iterdir()) == sorted([*WIRE, b"Subject: four\r\n"])
+    assert len(world.servers[mode].messages("ann")) == 4
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_fails_in_one_line(world, client):
+    host, options = world.place("starttls")
+    failed = world.run(client, host, "ann", world.folder / "mail", *options, password="wrong", status=1)
+    assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+    assert "[AUTH]" in failed.stderr
+    _, implicit = world.place("implicit")
+    failed = world.run(client, host, "ann", world.folder / "mail", *options, *implicit[:2], status=1)
+    assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+    assert "TLS" in failed.stderr
+
+
+def test_a_message_is_streamed_to_a_file(world):
+    host, options = world.place("implicit")
+    file = world.folder / "two.eml"
+    ended = world.run("stream_to_file.py", host, "ann", "2", file, *options)
+    size = f"{len(WIRE[1]):,}"
+    assert ended.stdout == f"{size} octets are in {file}\n"
+    first, *lines = ended.stderr.splitlines()  # CR ends them, and goes back to their beginning
+    assert first == ""
+    assert all(re.fullmatch(rf"[0-9,]+ of {size} octets", line) for line in lines)
+    assert lines[-1].startswith(f"{size} of ")
+    assert file.read_bytes() == WIRE[1]
+
+
+def test_a_message_that_is_not_there_makes_no_file(world):
+    host, options = world.place("implicit")
+    failed = world.run("stream_to_file.py", host, "ann", "9", world.folder / "nine.eml", *options, status=1)
+    assert "no such message" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    assert not (world.folder / "nine.eml").exists()
+
+
+# ------------------------------------------------------------------------------------------- the server
+
+
+@pytest.fixture
+def own_maildrop(world):
+    """The server of a folder of files; the folder and the port."""
+    folder = world.folder / "outbox"
+    folder.mkdir()
+    for number, message in enumerate(MAIL):
+        (folder / f"{number}.eml").write_bytes(message)
+    (folder / "note.txt").write_text("no message")
+    words = (EXAMPLES / "server_own_maildrop.py", folder, "ann", "127.0.0.1", "0")
+    program = Program(sys.executable, *words, env=world.env())
+    try:
+        ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
+        assert ready is not None, program.said
+        yield folder, int(ready[1])
+    finally:
+        program.stop()
+
+
+def logged_in(port):
+    client = poplib.POP3("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        client.user("ann")
+        client.pass_(PASSWORD)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def test_a_maildrop_of_ones_own(own_maildrop):
+    folder, port = own_maildrop
+    client = logged_in(port)
+    assert client.stat() == (3, sum(map(len, WIRE)))
+    ids = client.uidl()[1]
+    assert len({row.split()[1] for row in ids}) == 3
+    for number, message in enumerate(WIRE, 1):
+        assert b"".join(line + b"\r\n" for line in client.retr(number)[1]) == message
+    with pytest.raises(poplib.error_proto, match=r"\[IN-USE\]"):
+        logged_in(port)
+    client.dele(2)
+    client.quit()
+    assert sorted(file.name for file in folder.iterdir()) == ["0.eml", "2.eml", "note.txt"]
+    client = logged_in(port)
+    assert [row.split()[1] for row in client.uidl()[1]] == [ids[0].split()[1], ids[2].split()[1]]
+    client.quit()
+
+
+def test_a_message_that_was_removed_meanwhile_ends_one_session(own_maildrop):
+    folder, port = own_maildrop
+    client = logged_in(port)
+    (folder / "0.eml").unlink()
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+        client.retr(1)
+    client.close()
+
+
+# --------------------------------------------------------------------------------------- an I/O of one's own
+
+RELAY = """
+import socket, sys, threading
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def receive():
+    while octets := sock.recv(1):  # one at a time: nobody may count on more
+        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.flush()
+threading.Thread(target=receive, daemon=True).start()
+while octets := sys.stdin.buffer.read1():
+    sock.sendall(octets)
+"""
+
+
+def relay(world):
+    """A program that leads to the server, as netcat does."""
+    server = world.servers["none"]
+    return sys.executable, "-c", RELAY, server.host, str(server.port)
+
+
+def test_pop3_over_pipes(world):
+    said = world.run("own_io.py", "ann", *relay(world)).stdout
+    assert said == "".join(
+        f"--- {number}\nSubject: {text}\n\n" for number, text in enumerate(["one", "two", "three"], 1)
+    )
+
+
+def test_pop3_over_pipes_that_fail(world):
+    failed = world.run("own_io.py", "ann", *relay(world), password="wrong", status=1)
+    assert failed.stdout == ""
+    assert "[AUTH]" in failed.stderr
+    for script, why in {
+        "": "closed the connection before its greeting",
+        "echo hello": "closed the connection before its greeting",
+        "printf 'hello\\r\\n'": "is not a greeting",
+        "exec <&-; printf '+OK hello\\r\\n'; exec sleep 1000": "the program reads no more",
+        "printf '+OK hello\\r\\n'; read line": "closed the connection before answering CAPA",
+    }.items():
+        failed = world.run("own_io.py", "ann", "sh", "-c", script, status=1)
+        assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+        assert why in failed.stderr
+
+
+@pytest.mark.interop
+def test_pop3_over_a_pipe_to_openssl(world, require_program):
+    server = world.servers["implicit"]
+    words = ("s_client", "-quiet", "-verify_return_error", "-CAfile", world.ca_file)
+    place = ("-connect", f"{server.host}:{server.port}")
+    said = world.run("own_io.py", "ann", require_program("openssl"), *words, *place).stdout
+    assert said.count("Subject: ") == 3
+
+
+# ---------------------------------------------------------------------------------------------- all of them
+
+PROGRAMS = sorted(EXAMPLES.glob("*.py"))
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    text = Path(__file__).read_text("utf-8")
+    assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
+    assert len(PROGRAMS) == 6
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)
+def test_an_example_says_what_it_is(file: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(file.read_text("utf-8")))
+    assert docstring is not None
+    assert f"python {file.name} " in docstring
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)
+def test_an_example_asks_for_the_password(file: Path) -> None:
+    assert re.search(r"POP3_PASSWORD.* or getpass\(\)", file.read_text("utf-8"))
+
+
+def test_the_driver_has_thirty_lines() -> None:
+    tree = ast.parse((EXAMPLES / "own_io.py").read_text("utf-8"))
+    driver = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in {"perform", "do"}]
+    assert len(driver) == 2
+    assert sum(len(ast.unparse(node).splitlines()) - 1 for node in driver) <= 30  # less the docstrings
+
+
+def test_the_server_is_short() -> None:
+    assert len((EXAMPLES / "server_own_maildrop.py").read_text("utf-8").splitlines()) < 80

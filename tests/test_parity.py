@@ -19,7 +19,7 @@ ADAPTERS = ("asyncio.py", "trio.py", "blocking.py")
 SURFACES = ("_async.py", "_async_message.py", "_blocking.py", "_blocking_message.py")
 STREAMS = (
     *("_async_stream.py", "_asyncio_stream.py", "_trio_stream.py", "_sockets.py", "_tls_channel.py"),
-    *("_async_session.py", "_async_sessions.py", "_blocking_server.py", "_peers.py", "_tls.py"),
+    *("_async_session.py", "_async_sessions.py", "_blocking_server.py", "_blocking_stream.py", "_peers.py", "_tls.py"),
 )
 MOST = 250  # lines of code in one file
 

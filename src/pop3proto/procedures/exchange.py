@@ -92,17 +92,20 @@ class Exchange(Generic[T_co]):
                 the commands raised.
             Broken: another exchange has displaced this one.
         """
-        if self._displaced:
-            raise Broken(
-                "these answers are lost, as another command was given before all were taken: "
-                "take them first, or give all commands in one go"
-            )
+        self._check_turn()
         if self.command is None:
             self._session.release(self)
             if self._objection is not None:
                 raise self._objection
             return None
         return self._next_part() if self._unanswered else NEED_DATA
+
+    def _check_turn(self) -> None:
+        if self._displaced:
+            raise Broken(
+                "these answers are lost, as another command was given before all were taken: "
+                "take them first, or give all commands in one go"
+            )
 
     def _next_part(self) -> Part | Literal[Signal.NEED_DATA]:
         event = self._connection.next_event()
@@ -190,7 +193,11 @@ class Exchange(Generic[T_co]):
 
         Args:
             index: what `answered` was before it.
+
+        Raises:
+            Broken: another exchange has displaced this one.
         """
+        self._check_turn()  # if it was interrupted in that, there is still a next command, but no answer to it
         while self.answered == index:
             if self.poll() is NEED_DATA:
                 yield from self.step()

@@ -240,7 +240,10 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
 @pytest.mark.parametrize(
     "options, note",
     [
-        ([], "note: there is no TLS here, so logins are refused except from this machine (see --allow-cleartext)\n"),
+        (
+            [],
+            "note: there is no TLS here: from other machines, passwords in clear are refused (see --allow-cleartext), and whoever logs in otherwise gets mail in clear\n",
+        ),
         (["--allow-cleartext"], "note: there is no TLS here, and others on the network can read passwords and mail\n"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from pop3proto.core.commands import Retr, Stat
-from pop3proto.core.errors import Busy, ConnectionLost, TimedOut
+from pop3proto.core.errors import Busy, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.procedures.body import Body
 from pop3proto.procedures.client import call
 from pop3proto.procedures.exchange import Exchange
@@ -78,3 +78,10 @@ def test_a_message_that_is_being_read(script):
     exchange.held = True
     with pytest.raises(Busy):
         script.run(keep_alive(script.session, 30))
+
+
+@pytest.mark.parametrize("every", [0, -1, float("nan")])
+def test_there_is_some_time_between(script, every):
+    with pytest.raises(LocalProtocolError, match="some time"):
+        script.run(keep_alive(script.session, every))
+    assert script.heard == []

@@ -29,7 +29,7 @@ from pop3proto.core.states import State
 from pop3proto.procedures.body import Body
 from pop3proto.procedures.client import call, greet, learn_capabilities
 from pop3proto.procedures.exchange import Exchange
-from pop3proto.procedures.login import authenticate, login
+from pop3proto.procedures.login import authenticate, login, planned
 from pop3proto.procedures.operations import Random, Run
 from pop3proto.procedures.session import Session
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
@@ -933,3 +933,18 @@ def test_a_token_as_long_as_a_line_may_be(limit):
     failure = failing(script, login(script.session, Token("ann", "x" * 20_000)), b"+ \r\n", b"-ERR\r\n")
     assert isinstance(failure.__cause__, LocalProtocolError)
     assert script.heard[-1] == b"*\r\n"
+
+
+def test_names_that_are_one_name():
+    script = secured(announcing("PLAIN"))
+    with pytest.raises(TypeError, match="a list of names"):
+        script.run(login(script.session, ANN, only="PLAIN"))
+    assert script.heard == []
+
+
+def test_a_plan_is_made_once_the_server_was_asked():
+    script = Script()
+    with pytest.raises(LocalProtocolError, match=r"capa\(\) asks"):
+        planned(script.session, ANN)
+    script.run(learn_capabilities(script.session), CAPA)
+    assert [step.name for step in planned(script.session, ANN, only=["plain"]).steps] == ["PLAIN"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -16,6 +17,7 @@ from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import serve
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
+from pop3proto.testing import pop3_server
 
 README = Path(__file__).parent.parent / "README.md"
 SECTIONS = re.split(r"^###? ", README.read_text("utf-8"), flags=re.MULTILINE)
@@ -66,8 +68,10 @@ def test_every_example_is_run_by_a_test_below() -> None:
     assert [heading for heading, _ in EXAMPLES] == [
         "The core, in a socket loop",
         "A client",
+        "To delete what was stored",
         "asyncio and trio",
         "A server",
+        "To test mail code of your own",
         "Dot-stuffing alone",
     ]
     assert README.read_text("utf-8").count("```python") == len(EXAMPLES)
@@ -93,6 +97,18 @@ def test_asyncio_and_trio(store: MemoryStore, capsys: pytest.CaptureFixture[str]
     exec(compile(code, str(README), "exec"), {})
     assert capsys.readouterr().out == "1 22\n2 21\n"
     assert len(store.messages("ann")) == 2
+
+
+def test_to_delete_what_was_stored(store: MemoryStore) -> None:
+    exec(compile(example("To delete what was stored"), str(README), "exec"), {})
+    assert store.messages("ann") == []
+
+
+def test_to_test_mail_code_of_your_own() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(example("To test mail code of your own"), str(README), "exec"), names)
+    with contextlib.ExitStack() as servers:
+        names["test_my_client"](lambda *arguments: servers.enter_context(pop3_server(*arguments)))
 
 
 def test_a_server(capsys: pytest.CaptureFixture[str]) -> None:

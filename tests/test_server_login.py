@@ -824,3 +824,41 @@ def test_keys_that_are_none_for_the_algorithm_are_a_fault_of_ours():
     assert codes([log_in(session, scram("SHA-256"))]) == [b"-ERR [SYS/TEMP]"]
     with pytest.raises(LocalProtocolError):
         session.actor.outcome()
+
+
+class Eager:
+    """An authenticator as somebody writes it who thinks of asyncio."""
+
+    blocks = False
+
+    async def check_password(self, user, password, session):
+        return False
+
+
+def test_an_authenticator_with_coroutines_is_refused_at_once():
+    with pytest.raises(TypeError, match="check_password of the authenticator must not be a coroutine"):
+        Service(store=FakeStore(), authenticator=Eager())
+
+
+@pytest.mark.parametrize("line", [b"USER ann\r\nPASS x\r\n", b"AUTH PLAIN AGFubgB4\r\n"])
+@pytest.mark.parametrize("answer", ["yes", 1, object(), None])
+def test_what_is_merely_true_lets_nobody_in(line, answer):
+    class Vague:
+        blocks = False
+
+        def check_password(self, user, password, session):
+            return answer
+
+    session = serving(Vague())
+    assert codes(session.lines(line))[-1] == b"-ERR [SYS/TEMP]"
+    assert isinstance(session.actor.error, TypeError)
+    assert not session.store.opened
+
+
+@pytest.mark.parametrize(
+    "store, authenticator, missing",
+    [(None, Everyone(), "store, a NoneType, has no blocks, open, capabilities"), (FakeStore(), 1, "no blocks")],
+)
+def test_a_service_says_what_is_missing(store, authenticator, missing):
+    with pytest.raises(TypeError, match=missing):
+        Service(store=store, authenticator=authenticator)

@@ -25,8 +25,7 @@ from .core.errors import Busy, CommandFailed
 from .core.states import State
 from .procedures.client import call, call_all, learn_capabilities, leave, quit_session, start_tls
 from .procedures.keep_alive import keep_alive
-from .procedures.login import login
-from .procedures.login_plan import LoginPlan, plan_login
+from .procedures.login import login, planned
 from .procedures.secrecy import forget_locals
 from .sasl.client_registry import CLIENT_MECHANISMS, ClientMechanisms
 from .sasl.credentials import Credentials
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from .core.commands import Command
     from .core.replies import Greeting
     from .core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
+    from .procedures.login_plan import LoginPlan
     from .procedures.operations import Procedure
     from .procedures.session import Session
     from .sasl.channel import ChannelBinding, TlsInfo
@@ -155,7 +155,8 @@ class AsyncClient:
     ) -> LoginPlan:
         """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
 
-        It asks the server nothing: without `capa`, or a `login` before, it is the plan for a server that has no CAPA.
+        Raises:
+            LocalProtocolError: the server was not asked what it can do: `capa` does that, and `start_tls`.
         """
         try:
             credentials = Credentials.of(user, password, token)
@@ -164,7 +165,7 @@ class AsyncClient:
             raise
         finally:
             del password, token
-        return plan_login(credentials, self.session.situation, only=only, mechanisms=mechanisms)
+        return planned(self.session, credentials, only=only, mechanisms=mechanisms)
 
     async def start_tls(self) -> TlsInfo:
         """Begin TLS by STLS, and ask again what the server can do.

@@ -119,4 +119,4 @@ def _conclude(count: int, left: int) -> None:
     print(f"\nEvery one of {counted(count, 'message')} arrived octet for octet, and {left} are left on the server.")
     print("\nTry next, with a Maildir and a file with a password of your own:")
     print("  pop3proto serve MAILDIR --user ann --password-file FILE")
-    print("  pop3proto fetch pop://ann@127.0.0.1:1110 COPY --password-file FILE")
+    print("  pop3proto fetch pop://ann@127.0.0.1:1110 COPY --password-file FILE --allow-cleartext")

@@ -153,7 +153,9 @@ def _speak_of_cleartext(host: str, *, allowed: bool) -> None:
     if allowed:
         warn("note: there is no TLS here, and others on the network can read passwords and mail")
     else:
-        warn("note: there is no TLS here, so logins are refused except from this machine (see --allow-cleartext)")
+        warn(
+            "note: there is no TLS here: from other machines, passwords in clear are refused (see --allow-cleartext), and whoever logs in otherwise gets mail in clear"
+        )
 
 
 def _heed(signals: tuple[signal.Signals, ...]) -> asyncio.Semaphore:

@@ -156,6 +156,7 @@ def learn_capabilities(session: Session) -> Procedure[None]:
         session.capabilities = yield from call(session, Capa())
     except CommandFailed:
         session.capabilities = None
+    session.asked = True
 
 
 def leave(session: Session) -> Procedure[None]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pop3proto.core.commands import Noop
-from pop3proto.core.errors import TimedOut
+from pop3proto.core.errors import LocalProtocolError, TimedOut
 
 from .exchange import Exchange
 from .operations import GoingDown, Now, Read
@@ -26,10 +26,13 @@ def keep_alive(session: Session, every: float) -> Procedure[None]:
         every: seconds.
 
     Raises:
+        LocalProtocolError: there would be no time between two.
         Busy: a message is being read. Nothing was sent.
         ConnectionLost: the server has ended the session.
         RemoteProtocolError, TimedOut: the session is over.
     """
+    if not every > 0:
+        raise LocalProtocolError("there must be some time between two NOOPs")
     with suppress(GoingDown):  # only an answer to NOOP is waited for all the same
         yield from session.claim(None)
         while True:

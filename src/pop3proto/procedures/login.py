@@ -24,7 +24,7 @@ from pop3proto.sasl.mechanism import ClientMechanism, MechanismError
 from pop3proto.sasl.strength import Strength
 
 from .client import call, learn_capabilities
-from .login_plan import APOP, USER_PASS, Step, plan_login
+from .login_plan import APOP, USER_PASS, LoginPlan, Step, plan_login
 from .operations import Procedure, Random, Run, Write
 from .policy import IN_CLEAR
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["authenticate", "login"]
+__all__ = ["authenticate", "login", "planned"]
 
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
 
@@ -75,11 +75,34 @@ def login(  # noqa: PLR0913 - each has its default, and a name
         _login(
             session,
             credentials,
-            only={name.upper() for name in only} if only is not None else None,
+            only=_upper(only),
             mechanisms=mechanisms,
             initial_response=initial_response,
         )
     )
+
+
+def planned(
+    session: Session,
+    credentials: Credentials,
+    *,
+    only: Collection[str] | None = None,
+    mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+) -> LoginPlan:
+    """Return what `login` would try now.
+
+    Raises:
+        LocalProtocolError: the server was not asked what it can do.
+    """
+    if not session.asked:
+        raise LocalProtocolError("nobody knows yet what the server can do: capa() asks")
+    return plan_login(credentials, session.situation, only=_upper(only), mechanisms=mechanisms)
+
+
+def _upper(only: Collection[str] | None) -> set[str] | None:
+    if isinstance(only, str):
+        raise TypeError("only takes a list of names, not one name")
+    return None if only is None else {name.upper() for name in only}
 
 
 def _login(
@@ -95,7 +118,7 @@ def _login(
         yield from learn_capabilities(session)
     plan = plan_login(credentials, session.situation, only=only, mechanisms=mechanisms)
     if not plan.steps:
-        why = plan.objections or "no mechanism takes these credentials"
+        why = plan.objections or ("no mechanism takes these credentials" if only is None else "none that is asked for")
         raise LocalProtocolError(f"there is no way to log in: {why}")
     yield from _walk(session, plan.steps, credentials, initial_response=initial_response)
     if session.capabilities is not None:

@@ -9,7 +9,7 @@ from pop3proto.core.events import AuthResponse
 from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
 from pop3proto.sasl.apop import apop_matches
-from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource
+from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, named, verdict
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.names import read_name
 from pop3proto.sasl.passwords import read_password
@@ -59,7 +59,7 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
 
     def check() -> Identity:
         user, password = _credentials(name or "", command.password)
-        if not verifier.check_password(user, password, session.info):
+        if not verdict(verifier.check_password(user, password, session.info)):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
@@ -75,7 +75,7 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
 
     def check() -> Identity:
         user, _ = _credentials(command.name, command.digest)
-        if not apop_matches(timestamp, source.secret(user, session.info), command.digest):
+        if not apop_matches(timestamp, named(source.secret(user, session.info)), command.digest):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
@@ -157,7 +157,7 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     user = identity.authzid or identity.authcid
     if user != identity.authcid and not (
         isinstance(authenticator, Authorizer)
-        and (yield from _ask(session, lambda: authenticator.may_act_as(identity.authcid, user, session.info)))
+        and (yield from _ask(session, lambda: verdict(authenticator.may_act_as(identity.authcid, user, session.info))))
     ):
         yield from _reject(session)
     yield from session.open_maildrop(user)

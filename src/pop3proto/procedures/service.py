@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
@@ -44,7 +45,7 @@ class Deadlines:
         short_idle: an `idle` of less than ten minutes is meant, although RFC 1939 section 3 forbids it.
 
     Raises:
-        LocalProtocolError: a deadline is not positive, or `idle` is too short.
+        LocalProtocolError: a deadline is not positive (`grace` may be 0), or `idle` is too short.
     """
 
     login: float = 60
@@ -54,8 +55,10 @@ class Deadlines:
     short_idle: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if not all(0 < deadline <= _LONGEST for deadline in (self.login, self.idle, self.write, self.grace)):
+        if not all(0 < deadline <= _LONGEST for deadline in (self.login, self.idle, self.write)):
             raise LocalProtocolError(f"a deadline must be positive, and at most {_LONGEST} seconds")
+        if not 0 <= self.grace <= _LONGEST:
+            raise LocalProtocolError(f"the grace must be at least 0 and at most {_LONGEST} seconds")
         if self.idle < _LEAST_IDLE and not self.short_idle:
             raise LocalProtocolError(f"RFC 1939 wants at least {_LEAST_IDLE} idle seconds; short_idle=True overrides")
 
@@ -87,6 +90,7 @@ class Service:
 
     Raises:
         LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
+        TypeError: the store or the authenticator lacks what it must have, or has it as a coroutine.
     """
 
     store: MaildropStore
@@ -105,6 +109,8 @@ class Service:
     handlers: Handlers = attrs.field(default=HANDLERS, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        _check_parts("store", self.store, ("blocks", "open", "capabilities"))
+        _check_parts("authenticator", self.authenticator, ("blocks",))
         self.connection(tls=False).send(self.greet("0" * 32))
 
     def greet(self, nonce: str) -> Greeting:
@@ -129,3 +135,12 @@ class Service:
         """Return a new connection that reads the commands which the handlers answer."""
         commands = {cast("type[Command[object]]", kind) for kind in self.handlers if issubclass(kind, Command)}
         return ServerConnection(tls=tls, commands=STANDARD | commands)
+
+
+def _check_parts(what: str, value: object, needed: tuple[str, ...]) -> None:
+    """Refuse at once what would fail at the first client; or, a coroutine being true, let everybody in."""
+    if missing := [name for name in needed if not hasattr(value, name)]:
+        raise TypeError(f"the {what}, a {type(value).__name__}, has no {', '.join(missing)}")
+    for name in dir(type(value)):
+        if not name.startswith("_") and iscoroutinefunction(getattr(type(value), name)):
+            raise TypeError(f"{name} of the {what} must not be a coroutine: with blocks it is called in a thread")

@@ -57,6 +57,7 @@ class Session:
         self.timestamp: str | None = None  # for APOP; None: there is none, or it came before TLS
         self.capabilities: Capabilities | None = None  # None: unknown, or the server has no CAPA
         self.tls: TlsInfo | None = None
+        self.asked = False  # for its capabilities
         self.broken: str | None = None  # why it cannot be used any more
         self._open: Exchange[object] | None = None
         self._deadline: float | None = None  # of the greeting or the login that is under way
@@ -81,6 +82,7 @@ class Session:
         """Note that TLS is up, and forget what the server said before: nothing protected it (RFC 2595 section 4)."""
         self.tls = tls
         self.capabilities = self.timestamp = None
+        self.asked = False
 
     def bind(self, binding: ChannelBinding) -> None:
         """Put what the TLS channel can be bound to before all that the stream could tell of itself.

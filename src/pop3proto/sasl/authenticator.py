@@ -23,14 +23,39 @@ __all__ = [
     "ScramKeySource",
     "SecretSource",
     "TokenVerifier",
+    "named",
+    "verdict",
 ]
+
+
+def verdict(answer: object) -> bool:
+    """Return what an authenticator said, if it said yes or no: what is merely true, a coroutine say, lets nobody in.
+
+    Raises:
+        TypeError: it said something else.
+    """
+    if isinstance(answer, bool):
+        return answer
+    raise TypeError(f"an authenticator must answer True or False, not {type(answer).__name__}")
+
+
+def named(answer: object) -> str | None:
+    """Return the user that an authenticator has named, if any.
+
+    Raises:
+        TypeError: it said something else.
+    """
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise TypeError(f"an authenticator must answer with a name or None, not {type(answer).__name__}")
 
 
 class Authenticator(Protocol):
     """Knows the users of a server.
 
-    Its methods return at once the plain truth about credentials, and raise only if they cannot know it: `Unavailable`,
-    which is told to the client as [SYS/TEMP], or any other exception, which ends the session. They should take the
+    Its methods are no coroutines, under asyncio and trio neither: with `blocks` they are called in a worker thread.
+    They return the plain truth about credentials, and raise only if they cannot know it: `Unavailable`, which is told
+    to the client as [SYS/TEMP], or any other exception, which ends the session. They should take the
     same time whether or not there is such a user. Names and passwords come prepared (RFC 4013).
     """
 

@@ -5,7 +5,8 @@ r"""A server to test mail code of one's own with: in threads of this process, it
         ...
     assert server.messages("ann") == []
 
-For pytest there is a fixture, in `fixtures`.
+Every user that is given no password has `PASSWORD`. For pytest there is a fixture, `start_pop3_server`, a function that
+takes what `pop3_server` takes: put `pytest_plugins = ["pop3proto.testing.fixtures"]` into the topmost conftest.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import attrs
 from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import serve
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures.service import Service
+from pop3proto.procedures.service import Deadlines, Service
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +80,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     users = dict.fromkeys(maildrops, PASSWORD) | dict(passwords or {})
     authenticator = MemoryTokenAuthenticator(users, tokens) if tokens else MemoryAuthenticator(users)
     store = MemoryStore(maildrops)
-    service = Service(store=store, authenticator=authenticator, failure_delay=0)
+    service = Service(store=store, authenticator=authenticator, failure_delay=0, deadlines=Deadlines(grace=0))
     with serve(service, tls=tls, certificate=certificate, context=context) as server:
         host, port = server.address
         yield Pop3Server(host, port, store)

@@ -154,7 +154,8 @@ def _speak_of_cleartext(host: str, *, allowed: bool) -> None:
         warn("note: there is no TLS here, and others on the network can read passwords and mail")
     else:
         warn(
-            "note: there is no TLS here: from other machines, passwords in clear are refused (see --allow-cleartext), and whoever logs in otherwise gets mail in clear"
+            "note: there is no TLS here, so passwords in clear are refused except from this machine "
+            "(see --allow-cleartext); mail goes in clear to whoever logs in otherwise"
         )
 
 

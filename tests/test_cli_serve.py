@@ -242,8 +242,10 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
     [
         (
             [],
-            "note: there is no TLS here, so passwords in clear are refused except from this machine "
-            "(see --allow-cleartext); mail goes in clear to whoever logs in otherwise\n",
+            (
+                "note: there is no TLS here, so passwords in clear are refused except from this machine "
+                "(see --allow-cleartext); mail goes in clear to whoever logs in otherwise\n"
+            ),
         ),
         (["--allow-cleartext"], "note: there is no TLS here, and others on the network can read passwords and mail\n"),
     ],

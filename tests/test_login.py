@@ -948,3 +948,11 @@ def test_a_plan_is_made_once_the_server_was_asked():
         planned(script.session, ANN)
     script.run(learn_capabilities(script.session), CAPA)
     assert [step.name for step in planned(script.session, ANN, only=["plain"]).steps] == ["PLAIN"]
+
+
+def test_a_session_that_is_over_says_so():
+    script = Script()
+    script.session.end("the line was cut")
+    with pytest.raises(Broken, match="the line was cut"):
+        script.run(login(script.session, ANN))
+    assert script.heard == []

@@ -1025,3 +1025,18 @@ def test_what_is_left_of_a_body_that_was_too_long_cannot_be_read():
     with pytest.raises(Broken, match="too long to be read at once"):
         script.run(body.read(100))
     assert script.run(call(script.session, Noop()), b"tail\r\n.\r\n", b"+OK\r\n") is None
+
+
+@pytest.mark.parametrize(
+    "rest, error", [(b"R idle\r\n", ConnectionLost), (b"", ConnectionLost), (b"ROR\r\n", RemoteProtocolError)]
+)
+def test_half_a_line_that_nobody_asked_for_is_read_to_its_end(rest, error):
+    script = Script().log_in()
+    script.connection.receive_data(b"-ER")
+    actor = script.begin(call(script.session, Stat()))
+    assert script.heard == []
+    script.tell(actor, rest)
+    assert isinstance(actor.error, error)
+    assert not script.session.survives(actor.error)
+    with pytest.raises(Broken):
+        script.run(call(script.session, Stat()))

@@ -104,7 +104,7 @@ class Client:
             mechanisms: those that are known.
 
         Raises:
-            LoginFailed: the server refused; another try is possible.
+            LoginFailed: the server refused; another try is possible, unless it has hung up.
             LocalProtocolError: there is no way that does not show a password or token to others, or the server has
                 none. Nothing of them was sent.
         """

@@ -65,7 +65,7 @@ class CommandFailed(Pop3Error):
     """The server answered `-ERR`. The session goes on.
 
     Attributes:
-        command: the command that was refused.
+        command: the command that was refused, without the secret that it held.
         reply: the server's answer.
     """
 
@@ -89,7 +89,7 @@ class LoginAttempt:
     """One way to log in, and how the server refused it.
 
     Args:
-        command: AUTH, APOP, USER or PASS.
+        command: AUTH, APOP, USER or PASS, without its secret.
         reply: the answer.
         detail: what the server had said of it within the exchange, JSON (RFC 7628 section 3.2.2) say; "" is nothing.
     """
@@ -105,7 +105,7 @@ class LoginAttempt:
 
 
 class LoginFailed(CommandFailed):
-    """Every way to log in was refused. The session is in the AUTHORIZATION state and goes on.
+    """Every way to log in was refused. The session is in the AUTHORIZATION state, or over if the server hung up.
 
     If the client gave up an exchange because of what the server said in it, `__cause__` tells why.
 

@@ -66,7 +66,7 @@ def login(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         LocalProtocolError: there is no way that the credentials and the policy allow, or they cannot be sent. Nothing
             of them was sent.
-        LoginFailed: the server refused. The session is in the AUTHORIZATION state.
+        LoginFailed: the server refused. The session is in the AUTHORIZATION state; or over, if the server then hung up.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
     if binding is not None:

@@ -19,7 +19,7 @@ PATIENCE = 60  # seconds: up to the first message, and for each
 
 async def fetch(arguments: argparse.Namespace, password: str) -> None:
     """List what is on the server, and store what is new; nothing is deleted there."""
-    with trio.fail_after(PATIENCE) as patience:  # where the other adapters have timeouts
+    with trio.fail_after(PATIENCE) as timeout:  # where the other adapters have timeouts
         async with connect(arguments.host, arguments.port, tls=arguments.tls) as client:
             await client.login(arguments.user, password)
             sizes = await client.list()
@@ -30,7 +30,7 @@ async def fetch(arguments: argparse.Namespace, password: str) -> None:
                 if not file.exists():
                     new[number] = file
             async for number, message in client.retrieve(new):  # pipelined, if the server can
-                patience.deadline = trio.current_time() + PATIENCE
+                timeout.deadline = trio.current_time() + PATIENCE
                 if isinstance(message, CommandFailed):
                     print(f"{number} is not to be had: {message.reply.text}")
                 else:

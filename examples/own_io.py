@@ -17,10 +17,10 @@ from typing import IO, TypeVar, cast
 
 from pop3proto import ClientConnection, ConnectionLost, Pop3Error, TimedOut, Top, Uidl
 from pop3proto.procedures import Procedure
-from pop3proto.procedures.client import call, establish, quit_session
-from pop3proto.procedures.login import login
+from pop3proto.procedures.client.commands import call, establish, quit_session
+from pop3proto.procedures.client.login import login
+from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Random, Read, Run, Write
-from pop3proto.procedures.session import Session
 from pop3proto.sasl import Password
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     password = os.environ.pop("POP3_PASSWORD", None) or getpass()  # the program need not know it
     # Nobody but the program knows whether the way is safe; whoever names it here says that it is.
-    session = Session(ClientConnection(), allow_cleartext=True, patience=60)
+    session = Session(ClientConnection(), cleartext="always", timeout=60)
     with Popen(arguments.program, stdin=PIPE, stdout=PIPE, bufsize=0) as program:  # nothing waits in this process
         assert program.stdin is not None
         assert program.stdout is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 from pop3proto import BodyEncoder, Capabilities, UniqueId
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import serve
-from pop3proto.procedures import InUse, Maildrop, Message, Octets, Service, SessionInfo
+from pop3proto.procedures import InUse, Maildrop, Message, MessageStream, Service, SessionInfo
 
 
 class Folder:
@@ -45,7 +45,7 @@ class Snapshot:
         self._files, self._lock = files, lock
         self.messages = [describe(file) for file in files]
 
-    def open(self, number: int) -> Octets:
+    def open(self, number: int) -> MessageStream:
         return self._files[number - 1].open("rb")  # what this raises ends the session, and no other notices
 
     def correct(self, number: int, octets: int) -> None:

@@ -22,16 +22,9 @@ from pop3proto.core.events import ServerEvent
 from pop3proto.core.server import Response
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service, SessionInfo
-from pop3proto.procedures.login_plan import APOP, USER_PASS
-from pop3proto.procedures.policy import TlsMode
-from pop3proto.sasl import (
-    CLIENT_MECHANISMS,
-    SERVER_MECHANISMS,
-    ChannelBinding,
-    ServerMechanisms,
-    Strength,
-    TlsInfo,
-)
+from pop3proto.procedures.cleartext import TlsMode
+from pop3proto.procedures.client.login_plan import APOP, USER_PASS
+from pop3proto.sasl import CLIENT_MECHANISMS, SERVER_MECHANISMS, ChannelBinding, ServerMechanisms, Strength, TlsInfo
 
 DOCS = Path(__file__).parent.parent / "docs"
 AUTHENTICATION = DOCS / "authentication"

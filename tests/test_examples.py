@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
-from tests.programs import PATIENCE, Program, run
+from tests.helpers.programs import PATIENCE, Program, run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\n" + b"two\n" * 50_000, b"Subject: three\n\nthree"]

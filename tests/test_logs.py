@@ -6,7 +6,7 @@ import pytest
 
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.logs import LogObserver
-from tests.drivers import FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.helpers.drivers import FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
 
 AUTHENTICATOR = MemoryAuthenticator({"ann": "tanstaaf"})
 

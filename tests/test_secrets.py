@@ -19,36 +19,34 @@ from typing import Any
 import pytest
 
 from pop3proto import blocking
-from pop3proto._sockets import SocketStream
 from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuthenticator
-from pop3proto.authenticators.user_record import UserRecord
+from pop3proto.authenticators.user_table import UserRecord
+from pop3proto.blocking.stream import SocketStream
 from pop3proto.core.commands import Apop, Auth, Pass
-from pop3proto.core.errors import CommandFailed, LocalProtocolError, LoginAttempt, LoginFailed, Pop3Error
+from pop3proto.core.errors import LocalProtocolError, Pop3Error, forget_locals
 from pop3proto.core.events import Answer, AuthResponse, BadCommand
+from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
 from pop3proto.core.replies import Challenge, Err
 from pop3proto.core.server import ServerConnection
 from pop3proto.logs import LogObserver
-from pop3proto.procedures.login import login
+from pop3proto.procedures.client.login import login
+from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Run, Write
-from pop3proto.procedures.secrecy import forget_locals
-from pop3proto.procedures.server import serve
-from pop3proto.procedures.service import Service
-from pop3proto.procedures.session import Session
-from pop3proto.sasl.apop import apop_digest
-from pop3proto.sasl.bearer import Claim
+from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
-from pop3proto.sasl.client_registry import CLIENT_MECHANISMS, ClientContext, ClientEntry
 from pop3proto.sasl.credentials import Password, Token
-from pop3proto.sasl.mechanism import Identity, MechanismError
-from pop3proto.sasl.scram_keys import ScramKeys
-from pop3proto.sasl.scram_messages import ClientFinal, ClientFirst
-from pop3proto.sasl.server_registry import SERVER_MECHANISMS, ServerContext
-from pop3proto.sasl.strength import Strength
-from tests.cli_servers import HangUp, Scripted
-from tests.drivers import Actor, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from pop3proto.sasl.md5 import apop_digest
+from pop3proto.sasl.mechanism import Identity, MechanismError, Strength
+from pop3proto.sasl.oauth import Claim
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, SERVER_MECHANISMS, ClientContext, ClientEntry, ServerContext
+from pop3proto.sasl.scram.keys import ScramKeys
+from pop3proto.sasl.scram.messages import ClientFinal, ClientFirst
+from tests.helpers.cli_servers import HangUp, Scripted
+from tests.helpers.drivers import Actor, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
 
 MARKER = "Tr0ub4dor-Marker-and-3"
-SOURCE = Path(blocking.__file__).parent
+SOURCE = Path(blocking.__file__).parent.parent
 BINDING = ChannelBinding("tls-exporter", MARKER.encode())
 TLS = TlsInfo("TLSv1.3", verified=True, bindings=(BINDING,))
 LEAST = 8  # characters of a secret that must not be seen in a row
@@ -333,7 +331,7 @@ def test_an_authenticator_that_fails_with_a_secret_in_hand(name, blocks):
     with pytest.raises(ZeroDivisionError) as caught:
         session.actor.outcome()
     error = caught.value
-    assert {"user_code_outside", "_ask", "begin"} <= frames(error), "where it came from can be seen"
+    assert {"user_code_outside", "_ask", "run"} <= frames(error), "where it came from can be seen"
     assert isinstance(error.__cause__, KeyError)
     assert leaks(shown_by(error), DIGEST.encode()) == []
     assert leaks(answers.decode(), DIGEST.encode()) == []
@@ -362,7 +360,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 @pytest.mark.parametrize("name", ["PASS, pipelined", "PLAIN", "APOP", "XOAUTH2"])
 def test_the_frames_of_the_driver_show_nothing_either(name, blocks, pair):
     ours, theirs = pair
-    service = Service(store=FakeStore(), authenticator=Broken(blocks=blocks), allow_cleartext=True)
+    service = Service(store=FakeStore(), authenticator=Broken(blocks=blocks), cleartext="always")
     theirs.sendall(b"".join(LOGINS[name]))
     stream = SocketStream(ours)
     with pytest.raises(ZeroDivisionError) as caught:
@@ -375,7 +373,7 @@ def test_the_frames_of_the_driver_show_nothing_either(name, blocks, pair):
 def test_the_log_of_a_server_shows_nothing(name, caplog):
     caplog.set_level(logging.DEBUG)
     store = FakeStore()
-    service = Service(store=store, authenticator=Broken(blocks=True), observer=LogObserver(), allow_cleartext=True)
+    service = Service(store=store, authenticator=Broken(blocks=True), observer=LogObserver(), cleartext="always")
     with (
         blocking.serve(service) as server,
         socket.create_connection(server.address) as client,

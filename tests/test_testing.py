@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from pop3proto.blocking import connect
-from pop3proto.core.errors import LoginFailed
+from pop3proto.core.refusals import LoginFailed
 from pop3proto.testing import PASSWORD, pop3_server
 
 pytest_plugins = ["pytester"]

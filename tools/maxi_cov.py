@@ -1,7 +1,7 @@
 """Check that every module of the core is covered by its own test file alone.
 
 One big test that touches everything pins nothing: `lines.py` is to be covered, every branch of it,
-by `tests/test_lines.py` and nothing else. What all these files cover together must be all of the
+by `tests/core/test_lines.py` and nothing else. What all these files cover together must be all of the
 core. Usage, from anywhere, with any of the names to look at these alone:
 
     python tools/maxi_cov.py [NAME ...]
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "src" / "pop3proto" / "core"
-TESTS = ROOT / "tests"
+TESTS = ROOT / "tests" / "core"
 
 # What each of these files of tests covers alone. The rest of the core are words and tables that
 # these modules speak and use; it is enough that all tests of the core reach all of it together.
@@ -61,7 +61,7 @@ def report(data: Path, include: str) -> subprocess.CompletedProcess[str]:
 
 
 def check_alone(name: str, data: Path) -> tuple[bool, str]:
-    """Whether `tests/test_NAME.py` passes and covers `NAME.py`, and what to print."""
+    """Whether `tests/core/test_NAME.py` passes and covers `NAME.py`, and what to print."""
     test = TESTS / f"test_{name}.py"
     if not test.exists():
         return False, f"{name}: there is no {test.relative_to(ROOT)}"

@@ -39,16 +39,12 @@ from .core.dots import BodyDecoder, BodyEncoder
 from .core.errors import (
     Broken,
     Busy,
-    CommandFailed,
     ConnectionLost,
     LocalProtocolError,
-    LoginAttempt,
-    LoginFailed,
     MalformedReply,
     Pop3Error,
     ProtocolError,
     RemoteProtocolError,
-    SessionRefused,
     TimedOut,
     UncertainUpdate,
 )
@@ -67,18 +63,10 @@ from .core.events import (
     ServerEvent,
     Signal,
 )
-from .core.limits import Limits
-from .core.quirks import Quirk
+from .core.limits import Limits, Quirk
+from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
 from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
-from .core.results import (
-    Language,
-    Listing,
-    MaildropStatus,
-    ScanListing,
-    UniqueId,
-    UniqueIdListing,
-    check_unique_id,
-)
+from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
 from .core.server import Response, ServerConnection
 from .core.states import AFTER_LOGIN, ANYWHERE, BEFORE_LOGIN, Fact, State
 

@@ -20,9 +20,9 @@ from pop3proto import (
     UniqueId,
     UniqueIdListing,
 )
-from pop3proto.procedures.client import call, call_all
+from pop3proto.procedures.client.commands import call, call_all
+from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Procedure
-from pop3proto.procedures.session import Session
 
 
 def single(session: Session) -> Procedure[int]:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource, SecretSource, TokenVerifier
 from pop3proto.sasl.saslprep import prepare
-from pop3proto.sasl.scram_keys import ScramKeys
+from pop3proto.sasl.scram.keys import ScramKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

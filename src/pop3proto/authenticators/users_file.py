@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 from typing_extensions import override
 
+from pop3proto._io.files import open_regular, rewrite
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource
-from pop3proto.sasl.scram_keys import ScramKeys
+from pop3proto.sasl.scram.keys import ScramKeys
 
-from .rewrite import open_regular, rewrite
 from .scrypt import COST, ScryptHash
-from .user_record import ALGORITHMS, ITERATIONS, SALT_OCTETS, UserRecord, prepare_name
-from .user_table import MalformedUsers, UserTable
+from .user_table import ALGORITHMS, ITERATIONS, SALT_OCTETS, MalformedUsers, UserRecord, UserTable, prepare_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -179,7 +178,7 @@ class _Snapshot:
 
     @classmethod
     def read(cls, path: Path) -> _Snapshot:
-        with open_regular(path) as file:
+        with open_regular(path, follow_links=True) as file:
             status = os.fstat(file.fileno())
             table = UserTable.parse(file.readall(), str(path))
         records = table.records.values()

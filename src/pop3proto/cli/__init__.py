@@ -7,7 +7,9 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from .failures import USAGE, Failure, guard
+from pop3proto.fetching.failures import USAGE, Failure
+
+from .failures import guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

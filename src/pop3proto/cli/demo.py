@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import connect, serve
 from pop3proto.core.commands import Pass, User
+from pop3proto.core.text import counted
+from pop3proto.fetching.failures import Failure
 from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.delivery import ensure_maildir
-from pop3proto.procedures.service import Service
+from pop3proto.procedures.server.service import Service
 
-from .failures import Failure
-from .samples import SAMPLES
-from .terminal import counted
 from .trace import TracedConnection, Transcript
 
 if TYPE_CHECKING:
@@ -38,6 +38,36 @@ _USER: Final = "ann"
 _MESSAGE_LINES: Final = 4  # enough to see what is nasty in each
 _LISTING_LINES: Final = 8
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+
+
+def _message(subject: str, body: bytes) -> bytes:
+    return f"Subject: {subject}\n\n".encode() + body
+
+
+def _attachment() -> bytes:
+    """A message of some 200 KB, as programs make them."""
+    octets = bytes(range(256)) * 580
+    return (
+        b"From: Ann <ann@example.org>\n"
+        b"Subject: the photo\n"
+        b"MIME-Version: 1.0\n"
+        b"Content-Type: image/jpeg\n"
+        b"Content-Transfer-Encoding: base64\n"
+        b"\n" + base64.encodebytes(octets)
+    )
+
+
+SAMPLES: Final = (
+    b"From: Bob <bob@example.org>\nTo: Ann <ann@example.org>\n\nLunch?\n",
+    b".A dot before everything else\n\n.\n..profile\n",
+    _message("replies that are none", b".\r\n+OK 320 octets\r\n-ERR no such message\r\nQUIT\r\n"),
+    _message("line ends", b"one Internet\r\none CR\rone Unix\nand none at the end"),
+    _message("octets", b"NUL \0, bell \a, \x1b[31mred\x1b[0m, Latin-1 caf\xe9, UTF-8 caf\xc3\xa9\n"),
+    b"",
+    _message("one long line", b"la" * 5_000 + b"\n"),
+    _attachment(),
+)
+"""The messages, as they lie in a Maildir: line ends as they come."""
 
 
 def add_arguments(_parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`pop3proto fetch`: mail from a server into a Maildir."""
+"""`pop3proto fetch`: new mail of an account into a Maildir."""
 
 from __future__ import annotations
 
@@ -9,28 +9,110 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._tls import client_context
-from pop3proto.core.errors import CommandFailed
-from pop3proto.sasl.credentials import Password, Token
+import attrs
 
-from .access import Access
-from .account import Account
-from .download import Download, OutOfStep
-from .failures import FAILURE, USAGE, Failure, reason, warn
-from .inbox import Inbox
-from .passwords import ask_password, read_password, read_token
-from .plan import Plan
-from .terminal import counted
+from pop3proto._io.tls import client_context
+from pop3proto.blocking import connect
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.replies import ResponseCode
+from pop3proto.core.text import counted
+from pop3proto.fetching.account import Account
+from pop3proto.fetching.download import Download, OutOfStep
+from pop3proto.fetching.failures import FAILURE, USAGE, Failure, reason, warn
+from pop3proto.fetching.inbox import Inbox
+from pop3proto.fetching.plan import Plan
+from pop3proto.sasl.credentials import Password, Token
+from pop3proto.sasl.mechanism import MechanismError
+
+from .passwd import ask_password, read_password, read_token
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from pop3proto.blocking import Client
+    from pop3proto.fetching.journal import FetchJournal, Identity
+    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.sasl.credentials import Credentials
 
-    from .record import Identity, Record
+__all__ = ["DESCRIPTION", "HELP", "Access", "add_arguments", "run"]
 
-__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+_ABOUT_THE_TOKEN: Final = (None, ResponseCode.AUTH)
+"""Codes of a refusal that may be the token's fault; the others are about the maildrop, or pass by waiting."""
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """All that it takes to begin a session.
+
+    Args:
+        account: whose mail, and where.
+        credentials: what to log in with.
+        context: for TLS.
+        allow_cleartext: a server without STLS is no hindrance.
+        timeout: seconds that the server may stay silent.
+    """
+
+    account: Account
+    credentials: Credentials
+    context: ssl.SSLContext = attrs.field(repr=False)
+    allow_cleartext: bool
+    timeout: float
+
+    def open(self) -> Client:
+        """Return a client that is logged in.
+
+        Raises:
+            Failure, Pop3Error: there is none to be had.
+        """
+        client = self._connect()
+        try:
+            self._log_in(client)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def _connect(self) -> Client:
+        """Connect; in clear only if the server refuses STLS. A handshake that fails is a failure, not a refusal."""
+        if self.account.tls != "starttls":
+            return self._connect_by(self.account.tls)
+        try:
+            return self._connect_by("starttls")
+        except CommandFailed as refusal:
+            # Addresses of this machine are no exception: a tunnel to another may begin here.
+            if not self.allow_cleartext:
+                raise Failure(
+                    f"{refusal}; without TLS everybody on the way to {self.account.host} could read password and mail: "
+                    "use pops://, or allow that with --allow-cleartext"
+                ) from refusal
+        return self._connect_by("none")
+
+    def _connect_by(self, tls: TlsMode) -> Client:
+        return connect(
+            self.account.host,
+            self.account.port,
+            tls=tls,
+            context=self.context,
+            cleartext="always" if self.allow_cleartext else "loopback",
+            connect_timeout=self.timeout,
+            timeout=self.timeout,
+        )
+
+    def _log_in(self, client: Client) -> None:
+        way = self.account.way
+        try:
+            client.login(self.credentials, only=None if way is None else [way])
+        except LoginFailed as failure:
+            raise Failure(f"{failure}{self._more_about(failure)}") from failure
+
+    def _more_about(self, failure: LoginFailed) -> str:
+        if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
+            return f": {cause}"  # it was we who gave up
+        if isinstance(self.credentials, Token) and failure.code in _ABOUT_THE_TOKEN:
+            return "; if it is the token: it may be too old (an hour is usual), another user's, or not meant for POP"
+        return ""
+
 
 HELP: Final = "fetch mail into a Maildir"
 DESCRIPTION: Final = (
@@ -121,7 +203,7 @@ def run(arguments: Namespace) -> int:
     return FAILURE if left_out else download.status
 
 
-def _left_out(stop: OutOfStep, download: Download, plan: Plan, record: Record, *, full: bool) -> set[Identity]:
+def _left_out(stop: OutOfStep, download: Download, plan: Plan, record: FetchJournal, *, full: bool) -> set[Identity]:
     """Tell of a message that ended early, and return what to leave: the answers are lost, the other mail is not.
 
     Args:

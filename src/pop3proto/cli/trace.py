@@ -23,8 +23,8 @@ from pop3proto.core.events import (
     Signal,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
-
-from .terminal import counted, cut, visible
+from pop3proto.core.text import counted
+from pop3proto.fetching.failures import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,3 +144,8 @@ class _Excerpt:
     @staticmethod
     def _stuffed(line: bytes) -> bytes:
         return b"." + line if line.startswith(b".") else line
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most so many characters; "..." stands for what was cut off."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."

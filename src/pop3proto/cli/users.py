@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pop3proto.authenticators import CheckPassword, MemoryAuthenticator, UsersFile
-from pop3proto.authenticators.user_record import prepare_name
+from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.fetching.failures import USAGE, Failure
 from pop3proto.maildrops import MaildirStore
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
-from .failures import USAGE, Failure
-from .passwords import read_password
+from .passwd import read_password
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

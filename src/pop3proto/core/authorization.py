@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from .command import Command, PlainCommand
 from .errors import LocalProtocolError
-from .limits import DEFAULT_LIMITS, Limits
-from .quirks import NO_QUIRKS, Quirk
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from .replies import Ok
 from .states import BEFORE_LOGIN, Fact, State
 from .text import (
@@ -112,7 +111,7 @@ class Pass(PlainCommand):
     password: str = attrs.field(repr=False, validator=_check_password)
 
     @override
-    def hidden(self) -> Self:
+    def redacted(self) -> Self:
         return attrs.evolve(self, password="***")  # noqa: S106 - none
 
     @classmethod
@@ -149,7 +148,7 @@ class Apop(PlainCommand):
     digest: str = attrs.field(converter=_lower, repr=False, validator=_check_digest)
 
     @override
-    def hidden(self) -> Self:
+    def redacted(self) -> Self:
         return attrs.evolve(self, digest="0" * 32)
 
     @classmethod
@@ -188,7 +187,7 @@ class Auth(PlainCommand):
     initial_response: bytes | None = attrs.field(default=None, repr=False)
 
     @override
-    def hidden(self) -> Self:
+    def redacted(self) -> Self:
         return self if self.initial_response is None else attrs.evolve(self, initial_response=b"")
 
     @classmethod

@@ -24,18 +24,16 @@ from .events import (
     Farewell,
     Signal,
 )
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits
 from .lines import LineTooLong
-from .quirks import NO_QUIRKS
-from .replies import Err, Greeting, Ok, parse_challenge, parse_reply
+from .replies import Err, Greeting, Ok, looks_like, parse_challenge, parse_reply
 from .states import Fact, State
-from .strangers import looks_like
 from .text import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
 
-    from .quirks import Quirk
+    from .limits import Quirk
 
 __all__ = ["ClientConnection", "Request"]
 

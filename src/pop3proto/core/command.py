@@ -17,8 +17,7 @@ import attrs
 from typing_extensions import override
 
 from .errors import LocalProtocolError
-from .limits import DEFAULT_LIMITS, Limits
-from .quirks import NO_QUIRKS, Quirk
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from .replies import Ok
 from .text import numeric, read_number
 
@@ -78,7 +77,7 @@ class Command(ABC, Generic[R_co]):
         """
         raise LocalProtocolError(f"{cls.verb} takes no argument")
 
-    def hidden(self) -> Self:
+    def redacted(self) -> Self:
         """Return the command without the secret that it may hold, for whoever observes."""
         return self
 

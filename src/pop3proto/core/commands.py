@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from .authorization import Apop, Auth, AuthList, Pass, Stls, User, Utf8
 from .command import Command, NumberedCommand, PlainCommand
 from .errors import LocalProtocolError
-from .transaction import (
-    Capa,
-    Dele,
-    Lang,
-    LangList,
-    List,
-    ListOne,
-    Noop,
-    Quit,
-    Retr,
-    Rset,
-    Stat,
-    Top,
-    Uidl,
-    UidlOne,
-)
+from .transaction import Capa, Dele, Lang, LangList, List, ListOne, Noop, Quit, Retr, Rset, Stat, Top, Uidl, UidlOne
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import LocalProtocolError
 from .lines import ReceiveBuffer
-from .states import Fact, Standing, State
+from .session_state import SessionState
+from .states import Fact, State
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .errors import ConnectionLost, RemoteProtocolError
-    from .limits import Limits
-    from .quirks import Quirk
+    from .limits import Limits, Quirk
 
 __all__ = ["Connection"]
 
@@ -27,7 +27,7 @@ class Connection:
         self.limits: Final = limits
         self.quirks: Final = frozenset(quirks)
         self._buffer = ReceiveBuffer()
-        self._standing = Standing(facts=frozenset({Fact.TLS} if tls else ()))
+        self._standing = SessionState(facts=frozenset({Fact.TLS} if tls else ()))
         self._failure: str | None = None  # why the caller ended it
         self._error: RemoteProtocolError | ConnectionLost | None = None  # how the peer ended it
 

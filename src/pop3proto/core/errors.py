@@ -6,32 +6,25 @@ The connections raise `LocalProtocolError`, `RemoteProtocolError` and, at end of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import attrs
-from typing_extensions import override
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from types import TracebackType
 
-    from .commands import Command
-    from .replies import Err, ResponseCode
 
 __all__ = [
     "Broken",
     "Busy",
-    "CommandFailed",
     "ConnectionLost",
     "LocalProtocolError",
-    "LoginAttempt",
-    "LoginFailed",
     "MalformedReply",
     "Pop3Error",
     "ProtocolError",
     "RemoteProtocolError",
-    "SessionRefused",
     "TimedOut",
     "UncertainUpdate",
+    "forget_locals",
 ]
 
 
@@ -61,89 +54,6 @@ class MalformedReply(Pop3Error):
     """
 
 
-class CommandFailed(Pop3Error):
-    """The server answered `-ERR`. The session goes on.
-
-    Attributes:
-        command: the command that was refused, without the secret that it held.
-        reply: the server's answer.
-    """
-
-    def __init__(self, command: Command[object], reply: Err) -> None:
-        super().__init__(command, reply)
-        self.command = command
-        self.reply = reply
-
-    @property
-    def code(self) -> ResponseCode | None:
-        """The response code of the answer, if it has one (RFC 2449 section 8)."""
-        return self.reply.code
-
-    @override
-    def __str__(self) -> str:
-        return f"the server refused {self.command}: {self.reply.text or 'it gave no reason'}"
-
-
-@attrs.frozen
-class LoginAttempt:
-    """One way to log in, and how the server refused it.
-
-    Args:
-        command: AUTH, APOP, USER or PASS, without its secret.
-        reply: the answer.
-        detail: what the server had said of it within the exchange, JSON (RFC 7628 section 3.2.2) say; "" is nothing.
-    """
-
-    command: Command[object]
-    reply: Err
-    detail: str = ""
-
-    @override
-    def __str__(self) -> str:
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.command}: {self.reply.text or '-ERR'}{detail}"
-
-
-class LoginFailed(CommandFailed):
-    """Every way to log in was refused. The session is in the AUTHORIZATION state, or over if the server hung up.
-
-    If the client gave up an exchange because of what the server said in it, `__cause__` tells why.
-
-    Attributes:
-        attempts: what was tried, in order, and what each answer was.
-    """
-
-    def __init__(self, attempts: Sequence[LoginAttempt]) -> None:
-        super().__init__(attempts[-1].command, attempts[-1].reply)
-        self.args = (attempts,)
-        self.attempts = tuple(attempts)
-
-    @override
-    def __str__(self) -> str:
-        return f"login failed ({'; '.join(map(str, self.attempts))})"
-
-
-class SessionRefused(Pop3Error):
-    """The server greeted with `-ERR`: it is too busy, say, or does not serve this address. The session is over.
-
-    Attributes:
-        reply: the greeting.
-    """
-
-    def __init__(self, reply: Err) -> None:
-        super().__init__(reply)
-        self.reply = reply
-
-    @property
-    def code(self) -> ResponseCode | None:
-        """The response code of the greeting, if it has one."""
-        return self.reply.code
-
-    @override
-    def __str__(self) -> str:
-        return f"the server refused the session: {self.reply.text or 'it gave no reason'}"
-
-
 class ConnectionLost(Pop3Error):
     """The stream ended while something was still owed. The message says what."""
 
@@ -162,3 +72,24 @@ class Busy(Pop3Error):
 
 class Broken(Pop3Error):
     """The client cannot be used after an earlier failure, which the message names."""
+
+
+def forget_locals(error: BaseException) -> None:
+    """Clear the local variables of all finished calls in an error's traceback, and in those of the errors behind it.
+
+    What failed while a password or token was in hand has it in its frames, and some loggers write these down.
+    """
+    seen: set[int] = set()
+    following: list[BaseException | None] = [error]
+    while following:
+        if (each := following.pop()) is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        traceback: TracebackType | None = each.__traceback__
+        while traceback is not None:
+            with suppress(RuntimeError):  # it is still running, and has to see to itself
+                traceback.tb_frame.clear()
+            traceback = traceback.tb_next
+        following += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            following += cast("BaseExceptionGroup[BaseException]", each).exceptions

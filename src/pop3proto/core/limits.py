@@ -1,18 +1,15 @@
-"""Every bound, its default, its unit and its reason.
-
-Limits are about the message, never about how TCP cut it: the same octets give the same events and the same errors,
-fed whole or one at a time.
-"""
+"""Limits and quirks: the bounds of a connection, and the deviations that it tolerates."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
 import attrs
 
-from .errors import LocalProtocolError
+from pop3proto.core.errors import LocalProtocolError
 
-__all__ = ["DEFAULT_LIMITS", "MAX_DIGITS", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "MAX_DIGITS", "NO_QUIRKS", "Limits", "Quirk"]
 
 # Not a field of Limits: a number that one connection may send must be one that every other may receive. 20 digits
 # hold any unsigned 64-bit octet count.
@@ -59,3 +56,23 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+class Quirk(Enum):
+    """One deviation of real peers. Connections and parsers take a set of these; none is on by default.
+
+    This version carries the names only: strictness is the same whatever the set holds.
+    """
+
+    BARE_LF = "LF alone ends a line"
+    UIDL_ANY_UNIQUE_ID = "unique ids longer than 70 octets, or with octets outside 0x21-0x7E"
+    UIDL_PREFIXED_ROWS = "+OK before each row of a UIDL listing"
+    UIDL_WITHOUT_UNIQUE_ID = "rows of a UIDL listing that hold only the message number"
+    STAT_WITHOUT_OCTETS = "a drop listing that holds only the message count"
+    OK_AS_CHALLENGE = "+OK in place of a SASL challenge"
+    UNENCODED_CHALLENGE = "text that is not base64 in a SASL challenge"
+    STRAY_DOT = "a lone dot after a single-line answer"
+    NO_PIPELINING = "PIPELINING is announced and does not work"
+
+
+NO_QUIRKS: Final[frozenset[Quirk]] = frozenset()

@@ -20,9 +20,8 @@ from .events import (
     ServerEvent,
     Signal,
 )
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits
 from .lines import LineTooLong
-from .quirks import NO_QUIRKS
 from .replies import Challenge, Err, Greeting, Ok
 from .states import Fact, State
 from .text import decode_base64
@@ -30,7 +29,7 @@ from .text import decode_base64
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
 
-    from .quirks import Quirk
+    from .limits import Quirk
 
 __all__ = ["Response", "ServerConnection"]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ascii_upper",
     "check_text",
+    "counted",
     "decode_base64",
     "decode_text",
     "encode_base64",
@@ -126,3 +127,8 @@ def excerpt(octets: bytes) -> str:
     """Return the start of what a peer sent, escaped, for an error message."""
     shown = repr(octets[:_EXCERPT])[1:]
     return shown if len(octets) <= _EXCERPT else f"{shown}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 message", "2 messages", "1,000 messages"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -11,8 +11,7 @@ from typing_extensions import override
 from .capabilities import Capabilities
 from .command import Command, NumberedCommand, PlainCommand, parse_argument
 from .errors import LocalProtocolError, MalformedReply
-from .limits import DEFAULT_LIMITS, MAX_DIGITS, Limits
-from .quirks import NO_QUIRKS, Quirk
+from .limits import DEFAULT_LIMITS, MAX_DIGITS, NO_QUIRKS, Limits, Quirk
 from .replies import Ok
 from .results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
 from .states import AFTER_LOGIN, ANYWHERE, State

@@ -9,10 +9,9 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from pop3proto._io.files import create, sync_folder, write_all
 from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.errors import Pop3Error
-
-from .disk import create, sync_folder, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path

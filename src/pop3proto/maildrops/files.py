@@ -1,9 +1,11 @@
-"""The files of a Maildir that are messages: listed, opened and removed, also while others rename them."""
+"""The files of a Maildir that are messages: their names, listed, opened and removed, also while others rename them."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -11,20 +13,64 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .disk import open_regular, sync_folder
-from .names import delivery_time, unique_id, unique_part
+from pop3proto._io.files import open_regular, sync_folder
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.results import UniqueId, check_unique_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Generator, Iterable, Iterator
     from io import FileIO
     from pathlib import Path
 
-    from pop3proto.core.results import UniqueId
-
     _Identity = tuple[str, int]
     _Name = tuple[os.DirEntry[str], os.stat_result]
 
-__all__ = ["FOLDERS", "MessageFile", "MessageFiles"]
+__all__ = ["FOLDERS", "MessageFile", "MessageFiles", "delivery_time", "unique_id", "unique_part", "wire_octets"]
+
+_SIZES: Final = re.compile(r",[SW]=[0-9]+(?![^,])")
+_WIRE_OCTETS: Final = re.compile(r",W=([0-9]{1,19})(?![^,])")
+_LEADING_NUMBER: Final = re.compile(r"[0-9]+")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def unique_part(name: str) -> str:
+    """Return what stays the same when a message is moved or flagged, or its sizes are added to its name."""
+    return _SIZES.sub("", _before_flags(name))
+
+
+def delivery_time(name: str) -> int:
+    """Return the number that a name begins with, the time of delivery by custom; 0 if there is none."""
+    match = _LEADING_NUMBER.match(name)
+    return int(match[0]) if match else 0
+
+
+def wire_octets(name: str) -> int | None:
+    """Return the size with CRLF line ends, if the name tells it."""
+    match = _WIRE_OCTETS.search(_before_flags(name))
+    return int(match[1]) if match else None
+
+
+def unique_id(unique: str, *marks: int) -> UniqueId:
+    """Return the unique id of a message.
+
+    It is the unique part itself if that can be one, else a digest (RFC 1939 section 7). A part that looks like a
+    digest is digested too, so that no message can have the id of another.
+
+    Args:
+        unique: the unique part of the file's name.
+        marks: what else tells the message from another that has the same unique part, if there is another.
+    """
+    if not marks and not _DIGEST.fullmatch(unique):
+        with suppress(LocalProtocolError):
+            return check_unique_id(unique)
+    # No file name holds NUL, so that other marks are other octets.
+    octets = b"\0".join([os.fsencode(unique), *(b"%d" % mark for mark in marks)])
+    return UniqueId(hashlib.sha256(octets).hexdigest())
+
+
+def _before_flags(name: str) -> str:
+    return name.partition(":")[0]
+
 
 # A message moves from new to cur. Listed in this order, one that moves meanwhile is seen twice at worst, never missed.
 FOLDERS: Final = ("new", "cur")

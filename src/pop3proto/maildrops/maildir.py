@@ -16,14 +16,14 @@ from pop3proto.procedures.maildrop import (
     Maildrop,
     MaildropStore,
     Message,
-    Octets,
+    MessageStream,
     Refused,
     Unavailable,
+    wire_size,
 )
 
 from .files import FOLDERS, MessageFiles
 from .lock import FolderLock
-from .octets import count_octets
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class _MaildirMaildrop(Maildrop):
             return octets
         try:
             with self._files.open(file) as source:
-                octets = count_octets(source)
+                octets = wire_size(source)
         except OSError as error:
             if error.errno in _EXHAUSTED:
                 raise
@@ -175,7 +175,7 @@ class _MaildirMaildrop(Maildrop):
         return self._messages
 
     @override
-    def open(self, number: int) -> Octets:
+    def open(self, number: int) -> MessageStream:
         try:
             return self._files.open(self._snapshot[number - 1])
         except FileNotFoundError as error:

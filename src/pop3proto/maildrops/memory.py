@@ -12,9 +12,7 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.results import UniqueId
-from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Octets
-
-from .octets import count_octets
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream, wire_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,7 +60,7 @@ class MemoryStore(MaildropStore):
             The message's unique id.
         """
         unique_id = UniqueId(f"{self._prefix}.{next(self._serial)}")
-        self._box(user).add(Message(count_octets(io.BytesIO(message)), unique_id), message)
+        self._box(user).add(Message(wire_size(io.BytesIO(message)), unique_id), message)
         return unique_id
 
     def messages(self, user: str) -> list[bytes]:
@@ -127,7 +125,7 @@ class _MemoryMaildrop(Maildrop):
         return self._messages
 
     @override
-    def open(self, number: int) -> Octets:
+    def open(self, number: int) -> MessageStream:
         return io.BytesIO(self._octets[number - 1])
 
     @override

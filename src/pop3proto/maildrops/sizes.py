@@ -6,10 +6,10 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._io.files import open_regular, replace
 from pop3proto.core.results import UniqueId
 
-from .disk import open_regular, replace
-from .names import wire_octets
+from .files import wire_octets
 
 if TYPE_CHECKING:
     from pathlib import Path

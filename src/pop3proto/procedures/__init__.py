@@ -9,11 +9,12 @@ from __future__ import annotations
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
-from .handlers import HANDLERS
-from .maildrop import InUse, Maildrop, MaildropStore, Message, Octets, Refused, Unavailable
+from .maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream, Refused, Unavailable
 from .operations import Procedure
-from .server import Handler, Handlers, ServerSession
-from .service import Deadlines, Service
+from .server.handlers import HANDLERS
+from .server.service import Service
+from .server.session import Handler, Handlers, ServerSession
+from .server.settings import Deadlines
 
 __all__ = [
     "HANDLERS",
@@ -25,7 +26,7 @@ __all__ = [
     "Maildrop",
     "MaildropStore",
     "Message",
-    "Octets",
+    "MessageStream",
     "Procedure",
     "Refused",
     "ServerSession",

@@ -5,10 +5,11 @@ A store may be called from different threads, but never from two at once for one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
+from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import Err, ResponseCode
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 from pop3proto.core.results import check_unique_id
 from pop3proto.core.text import numeric
 
-__all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "Octets", "Refused", "Unavailable"]
+__all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "MessageStream", "Refused", "Unavailable", "wire_size"]
+
+_CHUNK: Final = 1 << 18  # octets
 
 
 class Refused(Pop3Error):
@@ -73,7 +76,7 @@ class Message:
     unique_id: UniqueId = attrs.field(converter=check_unique_id)
 
 
-class Octets(Protocol):
+class MessageStream(Protocol):
     """An open message: a binary file that is read from start to end. Its line ends may be LF or CRLF."""
 
     def read(self, size: int, /) -> bytes:
@@ -97,7 +100,7 @@ class Maildrop(Protocol):
         """The messages; number n of the session is at n - 1. It never changes, except by `correct`."""
         ...
 
-    def open(self, number: int) -> Octets:
+    def open(self, number: int) -> MessageStream:
         """Return a message's octets.
 
         Raises:
@@ -149,3 +152,18 @@ class MaildropStore(Protocol):
             user: who is logged in; None before login, when the values must hold for every user (RFC 2449 6.5, 6.7).
         """
         ...
+
+
+def wire_size(source: MessageStream) -> int:
+    """Return the size that STAT and LIST must announce for a message (RFC 1939 section 11).
+
+    The encoder that sends a message counts it: two opinions on line ends would be one too many.
+
+    Args:
+        source: the message, at its start. It is read to its end, in constant memory.
+    """
+    encoder = BodyEncoder()
+    while chunk := source.read(_CHUNK):
+        encoder.feed(chunk)
+    encoder.finish()
+    return encoder.octets

@@ -39,7 +39,7 @@ class Observer(Protocol):
 def masked(item: T) -> T:
     """Return an event or a response without the secret that it may hold."""
     if isinstance(item, Command):
-        return cast("T", cast("Command[object]", item).hidden())
+        return cast("T", cast("Command[object]", item).redacted())
     match item:
         case AuthResponse() | Challenge():
             return attrs.evolve(item, data=b"")

@@ -19,14 +19,14 @@ import attrs
 from pop3proto.core.errors import Pop3Error
 from pop3proto.sasl.channel import TlsInfo
 
-__all__ = ["GoingDown", "Now", "Operation", "Procedure", "Random", "Read", "Run", "Sleep", "StartTls", "Write"]
+__all__ = ["Now", "Operation", "Procedure", "Random", "Read", "Run", "ShuttingDown", "Sleep", "StartTls", "Write"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class GoingDown(Pop3Error):
+class ShuttingDown(Pop3Error):
     """The server is to end. A driver throws this into a session's next `Read`, once, be it under way or to come."""
 
 
@@ -69,7 +69,7 @@ class Read(Operation[bytes]):
 
     Raises:
         TimedOut: nothing came in time.
-        GoingDown: in a session of a server that is to end. Nothing was read.
+        ShuttingDown: in a session of a server that is to end. Nothing was read.
     """
 
     until: float | None = None

@@ -17,12 +17,19 @@ from .authenticator import (
     TokenVerifier,
 )
 from .channel import ChannelBinding, SessionInfo, TlsInfo
-from .client_registry import CLIENT_MECHANISMS, ClientContext, ClientEntry, ClientMechanisms
 from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
-from .mechanism import ClientMechanism, CredentialsRejected, Identity, MechanismError, ServerMechanism
-from .scram_keys import ScramKeys
-from .server_registry import SERVER_MECHANISMS, ServerContext, ServerEntry, ServerMechanisms
-from .strength import Strength
+from .mechanism import ClientMechanism, CredentialsRejected, Identity, MechanismError, ServerMechanism, Strength
+from .registry import (
+    CLIENT_MECHANISMS,
+    SERVER_MECHANISMS,
+    ClientContext,
+    ClientEntry,
+    ClientMechanisms,
+    ServerContext,
+    ServerEntry,
+    ServerMechanisms,
+)
+from .scram.keys import ScramKeys
 
 __all__ = [
     "CLIENT_MECHANISMS",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .channel import SessionInfo
-    from .scram_keys import ScramKeys
+    from .scram.keys import ScramKeys
 
 __all__ = [
     "AnonymousHost",

@@ -1,10 +1,13 @@
-"""What TLS lends to authentication: who the peer is, and what tells this channel from every other."""
+"""TLS details used by authentication: peer certificate and channel bindings; and what is known of a session."""
 
 from __future__ import annotations
 
+import hashlib
+from typing import Final
+
 import attrs
 
-__all__ = ["ChannelBinding", "SessionInfo", "TlsInfo"]
+__all__ = ["ChannelBinding", "SessionInfo", "TlsInfo", "server_end_point"]
 
 
 @attrs.frozen
@@ -48,3 +51,137 @@ class SessionInfo:
 
     address: str = ""
     tls: TlsInfo | None = None
+
+
+_SEQUENCE: Final = 0x30
+_OBJECT_IDENTIFIER: Final = 0x06
+_BIT_STRING: Final = 0x03
+_HASH_OF_PSS: Final = 0xA0  # [0], RFC 4055 section 3.1
+_LONG_LENGTH: Final = 0x80
+_LENGTH_OCTETS: Final = 4  # a certificate is shorter than 4 GiB
+
+# The octets of object identifiers, in hexadecimal.
+_PKCS_1: Final = "2a864886f70d0101"  # 1.2.840.113549.1.1
+_X9_62: Final = "2a8648ce3d04"  # 1.2.840.10045.4
+_NIST: Final = "6086480165030402"  # 2.16.840.1.101.3.4.2, hash functions
+_NIST_SIGNATURES: Final = "6086480165030403"  # 2.16.840.1.101.3.4.3
+_RSASSA_PSS: Final = bytes.fromhex(f"{_PKCS_1}0a")
+
+# MD5 and SHA-1 are not used for the binding: SHA-256 is (RFC 5929 section 4.1).
+_SIGNATURES: Final = {
+    bytes.fromhex(identifier): name
+    for identifier, name in {
+        f"{_PKCS_1}04": "sha256",  # md5WithRSAEncryption
+        f"{_PKCS_1}05": "sha256",  # sha1WithRSAEncryption
+        "2b0e03021d": "sha256",  # sha1WithRSASignature, 1.3.14.3.2.29
+        f"{_PKCS_1}0e": "sha224",
+        f"{_PKCS_1}0b": "sha256",
+        f"{_PKCS_1}0c": "sha384",
+        f"{_PKCS_1}0d": "sha512",
+        f"{_X9_62}01": "sha256",  # ecdsa-with-SHA1
+        f"{_X9_62}0301": "sha224",
+        f"{_X9_62}0302": "sha256",
+        f"{_X9_62}0303": "sha384",
+        f"{_X9_62}0304": "sha512",
+        "2a8648ce380403": "sha256",  # dsa-with-sha1, 1.2.840.10040.4.3
+        f"{_NIST_SIGNATURES}01": "sha224",  # DSA
+        f"{_NIST_SIGNATURES}02": "sha256",
+        f"{_NIST_SIGNATURES}03": "sha384",
+        f"{_NIST_SIGNATURES}04": "sha512",
+        f"{_NIST_SIGNATURES}09": "sha3_224",  # ECDSA
+        f"{_NIST_SIGNATURES}0a": "sha3_256",
+        f"{_NIST_SIGNATURES}0b": "sha3_384",
+        f"{_NIST_SIGNATURES}0c": "sha3_512",
+        f"{_NIST_SIGNATURES}0d": "sha3_224",  # RSA, PKCS #1 version 1.5
+        f"{_NIST_SIGNATURES}0e": "sha3_256",
+        f"{_NIST_SIGNATURES}0f": "sha3_384",
+        f"{_NIST_SIGNATURES}10": "sha3_512",
+    }.items()
+}
+_HASHES: Final = {
+    bytes.fromhex(identifier): name
+    for identifier, name in {
+        "2a864886f70d0205": "sha256",  # MD5
+        "2b0e03021a": "sha256",  # SHA-1
+        f"{_NIST}01": "sha256",
+        f"{_NIST}02": "sha384",
+        f"{_NIST}03": "sha512",
+        f"{_NIST}04": "sha224",
+        f"{_NIST}07": "sha3_224",
+        f"{_NIST}08": "sha3_256",
+        f"{_NIST}09": "sha3_384",
+        f"{_NIST}0a": "sha3_512",
+    }.items()
+}
+
+
+class _NotDerError(Exception):
+    """These octets are not the DER that they should be."""
+
+
+def server_end_point(certificate: bytes) -> ChannelBinding | None:
+    """Return the channel binding of a TLS channel whose server has this certificate.
+
+    Args:
+        certificate: the server's own, DER. Nothing about it is verified.
+
+    Returns:
+        None if the binding is not defined: it is signed without a hash function (Ed25519), or with one that is not
+        known here, or it is no certificate.
+    """
+    try:
+        hash_name = _hash_name(certificate)
+    except _NotDerError:
+        return None
+    if hash_name is None:
+        return None
+    return ChannelBinding("tls-server-end-point", hashlib.new(hash_name, certificate).digest())
+
+
+def _hash_name(certificate: bytes) -> str | None:
+    """Return the hash function for a certificate, by its `signatureAlgorithm` (RFC 5280 section 4.1)."""
+    body = _only(_SEQUENCE, certificate)
+    _, rest = _take(_SEQUENCE, body)  # tbsCertificate
+    algorithm, rest = _take(_SEQUENCE, rest)
+    _only(_BIT_STRING, rest)  # signatureValue
+    identifier, parameters = _take(_OBJECT_IDENTIFIER, algorithm)
+    return _hash_name_of_pss(parameters) if identifier == _RSASSA_PSS else _SIGNATURES.get(identifier)
+
+
+def _hash_name_of_pss(parameters: bytes) -> str | None:
+    """Return the hash function that the parameters of RSASSA-PSS name (RFC 4055 section 3.1)."""
+    fields = _only(_SEQUENCE, parameters)
+    if not fields or fields[0] != _HASH_OF_PSS:
+        return "sha256"  # the default is SHA-1, for which the binding has SHA-256
+    tagged, _ = _take(_HASH_OF_PSS, fields)
+    identifier, _ = _take(_OBJECT_IDENTIFIER, _only(_SEQUENCE, tagged))
+    return _HASHES.get(identifier)
+
+
+def _only(tag: int, octets: bytes) -> bytes:
+    """Return the contents of an element behind which nothing follows."""
+    contents, rest = _take(tag, octets)
+    if rest:
+        raise _NotDerError
+    return contents
+
+
+def _take(tag: int, octets: bytes) -> tuple[bytes, bytes]:
+    """Return the contents of the first element, which must have this tag, and what follows it."""
+    if len(octets) < 2 or octets[0] != tag:  # noqa: PLR2004 - a tag and a length
+        raise _NotDerError
+    start, length = 2, octets[1]
+    if length >= _LONG_LENGTH:
+        start += length - _LONG_LENGTH
+        length = _long_length(octets[2:start])
+    if len(octets) < start + length:
+        raise _NotDerError
+    return octets[start : start + length], octets[start + length :]
+
+
+def _long_length(octets: bytes) -> int:
+    """Return a length that did not fit into seven bits. DER allows its shortest form alone."""
+    length = int.from_bytes(octets, "big")
+    if not 1 <= len(octets) <= _LENGTH_OCTETS or octets[0] == 0 or length < _LONG_LENGTH:
+        raise _NotDerError
+    return length

@@ -1,4 +1,4 @@
-"""EXTERNAL: the server knows the client already, by the certificate of the TLS handshake (RFC 4422 appendix A)."""
+"""SASL EXTERNAL (RFC 4422 appendix A) and ANONYMOUS (RFC 4505), both roles: no secret is sent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from .dialogue import Dialogue, DialogueServer, OneMessageClient
-from .mechanism import CredentialsRejected, Identity
-from .names import check_name, read_name
+from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
+from pop3proto.sasl.names import check_name, prepare_name, read_name, read_utf8
+
+from .mechanism import Dialogue, DialogueServer, OneMessageClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ExternalClient", "ExternalServer"]
+__all__ = ["AnonymousClient", "AnonymousServer", "ExternalClient", "ExternalServer"]
 
 
 class ExternalClient(OneMessageClient):
@@ -56,3 +57,53 @@ class ExternalServer(DialogueServer):
         if user is None:
             raise CredentialsRejected("the client is not known, or may not act for whom it says")
         return Identity(user, authzid)
+
+
+_LONGEST_TRACE: Final = 255  # RFC 4505 section 2; mail addresses are no longer either
+
+
+class AnonymousClient(OneMessageClient):
+    """The client's side of ANONYMOUS.
+
+    Args:
+        trace: a mail address, or a word without "@", up to 255 characters; it may be empty.
+
+    Raises:
+        MechanismError: it is too long, or holds control characters or surrogates.
+    """
+
+    name: str = "ANONYMOUS"
+    shows_secret: bool = False
+
+    def __init__(self, trace: str = "") -> None:
+        check_name(trace, "the trace", required=False)
+        _check_length(trace)
+        super().__init__(trace)
+
+
+class AnonymousServer(DialogueServer):
+    """The server's side of ANONYMOUS.
+
+    Args:
+        admit: returns the user whose maildrop a client gets that has left this trace; None if it is not let in.
+    """
+
+    name: str = "ANONYMOUS"
+
+    def __init__(self, admit: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._admit: Final = admit
+
+    @override
+    def _begin(self, initial: bytes | None) -> Dialogue:
+        trace = read_utf8((yield b"") if initial is None else initial, "the trace")
+        _check_length(trace)
+        user = self._admit(prepare_name(trace, "the trace") if trace else "")
+        if user is None:
+            raise CredentialsRejected("nobody is let in without a name")
+        return Identity(user)
+
+
+def _check_length(trace: str) -> None:
+    if len(trace) > _LONGEST_TRACE:
+        raise MechanismError(f"the trace is longer than {_LONGEST_TRACE} characters")

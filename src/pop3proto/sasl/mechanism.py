@@ -1,14 +1,46 @@
-"""What a SASL mechanism is, for each role (RFC 4422). Octets in, octets out; no base64, no chance, no clock."""
+"""What a SASL mechanism is, for each role (RFC 4422). Octets in, octets out; no base64, no randomness, no clock."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from enum import IntEnum
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
 from pop3proto.core.errors import Pop3Error
 
-__all__ = ["ClientMechanism", "CredentialsRejected", "Identity", "MechanismError", "ServerMechanism"]
+__all__ = [
+    "ClientMechanism",
+    "CredentialsRejected",
+    "Dialogue",
+    "DialogueServer",
+    "Identity",
+    "MechanismError",
+    "OneMessageClient",
+    "ServerMechanism",
+    "Strength",
+]
+
+
+class Strength(IntEnum):
+    """What is shown on the wire, the worst first."""
+
+    CLEAR = 0
+    """The password or the token itself."""
+
+    DIGEST = 1
+    """Something from which passwords can be guessed at leisure; the server proves nothing (CRAM-MD5, APOP)."""
+
+    MUTUAL = 2
+    """Nothing but what a guess could be tried on, and the server proves that it knows the password, too (SCRAM)."""
+
+    BOUND = 3
+    """And the proof holds for this TLS channel alone (SCRAM-...-PLUS)."""
+
+    NO_SECRET = 4
+    """There is nothing that could be shown (EXTERNAL, ANONYMOUS)."""
 
 
 class MechanismError(Pop3Error):
@@ -103,3 +135,53 @@ class ServerMechanism(Protocol):
             Exception: whatever the authenticator raises.
         """
         ...
+
+
+Dialogue: TypeAlias = Generator[bytes, bytes, Identity]
+"""Yields challenges, is sent responses, returns who has logged in."""
+
+
+class DialogueServer(ABC):
+    """The server's side of a mechanism, written as one generator. Once that has ended or raised, it is over."""
+
+    def __init__(self) -> None:
+        self._dialogue: Dialogue | None = None
+
+    @abstractmethod
+    def _begin(self, initial: bytes | None) -> Dialogue:
+        """Hold the exchange, given the initial response."""
+
+    def respond(self, response: bytes | None) -> bytes | Identity:
+        """Return the next challenge, or who has logged in; see `ServerMechanism`."""
+        try:
+            if self._dialogue is None:
+                self._dialogue = self._begin(response)
+                return next(self._dialogue)
+            if response is not None:
+                return self._dialogue.send(response)
+            self._dialogue.close()  # only the first response can be missing
+            identity = None
+        except StopIteration as end:
+            identity = end.value
+        if not isinstance(identity, Identity):  # a generator that has ended before returns None
+            raise MechanismError("nothing more belongs into this exchange")
+        return identity
+
+
+class OneMessageClient:
+    """The client's side of a mechanism that has one message: its initial response."""
+
+    blocks: bool = False
+    complete: bool = True
+    failure: str = ""
+
+    def __init__(self, message: str) -> None:
+        self.initial_response: Final = message.encode()
+
+    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002 - none is due
+        """Refuse: everything has been said.
+
+        Raises:
+            MechanismError: always.
+        """
+        raise MechanismError("the server asks for more than the mechanism has to say")

@@ -19,14 +19,15 @@ import attrs
 from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import serve
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures.service import Deadlines, Service
+from pop3proto.procedures.server.service import Service
+from pop3proto.procedures.server.settings import Deadlines
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator, Iterable, Mapping
     from os import PathLike
 
-    from pop3proto.procedures.policy import TlsMode
+    from pop3proto.procedures.cleartext import TlsMode
 
 __all__ = ["PASSWORD", "Pop3Server", "pop3_server"]
 

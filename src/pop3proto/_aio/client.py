@@ -1,0 +1,248 @@
+"""The client for asyncio and trio: nothing but calls of the procedures."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from pop3proto.core.commands import (
+    Dele,
+    Lang,
+    LangList,
+    List,
+    ListOne,
+    Noop,
+    Retr,
+    Rset,
+    Stat,
+    Top,
+    Uidl,
+    UidlOne,
+    Utf8,
+)
+from pop3proto.core.errors import forget_locals
+from pop3proto.procedures.client.commands import call, call_all, keep_alive, learn_capabilities, quit_session, start_tls
+from pop3proto.procedures.client.login import login, planned
+from pop3proto.sasl.credentials import Credentials
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientMechanisms
+
+from .message import AsyncIncomingMessage, IncomingMessages, WholeMessages
+from .runner import AsyncSessionRunner
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.commands import Command
+    from pop3proto.core.refusals import CommandFailed
+    from pop3proto.core.replies import Greeting
+    from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
+    from pop3proto.procedures.client.login_plan import LoginPlan
+    from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+
+__all__ = ["AsyncClient"]
+
+T = TypeVar("T")
+
+
+class AsyncClient(AsyncSessionRunner):
+    """A session with a server. It is a context manager: at the end it sends QUIT; left by an exception it hangs up.
+
+    Every method may raise `CommandFailed` (the server said `-ERR`), `MalformedReply`, `LocalProtocolError` and `Busy`,
+    after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
+    call raises `Broken`. A call that is cancelled ends the session, too.
+    """
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the server said first."""
+        return self.session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the server said last that it can do; None if it was not asked, or does not know CAPA."""
+        return self.session.capabilities
+
+    async def login(  # noqa: PLR0913 - each has its default, and a name
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        initial_response: bool = True,
+        binding: ChannelBinding | None = None,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> None:
+        """Log in by the best way that both sides know.
+
+        Args:
+            user: the mailbox; or credentials of any kind, alone.
+            password: its password.
+            token: or an OAuth 2.0 access token for it.
+            only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
+            initial_response: it may go with AUTH; some servers want it on a line of its own.
+            binding: what this TLS channel can be bound to, if you know better: "tls-exporter", say.
+            mechanisms: those that are known.
+
+        Raises:
+            LoginFailed: the server refused; another try is possible, unless it has hung up.
+            LocalProtocolError: there is no way that does not show a password or token to others, or the server has
+                none. Nothing of them was sent.
+        """
+        try:
+            credentials = Credentials.of(user, password, token)
+            await self.perform(
+                login(
+                    self.session,
+                    credentials,
+                    only=only,
+                    initial_response=initial_response,
+                    binding=binding,
+                    mechanisms=mechanisms,
+                )
+            )
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token  # some loggers write down the local variables of a traceback
+
+    def login_plan(
+        self,
+        user: str | Credentials,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        only: Collection[str] | None = None,
+        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+    ) -> LoginPlan:
+        """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
+
+        Raises:
+            LocalProtocolError: the server was not asked what it can do: `capa` does that, and `start_tls`.
+        """
+        try:
+            credentials = Credentials.of(user, password, token)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+        finally:
+            del password, token
+        return planned(self.session, credentials, only=only, mechanisms=mechanisms)
+
+    async def start_tls(self) -> TlsInfo:
+        """Begin TLS by STLS, and ask again what the server can do.
+
+        Raises:
+            CommandFailed: the server refused; the session goes on, in clear.
+            ConnectionLost: the handshake failed.
+        """
+        return await self.perform(start_tls(self.session))
+
+    async def capa(self) -> Capabilities | None:
+        """Ask what the server can do; None if it does not know CAPA."""
+        await self.perform(learn_capabilities(self.session))
+        return self.session.capabilities
+
+    async def stat(self) -> MaildropStatus:
+        """Return how many messages there are, and their octets."""
+        return await self.call(Stat())
+
+    async def list(self) -> ScanListing:
+        """Return the octets of each message."""
+        return await self.call(List())
+
+    async def list_one(self, number: int) -> int:
+        """Return the octets of one message."""
+        return await self.call(ListOne(number))
+
+    async def uidl(self) -> UniqueIdListing:
+        """Return the unique id of each message."""
+        return await self.call(Uidl())
+
+    async def uidl_one(self, number: int) -> UniqueId:
+        """Return the unique id of one message."""
+        return await self.call(UidlOne(number))
+
+    def retr(self, number: int) -> AsyncIncomingMessage:
+        """Return a message, to be read in an `async with` block."""
+        return AsyncIncomingMessage(self, Retr(number))
+
+    def top(self, number: int, lines: int) -> AsyncIncomingMessage:
+        """Return the header of a message and the first lines of its body, to be read in an `async with` block."""
+        return AsyncIncomingMessage(self, Top(number, lines))
+
+    def retrieve(self, numbers: Iterable[int]) -> AsyncIterator[tuple[int, bytes | CommandFailed]]:
+        """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
+
+        One message is in memory at a time. Another command ends the iteration: going on with it raises `Broken`.
+        """
+        return WholeMessages(self, numbers)
+
+    def stream(self, commands: Iterable[Command[object]]) -> AsyncIterator[AsyncIncomingMessage]:
+        """Yield a message for each command, to be read in an `async with` block; pipelined if the server takes that.
+
+        It is for RETR and TOP; any other command is a message without octets, whose `reply` tells. What is left unread
+        of one is thrown away when the next is asked for. A command beside these ends the iteration: going on with it
+        raises `Broken`.
+        """
+        return IncomingMessages(self, commands)
+
+    async def dele(self, number: int) -> None:
+        """Mark a message as deleted; QUIT removes it."""
+        await self.call(Dele(number))
+
+    async def noop(self) -> None:
+        """Do nothing."""
+        await self.call(Noop())
+
+    @asynccontextmanager
+    async def keep_alive(self, every: float = 30) -> AsyncGenerator[None]:
+        """Say NOOP while a block is busy with something else: some servers hang up after a minute of silence.
+
+        Inside the block the client cannot be used: any other call raises `Busy`.
+
+        Args:
+            every: seconds.
+        """
+        self._acquire()
+        try:
+            async with self._stream.run_in_background(lambda: self._perform(keep_alive(self.session, every))):
+                yield
+        finally:
+            self._busy = False
+
+    async def rset(self) -> None:
+        """Take back every `dele`."""
+        await self.call(Rset())
+
+    async def utf8(self) -> None:
+        """Enter UTF-8 mode (RFC 6856 section 2)."""
+        await self.call(Utf8())
+
+    async def lang(self, language: str) -> str | None:
+        """Choose the language of the server's texts; return the tag of what it chose."""
+        return await self.call(Lang(language))
+
+    async def lang_list(self) -> tuple[Language, ...]:
+        """Return the languages that the server speaks."""
+        return await self.call(LangList())
+
+    async def call(self, command: Command[T]) -> T:
+        """Send a command and return what its answer means."""
+        return await self.perform(call(self.session, command))
+
+    async def call_all(self, commands: Iterable[Command[T]]) -> builtins.list[T | CommandFailed]:
+        """Send commands, pipelined if the server takes that; return results and failures, in order."""
+        return await self.perform(call_all(self.session, commands))
+
+    async def quit(self) -> None:
+        """End the session: the server removes what is marked as deleted.
+
+        Raises:
+            CommandFailed: it did not remove all of it.
+            UncertainUpdate: nobody knows whether it did.
+        """
+        await self._end(quit_session(self.session))

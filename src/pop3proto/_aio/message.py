@@ -1,0 +1,157 @@
+"""Messages as an asynchronous client reads them: one, or many in a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pop3proto.core.commands import Retr
+from pop3proto.procedures.client.body import Body
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.operations import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from pop3proto.core.commands import Command
+    from pop3proto.core.refusals import CommandFailed
+    from pop3proto.core.replies import Ok
+    from pop3proto.procedures.operations import Procedure
+
+    from .runner import AsyncSessionRunner
+
+__all__ = ["AsyncIncomingMessage", "IncomingMessages", "WholeMessages"]
+
+
+class AsyncIncomingMessage:
+    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `async with` block.
+
+    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
+    """
+
+    def __init__(
+        self, client: AsyncSessionRunner, command: Command[object], exchange: Pipeline[object] | None = None
+    ) -> None:
+        """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
+        self.command = command
+        self._client = client
+        self._pipeline = exchange or Pipeline(client.session, [command])
+        self._sent = exchange is not None
+        self._body = Body(self._pipeline, command)
+
+    async def __aenter__(self) -> Self:
+        """Ask for the message and wait for the reply.
+
+        Raises:
+            CommandFailed: there is no such message.
+            LocalProtocolError, Broken: it was asked for before, or thrown away.
+        """
+        if not self._sent:
+            await self._client.perform(self._pipeline.begin())
+        await self._client.perform(self._body.open())
+        self._pipeline.locked = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let other commands in again."""
+        self._pipeline.locked = False
+
+    @property
+    def reply(self) -> Ok | None:
+        """The server's positive reply, inside the `async with` block."""
+        return self._body.reply
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
+        octets = await self._client.perform(self._body.chunk())
+        if octets is None:
+            raise StopAsyncIteration
+        return octets
+
+    async def read(self) -> bytes:
+        """Return all octets that are left.
+
+        Raises:
+            MalformedReply: there are more than `Limits.body`.
+        """
+        return await self._client.perform(self._body.read(self._client.session.connection.limits.body))
+
+    async def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
+        """Write all octets that are left to a file, and return how many.
+
+        Args:
+            file: where to; it is written in a worker thread, and its errors pass through.
+            progress: is told after each chunk how many octets have been written.
+        """
+        copied = 0
+        async for octets in self:
+            await self._client.aside(_write(file, octets))
+            copied += len(octets)
+            if progress is not None:
+                progress(copied)
+        return copied
+
+
+def _write(file: BinaryIO, octets: bytes) -> Procedure[int]:
+    return (yield from Run(file.write, octets))
+
+
+class WholeMessages:
+    """Whole messages in order. A class, as an asynchronous generator would not know when it is left."""
+
+    def __init__(self, client: AsyncSessionRunner, numbers: Iterable[int]) -> None:
+        """Take the numbers; nothing is sent yet."""
+        self._client = client
+        self._pipeline = Pipeline(client.session, map(Retr, numbers))
+        self._begun = False
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> tuple[int, bytes | CommandFailed]:
+        """Return the next message with its number, or why it is not to be had."""
+        if not self._begun:
+            await self._client.perform(self._pipeline.begin())
+            self._begun = True
+        if (command := self._pipeline.command) is None:
+            self._pipeline.poll()
+            raise StopAsyncIteration
+        result = await self._client.perform(self._pipeline.result())
+        assert isinstance(command, Retr)  # noqa: S101 - it is one of those above
+        return command.number, result
+
+
+class IncomingMessages:
+    """Messages in order, each to be read as it comes."""
+
+    def __init__(self, client: AsyncSessionRunner, commands: Iterable[Command[object]]) -> None:
+        """Take the commands; nothing is sent yet."""
+        self._client = client
+        self._pipeline = Pipeline(client.session, commands)
+        self._begun = False
+        self._index: int | None = None  # of the message that was given last
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> AsyncIncomingMessage:
+        """Return the next message; what is left of the one before is thrown away."""
+        if not self._begun:
+            await self._client.perform(self._pipeline.begin())
+            self._begun = True
+        if self._index is not None:
+            await self._client.perform(self._pipeline.skip(self._index))
+        if (command := self._pipeline.command) is None:
+            self._pipeline.poll()
+            raise StopAsyncIteration
+        self._index = self._pipeline.answered
+        return AsyncIncomingMessage(self._client, command, self._pipeline)

@@ -1,0 +1,1 @@
+"""What all adapters share: TLS, peers, files."""

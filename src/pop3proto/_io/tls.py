@@ -1,0 +1,130 @@
+"""What the adapters share of TLS."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto.procedures.cleartext import TlsMode, default_port
+from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["ServerTls", "client_context", "tls_info", "verifies_peer"]
+
+_OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
+_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def client_context() -> ssl.SSLContext:
+    """Return a context that verifies the server's certificate and name, with TLS 1.2 at least (RFC 8314 section 4)."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+@attrs.frozen
+class ServerTls:
+    """What a server needs for TLS.
+
+    Args:
+        context: how it shakes hands.
+        certificate: its own, DER; None: clients cannot bind to it (RFC 5929 section 4).
+    """
+
+    context: ssl.SSLContext
+    certificate: bytes | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        certificate: str | PathLike[str],
+        key: str | PathLike[str] | None = None,
+        client_ca: str | PathLike[str] | None = None,
+    ) -> ServerTls:
+        """Return what stands in files: TLS 1.2 at least.
+
+        Args:
+            certificate: the server's certificate and those between it and its authority, PEM.
+            key: its private key; None: it is in the same file.
+            client_ca: authorities whose certificates clients may show, PEM (for EXTERNAL); None: clients are not asked.
+
+        Raises:
+            OSError: a file cannot be read, or is not what it should be (`ssl.SSLError`).
+        """
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return cls(context, first_certificate(Path(certificate)))
+
+    @classmethod
+    def choose(
+        cls,
+        tls: TlsMode,
+        *,
+        certificate: str | PathLike[str] | None = None,
+        key: str | PathLike[str] | None = None,
+        client_ca: str | PathLike[str] | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> ServerTls | None:
+        """Return what follows from the arguments of `serve`; None for no TLS.
+
+        Raises:
+            ValueError: there is no such mode; or TLS is wanted and there is nothing to do it with, or the other way
+                round; or there is too much.
+            OSError: as `load`.
+        """
+        default_port(tls)  # raises if there is no such mode
+        files = [file for file in (certificate, key, client_ca) if file is not None]
+        if tls == "none":
+            if files or context is not None:
+                raise ValueError('a certificate or a context needs tls="starttls" or tls="implicit"')
+            return None
+        if context is not None and not files:
+            return cls(context)
+        if context is not None or certificate is None:
+            raise ValueError("TLS needs a certificate, or a context instead")
+        return cls.load(certificate, key, client_ca)
+
+
+def first_certificate(path: Path) -> bytes | None:
+    """Return the first certificate of a PEM file, DER: the one that belongs to the key."""
+    match = _PEM.search(path.read_text("ascii", "replace"))
+    return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
+
+
+def verifies_peer(context: ssl.SSLContext, *, server_side: bool) -> bool:
+    """Return whether the handshake leaves no doubt of who the peer is; for a client that includes the name."""
+    return context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname)
+
+
+def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> TlsInfo:
+    """Return what a finished handshake came to.
+
+    Args:
+        tls: the channel.
+        own: the server's certificate, on the server's side.
+    """
+    version = tls.version() or ""
+    certificate = tls.getpeercert(binary_form=True)
+    verified = verifies_peer(tls.context, server_side=tls.server_side)
+    if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
+        verified = certificate is not None  # one that is not to be trusted would have ended the handshake
+    servers = own if tls.server_side else certificate
+    bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
+    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)))
+
+
+def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBinding | None:
+    # After a resumption it is not unique (RFC 7677 section 4).
+    if version not in _OLD or tls.session_reused or not (octets := tls.get_channel_binding("tls-unique")):
+        return None
+    return ChannelBinding("tls-unique", octets)

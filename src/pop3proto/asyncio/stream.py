@@ -1,0 +1,255 @@
+"""A transport of asyncio's that performs the operations of procedures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from typing_extensions import override
+
+from pop3proto._aio.driver import GIVEN_UP, AsyncStream, MakeChannel
+from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto.core.errors import ConnectionLost, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+
+__all__ = ["AsyncioStream", "all_done"]
+
+T = TypeVar("T")
+
+_MUCH: Final = 65_536  # octets: who writes so many lets other tasks run
+
+
+class AsyncioStream(AsyncStream, asyncio.Protocol):
+    """A transport's octets, and one task that waits for them or for room to write.
+
+    Args:
+        channel: makes what TLS needs; None: there is none.
+    """
+
+    def __init__(self, channel: MakeChannel | None) -> None:
+        super().__init__(UNKNOWN_PEER, channel)
+        self._loop: Final = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._inbox: list[bytes] = []
+        self._receiving = False  # what comes is waited for
+        self._eof = False
+        self._full = False  # what was written waits in the transport
+        self._lost = False
+        self._failure: Exception | None = None
+        self._given_up = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._until: float | None = None  # of the waiter
+        self._alarm: asyncio.TimerHandle | None = None  # it may ring too early, and is set anew then
+
+    # What the transport tells.
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.pause_reading()  # `receive` begins it
+        self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"))
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._inbox.append(data)
+        if self._receiving:
+            self._receiving = False
+            self._wake()
+        else:
+            self._pause()
+
+    @override
+    def eof_received(self) -> bool:
+        self._eof = True
+        self._wake()
+        return True  # what is still to be written must not be lost
+
+    @override
+    def pause_writing(self) -> None:
+        self._full = True
+
+    @override
+    def resume_writing(self) -> None:
+        self._full = False
+        self._wake()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._eof = True
+        self._failure = exc
+        self._wake()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    # Waiting.
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self, until: float | None) -> None:
+        """Wait for `_wake`."""
+        self._until = until
+        if until is not None and (self._alarm is None or self._alarm.when() > until):
+            self._set_alarm(until)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _set_alarm(self, until: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(until, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None or self._waiter.done() or self._until is None:
+            return
+        if self._until <= self._loop.time():
+            self._waiter.set_exception(TimedOut("the peer was too slow"))
+        else:
+            self._set_alarm(self._until)
+
+    # Operations.
+
+    @override
+    def now(self) -> float:
+        return self._loop.time()
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @override
+    async def run(self, call: Callable[[], object]) -> object:
+        context = contextvars.copy_context()
+
+        def in_thread() -> object:
+            try:
+                return context.run(call)
+            except StopIteration as error:  # a future cannot hold it
+                raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
+
+        future = self._loop.run_in_executor(None, in_thread)
+        self._cancellation = await all_done([future]) or self._cancellation
+        return future.result()
+
+    @override
+    async def receive(self, until: float | None) -> bytes:
+        self._check(until)
+        try:
+            while not self._inbox and not self._eof:
+                self._receiving = True
+                if not self._transport.is_closing():
+                    self._transport.resume_reading()
+                await self._wait(until)
+                if not self._inbox:
+                    self._raise_shutdown()
+        finally:
+            self._receiving = False
+        if not self._inbox:
+            self._check_failure()
+        octets = b"".join(self._inbox)
+        self._inbox.clear()
+        return octets
+
+    @override
+    async def send(self, octets: bytes, until: float | None) -> None:
+        self._check(until)
+        if not self._transport.is_closing():
+            self._transport.write(octets)
+        while self._full and not self._lost:
+            await self._wait(until)
+        if self._transport.is_closing():
+            self._check_failure()
+            raise ConnectionLost("the connection broke while something was sent")
+        if len(octets) >= _MUCH:
+            await asyncio.sleep(0)
+
+    @override
+    async def send_eof(self) -> None:
+        if not self._transport.is_closing() and self._transport.can_write_eof():
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
+
+    @override
+    def hold(self) -> bool:
+        self._pause()
+        return bool(self._inbox)
+
+    @override
+    async def hang_up(self) -> None:
+        self._transport.abort()  # nothing waits in it: see `send`
+        while not self._lost:
+            await self._wait(None)
+
+    @override
+    async def abort(self) -> None:
+        self._given_up = True
+        self._transport.abort()
+
+    @override
+    @contextlib.asynccontextmanager
+    async def run_in_background(self, work: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+        task = self._loop.create_task(work())
+        try:
+            await asyncio.sleep(0)  # it begins
+            yield
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            self.begin_shutdown()
+            cancellation = await all_done([task], cancel=True)
+            self.cancel_shutdown()
+            failure = cancellation or (None if task.cancelled() else task.exception())
+        if failure is not None:
+            raise failure
+
+    @override
+    def _interrupt(self) -> None:
+        self._wake()
+
+    def _pause(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _check(self, until: float | None) -> None:
+        if self._given_up:
+            raise ConnectionLost(GIVEN_UP)
+        if until is not None and until <= self._loop.time():
+            raise TimedOut("the deadline has passed")
+
+    def _check_failure(self) -> None:
+        if self._given_up:
+            raise ConnectionLost(GIVEN_UP)
+        # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
+        if self._failure is not None and not isinstance(self._failure, ConnectionError):
+            raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure
+
+
+async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = False) -> asyncio.CancelledError | None:
+    """Wait until all are done, in any case; return a cancellation that came meanwhile, to be raised.
+
+    Args:
+        futures: what to wait for.
+        cancel: hand the cancellation on to them.
+    """
+    cancellation: asyncio.CancelledError | None = None
+    while pending := [future for future in futures if not future.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancellation = error
+            for future in pending if cancel else ():
+                future.cancel()
+    return cancellation

@@ -1,0 +1,89 @@
+"""A message as a blocking client reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pop3proto.procedures.client.body import Body
+from pop3proto.procedures.client.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from pop3proto.core.commands import Command
+    from pop3proto.core.replies import Ok
+
+    from .runner import SessionRunner
+
+__all__ = ["IncomingMessage"]
+
+
+class IncomingMessage:
+    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `with` block.
+
+    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
+    """
+
+    def __init__(
+        self, client: SessionRunner, command: Command[object], exchange: Pipeline[object] | None = None
+    ) -> None:
+        """Take the command that asks for it; and the exchange in which it has been sent, if it has."""
+        self.command = command
+        self._client = client
+        self._pipeline = exchange or Pipeline(client.session, [command])
+        self._sent = exchange is not None
+        self._body = Body(self._pipeline, command)
+
+    def __enter__(self) -> Self:
+        """Ask for the message and wait for the reply.
+
+        Raises:
+            CommandFailed: there is no such message.
+            LocalProtocolError, Broken: it was asked for before, or thrown away.
+        """
+        if not self._sent:
+            self._client.perform(self._pipeline.begin())
+        self._client.perform(self._body.open())
+        self._pipeline.locked = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let other commands in again."""
+        self._pipeline.locked = False
+
+    @property
+    def reply(self) -> Ok | None:
+        """The server's positive reply, inside the `with` block."""
+        return self._body.reply
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
+        while (octets := self._client.perform(self._body.chunk())) is not None:
+            yield octets
+
+    def read(self) -> bytes:
+        """Return all octets that are left.
+
+        Raises:
+            MalformedReply: there are more than `Limits.body`.
+        """
+        return self._client.perform(self._body.read(self._client.session.connection.limits.body))
+
+    def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
+        """Write all octets that are left to a file, and return how many.
+
+        Args:
+            file: where to; its errors pass through.
+            progress: is told after each chunk how many octets have been written.
+        """
+        copied = 0
+        for octets in self:
+            file.write(octets)
+            copied += len(octets)
+            if progress is not None:
+                progress(copied)
+        return copied

@@ -1,0 +1,103 @@
+"""One client session over a socket: runs its procedures, one at a time, and ends it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from pop3proto.core.errors import Busy
+from pop3proto.core.states import State
+from pop3proto.procedures.client.commands import leave
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pop3proto.procedures.client.session import Session
+    from pop3proto.procedures.operations import Procedure
+
+    from .stream import SocketStream
+
+__all__ = ["SessionRunner"]
+
+T = TypeVar("T")
+
+
+class SessionRunner:
+    """Runs the procedures of a client's session, one at a time; as a context manager it ends the session with QUIT.
+
+    Args:
+        session: greeted.
+        stream: its connection.
+    """
+
+    def __init__(self, session: Session, stream: SocketStream) -> None:
+        self.session = session
+        self._stream = stream
+        self._busy = threading.Lock()
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self.session.connection.state
+
+    def _end(self, procedure: Procedure[None]) -> None:
+        try:
+            self.perform(procedure)
+        finally:
+            if self.state is State.CLOSED or self.session.broken is not None:  # else nothing was sent
+                self._finish("it is over")
+
+    def close(self) -> None:
+        """Hang up without QUIT: nothing is removed. A call that is under way in another thread ends."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._finish("it was closed")
+            finally:
+                self._busy.release()
+        else:
+            self.session.end("it was closed")
+            self._stream.interrupt()  # the thread that uses it will close it
+
+    def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure of this session. After a failure that leaves it out of step, hang up.
+
+        Raises:
+            Busy: one is under way: in another thread, or in the one whose iterable of commands is asking.
+        """
+        self._acquire()
+        try:
+            return self._perform(procedure)
+        finally:
+            self._busy.release()
+
+    def _acquire(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise Busy("this client is being used: one call at a time")
+
+    def _perform(self, procedure: Procedure[T]) -> T:
+        try:
+            return self._stream.perform(procedure)
+        except BaseException as error:
+            if not self.session.survives(error):
+                self._stream.abort()
+            raise
+
+    def _finish(self, why: str) -> None:
+        self.session.end(why)
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Say QUIT, unless the session is over or the block failed."""
+        if error is None and self.session.broken is None and self.state is not State.CLOSED:
+            try:
+                self._end(leave(self.session))
+            finally:
+                self.close()
+        else:
+            self.close()

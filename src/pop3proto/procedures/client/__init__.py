@@ -1,0 +1,1 @@
+"""Client procedures: the session, commands under way, logins."""

@@ -1,0 +1,110 @@
+"""The body of one answer, as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pop3proto.core.errors import Broken, LocalProtocolError, MalformedReply
+from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, Signal
+from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.replies import Err, Ok
+
+if TYPE_CHECKING:
+    from pop3proto.core.commands import Command
+    from pop3proto.procedures.operations import Procedure
+
+    from .pipeline import Pipeline
+
+__all__ = ["Body"]
+
+
+class Body:
+    """The answer to the next command of an exchange.
+
+    `open` it; then `poll` until it says NEED_DATA, `step`, and so on; `poll` returns None at the end.
+
+    Attributes:
+        command: what is answered.
+        reply: the positive reply, once it is open.
+        ended: all of it was taken.
+    """
+
+    def __init__(self, exchange: Pipeline[object], command: Command[object]) -> None:
+        self.command = command
+        self.reply: Ok | None = None
+        self._pipeline = exchange
+        self._index = exchange.answered
+        self.ended = False
+        self._too_long = False  # to be read at once: what is left must not pass for the whole
+
+    def open(self) -> Procedure[None]:
+        """Wait for the reply.
+
+        Raises:
+            CommandFailed: it is negative.
+            LocalProtocolError: it was opened before, or nothing is due.
+            Broken: another command has displaced it.
+        """
+        if self.reply is not None:
+            raise LocalProtocolError(f"the answer to {self.command} was opened before")
+        self._check_turn()
+        while isinstance(part := self._pipeline.poll(), Signal):
+            yield from self._pipeline.step()
+        if not isinstance(part, Answer):
+            raise LocalProtocolError(f"{self.command} was not sent")
+        if isinstance(part.reply, Err):
+            raise CommandFailed(self.command, part.reply)
+        self.reply = part.reply
+        self.ended = self._pipeline.answered > self._index  # no body belongs to it
+
+    def poll(self) -> bytes | Literal[Signal.NEED_DATA] | None:
+        """Return the next octets, un-stuffed, at least one, without any I/O; None at the end.
+
+        Raises:
+            LocalProtocolError: it is not open.
+            Broken: another command has displaced it.
+        """
+        if self.reply is None:
+            raise LocalProtocolError(f"the answer to {self.command} is not open")
+        if self.ended:
+            return None
+        self._check_turn()
+        part = self._pipeline.poll()
+        if part is NEED_DATA:
+            return NEED_DATA
+        if isinstance(part, BodyChunk):
+            return part.data
+        self.ended = True
+        return None
+
+    def step(self) -> Procedure[None]:
+        """Read once."""
+        yield from self._pipeline.step()
+
+    def chunk(self) -> Procedure[bytes | None]:
+        """Return the next octets, at least one; None at the end."""
+        while (octets := self.poll()) is NEED_DATA:
+            yield from self.step()
+        return octets
+
+    def read(self, limit: int) -> Procedure[bytes]:
+        """Return all the octets that are left.
+
+        Raises:
+            MalformedReply: there are more than `limit`; the rest is thrown away.
+        """
+        chunks: list[bytes] = []
+        while (octets := (yield from self.chunk())) is not None:
+            chunks.append(octets)
+            limit -= len(octets)
+            if limit < 0:
+                self._too_long = True
+                raise MalformedReply(f"the answer to {self.command} has more octets than may be held in memory")
+        return b"".join(chunks)
+
+    def _check_turn(self) -> None:
+        # What is due next may be the answer to a later command: never take it for this one's.
+        if self._pipeline.answered != self._index:
+            raise Broken(f"the answer to {self.command} was thrown away")
+        if self._too_long:
+            raise Broken(f"the answer to {self.command} was too long to be read at once: the rest is thrown away")

@@ -1,0 +1,226 @@
+"""What a client does: greet, call, start TLS, keep the session alive, quit. How it logs in is in `login`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pop3proto.core.commands import Capa, Command, Noop, Quit, Stls
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut, UncertainUpdate
+from pop3proto.core.events import Answer
+from pop3proto.core.refusals import CommandFailed, SessionRefused
+from pop3proto.core.replies import Err, Greeting
+from pop3proto.core.states import State
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, StartTls, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pop3proto.procedures.cleartext import TlsMode
+    from pop3proto.procedures.client.session import Session
+    from pop3proto.procedures.operations import Procedure
+    from pop3proto.sasl.channel import TlsInfo
+
+__all__ = [
+    "call",
+    "call_all",
+    "establish",
+    "greet",
+    "keep_alive",
+    "learn_capabilities",
+    "leave",
+    "quit_session",
+    "start_tls",
+]
+
+T = TypeVar("T")
+
+_QUIT: Final = "it has said QUIT"
+
+
+def establish(session: Session, tls: TlsMode) -> Procedure[None]:
+    """Begin a session: the handshake of implicit TLS, the greeting, STLS, as it is wanted.
+
+    Args:
+        session: a new one.
+        tls: where TLS comes in.
+
+    Raises:
+        CommandFailed: the server refused STLS. Nothing else was sent, and nothing must be (RFC 2595 section 9).
+        SessionRefused: it greeted with `-ERR`. The session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, it hung up, or the handshake failed.
+    """
+    if tls == "implicit":
+        session.secured((yield from StartTls(until=(yield from session.deadline()))))
+    yield from greet(session)
+    if tls == "starttls":
+        yield from start_tls(session)
+
+
+def greet(session: Session) -> Procedure[Greeting]:
+    """Wait for the greeting.
+
+    Raises:
+        SessionRefused: it is `-ERR`. The session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, or it hung up.
+    """
+    event = yield from session.in_time(session.next_event())
+    if not isinstance(event, Greeting):
+        raise LocalProtocolError("the greeting was taken before")
+    session.greeted(event)
+    if isinstance(event.reply, Err):
+        raise SessionRefused(event.reply)
+    return event
+
+
+def start_tls(session: Session) -> Procedure[TlsInfo]:
+    """Begin TLS by STLS (RFC 2595 section 4). What the server has said before is forgotten, and asked for again.
+
+    Raises:
+        CommandFailed: the server refused. The session goes on, in clear.
+        LocalProtocolError, Busy: it cannot be sent now: TLS is active, say. Nothing was sent.
+        RemoteProtocolError: the server sent octets in clear behind its answer. The session is over.
+        ConnectionLost, TimedOut: the handshake failed, or the server hung up. Likewise.
+    """
+    return (yield from session.in_time(_start_tls(session)))
+
+
+def _start_tls(session: Session) -> Procedure[TlsInfo]:
+    yield from session.acquire()
+    connection, command = session.connection, Stls()
+    deadline = yield from session.deadline()
+    yield from Write(connection.send(command), deadline)
+    event = yield from session.next_event()
+    if not isinstance(event, Answer):
+        raise RemoteProtocolError("the server sent something that is no answer to STLS")
+    if isinstance(event.reply, Err):
+        raise CommandFailed(command, event.reply)
+    connection.next_event()  # raises if octets came behind the answer
+    try:
+        tls = yield from StartTls(until=deadline)
+    except BaseException:
+        connection.fail("the TLS handshake failed")  # there is no way back to clear text
+        raise
+    connection.tls_established()
+    session.secured(tls)
+    yield from learn_capabilities(session)
+    return tls
+
+
+def call(session: Session, command: Command[T]) -> Procedure[T]:
+    """Send a command and return what its answer means.
+
+    Raises:
+        CommandFailed: the server answered `-ERR`. The session goes on.
+        MalformedReply: the answer makes no sense, or its body has more than `limits.body` octets. The session goes on.
+        LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    exchange = Pipeline(session, [command])
+    yield from exchange.begin()
+    result = yield from exchange.result()
+    if isinstance(result, CommandFailed):
+        raise result
+    return result
+
+
+def call_all(session: Session, commands: Iterable[Command[T]]) -> Procedure[list[T | CommandFailed]]:
+    """Send commands, pipelined if the server announces that, and return what their answers mean, in order.
+
+    Raises:
+        MalformedReply: as `call`; the answers behind it are thrown away.
+        LocalProtocolError: a command cannot be sent; those before it were, and were answered.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    exchange = Pipeline(session, commands)
+    yield from exchange.begin()
+    return (yield from exchange.results())
+
+
+def learn_capabilities(session: Session) -> Procedure[None]:
+    """Ask what the server can do, and keep it in the session; unknown if it does not know CAPA (RFC 2449 section 5).
+
+    Raises:
+        ConnectionLost: some old servers hang up; the message names CAPA, so that a caller can do without.
+    """
+    try:
+        session.learn((yield from call(session, Capa())))
+    except CommandFailed:
+        session.learn(None)
+
+
+def leave(session: Session) -> Procedure[None]:
+    """End the session as `quit_session` does; but before login nothing can be lost, so that a hang-up is an end, too.
+
+    Raises:
+        CommandFailed, UncertainUpdate, RemoteProtocolError, ConnectionLost, TimedOut: as `quit_session`.
+    """
+    logged_in = session.connection.state is State.TRANSACTION
+    try:
+        yield from quit_session(session)
+    except (ConnectionLost, TimedOut):
+        if logged_in:
+            raise
+
+
+def quit_session(session: Session) -> Procedure[None]:
+    """End the session; after login the server now removes what was deleted (RFC 1939 section 6).
+
+    Raises:
+        CommandFailed: some deleted messages were not removed. The session is over all the same.
+        UncertainUpdate: there was no answer; after login, the server may have removed them or not.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    try:
+        yield from call(session, Quit())
+    except (ConnectionLost, TimedOut) as error:
+        # What is outstanding may be an answer that was left unread, and QUIT not sent yet.
+        sent = any(isinstance(command, Quit) for command in session.connection.outstanding)
+        if sent and session.connection.state is State.TRANSACTION:
+            raise UncertainUpdate(f"{error}; deletions may or may not have happened") from error
+        raise
+    except CommandFailed:
+        session.end(_QUIT)
+        raise
+    session.end(_QUIT)
+
+
+def keep_alive(session: Session, every: float) -> Procedure[None]:
+    """Say NOOP now and then, until `ShuttingDown` is thrown in: some servers hang up after a minute without a command.
+
+    Args:
+        session: logged in; nothing else may use it meanwhile.
+        every: seconds.
+
+    Raises:
+        LocalProtocolError: there would be no time between two.
+        Busy: a message is being read. Nothing was sent.
+        ConnectionLost: the server has ended the session.
+        RemoteProtocolError, TimedOut: the session is over.
+    """
+    if not every > 0:
+        raise LocalProtocolError("there must be some time between two NOOPs")
+    with suppress(ShuttingDown):  # only an answer to NOOP is waited for all the same
+        yield from session.acquire()
+        while True:
+            try:
+                session.connection.receive_data((yield from Read((yield from Now()) + every)))
+                session.check_idle()
+            except TimedOut:
+                if not (yield from _noop(session)):
+                    return
+
+
+def _noop(session: Session) -> Procedure[bool]:
+    """Say NOOP, and wait for the answer in any case; return whether to go on. A refusal keeps a session, too."""
+    going_on = True
+    exchange = Pipeline(session, [Noop()])
+    yield from exchange.begin()
+    while exchange.command is not None:
+        try:
+            yield from exchange.result()
+        except ShuttingDown:  # thrown in once, and the answer is still due
+            going_on = False
+    exchange.poll()
+    return going_on

@@ -1,0 +1,223 @@
+"""Which ways to log in a client tries, and in which order: a pure function of all that it knows.
+
+Two rules keep passwords from whoever stands in the middle. What shows a password or token is planned only where
+`policy` lets it be shown. And without verified TLS a refusal, or a mechanism that is not announced, may be somebody
+else's doing: then only the strongest of what is left is planned, and nothing weaker follows it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from typing_extensions import override
+
+from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
+from pop3proto.sasl.credentials import Credentials, Password
+from pop3proto.sasl.mechanism import Strength
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientEntry, ClientMechanisms
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.procedures.cleartext import Cleartext
+    from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+
+__all__ = ["APOP", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "plan_login"]
+
+APOP: Final = "APOP"
+USER_PASS: Final = "USER/PASS"  # noqa: S105 - the name of a way
+
+_WORDS: Final = {
+    Strength.CLEAR: "shows the secret itself",
+    Strength.DIGEST: "shows something to guess the password from",
+    Strength.MUTUAL: "shows nothing, and the server proves itself",
+    Strength.BOUND: "shows nothing, and is bound to this TLS channel",
+    Strength.NO_SECRET: "has nothing to show",
+}
+_UNANNOUNCED: Final = "the server does not announce it"
+_UNBOUND: Final = "there is nothing to bind it to"
+_UNSTAMPED: Final = "the server's greeting has no timestamp for it, or came before TLS"
+_TWINS: Final = {"LOGIN": "PLAIN"}  # the draft of LOGIN, section 1: not where PLAIN is to be had
+
+
+@attrs.frozen(kw_only=True)
+class LoginContext:
+    """All that decides how to log in, beside the credentials and the caller's wishes.
+
+    Args:
+        capabilities: what the server announces now; None: unknown, or the server has no CAPA.
+        asked: the server was asked for its capabilities, since TLS began if there is TLS.
+        timestamp: for APOP; None: the greeting has none, or it came before TLS.
+        tls: what the handshake came to; None without TLS.
+        loopback: the server is on this machine.
+        cleartext: when passwords and tokens may be sent without verified TLS.
+    """
+
+    capabilities: Capabilities | None = None
+    asked: bool = False
+    timestamp: str | None = attrs.field(default=None, repr=False)
+    tls: TlsInfo | None = None
+    loopback: bool = False
+    cleartext: Cleartext = "loopback"
+
+    @property
+    def verified(self) -> bool:
+        """Whether nobody can be in the middle."""
+        return self.tls is not None and self.tls.verified
+
+    @property
+    def may_show_password(self) -> bool:
+        """Whether passwords and tokens may cross the wire as they are."""
+        return may_show_password(self.cleartext, tls=self.verified, loopback=self.loopback)
+
+    @property
+    def binding(self) -> ChannelBinding | None:
+        """What to bind to; None if there is nothing."""
+        return self.tls.bindings[0] if self.tls is not None and self.tls.bindings else None
+
+    @property
+    def announced(self) -> frozenset[str]:
+        """The mechanisms that the server says it has."""
+        return frozenset(self.capabilities.sasl if self.capabilities is not None else ())
+
+
+@attrs.frozen
+class LoginMethod:
+    """One way to log in.
+
+    Args:
+        name: a mechanism's, "APOP", or "USER/PASS".
+        strength: what it shows.
+        entry: how the mechanism is made; None for APOP and USER/PASS.
+    """
+
+    name: str
+    strength: Strength
+    entry: ClientEntry | None = attrs.field(default=None, repr=False)
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.name} {_WORDS[self.strength]}"
+
+
+@attrs.frozen
+class LoginPlan:
+    """What to try, in order; printed, it tells people so.
+
+    Args:
+        steps: the ways to log in, the best first.
+        left_out: those that the credentials fit and that are not tried, each with the reason.
+    """
+
+    steps: tuple[LoginMethod, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def objections(self) -> str:
+        """Why nothing better is tried, in a line: what the server does not have is left out if there is more to say."""
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.left_out:
+            reasons.setdefault(why, []).append(name)
+        told = {
+            why: names for why, names in reasons.items() if why not in (_UNANNOUNCED, _UNBOUND, _UNSTAMPED)
+        } or reasons
+        return "; ".join(f"{', '.join(names)}: {why}" for why, names in told.items())
+
+    @override
+    def __str__(self) -> str:
+        tried = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
+        return "\n".join([*tried, *(f"not {name}: {why}" for name, why in self.left_out)])
+
+
+def plan_login(
+    credentials: Credentials,
+    context: LoginContext,
+    *,
+    only: Collection[str] | None = None,
+    mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+) -> LoginPlan:
+    """Return the ways to log in, the strongest first.
+
+    Args:
+        credentials: what there is to log in with.
+        context: what is known of the server and of what lies between.
+        only: the names of what may be tried, in upper case; None: what is best. If none of those is announced, all of
+            them are tried all the same; and what passwords can be guessed from is tried without TLS. A secret is never
+            shown where it must not be.
+        mechanisms: those that are known.
+    """
+    steps: list[LoginMethod] = []
+    left_out: list[tuple[str, str]] = []
+    candidates = [step for step in _candidates(credentials, mechanisms) if only is None or step.name in only]
+    unheard_of = only is not None and context.announced.isdisjoint(step.name for step in candidates)
+    for step in candidates:
+        objection = _objection(step, context, named=only is not None, unheard_of=unheard_of)
+        if objection is None and only is None:
+            objection = _spared(step, steps, context)
+        if objection is None:
+            steps.append(step)
+        else:
+            left_out.append((step.name, objection))
+    if steps and not context.verified:
+        left_out += [
+            (step.name, f"without verified TLS nothing weaker than {steps[0].name} is tried")
+            for step in steps
+            if step.strength < steps[0].strength
+        ]
+        steps = [step for step in steps if step.strength == steps[0].strength]
+    return LoginPlan(tuple(steps), tuple(left_out))
+
+
+def _candidates(credentials: Credentials, mechanisms: ClientMechanisms) -> Iterator[LoginMethod]:
+    """Yield what the credentials fit, the strongest first."""
+    steps = [
+        LoginMethod(name, entry.strength, entry)
+        for name, entry in mechanisms.items()
+        if isinstance(credentials, entry.takes)
+    ]
+    if isinstance(credentials, Password) and not credentials.authzid:
+        steps += [LoginMethod(APOP, Strength.DIGEST), LoginMethod(USER_PASS, Strength.CLEAR)]
+    yield from sorted(steps, key=lambda step: -step.strength)  # stable: among equals as they stand in the table
+
+
+def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard_of: bool) -> str | None:
+    """Return why something cannot be tried at all; None if it can.
+
+    Args:
+        step: what.
+        context: where.
+        named: the caller has asked for it.
+        unheard_of: and the server announces nothing that the caller has asked for.
+    """
+    if step.name == APOP and context.timestamp is None:
+        return _UNSTAMPED
+    if step.entry is not None:
+        if step.entry.binds and context.binding is None:
+            return _UNBOUND
+        if step.name not in context.announced and not unheard_of:
+            return _UNANNOUNCED
+    if step.strength is Strength.CLEAR and not context.may_show_password:
+        return f"it shows the password or token, {IN_CLEAR}"
+    # APOP not even on loopback, where others than the server may have written the timestamp (CVE-2007-1558).
+    trusted = context.verified if step.name == APOP else context.may_show_password
+    if step.strength is Strength.DIGEST and not (named or trusted):
+        return "passwords can be guessed from it: without verified TLS it must be asked for"
+    return None
+
+
+def _spared(step: LoginMethod, steps: list[LoginMethod], context: LoginContext) -> str | None:
+    """Return why something need not be tried, as it would only be one more wrong password; None if it should be."""
+    if step.name.startswith("SCRAM-"):
+        for better in steps:
+            if better.name.startswith("SCRAM-") and better.strength is step.strength:
+                return f"{better.name} stands for it"
+    if (twin := _TWINS.get(step.name)) and any(each.name == twin for each in steps):
+        return f"{twin} does the same"
+    if step.name == APOP and any(each.entry is not None for each in steps):
+        return f"{steps[0].name} is better"
+    capabilities = context.capabilities
+    if step.name == USER_PASS and steps and capabilities is not None and not capabilities.user:
+        return _UNANNOUNCED
+    return None

@@ -1,0 +1,1 @@
+"""Server procedures: the session, its loop, the handlers of commands."""

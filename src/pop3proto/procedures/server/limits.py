@@ -1,0 +1,49 @@
+"""How many sessions a server takes: in all, and from each address."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .service import Service
+
+__all__ = ["SessionLimiter"]
+
+
+class SessionLimiter:
+    """Counts the sessions of one server. It is not safe to use from several threads at once.
+
+    Args:
+        service: holds the bounds.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service: Final = service
+        self._sessions = 0
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, address: str) -> str | None:
+        """Count a session in, unless there are too many.
+
+        Args:
+            address: the client's; "" is none, and has no bound of its own.
+
+        Returns:
+            None; or why it is not let in, for `refuse`: it is not counted then, and must not `leave`.
+        """
+        if self._sessions >= self._service.max_sessions:
+            return "too many sessions"
+        most = self._service.max_sessions_per_address
+        if address and most is not None and self._by_address[address] >= most:
+            return "too many sessions from your address"
+        self._sessions += 1
+        self._by_address[address] += 1
+        return None
+
+    def leave(self, address: str) -> None:
+        """Count a session out that was let in."""
+        self._sessions -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]

@@ -1,0 +1,188 @@
+"""How a server answers the commands before login."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+from pop3proto.core.commands import Apop, Auth, AuthList, Pass, Stls, User
+from pop3proto.core.errors import forget_locals
+from pop3proto.core.events import AuthResponse
+from pop3proto.core.replies import Challenge, Ok, ResponseCode
+from pop3proto.core.text import encode_text
+from pop3proto.procedures.maildrop import Refused
+from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, named, verdict
+from pop3proto.sasl.md5 import apop_matches
+from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError, Strength
+from pop3proto.sasl.names import read_name, read_password
+from pop3proto.sasl.registry import ServerContext
+
+from .session import HandlerTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pop3proto.procedures.operations import Procedure
+    from pop3proto.sasl.mechanism import ServerMechanism
+
+    from .session import ServerSession
+
+__all__ = ["LOGIN_HANDLERS"]
+
+T = TypeVar("T")
+
+LOGIN_HANDLERS: Final = HandlerTable()
+
+
+@LOGIN_HANDLERS.answers(Stls)
+def _stls(session: ServerSession, _command: Stls) -> Procedure[None]:
+    if not session.may_start_tls:
+        raise Refused("STLS is not supported here")
+    session.say(Ok("begin TLS"))
+    yield from session.start_tls()
+
+
+@LOGIN_HANDLERS.answers(User)
+def _user(session: ServerSession, command: User) -> None:
+    """Accept any name: a refusal would tell who exists (RFC 1939 section 13)."""
+    _check_passwords(session)
+    _check_cleartext(session)
+    session.user = command.name
+    session.say(Ok("send the password"))
+
+
+@LOGIN_HANDLERS.answers(Pass)
+def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
+    verifier = _check_passwords(session)
+    name = session.user
+
+    def check() -> Identity:
+        user, password = _credentials(name or "", command.password)
+        if not verdict(verifier.check_password(user, password, session.info)):
+            raise CredentialsRejected("wrong name or password")
+        return Identity(user)
+
+    identity = yield from _ask(session, check)
+    yield from _log_in(session, identity)
+
+
+@LOGIN_HANDLERS.answers(Apop)
+def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
+    source, timestamp = session.settings.authenticator, session.timestamp
+    if not isinstance(source, SecretSource) or timestamp is None:
+        raise Refused("APOP is not supported here")
+
+    def check() -> Identity:
+        user, _ = _credentials(command.name, command.digest)
+        if not apop_matches(timestamp, named(source.secret(user, session.info)), command.digest):
+            raise CredentialsRejected("wrong name or password")
+        return Identity(user)
+
+    identity = yield from _ask(session, check)
+    yield from _log_in(session, identity)
+
+
+@LOGIN_HANDLERS.answers(AuthList)
+def _auth_list(session: ServerSession, command: AuthList) -> None:
+    session.say_body(*command.answer(tuple(session.offers), "mechanisms follow"))
+
+
+@LOGIN_HANDLERS.answers(Auth)
+def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
+    settings = session.settings
+    entry = settings.mechanisms.get(command.mechanism)
+    if entry is None or not entry.suits(settings.authenticator, session.info):
+        raise Refused(f"the mechanism {command.mechanism} is not supported here")
+    if entry.strength is Strength.CLEAR:
+        _check_cleartext(session)
+    mechanism = entry.make(
+        ServerContext(
+            authenticator=settings.authenticator,
+            session=session.info,
+            nonce=(yield from session.nonce()),
+            hostname=settings.hostname,
+            announced=frozenset(session.offers),
+        )
+    )
+    yield from _step(session, mechanism, lambda: command.initial_response)
+
+
+@LOGIN_HANDLERS.answers(AuthResponse)
+def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[None]:
+    mechanism, session.exchange = session.exchange, None
+    assert mechanism is not None  # noqa: S101 - a response is legal in an exchange only
+    yield from _step(session, mechanism, lambda: response.data)
+
+
+def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[], bytes | None]) -> Procedure[None]:
+    """Let a mechanism say what follows from what the client has said: a challenge, or the end."""
+    outcome = yield from _ask(session, lambda: mechanism.respond(said()))
+    if isinstance(outcome, bytes):
+        session.exchange = mechanism
+        session.say(Challenge(outcome))
+    else:
+        yield from _log_in(session, outcome)
+
+
+def _ask(session: ServerSession, question: Callable[[], T]) -> Procedure[T]:
+    """Ask the authenticator something.
+
+    Raises:
+        Refused: the client is not who it says, which is counted and answered late; or what it said makes no sense.
+        Exception: whatever the authenticator raised.
+    """
+    try:
+        return (yield from session.run(session.settings.authenticator.blocks, question))
+    except MechanismError as error:
+        raise Refused(str(error)) from None
+    except CredentialsRejected:
+        pass
+    except BaseException as error:
+        forget_locals(error)  # a password is among them
+        raise
+    return (yield from _reject(session))
+
+
+def _reject(session: ServerSession) -> Procedure[NoReturn]:
+    session.failed_logins += 1
+    yield from session.flush()
+    yield from session.delay(session.settings.failure_delay)
+    raise Refused("wrong name or password", ResponseCode.AUTH)
+
+
+def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
+    """Open the maildrop of who has proved to be somebody."""
+    authenticator = session.settings.authenticator
+    user = identity.authzid or identity.authcid
+    if user != identity.authcid and not (
+        isinstance(authenticator, Authorizer)
+        and (yield from _ask(session, lambda: verdict(authenticator.may_act_as(identity.authcid, user, session.info))))
+    ):
+        yield from _reject(session)
+    yield from session.open_maildrop(user)
+    session.say(Ok(f"maildrop has {session.summary()}"))
+
+
+def _credentials(name: str, password: str) -> tuple[str, str]:
+    """Return the name and the password of USER and PASS as they are compared with others.
+
+    Raises:
+        CredentialsRejected: they can be nobody's.
+    """
+    try:
+        return read_name(encode_text(name), "the name"), read_password(encode_text(password))
+    except MechanismError:
+        pass
+    raise CredentialsRejected("the name or the password is none")
+
+
+def _check_passwords(session: ServerSession) -> PasswordVerifier:
+    verifier = session.settings.authenticator
+    if not isinstance(verifier, PasswordVerifier):
+        raise Refused("USER and PASS are not supported here")
+    return verifier
+
+
+def _check_cleartext(session: ServerSession) -> None:
+    # The answer must not depend on the credentials (RFC 8314 section 4.1): they have not been looked at.
+    if not session.may_show_password:
+        raise Refused("passwords are taken under TLS only", ResponseCode.SYS_PERM)

@@ -1,0 +1,191 @@
+"""The loop of a server's session: greet, read commands, have them answered, keep the deadlines."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from pop3proto.core.commands import Quit
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
+from pop3proto.core.replies import Err, Greeting, ResponseCode
+from pop3proto.procedures.maildrop import Refused
+from pop3proto.procedures.observer import masked
+from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, Write
+from pop3proto.sasl.channel import SessionInfo
+
+from .session import ServerSession
+
+if TYPE_CHECKING:
+    from pop3proto.core.commands import Command
+    from pop3proto.core.server import ServerConnection
+    from pop3proto.procedures.cleartext import TlsMode
+
+    from .service import Service
+
+__all__ = ["refuse", "serve"]
+
+FLUSH_AT: Final = 65_536
+"""Octets of answers that are collected before they are written, while commands wait."""
+
+_TURN: Final = 50  # commands that one session may have before the others
+
+Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
+
+
+class _Loop:
+    """Reads the commands of one session and has them answered.
+
+    Args:
+        service: has the handlers and the deadlines.
+        session: before its greeting.
+    """
+
+    def __init__(self, service: Service, session: ServerSession) -> None:
+        self._service: Final = service
+        self._session: Final = session
+        self._grace_until = math.inf  # or the server is to end
+        self._idle_until: float | None = None  # None: a command has come since the last time that we waited for one
+
+    def run(self, tls: TlsMode) -> Procedure[None]:
+        """Serve the session from its first octet to its end; release the lock, however it ends."""
+        session = self._session
+        session.login_until = (yield from Now()) + self._service.deadlines.login
+        try:
+            if tls == "implicit":
+                yield from session.shake_hands()
+            yield from self._converse()
+        finally:
+            yield from session.close_maildrop()
+
+    def _converse(self) -> Procedure[None]:
+        """Greet, and answer until the session is over."""
+        session = self._session
+        greeting = self._service.greet((yield from session.nonce()))
+        session.timestamp = greeting.timestamp
+        session.say(greeting)
+        turn = 0  # commands since other sessions had theirs
+        while not isinstance(event := session.connection.next_event(), ConnectionClosed):
+            if event is Signal.NEED_DATA:
+                yield from session.flush()
+                yield from self._read()
+                turn = 0
+            elif event is Signal.PAUSED:  # nothing is due: the session is over
+                break
+            else:
+                self._idle_until = None
+                yield from self._answer(event)
+                turn += 1
+                if session.collected >= FLUSH_AT:
+                    yield from session.flush()
+                if turn >= _TURN:
+                    turn = 0
+                    yield from session.delay(0)
+        yield from session.flush()
+
+    def _read(self) -> Procedure[None]:
+        session = self._session
+        try:
+            session.connection.receive_data((yield from Read((yield from self._patience()))))
+        except ShuttingDown:
+            self._grace_until = (yield from Now()) + self._service.deadlines.grace
+
+    def _patience(self) -> Procedure[float]:
+        """Return the moment until which to wait for the next command. Half a command does not prolong it."""
+        session = self._session
+        if self._idle_until is None:
+            self._idle_until = (yield from Now()) + self._service.deadlines.idle
+        login_until = math.inf if session.maildrop is not None else session.login_until
+        return min(self._idle_until, login_until, self._grace_until)
+
+    def _answer(self, event: Asked) -> Procedure[None]:
+        session = self._session
+        try:
+            if (observer := self._service.observer) is not None:
+                observer.heard(session.info, masked(event))
+            try:
+                if self._grace_until < math.inf and not isinstance(event, Quit):
+                    self._dismiss()
+                elif (steps := self._handle(event)) is not None:
+                    yield from steps
+            except Refused as refusal:
+                session.say(refusal.reply)
+                if session.failed_logins >= self._service.login_attempts:
+                    session.connection.fail("too many logins have failed")
+        except Exception:
+            yield from self._apologise()
+            raise
+
+    def _handle(self, event: Asked) -> Procedure[None] | None:
+        session = self._session
+        match event:
+            case BadCommand():
+                session.exchange = None
+                session.say(event.reply)
+            case AuthCancel():
+                session.exchange = None
+                session.say(Err("the exchange is cancelled"))
+            case AuthResponse():
+                return self._service.handlers[AuthResponse](session, event)
+            case command:
+                if (handler := self._service.handlers.get(type(command))) is None:
+                    raise Refused(f"{command.verb} is not supported here")
+                return handler(session, command)
+        return None
+
+    def _dismiss(self) -> None:
+        """Answer whatever it is, as the server is to end."""
+        session = self._session
+        session.say(Err.coded(ResponseCode.SYS_TEMP, "the server is going down"))
+        session.connection.fail("the server is going down")
+
+    def _apologise(self) -> Procedure[None]:
+        """Say that something failed that is not the client's business. The failure counts, not whether that arrives."""
+        session = self._session
+        with suppress(LocalProtocolError):  # in the middle of a body, say, or because nobody listens any more
+            session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
+        with suppress(ConnectionLost, TimedOut):
+            yield from session.flush()
+
+
+def serve(
+    service: Service,
+    connection: ServerConnection,
+    info: SessionInfo | None = None,
+    *,
+    loopback: bool = False,
+    tls: TlsMode = "none",
+) -> Procedure[None]:
+    """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
+
+    Args:
+        service: what it shares with the others.
+        connection: the protocol, before the greeting; it knows whether TLS is implicit.
+        info: what the store and the authenticator may know of the client.
+        loopback: the client is on this machine.
+        tls: where TLS comes in.
+
+    Raises:
+        RemoteProtocolError: the client broke the protocol.
+        ConnectionLost: it was gone before it had all answers.
+        TimedOut: a deadline passed. RFC 1939 section 3 wants silence then.
+        Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
+    """
+    session = ServerSession(service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls")
+    failure: BaseException | None = None
+    try:
+        yield from _Loop(service, session).run(tls)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        if service.observer is not None:
+            service.observer.ended(session.info, failure)
+        failure = None  # it holds this frame
+
+
+def refuse(connection: ServerConnection, service: Service, text: str) -> Procedure[None]:
+    """Greet with `-ERR [SYS/TEMP]`, which ends the session."""
+    octets = connection.send(Greeting(Err.coded(ResponseCode.SYS_TEMP, text)))
+    yield from Write(octets, (yield from Now()) + service.deadlines.write)

@@ -1,0 +1,69 @@
+"""A server without its sockets: the settings of its sessions, and the handlers of its commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import attrs
+from typing_extensions import override
+
+from pop3proto.core.commands import STANDARD, Apop, Command
+from pop3proto.core.replies import Greeting, Ok
+from pop3proto.core.server import ServerConnection
+from pop3proto.sasl.authenticator import SecretSource
+
+from .handlers import HANDLERS
+from .settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from .session import Handlers
+
+__all__ = ["Service"]
+
+
+@attrs.frozen(kw_only=True)
+class Service(ServiceSettings):
+    """A server, without its sockets.
+
+    Args:
+        store: where the mail is.
+        authenticator: who may log in.
+        cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
+        deadlines: how long to wait.
+        max_sessions: how many at once; more are greeted with [SYS/TEMP].
+        max_sessions_per_address: how many at once from one address; None is no bound.
+        login_attempts: how many wrong passwords end a session.
+        failure_delay: seconds before a wrong password is answered.
+        greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
+        hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
+        implementation: the name that CAPA announces (RFC 2449 section 6.9).
+        mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
+        observer: is told of all that happens.
+        handlers: what answers each class of commands; the commands among their keys are those that are read.
+
+    Raises:
+        LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
+        TypeError: the store or the authenticator lacks what it must have, or has it as a coroutine.
+    """
+
+    handlers: Handlers = attrs.field(default=HANDLERS, repr=False)
+
+    @override
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.connection(tls=False).send(self.greet("0" * 32))
+
+    def greet(self, nonce: str) -> Greeting:
+        """Return the greeting: with a timestamp if somebody can log in by APOP (RFC 1939 section 7).
+
+        Args:
+            nonce: letters and digits, never used before.
+        """
+        if Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
+            return Greeting(Ok(self.greeting))
+        return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
+
+    def connection(self, *, tls: bool) -> ServerConnection:
+        """Return a new connection that reads the commands which the handlers answer."""
+        commands = {cast("type[Command[object]]", kind) for kind in self.handlers if issubclass(kind, Command)}
+        return ServerConnection(tls=tls, commands=STANDARD | commands)

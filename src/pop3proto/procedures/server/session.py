@@ -1,0 +1,227 @@
+"""One session of a server, as the handlers of its commands see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+
+import attrs
+
+from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.procedures.cleartext import may_show_password
+from pop3proto.procedures.maildrop import Maildrop, Message, Refused
+from pop3proto.procedures.observer import masked
+from pop3proto.procedures.operations import Now, Procedure, Random, Run, Sleep, StartTls, Write
+
+from .messages import MessageReader
+
+if TYPE_CHECKING:
+    from pop3proto.core.commands import Command
+    from pop3proto.core.events import AuthResponse
+    from pop3proto.core.replies import Ok
+    from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.sasl.channel import SessionInfo
+    from pop3proto.sasl.mechanism import ServerMechanism
+    from pop3proto.sasl.registry import ServerEntry
+
+    from .settings import ServiceSettings
+
+__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Command[object] | AuthResponse")
+
+_MEGABYTE: Final = 1_048_576
+_NONCE: Final = 16  # octets of chance in a timestamp or a challenge
+
+
+class ServerSession:
+    """One session of a server, as its handlers see it.
+
+    Attributes:
+        settings: what it shares with the others.
+        connection: the protocol.
+        info: the client.
+        timestamp: of the greeting, for APOP; None: there is none.
+        exchange: the SASL mechanism that is under way.
+        user: the name that USER gave, or that has logged in.
+        maildrop: locked, after login.
+        reader: of its messages.
+        deleted: numbers of the messages that DELE has marked.
+        retrieved: numbers of the messages that RETR has sent.
+        failed_logins: how many passwords were wrong.
+        collected: octets of answers that wait to be written.
+        login_until: the moment at which the client must be logged in.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        connection: ServerConnection,
+        info: SessionInfo,
+        *,
+        loopback: bool = False,
+        starttls: bool = False,
+    ) -> None:
+        self.settings: Final = settings
+        self.connection: Final = connection
+        self.info = info
+        self.timestamp: str | None = None
+        self.exchange: ServerMechanism | None = None
+        self.user: str | None = None
+        self.maildrop: Maildrop | None = None
+        self.reader: MessageReader | None = None
+        self.deleted: Final[set[int]] = set()
+        self.retrieved: Final[set[int]] = set()
+        self.failed_logins = 0
+        self.login_until = 0.0
+        self._loopback: Final = loopback
+        self._starttls: Final = starttls
+        self._output: list[bytes] = []
+        self.collected = 0  # octets of these
+
+    @property
+    def may_show_password(self) -> bool:
+        """Whether passwords may cross the wire as they are."""
+        return may_show_password(self.settings.cleartext, tls=self.connection.tls, loopback=self._loopback)
+
+    @property
+    def offers(self) -> dict[str, ServerEntry]:
+        """The mechanisms that this client can use."""
+        return self.settings.offers(self.info, may_show_password=self.may_show_password)
+
+    @property
+    def may_start_tls(self) -> bool:
+        """Whether STLS works: before login, and once (RFC 2595 section 4)."""
+        return self._starttls and not self.connection.tls and self.maildrop is None
+
+    def messages(self) -> dict[int, Message]:
+        """Return the messages that are not deleted, by number."""
+        messages = self.maildrop.messages if self.maildrop is not None else ()
+        return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
+
+    def summary(self) -> str:
+        """Return what there is, for people."""
+        messages = self.messages().values()
+        return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
+
+    def message(self, number: int) -> Message:
+        """Return a message that is not deleted.
+
+        Raises:
+            Refused: there is none.
+        """
+        messages = self.maildrop.messages if self.maildrop is not None else ()
+        if number > len(messages):
+            raise Refused(f"no such message, only {len(messages)} messages in maildrop")
+        if number in self.deleted:
+            raise Refused(f"message {number} is deleted")
+        return messages[number - 1]
+
+    def say(self, item: Response) -> None:
+        """Answer, or go on answering; it is written when there is enough, or nothing else to do."""
+        octets = self.connection.send(item)
+        if (observer := self.settings.observer) is not None:
+            observer.said(self.info, masked(item))
+        self._output.append(octets)
+        self.collected += len(octets)
+
+    def start_tls(self) -> Procedure[None]:
+        """Shake hands; what was said goes out before. A name that the client gave in clear is forgotten.
+
+        Raises:
+            ConnectionLost, TimedOut: the handshake failed. The session is over.
+        """
+        yield from self.shake_hands()
+        self.connection.tls_established()
+        self.user = None
+
+    def shake_hands(self) -> Procedure[None]:
+        """Shake hands; the connection is not told.
+
+        Raises:
+            ConnectionLost, TimedOut: as `start_tls`.
+        """
+        try:
+            tls = yield from StartTls(self._take_output(), self.login_until)
+        except BaseException:
+            self.connection.fail("the TLS handshake failed")  # there is no way back to clear text
+            raise
+        self.info = attrs.evolve(self.info, tls=tls)
+
+    def _take_output(self) -> bytes:
+        octets = b"".join(self._output)
+        self._output.clear()
+        self.collected = 0
+        return octets
+
+    def say_body(self, reply: Ok, body: bytes) -> None:
+        """Answer with a body that is at hand."""
+        self.say(reply)
+        self.say(BodyChunk(body))
+        self.say(BodyEnd())
+
+    def nonce(self) -> Procedure[str]:
+        """Return letters and digits that were never used before, and that nobody can guess."""
+        return (yield from Random(_NONCE)).hex()
+
+    def flush(self) -> Procedure[None]:
+        """Write what was said."""
+        if octets := self._take_output():
+            patience = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
+            try:
+                yield from Write(octets, (yield from Now()) + patience)
+            except BaseException:
+                self.connection.fail("an answer was cut off")  # so that nothing is said behind it
+                raise
+
+    def delay(self, seconds: float) -> Procedure[None]:
+        """Let time pass."""
+        try:
+            yield from Sleep(seconds)
+        except BaseException:
+            self.connection.fail("the connection was given up")
+            raise
+
+    def run(self, blocks: bool, function: Callable[[], T]) -> Procedure[T]:  # noqa: FBT001 - it is the question
+        """Call a function of the store or the authenticator: in the world's hands if it may block."""
+        return (yield from Run(function)) if blocks else function()
+
+    def open_maildrop(self, user: str) -> Procedure[None]:
+        """Lock a user's maildrop.
+
+        Raises:
+            Refused: it cannot be opened.
+        """
+        store = self.settings.store
+        self.maildrop = yield from self.run(store.blocks, partial(store.open, user, self.info))
+        self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
+        self.user = user
+
+    def close_maildrop(self) -> Procedure[None]:
+        """Release the lock, if it is held."""
+        if (maildrop := self.maildrop) is not None:
+            self.maildrop = self.reader = None
+            yield from self.run(self.settings.store.blocks, maildrop.close)
+
+
+Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]
+Handlers: TypeAlias = Mapping[type[object], Handler]
+
+
+class HandlerTable(dict[type[object], Handler]):
+    """Handlers by the class of what they answer."""
+
+    def answers(
+        self, kind: type[C]
+    ) -> Callable[[Callable[[ServerSession, C], Procedure[None] | None]], Callable[[ServerSession, C], object]]:
+        """Return a decorator that enters a handler."""
+
+        def enter(
+            handler: Callable[[ServerSession, C], Procedure[None] | None],
+        ) -> Callable[[ServerSession, C], object]:
+            self[kind] = cast("Handler", handler)
+            return handler
+
+        return enter

@@ -1,0 +1,123 @@
+"""Settings that all sessions of a server share: its store, its users, its deadlines and limits."""
+
+from __future__ import annotations
+
+import re
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.procedures.cleartext import check_cleartext
+from pop3proto.sasl.mechanism import Strength
+from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
+
+if TYPE_CHECKING:
+    from pop3proto.procedures.cleartext import Cleartext
+    from pop3proto.procedures.maildrop import MaildropStore
+    from pop3proto.procedures.observer import Observer
+    from pop3proto.sasl.authenticator import Authenticator
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["Deadlines", "ServiceSettings"]
+
+_LONGEST: Final = 1_000_000  # operating systems have a bound, too
+_HOSTNAME: Final = re.compile(r"[A-Za-z0-9.-]+")  # what else stands in a timestamp, some clients do not take for one
+_LEAST_IDLE: Final = 600  # RFC 1939 section 3: an autologout timer must be of at least ten minutes
+
+
+@attrs.frozen(kw_only=True)
+class Deadlines:
+    """How long a server waits, in seconds. When a deadline passes, it hangs up without a word and removes nothing.
+
+    Args:
+        login: from the greeting to the end of a successful login, in all.
+        idle: for the next command, after login.
+        write: for the client to take up to a megabyte of an answer.
+        grace: for the next command, once the server is to end; it is answered with [SYS/TEMP], but QUIT as ever.
+        short_idle: an `idle` of less than ten minutes is meant, although RFC 1939 section 3 forbids it.
+
+    Raises:
+        LocalProtocolError: a deadline is not positive (`grace` may be 0), or `idle` is too short.
+    """
+
+    login: float = 60
+    idle: float = _LEAST_IDLE
+    write: float = 60
+    grace: float = 5
+    short_idle: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if not all(0 < deadline <= _LONGEST for deadline in (self.login, self.idle, self.write)):
+            raise LocalProtocolError(f"a deadline must be positive, and at most {_LONGEST} seconds")
+        if not 0 <= self.grace <= _LONGEST:
+            raise LocalProtocolError(f"the grace must be at least 0 and at most {_LONGEST} seconds")
+        if self.idle < _LEAST_IDLE and not self.short_idle:
+            raise LocalProtocolError(f"RFC 1939 wants at least {_LEAST_IDLE} idle seconds; short_idle=True overrides")
+
+
+def _check_hostname(_service: object, _attribute: object, hostname: str) -> None:
+    if not _HOSTNAME.fullmatch(hostname):
+        raise LocalProtocolError("a hostname has letters, digits, dots and hyphens")
+
+
+@attrs.frozen(kw_only=True)
+class ServiceSettings:
+    """What all sessions of a server share, except how commands are answered.
+
+    Args:
+        store: where the mail is.
+        authenticator: who may log in.
+        cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
+        deadlines: how long to wait.
+        max_sessions: how many at once; more are greeted with [SYS/TEMP].
+        max_sessions_per_address: how many at once from one address; None is no bound.
+        login_attempts: how many wrong passwords end a session.
+        failure_delay: seconds before a wrong password is answered.
+        greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
+        hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
+        implementation: the name that CAPA announces (RFC 2449 section 6.9).
+        mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
+        observer: is told of all that happens.
+
+    Raises:
+        LocalProtocolError: the hostname cannot be sent.
+        TypeError: the store or the authenticator lacks what it must have, or has it as a coroutine.
+    """
+
+    store: MaildropStore
+    authenticator: Authenticator
+    cleartext: Cleartext = "loopback"
+    deadlines: Deadlines = Deadlines()
+    max_sessions: int = 1_000
+    max_sessions_per_address: int | None = 100
+    login_attempts: int = 5
+    failure_delay: float = 2
+    greeting: str = "POP3 server ready"
+    hostname: str = attrs.field(default="localhost", validator=_check_hostname)
+    implementation: str = "pop3proto"
+    mechanisms: ServerMechanisms = attrs.field(default=SERVER_MECHANISMS, repr=False)
+    observer: Observer | None = attrs.field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_cleartext(self.cleartext)
+        _check_parts("store", self.store, ("blocks", "open", "capabilities"))
+        _check_parts("authenticator", self.authenticator, ("blocks",))
+
+    def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
+        """Return the mechanisms that a client can use."""
+        return {
+            name: entry
+            for name, entry in self.mechanisms.items()
+            if (may_show_password or entry.strength > Strength.CLEAR) and entry.suits(self.authenticator, info)
+        }
+
+
+def _check_parts(what: str, value: object, needed: tuple[str, ...]) -> None:
+    """Refuse at once what would fail at the first client; or, a coroutine being true, let everybody in."""
+    if missing := [name for name in needed if not hasattr(value, name)]:
+        raise TypeError(f"the {what}, a {type(value).__name__}, has no {', '.join(missing)}")
+    for name in dir(type(value)):
+        if not name.startswith("_") and iscoroutinefunction(getattr(type(value), name)):
+            raise TypeError(f"{name} of the {what} must not be a coroutine: with blocks it is called in a thread")

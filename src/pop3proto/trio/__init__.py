@@ -1,0 +1,10 @@
+"""pop3proto over trio: `connect` for clients, `serve` for servers."""
+
+from __future__ import annotations
+
+from pop3proto._aio.client import AsyncClient
+from pop3proto._aio.message import AsyncIncomingMessage
+
+from .endpoints import Server, connect, connect_over, serve
+
+__all__ = ["AsyncClient", "AsyncIncomingMessage", "Server", "connect", "connect_over", "serve"]

@@ -1,0 +1,130 @@
+"""A stream of trio's that performs the operations of procedures."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Final
+
+import trio
+from typing_extensions import override
+
+from pop3proto._aio.driver import GIVEN_UP, RECEIVE, AsyncStream, MakeChannel
+from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto.core.errors import ConnectionLost, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+__all__ = ["TrioStream"]
+
+
+class TrioStream(AsyncStream):
+    """A stream of trio's.
+
+    Args:
+        stream: connected.
+        channel: makes what TLS needs; None: there is none.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, channel: MakeChannel | None) -> None:
+        super().__init__(_peer(stream), channel)
+        self._stream: Final = stream
+        self._receiving: trio.CancelScope | None = None
+
+    @override
+    def now(self) -> float:
+        return trio.current_time()
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    @override
+    async def run(self, call: Callable[[], object]) -> object:
+        result: object = None
+        with trio.CancelScope(shield=True):
+            result = await trio.to_thread.run_sync(call)
+        return result  # noqa: RET504 - mypy thinks that a scope may swallow more
+
+    @override
+    async def receive(self, until: float | None) -> bytes:
+        with trio.CancelScope(deadline=math.inf if until is None else until) as self._receiving:
+            try:
+                return bytes(await self._stream.receive_some(RECEIVE))
+            except trio.ClosedResourceError:
+                raise ConnectionLost(GIVEN_UP) from None
+            except trio.BrokenResourceError as error:
+                # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, ConnectionError):
+                    raise ConnectionLost(f"the connection broke: {error}") from error
+                return b""
+        self._raise_shutdown()
+        raise TimedOut("the peer was too slow")
+
+    @override
+    async def send(self, octets: bytes, until: float | None) -> None:
+        with trio.CancelScope(deadline=math.inf if until is None else until) as scope:
+            try:
+                await self._stream.send_all(octets)
+            except trio.ClosedResourceError:
+                raise ConnectionLost(GIVEN_UP) from None
+            except trio.BrokenResourceError as error:
+                raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
+        if scope.cancelled_caught:
+            raise TimedOut("the peer was too slow")
+
+    @override
+    async def send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._stream.send_eof()
+
+    @override
+    def hold(self) -> bool:
+        return False  # nothing is received that nobody asked for
+
+    @override
+    async def hang_up(self) -> None:
+        await self._stream.aclose()
+
+    @override
+    async def abort(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+    @override
+    @contextlib.asynccontextmanager
+    async def run_in_background(self, work: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+        failures: list[Exception] = []
+
+        async def run() -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - it is raised at the end, and not as a group
+                failures.append(error)
+
+        opened = trio.open_nursery()
+        nursery = await opened.__aenter__()
+        nursery.start_soon(run)
+        try:
+            await trio.lowlevel.checkpoint()  # it begins
+            yield
+        finally:
+            self.begin_shutdown()
+            # It is not told of the block's error: it would make a group of it.
+            await opened.__aexit__(None, None, None)
+            self.cancel_shutdown()
+        if failures:
+            raise failures[0]
+
+    @override
+    def _interrupt(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+
+def _peer(stream: trio.abc.Stream) -> Peer:
+    if isinstance(stream, trio.SocketStream):
+        with contextlib.suppress(OSError):  # it is gone already
+            return Peer.of(stream.socket.family, stream.socket.getpeername())
+    return UNKNOWN_PEER

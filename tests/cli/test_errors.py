@@ -1,0 +1,373 @@
+"""Every failure of the command line is one clear line on standard error, and a status that is not 0."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pop3proto.blocking import Server
+from pop3proto.cli import main
+from pop3proto.maildrops import MemoryStore
+from pop3proto.sasl.channel import SessionInfo
+from tests.helpers import cli_servers
+from tests.helpers.cli_servers import HangUp, Scripted, body, password_file, serving
+
+
+def maildir(path: Path) -> Path:
+    for folder in ("new", "cur", "tmp"):
+        (path / folder).mkdir(parents=True)
+    return path
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """`pop3proto` as a process."""
+    command = [sys.executable, "-m", "pop3proto", *arguments]
+    return subprocess.run(command, check=False, text=True, **({"capture_output": True} | options))
+
+
+def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
+    """Fetch in clear: what goes wrong here has nothing to do with TLS."""
+    return cli_servers.fetch(server, target, "--allow-cleartext", *options)
+
+
+def line_of(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said on standard error: one line."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err[:-1]
+
+
+# ------------------------------------------------------------------------------------ the program itself
+
+
+def test_no_command_shows_the_help(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: pop3proto ")
+    assert all(command in err for command in ("demo", "fetch", "serve"))
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["serve", "-h"], ["fetch", "--help"], ["demo", "-h"], ["--version"]])
+def test_help_and_version(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert "pop3proto" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["--bogus"],
+        ["serve"],
+        ["serve", "m", "--user", "a", "--password-file", "f", "--port", "65536"],
+        ["serve", "m", "--user", "a", "--password-file", "f", "--port", "pop3"],
+        ["fetch", "pops://ann@h"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "0"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "soon"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "nan"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "86401"],
+        ["fetch", "pops://ann@h", "m", "--timeout", "1e12"],
+        ["demo", "x"],
+    ],
+)
+def test_mistakes_in_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: pop3proto" in capsys.readouterr().err
+
+
+def test_the_status_reaches_the_shell(tmp_path):
+    assert run("--version").returncode == 0
+    assert run().returncode == 2
+    failed = run("fetch", "pops://ann:secret@h", str(tmp_path))
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("pop3proto fetch: a password does not belong in a URL")
+    script = Path(sys.executable).parent / "pop3proto"
+    if script.exists():
+        assert subprocess.run([script, "fetch", "x", "y"], check=False, capture_output=True).returncode == 2
+
+
+def test_a_system_without_locks_is_told_so():
+    code = "import sys; sys.modules['fcntl'] = None; from pop3proto.cli import main; sys.exit(main(['demo']))"
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "pop3proto: files are locked with flock, which only POSIX systems have\n"
+
+
+def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pop3proto.cli._parser", interrupt)
+    assert main(["demo"]) == 130
+    assert line_of(capsys) == "pop3proto: interrupted"
+
+
+# ---------------------------------------------------------------------------------------------- output
+
+
+def test_a_reader_that_goes_away():
+    with subprocess.Popen(
+        [sys.executable, "-m", "pop3proto", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == "pop3proto demo: standard output was closed\n"
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_output_that_cannot_be_written():
+    with Path("/dev/full").open("w") as full:
+        result = run("demo", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert result.stderr == "pop3proto demo: No space left on device\n"
+    assert result.returncode == 1
+
+
+def test_an_output_that_knows_ascii_only():
+    result = run("demo", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "UTF-8 caf\\xe9" in result.stdout
+
+
+def test_ctrl_c(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        arguments = ["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m")]
+        file = password_file(tmp_path)
+        with subprocess.Popen(
+            [sys.executable, "-m", "pop3proto", *arguments, "--password-file", str(file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            silent.settimeout(60)  # it may have failed
+            connection, _ = silent.accept()  # now it waits for the greeting
+            with connection:
+                process.send_signal(signal.SIGINT)
+                assert process.communicate() == ("", "pop3proto fetch: interrupted\n")
+    assert process.returncode == 130
+
+
+# ----------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (b"", "is empty"),
+        (b"\nsecret\n", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"\xe4\n", "is not UTF-8"),
+        (b"x" * 10_000, "is too long"),
+    ],
+)
+def test_password_files(tmp_path, capsys, content, why):
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    mail = maildir(tmp_path / "m")
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", "0"]) == 1
+    assert why in line_of(capsys)
+    assert main(["fetch", "pops://ann@127.0.0.1", str(mail), "--password-file", str(file)]) == 1
+    assert why in line_of(capsys)
+
+
+def test_a_password_file_that_is_not_there(tmp_path, capsys):
+    file = tmp_path / "none"
+    assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert line_of(capsys) == f"pop3proto fetch: cannot read the password file: {file}: No such file or directory"
+    assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(tmp_path)]) == 1
+    assert line_of(capsys).endswith(f"{tmp_path}: Is a directory")
+
+
+def test_authorities_that_are_none(tmp_path, capsys):
+    file = password_file(tmp_path)
+    arguments = ["fetch", "pops://ann@127.0.0.1", str(tmp_path / "m"), "--password-file", str(file), "--ca-file"]
+    assert main([*arguments, str(file)]) == 1
+    assert line_of(capsys).endswith("it holds no certificates")
+    assert main([*arguments, str(tmp_path / "none")]) == 1
+    assert line_of(capsys).endswith("No such file or directory")
+
+
+def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
+    file = password_file(tmp_path)
+    for path in (tmp_path, tmp_path / "none", file):
+        assert main(["serve", str(path), "--user", "ann", "--password-file", str(file)]) == 1
+        assert line_of(capsys) == f"pop3proto serve: {path} is no Maildir: there is no folder 'new' in it"
+
+
+def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
+    file = password_file(tmp_path)
+    for path, why in ((tmp_path, "is no Maildir and is not empty"), (file, "is not a folder")):
+        assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
+        assert why in line_of(capsys)
+    assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1
+    assert "No such file or directory" in line_of(capsys)
+
+
+def test_no_permission(tmp_path, capsys, monkeypatch):
+    def denied(path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    scandir = os.scandir
+    with monkeypatch.context() as patch:  # root, who runs the tests in CI, would be let in
+        patch.setattr(os, "scandir", lambda path: denied(path) if mail in Path(path).parents else scandir(path))
+        assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
+        assert line_of(capsys) == f"pop3proto serve: {mail / 'new'}: Permission denied"
+    open_path = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *mode, **options: (denied if path == file else open_path)(path, *mode, **options)
+    )
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
+    assert line_of(capsys) == f"pop3proto serve: cannot read the password file: {file}: Permission denied"
+
+
+def test_a_full_disk(tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = MemoryStore({"ann": [b"one\n"]})
+    with serving(store) as server:
+        monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
+        assert fetch(server, tmp_path / "m", "--delete") == 1
+    assert line_of(capsys) == (
+        "pop3proto fetch: No space left on device (0 messages fetched before that; nothing was deleted)"
+    )
+    assert [list((tmp_path / "m" / folder).iterdir()) for folder in ("tmp", "new", "cur")] == [[], [], []]
+    assert store.messages("ann") == [b"one\n"]
+
+
+# --------------------------------------------------------------------------------------------- network
+
+
+def test_a_port_in_use(tmp_path, capsys):
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", str(port)]) == 1
+    line = line_of(capsys)
+    assert line.startswith(f"pop3proto serve: cannot listen on 127.0.0.1 port {port}: Address already in use")
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, "192.0.2.1"])
+def test_a_host_that_cannot_be_listened_on(tmp_path, capsys, host):
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--host", host]) == 1
+    assert line_of(capsys).startswith(f"pop3proto serve: cannot listen on {host} port 1110: ")
+
+
+@pytest.mark.parametrize("user", ["", " ann", "a\nb"])
+def test_a_user_that_nobody_can_be(tmp_path, capsys, user):
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", user, "--password-file", str(file)]) == 2
+    assert line_of(capsys).startswith("pop3proto serve: --user: ")
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70])
+def test_no_such_host(tmp_path, capsys, host):
+    file = password_file(tmp_path)
+    assert main(["fetch", f"pops://ann@{host}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert line_of(capsys).startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+
+
+def test_a_refused_connection(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    file = password_file(tmp_path)
+    assert main(["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert line_of(capsys) == f"pop3proto fetch: no connection to 127.0.0.1, port {port}: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "greeting, why",
+    [
+        (b"* OK [CAPABILITY IMAP4rev1] ready\r\n", "this looks like IMAP, not POP3"),
+        (b"220 mail.example.org ESMTP\r\n", "this looks like SMTP, not POP3"),
+        (b"-ERR too many \x1b[31mconnections\r\n", "the server refused the session: too many \\x1b[31mconnections"),
+    ],
+)
+def test_a_server_that_greets_otherwise(tmp_path, capsys, greeting, why):
+    with Scripted({}, greeting) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    assert why in line_of(capsys)
+
+
+def test_a_wrong_password(tmp_path, capsys):
+    with Scripted({"PASS": b"-ERR [AUTH] wrong\r\n"}) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    line = line_of(capsys)
+    assert line == "pop3proto fetch: login failed (PASS ***: [AUTH] wrong)"
+
+
+def test_a_maildrop_in_use(tmp_path, capsys):
+    store = MemoryStore({"ann": []})
+    with serving(store) as server:
+        maildrop = store.open("ann", SessionInfo())
+        assert fetch(server, tmp_path / "m") == 1
+        maildrop.close()
+    assert "[IN-USE]" in line_of(capsys)
+
+
+def test_a_server_that_says_nothing(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
+    assert line_of(capsys) == "pop3proto fetch: the peer sent nothing in time"
+
+
+def test_a_longest_timeout(tmp_path):
+    with Scripted({"UIDL": body()}) as server:
+        assert fetch(server, tmp_path / "m", "--timeout", "86400") == 0
+
+
+def test_a_connection_that_is_reset(tmp_path, capsys):
+    file = password_file(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(10)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        thread.join()
+    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: Connection reset by peer"
+
+
+def test_a_server_that_does_not_know_pop3(tmp_path, capsys):
+    with Scripted({"UIDL": HangUp(b"what a nice day\r\n")}) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    assert "'what a nice day'" in line_of(capsys)
+
+
+def test_a_listing_that_makes_no_sense(tmp_path, capsys):
+    with Scripted({"UIDL": body("rubbish")}) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    out, err = capsys.readouterr()
+    assert out == "0 messages fetched\n"
+    assert err == "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: rubbish\n"
+
+
+def test_standard_output_that_was_closed_before():
+    command = [sys.executable, "-m", "pop3proto", "demo"]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert (closed.returncode, closed.stderr) == (0, b"")

@@ -1,0 +1,115 @@
+"""What can go wrong, and whose fault it was."""
+
+import copy
+import pickle
+
+import pytest
+
+from pop3proto.core import errors
+from pop3proto.core.commands import Apop, Auth, Capa, Pass, Retr
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    Pop3Error,
+    ProtocolError,
+    RemoteProtocolError,
+    TimedOut,
+    UncertainUpdate,
+)
+from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
+from pop3proto.core.replies import Err, ResponseCode
+
+REFUSED = CommandFailed(Retr(7), Err("[SYS/TEMP] try later"))
+LOGIN = LoginFailed([LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")), LoginAttempt(Pass("secret"), Err())])
+GREETED = SessionRefused(Err.coded(ResponseCode.IN_USE, "busy"))
+
+
+@pytest.mark.parametrize("name", sorted({*errors.__all__} - {"forget_locals"}))
+def test_all_errors_are_ours(name):
+    assert issubclass(getattr(errors, name), Pop3Error)
+
+
+@pytest.mark.parametrize(
+    "special, general",
+    [
+        (LocalProtocolError, ProtocolError),
+        (RemoteProtocolError, ProtocolError),
+        (LoginFailed, CommandFailed),
+        (UncertainUpdate, ConnectionLost),
+        (TimedOut, TimeoutError),
+    ],
+)
+def test_a_special_error_is_a_general_one(special, general):
+    assert issubclass(special, general)
+
+
+def test_whose_fault_it_was_is_never_in_doubt():
+    kinds = [
+        LocalProtocolError,
+        RemoteProtocolError,
+        MalformedReply,
+        CommandFailed,
+        ConnectionLost,
+        TimedOut,
+        Busy,
+        Broken,
+    ]
+    for kind in kinds:
+        assert [other for other in kinds if issubclass(kind, other)] == [kind]
+
+
+def test_a_refused_command_says_what_and_why():
+    assert str(REFUSED) == "the server refused RETR 7: [SYS/TEMP] try later"
+    assert str(CommandFailed(Capa(), Err())) == "the server refused CAPA: it gave no reason"
+    assert (REFUSED.command, REFUSED.reply) == (Retr(7), Err("[SYS/TEMP] try later"))
+    assert str(REFUSED.code) == "SYS/TEMP"
+    assert CommandFailed(Capa(), Err("no")).code is None
+
+
+def test_a_refused_login_says_all_that_was_tried():
+    assert str(LOGIN) == "login failed (AUTH PLAIN ***: [AUTH] no; PASS ***: -ERR)"
+    assert LOGIN.attempts == (
+        LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")),
+        LoginAttempt(Pass("secret"), Err()),
+    )
+    assert (LOGIN.command, LOGIN.reply) == (Pass("secret"), Err())  # the last one
+    assert LOGIN.code is None
+    refused = LoginAttempt(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))
+    assert LoginFailed([refused]).code == ResponseCode.AUTH
+
+
+def test_what_was_tried_says_what_the_server_said_within_the_exchange():
+    attempt = LoginAttempt(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
+    assert str(attempt) == 'AUTH XOAUTH2 ***: [AUTH] no ({"status":"400"})'
+    assert str(LoginFailed([attempt])) == f"login failed ({attempt})"
+
+
+def test_a_refused_session_says_why():
+    assert str(GREETED) == "the server refused the session: [IN-USE] busy"
+    assert GREETED.code == ResponseCode.IN_USE
+    assert str(SessionRefused(Err())) == "the server refused the session: it gave no reason"
+    assert SessionRefused(Err()).code is None
+
+
+@pytest.mark.parametrize("error", [REFUSED, LOGIN, GREETED, UncertainUpdate("why"), TimedOut("why")], ids=repr)
+def test_errors_cross_processes(error):
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert again.args == error.args
+        assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize("error", [REFUSED, LOGIN, *LOGIN.attempts], ids=repr)
+def test_errors_show_no_secret(error):
+    assert "secret" not in f"{error} {error!r}"
+
+
+@pytest.mark.parametrize(
+    "kind", [LocalProtocolError, RemoteProtocolError, MalformedReply, ConnectionLost, TimedOut, Busy, Broken]
+)
+def test_the_other_errors_say_what_they_were_told(kind):
+    assert str(kind("why it is so")) == "why it is so"

@@ -1,0 +1,1097 @@
+"""The Maildir store: what it does beyond what every store does (test_store_contract)."""
+
+import errno
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from pop3proto._io import files as disk
+from pop3proto._io.files import create, open_regular, replace, sync_folder, write_all
+from pop3proto.core.dots import BodyEncoder
+from pop3proto.core.replies import ResponseCode
+from pop3proto.core.results import UniqueId, check_unique_id
+from pop3proto.maildrops import MaildirStore, files, lock, sizes
+from pop3proto.maildrops.files import MessageFiles, delivery_time, unique_id, unique_part, wire_octets
+from pop3proto.maildrops.lock import LOCK_NAME, FolderLock
+from pop3proto.maildrops.sizes import CACHE_NAME
+from pop3proto.procedures import maildrop
+from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, Unavailable
+from pop3proto.sasl.channel import SessionInfo
+
+SESSION = SessionInfo()
+UNKNOWN_PEER = frozenset[int]()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(tmp_path / "secret-path")
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir()
+    return folder
+
+
+@contextmanager
+def temporary_maildir() -> Generator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield made(Path(folder))
+
+
+def opened(folder: Path) -> Maildrop:
+    return MaildirStore({"ann": folder}).open("ann", SESSION)
+
+
+def look(folder: Path) -> list[Message]:
+    maildrop = opened(folder)
+    maildrop.close()
+    return list(maildrop.messages)
+
+
+def unique_ids(folder: Path) -> list[UniqueId]:
+    return [message.unique_id for message in look(folder)]
+
+
+def contents(maildrop: Maildrop, number: int) -> bytes:
+    source = maildrop.open(number)
+    data = source.read(1 << 20)
+    source.close()
+    return data
+
+
+def on_the_wire(message: bytes) -> int:
+    encoder = BodyEncoder()
+    encoder.feed(message)
+    encoder.finish()
+    return encoder.octets
+
+
+def leaks_no_path(folder: Path, refused: Refused) -> bool:
+    return str(folder) not in refused.reply.text and folder.name not in refused.reply.text
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the message files that were opened, in order."""
+    names: list[str] = []
+
+    def noting(path: str | Path) -> Any:
+        names.append(Path(path).name)
+        return open_regular(path)
+
+    monkeypatch.setattr(files, "open_regular", noting)
+    return names
+
+
+def no_file(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Let files of this name fail to open, as if the system refused it (tests may run as root)."""
+
+    def failing(path: str | Path) -> Any:
+        if Path(path).name.startswith(name):
+            raise OSError(number, os.strerror(number), str(path))
+        return open_regular(path)
+
+    monkeypatch.setattr(files, "open_regular", failing)
+
+
+# ---------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    "name,unique,octets",
+    [
+        ("1.a.host", "1.a.host", None),
+        ("1.a.host:2,RS", "1.a.host", None),
+        ("1.a.host,S=3,W=4", "1.a.host", 4),
+        ("1.a.host,W=4,S=3:2,S", "1.a.host", 4),
+        ("1.a.host,U=7,FMD5=ab,S=3:2,S", "1.a.host,U=7,FMD5=ab", None),
+        ("1.a.host,S=3,U=7", "1.a.host,U=7", None),
+        ("1.a.host,S=x,W=", "1.a.host,S=x,W=", None),
+        ("1.a.host,W=4x", "1.a.host,W=4x", None),
+        ("1.a.host:2,S,W=4", "1.a.host", None),
+        ("1.a.host,W=" + "9" * 20, "1.a.host", None),
+        (":2,S", "", None),
+    ],
+)
+def test_what_a_name_says(name: str, unique: str, octets: int | None) -> None:
+    assert unique_part(name) == unique
+    assert wire_octets(name) == octets
+
+
+@pytest.mark.parametrize("name,time", [("12.a", 12), ("012", 12), ("a12", 0), ("", 0), ("9" * 250, int("9" * 250))])
+def test_delivery_time(name: str, time: int) -> None:
+    assert delivery_time(name) == time
+
+
+@pytest.mark.parametrize("unique", ["1.a.host", "a" * 70, "!~", "f" * 63])
+def test_a_unique_part_is_the_unique_id(unique: str) -> None:
+    assert unique_id(unique) == unique
+
+
+@pytest.mark.parametrize("unique", ["", "a" * 71, "a b", "\xe4", "a\nb", "\udcff", "0" * 64])
+def test_what_can_be_no_unique_id_is_digested(unique: str) -> None:
+    assert check_unique_id(unique_id(unique)) != unique
+
+
+def test_no_message_can_have_the_digest_of_another() -> None:
+    digest = unique_id("a" * 71)
+    assert unique_id(digest) != digest
+    assert len({unique_id("a"), unique_id("a", 1), unique_id("a", 12), unique_id("a", 1, 2), unique_id("a1")}) == 5
+
+
+# ------------------------------------------------------------------------------------------- snapshot
+
+
+def test_messages_are_in_order_of_delivery(folder: Path) -> None:
+    for name in ("new/10.a", "cur/9.z:2,S", "cur/10.b:2,", "new/100.a", "cur/odd"):
+        (folder / name).write_bytes(b"a\n")
+    assert unique_ids(folder) == ["odd", "9.z", "10.a", "10.b", "100.a"]
+
+
+def test_what_is_no_message_is_passed_over(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "new/.hidden").write_bytes(b"a\n")
+    (folder / "cur/2.folder,W=5000").mkdir()
+    (folder / "cur/3.link,W=3").symlink_to(folder / "new/1.a")
+    os.mkfifo(folder / "cur/4.pipe,W=0")
+    (folder / "tmp/5.unfinished").write_bytes(b"a\n")
+    assert unique_ids(folder) == ["1.a"]
+
+
+def test_a_message_that_moves_while_the_folders_are_listed_is_seen_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    scandir = os.scandir
+    listed: list[str] = []
+
+    def moving(path: Path) -> Any:
+        listed.append(path.name)
+        if listed[2:] == ["new", "cur"]:  # the first two are the look before the lock
+            (folder / "new/1.a").rename(folder / "cur/1.a:2,")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", moving)
+    maildrop = opened(folder)
+    assert [message.unique_id for message in maildrop.messages] == ["1.a"]
+    assert contents(maildrop, 1) == b"a\n"
+
+
+def test_a_message_that_vanishes_while_the_folders_are_listed_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("new/1.a", "new/2.a"):
+        (folder / name).write_bytes(b"a\n")
+    scandir = os.scandir
+
+    def removing(path: Path) -> Any:
+        entries = list(scandir(path))
+        (folder / "new/1.a").unlink(missing_ok=True)
+        return nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", removing)
+    assert [file.unique_id for file in MessageFiles(folder)] == ["2.a"]
+
+
+def test_it_blocks() -> None:
+    assert MaildirStore({}).blocks is True
+
+
+def test_a_file_is_never_renamed(folder: Path) -> None:
+    names = {"new/1.a", "cur/2.a:2,RS", "cur/3.a,S=9"}
+    for name in names:
+        (folder / name).write_bytes(b"a\n")
+    maildrop = opened(folder)
+    for number in (1, 2, 3):
+        contents(maildrop, number)
+    maildrop.commit(UNKNOWN_PEER, frozenset({1, 2, 3}))
+    maildrop.close()
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == names | {LOCK_NAME, CACHE_NAME}
+
+
+# ----------------------------------------------------------------------------------------- unique ids
+
+unique_parts = st.one_of(
+    st.sampled_from(["1.a.host", "0" * 64, "a" * 71, "a b", "\udcff", "\xe4", "1.a\n"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="/\0:"), min_size=1, max_size=40),
+).filter(lambda name: not name.startswith(".") and unique_part(name) != "")
+
+
+def flag(path: Path, flags: str) -> Path:
+    return path.with_name(path.name.partition(":")[0] + ":2," + flags)
+
+
+def move(path: Path, _flags: str) -> Path:
+    return path.parent.with_name("cur") / path.name
+
+
+def add_sizes(path: Path, _flags: str) -> Path:
+    name, colon, flags = path.name.partition(":")
+    return path.with_name(f"{name},S={path.stat().st_size},W={on_the_wire(path.read_bytes())}{colon}{flags}")
+
+
+@given(st.sets(unique_parts, max_size=5), st.data())
+def test_unique_ids_stay_whatever_happens_to_the_names(parts: set[str], data: st.DataObject) -> None:
+    with temporary_maildir() as folder:
+        for part in parts:
+            (folder / "new" / part).write_bytes(part.encode("utf-8", "surrogateescape"))
+        before = look(folder)
+        assert len({message.unique_id for message in before}) == len(parts)
+        for _ in range(data.draw(st.integers(1, 5))):
+            for path in [*folder.glob("new/*"), *folder.glob("cur/*")]:
+                change = data.draw(st.sampled_from([flag, move, add_sizes]))
+                changed = change(path, data.draw(st.sampled_from(["", "S", "RS"])))
+                if not changed.exists():
+                    path.rename(changed)
+            assert {message.unique_id: message.octets for message in look(folder)} == {
+                message.unique_id: message.octets for message in before
+            }
+
+
+def test_files_that_share_a_unique_part_are_two_messages(folder: Path) -> None:
+    (folder / "cur/1.a:2,").write_bytes(b"one\n")
+    (folder / "cur/1.a:2,S").write_bytes(b"two\n")
+    first = dict(zip(unique_ids(folder), ("one", "two"), strict=True))
+    assert len(first) == 2
+    assert "1.a" not in first  # else the one that is left would take it over
+    (folder / "cur/1.a:2,").rename(folder / "cur/1.a:2,T")
+    maildrop = opened(folder)
+    assert {
+        message.unique_id: contents(maildrop, number).decode().strip()
+        for number, message in enumerate(maildrop.messages, 1)
+    } == first
+    number = 1 + [message.unique_id for message in maildrop.messages].index(next(iter(first)))
+    maildrop.commit(frozenset({number}), UNKNOWN_PEER)
+    maildrop.close()
+    assert [path.read_bytes() for path in (folder / "cur").iterdir()] == [b"two\n"]
+
+
+# ---------------------------------------------------------------------------------------------- sizes
+
+
+def test_a_size_is_counted_once(folder: Path, counted: list[str]) -> None:
+    (folder / "new/1.a").write_bytes(b"a\nb")
+    assert look(folder) == look(folder) == [Message(6, UniqueId("1.a"))]
+    (folder / "new/1.a").rename(folder / "cur/1.a:2,S")
+    assert look(folder) == [Message(6, UniqueId("1.a"))]
+    assert counted == ["1.a"]
+
+
+def test_a_size_in_the_name_is_taken(folder: Path, counted: list[str]) -> None:
+    (folder / "new/1.a,S=3,W=5").write_bytes(b"a\nb")
+    assert look(folder) == [Message(5, UniqueId("1.a"))]
+    assert not counted
+    assert not (folder / CACHE_NAME).exists()  # there is nothing to remember
+
+
+@pytest.mark.parametrize("octets", [2, 8, 10**18])
+def test_a_size_that_cannot_be_is_not_taken(folder: Path, counted: list[str], octets: int) -> None:
+    (folder / f"new/1.a,W={octets}").write_bytes(b"a\nb")
+    status = (folder / f"new/1.a,W={octets}").stat()
+    (folder / CACHE_NAME).write_text(f"1.a {status.st_mtime_ns} {status.st_size} {octets}\n")
+    assert look(folder) == [Message(6, UniqueId("1.a"))]
+    assert len(counted) == 1
+
+
+@pytest.mark.parametrize("message", [b"", b"\n\n\n", b"a", b"\r", b"\r\n"])
+def test_every_size_that_can_be_is_taken(folder: Path, counted: list[str], message: bytes) -> None:
+    octets = on_the_wire(message)
+    (folder / f"new/1.a,W={octets}").write_bytes(message)
+    assert look(folder) == [Message(octets, UniqueId("1.a"))]
+    assert not counted
+
+
+def test_a_mended_size_wins_over_the_name(folder: Path, counted: list[str]) -> None:
+    (folder / "new/1.a,S=3,W=5").write_bytes(b"a\nb")
+    maildrop = opened(folder)
+    maildrop.correct(1, 6)
+    assert maildrop.messages == [Message(6, UniqueId("1.a"))]
+    maildrop.close()
+    assert look(folder) == [Message(6, UniqueId("1.a"))]
+    assert not counted
+
+
+def test_a_counted_size_can_be_mended(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    maildrop.correct(1, 4)
+    maildrop.close()
+    assert look(folder) == [Message(4, UniqueId("1.a"))]
+
+
+def test_a_mended_size_is_for_the_file_as_it_was(folder: Path) -> None:
+    path = folder / "new/1.a"
+    path.write_bytes(b"a\n")
+    maildrop = opened(folder)
+    maildrop.correct(1, 4)
+    maildrop.close()
+    path.write_bytes(b"b\nc\n")
+    assert look(folder) == [Message(6, UniqueId("1.a"))]
+
+
+@pytest.mark.parametrize("change", ["time", "size"])
+def test_a_changed_file_is_counted_again(folder: Path, counted: list[str], change: str) -> None:
+    path = folder / "new/1.a"
+    path.write_bytes(b"a\n")
+    look(folder)
+    status = path.stat()
+    if change == "time":
+        path.write_bytes(b"\n\n")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        assert look(folder) == [Message(4, UniqueId("1.a"))]
+    else:
+        path.write_bytes(b"a\nb\n")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert look(folder) == [Message(6, UniqueId("1.a"))]
+    assert counted == ["1.a", "1.a"]
+
+
+def test_the_cache_forgets_what_has_vanished(folder: Path) -> None:
+    for name in ("1.a", "2.a"):
+        (folder / "new" / name).write_bytes(b"a\n")
+    look(folder)
+    (folder / "new/1.a").unlink()
+    look(folder)
+    assert [row.split()[0] for row in (folder / CACHE_NAME).read_text().splitlines()] == ["2.a"]
+    (folder / "new/2.a").unlink()
+    look(folder)
+    assert (folder / CACHE_NAME).read_bytes() == b""
+
+
+def test_the_cache_is_written_only_if_it_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def noting(path: Path, data: bytes) -> None:
+        written.append(path)
+        replace(path, data)
+
+    monkeypatch.setattr(sizes, "replace", noting)
+    (folder / "new/1.a").write_bytes(b"a\n")
+    look(folder)
+    assert written == [folder / CACHE_NAME]
+    look(folder)
+    maildrop = opened(folder)
+    maildrop.correct(1, 3)  # what it is already
+    maildrop.close()
+    assert len(written) == 1
+
+
+def test_the_cache_is_there_although_the_session_ended_badly(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    assert (folder / CACHE_NAME).read_bytes()
+    maildrop.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: b"\xff\0" * 40,
+        lambda row: row[:-1],
+        lambda row: b"hello\n" + row,
+        lambda row: row + b"\n",
+        lambda row: row.replace(b" ", b"  "),
+        lambda row: row.replace(b" 3\n", b" -3\n"),
+        lambda row: row.replace(b" 3\n", b" " + b"9" * 5000 + b"\n"),
+        lambda row: row.replace(b" 3\n", b" \xd9\xa3\n"),
+        lambda row: b"",
+    ],
+)
+def test_a_corrupt_cache_is_made_anew(folder: Path, counted: list[str], spoil: Any) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    look(folder)
+    good = (folder / CACHE_NAME).read_bytes()
+    (folder / CACHE_NAME).write_bytes(spoil(good))
+    assert look(folder) == [Message(3, UniqueId("1.a"))]
+    assert (folder / CACHE_NAME).read_bytes() == good
+    assert counted == ["1.a", "1.a"]
+
+
+def test_an_enormous_cache_is_not_read_whole(folder: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("1.a", "2.a"):
+        (folder / "new" / name).write_bytes(b"a\n")
+    expected = [Message(3, UniqueId("1.a")), Message(3, UniqueId("2.a"))]
+    assert look(folder) == expected
+    monkeypatch.setattr(sizes, "_LIMIT", (folder / CACHE_NAME).stat().st_size - 1)
+    assert look(folder) == expected
+    assert counted == ["1.a", "2.a", "2.a"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_cache_is_not_read(folder: Path, make: Any) -> None:
+    make(folder / CACHE_NAME)
+    (folder / "new/1.a").write_bytes(b"a\n")
+    assert look(folder) == look(folder) == [Message(3, UniqueId("1.a"))]
+    assert not (folder / f".{CACHE_NAME.lstrip('.')}.new").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: str | Path) -> Any:
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr(disk, "create", failing)
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    maildrop.correct(1, 4)
+    maildrop.close()
+    assert look(folder) == [Message(3, UniqueId("1.a"))]
+    assert not (folder / CACHE_NAME).exists()
+
+
+def test_counting_takes_constant_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maildrop, "_CHUNK", 1 << 14)
+    with (folder / "new/1.a").open("wb") as file:  # one line
+        for _ in range(64):
+            file.write(b"a" * (1 << 16))
+    tracemalloc.start()
+    try:
+        assert look(folder) == [Message((1 << 22) + 2, UniqueId("1.a"))]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_line_ends_may_be_cut_while_counting(folder: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(maildrop, "_CHUNK", size)
+    message = b"a\r\n\r\r\nb\n.\r\n\r"
+    (folder / "new/1.a").write_bytes(message)
+    assert look(folder) == [Message(on_the_wire(message), UniqueId("1.a"))]
+
+
+# ----------------------------------------------------------------------- files that change, or go away
+
+
+def test_a_renamed_message_is_found_again(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "new/2.a").write_bytes(b"b\n")
+    maildrop = opened(folder)
+    (folder / "new/1.a").rename(folder / "cur/1.a,S=2,W=3:2,S")
+    assert contents(maildrop, 1) == b"a\n"
+    (folder / "cur/1.a,S=2,W=3:2,S").rename(folder / "cur/1.a:2,RS")
+    (folder / "new/2.a").rename(folder / "cur/2.a:2,")
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert [path.name for path in (folder / "cur").iterdir()] == ["2.a:2,"]
+    assert contents(maildrop, 2) == b"b\n"
+
+
+def test_a_message_that_was_removed_is_refused(folder: Path) -> None:
+    for name in ("new/1.a", "new/2.a"):
+        (folder / name).write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "new/1.a").unlink()
+    for _ in range(2):
+        with pytest.raises(Refused, match="removed message 1") as refused:
+            maildrop.open(1)
+    assert refused.value.code is None
+    assert leaks_no_path(folder, refused.value)
+    assert contents(maildrop, 2) == b"a\n"
+    maildrop.commit(frozenset({1, 2}), UNKNOWN_PEER)  # gone already is fine
+    assert not list((folder / "new").iterdir())
+
+
+def test_a_copy_that_is_left_is_not_taken_for_the_one_that_was_removed(folder: Path) -> None:
+    (folder / "cur/1.a:2,").write_bytes(b"one\n")
+    (folder / "cur/1.a:2,S").write_bytes(b"two\n")
+    maildrop = opened(folder)
+    (folder / "cur/1.a:2,").unlink()
+    with pytest.raises(Refused):
+        maildrop.open(1)
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert [path.name for path in (folder / "cur").iterdir()] == ["1.a:2,S"]
+
+
+def test_a_copy_that_was_made_since_is_not_taken_for_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"one\n")
+    maildrop = opened(folder)
+    (folder / "cur/1.a:2,S").write_bytes(b"two\n")
+    (folder / "new/1.a").rename(folder / "cur/1.a:2,")
+    assert contents(maildrop, 1) == b"one\n"
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    maildrop.close()
+    assert [path.name for path in folder.glob("*/1.a*")] == ["1.a:2,S"]
+    maildrop = opened(folder)
+    assert contents(maildrop, 1) == b"two\n"
+
+
+def test_what_another_program_has_put_in_the_place_of_a_message_is_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "tmp/1.a").write_bytes(b"X-Spam: no\na\n")
+    (folder / "tmp/1.a").rename(folder / "cur/1.a:2,")
+    (folder / "new/1.a").unlink()
+    assert contents(maildrop, 1) == b"X-Spam: no\na\n"
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert not [*folder.glob("*/1.a*")]
+
+
+def test_a_message_with_two_names_is_one_and_found_by_either(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "cur/1.a:2,S").hardlink_to(folder / "new/1.a")
+    maildrop = opened(folder)
+    assert maildrop.messages == [Message(3, UniqueId("1.a"))]
+    (folder / "cur/1.a:2,S").unlink()
+    assert contents(maildrop, 1) == b"a\n"
+
+
+def test_a_message_that_grew_is_served_as_it_is(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "new/1.a").write_bytes(b"a\nb\n")
+    assert contents(maildrop, 1) == b"a\nb\n"
+
+
+def test_a_message_that_may_not_be_read_any_more_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    no_file(monkeypatch, "1.a", errno.EACCES)
+    with pytest.raises(Unavailable) as refused:
+        maildrop.open(1)
+    assert leaks_no_path(folder, refused.value)
+    assert str(folder) in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/etc/passwd")])
+def test_a_message_that_became_something_else_is_refused(folder: Path, make: Any) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "new/1.a").unlink()
+    make(folder / "new/1.a")
+    with pytest.raises(Refused):
+        maildrop.open(1)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOENT])
+def test_a_message_that_cannot_be_counted_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("new/1.a", "new/2.a"):
+        (folder / name).write_bytes(b"a\n")
+    with monkeypatch.context() as patch:
+        no_file(patch, "1.a", number)
+        maildrop = opened(folder)
+        assert [message.unique_id for message in maildrop.messages] == ["2.a"]
+        assert contents(maildrop, 1) == b"a\n"
+        maildrop.correct(1, 4)
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+        maildrop.close()
+    assert unique_ids(folder) == ["1.a"]
+
+
+def test_a_message_that_cannot_be_read_is_there_if_its_size_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    look(folder)
+    no_file(monkeypatch, "1.a", errno.EACCES)
+    maildrop = opened(folder)
+    assert maildrop.messages == [Message(3, UniqueId("1.a"))]
+    with pytest.raises(Unavailable):
+        maildrop.open(1)
+
+
+def test_no_message_is_left_out_because_the_server_is_short_of_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    with monkeypatch.context() as patch:
+        no_file(patch, "1.a", errno.EMFILE)
+        with pytest.raises(Unavailable):
+            opened(folder)
+    assert unique_ids(folder) == ["1.a"]  # and the lock was not kept
+
+
+# -------------------------------------------------------------------------------------------- removal
+
+
+def no_unlink(monkeypatch: pytest.MonkeyPatch, **errors: int) -> None:
+    unlink = os.unlink
+
+    def failing(path: Any, **arguments: Any) -> None:
+        number = errors.get(Path(path).stem)
+        if number is not None:
+            raise OSError(number, os.strerror(number), str(path))
+        unlink(path, **arguments)
+
+    monkeypatch.setattr(os, "unlink", failing)
+
+
+@pytest.mark.parametrize(
+    "errors,code",
+    [
+        ({"b": errno.EACCES}, ResponseCode.SYS_PERM),
+        ({"b": errno.EROFS, "c": errno.EPERM}, ResponseCode.SYS_PERM),
+        ({"b": errno.EIO}, ResponseCode.SYS_TEMP),
+        ({"b": errno.EACCES, "c": errno.EIO}, ResponseCode.SYS_TEMP),
+    ],
+)
+def test_what_can_be_removed_is_removed_and_the_rest_is_owned_up_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, errors: dict[str, int], code: ResponseCode
+) -> None:
+    for name in "abcd":
+        (folder / f"new/{name}.1").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    no_unlink(monkeypatch, **errors)
+    with pytest.raises(Refused, match="some deleted messages not removed") as refused:
+        maildrop.commit(frozenset({1, 2, 3, 4}), UNKNOWN_PEER)
+    assert refused.value.code == code
+    assert leaks_no_path(folder, refused.value)
+    assert {path.stem for path in (folder / "new").iterdir()} == set(errors)
+    cause = refused.value.__cause__
+    assert isinstance(cause, ExceptionGroup)
+    assert len(cause.exceptions) == len(errors)
+
+
+def test_removals_are_on_the_disk_before_the_commit_returns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "cur/2.a:2,").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    synced: list[tuple[Path, list[Path]]] = []
+    monkeypatch.setattr(files, "sync_folder", lambda path: synced.append((path, list(path.iterdir()))))
+    maildrop.commit(frozenset({1, 2}), UNKNOWN_PEER)
+    assert synced == [(folder / "new", []), (folder / "cur", [])]
+
+
+def test_a_commit_that_deletes_nothing_touches_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    monkeypatch.setattr(files, "sync_folder", lambda _path: pytest.fail("a session that deletes nothing waits"))
+    maildrop.commit(UNKNOWN_PEER, frozenset({1}))
+
+
+def test_a_folder_that_cannot_be_synced_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(Refused) as refused:
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert refused.value.code == ResponseCode.SYS_TEMP
+
+
+def test_a_folder_that_cannot_be_listed_any_more_is_a_failure_and_what_can_be_removed_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+
+    def failing(_path: Path) -> Any:
+        raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(Refused) as refused:
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert refused.value.code == ResponseCode.SYS_TEMP
+    assert not (folder / "new/1.a").exists()
+
+
+@pytest.mark.parametrize("to", ["cur/1.a:2,S", None])
+def test_a_message_that_moves_while_it_is_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, to: str | None
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    unlink = os.unlink
+
+    def moving(path: Any, **arguments: Any) -> None:
+        monkeypatch.setattr(os, "unlink", unlink)
+        if to is None:
+            unlink(folder / "new/1.a")
+        else:
+            (folder / "new/1.a").rename(folder / to)
+        unlink(path, **arguments)
+
+    monkeypatch.setattr(os, "unlink", moving)
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert not [*folder.glob("*/1.a*")]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_message_is_removed_under_all_of_its_names(folder: Path, before: bool) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder) if before else None
+    for name in ("new/1.a,S=2", "cur/1.a:2,", "cur/1.a:2,S"):
+        (folder / name).hardlink_to(folder / "new/1.a")
+    (folder / "cur/2.a:2,").hardlink_to(folder / "new/1.a")  # by its name, another message
+    maildrop = maildrop or opened(folder)
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    maildrop.close()
+    assert unique_ids(folder) == ["2.a"]
+
+
+def test_a_copy_that_was_made_since_does_not_keep_the_message(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    shutil.copy2(folder / "new/1.a", folder / "cur/1.a:2,S")
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert [path.name for path in folder.glob("*/1.a*")] == ["1.a:2,S"]
+
+
+def test_a_name_that_cannot_be_removed_is_owned_up_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/a.1").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (folder / "cur/a.1:2,").hardlink_to(folder / "new/a.1")
+    unlink = os.unlink
+
+    def failing(path: Any, **arguments: Any) -> None:
+        if Path(path).parent.name == "cur":
+            raise OSError(errno.EACCES, "no", str(path))
+        unlink(path, **arguments)
+
+    monkeypatch.setattr(os, "unlink", failing)
+    with pytest.raises(Refused, match="some deleted messages not removed") as refused:
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert refused.value.code == ResponseCode.SYS_PERM
+
+
+def test_a_removal_that_fails_once_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    unlink = os.unlink
+
+    def failing(path: Any, **_arguments: Any) -> None:
+        monkeypatch.setattr(os, "unlink", unlink)
+        raise OSError(errno.EINTR, "again", str(path))
+
+    monkeypatch.setattr(os, "unlink", failing)
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert not [*folder.glob("*/1.a*")]
+
+
+def test_a_message_that_flees_is_owned_up_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    flights: list[str] = []
+
+    def fleeing(path: str) -> None:
+        flights.append(path)
+        Path(path).rename(folder / f"cur/1.a:2,{len(flights)}")
+        raise FileNotFoundError(errno.ENOENT, "moved", path)
+
+    monkeypatch.setattr(os, "unlink", fleeing)
+    with pytest.raises(Refused, match="some deleted messages not removed") as refused:
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert refused.value.code == ResponseCode.SYS_TEMP
+    assert len(flights) == 3
+
+
+# ----------------------------------------------------------------------------------------------- lock
+
+HOLD_THE_LOCK = """
+import sys
+from pathlib import Path
+from pop3proto.maildrops import MaildirStore
+from pop3proto.sasl.channel import SessionInfo
+maildrop = MaildirStore({"ann": Path(sys.argv[1])}).open("ann", SessionInfo())
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_is_freed_when_its_owner_is_killed(folder: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"locked\n"
+            with pytest.raises(InUse) as refused:
+                opened(folder)
+            assert refused.value.code == ResponseCode.IN_USE
+        finally:
+            owner.kill()
+        owner.wait()
+        opened(folder).close()
+
+
+def test_a_lock_is_not_inherited(folder: Path) -> None:
+    maildrop = opened(folder)
+    command = [sys.executable, "-c", "input(print('running', flush=True))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # until it runs the command, it is a copy of this process, with all descriptors
+        maildrop.close()
+        opened(folder).close()
+        assert child.poll() is None
+        child.communicate(b"\n")
+
+
+def test_a_lock_that_a_child_has_a_copy_of_is_freed_all_the_same(folder: Path) -> None:
+    held = FolderLock(folder)
+    command = [sys.executable, "-c", "input(print('running', flush=True))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[held._descriptor]) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"running\n"
+        with pytest.raises(BlockingIOError):
+            FolderLock(folder)
+        held.release()
+        FolderLock(folder).release()
+        assert child.poll() is None
+        child.communicate(b"\n")
+
+
+def test_a_lock_that_cannot_be_freed_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = FolderLock(folder)
+
+    def failing(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EIO, "bad server")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.fcntl, "flock", failing)
+        with pytest.raises(OSError, match="bad server"):
+            held.release()
+    FolderLock(folder).release()
+
+
+def test_the_lock_is_freed_although_the_sizes_could_not_be_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    maildrop.correct(1, 4)
+
+    def failing(_path: Path, _data: bytes) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sizes, "replace", failing)
+        with pytest.raises(MemoryError):
+            maildrop.close()
+    opened(folder).close()
+
+
+def test_the_file_of_the_lock_stays(folder: Path) -> None:
+    opened(folder).close()
+    inode = (folder / LOCK_NAME).stat().st_ino
+    opened(folder).close()
+    assert (folder / LOCK_NAME).stat().st_ino == inode
+    assert stat.S_IMODE((folder / LOCK_NAME).stat().st_mode) & 0o077 == 0
+
+
+def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused) as refused:
+        opened(folder)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_no_descriptor_is_left_behind(folder: Path) -> None:
+    held = FolderLock(folder)
+    before = os.dup(0)
+    os.close(before)
+    for _ in range(3):
+        with pytest.raises(BlockingIOError):
+            FolderLock(folder)
+    after = os.dup(0)
+    os.close(after)
+    assert after == before
+    held.release()
+
+
+def test_without_flock_the_store_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    spec = importlib.util.spec_from_file_location("pop3proto.maildrops.elsewhere", lock.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(ImportError, match="only POSIX systems have"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+# ------------------------------------------------------------------------------------------- refusals
+
+
+def test_a_user_without_maildir_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        MaildirStore({}).open("ann", SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+
+
+@pytest.mark.parametrize("missing", ["secret-path", "secret-path/new", "secret-path/cur"])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_what_is_no_maildir_is_refused_and_left_alone(
+    folder: Path, tmp_path: Path, missing: str, is_file: bool
+) -> None:
+    (tmp_path / missing).rename(tmp_path / "away")
+    if is_file:
+        (tmp_path / missing).touch()
+    with pytest.raises(Refused, match="no Maildir") as refused:
+        opened(folder)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    assert leaks_no_path(folder, refused.value)
+    assert not (folder / LOCK_NAME).exists()
+
+
+@pytest.mark.parametrize(
+    "number,code",
+    [
+        (errno.EACCES, ResponseCode.SYS_PERM),
+        (errno.EPERM, ResponseCode.SYS_PERM),
+        (errno.EROFS, ResponseCode.SYS_PERM),
+        (errno.EIO, ResponseCode.SYS_TEMP),
+        (errno.ENOLCK, ResponseCode.SYS_TEMP),
+    ],
+)
+def test_a_maildir_that_cannot_be_locked_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: ResponseCode
+) -> None:
+    def failing(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number), str(folder))
+
+    monkeypatch.setattr(lock.fcntl, "flock", failing)
+    with pytest.raises(Refused) as refused:
+        opened(folder)
+    assert refused.value.code == code
+    assert leaks_no_path(folder, refused.value)
+    assert str(folder) in str(refused.value.__cause__)
+
+
+def test_the_lock_is_not_kept_if_anything_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("pop3proto.maildrops.maildir.wire_size", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            opened(folder)
+    opened(folder).close()
+
+
+def interrupted(_source: object) -> int:
+    raise KeyboardInterrupt
+
+
+# ----------------------------------------------------------------------------------- a folder of Maildirs
+
+
+def test_a_folder_holds_a_maildir_for_each_user(tmp_path: Path) -> None:
+    store = MaildirStore.of_folder(tmp_path)
+    for user in ("ann", "bob@example.org", "\u00e4nn lee", "-x", "a.b", "a..b"):
+        (made(tmp_path / user) / "new/1.a").write_bytes(b"a\n" * len(user))
+        maildrop = store.open(user, SESSION)
+        assert [message.octets for message in maildrop.messages] == [3 * len(user)]
+        maildrop.close()
+
+
+def test_a_maildir_in_the_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "ann").symlink_to(folder)
+    MaildirStore.of_folder(tmp_path / "all").open("ann", SESSION).close()
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "",
+        ".",
+        "..",
+        ".ann",
+        "/",
+        "../ann",
+        "ann/",
+        "ann/.",
+        "ann/../ann",
+        "./ann",
+        "bob/x",
+        "ann\0",
+        "\ud800",
+    ],
+)
+def test_no_name_leads_out_of_the_folder_or_deeper(tmp_path: Path, user: str) -> None:
+    within = tmp_path / "all"
+    within.mkdir()
+    for path in (tmp_path, tmp_path / "ann", within, within / "ann", within / ".ann"):
+        made(path)
+    made(within / "ann" / "new" / "deeper")
+    with pytest.raises(Refused) as refused:
+        MaildirStore.of_folder(within).open(user, SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    with pytest.raises(Refused):
+        MaildirStore.of_folder(within).open(str(tmp_path / "ann"), SESSION)
+
+
+@pytest.mark.parametrize("user", ["ann", "x" * 300, "file"])
+def test_a_user_without_a_maildir_in_the_folder_is_refused_for_good(tmp_path: Path, user: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="the maildrop is not there, or is no Maildir") as refused:
+        MaildirStore.of_folder(tmp_path).open(user, SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    assert not isinstance(refused.value, Unavailable)
+    assert user not in refused.value.reply.text.replace("maildrop", "")
+
+
+# ----------------------------------------------------------------------------------------------- disk
+
+
+def test_a_file_is_replaced_only_when_the_new_one_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / ".file.new").write_bytes(b"a crash left this")
+    seen: list[tuple[bytes, int]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append((path.read_bytes(), os.fstat(descriptor).st_size)))
+    replace(path, b"newer")
+    assert seen == [(b"old", 5)]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"newer"]
+
+
+def test_a_file_that_could_not_be_written_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="bad disk"):
+        replace(path, b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_file_is_created_for_its_owner_alone_and_never_twice(tmp_path: Path) -> None:
+    with create(tmp_path / "file") as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077 == 0
+    with pytest.raises(FileExistsError):
+        create(tmp_path / "file")
+
+
+def test_a_write_that_was_cut_off_goes_on() -> None:
+    class Narrow:
+        written = b""
+
+        def write(self, data: memoryview) -> int:
+            self.written += data[:3]
+            return len(data[:3])
+
+    narrow: Any = Narrow()
+    write_all(narrow, b"0123456789")
+    assert narrow.written == b"0123456789"
+
+
+def test_a_folder_is_synced_and_its_descriptor_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+
+    def noting(descriptor: int) -> None:
+        assert os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+        synced.append(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    sync_folder(tmp_path)
+    [descriptor] = synced
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)

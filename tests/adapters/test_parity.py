@@ -76,6 +76,19 @@ def test_functions(module, name):
     assert one == other
 
 
+def test_documentation_of_serve_is_the_same():
+    """But for how a server begins."""
+
+    def arguments(module):
+        text = inspect.getdoc(module.serve)
+        return text[text.index("Args:") : text.index("Returns:")]
+
+    assert arguments(over_asyncio) == arguments(over_trio) == arguments(over_sockets)
+    for name in ("address", "close", "abort", "wait"):
+        ours, theirs = (getattr(module.Server, name) for module in (over_sockets, over_asyncio))
+        assert inspect.getdoc(theirs) == inspect.getdoc(ours), name
+
+
 def test_trio_has_no_timeouts():
     for name in ("connect", "connect_over"):
         assert not WITHOUT_TIMEOUTS & inspect.signature(getattr(over_trio, name)).parameters.keys()

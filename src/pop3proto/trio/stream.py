@@ -84,10 +84,6 @@ class TrioStream(AsyncStream):
                 await self._stream.send_eof()
 
     @override
-    def hold(self) -> bool:
-        return False  # nothing is received that nobody asked for
-
-    @override
     async def hang_up(self) -> None:
         await self._stream.aclose()
 

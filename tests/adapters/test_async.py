@@ -530,6 +530,18 @@ async def test_one_call_at_a_time(adapter):
         assert "closed" in client.session.broken
 
 
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+@contract
+async def test_any_number_of_tasks_close_a_connection_at_once(adapter, store, certificates, tls):
+    async with adapter.serve(service(store), tls=tls, **certificates.arguments(tls)) as server:
+        async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(client._stream.close)
+            await client._stream.close()
+            await client.close()
+
+
 @contract
 async def test_no_connection(adapter):
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -30,7 +30,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     """A transport's octets, and one task that waits for them or for room to write.
 
     Args:
-        channel: makes what TLS needs; None: there is none.
+        channel: makes the TLS channel; None: there is no TLS.
     """
 
     def __init__(self, channel: MakeChannel | None) -> None:
@@ -40,8 +40,8 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._inbox: list[bytes] = []
         self._receiving = False  # a `receive` waits
         self._eof = False
-        self._full = False  # what was written waits in the transport
-        self._lost = False
+        self._full = False  # octets that were written wait in the transport
+        self._lost: Final[asyncio.Future[None]] = self._loop.create_future()  # done when it is closed
         self._failure: Exception | None = None
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
@@ -85,8 +85,10 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self._eof = True
+        self._eof = True
         self._failure = exc
+        if not self._lost.done():
+            self._lost.set_result(None)
         self._wakeup()
         if self._timer is not None:
             self._timer.cancel()
@@ -170,7 +172,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._check(until)
         if not self._transport.is_closing():
             self._transport.write(octets)
-        while self._full and not self._lost:
+        while self._full and not self._lost.done():
             await self._wait(until)
         if self._transport.is_closing():
             self._check_failure()
@@ -192,8 +194,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     async def hang_up(self) -> None:
         self._transport.abort()  # nothing waits in it: see `send`
-        while not self._lost:
-            await self._wait(None)
+        await asyncio.wait([self._lost])
 
     @override
     async def abort(self) -> None:

@@ -27,7 +27,7 @@ class TrioStream(AsyncStream):
 
     Args:
         stream: connected.
-        channel: makes what TLS needs; None: there is none.
+        channel: makes the TLS channel; None: there is no TLS.
     """
 
     def __init__(self, stream: trio.abc.Stream, channel: MakeChannel | None) -> None:

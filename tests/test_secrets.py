@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pop3proto import blocking
+from pop3proto import ClientConnection, blocking
 from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.authenticators.user_table import UserRecord
 from pop3proto.blocking.stream import SocketStream
@@ -488,7 +488,7 @@ def test_credentials_that_cannot_be_sent(credentials, only):
 
 
 def test_a_client_that_may_not_show_it():
-    session = Session(blocking.ClientConnection())
+    session = Session(ClientConnection())
     session.connection.receive_data(b"+OK ready\r\n")
     session.connection.next_event()
     actor = Actor(login(session, Password("ann", MARKER), only={"USER/PASS"})).receive(b"-ERR no CAPA\r\n")

@@ -562,7 +562,8 @@ class TheClient(RuleBasedStateMachine):
         """Return the result; or None and the error."""
         world, session = self.world, self.session
         world.begin(manner)
-        was_over, held = session.broken is not None, session._open is not None and session._open.held
+        was_over = session.broken is not None
+        held = session._finish is not None and session._finish.__self__.locked
         try:
             result = function()
         except documented as error:

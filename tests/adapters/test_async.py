@@ -4,6 +4,7 @@
 # ruff: noqa: PT012, SIM117
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import gc
@@ -1127,6 +1128,34 @@ def test_asyncio_twice_cancelled_run(store):
 
     held = threading.Event()
     asyncio.run(main(), debug=True)
+
+
+def test_asyncio_cancels_a_run_that_ends_at_once():
+    """Since 3.14, such a function is not waited for: no other task would run, nor could one cancel this one."""
+    adapter = importlib.import_module("pop3proto.asyncio")
+
+    class Prompt(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, *call):
+            future = super().submit(*call)
+            concurrent.futures.wait([future], PATIENCE)
+            return future
+
+    def only_run():
+        results.append((yield Run(str, 7)))
+
+    async def main():
+        asyncio.get_running_loop().set_default_executor(Prompt())
+        async with scripted(GREETING) as (port, _):
+            async with adapter.connect("127.0.0.1", port, tls="none") as client:
+                task = asyncio.create_task(client.perform(only_run()))
+                await asyncio.sleep(0)
+                assert task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    results = []
+    asyncio.run(main(), debug=True)
+    assert results == ["7"]
 
 
 def test_asyncio_closed_transports():

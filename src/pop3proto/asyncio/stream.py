@@ -245,11 +245,13 @@ async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = Fal
         cancel: hand the cancellation on to them.
     """
     cancellation: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
+    pending = futures  # those that are done as well: other tasks run, and a cancellation arrives, in any case
+    while pending:
         try:
             await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancellation = error
             for future in pending if cancel else ():
                 future.cancel()
+        pending = [future for future in futures if not future.done()]
     return cancellation

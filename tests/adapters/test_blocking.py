@@ -416,7 +416,6 @@ def shake_hands(client_side, server_side, own=None, *, session=None):
         with server_side.wrap_socket(right, server_side=True) as tls:
             answers.append(tls_info(tls, own))
             tls.sendall(b"x")  # behind the ticket, without which a session cannot be resumed
-            tls.recv(1)
 
     with left, right:
         left.settimeout(PATIENCE)

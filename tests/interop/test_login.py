@@ -236,6 +236,10 @@ def test_curl_is_refused(curl, ours, mode, name):
     assert ours.ways.tried[0] == (name, mode != "none")
 
 
+NO_SCRAM_OVER_TLS = "mpop version 1.4.22"
+"""An mpop that gives up SCRAM over TLS before it sends AUTH, to any server: a fault of its own, with libgsasl 2.2.4."""
+
+
 @pytest.fixture
 def mpop(require_program, ours, mode, tmp_path):
     program = require_program("mpop")
@@ -260,6 +264,12 @@ def mpop(require_program, ours, mode, tmp_path):
         ]
         configuration.write_text("\n".join([*lines, ""]))
         configuration.chmod(0o600)  # else it refuses to read it
+        version = run(program, "--version").stdout.splitlines()[0]
+        if version == NO_SCRAM_OVER_TLS and name.startswith("SCRAM") and mode != "none":
+            ended = run(program, "--file", configuration, "ours", status=70)  # "internal software error"
+            assert "GNU SASL: Error authenticating user" in ended.stderr
+            assert ours.ways.tried == [], "it has sent nothing that we could have answered wrongly"
+            pytest.xfail(f"{version} gives up SCRAM over TLS before it sends AUTH")
         run(program, "--file", configuration, "ours", **arguments)
         return maildir_contents(maildir)
 

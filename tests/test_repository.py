@@ -21,7 +21,7 @@ LONGEST_MODULE = 350
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
 # What a checkout has beside what belongs to it, where git is not there to ask.
-NOT_OURS = re.compile(r"(^|/)(\.git|\.[a-z-]*venv[^/]*|\.?[a-z_]*cache(__)?|\.hypothesis|build|dist)/")
+NOT_OURS = re.compile(r"(^|/)(\.git|\.[a-z-]*venv[^/]*|\.?[a-z_]*cache(__)?|\.hypothesis|build|dist)(/|$)")
 
 
 def repository_files() -> list[str]:

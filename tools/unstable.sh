@@ -43,7 +43,7 @@ make_tree() {
   eval "${proxy:+export $proxy}"
   rm -rf --one-file-system "$tree"
   echo "making $tree"
-  timeout --kill-after=10 900 debootstrap --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
+  timeout --kill-after=10 1800 debootstrap --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
     unstable "$tree" "$from" </dev/null >"$tree.log" 2>&1 || { tail -n 5 "$tree.log" >&2; return 1; }
   rm -rf "$tree"/var/cache/apt/archives/*.deb
   echo "${packages[*]}" >"$packages_file"

@@ -11,6 +11,7 @@ from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import (
     ascii_upper,
     check_text,
+    counted,
     decode_base64,
     decode_text,
     encode_base64,
@@ -204,3 +205,8 @@ def test_an_excerpt_is_short_and_printable():
 @given(st.binary() | st.just(b"\xff" * 10_000))
 def test_any_excerpt_is_short_and_printable(octets):
     assert re.fullmatch(r"[ -~]{2,245}", excerpt(octets))
+
+
+@pytest.mark.parametrize("number, counted_messages", [(0, "0 messages"), (1, "1 message"), (1_234, "1,234 messages")])
+def test_counted(number, counted_messages):
+    assert counted(number, "message") == counted_messages

@@ -55,6 +55,7 @@ from pop3proto.core.states import State
 from pop3proto.procedures import session as session_module
 from pop3proto.procedures.service import Deadlines, Service
 from tests.drivers import FakeStore, OneUser, as_sent
+from tests.processes import join
 
 PATIENCE = 30  # seconds until a test that hangs fails
 BRIEF = 0.05  # ... until a peer that says nothing is given up
@@ -183,8 +184,7 @@ def in_thread(function, *args):
     try:
         yield
     finally:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        join(thread)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 from tests import cli_servers
 from tests.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
+from tests.processes import PATIENCE, join
 
 MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
 STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
@@ -304,18 +305,18 @@ def in_the_middle(port: int, change: Callable[[bytes], bytes]) -> Generator[tupl
 
     def run() -> None:
         client, _ = listener.accept()
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
-            answers = threading.Thread(target=pump, args=(server, client, change))
+        with client, socket.create_connection(("127.0.0.1", port), PATIENCE) as server:
+            answers = threading.Thread(target=pump, args=(server, client, change), daemon=True)
             answers.start()
             pump(client, server, note)
-            answers.join()
+            answers.join(PATIENCE)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield listener.getsockname()[1], heard
     finally:
-        thread.join()
+        join(thread)
         listener.close()
 
 

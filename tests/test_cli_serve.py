@@ -24,6 +24,7 @@ from pop3proto.core.errors import CommandFailed, ConnectionLost, LoginFailed, Se
 from pop3proto.procedures.policy import TlsMode
 from pop3proto.procedures.service import Service
 from tests.cli_servers import password_file, stored
+from tests.processes import PATIENCE, started
 
 PASSWORD = " t\u00e4n staaf "
 
@@ -48,15 +49,12 @@ def serving(
 ) -> Generator[tuple[subprocess.Popen[str], str, int]]:
     """`pop3proto serve` as a process, what it says first, and its port."""
     arguments = ["serve", str(maildir), "--port", "0", *options]
-    with subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
-            assert found is not None, process.stderr.read() if process.stderr else ""
-            yield process, line, int(found[1])
-        finally:
-            process.kill()
+    with started(*program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
+        assert found is not None, process.stderr.read() if process.stderr else ""
+        yield process, line, int(found[1])
 
 
 @contextmanager
@@ -76,7 +74,7 @@ def running(
 def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
     """End it, and return what it says then; but for the note on its end, as a session that was left may linger."""
     process.send_signal(by)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return out, err.removesuffix(NOTE)
 
@@ -141,7 +139,7 @@ def test_it_waits_for_a_session_that_ends(maildir):
             process.send_signal(signal.SIGTERM)
             assert process.stderr is not None
             assert process.stderr.readline() == NOTE
-        assert process.communicate() == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
         assert process.returncode == 0
     assert not (maildir / "new" / "1.a").exists()
 

@@ -31,6 +31,7 @@ from pop3proto.core.results import UniqueId
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import Maildrop, MaildropStore, Message
 from pop3proto.procedures.service import Service
+from tests.processes import join
 
 PATIENCE = 300  # seconds until a test that hangs fails
 BACKENDS = [pytest.param(("asyncio", {}), id="asyncio"), pytest.param(("trio", {}), id="trio")]
@@ -406,9 +407,9 @@ class Greedy(threading.Thread):
     """
 
     def __init__(self, address, *, reads):
-        super().__init__(name="greedy")
-        self.socket = socket.create_connection(address)
-        self.reader = threading.Thread(target=self.read, name="greedy reader") if reads else None
+        super().__init__(name="greedy", daemon=True)
+        self.socket = socket.create_connection(address, PATIENCE)
+        self.reader = threading.Thread(target=self.read, name="greedy reader", daemon=True) if reads else None
         self.start()
 
     def run(self):
@@ -430,9 +431,9 @@ class Greedy(threading.Thread):
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
-        self.join()
+        join(self)
         if self.reader is not None:
-            self.reader.join()
+            join(self.reader)
         self.socket.close()
 
 

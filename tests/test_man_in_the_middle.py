@@ -51,6 +51,7 @@ from tests.drivers import (
     Serving,
     sessions_come_to_their_end,  # noqa: F401 - a fixture for all tests here
 )
+from tests.processes import join
 
 PATIENCE = 30  # seconds until a test that hangs fails
 SECRET = "tanstaaf-Sesam-4711"
@@ -700,8 +701,7 @@ class Attacker(threading.Thread):
 
     def __exit__(self, *_):
         self._listener.close()
-        self.join(PATIENCE)
-        assert not self.is_alive()
+        join(self)
         assert keeps_its_secrets(self.heard)
 
 

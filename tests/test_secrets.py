@@ -46,6 +46,7 @@ from pop3proto.sasl.server_registry import SERVER_MECHANISMS, ServerContext
 from pop3proto.sasl.strength import Strength
 from tests.cli_servers import HangUp, Scripted
 from tests.drivers import Actor, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.processes import PATIENCE
 
 MARKER = "Tr0ub4dor-Marker-and-3"
 SOURCE = Path(blocking.__file__).parent
@@ -378,7 +379,7 @@ def test_the_log_of_a_server_shows_nothing(name, caplog):
     service = Service(store=store, authenticator=Broken(blocks=True), observer=LogObserver(), allow_cleartext=True)
     with (
         blocking.serve(service) as server,
-        socket.create_connection(server.address) as client,
+        socket.create_connection(server.address, PATIENCE) as client,
         client.makefile("rb") as lines,
     ):
         lines.readline()

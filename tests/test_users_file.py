@@ -24,6 +24,7 @@ from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram_keys import ScramKeys
 from pop3proto.sasl.server_registry import SERVER_MECHANISMS
+from tests.processes import PATIENCE, join
 
 HERE = SessionInfo()
 CHEAP = ScryptCost(ln=1, r=1, p=1)
@@ -377,7 +378,7 @@ def test_many_threads_ask_while_it_changes(file):
         answers = [pool.submit(authenticator.check_password, "ann", "secret", HERE) for _ in range(50)]
         for at in range(10):
             set_password(file, "bob", f"password {at}")
-        assert all(answer.result() for answer in answers)
+        assert all(answer.result(PATIENCE) for answer in answers)
     assert authenticator.check_password("bob", "password 9", HERE)
 
 
@@ -553,20 +554,19 @@ def test_who_waited_for_the_lock_changes_the_new_file(file):
 
     def slowly(octets: bytes) -> bytes:
         entered.set()
-        waiting.wait(60)
+        waiting.wait(PATIENCE)
         return UserTable.parse(octets, "users").with_record(UserRecord.of("bob", "secret")).encode()
 
     def change() -> None:
         waiting.set()
         set_password(file, "eve", "secret")
 
-    first = threading.Thread(target=rewrite.rewrite, args=(file, slowly))
+    first = threading.Thread(target=rewrite.rewrite, args=(file, slowly), daemon=True)
     first.start()
-    assert entered.wait(60)
-    second = threading.Thread(target=change)
+    assert entered.wait(PATIENCE)
+    second = threading.Thread(target=change, daemon=True)
     second.start()
-    first.join()
-    second.join()
+    join(first, second)
     assert users(file) == ("ann", "bob", "eve")
 
 

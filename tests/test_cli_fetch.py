@@ -1029,6 +1029,25 @@ def test_a_record_with_anything_in_it_does_no_harm(target):
     again.close()
 
 
+def test_what_is_recorded_is_on_the_disk_when_the_call_returns(target, monkeypatch):
+    target.mkdir()
+    file, synced = target / RECORD_NAME, []
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == file.stat().st_ino:
+            synced.append(file.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = Record(target, "ann@127.0.0.1:1")
+    kept.add(Identity(UniqueId("a")), 7)
+    kept.see(UniqueId("b"), 2)
+    kept.suspect(Identity(UniqueId("c")))
+    kept.leave(3)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert synced == [b"".join(lines[:count]) for count in (1, 2, 3, 4)]
+    kept.close()
+
+
 def test_two_fetches_at_once_do_not_meet(target, capsys):
     with serving(MemoryStore({"ann": MAIL})) as server:
         with Inbox(target, "bob@pop.example.org:995"):

@@ -55,7 +55,7 @@ from pop3proto.procedures.client import (
     start_tls,
 )
 from pop3proto.procedures.exchange import WINDOW, Exchange
-from pop3proto.procedures.login import authenticate, login
+from pop3proto.procedures.login import authenticate, login, planned
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
 from pop3proto.procedures.policy import default_port
 from pop3proto.procedures.session import Session
@@ -393,6 +393,17 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.session.timestamp is None
     assert script.session.greeting == Greeting(Ok("ready <1@a>")), "it stays what it was"
     assert script.connection.tls
+
+
+def test_what_the_server_can_do_is_unknown_until_it_has_said_so_under_tls():
+    script = Script()
+    script.run(learn_capabilities(script.session), STLS_CAPA)
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    with pytest.raises(LocalProtocolError):
+        planned(script.session, Password("ann", "tanstaaf"))
+    script.tell(actor, CAPA)
+    assert [step.name for step in planned(script.session, Password("ann", "tanstaaf")).steps] == ["PLAIN"]
 
 
 def test_stls_that_is_refused():

@@ -557,15 +557,6 @@ def threads():
     return {thread for thread in threading.enumerate() if not thread.name.startswith(kept)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def what_was_there_before():
-    """Looking for what was left behind by each test takes long if all that came before is looked through, too."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
 def nothing_is_left():
     """No thread, no descriptor, and no socket that was not closed (ResourceWarning is an error)."""

@@ -30,6 +30,7 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 from tests import cli_servers
 from tests.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
+from tests.depth import deep
 from tests.processes import PATIENCE, join
 
 MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
@@ -959,9 +960,10 @@ class Death:
 @pytest.mark.parametrize("delete", [False, True], ids=["leave", "delete"])
 def test_a_crash_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path, capsys, delete, afterwards):
     options = ["--delete"] if delete else []
-    moment = 0
+    step = deep(1, 9)
+    moment = 1 - step
     while True:
-        moment += 1
+        moment += step
         target = tmp_path / str(moment) / "mail"
         target.parent.mkdir()
         store = MemoryStore({"ann": MAIL})

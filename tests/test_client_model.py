@@ -65,6 +65,7 @@ from pop3proto.procedures.session import Session
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 from pop3proto.sasl.server_registry import SERVER_MECHANISMS, ServerContext
+from tests.depth import deep
 from tests.drivers import Cancelled
 
 CRLF = b"\r\n"
@@ -951,4 +952,4 @@ class TheClient(RuleBasedStateMachine):
 
 
 TestTheClient = TheClient.TestCase
-TestTheClient.settings = settings(max_examples=250, stateful_step_count=25)
+TestTheClient.settings = settings(max_examples=deep(250, 25), stateful_step_count=25)

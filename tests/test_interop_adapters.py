@@ -151,6 +151,7 @@ def server(running):
     assert set(running.witness.over_tls) == {running.mode != "none"}
 
 
+@pytest.mark.deep(keep=4)
 def test_poplib(server, monkeypatch):
     # Beyond 2048 octets poplib takes a line for an attack, and mail has longer ones.
     monkeypatch.setattr(poplib, "_MAXLINE", 2**30)
@@ -172,6 +173,7 @@ def test_poplib(server, monkeypatch):
     assert differences(got) == {}
 
 
+@pytest.mark.deep(keep=4)
 def test_curl(require_program, server, tmp_path):
     scheme, options = {
         "none": ("pop3", []),
@@ -192,6 +194,7 @@ def test_curl(require_program, server, tmp_path):
     assert differences(got.values()) == {}
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("pipelining", ["on", "off"])
 def test_mpop(require_program, server, tmp_path, pipelining):
     tls = {"none": ["tls off"], "starttls": ["tls on", "tls_starttls on"], "implicit": ["tls on", "tls_starttls off"]}
@@ -240,6 +243,7 @@ UNFIT_FOR_FETCHMAIL = {
 }
 
 
+@pytest.mark.deep(keep=4)
 def test_fetchmail(require_program, server, tmp_path):
     fetchmail = require_program("fetchmail")
     got = tmp_path / "got"

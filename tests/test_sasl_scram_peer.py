@@ -10,6 +10,7 @@ from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram_client import ScramClient
 from pop3proto.sasl.scram_keys import ScramKeys
 from pop3proto.sasl.scram_server import ScramServer
+from tests.depth import deep
 
 ALGORITHMS = ["SHA-1", "SHA-256", "SHA-512"]
 ITERATIONS = 4096  # scramp takes no fewer
@@ -61,7 +62,7 @@ def stranger_server(algorithm, binding, salt, password, *, nonce=None):
     return server, asked
 
 
-@settings(max_examples=50)
+@settings(max_examples=deep(50, 10))
 @given(exchanges)
 def test_our_client_logs_in_to_their_server(drawn):
     algorithm, user, password, binding = (drawn[name] for name in ("algorithm", "user", "password", "binding"))
@@ -74,7 +75,7 @@ def test_our_client_logs_in_to_their_server(drawn):
     assert asked == [prepare(user, stored=False)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=deep(50, 10))
 @given(exchanges)
 def test_their_client_logs_in_to_our_server(drawn):
     algorithm, user, password, binding = (drawn[name] for name in ("algorithm", "user", "password", "binding"))
@@ -86,7 +87,7 @@ def test_their_client_logs_in_to_our_server(drawn):
     assert server.respond(b"") == Identity(prepare(user, stored=False))
 
 
-@settings(max_examples=50)
+@settings(max_examples=deep(50, 10))
 @given(algorithms, names, salts)
 def test_both_keep_the_same_keys(algorithm, password, salt):
     ours = ScramKeys.derive(algorithm, password, salt, ITERATIONS)

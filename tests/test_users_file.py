@@ -24,6 +24,7 @@ from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram_keys import ScramKeys
 from pop3proto.sasl.server_registry import SERVER_MECHANISMS
+from tests.depth import deep
 from tests.processes import PATIENCE, join
 
 HERE = SessionInfo()
@@ -111,7 +112,8 @@ def damaged() -> st.SearchStrategy[bytes]:
 
 
 @given(st.binary(max_size=300) | damaged())
-@settings(max_examples=300)
+@example(b"\r\r\npop3proto-users 1 AAAAAAAAAAAAAAAAAAAAAA==")
+@settings(max_examples=deep(300, 50))
 def test_any_octets_are_a_table_or_malformed(octets):
     try:
         table = UserTable.parse(octets, "users")
@@ -231,7 +233,7 @@ def test_hashes_of_other_programs():
 
 
 @given(user=names, password=passwords, guess=passwords, other=names)
-@settings(max_examples=50)
+@settings(max_examples=deep(50, 10))
 def test_who_has_been_given_a_password_gets_in(tmp_path_factory, user, password, guess, other):
     file = tmp_path_factory.mktemp("users") / "users"
     assert set_password(file, user, password)

@@ -113,6 +113,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("first,second", [*itertools.product([signal.SIGINT, signal.SIGTERM], repeat=2)])
 def test_a_second_signal_ends_it_at_once(maildir, first, second):
     with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
@@ -175,6 +176,7 @@ def test_verbose(maildir):
     assert "Subject" not in err
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -413,6 +415,7 @@ def files(authority: trustme.CA, tmp_path: Path) -> Files:
 WORDS: dict[TlsMode, str] = {"none": "without TLS", "starttls": "with STLS", "implicit": "over TLS"}
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize(
     "options, tls", [([], "starttls"), (["--tls", "starttls"], "starttls"), (["--tls", "implicit"], "implicit")]

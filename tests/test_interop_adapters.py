@@ -354,6 +354,7 @@ def wrong(got):
     return {name: text for name, text in texts.items() if by_name[name] != sent[name]}
 
 
+@pytest.mark.deep(keep=4)
 def test_pipelined_at_dovecot(dovecot, adapter, mode, connect):
     user = new_user()
     maildir = dovecot.deliver(user, AT_DOVECOT.values())
@@ -368,6 +369,7 @@ def test_pipelined_at_dovecot(dovecot, adapter, mode, connect):
     assert (tls is not None and tls.verified) == (mode != "none")
 
 
+@pytest.mark.deep(keep=2)
 def test_one_by_one_at_dovecot(dovecot, adapter, connect):
     user = new_user()
     maildir = dovecot.deliver(user, AT_DOVECOT.values())

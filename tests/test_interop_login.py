@@ -225,6 +225,7 @@ def curl(require_program, ours, mode):
 CURLS = [(name, mode) for name, mode in WAYS if name in {"PLAIN", "LOGIN", "CRAM-MD5", "APOP", *BY_TOKEN}]
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", CURLS)
 def test_curl_logs_in(curl, ours, mode, name):
     rows = curl(name, TOKEN if name in BY_TOKEN else PASSWORD).splitlines()
@@ -277,6 +278,7 @@ def test_mpop_logs_in(mpop, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["SCRAM-SHA-256", "CRAM-MD5"])
 def test_mpop_is_refused(mpop, ours, mode, name):

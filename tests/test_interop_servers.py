@@ -133,6 +133,7 @@ def test_fetch_takes_the_authorities_of_the_environment(dovecot, fetch, tmp_path
     assert_fetched(tmp_path / "target", FEW_EXPECTED)
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize(
     "arguments, line",
     [
@@ -156,6 +157,7 @@ def test_fetch_fails_in_one_line(dovecot, fetch, tmp_path, arguments, line):
 SPOOFED = b".\n+OK 99 octets\nSubject: spoofed\n\nThis is no message of its own.\n"
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "messages",
     [[FEW[0], b".\n", FEW[1]], [FEW[0], b".\n"], [SPOOFED, *FEW], [*FEW, SPOOFED]],

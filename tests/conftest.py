@@ -24,7 +24,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("POP3PROTO_REQUIRE", "").split(
 # that a failure there is one of the change at hand; chance has its turn on developers' machines.
 settings.register_profile(
     "default",
-    max_examples=deep(100, 25),
+    max_examples=deep(100, 15),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -74,6 +74,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode_for_children(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Keep the bytecode of children in a temporary folder where it may not be kept beside the sources.
+
+    Else each of them, and there are hundreds, compiles the library again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -607,6 +607,7 @@ async def test_deadlines_of_a_server_end_in_silence(adapter, store):
     assert store.locked == 0
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("tls", ["none", "implicit"])
 @contract
 async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
@@ -761,6 +762,7 @@ async def test_garbage_in_the_middle_of_tls(adapter, store, certificates):
     assert store.locked == 0
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("tls", ["none", "implicit"])
 @contract
 async def test_a_client_that_says_all_and_closes_its_half_gets_all_answers(adapter, store, certificates, tls):

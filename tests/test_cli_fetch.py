@@ -345,6 +345,7 @@ def test_the_password_never_passes_somebody_between_client_and_server(target, au
 # ------------------------------------------------------------------------------------- ways to log in
 
 
+@pytest.mark.deep(keep=4)
 @both
 @pytest.mark.parametrize(
     "way", ["*", "SCRAM-SHA-256-PLUS", "scram-sha-1", "CRAM-MD5", "Plain", "LOGIN", "%2BAPOP", "+apop"]
@@ -410,6 +411,7 @@ def token_server(target: Path, authority: Authority) -> Generator[int]:
         yield port
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize(
     "content",
     [
@@ -524,6 +526,7 @@ EARLY_ENDS = {
 }
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("answer", EARLY_ENDS.values(), ids=EARLY_ENDS)
 def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, capsys, answer, pipelining):

@@ -79,6 +79,7 @@ def assert_fetched(target, expected):
     assert len(maildir_contents(target)) == len(expected)
 
 
+@pytest.mark.deep(keep=1)
 def test_fetch_stores_every_message_once(dovecot, fetch, scheme_options, tmp_path):
     options, scheme = scheme_options
     user, target = new_user(), tmp_path / "target"
@@ -215,6 +216,7 @@ def few(dovecot):
     return user, dovecot.deliver(user, FEW)
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("lines", [0, 1, 7, 1_000_000])
 def test_top(client, lines):
     tops = client.call_all([Top(number, lines) for number in range(1, len(MESSAGES) + 1)])

@@ -75,4 +75,6 @@ def test_the_fixture(pytester):
                 assert sock.connect_ex((servers[0].host, servers[0].port)) != 0
         """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=PATIENCE).assert_outcomes(passed=2)
+    pytester.runpytest_subprocess(
+        "--disable-plugin-autoload", "-p", "no:cacheprovider", timeout=PATIENCE
+    ).assert_outcomes(passed=2)

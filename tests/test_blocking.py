@@ -209,7 +209,7 @@ def test_a_connection_that_takes_too_long(monkeypatch):
 
 
 def test_a_server_that_never_answers():
-    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
+    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=1) as client:
         with pytest.raises(TimedOut, match="nothing in time"):
             client.capa()
         assert client._stream._socket.fileno() < 0, "nobody waits for what may still come"
@@ -576,7 +576,7 @@ class TestServerTls:
 
 def test_a_handshake_that_is_never_answered(trusting):
     with Scripted(b"") as peer, pytest.raises(TimedOut, match="handshake"):
-        connect("localhost", peer.port, context=trusting, timeout=0.02)
+        connect("localhost", peer.port, context=trusting, timeout=1)
 
 
 def test_the_server_ends_tls_before_it_ends_the_stream(secure, trusting):

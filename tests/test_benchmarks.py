@@ -29,6 +29,7 @@ def printed(capsys, *arguments):
     return header, found
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_group_prints_tables_of_ratios(group, capsys):
     header, tables = printed(capsys, group)
@@ -58,6 +59,7 @@ def test_what_cannot_be_done_and_what_is_wrong_is_said(capsys):
     assert "wrong: CRLF becomes CR CRLF" in tables["encode: base64, CRLF"]["Twisted"]
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("group", CONTENDERS)
 def test_without_twisted_its_row_says_so(group, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "twisted.mail.pop3", None)
@@ -66,6 +68,7 @@ def test_without_twisted_its_row_says_so(group, monkeypatch, capsys):
         assert "gives up: not installed" in rows["Twisted"]
 
 
+@pytest.mark.deep
 def test_all_groups_run_if_none_is_named(capsys):
     _, tables = printed(capsys)
     assert {title.split(":")[0] for title in tables} == set(GROUPS)

@@ -44,6 +44,7 @@ from pop3proto.sasl.scram.keys import ScramKeys
 from pop3proto.sasl.scram.messages import ClientFinal, ClientFirst
 from tests.helpers.cli_servers import HangUp, Scripted
 from tests.helpers.drivers import Actor, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.helpers.processes import PATIENCE
 
 MARKER = "Tr0ub4dor-Marker-and-3"
 SOURCE = Path(blocking.__file__).parent.parent
@@ -376,7 +377,7 @@ def test_the_log_of_a_server_shows_nothing(name, caplog):
     service = Service(store=store, authenticator=Broken(blocks=True), observer=LogObserver(), cleartext="always")
     with (
         blocking.serve(service) as server,
-        socket.create_connection(server.address) as client,
+        socket.create_connection(server.address, PATIENCE) as client,
         client.makefile("rb") as lines,
     ):
         lines.readline()

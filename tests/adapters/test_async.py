@@ -574,7 +574,7 @@ async def test_a_silent_server(adapter, anyio_backend_name):
                         await client.capa()
         else:
             with pytest.raises(TimedOut):
-                async with adapter.connect("127.0.0.1", port, tls="none", timeout=0.05) as client:
+                async with adapter.connect("127.0.0.1", port, tls="none", timeout=1) as client:
                     await client.capa()
         with pytest.raises(Broken):
             await client.capa()
@@ -591,7 +591,7 @@ async def test_a_handshake_that_does_not_come(adapter, store, certificates):
 
 @contract
 async def test_deadlines_of_a_server_end_in_silence(adapter, store):
-    shared = service(store, deadlines=Deadlines(login=0.2, idle=0.05, short_idle=True))
+    shared = service(store, deadlines=Deadlines(login=2, idle=1, short_idle=True))
     async with adapter.serve(shared) as server:
         async with raw(server) as peer:
             assert await peer.rest() == b""
@@ -601,12 +601,13 @@ async def test_deadlines_of_a_server_end_in_silence(adapter, store):
     assert store.locked == 0
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("tls", ["none", "implicit"])
 @contract
 async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
     caplog.set_level(logging.INFO, "pop3proto")
     store = Endless(100_000_000)
-    shared = service(store, deadlines=Deadlines(write=0.1))
+    shared = service(store, deadlines=Deadlines(write=1))
     async with adapter.serve(shared, tls=tls, **certificates.arguments(tls)) as server:
         async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
             await client.login("ann", "tanstaaf")
@@ -755,6 +756,7 @@ async def test_garbage_in_the_middle_of_tls(adapter, store, certificates):
     assert store.locked == 0
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("tls", ["none", "implicit"])
 @contract
 async def test_a_client_that_says_all_and_closes_its_half_gets_all_answers(adapter, store, certificates, tls):

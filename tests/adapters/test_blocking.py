@@ -25,6 +25,7 @@ from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser, as_sent
+from tests.helpers.processes import join
 
 UNIX = b"Subject: one\n\n.dot\nlast"
 DOS = b"Subject: two\r\n\r\nbody\r\n"
@@ -86,8 +87,7 @@ class Scripted(threading.Thread):
 
     def __exit__(self, *_):
         self._listener.close()
-        self.join(PATIENCE)
-        assert not self.is_alive()
+        join(self)
 
 
 def descriptors():
@@ -203,7 +203,7 @@ def test_a_connection_that_takes_too_long(monkeypatch):
 
 
 def test_a_server_that_never_answers():
-    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
+    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=1) as client:
         with pytest.raises(TimedOut, match="nothing in time"):
             client.capa()
         assert client._stream._socket.fileno() < 0, "nobody waits for what may still come"
@@ -420,14 +420,14 @@ def shake_hands(client_side, server_side, own=None, *, session=None):
     with left, right:
         left.settimeout(PATIENCE)
         right.settimeout(PATIENCE)
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         with client_side.wrap_socket(left, server_hostname="localhost", session=session) as tls:
             told = tls_info(tls)
             assert tls.recv(1) == b"x"
             kept = tls.session
             assert tls.session_reused == (session is not None)
-        thread.join(PATIENCE)
+        join(thread)
     return told, *answers, kept
 
 
@@ -569,7 +569,7 @@ class TestServerTls:
 
 def test_a_handshake_that_is_never_answered(trusting):
     with Scripted(b"") as peer, pytest.raises(TimedOut, match="handshake"):
-        connect("localhost", peer.port, context=trusting, timeout=0.02)
+        connect("localhost", peer.port, context=trusting, timeout=1)
 
 
 def test_the_server_ends_tls_before_it_ends_the_stream(secure, trusting):
@@ -597,10 +597,10 @@ def test_the_client_ends_tls_before_it_ends_the_stream(authority, trusting):
             seen.append(tls.recv(100))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         connect("localhost", listener.getsockname()[1], context=trusting).close()
-        thread.join(PATIENCE)
+        join(thread)
     assert seen == [b""]
 
 
@@ -708,12 +708,11 @@ def test_closing_ends_all_sessions_and_frees_all_locks(store):
     with log_in_raw(server) as one, raw(server) as other:
         one.sendall(b"DELE 1\r\nRETR")
         assert one.recv(100).startswith(b"+OK")
-        waiting = threading.Thread(target=server.wait)
+        waiting = threading.Thread(target=server.wait, daemon=True)
         waiting.start()
         server.close()
         server.close()
-        waiting.join(PATIENCE)
-        assert not waiting.is_alive()
+        join(waiting)
         assert (one.recv(100), other.recv(100)) == (b"", b"")
     store.check_all_is_closed()
     assert store.commits == []
@@ -773,11 +772,10 @@ def test_twenty_clients_at_once():
             raise
 
     with serve(Service(store=store, authenticator=Anybody(blocks=False))) as server:
-        threads = [threading.Thread(target=run, args=(user,)) for user in users]
+        threads = [threading.Thread(target=run, args=(user,), daemon=True) for user in users]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
+        join(*threads)
     assert wrong == []
     assert all(store.messages(user) == [UNIX] for user in users)
 
@@ -960,13 +958,12 @@ def test_a_client_that_is_closed_by_another_thread():
             except ConnectionLost as error:
                 failures.append(error)
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         while not server.heard:
             assert thread.is_alive()
         client.close()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        join(thread)
         assert len(failures) == 1
         with pytest.raises(Broken):
             client.noop()

@@ -62,6 +62,7 @@ from pop3proto.procedures.operations import Now, Random, Read, Run, ShuttingDown
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerContext
+from tests.helpers.depth import deep
 from tests.helpers.drivers import Cancelled
 
 CRLF = b"\r\n"
@@ -951,4 +952,4 @@ class TheClient(RuleBasedStateMachine):
 
 
 TestTheClient = TheClient.TestCase
-TestTheClient.settings = settings(max_examples=250, stateful_step_count=25)
+TestTheClient.settings = settings(max_examples=deep(250, 25), stateful_step_count=25)

@@ -38,6 +38,7 @@ from pop3proto.sasl.registry import CLIENT_MECHANISMS
 from pop3proto.sasl.scram.keys import ScramKeys
 from pop3proto.sasl.scram.mechanisms import ScramServer
 from tests.helpers.drivers import TLS, Actor, FakeStore, Script, Serving
+from tests.helpers.processes import join
 
 PATIENCE = 30  # seconds until a test that hangs fails
 SECRET = "tanstaaf-Sesam-4711"
@@ -687,8 +688,7 @@ class Attacker(threading.Thread):
 
     def __exit__(self, *_):
         self._listener.close()
-        self.join(PATIENCE)
-        assert not self.is_alive()
+        join(self)
         assert keeps_its_secrets(self.heard)
 
 

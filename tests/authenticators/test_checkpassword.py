@@ -17,6 +17,7 @@ from pop3proto.authenticators import CheckPassword, checkpassword
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.sasl.registry import SERVER_MECHANISMS
+from tests.helpers.processes import PATIENCE, join
 
 HERE = SessionInfo("192.0.2.7")
 
@@ -246,7 +247,8 @@ check = CheckPassword([sys.executable, "-c", {PROGRAM!r}, ""])
 right = [check.check_password("ann", password, SessionInfo()) for password in ("secret", "wrong")]
 os._exit(0 if right == [True, False] else 3)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=PATIENCE)
+    assert ended.returncode == 0
 
 
 # ---------------------------------------------------------------------------------------------- its end
@@ -301,7 +303,7 @@ def test_what_may_not_be_killed_keeps_nobody_waiting(monkeypatch, spawned):
     os.kill(spawned[0], signal.SIGKILL)
     for thread in threading.enumerate():
         if thread.daemon and thread is not threading.current_thread():
-            thread.join(60)
+            join(thread)
     assert is_reaped(spawned[0])
 
 

@@ -24,6 +24,8 @@ from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram.keys import ScramKeys
+from tests.helpers.depth import deep
+from tests.helpers.processes import PATIENCE, join
 
 HERE = SessionInfo()
 CHEAP = ScryptCost(ln=1, r=1, p=1)
@@ -110,7 +112,8 @@ def damaged() -> st.SearchStrategy[bytes]:
 
 
 @given(st.binary(max_size=300) | damaged())
-@settings(max_examples=300)
+@example(b"\r\r\npop3proto-users 1 AAAAAAAAAAAAAAAAAAAAAA==")
+@settings(max_examples=deep(300, 50))
 def test_any_octets_are_a_table_or_malformed(octets):
     try:
         table = UserTable.parse(octets, "users")
@@ -230,7 +233,7 @@ def test_hashes_of_other_programs():
 
 
 @given(user=names, password=passwords, guess=passwords, other=names)
-@settings(max_examples=50)
+@settings(max_examples=deep(50, 10))
 def test_who_has_been_given_a_password_gets_in(tmp_path_factory, user, password, guess, other):
     file = tmp_path_factory.mktemp("users") / "users"
     assert set_password(file, user, password)
@@ -377,7 +380,7 @@ def test_many_threads_ask_while_it_changes(file):
         answers = [pool.submit(authenticator.check_password, "ann", "secret", HERE) for _ in range(50)]
         for at in range(10):
             set_password(file, "bob", f"password {at}")
-        assert all(answer.result() for answer in answers)
+        assert all(answer.result(PATIENCE) for answer in answers)
     assert authenticator.check_password("bob", "password 9", HERE)
 
 
@@ -553,20 +556,19 @@ def test_who_waited_for_the_lock_changes_the_new_file(file):
 
     def slowly(octets: bytes) -> bytes:
         entered.set()
-        waiting.wait(60)
+        waiting.wait(PATIENCE)
         return UserTable.parse(octets, "users").with_record(UserRecord.of("bob", "secret")).encode()
 
     def change() -> None:
         waiting.set()
         set_password(file, "eve", "secret")
 
-    first = threading.Thread(target=files.rewrite, args=(file, slowly))
+    first = threading.Thread(target=files.rewrite, args=(file, slowly), daemon=True)
     first.start()
-    assert entered.wait(60)
-    second = threading.Thread(target=change)
+    assert entered.wait(PATIENCE)
+    second = threading.Thread(target=change, daemon=True)
     second.start()
-    first.join()
-    second.join()
+    join(first, second)
     assert users(file) == ("ann", "bob", "eve")
 
 

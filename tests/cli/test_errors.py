@@ -17,6 +17,7 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
 from tests.helpers.cli_servers import HangUp, Scripted, body, password_file, serving
+from tests.helpers.processes import PATIENCE, join, started
 
 
 def maildir(path: Path) -> Path:
@@ -28,7 +29,7 @@ def maildir(path: Path) -> Path:
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """`pop3proto` as a process."""
     command = [sys.executable, "-m", "pop3proto", *arguments]
-    return subprocess.run(command, check=False, text=True, **({"capture_output": True} | options))
+    return subprocess.run(command, check=False, text=True, timeout=PATIENCE, **({"capture_output": True} | options))
 
 
 def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
@@ -96,12 +97,13 @@ def test_the_status_reaches_the_shell(tmp_path):
     assert failed.stderr.startswith("pop3proto fetch: a password does not belong in a URL")
     script = Path(sys.executable).parent / "pop3proto"
     if script.exists():
-        assert subprocess.run([script, "fetch", "x", "y"], check=False, capture_output=True).returncode == 2
+        command = [script, "fetch", "x", "y"]
+        assert subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE).returncode == 2
 
 
 def test_a_system_without_locks_is_told_so():
     code = "import sys; sys.modules['fcntl'] = None; from pop3proto.cli import main; sys.exit(main(['demo']))"
-    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 1
     assert result.stderr == "pop3proto: files are locked with flock, which only POSIX systems have\n"
 
@@ -119,13 +121,13 @@ def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
 
 
 def test_a_reader_that_goes_away():
-    with subprocess.Popen(
-        [sys.executable, "-m", "pop3proto", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "pop3proto", "demo"]
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == "pop3proto demo: standard output was closed\n"
+        process.wait(PATIENCE)
     assert process.returncode == 1
 
 
@@ -148,17 +150,17 @@ def test_ctrl_c(tmp_path):
         port = silent.getsockname()[1]
         arguments = ["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m")]
         file = password_file(tmp_path)
-        with subprocess.Popen(
-            [sys.executable, "-m", "pop3proto", *arguments, "--password-file", str(file)],
+        with started(
+            *(sys.executable, "-m", "pop3proto", *arguments, "--password-file", file),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            silent.settimeout(60)  # it may have failed
+            silent.settimeout(PATIENCE)  # it may have failed
             connection, _ = silent.accept()  # now it waits for the greeting
             with connection:
                 process.send_signal(signal.SIGINT)
-                assert process.communicate() == ("", "pop3proto fetch: interrupted\n")
+                assert process.communicate(timeout=PATIENCE) == ("", "pop3proto fetch: interrupted\n")
     assert process.returncode == 130
 
 
@@ -345,11 +347,11 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
                 sock.recv(10)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-        thread = threading.Thread(target=reset)
+        thread = threading.Thread(target=reset, daemon=True)
         thread.start()
         url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
-        thread.join()
+        join(thread)
     assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: Connection reset by peer"
 
 
@@ -369,5 +371,6 @@ def test_a_listing_that_makes_no_sense(tmp_path, capsys):
 
 def test_standard_output_that_was_closed_before():
     command = [sys.executable, "-m", "pop3proto", "demo"]
-    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    closed = subprocess.run([*shell, *command], stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
     assert (closed.returncode, closed.stderr) == (0, b"")

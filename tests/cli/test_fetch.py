@@ -31,6 +31,8 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
 from tests.helpers.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
+from tests.helpers.depth import deep
+from tests.helpers.processes import PATIENCE, join
 
 MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
 STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
@@ -305,18 +307,18 @@ def in_the_middle(port: int, change: Callable[[bytes], bytes]) -> Generator[tupl
 
     def run() -> None:
         client, _ = listener.accept()
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
-            answers = threading.Thread(target=pump, args=(server, client, change))
+        with client, socket.create_connection(("127.0.0.1", port), PATIENCE) as server:
+            answers = threading.Thread(target=pump, args=(server, client, change), daemon=True)
             answers.start()
             pump(client, server, note)
-            answers.join()
+            answers.join(PATIENCE)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield listener.getsockname()[1], heard
     finally:
-        thread.join()
+        join(thread)
         listener.close()
 
 
@@ -344,6 +346,7 @@ def test_the_password_never_passes_somebody_between_client_and_server(target, au
 # ------------------------------------------------------------------------------------- ways to log in
 
 
+@pytest.mark.deep(keep=4)
 @both
 @pytest.mark.parametrize(
     "way", ["*", "SCRAM-SHA-256-PLUS", "scram-sha-1", "CRAM-MD5", "Plain", "LOGIN", "%2BAPOP", "+apop"]
@@ -409,6 +412,7 @@ def token_server(target: Path, authority: Authority) -> Generator[int]:
         yield port
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize(
     "content",
     [
@@ -523,6 +527,7 @@ EARLY_ENDS = {
 }
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("answer", EARLY_ENDS.values(), ids=EARLY_ENDS)
 def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, capsys, answer, pipelining):
@@ -959,9 +964,10 @@ class Death:
 @pytest.mark.parametrize("delete", [False, True], ids=["leave", "delete"])
 def test_a_crash_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path, capsys, delete, afterwards):
     options = ["--delete"] if delete else []
-    moment = 0
+    step = deep(1, 9)
+    moment = 1 - step
     while True:
-        moment += 1
+        moment += step
         target = tmp_path / str(moment) / "mail"
         target.parent.mkdir()
         store = MemoryStore({"ann": MAIL})
@@ -1027,6 +1033,25 @@ def test_a_record_with_anything_in_it_does_no_harm(target):
     assert Identity(UniqueId("3")) not in again
     assert again.left == 3
     again.close()
+
+
+def test_what_is_recorded_is_on_the_disk_when_the_call_returns(target, monkeypatch):
+    target.mkdir()
+    file, synced = target / JOURNAL_NAME, []
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == file.stat().st_ino:
+            synced.append(file.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = FetchJournal(target, "ann@127.0.0.1:1")
+    kept.add(Identity(UniqueId("a")), 7)
+    kept.see(UniqueId("b"), 2)
+    kept.suspect(Identity(UniqueId("c")))
+    kept.leave(3)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert synced == [b"".join(lines[:count]) for count in (1, 2, 3, 4)]
+    kept.close()
 
 
 def test_two_fetches_at_once_do_not_meet(target, capsys):

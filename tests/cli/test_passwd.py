@@ -12,6 +12,7 @@ from pop3proto.authenticators.users_file import users
 from pop3proto.cli import main
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.cli_servers import password_file
+from tests.helpers.processes import PATIENCE
 
 HERE = SessionInfo()
 
@@ -74,9 +75,8 @@ def test_two_passwords_that_differ(file, monkeypatch, capsys):
 
 def test_without_a_terminal():
     command = [sys.executable, "-m", "pop3proto", "passwd", "users", "ann"]
-    result = subprocess.run(
-        command, check=False, input="secret\n", capture_output=True, text=True, start_new_session=True
-    )
+    alone = {"input": "secret\n", "start_new_session": True}
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, **alone)
     assert result.returncode == 1
     assert result.stderr == ("pop3proto passwd: there is no terminal to ask for the password on: use --password-file\n")
 

@@ -25,6 +25,7 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.server.service import Service
 from tests.helpers.cli_servers import password_file, stored
+from tests.helpers.processes import PATIENCE, started
 
 PASSWORD = " t\u00e4n staaf "
 
@@ -49,15 +50,12 @@ def serving(
 ) -> Generator[tuple[subprocess.Popen[str], str, int]]:
     """`pop3proto serve` as a process, what it says first, and its port."""
     arguments = ["serve", str(maildir), "--port", "0", *options]
-    with subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
-            assert found is not None, process.stderr.read() if process.stderr else ""
-            yield process, line, int(found[1])
-        finally:
-            process.kill()
+    with started(*program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
+        assert found is not None, process.stderr.read() if process.stderr else ""
+        yield process, line, int(found[1])
 
 
 @contextmanager
@@ -77,7 +75,7 @@ def running(
 def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
     """End it, and return what it says then; but for the note on its end, as a session that was left may linger."""
     process.send_signal(by)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return out, err.removesuffix(NOTE)
 
@@ -116,6 +114,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("first,second", [*itertools.product([signal.SIGINT, signal.SIGTERM], repeat=2)])
 def test_a_second_signal_ends_it_at_once(maildir, first, second):
     with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
@@ -142,7 +141,7 @@ def test_it_waits_for_a_session_that_ends(maildir):
             process.send_signal(signal.SIGTERM)
             assert process.stderr is not None
             assert process.stderr.readline() == NOTE
-        assert process.communicate() == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
         assert process.returncode == 0
     assert not (maildir / "new" / "1.a").exists()
 
@@ -178,6 +177,7 @@ def test_verbose(maildir):
     assert "Subject" not in err
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -416,6 +416,7 @@ def files(authority: trustme.CA, tmp_path: Path) -> Files:
 WORDS: dict[TlsMode, str] = {"none": "without TLS", "starttls": "with STLS", "implicit": "over TLS"}
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize(
     "options, tls", [([], "starttls"), (["--tls", "starttls"], "starttls"), (["--tls", "implicit"], "implicit")]

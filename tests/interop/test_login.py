@@ -80,6 +80,7 @@ def right_and_wrong(dovecot, user, name):
     return Password(user, PASSWORD), Password(user, PASSWORD + "x")
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", WAYS)
 def test_dovecot_knows_us(dovecot, connected, user, name, mode):
     with connected(mode) as client:
@@ -89,6 +90,7 @@ def test_dovecot_knows_us(dovecot, connected, user, name, mode):
         assert (client.session.tls is not None) == (mode != "none")
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", WAYS)
 def test_dovecot_refuses_what_is_wrong_and_then_takes_what_is_right(dovecot, connected, user, name, mode):
     right, wrong = right_and_wrong(dovecot, user, name)
@@ -223,6 +225,7 @@ def curl(require_program, ours, mode):
 CURLS = [(name, mode) for name, mode in WAYS if name in {"PLAIN", "LOGIN", "CRAM-MD5", "APOP", *BY_TOKEN}]
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", CURLS)
 def test_curl_logs_in(curl, ours, mode, name):
     rows = curl(name, TOKEN if name in BY_TOKEN else PASSWORD).splitlines()
@@ -230,6 +233,7 @@ def test_curl_logs_in(curl, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("name,mode", CURLS)
 def test_curl_is_refused(curl, ours, mode, name):
     curl(name, "wrong", status=67)  # "login denied"
@@ -276,6 +280,7 @@ def mpop(require_program, ours, mode, tmp_path):
     return mpop
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*BY_PASSWORD, *BY_TOKEN])
 def test_mpop_logs_in(mpop, ours, mode, name):
@@ -283,6 +288,7 @@ def test_mpop_logs_in(mpop, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["SCRAM-SHA-256", "CRAM-MD5"])
 def test_mpop_is_refused(mpop, ours, mode, name):

@@ -29,6 +29,7 @@ from pop3proto.maildrops.sizes import CACHE_NAME
 from pop3proto.procedures import maildrop
 from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, Unavailable
 from pop3proto.sasl.channel import SessionInfo
+from tests.helpers.processes import PATIENCE, started
 
 SESSION = SessionInfo()
 UNKNOWN_PEER = frozenset[int]()
@@ -809,35 +810,33 @@ sys.stdin.read()
 def test_a_lock_is_freed_when_its_owner_is_killed(folder: Path) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
     command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
-        try:
-            assert owner.stdout is not None
-            assert owner.stdout.readline() == b"locked\n"
-            with pytest.raises(InUse) as refused:
-                opened(folder)
-            assert refused.value.code == ResponseCode.IN_USE
-        finally:
-            owner.kill()
-        owner.wait()
+    with started(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"locked\n"
+        with pytest.raises(InUse) as refused:
+            opened(folder)
+        assert refused.value.code == ResponseCode.IN_USE
+        owner.kill()
+        owner.wait(PATIENCE)
         opened(folder).close()
 
 
 def test_a_lock_is_not_inherited(folder: Path) -> None:
     maildrop = opened(folder)
     command = [sys.executable, "-c", "input(print('running', flush=True))"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
+    with started(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
         assert child.stdout is not None
         child.stdout.readline()  # until it runs the command, it is a copy of this process, with all descriptors
         maildrop.close()
         opened(folder).close()
         assert child.poll() is None
-        child.communicate(b"\n")
+        child.communicate(b"\n", timeout=PATIENCE)
 
 
 def test_a_lock_that_a_child_has_a_copy_of_is_freed_all_the_same(folder: Path) -> None:
     held = FolderLock(folder)
     command = [sys.executable, "-c", "input(print('running', flush=True))"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[held._descriptor]) as child:
+    with started(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[held._descriptor]) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"running\n"
         with pytest.raises(BlockingIOError):
@@ -845,7 +844,7 @@ def test_a_lock_that_a_child_has_a_copy_of_is_freed_all_the_same(folder: Path) -
         held.release()
         FolderLock(folder).release()
         assert child.poll() is None
-        child.communicate(b"\n")
+        child.communicate(b"\n", timeout=PATIENCE)
 
 
 def test_a_lock_that_cannot_be_freed_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ class UserTable:
             MalformedUsers: it holds none.
         """
         # Octets, not text: a comment may be in any encoding, and a UnicodeDecodeError would hold the whole file.
-        lines = tuple(line.removesuffix(b"\r") for line in octets.removesuffix(b"\n").split(b"\n"))
+        lines = tuple(line.rstrip(b"\r") for line in octets.removesuffix(b"\n").split(b"\n"))
         secret: bytes | None = None
         records: dict[str, UserRecord] = {}
         line_of: dict[str, int] = {}

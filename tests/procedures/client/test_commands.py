@@ -54,7 +54,7 @@ from pop3proto.procedures.client.commands import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.login import authenticate, login
+from pop3proto.procedures.client.login import authenticate, login, planned
 from pop3proto.procedures.client.pipeline import WINDOW, Pipeline
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
@@ -391,6 +391,17 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.session.context.timestamp is None
     assert script.session.greeting == Greeting(Ok("ready <1@a>")), "it stays what it was"
     assert script.connection.tls
+
+
+def test_what_the_server_can_do_is_unknown_until_it_has_said_so_under_tls():
+    script = Script()
+    script.run(learn_capabilities(script.session), STLS_CAPA)
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    with pytest.raises(LocalProtocolError):
+        planned(script.session, Password("ann", "tanstaaf"))
+    script.tell(actor, CAPA)
+    assert [step.name for step in planned(script.session, Password("ann", "tanstaaf")).steps] == ["PLAIN"]
 
 
 def test_stls_that_is_refused():

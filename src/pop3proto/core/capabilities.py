@@ -73,7 +73,7 @@ class Capabilities:
         uidl: UIDL is supported.
         sasl: SASL mechanisms for AUTH, upper case, in the server's order.
         resp_codes: a reply text that begins with "[" contains a response code.
-        auth_resp_code: failed logins carry [AUTH] if the credentials were wrong (RFC 3206 section 6).
+        auth_resp_code: failed logins carry [AUTH] if the credentials were the cause (RFC 3206 section 6).
         pipelining: several commands may be sent before the first is answered.
         stls: STLS is supported and legal in this state (RFC 2595 section 4).
         lang: LANG is supported (RFC 6856 section 3.1).

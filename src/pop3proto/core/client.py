@@ -47,7 +47,9 @@ class ClientConnection(Connection):
 
     Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
     it returns NEED_DATA. Several commands may be outstanding; each answer names its command, in order. Send several
-    at once only if the server announces PIPELINING (RFC 2449 section 6.6); this class does not check that::
+    at once only if the server announces PIPELINING (RFC 2449 section 6.6); this class does not check that.
+
+    For example::
 
         connection = ClientConnection()
         connection.receive_data(b"+OK ready\r\n")

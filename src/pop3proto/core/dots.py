@@ -46,8 +46,10 @@ class BodyDecoder:
 
     The interface is that of `zlib.decompressobj`. Only CRLF ends a line: a bare LF, a bare CR, NUL
     and octets above 127 are content. The first dot of every line but the last is removed, whatever
-    follows it (RFC 1939 section 3). Held back are only a dot that may be the terminator, and a CR
-    after it::
+    follows it (RFC 1939 section 3). Only a dot that may be the terminator, and a CR after it, are held
+    back.
+
+    For example::
 
         decoder = BodyDecoder()
         assert decoder.feed(b"a\r\n..b\r\n.\r\n+OK") == b"a\r\n.b\r\n"
@@ -58,8 +60,8 @@ class BodyDecoder:
     __slots__ = ("_matched", "_unused")
 
     def __init__(self) -> None:
-        # How many octets of _END the input so far ends with. It is 2 at first: the line before the body
-        # ended with CRLF.
+        # How many octets of _END the input so far ends with: 2 at first, because the status line before
+        # the body ended with CRLF.
         self._matched = 2
         self._unused = bytearray()
 
@@ -168,7 +170,9 @@ class BodyEncoder:
 
     A bare LF becomes CRLF; otherwise a tolerant client could take `\n.\n` in a message for the end of
     the body (RFC 5321 section 2.3.8, RFC 1939 section 11). A CR at the end of a chunk is held back
-    until the next octet is known. Use one encoder per message::
+    until the next octet is known. Use one encoder per message.
+
+    For example::
 
         encoder = BodyEncoder()
         assert encoder.feed(b"a\n.b") + encoder.finish() == b"a\r\n..b\r\n.\r\n"

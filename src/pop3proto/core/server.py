@@ -41,7 +41,9 @@ class ServerConnection(Connection):
 
     Pass what you read to `receive_data`; take events from `next_event`; write to the socket what `send` returns. Each
     event must be answered before `next_event` returns the next one; pipelined commands stay in the buffer. This class
-    knows syntax, states and framing; the caller knows the messages and checks passwords::
+    knows syntax, states and framing; the caller knows the messages and checks passwords.
+
+    For example::
 
         connection = ServerConnection()
         assert connection.send(Greeting(Ok("ready"))) == b"+OK ready\r\n"

@@ -207,7 +207,7 @@ def test_pop3_over_pipes_that_fail(world):
     for script, why in {
         "": "closed the connection before its greeting",
         "echo hello": "closed the connection before its greeting",
-        "printf 'hello\\r\\n'": "is not a greeting",
+        "printf 'hello\\r\\n'": "instead of a greeting",
         "exec <&-; printf '+OK hello\\r\\n'; exec sleep 1000": "the program reads no more",
         "printf '+OK hello\\r\\n'; read line": "closed the connection before answering CAPA",
     }.items():

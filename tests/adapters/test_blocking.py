@@ -699,7 +699,7 @@ def test_how_sessions_end_is_logged_without_a_traceback(server, caplog):
             assert sock.recv(100) == b""
         server.close()
     [record] = caplog.records
-    assert "session from 127.0.0.1 ended: the client sent octets behind STLS" in record.getMessage()
+    assert "session from 127.0.0.1 ended: the client sent data after STLS" in record.getMessage()
     assert record.exc_info is None
 
 

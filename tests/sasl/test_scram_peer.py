@@ -102,7 +102,7 @@ def test_our_client_hears_why_their_server_refuses(algorithm):
     final = client.respond(server.get_server_first().encode())
     with pytest.raises(scramp.ScramException):
         server.set_client_final(final.decode())
-    with pytest.raises(MechanismError, match=r"^the server refuses: invalid-proof$"):
+    with pytest.raises(MechanismError, match=r"^the server sent a SCRAM error: invalid-proof$"):
         client.respond(server.get_server_final().encode())
     assert client.failure == "invalid-proof"
     assert not client.complete

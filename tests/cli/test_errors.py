@@ -211,7 +211,7 @@ def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
 
 def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path, why in ((tmp_path, "is no Maildir and is not empty"), (file, "is not a folder")):
+    for path, why in ((tmp_path, "is not a Maildir and is not empty"), (file, "is not a folder")):
         assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
         assert why in line_of(capsys)
     assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1

@@ -233,7 +233,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
     with running(maildir) as (process, _, port):
         with connect("127.0.0.1", port, tls="none") as client:
             (maildir / "cur").rename(maildir / "gone")
-            with pytest.raises(LoginFailed, match="no Maildir"):
+            with pytest.raises(LoginFailed, match="not a Maildir"):
                 client.login("ann", PASSWORD)
         assert end(process) == ("", "")
 
@@ -314,7 +314,7 @@ def test_a_file_of_users(folder, users, capsys):
                 client.login(user, f"{user}'s secret")
                 assert client.stat().count == count
         with connect("127.0.0.1", port, tls="none") as client:
-            with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] the maildrop is not there, or is no Maildir"):
+            with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] the maildrop does not exist or is not a Maildir"):
                 client.login("carl", "carl's secret", only=["PLAIN"])
             with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] this user has no maildrop"):
                 client.login("../ann", "../ann's secret", only=["PLAIN"])

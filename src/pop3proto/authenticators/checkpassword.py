@@ -155,7 +155,7 @@ def _message(user: str, password: str) -> bytes | None:
 
 @contextmanager
 def _pipe_with(message: bytes) -> Generator[int]:
-    """Return the read end of a pipe that holds a message and is closed behind it. It is not inherited by programs.
+    """Return the read end of a pipe that holds a message followed by end of file. Programs do not inherit it.
 
     The descriptor is above 3: duplicating descriptor 3 onto itself does not make it inheritable on every system.
     """
@@ -188,7 +188,7 @@ def _inherited() -> list[int]:
 def _is_inheritable(descriptor: int) -> bool:
     try:
         return os.get_inheritable(descriptor)
-    except OSError:  # closed since
+    except OSError:  # closed after it was listed
         return False
 
 

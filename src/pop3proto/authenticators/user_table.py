@@ -170,8 +170,8 @@ _HEADER_FIELDS: Final = 3
 _SECRET_OCTETS: Final = 32
 _LEAST_SECRET: Final = 16  # octets; `ScramKeys.decoy` needs them
 _ABOUT: Final = (
-    b"# Who may log in: a name, what verifies the password (scrypt, a PHC string), and keys for SCRAM (RFC 5803).",
-    b"# `pop3proto passwd` changes it. Nobody else should read it: passwords can be guessed from it.",
+    b"# One user on each line: name, scrypt hash of the password (PHC string), SCRAM keys (RFC 5803).",
+    b"# Use `pop3proto passwd` to change this file. Keep it private: passwords can be guessed from it.",
 )
 
 

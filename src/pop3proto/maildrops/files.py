@@ -244,7 +244,7 @@ def _names(maildir: Path, only: Container[str] | None = None) -> dict[_Identity,
         for unique, entry in _entries(maildir / folder):
             if only is not None and unique not in only:
                 continue
-            with suppress(FileNotFoundError):  # moved or removed since
+            with suppress(FileNotFoundError):  # moved or removed during the listing
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     names.setdefault((unique, status.st_ino), []).append((entry, status))

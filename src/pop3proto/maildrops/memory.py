@@ -136,7 +136,7 @@ class _MemoryMaildrop(Maildrop):
 
     @override
     def correct(self, number: int, octets: int) -> None:
-        """Do nothing: sizes were computed from the stored octets, so they are right."""
+        """Do nothing: sizes in memory are computed from the messages, so they are always right."""
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:

@@ -111,14 +111,14 @@ def test_what_can_be_announced():
         ("exit 2", "its exit status was 2"),
         ("exit 111", "its exit status was 111"),
         ("exit 127", "its exit status was 127"),
-        ("kill -9 $$", "signal 9 ended it"),
-        ("kill -1 $$", "signal 1 ended it"),
+        ("kill -9 $$", "it was killed by signal 9"),
+        ("kill -1 $$", "it was killed by signal 1"),
     ],
 )
 def test_everything_else_is_unavailable(script, why, caplog, spawned):
     with caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable) as unavailable:
         shell(script).check_password("ann", "marker", HERE)
-    assert unavailable.value.reply.text == "[SYS/TEMP] logins cannot be checked now"
+    assert unavailable.value.reply.text == "[SYS/TEMP] logins cannot be checked now; try again later"
     assert caplog.messages == [f"logins cannot be checked: /bin/sh: {why}"]
     assert all(map(is_reaped, spawned))
 
@@ -258,7 +258,7 @@ def test_a_program_that_does_not_end_is_killed(spawned, caplog):
     with caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable) as unavailable:
         shell("exec sleep 1000", timeout=0.01).check_password("ann", "marker", HERE)
     assert isinstance(unavailable.value.__cause__, TimeoutError)
-    assert caplog.messages == ["logins cannot be checked: /bin/sh: it did not end in 0.01 seconds"]
+    assert caplog.messages == ["logins cannot be checked: /bin/sh: it did not end within 0.01 seconds"]
     assert all(map(is_reaped, spawned))
 
 

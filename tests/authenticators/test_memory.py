@@ -179,7 +179,7 @@ def test_the_package_has_what_it_says():
     assert not hasattr(authenticators, "Nobody")
 
 
-@pytest.mark.parametrize("name, why", [("UsersFile", "are locked with flock"), ("CheckPassword", "reads descriptor 3")])
+@pytest.mark.parametrize("name, why", [("UsersFile", "are locked with flock"), ("CheckPassword", "descriptor 3")])
 def test_a_system_that_is_no_posix_is_told_so_when_it_matters(name, why):
     code = "import sys; sys.modules['fcntl'] = None; from pop3proto.authenticators import "
     for wanted, status in (("MemoryAuthenticator", 0), (name, 1)):

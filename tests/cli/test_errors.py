@@ -199,7 +199,7 @@ def test_authorities_that_are_none(tmp_path, capsys):
     file = password_file(tmp_path)
     arguments = ["fetch", "pops://ann@127.0.0.1", str(tmp_path / "m"), "--password-file", str(file), "--ca-file"]
     assert main([*arguments, str(file)]) == 1
-    assert line_of(capsys).endswith("it holds no certificates")
+    assert line_of(capsys).endswith("it holds no certificates (PEM)")
     assert main([*arguments, str(tmp_path / "none")]) == 1
     assert line_of(capsys).endswith("No such file or directory")
 
@@ -208,12 +208,12 @@ def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
     file = password_file(tmp_path)
     for path in (tmp_path, tmp_path / "none", file):
         assert main(["serve", str(path), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {path} is no Maildir: there is no folder 'new' in it"
+        assert line_of(capsys) == f"pop3proto serve: {path} is not a Maildir: it has no folder 'new'"
 
 
 def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path, why in ((tmp_path, "is no Maildir and is not empty"), (file, "is not a folder")):
+    for path, why in ((tmp_path, "is not a Maildir and is not empty"), (file, "is not a folder")):
         assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
         assert why in line_of(capsys)
     assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1
@@ -247,7 +247,7 @@ def test_a_full_disk(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
         assert fetch(server, tmp_path / "m", "--delete") == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: No space left on device (0 messages fetched before that; nothing was deleted)"
+        "pop3proto fetch: No space left on device (0 messages fetched before this; nothing was deleted)"
     )
     assert [list((tmp_path / "m" / folder).iterdir()) for folder in ("tmp", "new", "cur")] == [[], [], []]
     assert store.messages("ann") == [b"one\n"]
@@ -366,7 +366,7 @@ def test_a_listing_that_makes_no_sense(tmp_path, capsys):
         assert fetch(server, tmp_path / "m") == 1
     out, err = capsys.readouterr()
     assert out == "0 messages fetched\n"
-    assert err == "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: rubbish\n"
+    assert err == "pop3proto fetch: a message was left on the server: its row in UIDL cannot be read: rubbish\n"
 
 
 def test_standard_output_that_was_closed_before():

@@ -1,6 +1,6 @@
-"""The dialogue of a connection, for people to read.
+"""A readable transcript of the dialogue of a client connection.
 
-It is made from what the connection says and hears, not from octets: secrets hide themselves.
+It is made from commands and events, not from octets, so that secrets stay hidden.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _WIDTH: Final = 72
 
 
 class TracedConnection(ClientConnection):
-    """A client's connection that tells what it sends and what it hears.
+    """A client connection that reports what it sends and receives.
 
     Args:
-        sent: is called with each thing that is sent.
-        heard: is called with each event.
-        tls: the connection began with TLS.
+        sent: called with each command or SASL response that is sent.
+        heard: called with each event that is received.
+        tls: whether the connection began with TLS.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class TracedConnection(ClientConnection):
 
 
 class Transcript:
-    """Writes a dialogue down: a line for each line on the wire, of bodies the first few.
+    """Writes the dialogue of a connection: one line for each line on the wire, but only the first lines of a body.
 
     Args:
-        write: takes one line, without its end.
-        message_lines: how many lines of a message to show.
-        listing_lines: how many lines of any other body.
+        write: called with each line, without a line end.
+        message_lines: number of lines of a message to show.
+        listing_lines: number of lines of any other body to show.
     """
 
     def __init__(self, write: Callable[[str], None], *, message_lines: int, listing_lines: int) -> None:
@@ -80,7 +80,7 @@ class Transcript:
         self._body = _Excerpt(0)
 
     def sent(self, item: Request) -> None:
-        """Write down what the client sends."""
+        """Write what the client sends."""
         match item:
             case Command():
                 self._say("C", str(item))
@@ -90,7 +90,7 @@ class Transcript:
                 self._say("C", "*")
 
     def heard(self, event: ClientEvent) -> None:
-        """Write down what the server says; of a body nothing before its end."""
+        """Write what the server sends; a body is written when it is complete."""
         match event:
             case Answer(command, reply):
                 message = isinstance(command, Retr | Top)
@@ -117,7 +117,7 @@ def _line(reply: Ok | Err) -> str:
 
 
 class _Excerpt:
-    """The first lines of a body, however it is cut, in constant memory."""
+    """Collects the first lines of a body from chunks, in constant memory."""
 
     def __init__(self, lines: int) -> None:
         self._most = lines * _WIDTH
@@ -126,14 +126,14 @@ class _Excerpt:
         self._octets = 0
 
     def feed(self, octets: bytes) -> None:
-        """Take the next octets, dots un-stuffed."""
+        """Take the next chunk, after dot-unstuffing."""
         self._octets += len(octets)
         self._start += octets[: max(self._most - len(self._start), 0)]
 
     def shown(self) -> list[str]:
-        """Return the lines as they were on the wire, dots stuffed, and what there was beyond them."""
+        """Return the lines as on the wire, with dots stuffed; a last line gives the total size if more follow."""
         *lines, rest = self._start.split(b"\r\n")
-        if rest and len(lines) < self._lines:  # the start of a long one
+        if rest and len(lines) < self._lines:  # the start of a long line
             lines.append(rest)
         lines = lines[: self._lines]
         shown = [self._stuffed(line).decode("utf-8", "surrogateescape") for line in lines]
@@ -147,5 +147,5 @@ class _Excerpt:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text of at most so many characters; "..." stands for what was cut off."""
+    """Return a text shortened to at most `width` characters, with "..." in place of the rest."""
     return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -30,7 +30,7 @@ import trustme
 
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._aio.message import AsyncIncomingMessage
-from pop3proto._aio.sessions import Sessions
+from pop3proto._io.sessions import Sessions
 from pop3proto._io.tls import ServerTls, client_context
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection

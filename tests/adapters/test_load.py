@@ -166,6 +166,13 @@ def tiny(sock):
     return sock
 
 
+def tiny_listener():
+    """A bound socket whose connections have such buffers."""
+    sock = tiny(socket.socket())
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
 def tiny_socket(server):
     sock = tiny(socket.socket())
     sock.connect(server.address)
@@ -202,10 +209,7 @@ NUMBERS = range(1, MESSAGES + 1)
 
 @contextlib.asynccontextmanager
 async def through_tiny_buffers(adapter):
-    server = adapter.serve(ENDLESS)
-    listener = server._listener
-    tiny(getattr(listener, "socket", listener))
-    async with server:
+    async with adapter.serve(ENDLESS, sockets=[tiny_listener()]) as server:
         stream = tiny_socket(server)
         if adapter.__name__.endswith("trio"):
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(stream))
@@ -243,8 +247,7 @@ async def test_whole_large_messages_are_held_one_at_a_time(adapter):
 
 @contextlib.contextmanager
 def in_threads():
-    with blocking.serve(ENDLESS) as server:
-        tiny(server._listener)
+    with blocking.serve(ENDLESS, sockets=[tiny_listener()]) as server:
         stream = tiny_socket(server)
         with blocking.connect_over(stream, tls="none", cleartext="always") as client:
             client.login("ann", "tanstaaf")
@@ -447,12 +450,8 @@ class Greedy(threading.Thread):
 async def test_one_that_never_stops_does_not_starve_another(adapter, reads):
     observer = Count()
     service = Service(store=MemoryStore(), authenticator=OneUser(), observer=observer)
-    server = adapter.serve(service)
-    listener = server._listener
-    if not reads:
-        tiny(getattr(listener, "socket", listener))
     between = []
-    async with server:
+    async with adapter.serve(service, sockets=None if reads else [tiny_listener()]) as server:
         stream = await anyio.connect_tcp(*server.address, local_host="127.0.0.2")
         async with stream:
             await answers(stream, 1)

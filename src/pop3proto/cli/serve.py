@@ -198,7 +198,7 @@ def run(arguments: Namespace) -> int:
 async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:
     port: int = tls.port if arguments.port is None else arguments.port
     signals = _watch_signals(_STOP_SIGNALS)
-    async with _listen(service, arguments.host, port, tls) as server:
+    async with await _listen(service, arguments.host, port, tls) as server:
         host, port = server.address
         if tls.mode == "none":
             _warn_about_cleartext(host, allowed=arguments.allow_cleartext)
@@ -242,9 +242,9 @@ def _port(text: str) -> int:
     return port
 
 
-def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Server:
+async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Server:
     try:
-        return serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
+        return await serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
     except UnicodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pop3proto._aio.client import AsyncClient
 from pop3proto._aio.message import AsyncIncomingMessage
 
-from .endpoints import Server, connect, connect_over, serve
+from .endpoints import connect, connect_over
+from .server import Server, serve
 
 __all__ = ["AsyncClient", "AsyncIncomingMessage", "Server", "connect", "connect_over", "serve"]

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
+from pop3proto._io.tls import handshake_failure
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
@@ -54,7 +55,7 @@ class AsyncStream(ABC):
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer = peer
-        self._channel: Final = channel
+        self._channel = channel
         self._tls: TlsChannel | None = None
         self._farewell: ShuttingDown | None = None  # for the next `Read`
         self._listening = False  # a `Read` is under way
@@ -125,6 +126,10 @@ class AsyncStream(ABC):
         """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
 
     # What does not wait.
+
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._channel = channel
 
     async def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
@@ -224,7 +229,7 @@ class AsyncStream(ABC):
         try:
             tls = self._channel()
         except (OSError, ValueError) as error:  # an impossible host name; the context of a server, for a client
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls
         return tls.info()
@@ -237,7 +242,7 @@ class AsyncStream(ABC):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_rest(tls, until)  # an alert, so that the peer knows why
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise tls.failure(error) from error
         await self._send_rest(tls, until)
 
     async def _send_rest(self, tls: TlsChannel, until: float | None) -> None:

@@ -10,11 +10,12 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from .tls import client_context, tls_info
+from .tls import client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pop3proto.core.errors import ConnectionLost
     from pop3proto.sasl.channel import TlsInfo
 
 __all__ = ["TlsChannel", "client_channel"]
@@ -74,6 +75,10 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             return False
         return True
+
+    def failure(self, error: ssl.SSLError) -> ConnectionLost:
+        """Return what to raise for a handshake that failed."""
+        return handshake_failure(error, self._object)
 
     def info(self) -> TlsInfo:
         """Return what the handshake came to."""

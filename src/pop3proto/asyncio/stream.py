@@ -39,6 +39,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._eof = False
         self._full = False  # what was written waits in the transport
         self._lost = False
+        self._ended: Final = asyncio.Event()  # `_lost`, for any number of tasks that wait for it
         self._failure: Exception | None = None
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
@@ -83,6 +84,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
+        self._ended.set()
         self._failure = exc
         self._wake()
         if self._alarm is not None:
@@ -189,8 +191,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     async def hang_up(self) -> None:
         self._transport.abort()  # nothing waits in it: see `send`
-        while not self._lost:
-            await self._wait(None)
+        await self._ended.wait()
 
     @override
     async def abort(self) -> None:

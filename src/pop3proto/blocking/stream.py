@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.tls import client_context, tls_info
+from pop3proto._io.tls import client_context, handshake_failure, tls_info
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Now,
@@ -203,6 +203,7 @@ class SocketStream:
         if last_words:
             self._write(last_words, until)
         server_side = self._context.protocol is ssl.PROTOCOL_TLS_SERVER
+        tls: ssl.SSLSocket | None = None
         try:
             tls = self._context.wrap_socket(
                 self._socket, server_side=server_side, server_hostname=self._hostname, do_handshake_on_connect=False
@@ -212,9 +213,15 @@ class SocketStream:
             tls.do_handshake()
         except TimeoutError:
             raise TimedOut("the TLS handshake was not done in time") from None
+        except ConnectionLost:
+            raise
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise handshake_failure(error, tls) from error
         return tls_info(tls, self._certificate)
+
+    def use_context(self, context: ssl.SSLContext) -> None:
+        """Use another context for the handshake to come."""
+        self._context = context
 
     def close(self) -> None:
         """Close the connection, and tell the peer so."""
@@ -256,12 +263,14 @@ class SocketStream:
         self._bell, self._alarm = socket.socketpair()
         with self._bell, self._alarm:
             thread = threading.Thread(target=run, name="pop3proto-beside", daemon=True)
-            thread.start()
             try:
-                yield
+                thread.start()  # raises if there can be no more threads
+                try:
+                    yield
+                finally:
+                    self.begin_shutdown()
+                    thread.join()
             finally:
-                self.begin_shutdown()
-                thread.join()
                 self._alarm = self._bell = None
         if failures:
             raise failures[0]

@@ -18,13 +18,13 @@ from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.procedures.server.service import Service
 
-from .trace import TracedConnection, Transcript
+from .trace import Transcript
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from pop3proto.blocking import Client, Server
+    from pop3proto.blocking import Server
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -100,7 +100,7 @@ def _converse(server: Server, password: str) -> list[bytes]:
     host, port = server.address
     print(f"A POP3 server on {host} port {port}, and a client. C: is what the client sends, S: the server's answer.")
     transcript = Transcript(print, message_lines=_MESSAGE_LINES, listing_lines=_LISTING_LINES)
-    with connect(host, port, tls="none", connection=TracedConnection(transcript.sent, transcript.heard)) as client:
+    with connect(host, port, tls="none", observer=transcript) as client:
         _headline(
             "The client asks what the server can do, and logs in. (`client.login` chooses the best way by itself.)"
         )
@@ -111,7 +111,7 @@ def _converse(server: Server, password: str) -> list[bytes]:
         numbers = list(client.uidl())
         _headline("PIPELINING: the client asks for all messages in one go, and reads the answers in order.")
         print("   Bodies end with a lone dot; a line that begins with a dot gets one more on the way.")
-        received = _retrieve(client, numbers)
+        received = [message for _, message in client.retrieve(numbers)]
         _headline("One is deleted. That happens at QUIT, not before: a client that crashes loses nothing.")
         client.dele(numbers[0])
     return received
@@ -119,15 +119,6 @@ def _converse(server: Server, password: str) -> list[bytes]:
 
 def _headline(text: str) -> None:
     print(f"\n-- {text}")
-
-
-def _retrieve(client: Client, numbers: Sequence[int]) -> list[bytes]:
-    messages: list[bytes] = []
-    for _, message in client.retrieve(numbers):
-        if isinstance(message, Exception):
-            raise message
-        messages.append(message)
-    return messages
 
 
 def _compare(received: Sequence[bytes], stored: Sequence[bytes]) -> None:

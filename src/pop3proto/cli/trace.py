@@ -1,7 +1,4 @@
-"""The dialogue of a connection, for people to read.
-
-It is made from what the connection says and hears, not from octets: secrets hide themselves.
-"""
+"""The dialogue of a session, for people to read: an observer, so secrets are masked."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.core.client import ClientConnection, Request
 from pop3proto.core.commands import Command, Retr, Top
 from pop3proto.core.events import (
     Answer,
@@ -20,52 +16,25 @@ from pop3proto.core.events import (
     ClientEvent,
     ConnectionClosed,
     Farewell,
-    Signal,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import visible
+from pop3proto.procedures.observer import ClientObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TracedConnection", "Transcript"]
+    from pop3proto.core.client import Request
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["Transcript"]
 
 _WIDTH: Final = 72
 
 
-class TracedConnection(ClientConnection):
-    """A client's connection that tells what it sends and what it hears.
-
-    Args:
-        sent: is called with each thing that is sent.
-        heard: is called with each event.
-        tls: the connection began with TLS.
-    """
-
-    def __init__(
-        self, sent: Callable[[Request], None], heard: Callable[[ClientEvent], None], *, tls: bool = False
-    ) -> None:
-        super().__init__(tls=tls)
-        self._sent = sent
-        self._heard = heard
-
-    @override
-    def send(self, item: Request) -> bytes:
-        octets = super().send(item)
-        self._sent(item)
-        return octets
-
-    @override
-    def next_event(self) -> ClientEvent | Signal:
-        event = super().next_event()
-        if not isinstance(event, Signal):
-            self._heard(event)
-        return event
-
-
-class Transcript:
-    """Writes a dialogue down: a line for each line on the wire, of bodies the first few.
+class Transcript(ClientObserver):
+    """Client observer that writes a dialogue down: a line for each line on the wire, of bodies the first few.
 
     Args:
         write: takes one line, without its end.
@@ -79,8 +48,8 @@ class Transcript:
         self._listing_lines = listing_lines
         self._body = _Excerpt(0)
 
-    def sent(self, item: Request) -> None:
-        """Write down what the client sends."""
+    @override
+    def said(self, session: SessionInfo, item: Request, /) -> None:
         match item:
             case Command():
                 self._say("C", str(item))
@@ -89,8 +58,8 @@ class Transcript:
             case AuthCancel():
                 self._say("C", "*")
 
-    def heard(self, event: ClientEvent) -> None:
-        """Write down what the server says; of a body nothing before its end."""
+    @override
+    def heard(self, session: SessionInfo, event: ClientEvent, /) -> None:
         match event:
             case Answer(command, reply):
                 message = isinstance(command, Retr | Top)
@@ -107,6 +76,10 @@ class Transcript:
                     self._say("S", line)
             case ConnectionClosed():
                 pass
+
+    @override
+    def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        pass
 
     def _say(self, who: str, text: str) -> None:
         self._write(f"{who}: {cut(visible(text), _WIDTH)}")

@@ -215,11 +215,11 @@ class Download:
             warn(f"note: {counted(shared, 'message')} left on the server: stored before, but the unique id is shared")
         try:
             numbers = sorted([*self._fetched, *self._same_as_before()])
-            results = self._client.call_all(map(Dele, numbers))
+            results = self._client.call_all(map(Dele, numbers), return_exceptions=True)
         except Pop3Error as error:
             raise self._broken_off(error) from error
         for number, result in zip(numbers, results, strict=True):
-            if isinstance(result, CommandFailed):
+            if result is not None:
                 self._complain(str(result))
             else:
                 self._deleted.append(number)

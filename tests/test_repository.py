@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import pop3proto
 from tests.helpers.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +159,7 @@ def test_the_version_and_the_changelog_agree() -> None:
     newest = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)[0]
     assert newest == ("Unreleased" if ".dev" in project["version"] else project["version"])
     assert importlib.metadata.version("pop3proto") == project["version"]
+    assert pop3proto.__version__ == project["version"]
 
 
 def modules() -> Iterator[types.ModuleType]:

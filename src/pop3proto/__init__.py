@@ -39,6 +39,7 @@ from .core.dots import BodyDecoder, BodyEncoder
 from .core.errors import (
     Broken,
     Busy,
+    CertificateError,
     ConnectionLost,
     LocalProtocolError,
     MalformedReply,
@@ -92,6 +93,7 @@ __all__ = [
     "Busy",
     "Capa",
     "Capabilities",
+    "CertificateError",
     "Challenge",
     "ClientConnection",
     "ClientEvent",
@@ -150,5 +152,8 @@ __all__ = [
     "UniqueIdListing",
     "User",
     "Utf8",
+    "__version__",
     "check_unique_id",
 ]
+
+__version__ = "0.1.0.dev0"

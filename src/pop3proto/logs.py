@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from typing_extensions import override
-
 from .core.commands import Command
 from .core.events import AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, ServerEvent
 from .core.replies import Challenge, Err, Greeting, Ok
-from .procedures.observer import Observer
 
 if TYPE_CHECKING:
     from .core.server import Response
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LogObserver"]
 
 
-class LogObserver(Observer):
+class LogObserver:
     """Writes a line for each thing that a client or the server says, without secrets and without messages.
 
     What a client sends is escaped, so that it cannot write lines of its own.
@@ -33,8 +30,8 @@ class LogObserver(Observer):
         self._logger: Final = logger or logging.getLogger("pop3proto.sessions")
         self._level: Final = level
 
-    @override
     def heard(self, session: SessionInfo, event: ServerEvent, /) -> None:
+        """Write what the client sent."""
         match event:
             case Command():
                 self._write(session, "C", str(event))
@@ -47,8 +44,8 @@ class LogObserver(Observer):
             case _:
                 pass
 
-    @override
     def said(self, session: SessionInfo, response: Response, /) -> None:
+        """Write what is answered."""
         match response:
             case Ok() | Err():
                 self._write(session, "S", _line(response))
@@ -61,8 +58,8 @@ class LogObserver(Observer):
             case BodyEnd():
                 self._write(session, "S", ".")
 
-    @override
     def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        """Write that the session ended."""
         why = "" if error is None else f" by {type(error).__name__}: {error}".removesuffix(": ")
         self._write(session, "-", f"the session ended{why}")
 

@@ -17,10 +17,10 @@ from pop3proto._io.peers import Peer
 from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
 from pop3proto._io.tls_channel import TlsChannel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.blocking import connect, serve
+from pop3proto.blocking import connect, connect_over, serve
 from pop3proto.blocking.stream import SocketDriver, SocketStream, run_blocking
 from pop3proto.core.commands import Stat
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.core.errors import Broken, Busy, CertificateError, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
@@ -359,10 +359,44 @@ def test_stls_by_hand(stls, trusting, monkeypatch):
 
 def test_stls_by_hand_verifies_unless_it_is_told_otherwise(stls):
     with connect("localhost", stls.address[1], tls="none") as client:
-        with pytest.raises(ConnectionLost, match="certificate verify failed"):
+        with pytest.raises(CertificateError, match="the certificate of localhost was not accepted"):
             client.start_tls()
-        with pytest.raises(Broken, match="certificate verify failed"):
+        with pytest.raises(Broken, match="the certificate of localhost was not accepted"):
             client.login("ann", "tanstaaf")
+
+
+def test_stls_by_hand_with_a_context_of_its_own(stls, trusting):
+    with connect("localhost", stls.address[1], tls="none") as client:
+        assert client.start_tls(trusting).verified
+        assert client.tls.verified
+
+
+def test_keep_alive_without_a_thread_leaves_the_client_as_it_was(client, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"), client.keep_alive():
+            pytest.fail("there is no thread")
+    assert client.stat().count == 2
+    with client.keep_alive():
+        pass
+    assert client.stat().count == 2
+
+
+def test_closing_while_a_call_is_about_to_return():
+    """The thread that closes does not wait; the one that was in the call closes the socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(GREETING)
+        client = connect_over(ours, tls="none")
+        client._acquire()
+        client.close()
+        client._release()
+        assert ours.fileno() == -1
+        with pytest.raises(Broken, match="it was closed"):
+            client.capa()
 
 
 @pytest.mark.parametrize("mode", ["implicit", "starttls"])

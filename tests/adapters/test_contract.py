@@ -12,6 +12,7 @@ import gc
 import inspect
 import io
 import math
+import shutil
 import socket
 import ssl
 import threading
@@ -33,18 +34,18 @@ from pop3proto._aio.message import AsyncIncomingMessage
 from pop3proto._io.sessions import Sessions
 from pop3proto._io.tls import ServerTls, client_context
 from pop3proto.core.capabilities import Capabilities
-from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Dele, Noop, Quit, Retr, Stat, Top
 from pop3proto.core.errors import (
     Broken,
     Busy,
+    CertificateError,
     ConnectionLost,
     LocalProtocolError,
     MalformedReply,
     RemoteProtocolError,
     UncertainUpdate,
 )
-from pop3proto.core.limits import Limits
+from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting, Ok
 from pop3proto.core.results import Language, MaildropStatus
@@ -52,6 +53,7 @@ from pop3proto.core.states import State
 from pop3proto.procedures.client import pipeline as pipeline_module
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
+from pop3proto.sasl.plain import PlainClient
 from pop3proto.trio.stream import TrioStream
 from tests.helpers.depth import deep
 from tests.helpers.drivers import FakeStore, OneUser, as_sent
@@ -297,6 +299,9 @@ async def bounded(make, seconds):
         raise TimeoutError
 
 
+RENAMED = {"close": "aclose"}
+
+
 class Facade:
     """An asynchronous client or message as if it were a blocking one."""
 
@@ -306,7 +311,7 @@ class Facade:
         self._timeout = timeout
 
     def __getattr__(self, name):
-        value = getattr(self._target, name)
+        value = getattr(self._target, RENAMED.get(name, name) if hasattr(self._target, "aclose") else name)
         return self._waiting_for(value) if callable(value) else value
 
     def _waiting_for(self, function):
@@ -460,13 +465,6 @@ class Trio(Asyncio):
 
     name = "trio"
     module = over_trio
-
-    def _patient(self, arguments):
-        timeout = arguments.pop("timeout", PATIENCE)
-        return arguments, timeout
-
-    def hurry(self, client):
-        client._timeout = BRIEF
 
     def _stream(self, sock):
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
@@ -702,9 +700,11 @@ def test_methods_that_ask(world, store):
         assert client.uidl_one(2) == "id.2"
         assert client.noop() is None
         assert client.call(Stat()).count == 2
-        done, failed = client.call_all([Noop(), Dele(9)])
+        done, failed = client.call_all([Noop(), Dele(9)], return_exceptions=True)
         assert done is None
         assert isinstance(failed, CommandFailed)
+        with pytest.raises(CommandFailed, match="DELE 9"):
+            client.call_all([Noop(), Dele(9)])
         for refused in (client.utf8, lambda: client.lang("en"), client.lang_list, lambda: client.list_one(9)):
             with pytest.raises((CommandFailed, LocalProtocolError)):
                 refused()
@@ -756,6 +756,134 @@ def test_quit_by_hand(world, store):
     assert len(store.commits) == 1
 
 
+def test_fetch(world, store):
+    with logged_in(world, store) as client:
+        assert client.fetch(1) == as_sent(UNIX)
+        with pytest.raises(CommandFailed, match="RETR 9"):
+            client.fetch(9)
+        assert client.fetch(2) == as_sent(DOS)
+
+
+def test_what_is_not_a_command(world, store):
+    with logged_in(world, store) as client:
+        with pytest.raises(TypeError, match="instances of Command"):
+            client.call("STAT")
+        assert client.stat().count == 2
+
+
+def test_the_last_reply(world):
+    with told(world, Script(ACCEPTS | {b"DELE": b"+OK it is gone\r\n"})) as client:
+        assert client.last_reply == Ok("ready")
+        client.login("ann", "tanstaaf")
+        client.dele(1)
+        assert client.last_reply == Ok("it is gone")
+        with pytest.raises(CommandFailed):
+            client.noop()
+        assert client.last_reply == Err("no")
+    assert client.last_reply == Ok("bye")
+
+
+def test_authenticate(world, store):
+    with world.serve(service(world, store)) as server, world.connect(server, tls="none", cleartext="always") as client:
+        with pytest.raises(LoginFailed):
+            client.authenticate(PlainClient("ann", "wrong"))
+        client.authenticate(PlainClient("ann", "tanstaaf"), initial_response=False)
+        assert client.stat().count == 2
+
+
+class Notes:
+    """An observer that counts."""
+
+    def __init__(self):
+        self.said_items, self.heard_events, self.ends = [], [], []
+
+    def heard(self, session, event):
+        self.heard_events.append(event)
+
+    def said(self, session, item):
+        self.said_items.append(item)
+
+    def ended(self, session, error):
+        self.ends.append(error)
+
+
+def test_observers_of_a_client(world, store):
+    notes, others = Notes(), Notes()
+    with logged_in(world, store, observer=[notes, others]) as client:
+        client.stat()
+    assert notes.said_items[-2:] == [Stat(), Quit()]
+    assert notes.heard_events[0] == Greeting(Ok("POP3 server ready"))
+    assert notes.ends == [None]
+    assert (others.said_items, others.heard_events) == (notes.said_items, notes.heard_events)
+    assert "tanstaaf" not in repr([(item, getattr(item, "password", "")) for item in notes.said_items])
+
+
+def test_observers_learn_why_a_session_ended(world):
+    notes = Notes()
+    with pytest.raises(SessionRefused) as refusal, told(world, Script(greeting=b"-ERR\r\n"), observer=notes):
+        pytest.fail("there is no session")
+    assert notes.ends == [refusal.value]
+    with pytest.raises(ZeroDivisionError) as fault, told(world, Script(), observer=notes):
+        raise ZeroDivisionError
+    assert notes.ends[1:] == [fault.value]
+    with told(world, Script({b"CAPA": HANG_UP}), observer=notes) as client:
+        with pytest.raises(ConnectionLost) as lost:
+            client.capa()
+        client.close()
+    assert notes.ends[2:] == [lost.value]
+
+
+def test_an_observer_that_fails_ends_the_session(world):
+    class Faulty(Notes):
+        def said(self, session, item):
+            raise ZeroDivisionError("said")
+
+        def ended(self, session, error):
+            raise ZeroDivisionError("ended")
+
+    with pytest.raises(ZeroDivisionError), told(world, Script(), observer=Faulty()) as client:
+        client.capa()
+    with pytest.raises(Broken):
+        client.capa()
+
+
+def test_limits_of_a_client(world):
+    with (
+        pytest.raises(RemoteProtocolError, match="more than 20 octets"),
+        told(world, Script(greeting=b"+OK " + b"x" * 20 + b"\r\n"), limits=Limits(reply_line=20)),
+    ):
+        pytest.fail("it has no greeting")
+
+
+def test_quirks_of_a_client(world):
+    with told(world, Script(), quirks={Quirk.BARE_LF}) as client:
+        assert client.session.connection.quirks == {Quirk.BARE_LF}
+
+
+@pytest.mark.parametrize("limits", [{}, {"limits": Limits(body=1)}])
+def test_no_stls_inside_tls(world, store, certificates, limits):
+    with (
+        world.serve(service(world, store), tls="implicit", certificate=certificates.pem) as server,
+        world.connect(server, tls="implicit", context=certificates.trusting, **limits) as client,
+        pytest.raises(LocalProtocolError, match="STLS"),
+    ):
+        client.start_tls()
+
+
+def test_the_peer_and_its_tls(network, store, certificates):
+    with network.serve(service(network, store), tls="starttls", certificate=certificates.pem) as server:
+        with network.connect(server, tls="none") as client:
+            assert (client.peer.address, client.peer.port) == server.address
+            assert client.peer.loopback
+            assert client.tls is None
+            with pytest.raises(CertificateError):
+                client.start_tls()
+        with network.connect(server, tls="none") as client:
+            tls = client.start_tls(certificates.trusting)
+            assert client.tls == tls
+            assert tls.verified
+
+
 # ---------------------------------------------------------------------------------------------- messages
 
 
@@ -786,10 +914,24 @@ def test_a_message_into_a_file(world, store):
         assert client.stat().count == 2
 
 
+def test_a_message_is_a_file(world, store):
+    store.contents[1] = b"0123456789\r\n" * 100
+    with logged_in(world, store) as client, client.retr(1) as message:
+        assert message.read(3) == b"012"
+        assert message.read(10) == b"3456789\r\n0"
+        rest = message.read(-1)
+        assert rest == store.contents[1][13:]
+        assert message.read(7) == message.read() == message.read(None) == b""
+    if world.name == "blocking":
+        with logged_in(world, store) as client, client.retr(1) as message:
+            shutil.copyfileobj(message, file := io.BytesIO())
+            assert file.getvalue() == store.contents[1]
+
+
 def test_a_message_is_read_once_and_inside_its_block(world, store):
     with logged_in(world, store) as client:
         message = client.retr(1)
-        with pytest.raises(LocalProtocolError, match="not open"):
+        with pytest.raises(LocalProtocolError, match=r"use `(async )?with client\.retr\(1\) as message:`"):
             message.read()
         with message:
             assert message.read() == as_sent(UNIX)
@@ -805,7 +947,12 @@ def test_messages_in_a_row(world, store, pipelining):
     with logged_in(world, store) as client:
         if not pipelining:
             client.session.learn(Capabilities())
-        got = dict(client.retrieve([*range(59, 0, -1), 99]))
+        messages = client.retrieve([*range(59, 0, -1), 99])
+        for number in range(59, 0, -1):
+            assert next(messages) == (number, whole[number])
+        with pytest.raises(CommandFailed, match="RETR 99"):
+            next(messages)
+        got = dict(client.retrieve([*range(59, 0, -1), 99], return_exceptions=True))
         assert list(got) == [*range(59, 0, -1), 99]
         assert isinstance(got.pop(99), CommandFailed)
         assert got == whole
@@ -865,9 +1012,27 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     assert store.commits == []
 
 
+def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch):
+    monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
+    store.contents[1] = b"x" * 3_000_000
+    with logged_in(world, store) as client:
+        client.dele(2)
+        with client.retr(1):
+            pass
+    assert list(store.contents) == [1]
+
+
+def test_a_body_that_is_too_large_costs_one_result(world, store):
+    store.contents[1] = b"x" * 300
+    with logged_in(world, store, limits=Limits(body=200)) as client:
+        got = dict(client.retrieve([1, 2], return_exceptions=True))
+        assert isinstance(got[1], MalformedReply)
+        assert got[2] == as_sent(DOS)
+
+
 def test_a_body_that_is_too_large_for_memory(world, store):
     store.contents[1] = b"x" * 300
-    with logged_in(world, store, connection=ClientConnection(limits=Limits(body=200))) as client:
+    with logged_in(world, store, limits=Limits(body=200)) as client:
         with client.retr(1) as message, pytest.raises(MalformedReply):
             message.read()
         assert client.stat().count == 2
@@ -966,6 +1131,85 @@ def test_a_second_thread_or_task(world):
         with pytest.raises(Broken, match="closed"):
             client.noop()
     assert script.verbs == [b"CAPA"]
+
+
+def test_closing_at_any_time(world):
+    """Twice, after QUIT, after a failure."""
+    with told(world, Script()) as client:
+        client.quit()
+        client.close()
+        client.close()
+    with told(world, Script({b"CAPA": HANG_UP})) as client:
+        with pytest.raises(ConnectionLost):
+            client.capa()
+        client.close()
+        client.close()
+
+
+def test_closing_twice_at_once(world):
+    with told(world, Script()) as client, contextlib.ExitStack() as both:
+        for _ in range(4):
+            both.enter_context(in_thread(client.close))
+
+
+def test_closing_in_many_tasks_at_once(coroutines):
+    async def work(client):
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(5):
+                    tasks.start_soon(client.aclose)
+
+    with told(coroutines, Script()) as client:
+        coroutines.portal.call(work, client._target)
+
+
+def test_closing_while_quit_ends(coroutines):
+    async def leave(client):
+        with contextlib.suppress(ConnectionLost, Broken):
+            await client.quit()
+
+    async def work(client):
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(leave, client)
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+                    tasks.start_soon(client.aclose)
+
+    with told(coroutines, Script()) as client:
+        coroutines.portal.call(work, client._target)
+
+
+def test_a_client_without_a_block(coroutines):
+    """Awaited, and closed by hand; in a block of its own, and with QUIT by hand."""
+
+    async def work():
+        for end in ("aclose", "quit", "block"):
+            with anyio.fail_after(PATIENCE):
+                ours, theirs = socket.socketpair()
+                with in_thread(script.run, theirs):
+                    client = await coroutines.module.connect_over(coroutines._stream(ours), tls="none")
+                    assert client.greeting is not None
+                    if end == "block":
+                        async with client as same:
+                            assert same is client
+                    else:
+                        await getattr(client, end)()
+
+    script = Script()
+    coroutines.portal.call(work)
+    assert script.verbs == [b"QUIT", b"QUIT"]
+
+
+def test_a_connection_that_is_never_begun(coroutines):
+    """Neither awaited nor entered: there is nothing to close, and no warning."""
+
+    async def work():
+        connecting = coroutines.module.connect("127.0.0.1", 1, tls="none")
+        del connecting
+        gc.collect()
+
+    coroutines.portal.call(work)
 
 
 # ------------------------------------------------------------------------------------------- ends: time
@@ -1077,7 +1321,7 @@ def test_a_stream_that_is_cut_at_every_octet(world):
         got = []
         with (
             pytest.raises(ConnectionLost) as lost,
-            told(world, Script(DIALOGUE, most=most), connection=ClientConnection()) as client,
+            told(world, Script(DIALOGUE, most=most)) as client,
         ):
             converse(client, got)
         assert got == WHOLE[: len(got)]
@@ -1200,10 +1444,14 @@ def test_a_server_without_stls(world, store):
 def test_a_certificate_of_nobody_we_know(world, store, certificates, mode):
     with (
         world.serve(service(world, store), tls=mode, certificate=certificates.pem) as server,
-        pytest.raises(ConnectionLost, match="certificate verify failed"),
+        pytest.raises(CertificateError) as refusal,
         world.connect(server, tls=mode),
     ):
         pytest.fail("it may be anybody")
+    assert refusal.value.host == "127.0.0.1"
+    assert str(refusal.value).startswith("the certificate of 127.0.0.1 was not accepted: ")
+    assert "cafile" in str(refusal.value)
+    assert isinstance(refusal.value, ConnectionError)
 
 
 @pytest.mark.deep(keep=4)
@@ -1211,10 +1459,12 @@ def test_a_certificate_of_nobody_we_know(world, store, certificates, mode):
 def test_a_certificate_of_another_name(world, store, certificates, mode):
     with (
         world.serve(service(world, store), tls=mode, certificate=certificates.other) as server,
-        pytest.raises(ConnectionLost, match="certificate verify failed"),
+        pytest.raises(CertificateError) as refusal,
         world.connect(server, tls=mode, context=certificates.trusting),
     ):
         pytest.fail("it may be anybody")
+    assert "mismatch" in refusal.value.reason
+    assert str(refusal.value).endswith("; connect to a name that the certificate is for")
 
 
 def test_octets_in_clear_behind_the_answer_to_stls(world):

@@ -26,6 +26,8 @@ from pop3proto.procedures.operations import (
     Write,
 )
 
+from .tls import handshake_failure
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,7 +60,7 @@ class Driver(ABC):
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer = peer
-        self._channel: Final = channel
+        self._channel = channel
         self._tls: TlsChannel | None = None
         self._shutdown: ShuttingDown | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
@@ -207,6 +209,10 @@ class Driver(ABC):
 
     # TLS.
 
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._channel = channel
+
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
             raise LocalProtocolError("there is no TLS context")
@@ -217,7 +223,7 @@ class Driver(ABC):
         try:
             tls = self._channel()
         except (OSError, ValueError) as error:  # an impossible host name; the context of a server, for a client
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls
         return tls.info()
@@ -231,7 +237,7 @@ class Driver(ABC):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise tls.failure(error) from error
         except TimedOut:
             raise TimedOut("the TLS handshake was not done in time") from None
 

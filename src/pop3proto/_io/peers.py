@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import socket
 from typing import Final, cast
 
 import attrs
 
-__all__ = ["UNKNOWN_PEER", "Peer", "unreachable"]
+__all__ = ["SESSION_IDS", "UNKNOWN_PEER", "Peer", "unreachable"]
 
 _UNIX: Final = getattr(socket, "AF_UNIX", None)  # not everywhere
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -21,10 +22,12 @@ class Peer:
     Args:
         address: without its port; "" if it has none.
         loopback: it is on this machine.
+        port: 0 if it has none.
     """
 
     address: str
     loopback: bool
+    port: int = 0
 
     @classmethod
     def of(cls, family: int, name: object) -> Peer:
@@ -40,9 +43,12 @@ class Peer:
             return UNKNOWN_PEER
         if not isinstance(name, tuple) or not name:
             return UNKNOWN_PEER
-        address = str(cast("tuple[object, ...]", name)[0])
-        return cls(address, loopback=_is_loopback(address))
+        address, port, *_ = cast("tuple[str, int]", name)
+        return cls(address, loopback=_is_loopback(address), port=port)
 
+
+SESSION_IDS: Final = itertools.count(1)
+"""The numbers of sessions, unique in the process: of clients and servers."""
 
 UNKNOWN_PEER: Final = Peer("", loopback=False)
 """A peer of whom nothing is known."""

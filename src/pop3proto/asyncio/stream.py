@@ -42,6 +42,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._eof = False
         self._full = False  # what was written waits in the transport
         self._lost = False
+        self._ended: Final = asyncio.Event()  # `_lost`, for any number of tasks that wait for it
         self._failure: Exception | None = None
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
@@ -86,6 +87,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
+        self._ended.set()
         self._failure = exc
         self._wakeup()
         if self._timer is not None:
@@ -192,8 +194,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     async def hang_up(self) -> None:
         self._transport.abort()  # nothing waits in it: see `send`
-        while not self._lost:
-            await self._wait(None)
+        await self._ended.wait()
 
     @override
     async def abort(self) -> None:

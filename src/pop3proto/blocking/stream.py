@@ -188,12 +188,15 @@ class SocketStream:
         hostname: str | None = None,
     ) -> None:
         self._driver: Final = SocketDriver(sock, client_channel(context, hostname), stall=stall)
-        self._wakeup_sender: socket.socket | None = None
         self.peer: Final = self._driver.peer
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
         return run_blocking(self._driver.perform(procedure))
+
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._driver.use_channel(channel)
 
     def close(self) -> None:
         """Close the connection, with the closing alert of TLS."""
@@ -224,12 +227,14 @@ class SocketStream:
         sender, self._driver.wakeup = socket.socketpair()
         with sender, self._driver.wakeup:
             thread = threading.Thread(target=run, name="pop3proto-background", daemon=True)
-            thread.start()
             try:
-                yield
+                thread.start()  # raises if there can be no more threads
+                try:
+                    yield
+                finally:
+                    sender.close()
+                    thread.join()
             finally:
-                sender.close()
-                thread.join()
                 self._driver.wakeup = None
         if failures:
             raise failures[0]

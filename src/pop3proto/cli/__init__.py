@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
 
 from .failures import guard
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     from . import demo, fetch, passwd, serve  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('pop3proto')}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():
         subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)

@@ -18,13 +18,13 @@ from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.procedures.server.service import Service
 
-from .trace import TracedConnection, Transcript
+from .trace import Transcript
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from pop3proto.blocking import Client, Server
+    from pop3proto.blocking import Server
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
@@ -100,7 +100,7 @@ def _converse(server: Server, password: str) -> list[bytes]:
     host, port = server.address
     print(f"A POP3 server on {host} port {port}, and a client. C: client, S: server.")
     transcript = Transcript(print, message_lines=_MESSAGE_LINES, listing_lines=_LISTING_LINES)
-    with connect(host, port, tls="none", connection=TracedConnection(transcript.sent, transcript.heard)) as client:
+    with connect(host, port, tls="none", observer=transcript) as client:
         _headline(
             "The client asks for the server's capabilities and logs in. (`client.login` would choose the best method.)"
         )
@@ -111,7 +111,7 @@ def _converse(server: Server, password: str) -> list[bytes]:
         numbers = list(client.uidl())
         _headline("PIPELINING: the client sends all RETR commands at once and reads the answers in order.")
         print("   A message ends with a single dot; a line that begins with a dot gets a second dot on the wire.")
-        received = _retrieve(client, numbers)
+        received = [message for _, message in client.retrieve(numbers)]
         _headline("DELE marks a message. The server deletes it at QUIT, so a client that crashes loses nothing.")
         client.dele(numbers[0])
     return received
@@ -119,15 +119,6 @@ def _converse(server: Server, password: str) -> list[bytes]:
 
 def _headline(text: str) -> None:
     print(f"\n-- {text}")
-
-
-def _retrieve(client: Client, numbers: Sequence[int]) -> list[bytes]:
-    messages: list[bytes] = []
-    for _, message in client.retrieve(numbers):
-        if isinstance(message, Exception):
-            raise message
-        messages.append(message)
-    return messages
 
 
 def _compare(received: Sequence[bytes], stored: Sequence[bytes]) -> None:

@@ -1,7 +1,4 @@
-"""A readable transcript of the dialogue of a client connection.
-
-It is made from commands and events, not from octets, so that secrets stay hidden.
-"""
+"""A readable transcript of a session: an observer, so secrets are masked."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.core.client import ClientConnection, Request
 from pop3proto.core.commands import Command, Retr, Top
 from pop3proto.core.events import (
     Answer,
@@ -20,52 +16,25 @@ from pop3proto.core.events import (
     ClientEvent,
     ConnectionClosed,
     Farewell,
-    Signal,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import visible
+from pop3proto.procedures.observer import ClientObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TracedConnection", "Transcript"]
+    from pop3proto.core.client import Request
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["Transcript"]
 
 _WIDTH: Final = 72
 
 
-class TracedConnection(ClientConnection):
-    """A client connection that reports what it sends and receives.
-
-    Args:
-        sent: called with each command or SASL response that is sent.
-        heard: called with each event that is received.
-        tls: whether the connection began with TLS.
-    """
-
-    def __init__(
-        self, sent: Callable[[Request], None], heard: Callable[[ClientEvent], None], *, tls: bool = False
-    ) -> None:
-        super().__init__(tls=tls)
-        self._sent = sent
-        self._heard = heard
-
-    @override
-    def send(self, item: Request) -> bytes:
-        octets = super().send(item)
-        self._sent(item)
-        return octets
-
-    @override
-    def next_event(self) -> ClientEvent | Signal:
-        event = super().next_event()
-        if not isinstance(event, Signal):
-            self._heard(event)
-        return event
-
-
-class Transcript:
-    """Writes the dialogue of a connection: one line for each line on the wire, but only the first lines of a body.
+class Transcript(ClientObserver):
+    """Client observer that writes the dialogue: one line for each line on the wire, but only the first lines of a body.
 
     Args:
         write: called with each line, without a line end.
@@ -79,8 +48,8 @@ class Transcript:
         self._listing_lines = listing_lines
         self._body = _Excerpt(0)
 
-    def sent(self, item: Request) -> None:
-        """Write what the client sends."""
+    @override
+    def said(self, session: SessionInfo, item: Request, /) -> None:
         match item:
             case Command():
                 self._say("C", str(item))
@@ -89,8 +58,8 @@ class Transcript:
             case AuthCancel():
                 self._say("C", "*")
 
-    def heard(self, event: ClientEvent) -> None:
-        """Write what the server sends; a body is written when it is complete."""
+    @override
+    def heard(self, session: SessionInfo, event: ClientEvent, /) -> None:
         match event:
             case Answer(command, reply):
                 message = isinstance(command, Retr | Top)
@@ -107,6 +76,10 @@ class Transcript:
                     self._say("S", line)
             case ConnectionClosed():
                 pass
+
+    @override
+    def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        pass
 
     def _say(self, who: str, text: str) -> None:
         self._write(f"{who}: {cut(visible(text), _WIDTH)}")

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Final
 
 import attrs
+from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
 
@@ -16,7 +17,7 @@ __all__ = ["DEFAULT_LIMITS", "MAX_DIGITS", "NO_QUIRKS", "Limits", "Quirk"]
 MAX_DIGITS: Final = 20
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Limits:
     """The limits of one connection. All are positive; lengths are in octets and include the CRLF.
 
@@ -55,6 +56,11 @@ class Limits:
             raise LocalProtocolError(
                 "limit buffered must be at least as large as command_line, sasl_line and reply_line"
             )
+
+    @override
+    def __repr__(self) -> str:
+        fields = [field for field in attrs.fields(Limits) if getattr(self, field.name) != field.default]
+        return f"Limits({', '.join(f'{field.name}={getattr(self, field.name)}' for field in fields)})"
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -227,11 +227,11 @@ class Download:
             )
         try:
             numbers = sorted([*self._fetched, *self._unchanged()])
-            results = self._client.call_all(map(Dele, numbers))
+            results = self._client.call_all(map(Dele, numbers), return_exceptions=True)
         except Pop3Error as error:
             raise self._session_failure(error) from error
         for number, result in zip(numbers, results, strict=True):
-            if isinstance(result, CommandFailed):
+            if result is not None:
                 self._report_failure(str(result))
             else:
                 self._deleted.append(number)

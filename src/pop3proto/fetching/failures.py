@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import ssl
 import sys
 from typing import Final
 
-from pop3proto.core.errors import Pop3Error
+from pop3proto.core.errors import CertificateError
 
 __all__ = ["FAILURE", "USAGE", "Failure", "reason", "visible", "warn"]
 
@@ -39,20 +38,11 @@ def warn(text: str) -> None:
 
 def reason(error: Exception) -> str:
     """Return the message of an error for a user, without exception class, errno and brackets."""
-    cause = error.__cause__
-    if isinstance(error, Pop3Error) and isinstance(cause, ssl.SSLError):
-        return _tls_reason(error, cause)
+    if isinstance(error, CertificateError):
+        return f"the certificate of {error.host} was not accepted: {error.reason}"  # without advice for programmers
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     return _ERRNO.sub("", str(error))
-
-
-def _tls_reason(error: Pop3Error, cause: ssl.SSLError) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"the server's certificate cannot be trusted: {cause.verify_message}"
-    if cause.reason == "WRONG_VERSION_NUMBER":
-        return "the server does not use TLS on this port"
-    return str(error)
 
 
 def visible(text: str) -> str:

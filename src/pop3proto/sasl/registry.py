@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import attrs
+from typing_extensions import override
 
 from .authenticator import (
     AnonymousHost,
@@ -154,7 +155,19 @@ def _xoauth2(context: ClientContext) -> ClientMechanism:
     return XOAuth2Client(credentials.user, credentials.token)
 
 
-CLIENT_MECHANISMS: Final[ClientMechanisms] = {
+class _Table(dict[str, T]):
+    """A table of mechanisms whose repr is its name, so that signatures in `help()` stay short."""
+
+    def __init__(self, name: str, entries: Mapping[str, T]) -> None:
+        super().__init__(entries)
+        self._name = name
+
+    @override
+    def __repr__(self) -> str:
+        return self._name
+
+
+_CLIENT: Final[ClientMechanisms] = {
     "SCRAM-SHA-512-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-512"), binds=True),
     "SCRAM-SHA-256-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-256"), binds=True),
     "SCRAM-SHA-1-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-1"), binds=True),
@@ -175,6 +188,7 @@ CLIENT_MECHANISMS: Final[ClientMechanisms] = {
         Anonymous, Strength.NO_SECRET, lambda context: AnonymousClient(_credentials(Anonymous, context).trace)
     ),
 }
+CLIENT_MECHANISMS: Final[ClientMechanisms] = _Table("CLIENT_MECHANISMS", _CLIENT)
 """In the order in which they are tried, for the same strength."""
 
 
@@ -300,7 +314,7 @@ def _anonymous_server(context: ServerContext) -> ServerMechanism:
     return AnonymousServer(lambda trace: named(host.admit(trace, context.session)))
 
 
-SERVER_MECHANISMS: Final[ServerMechanisms] = {
+_SERVER: Final[ServerMechanisms] = {
     "SCRAM-SHA-512-PLUS": ServerEntry(
         Strength.BOUND, partial(_has_scram_plus, "SHA-512"), partial(_scram_plus_server, "SHA-512")
     ),
@@ -321,4 +335,5 @@ SERVER_MECHANISMS: Final[ServerMechanisms] = {
     "XOAUTH2": ServerEntry(Strength.CLEAR, _has(TokenVerifier), _xoauth2_server),
     "ANONYMOUS": ServerEntry(Strength.NO_SECRET, _has(AnonymousHost), _anonymous_server),
 }
+SERVER_MECHANISMS: Final[ServerMechanisms] = _Table("SERVER_MECHANISMS", _SERVER)
 """In the order in which they are announced."""

@@ -362,8 +362,8 @@ def test_another_plan_that_is_printed():
     assert "not APOP: SCRAM-SHA-256-PLUS is better" in printed
     assert printed[-2:] == ["not LOGIN: PLAIN does the same", "not USER/PASS: the server does not announce it"]
     hidden = str(plan_login(ANN, server_with("PLAIN", tls=None, timestamp="<1@a>"))).splitlines()
-    assert "not PLAIN: it shows the password or token, and there is no verified TLS: use TLS, or pass " in (
-        " ".join(hidden)
+    assert "not PLAIN: it shows the password or token, and there is no verified TLS: use TLS, or pass " in " ".join(
+        hidden
     )
     assert "not APOP: passwords can be guessed from it: without verified TLS it must be asked for" in hidden
 

@@ -16,7 +16,7 @@ from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechan
 if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.procedures.maildrop import MaildropStore
-    from pop3proto.procedures.observer import Observer
+    from pop3proto.procedures.observer import ServerObserver
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.channel import SessionInfo
 
@@ -98,7 +98,7 @@ class ServiceSettings:
     hostname: str = attrs.field(default="localhost", validator=_check_hostname)
     implementation: str = "pop3proto"
     mechanisms: ServerMechanisms = attrs.field(default=SERVER_MECHANISMS, repr=False)
-    observer: Observer | None = attrs.field(default=None, repr=False)
+    observer: ServerObserver | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_cleartext(self.cleartext)

@@ -6,18 +6,20 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
+    Await,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
     Run,
+    RunLogin,
     ShuttingDown,
     Sleep,
     StartTls,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pop3proto._io.peers import Peer
     from pop3proto.sasl.channel import TlsInfo
 
-__all__ = ["GIVEN_UP", "RECEIVE", "AsyncStream", "MakeChannel"]
+__all__ = ["GIVEN_UP", "LOGIN_THREADS", "RECEIVE", "AsyncStream", "MakeChannel"]
 
 T = TypeVar("T")
 
@@ -38,6 +40,9 @@ MakeChannel: TypeAlias = Callable[[], TlsChannel]
 
 RECEIVE: Final = 262_144
 """Octets to receive at once; smaller reads cost a third of the speed on large messages."""
+
+LOGIN_THREADS: Final = 4
+"""Threads of one server for `RunLogin`; the others of the process never wait for these."""
 
 GIVEN_UP: Final = "the connection was given up"
 
@@ -59,7 +64,7 @@ class AsyncStream(ABC):
         self._farewell: ShuttingDown | None = None  # for the next `Read`
         self._listening = False  # a `Read` is under way
         self._spoken = False  # something was said in clear
-        self._cancellation: BaseException | None = None  # it came during a `Run`
+        self._cancellation: BaseException | None = None  # it came during a `Run` or an `Await`
 
     # What waits, and is each adapter's own. Deadlines are on the clock of `now`.
 
@@ -72,11 +77,19 @@ class AsyncStream(ABC):
         """Let time pass; none at all lets other tasks run."""
 
     @abstractmethod
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         """Call a function in a thread, and wait for its end in any case.
 
         A framework that cancels once only leaves the cancellation in `_cancellation`.
+
+        Args:
+            call: the function.
+            login: it is work of a login, and has threads of its own.
         """
+
+    @abstractmethod
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        """Await something to its end in any case; a cancellation is kept as in `run`."""
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -145,7 +158,7 @@ class AsyncStream(ABC):
             self._raise_cancellation()
 
     async def _perform(self, operation: Operation[object]) -> object:
-        if not isinstance(operation, Run):
+        if not isinstance(operation, Run | Await):  # what these are to finish, a lock to release, must be finished
             self._raise_cancellation()
         match operation:
             case Read(until):
@@ -155,7 +168,9 @@ class AsyncStream(ABC):
             case StartTls(last_words, until):
                 return await self._start_tls(last_words, until)
             case Run():
-                return await self.run(operation.call)
+                return await self.run(operation.call, login=isinstance(operation, RunLogin))
+            case Await():
+                return await self.finish(operation.awaitable)
             case Now():
                 return self.now()
             case Random(count):

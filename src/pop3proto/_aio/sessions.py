@@ -6,11 +6,11 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._io.session_info import new_session_info
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import refuse, serve
-from pop3proto.sasl.channel import SessionInfo
 
 if TYPE_CHECKING:
     from pop3proto._io.tls import ServerTls
@@ -42,10 +42,15 @@ class Sessions:
         self._streams: set[AsyncStream] = set()
         self._shutting_down = False
 
-    async def handle(self, stream: AsyncStream) -> None:
-        """Serve one session, or refuse it, and close its stream. What goes wrong is logged, and no other notices."""
+    async def handle(self, stream: AsyncStream, listener: str = "") -> None:
+        """Serve one session, or refuse it, and close its stream. What goes wrong is logged, and no other notices.
+
+        Args:
+            stream: connected.
+            listener: which listener took the connection, as `SessionInfo` has it.
+        """
         try:
-            await self._handle(stream)
+            await self._handle(stream, listener)
         except BaseException:
             await stream.abort()
             raise
@@ -57,7 +62,7 @@ class Sessions:
         for stream in self._streams:
             stream.begin_shutdown()
 
-    async def _handle(self, stream: AsyncStream) -> None:
+    async def _handle(self, stream: AsyncStream, listener: str) -> None:
         address = stream.peer.address
         if (reason := self._limiter.enter(address)) is not None:
             return await self._refuse(stream, reason)
@@ -65,7 +70,7 @@ class Sessions:
         if self._shutting_down:
             stream.begin_shutdown()
         try:
-            await self._serve(stream)
+            await self._serve(stream, listener)
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
             _log.info("session from %s ended: %s", address, error)
             return None
@@ -76,9 +81,9 @@ class Sessions:
             self._limiter.leave(address)
         return await stream.linger()
 
-    async def _serve(self, stream: AsyncStream) -> None:
+    async def _serve(self, stream: AsyncStream, listener: str) -> None:
         connection = self._service.connection(tls=self._tls == "implicit")
-        info = SessionInfo(stream.peer.address)
+        info = new_session_info(stream.peer, listener)
         await stream.perform(serve(self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls))
 
     async def _refuse(self, stream: AsyncStream, reason: str) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._aio.driver import LOGIN_THREADS
 from pop3proto._aio.session import session_over
 from pop3proto._aio.sessions import Sessions
-from pop3proto._io.peers import unreachable
+from pop3proto._io.peers import listener_name, unreachable
 from pop3proto._io.tls import ServerTls
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.asyncio.stream import AsyncioStream, all_done
@@ -197,6 +199,7 @@ class Server:
         self._acceptor: asyncio.Task[None]
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._ended: Final = asyncio.Event()
+        self._logins: Final = ThreadPoolExecutor(LOGIN_THREADS, "pop3proto-login")  # it has no thread until one is used
 
     @property
     def address(self) -> tuple[str, int]:
@@ -231,6 +234,7 @@ class Server:
         for task in self._tasks:
             task.cancel()
         cancellation = await all_done(self._tasks) or cancellation
+        self._logins.shutdown(wait=False)  # they are idle
         self._ended.set()
         if cancellation is not None:
             raise cancellation
@@ -267,13 +271,13 @@ class Server:
         task.add_done_callback(lambda _: sock.close())  # if it was cancelled before it began
 
     async def _serve(self, sock: socket.socket) -> None:
-        stream = AsyncioStream(self._sessions.channel)
+        stream = AsyncioStream(self._sessions.channel, self._logins)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError as error:
             _log.info("a connection was gone before its session began: %s", error)
         else:
-            await self._sessions.handle(stream)
+            await self._sessions.handle(stream, listener_name(self._address))
 
     def _stop_listening(self) -> None:
         self._closing = True

@@ -25,7 +25,7 @@ except ImportError as error:
 from typing_extensions import override
 
 from pop3proto.procedures.maildrop import Unavailable
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -47,7 +47,7 @@ _LONGEST_PAUSE: Final = 0.05
 _LONGEST_GRACE: Final = 5.0
 
 
-class CheckPassword(Authenticator, PasswordVerifier):
+class CheckPassword(PasswordVerifier):
     """Asks a program, which runs anew for each login, as the user and in the folder of this process.
 
     It sees the environment of this process, and the client's address as PROTO and TCPREMOTEIP, as qmail's programs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource, SecretSource, TokenVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier, ScramKeySource, SecretSource, TokenVerifier
 from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram.keys import ScramKeys
 
@@ -25,7 +25,7 @@ _SECRET_OCTETS: Final = 32
 _LEAST_ITERATIONS: Final = 4_096  # RFC 7677 section 4; here the passwords themselves lie beside the keys
 
 
-class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKeySource):
+class MemoryAuthenticator(PasswordVerifier, SecretSource, ScramKeySource):
     """Users and their passwords: all ways to log in with a password.
 
     SCRAM keys are derived here and now, a few milliseconds for each user and algorithm, so that no login computes for
@@ -88,7 +88,7 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
         return self._scram_keys.get((user, algorithm), decoy)
 
 
-class MemoryTokens(Authenticator, TokenVerifier):
+class MemoryTokens(TokenVerifier):
     """Access tokens, and nothing else: OAUTHBEARER and XOAUTH2.
 
     Args:

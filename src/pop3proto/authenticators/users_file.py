@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto._io.files import open_regular, rewrite
 from pop3proto.procedures.maildrop import Unavailable
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource
+from pop3proto.sasl.authenticator import PasswordVerifier, ScramKeySource
 from pop3proto.sasl.scram.keys import ScramKeys
 
 from .scrypt import COST, ScryptHash
@@ -35,7 +35,7 @@ _AT_ONCE: Final = 8
 """Hashes that are computed at the same time: each takes 16 MiB or more, and nobody needs a password to ask for one."""
 
 
-class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
+class UsersFile(PasswordVerifier, ScramKeySource):
     """The users of a file; what changes in it counts from the next login on.
 
     Somebody unknown costs what most users cost, and gets what most users get: a hash that takes as long, SCRAM keys

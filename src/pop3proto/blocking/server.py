@@ -9,11 +9,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._io.peers import listener_name
+from pop3proto._io.session_info import new_session_info
 from pop3proto._io.tls import ServerTls
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import refuse, serve as serve_session
-from pop3proto.sasl.channel import SessionInfo
 
 from .stream import SocketStream
 
@@ -165,7 +166,7 @@ class Server:
 
     def _serve(self, stream: SocketStream, address: str) -> None:
         connection = self._service.connection(tls=self._tls == "implicit")
-        info = SessionInfo(stream.peer.address)
+        info = new_session_info(stream.peer, listener_name(self._address))
         try:
             stream.perform(serve_session(self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls))
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
@@ -222,7 +223,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         OSError: it cannot listen there, or a file cannot be used.
         ValueError: TLS is wanted and there is nothing to do it with, or the other way round.
+        TypeError: the service has coroutine methods, which only asyncio and trio can await.
     """
+    service.check_plain()
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=128)

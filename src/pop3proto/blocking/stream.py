@@ -10,12 +10,14 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, cast
 
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.tls import client_context, tls_info
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.procedures.operations import (
+    Await,
     Now,
     Operation,
     Procedure,
@@ -49,7 +51,7 @@ _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 def _peer(sock: socket.socket) -> Peer:
     try:
-        return Peer.of(sock.family, sock.getpeername())
+        return Peer.of(sock.family, sock.getpeername(), sock.getsockname())
     except OSError:
         return UNKNOWN_PEER
 
@@ -57,6 +59,16 @@ def _peer(sock: socket.socket) -> Peer:
 def bounded(timeout: float | None) -> float | None:
     """Return a timeout in seconds that the system can wait; None is for ever."""
     return None if timeout is None else min(timeout, _LONGEST)
+
+
+def _refuse_await(operation: Await[object]) -> NoReturn:
+    awaitable: object = operation.awaitable
+    if isinstance(awaitable, Coroutine):
+        cast("Coroutine[object, object, object]", awaitable).close()  # else Python warns that it was not awaited
+    raise LocalProtocolError(
+        "the blocking server cannot await what a coroutine method returned: "
+        "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
+    )
 
 
 class SocketStream:
@@ -119,6 +131,8 @@ class SocketStream:
                 return self._start_tls(last_words, until)
             case Run():
                 return operation.call()
+            case Await():
+                return _refuse_await(operation)
             case Now():
                 return time.monotonic()
             case Random(count):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from enum import IntEnum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 import attrs
 
 from pop3proto.core.errors import Pop3Error
+
+from .answers import Steps, settled
 
 __all__ = [
     "ClientMechanism",
@@ -121,10 +123,11 @@ class ServerMechanism(Protocol):
         """The name under which it is announced."""
         ...
 
-    def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or who has logged in.
+    def respond(self, response: bytes | None) -> bytes | Identity | Awaitable[bytes | Identity]:
+        """Return the next challenge, or who has logged in; or an awaitable of one of these (asyncio and trio).
 
-        It asks the authenticator, and may block if that does. After the identity, or an error, it is over.
+        It asks the authenticator, and may block if that does; it returns an awaitable if the authenticator's answer
+        is one. After the identity, or an error, it is over.
 
         Args:
             response: what the client said; at first its initial response, None if it sent none (RFC 5034 section 4).
@@ -137,8 +140,11 @@ class ServerMechanism(Protocol):
         ...
 
 
-Dialogue: TypeAlias = Generator[bytes, bytes, Identity]
-"""Yields challenges, is sent responses, returns who has logged in."""
+Dialogue: TypeAlias = Generator[bytes | Awaitable[object], bytes, Identity]
+"""Yields challenges, is sent responses, returns who has logged in.
+
+It asks the authenticator by `yield from answered(...)`, which yields what has to be awaited.
+"""
 
 
 class DialogueServer(ABC):
@@ -151,21 +157,33 @@ class DialogueServer(ABC):
     def _begin(self, initial: bytes | None) -> Dialogue:
         """Hold the exchange, given the initial response."""
 
-    def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or who has logged in; see `ServerMechanism`."""
-        try:
-            if self._dialogue is None:
-                self._dialogue = self._begin(response)
-                return next(self._dialogue)
-            if response is not None:
-                return self._dialogue.send(response)
-            self._dialogue.close()  # only the first response can be missing
-            identity = None
-        except StopIteration as end:
-            identity = end.value
-        if not isinstance(identity, Identity):  # a generator that has ended before returns None
-            raise MechanismError("nothing more belongs into this exchange")
-        return identity
+    def respond(self, response: bytes | None) -> bytes | Identity | Awaitable[bytes | Identity]:
+        """Return the next challenge, or who has logged in, or an awaitable of it; see `ServerMechanism`."""
+        first = self._dialogue is None
+        dialogue = self._dialogue = self._dialogue or self._begin(response)
+        if not first and response is None:  # only the first response can be missing
+            dialogue.close()
+        steps = _until_challenge(dialogue, None if first else response)
+        return settled(steps)
+
+
+def _until_challenge(dialogue: Dialogue, response: bytes | None) -> Steps[bytes | Identity]:
+    """Go on with a dialogue to its next challenge or its end; yield what it has awaited meanwhile."""
+    try:
+        step = next(dialogue) if response is None else dialogue.send(response)
+        while not isinstance(step, bytes):
+            try:
+                answer = yield step
+            except BaseException as error:  # noqa: BLE001 - the mechanism decides what becomes of it
+                step = dialogue.throw(error)
+            else:
+                step = dialogue.send(cast("bytes", answer))  # `answered` waits for it, and knows its type
+    except StopIteration as end:
+        if isinstance(end.value, Identity):  # a generator that has ended before returns None
+            return end.value
+    else:
+        return step
+    raise MechanismError("the SASL exchange is already complete")
 
 
 class OneMessageClient:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pop3proto._aio.driver import LOGIN_THREADS
 from pop3proto._aio.session import session_over
 from pop3proto._aio.sessions import Sessions
-from pop3proto._io.peers import unreachable
+from pop3proto._io.peers import listener_name, unreachable
 from pop3proto._io.tls import ServerTls
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import ConnectionLost
@@ -173,6 +174,7 @@ class Server:
         self._listening: Final = trio.CancelScope()
         self._serving: Final = trio.CancelScope()
         self._ended: Final = trio.Event()
+        self._logins: Final = trio.CapacityLimiter(LOGIN_THREADS)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -232,4 +234,6 @@ class Server:
             self._ended.set()
 
     async def _take(self, stream: trio.SocketStream) -> None:
-        await self._sessions.handle(TrioStream(stream, self._sessions.channel))
+        await self._sessions.handle(
+            TrioStream(stream, self._sessions.channel, self._logins), listener_name(self._address)
+        )

@@ -44,7 +44,7 @@ def without(kind: type, *names: str, **instead) -> object:
         (without(Store, "open"), "the store, a Store, has no open$"),
         (without(Store, "open", opne=Store.open), "has no open; is opne meant to be it"),
         (without(Store, "capabilities", capability=Store.capabilities), "has no capabilities; is capability meant"),
-        (without(Store, open=lambda self, user: None), "open of the store, a Store must take 2 arguments: user, session"),
+        (without(Store, open=lambda self, user: None), "open of the store, .* take 2 arguments: user, session"),
         (without(Store, capabilities=lambda self: None), "capabilities of .* must take 1 arguments: user"),
         (without(Store, open="maildrop"), "open of the store, a Store is not a method"),
     ],
@@ -60,7 +60,7 @@ def test_a_store_that_cannot_work_is_refused(store, message):
     [
         (1, "the authenticator, a int, has no attribute blocks"),
         (without(Passwords, "blocks"), "has no attribute blocks"),
-        (without(Passwords, "check_password"), "has none of the methods by which a client can log in: check_password, "),
+        (without(Passwords, "check_password"), "has none of the methods by which a client can log in"),
         (without(Passwords, "check_password", may_act_as=Passwords.check_password), "has none of the methods by which"),
         (
             without(Passwords, "check_password", check_pasword=Passwords.check_password),
@@ -120,6 +120,6 @@ def test_a_service_knows_its_coroutine_methods():
     store, users = without(Store, open=opens), without(Passwords, check_password=checks)
     service = Service(store=store, authenticator=users)
     assert service.coroutine_methods == ("open of the store", "check_password of the authenticator")
-    with pytest.raises(TypeError, match=r"cannot await coroutine methods \(open of the store, check_password of the au"):
+    with pytest.raises(TypeError, match=r"coroutine methods \(open of the store, check_password of the au"):
         service.check_plain()
     Service(store=Store(), authenticator=Passwords()).check_plain()

@@ -48,8 +48,8 @@ class OpenMessage:
         self._source: Final = source
         self._excerpt: Final = excerpt
 
-    def read(self, most: int = PIECE) -> Steps[bytes]:
-        """Read the next piece, and close the source behind the last."""
+    def read(self, most: int) -> Steps[bytes]:
+        """Read the next piece of at most so many octets, and close the source behind the last."""
         at_once = most if self._excerpt is None else min(most, TOP_PIECE)
         pieces: list[bytes] = []
         ended = False
@@ -117,7 +117,7 @@ class MessageReader:
             Broken: the rest cannot be read, and it is too late to refuse.
         """
         try:
-            piece = yield from perform_steps(message.read(), blocks=self._blocks)
+            piece = yield from perform_steps(message.read(PIECE), blocks=self._blocks)
         except (OSError, Refused) as error:
             raise Broken(f"message {message.number} cannot be read to its end") from error
         return piece, None if message.complete else message
@@ -197,7 +197,7 @@ def _open_first(maildrop: Maildrop, numbers: Sequence[int], lines: int | None) -
 def _read_first(message: OpenMessage) -> Steps[bytes]:
     """Read the first piece of a message; close it if that fails."""
     try:
-        return (yield from message.read())
+        return (yield from message.read(PIECE))
     except BaseException as error:
         yield from message.close()
         if isinstance(error, OSError):

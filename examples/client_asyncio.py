@@ -10,7 +10,7 @@ import os
 from getpass import getpass
 from pathlib import Path
 
-from pop3proto import CommandFailed, Pop3Error
+from pop3proto import Pop3Error
 from pop3proto.asyncio import connect
 
 
@@ -26,10 +26,7 @@ async def fetch(arguments: argparse.Namespace, password: str) -> None:
             if not file.exists():
                 new[number] = file
         async for number, message in client.retrieve(new):  # pipelined, if the server can
-            if isinstance(message, CommandFailed):
-                print(f"{number} is not to be had: {message.reply.text}")
-            else:
-                await asyncio.to_thread(store, new[number], message)
+            await asyncio.to_thread(store, new[number], message)
 
 
 def file_of(folder: Path, unique_id: str) -> Path:

@@ -9,7 +9,7 @@ import os
 from getpass import getpass
 from pathlib import Path
 
-from pop3proto import CommandFailed, Pop3Error
+from pop3proto import Pop3Error
 from pop3proto.blocking import connect
 
 
@@ -25,10 +25,7 @@ def fetch(arguments: argparse.Namespace, password: str) -> None:
             if not file.exists():
                 new[number] = file
         for number, message in client.retrieve(new):  # pipelined, if the server can
-            if isinstance(message, CommandFailed):
-                print(f"{number} is not to be had: {message.reply.text}")
-            else:
-                store(new[number], message)
+            store(new[number], message)
 
 
 def file_of(folder: Path, unique_id: str) -> Path:

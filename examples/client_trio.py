@@ -11,30 +11,23 @@ from pathlib import Path
 
 import trio
 
-from pop3proto import CommandFailed, Pop3Error
+from pop3proto import Pop3Error
 from pop3proto.trio import connect
-
-PATIENCE = 60  # seconds: up to the first message, and for each
 
 
 async def fetch(arguments: argparse.Namespace, password: str) -> None:
     """List what is on the server, and store what is new; nothing is deleted there."""
-    with trio.fail_after(PATIENCE) as timeout:  # where the other adapters have timeouts
-        async with connect(arguments.host, arguments.port, tls=arguments.tls) as client:
-            await client.login(arguments.user, password)
-            sizes = await client.list()
-            new: dict[int, Path] = {}
-            for number, unique_id in (await client.uidl()).items():
-                file = file_of(arguments.folder, unique_id)
-                print(f"{number} {unique_id}: {sizes[number]} octets, {'known' if file.exists() else 'new'}")
-                if not file.exists():
-                    new[number] = file
-            async for number, message in client.retrieve(new):  # pipelined, if the server can
-                timeout.deadline = trio.current_time() + PATIENCE
-                if isinstance(message, CommandFailed):
-                    print(f"{number} is not to be had: {message.reply.text}")
-                else:
-                    await trio.to_thread.run_sync(store, new[number], message)
+    async with connect(arguments.host, arguments.port, tls=arguments.tls) as client:
+        await client.login(arguments.user, password)
+        sizes = await client.list()
+        new: dict[int, Path] = {}
+        for number, unique_id in (await client.uidl()).items():
+            file = file_of(arguments.folder, unique_id)
+            print(f"{number} {unique_id}: {sizes[number]} octets, {'known' if file.exists() else 'new'}")
+            if not file.exists():
+                new[number] = file
+        async for number, message in client.retrieve(new):  # pipelined, if the server can
+            await trio.to_thread.run_sync(store, new[number], message)
 
 
 def file_of(folder: Path, unique_id: str) -> Path:
@@ -64,8 +57,6 @@ def main() -> None:
         trio.run(fetch, arguments, password)
     except Pop3Error as error:
         raise SystemExit(str(error)) from error
-    except trio.TooSlowError:
-        raise SystemExit("the server is too slow") from None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""pop3proto: the POP3 protocol, for clients and servers, without I/O.
+"""pop3proto: the POP3 protocol for clients and servers, without I/O.
 
-This package holds the names of the core: connections, commands, events, replies, results, errors. The floors above
-are imported by name: `pop3proto.procedures`, `pop3proto.blocking`, `pop3proto.maildrops`.
+This package exports the names of the core: connections, commands, events, replies, results, errors. Import the other
+packages by name, for example `pop3proto.blocking`, `pop3proto.asyncio` or `pop3proto.maildrops`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from .core.dots import BodyDecoder, BodyEncoder
 from .core.errors import (
     Broken,
     Busy,
+    CertificateError,
     ConnectionLost,
     LocalProtocolError,
     MalformedReply,
@@ -92,6 +93,7 @@ __all__ = [
     "Busy",
     "Capa",
     "Capabilities",
+    "CertificateError",
     "Challenge",
     "ClientConnection",
     "ClientEvent",
@@ -150,5 +152,8 @@ __all__ = [
     "UniqueIdListing",
     "User",
     "Utf8",
+    "__version__",
     "check_unique_id",
 ]
+
+__version__ = "0.1.0.dev0"

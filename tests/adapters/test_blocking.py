@@ -17,16 +17,17 @@ from pop3proto._io.peers import Peer
 from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
 from pop3proto._io.tls_channel import TlsChannel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.blocking import connect, serve
+from pop3proto.blocking import connect, connect_over, serve
 from pop3proto.blocking.stream import SocketDriver, SocketStream, run_blocking
 from pop3proto.core.commands import Stat
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.core.errors import Broken, Busy, CertificateError, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser, as_sent
+from tests.helpers.processes import join
 
 UNIX = b"Subject: one\n\n.dot\nlast"
 DOS = b"Subject: two\r\n\r\nbody\r\n"
@@ -88,8 +89,7 @@ class Scripted(threading.Thread):
 
     def __exit__(self, *_):
         self._listener.close()
-        self.join(PATIENCE)
-        assert not self.is_alive()
+        join(self)
 
 
 def descriptors():
@@ -205,7 +205,7 @@ def test_a_connection_that_takes_too_long(monkeypatch):
 
 
 def test_a_server_that_never_answers():
-    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
+    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=1) as client:
         with pytest.raises(TimedOut, match="nothing in time"):
             client.capa()
         assert client._stream._driver._socket.fileno() < 0, "nobody waits for what may still come"
@@ -359,10 +359,44 @@ def test_stls_by_hand(stls, trusting, monkeypatch):
 
 def test_stls_by_hand_verifies_unless_it_is_told_otherwise(stls):
     with connect("localhost", stls.address[1], tls="none") as client:
-        with pytest.raises(ConnectionLost, match="certificate verify failed"):
+        with pytest.raises(CertificateError, match="the certificate of localhost was not accepted"):
             client.start_tls()
-        with pytest.raises(Broken, match="certificate verify failed"):
+        with pytest.raises(Broken, match="the certificate of localhost was not accepted"):
             client.login("ann", "tanstaaf")
+
+
+def test_stls_by_hand_with_a_context_of_its_own(stls, trusting):
+    with connect("localhost", stls.address[1], tls="none") as client:
+        assert client.start_tls(trusting).verified
+        assert client.tls.verified
+
+
+def test_keep_alive_without_a_thread_leaves_the_client_as_it_was(client, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"), client.keep_alive():
+            pytest.fail("there is no thread")
+    assert client.stat().count == 2
+    with client.keep_alive():
+        pass
+    assert client.stat().count == 2
+
+
+def test_closing_while_a_call_is_about_to_return():
+    """The thread that closes does not wait; the one that was in the call closes the socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(GREETING)
+        client = connect_over(ours, tls="none")
+        client._acquire()
+        client.close()
+        client._release()
+        assert ours.fileno() == -1
+        with pytest.raises(Broken, match="it was closed"):
+            client.capa()
 
 
 @pytest.mark.parametrize("mode", ["implicit", "starttls"])
@@ -418,19 +452,18 @@ def shake_hands(client_side, server_side, own=None, *, session=None):
         with server_side.wrap_socket(right, server_side=True) as tls:
             answers.append(tls_info(tls, own))
             tls.sendall(b"x")  # behind the ticket, without which a session cannot be resumed
-            tls.recv(1)
 
     with left, right:
         left.settimeout(PATIENCE)
         right.settimeout(PATIENCE)
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         with client_side.wrap_socket(left, server_hostname="localhost", session=session) as tls:
             told = tls_info(tls)
             assert tls.recv(1) == b"x"
             kept = tls.session
             assert tls.session_reused == (session is not None)
-        thread.join(PATIENCE)
+        join(thread)
     return told, *answers, kept
 
 
@@ -572,7 +605,7 @@ class TestServerTls:
 
 def test_a_handshake_that_is_never_answered(trusting):
     with Scripted(b"") as peer, pytest.raises(TimedOut, match="handshake"):
-        connect("localhost", peer.port, context=trusting, timeout=0.02)
+        connect("localhost", peer.port, context=trusting, timeout=1)
 
 
 def test_the_server_ends_tls_before_it_ends_the_stream(secure, trusting):
@@ -600,10 +633,10 @@ def test_the_client_ends_tls_before_it_ends_the_stream(authority, trusting):
             seen.append(tls.recv(100))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         connect("localhost", listener.getsockname()[1], context=trusting).close()
-        thread.join(PATIENCE)
+        join(thread)
     assert seen == [b""]
 
 
@@ -710,7 +743,7 @@ def test_how_sessions_end_is_logged_without_a_traceback(server, caplog):
             assert sock.recv(100) == b""
         server.close()
     [record] = caplog.records
-    assert "session from 127.0.0.1 ended: the client sent octets behind STLS" in record.getMessage()
+    assert "session from 127.0.0.1 ended: the client sent data after STLS" in record.getMessage()
     assert record.exc_info is None
 
 
@@ -719,12 +752,11 @@ def test_closing_ends_all_sessions_and_frees_all_locks(store):
     with log_in_raw(server) as one, raw(server) as other:
         one.sendall(b"DELE 1\r\nRETR")
         assert one.recv(100).startswith(b"+OK")
-        waiting = threading.Thread(target=server.wait)
+        waiting = threading.Thread(target=server.wait, daemon=True)
         waiting.start()
         server.close()
         server.close()
-        waiting.join(PATIENCE)
-        assert not waiting.is_alive()
+        join(waiting)
         assert (one.recv(100), other.recv(100)) == (b"", b"")
     store.check_all_is_closed()
     assert store.commits == []
@@ -784,11 +816,10 @@ def test_twenty_clients_at_once():
             raise
 
     with serve(Service(store=store, authenticator=Anybody(blocks=False))) as server:
-        threads = [threading.Thread(target=run, args=(user,)) for user in users]
+        threads = [threading.Thread(target=run, args=(user,), daemon=True) for user in users]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
+        join(*threads)
     assert wrong == []
     assert all(store.messages(user) == [UNIX] for user in users)
 
@@ -979,13 +1010,12 @@ def test_a_client_that_is_closed_by_another_thread():
             except ConnectionLost as error:
                 failures.append(error)
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         while not server.heard:
             assert thread.is_alive()
         client.close()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        join(thread)
         assert len(failures) == 1
         with pytest.raises(Broken):
             client.noop()

@@ -6,11 +6,13 @@ import pytest
 
 from pop3proto.cli import demo, main
 from pop3proto.cli.demo import SAMPLES
-from pop3proto.cli.trace import TracedConnection, Transcript, cut
+from pop3proto.cli.trace import Transcript, cut
+from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Auth, Pass, Retr, Uidl, User
 from pop3proto.core.events import AuthCancel, AuthResponse, ConnectionClosed, Signal
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import visible
+from pop3proto.procedures.client.session import Session
 
 
 def test_it_shows_a_session_and_that_every_message_arrived(capsys):
@@ -20,7 +22,7 @@ def test_it_shows_a_session_and_that_every_message_arrived(capsys):
     lines = out.splitlines()
     assert 60 <= len(lines) <= 105
     assert max(map(len, lines)) <= 110
-    assert f"Every one of {len(SAMPLES)} messages arrived octet for octet, and 7 are left on the server." in lines
+    assert f"All {len(SAMPLES)} messages arrived octet for octet; 7 are left on the server." in lines
     assert re.fullmatch(r"  pop3proto serve .*\n  pop3proto fetch .*", "\n".join(lines[-2:]))
     assert [line for line in lines if line.startswith("C: ")] == [
         *("C: CAPA", "C: USER ann", "C: PASS ***", "C: UIDL"),
@@ -46,7 +48,7 @@ def test_a_message_that_did_not_arrive_as_it_was_is_a_failure(monkeypatch, capsy
     wire = demo._wire
     monkeypatch.setattr(demo, "_wire", lambda message: wire(message).replace(b"Lunch", b"lunch"))
     assert main(["demo"]) == 1
-    assert capsys.readouterr().err == "pop3proto demo: not what was stored has arrived: messages 1\n"
+    assert capsys.readouterr().err == "pop3proto demo: messages differ from what was stored: 1\n"
 
 
 @pytest.mark.parametrize(
@@ -67,12 +69,12 @@ def trace(dialogue: list[tuple[object, bytes]], **lines: int) -> list[str]:
     """What is written down of requests and the octets that answer them."""
     written: list[str] = []
     transcript = Transcript(written.append, **({"message_lines": 2, "listing_lines": 2} | lines))
-    connection = TracedConnection(transcript.sent, transcript.heard)
+    session = Session(ClientConnection(), observers=(transcript,))
     for request, octets in dialogue:
         if request is not None:
-            connection.send(request)
-        connection.receive_data(octets)
-        while not isinstance(connection.next_event(), Signal | ConnectionClosed):
+            session.send(request)
+        session.connection.receive_data(octets)
+        while not isinstance(session.poll(), Signal | ConnectionClosed):
             pass
     return written
 

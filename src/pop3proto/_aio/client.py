@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from pop3proto.core.commands import (
     Dele,
@@ -20,9 +20,9 @@ from pop3proto.core.commands import (
     UidlOne,
     Utf8,
 )
-from pop3proto.core.errors import forget_locals
+from pop3proto.core.errors import forgetting_locals
 from pop3proto.procedures.client.commands import call, call_all, keep_alive, learn_capabilities, quit_session, start_tls
-from pop3proto.procedures.client.login import login, planned
+from pop3proto.procedures.client.login import login, login_by
 from pop3proto.sasl.credentials import Credentials
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientMechanisms
 
@@ -31,15 +31,16 @@ from .runner import AsyncSessionRunner
 
 if TYPE_CHECKING:
     import builtins
+    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.commands import Command
+    from pop3proto.core.errors import MalformedReply
     from pop3proto.core.refusals import CommandFailed
-    from pop3proto.core.replies import Greeting
     from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
-    from pop3proto.procedures.client.login_plan import LoginPlan
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+    from pop3proto.sasl.mechanism import ClientMechanism
 
 __all__ = ["AsyncClient"]
 
@@ -53,16 +54,6 @@ class AsyncClient(AsyncSessionRunner):
     after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
     call raises `Broken`. A call that is cancelled ends the session, too.
     """
-
-    @property
-    def greeting(self) -> Greeting | None:
-        """What the server said first."""
-        return self.session.greeting
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """What the server said last that it can do; None if it was not asked, or does not know CAPA."""
-        return self.session.capabilities
 
     async def login(  # noqa: PLR0913 - each has its default, and a name
         self,
@@ -92,53 +83,47 @@ class AsyncClient(AsyncSessionRunner):
                 none. Nothing of them was sent.
         """
         try:
-            credentials = Credentials.of(user, password, token)
-            await self.perform(
-                login(
-                    self.session,
-                    credentials,
-                    only=only,
-                    initial_response=initial_response,
-                    binding=binding,
-                    mechanisms=mechanisms,
+            with forgetting_locals():
+                credentials = Credentials.of(user, password, token)
+                await self.perform(
+                    login(
+                        self.session,
+                        credentials,
+                        only=only,
+                        initial_response=initial_response,
+                        binding=binding,
+                        mechanisms=mechanisms,
+                    )
                 )
-            )
-        except BaseException as error:
-            forget_locals(error)
-            raise
         finally:
             del password, token  # some loggers write down the local variables of a traceback
 
-    def login_plan(
-        self,
-        user: str | Credentials,
-        password: str | None = None,
-        *,
-        token: str | None = None,
-        only: Collection[str] | None = None,
-        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
-    ) -> LoginPlan:
-        """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
+    async def authenticate(self, mechanism: ClientMechanism, *, initial_response: bool = True) -> None:
+        """Log in by one SASL mechanism of your own, or of `pop3proto.sasl`.
+
+        Args:
+            mechanism: a new one for each call.
+            initial_response: it may be sent with AUTH.
 
         Raises:
-            LocalProtocolError: the server was not asked what it can do: `capa` does that, and `start_tls`.
+            LoginFailed: the server refused; `__cause__` says more if the mechanism did not accept a challenge.
+            LocalProtocolError: it would show a secret without verified TLS, or AUTH is not legal now. Nothing was sent.
         """
-        try:
-            credentials = Credentials.of(user, password, token)
-        except BaseException as error:
-            forget_locals(error)
-            raise
-        finally:
-            del password, token
-        return planned(self.session, credentials, only=only, mechanisms=mechanisms)
+        with forgetting_locals():
+            await self.perform(login_by(self.session, mechanism, initial_response=initial_response))
 
-    async def start_tls(self) -> TlsInfo:
-        """Begin TLS by STLS, and ask again what the server can do.
+    async def start_tls(self, context: ssl.SSLContext | None = None) -> TlsInfo:
+        """Begin TLS by STLS, and ask for the capabilities again.
+
+        Args:
+            context: for TLS; None: that of `connect`.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.
+            CertificateError: the server's certificate was not accepted.
             ConnectionLost: the handshake failed.
         """
+        self._trust(context)
         return await self.perform(start_tls(self.session))
 
     async def capa(self) -> Capabilities | None:
@@ -174,12 +159,30 @@ class AsyncClient(AsyncSessionRunner):
         """Return the header of a message and the first lines of its body, to be read in an `async with` block."""
         return AsyncIncomingMessage(self, Top(number, lines))
 
-    def retrieve(self, numbers: Iterable[int]) -> AsyncIterator[tuple[int, bytes | CommandFailed]]:
-        """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
+    @overload
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: Literal[False] = False
+    ) -> AsyncIterator[tuple[int, bytes]]: ...
+    @overload
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: bool
+    ) -> AsyncIterator[tuple[int, bytes | CommandFailed | MalformedReply]]: ...
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: bool = False
+    ) -> AsyncIterator[tuple[int, bytes]] | AsyncIterator[tuple[int, bytes | CommandFailed | MalformedReply]]:
+        """Yield whole messages with their numbers, in order; pipelined if the server announces that.
 
         One message is in memory at a time. Another command ends the iteration: going on with it raises `Broken`.
+
+        Args:
+            numbers: taken one by one.
+            return_exceptions: yield `CommandFailed` or `MalformedReply` in place of a message, as `asyncio.gather`.
+
+        Raises:
+            CommandFailed, MalformedReply: a message is not available, unless `return_exceptions` is true; those before
+                it were yielded.
         """
-        return WholeMessages(self, numbers)
+        return WholeMessages(self, numbers, return_exceptions=return_exceptions)
 
     def stream(self, commands: Iterable[Command[object]]) -> AsyncIterator[AsyncIncomingMessage]:
         """Yield a message for each command, to be read in an `async with` block; pipelined if the server takes that.
@@ -189,6 +192,14 @@ class AsyncClient(AsyncSessionRunner):
         raises `Broken`.
         """
         return IncomingMessages(self, commands)
+
+    async def fetch(self, number: int) -> bytes:
+        """Return a whole message.
+
+        Raises:
+            MalformedReply: it has more than `Limits.body` octets: use `retr`.
+        """
+        return await self.call(Retr(number))
 
     async def dele(self, number: int) -> None:
         """Mark a message as deleted; QUIT removes it."""
@@ -234,15 +245,34 @@ class AsyncClient(AsyncSessionRunner):
         """Send a command and return what its answer means."""
         return await self.perform(call(self.session, command))
 
-    async def call_all(self, commands: Iterable[Command[T]]) -> builtins.list[T | CommandFailed]:
-        """Send commands, pipelined if the server takes that; return results and failures, in order."""
-        return await self.perform(call_all(self.session, commands))
+    @overload
+    async def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: Literal[False] = False
+    ) -> builtins.list[T]: ...
+    @overload
+    async def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: bool
+    ) -> builtins.list[T | CommandFailed | MalformedReply]: ...
+    async def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: bool = False
+    ) -> builtins.list[T] | builtins.list[T | CommandFailed | MalformedReply]:
+        """Send commands, pipelined if the server announces that; return their results, in order.
+
+        Args:
+            commands: taken one by one.
+            return_exceptions: return `CommandFailed` and `MalformedReply` among the results, as `asyncio.gather` does.
+
+        Raises:
+            CommandFailed, MalformedReply: the first failure, unless `return_exceptions` is true. Commands behind it may
+                have been sent, and are then carried out; the others are not sent.
+        """
+        return await self.perform(call_all(self.session, commands, return_exceptions=return_exceptions))
 
     async def quit(self) -> None:
         """End the session: the server removes what is marked as deleted.
 
         Raises:
             CommandFailed: it did not remove all of it.
-            UncertainUpdate: nobody knows whether it did.
+            UncertainUpdate: there was no answer: it may have removed them or not.
         """
         await self._end(quit_session(self.session))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from pop3proto.core.commands import Retr
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
 from pop3proto.procedures.operations import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from pop3proto.core.commands import Command
-    from pop3proto.core.refusals import CommandFailed
     from pop3proto.core.replies import Ok
     from pop3proto.procedures.operations import Procedure
 
@@ -38,7 +36,7 @@ class AsyncIncomingMessage:
         self._client = client
         self._pipeline = exchange or Pipeline(client.session, [command])
         self._sent = exchange is not None
-        self._body = Body(self._pipeline, command)
+        self._body = Body(self._pipeline, command, "async with")
 
     async def __aenter__(self) -> Self:
         """Ask for the message and wait for the reply.
@@ -75,13 +73,16 @@ class AsyncIncomingMessage:
             raise StopAsyncIteration
         return octets
 
-    async def read(self) -> bytes:
-        """Return all octets that are left.
+    async def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next octets, as a file does.
+
+        Args:
+            size: how many, fewer only at the end; None or negative: all that are left.
 
         Raises:
-            MalformedReply: there are more than `Limits.body`.
+            MalformedReply: all were asked for, and there are more than `Limits.body`.
         """
-        return await self._client.perform(self._body.read(self._client.session.connection.limits.body))
+        return await self._client.perform(self._body.read(self._client.session.connection.limits.body, size))
 
     async def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
         """Write all octets that are left to a file, and return how many.
@@ -104,29 +105,25 @@ def _write(file: BinaryIO, octets: bytes) -> Procedure[int]:
 
 
 class WholeMessages:
-    """Whole messages in order. A class, as an asynchronous generator would not know when it is left."""
+    """Whole messages in order; its types are those of `AsyncClient.retrieve`.
 
-    def __init__(self, client: AsyncSessionRunner, numbers: Iterable[int]) -> None:
+    A class, as an asynchronous generator would not know when it is left.
+    """
+
+    def __init__(self, client: AsyncSessionRunner, numbers: Iterable[int], *, return_exceptions: bool) -> None:
         """Take the numbers; nothing is sent yet."""
         self._client = client
-        self._pipeline = Pipeline(client.session, map(Retr, numbers))
-        self._begun = False
+        self._messages = Retrieval(client.session, numbers, return_exceptions=return_exceptions)
 
     def __aiter__(self) -> Self:
         """Return itself."""
         return self
 
-    async def __anext__(self) -> tuple[int, bytes | CommandFailed]:
-        """Return the next message with its number, or why it is not to be had."""
-        if not self._begun:
-            await self._client.perform(self._pipeline.begin())
-            self._begun = True
-        if (command := self._pipeline.command) is None:
-            self._pipeline.poll()
+    async def __anext__(self) -> tuple[int, Any]:
+        """Return the next message with its number."""
+        if (message := await self._client.perform(self._messages.next())) is None:
             raise StopAsyncIteration
-        result = await self._client.perform(self._pipeline.result())
-        assert isinstance(command, Retr)  # noqa: S101 - it is one of those above
-        return command.number, result
+        return message
 
 
 class IncomingMessages:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from pop3proto._io.session_view import SessionView
+from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
 from pop3proto.core.states import State
 from pop3proto.procedures.client.commands import leave
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from pop3proto.procedures.client.session import Session
@@ -21,7 +24,7 @@ __all__ = ["AsyncSessionRunner"]
 T = TypeVar("T")
 
 
-class AsyncSessionRunner:
+class AsyncSessionRunner(SessionView):
     """Runs the procedures of a client's session, one at a time; as a context manager it ends the session with QUIT.
 
     Args:
@@ -30,14 +33,9 @@ class AsyncSessionRunner:
     """
 
     def __init__(self, session: Session, stream: AsyncStream) -> None:
-        self.session = session
+        super().__init__(session, stream.peer)
         self._stream = stream
         self._busy = False
-
-    @property
-    def state(self) -> State:
-        """Where the session stands."""
-        return self.session.connection.state
 
     async def _end(self, procedure: Procedure[None]) -> None:
         try:
@@ -47,10 +45,19 @@ class AsyncSessionRunner:
                 self.session.end("it is over")
                 await self._stream.close()
 
-    async def close(self) -> None:
-        """Hang up without QUIT: nothing is removed. A call that is under way in another task ends."""
-        self.session.end("it was closed")
-        await (self._stream.abort() if self._busy else self._stream.close())
+    async def aclose(self) -> None:
+        """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again.
+
+        A call that is under way in another task ends with `ConnectionLost`.
+        """
+        try:
+            self.session.end("it was closed")
+        finally:
+            await (self._stream.abort() if self._busy else self._stream.close())
+
+    def _trust(self, context: ssl.SSLContext | None) -> None:
+        if context is not None:
+            self._stream.use_channel(client_channel(context, self.session.host))
 
     async def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
@@ -74,7 +81,10 @@ class AsyncSessionRunner:
             return await self._stream.perform(procedure)
         except BaseException as error:
             if not self.session.survives(error):
-                await self._stream.abort()
+                try:
+                    self.session.fail(error)
+                finally:
+                    await self._stream.abort()
             raise
 
     async def aside(self, procedure: Procedure[T]) -> T:
@@ -89,13 +99,10 @@ class AsyncSessionRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Say QUIT, unless the session is over or the block failed."""
-        if error is not None:
-            self.session.end("its block was left by an exception")
-            await self._stream.abort()
-        elif self.session.broken is not None or self.state is State.CLOSED:
-            await self.close()
-        else:
-            try:
+        try:
+            if error is not None:
+                self.session.end("its block was left by an exception", error)
+            elif self.session.broken is None and self.state is not State.CLOSED:
                 await self._end(leave(self.session))
-            finally:
-                await self.close()
+        finally:
+            await (self.aclose() if error is None else self._stream.abort())

@@ -1,56 +1,68 @@
-"""How a session over a stream begins and ends, for asyncio and trio."""
+"""How asyncio and trio open a client: await what `connect` returns, or enter it."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.client import ClientConnection
+from pop3proto._io.session_info import new_session_info
 from pop3proto.procedures.client.commands import establish
-from pop3proto.procedures.client.session import Session
 
 from .client import AsyncClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Callable, Coroutine, Generator
+    from types import TracebackType
 
-    from pop3proto.procedures.cleartext import Cleartext, TlsMode
+    from pop3proto.procedures.client.session import SessionOptions
 
     from .driver import AsyncStream
 
-__all__ = ["session_over"]
+__all__ = ["Connecting", "client_over"]
 
 
-@asynccontextmanager
-async def session_over(  # noqa: PLR0913 - each has a name
-    stream: AsyncStream,
-    *,
-    tls: TlsMode,
-    loopback: bool,
-    cleartext: Cleartext,
-    timeout: float | None,  # noqa: ASYNC109 - a stall ends a wait, progress begins it again
-    connection: ClientConnection | None,
-) -> AsyncGenerator[AsyncClient]:
-    """Begin a session over a stream, give the client, and end both.
+class Connecting:
+    """A client to be opened: `client = await connect(...)`, or `async with connect(...) as client`.
+
+    Nothing happens before that. At the end of the block the client sends QUIT; left by an exception it only hangs up,
+    and nothing is deleted. A client that was awaited is closed by `quit`, by `aclose`, or by a block of its own.
+    """
+
+    def __init__(self, make: Callable[[], Coroutine[object, object, AsyncClient]]) -> None:
+        self._make: Final = make
+        self._client: AsyncClient
+
+    def __await__(self) -> Generator[object, object, AsyncClient]:
+        """Connect, and return the client."""
+        return self._make().__await__()
+
+    async def __aenter__(self) -> AsyncClient:
+        """Connect, and return the client."""
+        self._client = await self
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the session, as `AsyncClient.__aexit__` does."""
+        await self._client.__aexit__(kind, error, traceback)
+
+
+async def client_over(
+    stream: AsyncStream, options: SessionOptions, host: str | None = None, *, loopback: bool = False
+) -> AsyncClient:
+    """Begin a session over a stream, which is closed if that fails.
 
     Args:
-        stream: connected; it is closed in any case.
-        tls: where TLS comes in.
+        stream: connected.
+        options: of the session.
+        host: the server's name.
         loopback: the server is on this machine.
-        cleartext: when passwords and tokens may be sent without verified TLS.
-        timeout: seconds for each answer, as `Session`.
-        connection: the protocol, if it is not to be as it comes.
     """
-    session = Session(
-        connection or ClientConnection(tls=tls == "implicit"),
-        loopback=loopback,
-        cleartext=cleartext,
-        timeout=timeout,
-    )
+    info = new_session_info(stream.peer)
+    client = AsyncClient(options.session(info, host, loopback=loopback), stream)
     try:
-        await stream.perform(establish(session, tls))
-    except BaseException:
-        await stream.abort()
+        await client.perform(establish(client.session, options.tls))
+    except BaseException as error:
+        await client.__aexit__(type(error), error, error.__traceback__)
         raise
-    async with AsyncClient(session, stream) as client:
-        yield client
+    return client

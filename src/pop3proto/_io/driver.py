@@ -14,32 +14,39 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
+    Await,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
     Run,
+    RunLogin,
     ShuttingDown,
     Sleep,
     StartTls,
     Write,
 )
 
+from .tls import handshake_failure
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pop3proto.sasl.channel import TlsInfo
 
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = ["GIVEN_UP", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
 
 T = TypeVar("T")
 
 RECEIVE: Final = 262_144
 """Octets to receive at once; smaller reads cost a third of the speed on large messages."""
+
+LOGIN_THREADS: Final = 4
+"""Threads of one server for `RunLogin`; other work of the process never waits for these."""
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
@@ -58,7 +65,7 @@ class Driver(ABC):
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer = peer
-        self._channel: Final = channel
+        self._channel = channel
         self._tls: TlsChannel | None = None
         self._shutdown: ShuttingDown | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
@@ -79,8 +86,17 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    async def run(self, call: Callable[[], object]) -> object:
-        """Call a function that may block, and wait for its end even if cancelled meanwhile."""
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
+        """Call a function that may block, and wait for its end even if cancelled meanwhile.
+
+        Args:
+            call: the function.
+            login: it is work of a login, and has threads of its own.
+        """
+
+    @abstractmethod
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        """Await something, to its end even if cancelled meanwhile."""
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -149,7 +165,9 @@ class Driver(ABC):
             case StartTls(last_words, until):
                 return await self._start_tls(last_words, until)
             case Run():
-                return await self.run(operation.call)
+                return await self.run(operation.call, login=isinstance(operation, RunLogin))
+            case Await():
+                return await self.finish(operation.awaitable)
             case Now():
                 return self.now()
             case Random(count):
@@ -207,6 +225,10 @@ class Driver(ABC):
 
     # TLS.
 
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._channel = channel
+
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
             raise LocalProtocolError("there is no TLS context")
@@ -217,7 +239,7 @@ class Driver(ABC):
         try:
             tls = self._channel()
         except (OSError, ValueError) as error:  # an impossible host name; the context of a server, for a client
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls
         return tls.info()
@@ -231,7 +253,7 @@ class Driver(ABC):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise tls.failure(error) from error
         except TimedOut:
             raise TimedOut("the TLS handshake was not done in time") from None
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from pop3proto.core.errors import CertificateError, ConnectionLost
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
+
+from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ServerTls", "client_context", "tls_info", "verifies_peer"]
+__all__ = ["ServerTls", "client_context", "handshake_failure", "tls_info", "verifies_peer"]
 
 _OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -39,6 +42,9 @@ class ServerTls:
 
     context: ssl.SSLContext
     certificate: bytes | None = attrs.field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        note_server_names(self.context)
 
     @classmethod
     def load(
@@ -121,7 +127,7 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
     servers = own if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
-    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)))
+    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls))
 
 
 def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBinding | None:
@@ -129,3 +135,30 @@ def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBind
     if version not in _OLD or tls.session_reused or not (octets := tls.get_channel_binding("tls-unique")):
         return None
     return ChannelBinding("tls-unique", octets)
+
+
+_REMEDIES: Final = {
+    9: "check the clock of this machine",  # X509_V_ERR_CERT_NOT_YET_VALID
+    10: "the server needs a new one; check the clock of this machine, too",  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: "connect to a name that the certificate is for",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "connect to a name that the certificate is for",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+_TRUST: Final = "to trust its issuer, pass context=ssl.create_default_context(cafile=...)"
+
+
+def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None) -> ConnectionLost:
+    """Return what to raise for a handshake that failed, in words for people.
+
+    Args:
+        error: why.
+        tls: the channel; None: it could not be made.
+    """
+    if tls is not None and not tls.server_side:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            host, reason = tls.server_hostname or "", error.verify_message
+            remedy = _REMEDIES.get(error.verify_code, _TRUST)
+            message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
+            return CertificateError(message, host=host, reason=reason)
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            return ConnectionLost("the TLS handshake failed: the server does not speak TLS on this port")
+    return ConnectionLost(f"the TLS handshake failed: {error}")

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .tls import ServerTls, client_context, tls_info
+from .tls import ServerTls, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
+    from pop3proto.core.errors import ConnectionLost
     from pop3proto.sasl.channel import TlsInfo
 
 __all__ = ["MakeChannel", "TlsChannel", "client_channel", "server_channel"]
@@ -75,6 +76,10 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             return False
         return True
+
+    def failure(self, error: ssl.SSLError) -> ConnectionLost:
+        """Return what to raise for a handshake that failed."""
+        return handshake_failure(error, self._object)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

@@ -15,7 +15,8 @@ from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+    from concurrent.futures import Executor
 
     from pop3proto._io.tls_channel import MakeChannel
 
@@ -31,17 +32,20 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     Args:
         channel: makes the TLS channel; None: there is no TLS.
+        logins: runs the work of logins; None: the executor of the loop does.
     """
 
-    def __init__(self, channel: MakeChannel | None) -> None:
+    def __init__(self, channel: MakeChannel | None, logins: Executor | None = None) -> None:
         super().__init__(UNKNOWN_PEER, channel)
+        self._logins: Final = logins
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._inbox: list[bytes] = []
         self._receiving = False  # a `receive` waits
         self._eof = False
         self._full = False  # octets that were written wait in the transport
-        self._lost: Final[asyncio.Future[None]] = self._loop.create_future()  # done when it is closed
+        self._lost = False
+        self._ended: Final = asyncio.Event()  # `_lost`, for any number of tasks that wait for it
         self._failure: Exception | None = None
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
@@ -57,7 +61,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"))
+            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -85,10 +89,9 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._eof = True
+        self._lost = self._eof = True
+        self._ended.set()
         self._failure = exc
-        if not self._lost.done():
-            self._lost.set_result(None)
         self._wakeup()
         if self._timer is not None:
             self._timer.cancel()
@@ -135,7 +138,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         await asyncio.sleep(seconds)
 
     @override
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         context = contextvars.copy_context()
 
         def in_thread() -> object:
@@ -144,7 +147,13 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             except StopIteration as error:  # a future cannot hold it
                 raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
 
-        future = self._loop.run_in_executor(None, in_thread)
+        future = self._loop.run_in_executor(self._logins if login else None, in_thread)
+        self._cancellation = await all_done([future]) or self._cancellation
+        return future.result()
+
+    @override
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        future = asyncio.ensure_future(awaitable)
         self._cancellation = await all_done([future]) or self._cancellation
         return future.result()
 
@@ -172,7 +181,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._check(until)
         if not self._transport.is_closing():
             self._transport.write(octets)
-        while self._full and not self._lost.done():
+        while self._full and not self._lost:
             await self._wait(until)
         if self._transport.is_closing():
             self._check_failure()
@@ -194,7 +203,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     async def hang_up(self) -> None:
         self._transport.abort()  # nothing waits in it: see `send`
-        await asyncio.wait([self._lost])
+        await self._ended.wait()
 
     @override
     async def abort(self) -> None:
@@ -249,11 +258,13 @@ async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = Fal
         cancel: hand the cancellation on to them.
     """
     cancellation: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
+    pending = futures  # those that are done as well: other tasks run, and a cancellation arrives, in any case
+    while pending:
         try:
             await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancellation = error
             for future in pending if cancel else ():
                 future.cancel()
+        pending = [future for future in futures if not future.done()]
     return cancellation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from pop3proto.core.commands import (
     Dele,
@@ -20,27 +20,28 @@ from pop3proto.core.commands import (
     UidlOne,
     Utf8,
 )
-from pop3proto.core.errors import forget_locals
+from pop3proto.core.errors import forgetting_locals
 from pop3proto.procedures.client.commands import call, call_all, keep_alive, learn_capabilities, quit_session, start_tls
-from pop3proto.procedures.client.login import login, planned
+from pop3proto.procedures.client.login import login, login_by
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.sasl.credentials import Credentials
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientMechanisms
 
-from .message import IncomingMessage
+from .message import IncomingMessage, WholeMessages
 from .runner import SessionRunner
 
 if TYPE_CHECKING:
     import builtins
+    import ssl
     from collections.abc import Collection, Generator, Iterable, Iterator
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.commands import Command
+    from pop3proto.core.errors import MalformedReply
     from pop3proto.core.refusals import CommandFailed
-    from pop3proto.core.replies import Greeting
     from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
-    from pop3proto.procedures.client.login_plan import LoginPlan
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+    from pop3proto.sasl.mechanism import ClientMechanism
 
 
 __all__ = ["Client"]
@@ -55,16 +56,6 @@ class Client(SessionRunner):
     after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
     call raises `Broken`.
     """
-
-    @property
-    def greeting(self) -> Greeting | None:
-        """What the server said first."""
-        return self.session.greeting
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """What the server said last that it can do; None if it was not asked, or does not know CAPA."""
-        return self.session.capabilities
 
     def login(  # noqa: PLR0913 - each has its default, and a name
         self,
@@ -94,53 +85,47 @@ class Client(SessionRunner):
                 none. Nothing of them was sent.
         """
         try:
-            credentials = Credentials.of(user, password, token)
-            self.perform(
-                login(
-                    self.session,
-                    credentials,
-                    only=only,
-                    initial_response=initial_response,
-                    binding=binding,
-                    mechanisms=mechanisms,
+            with forgetting_locals():
+                credentials = Credentials.of(user, password, token)
+                self.perform(
+                    login(
+                        self.session,
+                        credentials,
+                        only=only,
+                        initial_response=initial_response,
+                        binding=binding,
+                        mechanisms=mechanisms,
+                    )
                 )
-            )
-        except BaseException as error:
-            forget_locals(error)
-            raise
         finally:
             del password, token  # some loggers write down the local variables of a traceback
 
-    def login_plan(
-        self,
-        user: str | Credentials,
-        password: str | None = None,
-        *,
-        token: str | None = None,
-        only: Collection[str] | None = None,
-        mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
-    ) -> LoginPlan:
-        """Return what `login` would try now, and what it would not, and why; printed, it tells people so.
+    def authenticate(self, mechanism: ClientMechanism, *, initial_response: bool = True) -> None:
+        """Log in by one SASL mechanism of your own, or of `pop3proto.sasl`.
+
+        Args:
+            mechanism: a new one for each call.
+            initial_response: it may be sent with AUTH.
 
         Raises:
-            LocalProtocolError: the server was not asked what it can do: `capa` does that, and `start_tls`.
+            LoginFailed: the server refused; `__cause__` says more if the mechanism did not accept a challenge.
+            LocalProtocolError: it would show a secret without verified TLS, or AUTH is not legal now. Nothing was sent.
         """
-        try:
-            credentials = Credentials.of(user, password, token)
-        except BaseException as error:
-            forget_locals(error)
-            raise
-        finally:
-            del password, token
-        return planned(self.session, credentials, only=only, mechanisms=mechanisms)
+        with forgetting_locals():
+            self.perform(login_by(self.session, mechanism, initial_response=initial_response))
 
-    def start_tls(self) -> TlsInfo:
-        """Begin TLS by STLS, and ask again what the server can do.
+    def start_tls(self, context: ssl.SSLContext | None = None) -> TlsInfo:
+        """Begin TLS by STLS, and ask for the capabilities again.
+
+        Args:
+            context: for TLS; None: that of `connect`.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.
+            CertificateError: the server's certificate was not accepted.
             ConnectionLost: the handshake failed.
         """
+        self._trust(context)
         return self.perform(start_tls(self.session))
 
     def capa(self) -> Capabilities | None:
@@ -176,18 +161,30 @@ class Client(SessionRunner):
         """Return the header of a message and the first lines of its body, to be read in a `with` block."""
         return IncomingMessage(self, Top(number, lines))
 
-    def retrieve(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes | CommandFailed]]:
-        """Yield whole messages in order, or why one is not to be had; pipelined if the server takes that.
+    @overload
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: Literal[False] = False
+    ) -> Iterator[tuple[int, bytes]]: ...
+    @overload
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: bool
+    ) -> Iterator[tuple[int, bytes | CommandFailed | MalformedReply]]: ...
+    def retrieve(
+        self, numbers: Iterable[int], *, return_exceptions: bool = False
+    ) -> Iterator[tuple[int, bytes]] | Iterator[tuple[int, bytes | CommandFailed | MalformedReply]]:
+        """Yield whole messages with their numbers, in order; pipelined if the server announces that.
 
         One message is in memory at a time. Another command ends the iteration: going on with it raises `Broken`.
+
+        Args:
+            numbers: taken one by one.
+            return_exceptions: yield `CommandFailed` or `MalformedReply` in place of a message, as `asyncio.gather`.
+
+        Raises:
+            CommandFailed, MalformedReply: a message is not available, unless `return_exceptions` is true; those before
+                it were yielded.
         """
-        exchange = Pipeline(self.session, map(Retr, numbers))
-        self.perform(exchange.begin())
-        while (command := exchange.command) is not None:
-            result = self.perform(exchange.result())
-            assert isinstance(command, Retr)  # noqa: S101 - it is one of those above
-            yield command.number, result
-        exchange.poll()
+        return WholeMessages(self, numbers, return_exceptions=return_exceptions)
 
     def stream(self, commands: Iterable[Command[object]]) -> Iterator[IncomingMessage]:
         """Yield a message for each command, to be read in a `with` block; pipelined if the server takes that.
@@ -203,6 +200,14 @@ class Client(SessionRunner):
             yield IncomingMessage(self, command, exchange)
             self.perform(exchange.skip(index))
         exchange.poll()
+
+    def fetch(self, number: int) -> bytes:
+        """Return a whole message.
+
+        Raises:
+            MalformedReply: it has more than `Limits.body` octets: use `retr`.
+        """
+        return self.call(Retr(number))
 
     def dele(self, number: int) -> None:
         """Mark a message as deleted; QUIT removes it."""
@@ -226,7 +231,7 @@ class Client(SessionRunner):
             with self._stream.run_in_background(lambda: self._perform(keep_alive(self.session, every))):
                 yield
         finally:
-            self._busy.release()
+            self._release()
 
     def rset(self) -> None:
         """Take back every `dele`."""
@@ -248,15 +253,34 @@ class Client(SessionRunner):
         """Send a command and return what its answer means."""
         return self.perform(call(self.session, command))
 
-    def call_all(self, commands: Iterable[Command[T]]) -> builtins.list[T | CommandFailed]:
-        """Send commands, pipelined if the server takes that; return results and failures, in order."""
-        return self.perform(call_all(self.session, commands))
+    @overload
+    def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: Literal[False] = False
+    ) -> builtins.list[T]: ...
+    @overload
+    def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: bool
+    ) -> builtins.list[T | CommandFailed | MalformedReply]: ...
+    def call_all(
+        self, commands: Iterable[Command[T]], *, return_exceptions: bool = False
+    ) -> builtins.list[T] | builtins.list[T | CommandFailed | MalformedReply]:
+        """Send commands, pipelined if the server announces that; return their results, in order.
+
+        Args:
+            commands: taken one by one.
+            return_exceptions: return `CommandFailed` and `MalformedReply` among the results, as `asyncio.gather` does.
+
+        Raises:
+            CommandFailed, MalformedReply: the first failure, unless `return_exceptions` is true. Commands behind it may
+                have been sent, and are then carried out; the others are not sent.
+        """
+        return self.perform(call_all(self.session, commands, return_exceptions=return_exceptions))
 
     def quit(self) -> None:
         """End the session: the server removes what is marked as deleted.
 
         Raises:
             CommandFailed: it did not remove all of it.
-            UncertainUpdate: nobody knows whether it did.
+            UncertainUpdate: there was no answer: it may have removed them or not.
         """
         self._end(quit_session(self.session))

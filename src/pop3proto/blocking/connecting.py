@@ -6,17 +6,22 @@ import socket
 from typing import TYPE_CHECKING
 
 from pop3proto._io.peers import unreachable
-from pop3proto.core.client import ClientConnection
+from pop3proto._io.session_info import new_session_info
 from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
 from pop3proto.procedures.client.commands import establish
-from pop3proto.procedures.client.session import Session
+from pop3proto.procedures.client.session import SessionOptions
 
 from .client import Client
 from .stream import SocketStream, bounded
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence, Set as AbstractSet
+
+    from pop3proto.core.limits import Limits, Quirk
+    from pop3proto.procedures.observer import ClientObserver
 
 
 __all__ = ["connect", "connect_over"]
@@ -31,52 +36,52 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     cleartext: Cleartext = "loopback",
     connect_timeout: float | None = 30,
     timeout: float | None = 60,
-    connection: ClientConnection | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    quirks: AbstractSet[Quirk] = NO_QUIRKS,
+    observer: ClientObserver | Sequence[ClientObserver] = (),
 ) -> Client:
     """Connect to a server and wait for its greeting.
 
     Args:
         host: its name or address.
-        port: 995 with TLS and 110 without if None. TLS is never inferred from the port.
-        tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "starttls" is TLS by STLS, before anything
+        port: None: 995 with implicit TLS, else 110. TLS is never inferred from the port.
+        tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "starttls" is TLS by STLS before anything
             else (RFC 2595), and nothing more is sent to a server that refuses; "none" is no TLS.
-        context: for TLS, that of `start_tls` too; certificate and name are verified if None.
+        context: for TLS; None: certificate and name are verified.
         cleartext: when passwords and tokens may be sent without verified TLS: "never"; "loopback": to this machine;
             "always": to any.
-        connect_timeout: seconds in which the connection must be made.
-        timeout: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes begins
-            them again.
-        connection: the protocol, if it is not to be as it comes.
+        connect_timeout: seconds in which the connection must be made; None: no limit.
+        timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
+            begins them again; None: no limit.
+        limits: how long lines may be, and how large what is held in memory.
+        quirks: deviations of the server to tolerate.
+        observer: one or several that see what is sent and received, with secrets masked.
 
     Returns:
         The client. As a context manager it sends QUIT at the end; left by an exception it only hangs up, and nothing
-        is deleted.
+        is deleted. Without a block, close it by `quit` or `close`.
 
     Raises:
         ConnectionLost: there is no connection, the handshake failed, or the server hung up.
-        TimedOut: it did not answer in time.
+        CertificateError: the server's certificate was not accepted; a `ConnectionLost`.
+        TimedOut: the server did not answer in time.
         CommandFailed: it refused STLS.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
         ValueError: there is no such `tls` or `cleartext`.
     """
-    registered = default_port(tls)  # in any case: `tls=True` must not come out as no TLS
-    port = registered if port is None else port
-    try:
-        sock = socket.create_connection((host, port), bounded(connect_timeout))
-    except TimeoutError:
-        raise TimedOut(f"no connection to {host}, port {port}, in time") from None
-    except (OSError, ValueError) as error:  # ValueError: an impossible host name
-        raise ConnectionLost(unreachable(host, port, error)) from error
-    stream = SocketStream(sock, stall=timeout, context=context, hostname=host)
-    return _begin(
-        stream,
-        tls=tls,
-        loopback=stream.peer.loopback,
-        cleartext=cleartext,
-        timeout=timeout,
-        connection=connection,
+    options = SessionOptions(
+        tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
+    where = host, default_port(tls) if port is None else port
+    try:
+        sock = socket.create_connection(where, bounded(connect_timeout))
+    except TimeoutError:
+        raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
+    except (OSError, ValueError) as error:  # ValueError: an impossible host name
+        raise ConnectionLost(unreachable(*where, error)) from error
+    stream = SocketStream(sock, stall=timeout, context=context, hostname=host)
+    return _client_over(stream, options, host, loopback=stream.peer.loopback)
 
 
 def connect_over(  # noqa: PLR0913 - each has its default, and a name
@@ -87,11 +92,13 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     context: ssl.SSLContext | None = None,
     cleartext: Cleartext = "loopback",
     timeout: float | None = 60,
-    connection: ClientConnection | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    quirks: AbstractSet[Quirk] = NO_QUIRKS,
+    observer: ClientObserver | Sequence[ClientObserver] = (),
 ) -> Client:
-    """As `connect`, over a socket that is connected already: through a proxy, say.
+    """As `connect`, over a stream that is connected already, through a proxy for example.
 
-    Nobody knows where it leads: passwords are sent in clear only if the caller allows that, on loopback too.
+    The peer is unknown, so passwords without verified TLS need `cleartext="always"`, even on loopback.
 
     Args:
         stream: a connected socket; it belongs to the client from now on.
@@ -100,7 +107,9 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
         context: as `connect`.
         cleartext: as `connect`.
         timeout: as `connect`.
-        connection: as `connect`.
+        limits: as `connect`.
+        quirks: as `connect`.
+        observer: as `connect`.
 
     Returns:
         The client.
@@ -109,36 +118,19 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
         Pop3Error: as `connect`.
         ValueError: there is no such `tls` or `cleartext`.
     """
-    default_port(tls)
-    return _begin(
-        SocketStream(stream, stall=timeout, context=context, hostname=host),
-        tls=tls,
-        loopback=False,
-        cleartext=cleartext,
-        timeout=timeout,
-        connection=connection,
+    options = SessionOptions(
+        tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
+    return _client_over(SocketStream(stream, stall=timeout, context=context, hostname=host), options, host)
 
 
-def _begin(  # noqa: PLR0913 - each has a name
-    stream: SocketStream,
-    *,
-    tls: TlsMode,
-    loopback: bool,
-    cleartext: Cleartext,
-    timeout: float | None,
-    connection: ClientConnection | None,
-) -> Client:
+def _client_over(stream: SocketStream, options: SessionOptions, host: str | None, *, loopback: bool = False) -> Client:
     """Begin a session over a stream, which is closed if that fails."""
-    session = Session(
-        connection or ClientConnection(tls=tls == "implicit"),
-        loopback=loopback,
-        cleartext=cleartext,
-        timeout=timeout,
-    )
+    info = new_session_info(stream.peer)
+    client = Client(options.session(info, host, loopback=loopback), stream)
     try:
-        stream.perform(establish(session, tls))
-    except BaseException:
-        stream.abort()
+        client.perform(establish(client.session, options.tls))
+    except BaseException as error:
+        client.__exit__(type(error), error, error.__traceback__)
         raise
-    return Client(session, stream)
+    return client

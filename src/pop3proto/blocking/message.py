@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from pop3proto.core.commands import Command
     from pop3proto.core.replies import Ok
 
     from .runner import SessionRunner
 
-__all__ = ["IncomingMessage"]
+__all__ = ["IncomingMessage", "WholeMessages"]
 
 
 class IncomingMessage:
@@ -34,7 +34,7 @@ class IncomingMessage:
         self._client = client
         self._pipeline = exchange or Pipeline(client.session, [command])
         self._sent = exchange is not None
-        self._body = Body(self._pipeline, command)
+        self._body = Body(self._pipeline, command, "with")
 
     def __enter__(self) -> Self:
         """Ask for the message and wait for the reply.
@@ -65,13 +65,16 @@ class IncomingMessage:
         while (octets := self._client.perform(self._body.chunk())) is not None:
             yield octets
 
-    def read(self) -> bytes:
-        """Return all octets that are left.
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next octets, as a file does: `shutil.copyfileobj(message, file)` works.
+
+        Args:
+            size: how many, fewer only at the end; None or negative: all that are left.
 
         Raises:
-            MalformedReply: there are more than `Limits.body`.
+            MalformedReply: all were asked for, and there are more than `Limits.body`.
         """
-        return self._client.perform(self._body.read(self._client.session.connection.limits.body))
+        return self._client.perform(self._body.read(self._client.session.connection.limits.body, size))
 
     def copy_to(self, file: BinaryIO, progress: Callable[[int], object] | None = None) -> int:
         """Write all octets that are left to a file, and return how many.
@@ -87,3 +90,22 @@ class IncomingMessage:
             if progress is not None:
                 progress(copied)
         return copied
+
+
+class WholeMessages:
+    """Whole messages in order; its types are those of `Client.retrieve`."""
+
+    def __init__(self, client: SessionRunner, numbers: Iterable[int], *, return_exceptions: bool) -> None:
+        """Take the numbers; nothing is sent yet."""
+        self._client = client
+        self._messages = Retrieval(client.session, numbers, return_exceptions=return_exceptions)
+
+    def __iter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> tuple[int, Any]:
+        """Return the next message with its number."""
+        if (message := self._client.perform(self._messages.next())) is None:
+            raise StopIteration
+        return message

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from pop3proto._io.session_view import SessionView
+from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
 from pop3proto.core.states import State
 from pop3proto.procedures.client.commands import leave
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from pop3proto.procedures.client.session import Session
@@ -22,7 +25,7 @@ __all__ = ["SessionRunner"]
 T = TypeVar("T")
 
 
-class SessionRunner:
+class SessionRunner(SessionView):
     """Runs the procedures of a client's session, one at a time; as a context manager it ends the session with QUIT.
 
     Args:
@@ -31,14 +34,10 @@ class SessionRunner:
     """
 
     def __init__(self, session: Session, stream: SocketStream) -> None:
-        self.session = session
+        super().__init__(session, stream.peer)
         self._stream = stream
         self._busy = threading.Lock()
-
-    @property
-    def state(self) -> State:
-        """Where the session stands."""
-        return self.session.connection.state
+        self._closing = False
 
     def _end(self, procedure: Procedure[None]) -> None:
         try:
@@ -48,15 +47,25 @@ class SessionRunner:
                 self._finish("it is over")
 
     def close(self) -> None:
-        """Hang up without QUIT: nothing is removed. A call that is under way in another thread ends."""
+        """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again.
+
+        A call that is under way in another thread ends with `ConnectionLost`.
+        """
+        self._closing = True
         if self._busy.acquire(blocking=False):
             try:
                 self._finish("it was closed")
             finally:
                 self._busy.release()
         else:
-            self.session.end("it was closed")
-            self._stream.interrupt()  # the thread that uses it will close it
+            try:
+                self.session.end("it was closed")
+            finally:
+                self._stream.interrupt()  # the thread that uses it will close it
+
+    def _trust(self, context: ssl.SSLContext | None) -> None:
+        if context is not None:
+            self._stream.use_channel(client_channel(context, self.session.host))
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
@@ -68,23 +77,33 @@ class SessionRunner:
         try:
             return self._perform(procedure)
         finally:
-            self._busy.release()
+            self._release()
 
     def _acquire(self) -> None:
         if not self._busy.acquire(blocking=False):
             raise Busy("this client is being used: one call at a time")
+
+    def _release(self) -> None:
+        self._busy.release()
+        if self._closing:  # meanwhile, from another thread
+            self.close()
 
     def _perform(self, procedure: Procedure[T]) -> T:
         try:
             return self._stream.perform(procedure)
         except BaseException as error:
             if not self.session.survives(error):
-                self._stream.abort()
+                try:
+                    self.session.fail(error)
+                finally:
+                    self._stream.abort()
             raise
 
     def _finish(self, why: str) -> None:
-        self.session.end(why)
-        self._stream.close()
+        try:
+            self.session.end(why)
+        finally:
+            self._stream.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -94,10 +113,10 @@ class SessionRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Say QUIT, unless the session is over or the block failed."""
-        if error is None and self.session.broken is None and self.state is not State.CLOSED:
-            try:
+        try:
+            if error is not None:
+                self.session.end("its block was left by an exception", error)
+            elif self.session.broken is None and self.state is not State.CLOSED:
                 self._end(leave(self.session))
-            finally:
-                self.close()
-        else:
+        finally:
             self.close()

@@ -8,6 +8,7 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import override
@@ -15,11 +16,11 @@ from typing_extensions import override
 from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.tls_channel import MakeChannel, client_channel
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from pop3proto.procedures.operations import Procedure
 
@@ -93,8 +94,17 @@ class SocketDriver(Driver):
             raise ConnectionLost(GIVEN_UP)
 
     @override
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         return call()
+
+    @override
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        if isinstance(awaitable, Coroutine):
+            awaitable.close()  # else Python warns that it was not awaited
+        raise LocalProtocolError(
+            "the blocking server cannot await what a coroutine method returned: "
+            "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
+        )
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -184,12 +194,15 @@ class SocketStream:
         hostname: str | None = None,
     ) -> None:
         self._driver: Final = SocketDriver(sock, client_channel(context, hostname), stall=stall)
-        self._wakeup_sender: socket.socket | None = None
         self.peer: Final = self._driver.peer
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
         return run_blocking(self._driver.perform(procedure))
+
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._driver.use_channel(channel)
 
     def close(self) -> None:
         """Close the connection, with the closing alert of TLS."""
@@ -220,12 +233,14 @@ class SocketStream:
         sender, self._driver.wakeup = socket.socketpair()
         with sender, self._driver.wakeup:
             thread = threading.Thread(target=run, name="pop3proto-background", daemon=True)
-            thread.start()
             try:
-                yield
+                thread.start()  # raises if there can be no more threads
+                try:
+                    yield
+                finally:
+                    sender.close()
+                    thread.join()
             finally:
-                sender.close()
-                thread.join()
                 self._driver.wakeup = None
         if failures:
             raise failures[0]
@@ -233,6 +248,6 @@ class SocketStream:
 
 def _peer(sock: socket.socket) -> Peer:
     try:
-        return Peer.of(sock.family, sock.getpeername())
+        return Peer.of(sock.family, sock.getpeername(), sock.getsockname())
     except OSError:
         return UNKNOWN_PEER

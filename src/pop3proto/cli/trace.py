@@ -1,7 +1,4 @@
-"""The dialogue of a connection, for people to read.
-
-It is made from what the connection says and hears, not from octets: secrets hide themselves.
-"""
+"""A readable transcript of a session: an observer, so secrets are masked."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.core.client import ClientConnection, Request
 from pop3proto.core.commands import Command, Retr, Top
 from pop3proto.core.events import (
     Answer,
@@ -20,57 +16,30 @@ from pop3proto.core.events import (
     ClientEvent,
     ConnectionClosed,
     Farewell,
-    Signal,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import visible
+from pop3proto.procedures.observer import ClientObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TracedConnection", "Transcript"]
+    from pop3proto.core.client import Request
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["Transcript"]
 
 _WIDTH: Final = 72
 
 
-class TracedConnection(ClientConnection):
-    """A client's connection that tells what it sends and what it hears.
+class Transcript(ClientObserver):
+    """Client observer that writes the dialogue: one line for each line on the wire, but only the first lines of a body.
 
     Args:
-        sent: is called with each thing that is sent.
-        heard: is called with each event.
-        tls: the connection began with TLS.
-    """
-
-    def __init__(
-        self, sent: Callable[[Request], None], heard: Callable[[ClientEvent], None], *, tls: bool = False
-    ) -> None:
-        super().__init__(tls=tls)
-        self._sent = sent
-        self._heard = heard
-
-    @override
-    def send(self, item: Request) -> bytes:
-        octets = super().send(item)
-        self._sent(item)
-        return octets
-
-    @override
-    def next_event(self) -> ClientEvent | Signal:
-        event = super().next_event()
-        if not isinstance(event, Signal):
-            self._heard(event)
-        return event
-
-
-class Transcript:
-    """Writes a dialogue down: a line for each line on the wire, of bodies the first few.
-
-    Args:
-        write: takes one line, without its end.
-        message_lines: how many lines of a message to show.
-        listing_lines: how many lines of any other body.
+        write: called with each line, without a line end.
+        message_lines: number of lines of a message to show.
+        listing_lines: number of lines of any other body to show.
     """
 
     def __init__(self, write: Callable[[str], None], *, message_lines: int, listing_lines: int) -> None:
@@ -79,8 +48,8 @@ class Transcript:
         self._listing_lines = listing_lines
         self._body = _Excerpt(0)
 
-    def sent(self, item: Request) -> None:
-        """Write down what the client sends."""
+    @override
+    def said(self, session: SessionInfo, item: Request, /) -> None:
         match item:
             case Command():
                 self._say("C", str(item))
@@ -89,8 +58,8 @@ class Transcript:
             case AuthCancel():
                 self._say("C", "*")
 
-    def heard(self, event: ClientEvent) -> None:
-        """Write down what the server says; of a body nothing before its end."""
+    @override
+    def heard(self, session: SessionInfo, event: ClientEvent, /) -> None:
         match event:
             case Answer(command, reply):
                 message = isinstance(command, Retr | Top)
@@ -108,6 +77,10 @@ class Transcript:
             case ConnectionClosed():
                 pass
 
+    @override
+    def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        pass
+
     def _say(self, who: str, text: str) -> None:
         self._write(f"{who}: {cut(visible(text), _WIDTH)}")
 
@@ -117,7 +90,7 @@ def _line(reply: Ok | Err) -> str:
 
 
 class _Excerpt:
-    """The first lines of a body, however it is cut, in constant memory."""
+    """Collects the first lines of a body from chunks, in constant memory."""
 
     def __init__(self, lines: int) -> None:
         self._most = lines * _WIDTH
@@ -126,14 +99,14 @@ class _Excerpt:
         self._octets = 0
 
     def feed(self, octets: bytes) -> None:
-        """Take the next octets, dots un-stuffed."""
+        """Take the next chunk, after dot-unstuffing."""
         self._octets += len(octets)
         self._start += octets[: max(self._most - len(self._start), 0)]
 
     def shown(self) -> list[str]:
-        """Return the lines as they were on the wire, dots stuffed, and what there was beyond them."""
+        """Return the lines as on the wire, with dots stuffed; a last line gives the total size if more follow."""
         *lines, rest = self._start.split(b"\r\n")
-        if rest and len(lines) < self._lines:  # the start of a long one
+        if rest and len(lines) < self._lines:  # the start of a long line
             lines.append(rest)
         lines = lines[: self._lines]
         shown = [self._stuffed(line).decode("utf-8", "surrogateescape") for line in lines]
@@ -147,5 +120,5 @@ class _Excerpt:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text of at most so many characters; "..." stands for what was cut off."""
+    """Return a text shortened to at most `width` characters, with "..." in place of the rest."""
     return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -6,16 +6,18 @@ The connections raise `LocalProtocolError`, `RemoteProtocolError` and, at end of
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
 
 __all__ = [
     "Broken",
     "Busy",
+    "CertificateError",
     "ConnectionLost",
     "LocalProtocolError",
     "MalformedReply",
@@ -25,6 +27,7 @@ __all__ = [
     "TimedOut",
     "UncertainUpdate",
     "forget_locals",
+    "forgetting_locals",
 ]
 
 
@@ -54,8 +57,22 @@ class MalformedReply(Pop3Error):
     """
 
 
-class ConnectionLost(Pop3Error):
-    """The stream ended while something was still owed. The message says what."""
+class ConnectionLost(Pop3Error, ConnectionError):
+    """There is no connection, or it ended while an answer was outstanding. The message says which."""
+
+
+class CertificateError(ConnectionLost):
+    """The server's certificate was not accepted, so the TLS handshake failed. Nothing was sent behind it.
+
+    Attributes:
+        host: the name that the server was asked for; "" if there was none.
+        reason: what is wrong with the certificate.
+    """
+
+    def __init__(self, message: str, *, host: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.host = host
+        self.reason = reason
 
 
 class UncertainUpdate(ConnectionLost):
@@ -93,3 +110,13 @@ def forget_locals(error: BaseException) -> None:
         following += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
             following += cast("BaseExceptionGroup[BaseException]", each).exceptions
+
+
+@contextmanager
+def forgetting_locals() -> Generator[None]:
+    """Apply `forget_locals` to whatever a block raises."""
+    try:
+        yield
+    except BaseException as error:
+        forget_locals(error)
+        raise

@@ -80,11 +80,12 @@ class Language:
         return encode_text(f"{self.tag} {self.description}".rstrip(" ") + "\r\n")
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Listing(Mapping[int, V], Generic[V]):
     """A listing as a read-only mapping from message number to value, in the server's order.
 
-    Numbers may have gaps (deleted messages). Equality is that of mappings.
+    Numbers may have gaps (deleted messages). Equality is that of mappings. A row that does not follow the grammar is
+    not in the mapping: check `complete` before you conclude that a message is gone.
 
     Args:
         rows: the mapping.
@@ -99,6 +100,17 @@ class Listing(Mapping[int, V], Generic[V]):
     _strict: ClassVar[re.Pattern[bytes]]  # any number of rows as the RFC writes them, each with its CRLF
     _lenient: ClassVar[re.Pattern[bytes]]  # one row as servers write them, without its CRLF: (number), (value)
     _format: ClassVar[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row was readable; if not, `unreadable` has the others and the mapping lacks them."""
+        return not self.unreadable
+
+    @override
+    def __repr__(self) -> str:
+        rest = {"unreadable": self.unreadable, "duplicates": self.duplicates}
+        shown = "".join(f", {name}={value!r}" for name, value in rest.items() if value)
+        return f"{type(self).__name__}({self.rows!r}{shown})"
 
     @override
     def __getitem__(self, number: int) -> V:
@@ -192,7 +204,11 @@ class ScanListing(Listing[int]):
 
 
 class UniqueIdListing(Listing[UniqueId]):
-    """What UIDL answers: message number to unique id (RFC 1939 section 7)."""
+    """What UIDL answers: message number to unique id (RFC 1939 section 7).
+
+    Messages whose id could not be read, because it is longer than 70 octets for example, are not in the mapping:
+    `complete` is then False, and `unreadable` has their rows.
+    """
 
     __slots__ = ()
 

@@ -32,25 +32,45 @@ class TlsInfo:
         verified: the peer's certificate was verified; by a client, also that it names the host.
         certificate: the peer's certificate, DER; None if it sent none.
         bindings: what may be bound to, the best first.
+        server_name: on the server's side, the host name that the client asked for (SNI, RFC 6066 section 3); None if
+            it named none.
     """
 
     version: str
     verified: bool
     certificate: bytes | None = attrs.field(default=None, repr=False)
     bindings: tuple[ChannelBinding, ...] = ()
+    server_name: str | None = None
 
 
 @attrs.frozen
 class SessionInfo:
-    """What an authenticator and a store may know of a client's session.
+    """What is known of a session: an authenticator, a store and an observer get it with each call.
+
+    It is a value: what becomes known later (`tls`, `user`) is in the next one. `state` is the same dict in all of them.
 
     Args:
-        address: the client's address, without its port; "" if it has none.
-        tls: what the handshake came to; None without TLS.
+        address: the peer's address, without its port; "" if it has none.
+        tls: the result of the TLS handshake; None without TLS.
+        id: the session's number, unique in the process; 0 if the adapter gave none.
+        listener: which listener of the server took the connection: its address and port, as "127.0.0.1:110".
+        local: address and port of this end of the connection; None if it has none.
+        user: the user, once the credentials are verified.
+        state: belongs to the session alone, and ends with it. An authenticator can leave something here for the store.
     """
 
     address: str = ""
     tls: TlsInfo | None = None
+    id: int = attrs.field(default=0, kw_only=True)
+    listener: str = attrs.field(default="", kw_only=True)
+    local: tuple[str, int] | None = attrs.field(default=None, kw_only=True)
+    user: str | None = attrs.field(default=None, kw_only=True)
+    state: dict[str, object] = attrs.field(factory=dict[str, object], kw_only=True, eq=False, repr=False)
+
+    @property
+    def server_name(self) -> str | None:
+        """The host name that the client asked for in the TLS handshake (SNI)."""
+        return None if self.tls is None else self.tls.server_name
 
 
 _SEQUENCE: Final = 0x30

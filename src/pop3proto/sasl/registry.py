@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import attrs
+from typing_extensions import override
 
 from .authenticator import (
     AnonymousHost,
@@ -20,8 +21,6 @@ from .authenticator import (
     ScramKeySource,
     SecretSource,
     TokenVerifier,
-    named,
-    verdict,
 )
 from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from .external import AnonymousClient, AnonymousServer, ExternalClient, ExternalServer
@@ -154,7 +153,19 @@ def _xoauth2(context: ClientContext) -> ClientMechanism:
     return XOAuth2Client(credentials.user, credentials.token)
 
 
-CLIENT_MECHANISMS: Final[ClientMechanisms] = {
+class _Table(dict[str, T]):
+    """A table of mechanisms whose repr is its name, so that signatures in `help()` stay short."""
+
+    def __init__(self, name: str, entries: Mapping[str, T]) -> None:
+        super().__init__(entries)
+        self._name = name
+
+    @override
+    def __repr__(self) -> str:
+        return self._name
+
+
+_CLIENT: Final[ClientMechanisms] = {
     "SCRAM-SHA-512-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-512"), binds=True),
     "SCRAM-SHA-256-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-256"), binds=True),
     "SCRAM-SHA-1-PLUS": ClientEntry(Password, Strength.BOUND, partial(_scram_plus, "SHA-1"), binds=True),
@@ -175,6 +186,7 @@ CLIENT_MECHANISMS: Final[ClientMechanisms] = {
         Anonymous, Strength.NO_SECRET, lambda context: AnonymousClient(_credentials(Anonymous, context).trace)
     ),
 }
+CLIENT_MECHANISMS: Final[ClientMechanisms] = _Table("CLIENT_MECHANISMS", _CLIENT)
 """In the order in which they are tried, for the same strength."""
 
 
@@ -228,18 +240,18 @@ def _has(kind: type[T]) -> Callable[[Authenticator, SessionInfo], bool]:
 
 def _plain_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(PasswordVerifier, context)
-    return PlainServer(lambda user, password: verdict(verifier.check_password(user, password, context.session)))
+    return PlainServer(lambda user, password: verifier.check_password(user, password, context.session))
 
 
 def _login_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(PasswordVerifier, context)
-    return LoginServer(lambda user, password: verdict(verifier.check_password(user, password, context.session)))
+    return LoginServer(lambda user, password: verifier.check_password(user, password, context.session))
 
 
 def _cram_md5_server(context: ServerContext) -> ServerMechanism:
     source = _who(SecretSource, context)
     challenge = f"<{context.nonce}@{context.hostname}>".encode()
-    return CramMd5Server(lambda user: named(source.secret(user, context.session)), challenge)
+    return CramMd5Server(lambda user: source.secret(user, context.session), challenge)
 
 
 def _has_scram(algorithm: str, authenticator: Authenticator, _session: SessionInfo) -> bool:
@@ -273,12 +285,12 @@ def _scram_plus_server(algorithm: str, context: ServerContext) -> ServerMechanis
 
 def _oauthbearer_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(TokenVerifier, context)
-    return OAuthBearerServer(lambda user, token: named(verifier.check_token(user, token, context.session)))
+    return OAuthBearerServer(lambda user, token: verifier.check_token(user, token, context.session))
 
 
 def _xoauth2_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(TokenVerifier, context)
-    return XOAuth2Server(lambda user, token: named(verifier.check_token(user, token, context.session)))
+    return XOAuth2Server(lambda user, token: verifier.check_token(user, token, context.session))
 
 
 def _has_certificate(authenticator: Authenticator, session: SessionInfo) -> bool:
@@ -292,15 +304,15 @@ def _external_server(context: ServerContext) -> ServerMechanism:
     if tls is None or tls.certificate is None:
         raise MechanismError("the client has shown no certificate")
     certificate = tls.certificate
-    return ExternalServer(lambda authzid: named(verifier.check_certificate(certificate, authzid, context.session)))
+    return ExternalServer(lambda authzid: verifier.check_certificate(certificate, authzid, context.session))
 
 
 def _anonymous_server(context: ServerContext) -> ServerMechanism:
     host = _who(AnonymousHost, context)
-    return AnonymousServer(lambda trace: named(host.admit(trace, context.session)))
+    return AnonymousServer(lambda trace: host.admit(trace, context.session))
 
 
-SERVER_MECHANISMS: Final[ServerMechanisms] = {
+_SERVER: Final[ServerMechanisms] = {
     "SCRAM-SHA-512-PLUS": ServerEntry(
         Strength.BOUND, partial(_has_scram_plus, "SHA-512"), partial(_scram_plus_server, "SHA-512")
     ),
@@ -321,4 +333,5 @@ SERVER_MECHANISMS: Final[ServerMechanisms] = {
     "XOAUTH2": ServerEntry(Strength.CLEAR, _has(TokenVerifier), _xoauth2_server),
     "ANONYMOUS": ServerEntry(Strength.NO_SECRET, _has(AnonymousHost), _anonymous_server),
 }
+SERVER_MECHANISMS: Final[ServerMechanisms] = _Table("SERVER_MECHANISMS", _SERVER)
 """In the order in which they are announced."""

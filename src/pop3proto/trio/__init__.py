@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pop3proto._aio.client import AsyncClient
 from pop3proto._aio.message import AsyncIncomingMessage
+from pop3proto._aio.session import Connecting
+from pop3proto._io.peers import Peer
 
-from .endpoints import connect, connect_over
+from .connecting import connect, connect_over
 from .server import Server, serve
 
-__all__ = ["AsyncClient", "AsyncIncomingMessage", "Server", "connect", "connect_over", "serve"]
+__all__ = ["AsyncClient", "AsyncIncomingMessage", "Connecting", "Peer", "Server", "connect", "connect_over", "serve"]

@@ -1,6 +1,7 @@
 """What a client does: greet, call, pipeline, start TLS, quit; and that no answer is ever taken for another's."""
 
-from itertools import repeat
+import io
+from itertools import pairwise, repeat
 
 import pytest
 from hypothesis import given, strategies as st
@@ -25,6 +26,7 @@ from pop3proto.core.commands import (
     User,
     Utf8,
 )
+from pop3proto.core.dots import BodyDecoder, BodyEncoder
 from pop3proto.core.errors import (
     Broken,
     Busy,
@@ -35,7 +37,7 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, BodyEnd
+from pop3proto.core.events import NEED_DATA, Answer, AuthResponse, BodyChunk, BodyEnd
 from pop3proto.core.limits import Limits
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting, Ok
@@ -54,8 +56,8 @@ from pop3proto.procedures.client.commands import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.login import authenticate, login
-from pop3proto.procedures.client.pipeline import WINDOW, Pipeline
+from pop3proto.procedures.client.login import authenticate, login, planned
+from pop3proto.procedures.client.pipeline import WINDOW, Pipeline, Retrieval
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
 from pop3proto.sasl.channel import TlsInfo
@@ -195,7 +197,8 @@ def test_a_hang_up_in_the_middle(server):
 
 
 def test_without_pipelining_each_waits_for_the_one_before(server):
-    results = server.run(call_all(server.session, [Stat(), Dele(2), Noop()]), b"+OK 2 320\r\n", b"-ERR\r\n", b"+OK\r\n")
+    procedure = call_all(server.session, [Stat(), Dele(2), Noop()], return_exceptions=True)
+    results = server.run(procedure, b"+OK 2 320\r\n", b"-ERR\r\n", b"+OK\r\n")
     assert results[0] == MaildropStatus(2, 320)
     assert isinstance(results[1], CommandFailed)
     assert results[2] is None
@@ -203,9 +206,81 @@ def test_without_pipelining_each_waits_for_the_one_before(server):
 
 
 def test_with_pipelining_they_go_out_in_one_write(pipelining):
-    results = pipelining.run(call_all(pipelining.session, [Stat(), Dele(2), Noop()]), b"+OK 2 320\r\n-ERR\r\n+OK\r\n")
+    procedure = call_all(pipelining.session, [Stat(), Dele(2), Noop()], return_exceptions=True)
+    results = pipelining.run(procedure, b"+OK 2 320\r\n-ERR\r\n+OK\r\n")
     assert [type(result) for result in results] == [MaildropStatus, CommandFailed, type(None)]
     assert pipelining.heard == [b"STAT\r\nDELE 2\r\nNOOP\r\n"]
+
+
+def test_the_first_refusal_is_raised_and_what_was_not_sent_is_not_sent(server):
+    with pytest.raises(CommandFailed, match="DELE 2"):
+        server.run(call_all(server.session, [Dele(1), Dele(2), Dele(3)]), b"+OK\r\n", b"-ERR\r\n")
+    assert server.run(call(server.session, Noop()), b"+OK\r\n") is None
+    assert server.heard == [b"DELE 1\r\n", b"DELE 2\r\n", b"NOOP\r\n"]
+
+
+def test_the_first_refusal_is_raised_and_later_answers_are_discarded(pipelining):
+    with pytest.raises(CommandFailed, match="DELE 2"):
+        pipelining.run(call_all(pipelining.session, [Dele(1), Dele(2), Dele(3)]), b"+OK\r\n-ERR\r\n-ERR 3\r\n")
+    assert pipelining.run(call(pipelining.session, Stat()), b"+OK 2 2\r\n") == MaildropStatus(2, 2)
+
+
+@pytest.mark.parametrize("script", ["server", "pipelining"])
+def test_a_malformed_answer_costs_one_result(script, request):
+    script = request.getfixturevalue(script)
+    actor = script.begin(call_all(script.session, [Stat(), Stat(), Noop()], return_exceptions=True))
+    script.tell(actor, b"+OK x\r\n", b"+OK 1 2\r\n", b"+OK\r\n")
+    malformed, status, done = actor.outcome()
+    assert isinstance(malformed, MalformedReply)
+    assert (status, done) == (MaildropStatus(1, 2), None)
+
+
+def test_a_body_that_is_too_large_costs_one_result():
+    script = Script(connection=ClientConnection(limits=Limits(body=10)), capabilities=PIPELINING).log_in()
+    actor = script.begin(call_all(script.session, [Retr(1), Retr(2)], return_exceptions=True))
+    script.tell(actor, b"+OK\r\n0123456789012345", b"0123456789\r\n.\r\n+OK\r\ntwo\r\n.\r\n")
+    large, whole = actor.outcome()
+    assert isinstance(large, MalformedReply)
+    assert whole == b"two\r\n"
+
+
+@pytest.mark.parametrize("wrong", ["STAT", None, Stat, AuthResponse(b"x")])
+def test_what_is_not_a_command_is_refused_before_anything_happens(server, wrong):
+    with pytest.raises(TypeError, match="instances of Command"):
+        call(server.session, wrong)
+    assert server.run(call(server.session, Noop()), b"+OK\r\n") is None
+
+
+def retrieved(script, numbers, **arguments):
+    """The items of a retrieval, or the exceptions that it raises, until its end."""
+    retrieval = Retrieval(script.session, numbers, **arguments)
+
+    def items():
+        while True:
+            try:
+                item = yield from retrieval.next()
+            except (CommandFailed, MalformedReply) as failure:
+                item = failure
+            if item is None:
+                return got
+            got.append(item)
+
+    got = []
+    return items()
+
+
+@pytest.mark.parametrize("script", ["server", "pipelining"])
+def test_a_retrieval_raises_refusals_in_order(script, request):
+    script = request.getfixturevalue(script)
+    answers = (b"+OK\r\none\r\n.\r\n", b"-ERR gone\r\n", b"+OK\r\nthree\r\n.\r\n")
+    actor = script.begin(retrieved(script, [1, 2, 3], return_exceptions=False))
+    one, failure, three = script.tell(actor, *answers).outcome()
+    assert (one, three) == ((1, b"one\r\n"), (3, b"three\r\n"))
+    assert failure.command == Retr(2)
+    actor = script.begin(retrieved(script, [1, 2, 3], return_exceptions=True))
+    one, (number, failure), three = script.tell(actor, *answers).outcome()
+    assert (one, number, three) == ((1, b"one\r\n"), 2, (3, b"three\r\n"))
+    assert failure.command == Retr(2)
 
 
 def test_nothing_to_do(server):
@@ -216,7 +291,8 @@ def test_nothing_to_do(server):
 def test_the_same_command_object_may_be_given_twice(pipelining):
     same = Retr(1)
     answers = b"+OK\r\none\r\n.\r\n-ERR\r\n+OK\r\nthree\r\n.\r\n"
-    first, second, third = pipelining.run(call_all(pipelining.session, [same, same, same]), answers)
+    procedure = call_all(pipelining.session, [same, same, same], return_exceptions=True)
+    first, second, third = pipelining.run(procedure, answers)
     assert (first, third) == (b"one\r\n", b"three\r\n")
     assert isinstance(second, CommandFailed)
 
@@ -299,7 +375,7 @@ def test_the_window_is_never_exceeded_and_the_order_is_kept(data):
             max_size=900,
         )
     )
-    actor = script.begin(call_all(script.session, iter(commands)))
+    actor = script.begin(call_all(script.session, iter(commands), return_exceptions=True))
     unanswered, answered, sent = 0, 0, []
     while not actor.finished:
         for write in script.heard:
@@ -393,6 +469,17 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.connection.tls
 
 
+def test_what_the_server_can_do_is_unknown_until_it_has_said_so_under_tls():
+    script = Script()
+    script.run(learn_capabilities(script.session), STLS_CAPA)
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    with pytest.raises(LocalProtocolError):
+        planned(script.session, Password("ann", "tanstaaf"))
+    script.tell(actor, CAPA)
+    assert [step.name for step in planned(script.session, Password("ann", "tanstaaf")).steps] == ["PLAIN"]
+
+
 def test_stls_that_is_refused():
     script = Script(capabilities=PIPELINING)
     with pytest.raises(CommandFailed) as failure:
@@ -431,7 +518,7 @@ def test_stls_after_login_is_refused_and_nothing_is_sent(server):
 def test_octets_behind_the_answer_to_stls_end_the_session_before_the_handshake():
     script = Script()
     actor = script.begin(start_tls(script.session))
-    with pytest.raises(RemoteProtocolError, match="behind its answer to STLS"):
+    with pytest.raises(RemoteProtocolError, match="after its answer to STLS"):
         script.tell(actor, b"+OK\r\n+OK\r\n").outcome()
     assert not any(isinstance(operation, StartTls) for operation in actor.performed)
     assert script.heard == [b"STLS\r\n"]
@@ -636,6 +723,33 @@ def test_a_body_is_read_up_to_a_limit(server, limit, fits):
         assert server.run(call(server.session, Noop()), b"+OK\r\n") is None, "the session goes on"
 
 
+@given(lines=st.binary(max_size=60), cuts=st.sets(st.integers(0, 99)), sizes=st.lists(st.integers(-1, 20), max_size=9))
+def test_a_body_is_read_as_a_file_is(lines, cuts, sizes):
+    """Any sizes, whatever the chunks: the octets that `io.BytesIO` gives."""
+    encoder = BodyEncoder()
+    wire = b"+OK\r\n" + encoder.feed(lines) + encoder.finish()
+    file = io.BytesIO(Retr(1).parse(Ok(), BodyDecoder().feed(wire[5:])))
+    server = Script().log_in()
+    body = Body(begun(server, [Retr(1)]), Retr(1))
+    server.run(body.open(), wire[:5])
+    at = [5, *sorted(cut for cut in cuts if 5 < cut < len(wire)), len(wire)]
+    chunks = [wire[one:other] for one, other in pairwise(at)]
+    for size in (*sizes, 0, None):
+        actor = server.begin(body.read(1_000, size))
+        while not actor.finished:
+            server.tell(actor, chunks.pop(0))
+        assert actor.outcome() == file.read(size)
+    assert server.run(body.read(1_000, 1)) == b""
+
+
+def test_chunks_go_on_behind_what_was_read(server):
+    body = Body(begun(server, [Retr(1)]), Retr(1))
+    server.run(body.open(), b"+OK\r\nabcdef\r\n.\r\n")
+    assert server.run(body.read(100, 2)) == b"ab"
+    assert server.run(body.chunk()) == b"cdef\r\n"
+    assert server.run(body.chunk()) is None
+
+
 def test_a_body_that_is_refused(server):
     body = Body(begun(server, [Retr(1)]), Retr(1))
     with pytest.raises(CommandFailed):
@@ -782,6 +896,30 @@ def test_an_exchange_that_is_begun_again_is_not_taken_for_new(server):
     assert server.run(call(server.session, Noop()), b"+OK\r\n") is None
 
 
+def test_quit_discards_any_number_of_octets(server, monkeypatch):
+    """So that what is marked as deleted is removed, although a large message was not read."""
+    monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 20)
+    body = Body(begun(server, [Retr(1)]), Retr(1))
+    server.run(body.open(), b"+OK\r\n")
+    server.run(quit_session(server.session), b"x" * 1_000, b"\r\n.\r\n", b"+OK\r\n")
+    assert server.heard == [b"RETR 1\r\n", b"QUIT\r\n"]
+
+
+def test_quit_discards_until_its_deadline():
+    """The peer may send an octet now and then."""
+    script = Script(timeout=60).log_in()
+    body = Body(begun(script, [Retr(1)]), Retr(1))
+    script.run(body.open(), b"+OK\r\n")
+    actor = script.begin(quit_session(script.session))
+    for _ in range(6):
+        assert not actor.finished
+        script.tell(actor, b"x")
+        actor.sleep(10)
+    with pytest.raises(TimedOut):
+        actor.outcome()
+    assert script.heard == [b"RETR 1\r\n"]
+
+
 @pytest.mark.parametrize("left,fits", [(20, True), (21, False)])
 def test_what_is_left_is_thrown_away_up_to_a_limit(server, left, fits, monkeypatch):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 20)
@@ -825,13 +963,13 @@ def test_an_end_of_stream_that_came_meanwhile(server):
 
 def test_a_positive_reply_that_nobody_asked_for(server):
     server.connection.receive_data(b"+OK 2 320\r\n")
-    with pytest.raises(RemoteProtocolError, match="unasked"):
+    with pytest.raises(RemoteProtocolError, match="although no command was outstanding"):
         server.run(call(server.session, Stat()))
 
 
 def test_one_answer_too_many(server):
     server.run(call(server.session, Noop()), b"+OK\r\n+OK\r\n")
-    with pytest.raises(RemoteProtocolError, match="unasked"):
+    with pytest.raises(RemoteProtocolError, match="although no command was outstanding"):
         server.run(call(server.session, Noop()))
 
 
@@ -878,7 +1016,7 @@ def test_a_client_gets_from_our_server_what_is_there(mail, piece):
         unique_ids = yield from call(session, Uidl())
         whole = yield from call_all(session, map(Retr, sizes))
         tops = yield from call_all(session, [Top(number, 10**20 - 1) for number in sizes])
-        yield from call_all(session, [Dele(1), Dele(99)])
+        yield from call_all(session, [Dele(1), Dele(99)], return_exceptions=True)
         yield from quit_session(session)
         return status, sizes, unique_ids, whole, tops
 
@@ -1036,5 +1174,6 @@ def test_half_a_line_that_nobody_asked_for_is_read_to_its_end(rest, error):
     script.tell(actor, rest)
     assert isinstance(actor.error, error)
     assert not script.session.survives(actor.error)
+    script.session.fail(actor.error)
     with pytest.raises(Broken):
         script.run(call(script.session, Stat()))

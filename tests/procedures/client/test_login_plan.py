@@ -17,6 +17,7 @@ from pop3proto.procedures.client.commands import call, greet, quit_session
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from pop3proto.procedures.client.session import Session
+from pop3proto.sasl.authenticator import CustomAuthenticator
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError, Strength
@@ -362,8 +363,8 @@ def test_another_plan_that_is_printed():
     assert "not APOP: SCRAM-SHA-256-PLUS is better" in printed
     assert printed[-2:] == ["not LOGIN: PLAIN does the same", "not USER/PASS: the server does not announce it"]
     hidden = str(plan_login(ANN, server_with("PLAIN", tls=None, timestamp="<1@a>"))).splitlines()
-    assert "not PLAIN: it shows the password or token, and there is no verified TLS: use it, or allow cleartext " in (
-        " ".join(hidden)
+    assert "not PLAIN: it shows the password or token, and there is no verified TLS: use TLS, or pass " in " ".join(
+        hidden
     )
     assert "not APOP: passwords can be guessed from it: without verified TLS it must be asked for" in hidden
 
@@ -457,7 +458,7 @@ class TicketServer:
         return Identity(self._user)
 
 
-class Tickets:
+class Tickets(CustomAuthenticator):
     blocks = False
 
     def __init__(self, **keys):
@@ -531,8 +532,8 @@ def test_credentials_that_nothing_takes():
 
 def test_why_nothing_is_tried_is_told_in_a_line():
     assert plan_login(ANN, server_with("PLAIN", tls=None, user=True)).objections == (
-        "PLAIN, USER/PASS: it shows the password or token, and there is no verified TLS: use it, or allow cleartext "
-        "explicitly"
+        "PLAIN, USER/PASS: it shows the password or token, and there is no verified TLS: use TLS, or pass "
+        'cleartext="always"'
     )
     assert plan_login(Token("ann", "token"), server_with("PLAIN")).objections == (
         "OAUTHBEARER, XOAUTH2: the server does not announce it"

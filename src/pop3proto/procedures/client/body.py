@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import attrs
+
 from pop3proto.core.errors import Broken, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, Signal
 from pop3proto.core.refusals import CommandFailed
@@ -29,11 +31,13 @@ class Body:
         ended: all of it was taken.
     """
 
-    def __init__(self, exchange: Pipeline[object], command: Command[object]) -> None:
+    def __init__(self, exchange: Pipeline[object], command: Command[object], block: str = "with") -> None:
         self.command = command
         self.reply: Ok | None = None
         self._pipeline = exchange
         self._index = exchange.answered
+        self._block = block
+        self._rest = memoryview(b"")  # was taken, and not given yet
         self.ended = False
         self._too_long = False  # to be read at once: what is left must not pass for the whole
 
@@ -64,8 +68,7 @@ class Body:
             LocalProtocolError: it is not open.
             Broken: another command has displaced it.
         """
-        if self.reply is None:
-            raise LocalProtocolError(f"the answer to {self.command} is not open")
+        self._check_open()
         if self.ended:
             return None
         self._check_turn()
@@ -83,24 +86,49 @@ class Body:
 
     def chunk(self) -> Procedure[bytes | None]:
         """Return the next octets, at least one; None at the end."""
+        if rest := bytes(self._rest):
+            self._rest = memoryview(b"")
+            return rest
         while (octets := self.poll()) is NEED_DATA:
             yield from self.step()
         return octets
 
-    def read(self, limit: int) -> Procedure[bytes]:
-        """Return all the octets that are left.
+    def read(self, limit: int, size: int | None = -1) -> Procedure[bytes]:
+        """Return the next octets as a file does: `size` of them, fewer only at the end.
+
+        Args:
+            limit: how many octets may be left if all are asked for.
+            size: how many; None or negative: all that are left.
 
         Raises:
-            MalformedReply: there are more than `limit`; the rest is thrown away.
+            MalformedReply: there are more than `limit` left; the rest is thrown away.
         """
+        self._check_open()
+        everything = size is None or size < 0
+        left = limit if size is None or size < 0 else size
         chunks: list[bytes] = []
-        while (octets := (yield from self.chunk())) is not None:
+        while left > 0 or everything:
+            if self._rest and not everything:
+                octets, self._rest = bytes(self._rest[:left]), self._rest[left:]
+            elif (chunk := (yield from self.chunk())) is None:
+                break
+            else:
+                octets = chunk
+            left -= len(octets)
             chunks.append(octets)
-            limit -= len(octets)
-            if limit < 0:
+            if left < 0 and everything:
                 self._too_long = True
-                raise MalformedReply(f"the answer to {self.command} has more octets than may be held in memory")
+                raise MalformedReply(f"the answer to {self.command} has more than {limit} octets, the limit for read()")
+            if left < 0:
+                self._rest = memoryview(octets)[left:]
+                chunks[-1] = octets[:left]
         return b"".join(chunks)
+
+    def _check_open(self) -> None:
+        if self.reply is None:
+            arguments = ", ".join(map(str, attrs.astuple(self.command)))
+            block = f"{self._block} client.{self.command.verb.lower()}({arguments}) as message:"
+            raise LocalProtocolError(f"the answer to {self.command} is not open: use `{block}` and read in the block")
 
     def _check_turn(self) -> None:
         # What is due next may be the answer to a later command: never take it for this one's.

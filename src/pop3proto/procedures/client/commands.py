@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast, overload
 
-from pop3proto.core.commands import Capa, Command, Noop, Quit, Stls
+from pop3proto.core.commands import Capa, Noop, Quit, Stls
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut, UncertainUpdate
 from pop3proto.core.events import Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
-from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.pipeline import Pipeline, check_command
 from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, StartTls, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pop3proto.core.commands import Command
+    from pop3proto.core.errors import MalformedReply
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.client.session import Session
     from pop3proto.procedures.operations import Procedure
@@ -31,6 +33,7 @@ __all__ = [
     "learn_capabilities",
     "leave",
     "quit_session",
+    "relearn_capabilities",
     "start_tls",
 ]
 
@@ -90,7 +93,7 @@ def _start_tls(session: Session) -> Procedure[TlsInfo]:
     yield from session.acquire()
     connection, command = session.connection, Stls()
     deadline = yield from session.deadline()
-    yield from Write(connection.send(command), deadline)
+    yield from Write(session.send(command), deadline)
     event = yield from session.next_event()
     if not isinstance(event, Answer):
         raise RemoteProtocolError("the server sent something that is no answer to STLS")
@@ -104,7 +107,7 @@ def _start_tls(session: Session) -> Procedure[TlsInfo]:
         raise
     connection.tls_established()
     session.secured(tls)
-    yield from learn_capabilities(session)
+    yield from relearn_capabilities(session)
     return tls
 
 
@@ -116,26 +119,48 @@ def call(session: Session, command: Command[T]) -> Procedure[T]:
         MalformedReply: the answer makes no sense, or its body has more than `limits.body` octets. The session goes on.
         LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+        TypeError: it is not a command; raised at once.
     """
-    exchange = Pipeline(session, [command])
-    yield from exchange.begin()
-    result = yield from exchange.result()
-    if isinstance(result, CommandFailed):
-        raise result
-    return result
+    check_command(command)
+    return _call(session, command)
 
 
-def call_all(session: Session, commands: Iterable[Command[T]]) -> Procedure[list[T | CommandFailed]]:
+def _call(session: Session, command: Command[T]) -> Procedure[T]:
+    pipeline = Pipeline(session, [command])
+    yield from pipeline.begin()
+    return cast("T", (yield from pipeline.result()))
+
+
+@overload
+def call_all(
+    session: Session, commands: Iterable[Command[T]], *, return_exceptions: Literal[False] = False
+) -> Procedure[list[T]]: ...
+@overload
+def call_all(
+    session: Session, commands: Iterable[Command[T]], *, return_exceptions: bool
+) -> Procedure[list[T | CommandFailed | MalformedReply]]: ...
+def call_all(
+    session: Session, commands: Iterable[Command[T]], *, return_exceptions: bool = False
+) -> Procedure[list[T]] | Procedure[list[T | CommandFailed | MalformedReply]]:
     """Send commands, pipelined if the server announces that, and return what their answers mean, in order.
 
+    Args:
+        session: the session.
+        commands: taken one by one.
+        return_exceptions: a refusal or an answer that makes no sense is returned in its place among the results.
+
     Raises:
-        MalformedReply: as `call`; the answers behind it are thrown away.
+        CommandFailed, MalformedReply: the first failure, unless `return_exceptions` is true. Commands behind it may
+            have been sent, and are then carried out; their answers are thrown away.
         LocalProtocolError: a command cannot be sent; those before it were, and were answered.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
-    exchange = Pipeline(session, commands)
-    yield from exchange.begin()
-    return (yield from exchange.results())
+    return _call_all(Pipeline(session, commands), return_exceptions=return_exceptions)
+
+
+def _call_all(pipeline: Pipeline[T], *, return_exceptions: bool) -> Procedure[list[T | CommandFailed | MalformedReply]]:
+    yield from pipeline.begin()
+    return (yield from pipeline.results(return_exceptions=return_exceptions))
 
 
 def learn_capabilities(session: Session) -> Procedure[None]:
@@ -148,6 +173,13 @@ def learn_capabilities(session: Session) -> Procedure[None]:
         session.learn((yield from call(session, Capa())))
     except CommandFailed:
         session.learn(None)
+
+
+def relearn_capabilities(session: Session) -> Procedure[None]:
+    """As `learn_capabilities`, within a login or STLS, whose reply is still the session's last."""
+    reply = session.last_reply
+    yield from learn_capabilities(session)
+    session.last_reply = reply
 
 
 def leave(session: Session) -> Procedure[None]:
@@ -167,13 +199,16 @@ def leave(session: Session) -> Procedure[None]:
 def quit_session(session: Session) -> Procedure[None]:
     """End the session; after login the server now removes what was deleted (RFC 1939 section 6).
 
+    Answers that were left unread are discarded first, however many octets they have. All of it must be done within
+    the session's timeout.
+
     Raises:
         CommandFailed: some deleted messages were not removed. The session is over all the same.
         UncertainUpdate: there was no answer; after login, the server may have removed them or not.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
     try:
-        yield from call(session, Quit())
+        yield from session.in_time(_quit(session))
     except (ConnectionLost, TimedOut) as error:
         # What is outstanding may be an answer that was left unread, and QUIT not sent yet.
         sent = any(isinstance(command, Quit) for command in session.connection.outstanding)
@@ -184,6 +219,11 @@ def quit_session(session: Session) -> Procedure[None]:
         session.end(_QUIT)
         raise
     session.end(_QUIT)
+
+
+def _quit(session: Session) -> Procedure[None]:
+    yield from session.acquire(discard_all=True)
+    yield from call(session, Quit())
 
 
 def keep_alive(session: Session, every: float) -> Procedure[None]:
@@ -219,7 +259,7 @@ def _noop(session: Session) -> Procedure[bool]:
     yield from exchange.begin()
     while exchange.command is not None:
         try:
-            yield from exchange.result()
+            yield from exchange.result(return_exceptions=True)
         except ShuttingDown:  # thrown in once, and the answer is still due
             going_on = False
     exchange.poll()

@@ -10,6 +10,7 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, Pop3Error,
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
 from pop3proto.core.replies import Challenge, Err, Ok, ResponseCode
+from pop3proto.core.states import State
 from pop3proto.procedures.cleartext import IN_CLEAR
 from pop3proto.procedures.operations import Procedure, Random, Run, Write
 from pop3proto.sasl.credentials import Credentials, Password
@@ -17,7 +18,7 @@ from pop3proto.sasl.md5 import apop_digest
 from pop3proto.sasl.mechanism import ClientMechanism, MechanismError, Strength
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientContext, ClientMechanisms
 
-from .commands import call, learn_capabilities
+from .commands import call, learn_capabilities, relearn_capabilities
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, plan_login
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["authenticate", "login", "planned"]
+__all__ = ["authenticate", "login", "login_by", "planned"]
 
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
 
@@ -105,16 +106,47 @@ def _login(
     mechanisms: ClientMechanisms,
     initial_response: bool,
 ) -> Procedure[None]:
-    yield from session.acquire()  # a session that is over says so, not that there is no way to log in
-    if session.capabilities is None:
-        yield from learn_capabilities(session)
+    yield from _prepare(session)
     plan = plan_login(credentials, session.context, only=only, mechanisms=mechanisms)
     if not plan.steps:
         why = plan.objections or ("no mechanism takes these credentials" if only is None else "none that is asked for")
         raise LocalProtocolError(f"there is no way to log in: {why}")
     yield from _walk(session, plan.steps, credentials, initial_response=initial_response)
+    session.logged_in(getattr(credentials, "user", None))
+    yield from _conclude(session)
+
+
+def login_by(session: Session, mechanism: ClientMechanism, *, initial_response: bool = True) -> Procedure[None]:
+    """Log in by one SASL mechanism, and learn the capabilities before and after.
+
+    Args:
+        session: in the AUTHORIZATION state.
+        mechanism: a new one.
+        initial_response: it may go with AUTH.
+
+    Raises:
+        Pop3Error: as `authenticate`.
+    """
+    yield from session.in_time(_login_by(session, mechanism, initial_response=initial_response))
+
+
+def _login_by(session: Session, mechanism: ClientMechanism, *, initial_response: bool) -> Procedure[None]:
+    yield from _prepare(session)
+    yield from authenticate(session, mechanism, initial_response=initial_response)
+    yield from _conclude(session)
+
+
+def _prepare(session: Session) -> Procedure[None]:
+    yield from session.acquire()  # a session that is over says so, not that there is no way to log in
+    if session.connection.state is State.USER_GIVEN:
+        raise LocalProtocolError("a USER is pending: send its PASS, or connect again; login() sends both by itself")
+    if session.capabilities is None:
+        yield from learn_capabilities(session)
+
+
+def _conclude(session: Session) -> Procedure[None]:
     if session.capabilities is not None:
-        yield from learn_capabilities(session)  # some servers tell more, or less, after login
+        yield from relearn_capabilities(session)  # some servers tell more, or less, after login
 
 
 def _walk(
@@ -141,7 +173,7 @@ def _walk(
             if not attempts:
                 raise
             # Many servers hang up after a refusal. The refusal is the news.
-            session.end(str(lost))
+            session.end(str(lost), lost)
             raise LoginFailed(attempts) from lost
     if unfit is not None and not attempts:
         raise unfit
@@ -225,7 +257,7 @@ def _fitting(session: Session, *commands: Command[object], text: str) -> list[Co
 
 
 def authenticate(session: Session, mechanism: ClientMechanism, *, initial_response: bool = True) -> Procedure[None]:
-    """Log in by one SASL mechanism (RFC 5034 section 4).
+    """Log in by one SASL mechanism (RFC 5034 section 4), with the capabilities that are known.
 
     The initial response goes with AUTH if the server announces SASL and the line has room, else on its own.
 
@@ -254,7 +286,7 @@ def authenticate(session: Session, mechanism: ClientMechanism, *, initial_respon
     item: Request = command
     cause: Pop3Error | None = None  # why it was cancelled
     while True:
-        yield from Write(connection.send(item), (yield from session.deadline()))
+        yield from Write(session.send(item), (yield from session.deadline()))
         match (yield from session.next_event()):
             case Challenge(data):
                 initial = None if data else owed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast
 
+from pop3proto.core.command import Command
+from pop3proto.core.commands import Retr
 from pop3proto.core.errors import Broken, Busy, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, BodyEnd, Signal
 from pop3proto.core.refusals import CommandFailed
@@ -17,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Literal
 
-    from pop3proto.core.commands import Command
-
     from .session import Session
 
-__all__ = ["DISCARD_LIMIT", "WINDOW", "Pipeline"]
+__all__ = ["DISCARD_LIMIT", "WINDOW", "Pipeline", "Retrieval", "check_command"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -34,6 +34,16 @@ WINDOW: Final = 4_096
 with its own buffer full while the other waits for it to read (RFC 2449 section 6.6)."""
 
 Part: TypeAlias = Answer | BodyChunk | BodyEnd
+
+
+def check_command(command: object) -> None:
+    """Check that something is a command.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(command, Command):
+        raise TypeError(f"commands are instances of Command, such as Stat() or Retr(1), not {type(command).__name__}")
 
 
 class Pipeline(Generic[T_co]):
@@ -111,12 +121,13 @@ class Pipeline(Generic[T_co]):
             )
 
     def _next_part(self) -> Part | Literal[Signal.NEED_DATA]:
-        event = self._connection.next_event()
+        event = self._session.poll()
         if event is not NEED_DATA:
             self._deadline = None
             self._in_body = isinstance(event, BodyChunk) or (isinstance(event, Answer) and event.command.multi_line)
         match event:
             case Answer(command, reply) as answer:
+                self._session.last_reply = reply
                 if isinstance(reply, Err) or not command.multi_line:
                     self._end_of_answer()
                 return answer
@@ -145,27 +156,46 @@ class Pipeline(Generic[T_co]):
         if self._unanswered:
             self._connection.receive_data((yield from Read(self._deadline)))
 
-    def results(self) -> Procedure[list[T_co | CommandFailed]]:
-        """Return what all answers mean, or the failures, in order.
+    def results(self, *, return_exceptions: bool = False) -> Procedure[list[T_co | CommandFailed | MalformedReply]]:
+        """Return what all answers mean, in order.
+
+        Args:
+            return_exceptions: failures are returned among the results; else the first one is raised, and what was not
+                sent before it is not sent.
 
         Raises:
-            MalformedReply: an answer makes no sense, or has a body of more than `limits.body` octets. The rest of
-                the answers is thrown away.
+            CommandFailed, MalformedReply: as `result`.
             LocalProtocolError: a command is not legal; it and those behind it were not sent.
         """
-        results: list[T_co | CommandFailed] = []
+        results: list[T_co | CommandFailed | MalformedReply] = []
         while self.command is not None:
-            results.append((yield from self.result()))
+            results.append((yield from self.result(return_exceptions=return_exceptions)))
         self.poll()
         return results
 
-    def result(self) -> Procedure[T_co | CommandFailed]:
-        """Return what the answer to the next command means, or that the server refused.
+    def result(self, *, return_exceptions: bool = False) -> Procedure[T_co | CommandFailed | MalformedReply]:
+        """Return what the answer to the next command means.
+
+        Args:
+            return_exceptions: return a failure in place of the result, and be ready for the next one.
 
         Raises:
-            MalformedReply: as `results`.
+            CommandFailed: the server answered `-ERR`. The next result can be asked for.
+            MalformedReply: the answer makes no sense, and the next result can be asked for; or its body has more than
+                `limits.body` octets, and what is left of it must be skipped or discarded.
             LocalProtocolError: the next command is not legal, or there is none.
         """
+        index = self.answered
+        try:
+            return (yield from self._result())
+        except (CommandFailed, MalformedReply) as failure:
+            if not return_exceptions:
+                raise
+            self._abandoned = False
+            yield from self.skip(index)
+            return failure
+
+    def _result(self) -> Procedure[T_co]:
         if (command := self.command) is None:
             raise LocalProtocolError("all commands of this exchange are answered")
         reply: Ok | Err = Err()
@@ -188,7 +218,7 @@ class Pipeline(Generic[T_co]):
                 case BodyEnd() | None:
                     pass
         if isinstance(reply, Err):
-            return CommandFailed(command.redacted(), reply)
+            raise CommandFailed(command.redacted(), reply)
         return command.parse(reply, b"".join(body), limits=limits, quirks=self._connection.quirks)
 
     def skip(self, index: int) -> Procedure[None]:
@@ -205,8 +235,11 @@ class Pipeline(Generic[T_co]):
             if self.poll() is NEED_DATA:
                 yield from self.step()
 
-    def _finish(self) -> Procedure[None]:
+    def _finish(self, everything: bool) -> Procedure[None]:  # noqa: FBT001 - one of a kind with `Session.acquire`
         """Discard what is still to come, for other commands; from now on every use raises.
+
+        Args:
+            everything: nothing is too much.
 
         Raises:
             Busy: an answer is being read.
@@ -223,10 +256,10 @@ class Pipeline(Generic[T_co]):
                     yield from self.step()
                 elif isinstance(part, BodyChunk):
                     limit -= len(part.data)
-                    if limit < 0:
-                        reason = f"the answer to {command} was left unread, and is too long to be discarded"
-                        self._session.end(reason)
-                        raise Broken(reason)
+                    if limit < 0 and not everything:
+                        broken = Broken(f"the answer to {command} was left unread, and is too long to be discarded")
+                        self._session.end(str(broken), broken)
+                        raise broken
         finally:
             self._abandoned = True  # also if it is interrupted, and another goes on with it
 
@@ -235,7 +268,7 @@ class Pipeline(Generic[T_co]):
         requests: list[bytes] = []
         while (command := self._next) is not None and (not self._unanswered or self._has_room(command)):
             try:
-                octets = self._connection.send(self._checked(command))
+                octets = self._session.send(self._checked(command))
             except LocalProtocolError as error:
                 self._next, self._objection = None, error
                 break
@@ -256,7 +289,9 @@ class Pipeline(Generic[T_co]):
     def _advance(self) -> None:
         # What the caller's iterable raises must not keep back the requests before it: they count as sent.
         try:
-            self._next = next(self._commands, None)
+            if (command := next(self._commands, None)) is not None:
+                check_command(command)
+            self._next = command
         except Exception as error:  # noqa: BLE001 - it is raised in its turn
             self._next, self._objection = None, error
 
@@ -271,3 +306,33 @@ class Pipeline(Generic[T_co]):
         self.answered += 1
         if self.command is None:
             self._session.release(self._finish)
+
+
+class Retrieval:
+    """Whole messages in order, one in memory at a time.
+
+    Args:
+        session: logged in.
+        numbers: of the messages; taken one by one.
+        return_exceptions: as in `Pipeline.result`.
+    """
+
+    def __init__(self, session: Session, numbers: Iterable[int], *, return_exceptions: bool) -> None:
+        self._pipeline = Pipeline(session, map(Retr, numbers))
+        self._return_exceptions = return_exceptions
+        self._begun = False
+
+    def next(self) -> Procedure[tuple[int, bytes | CommandFailed | MalformedReply] | None]:
+        """Return the next message with its number; None behind the last.
+
+        Raises:
+            CommandFailed, MalformedReply, LocalProtocolError: as `Pipeline.result`.
+        """
+        if not self._begun:
+            yield from self._pipeline.begin()
+            self._begun = True
+        if (command := self._pipeline.command) is None:
+            self._pipeline.poll()
+            return None
+        result = yield from self._pipeline.result(return_exceptions=self._return_exceptions)
+        return cast("Retr", command).number, result

@@ -1,4 +1,4 @@
-"""What a client knows beside its connection, and which exchange is open."""
+"""The state of a client session: connection, what the server announced, which commands are under way, observers."""
 
 from __future__ import annotations
 
@@ -6,56 +6,124 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
+from pop3proto.core.client import ClientConnection
 from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, MalformedReply
-from pop3proto.core.events import NEED_DATA, Farewell, Signal
+from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal
+from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from pop3proto.core.refusals import CommandFailed
-from pop3proto.procedures.cleartext import check_cleartext
+from pop3proto.core.replies import Greeting
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext, default_port
+from pop3proto.procedures.observer import ClientObserver, Observers, observers_of
 from pop3proto.procedures.operations import Now, Read
+from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence, Set as AbstractSet
 
     from pop3proto.core.capabilities import Capabilities
-    from pop3proto.core.client import ClientConnection
+    from pop3proto.core.client import Request
     from pop3proto.core.events import ClientEvent
-    from pop3proto.core.replies import Greeting
-    from pop3proto.procedures.cleartext import Cleartext
+    from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import Procedure
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
 
-__all__ = ["Session"]
+__all__ = ["Session", "SessionOptions"]
 
 T = TypeVar("T")
 
 
+def _observers(given: ClientObserver | Sequence[ClientObserver]) -> tuple[ClientObserver, ...]:
+    return observers_of(given)
+
+
+@attrs.frozen(kw_only=True)
+class SessionOptions:
+    """The arguments of `connect` that do not concern how the connection is made.
+
+    Args:
+        tls: where TLS begins.
+        cleartext: when passwords and tokens may be sent without verified TLS.
+        timeout: as in `Session`.
+        limits: of the connection.
+        quirks: of the connection.
+        observer: one or a sequence; they receive each event, each request and the end of the session.
+
+    Raises:
+        ValueError: there is no such `tls` or `cleartext`.
+        TypeError: an observer lacks a method.
+    """
+
+    tls: TlsMode
+    cleartext: Cleartext
+    timeout: float | None = None
+    limits: Limits = DEFAULT_LIMITS
+    quirks: AbstractSet[Quirk] = NO_QUIRKS
+    observer: tuple[ClientObserver, ...] = attrs.field(default=(), converter=_observers)
+
+    def __attrs_post_init__(self) -> None:
+        default_port(self.tls)
+        check_cleartext(self.cleartext)
+
+    def session(self, info: SessionInfo, host: str | None = None, *, loopback: bool = False) -> Session:
+        """Return a new session.
+
+        Args:
+            info: as in `Session`.
+            host: as in `Session`.
+            loopback: as in `Session`.
+        """
+        return Session(
+            ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit"),
+            host=host,
+            loopback=loopback,
+            cleartext=self.cleartext,
+            timeout=self.timeout,
+            observers=self.observer,
+            info=info,
+        )
+
+
 class Session:
-    """One client session: the connection, and what the server has said of itself.
+    """One client session: the connection, and what the server announced.
 
     Args:
         connection: the connection, before its greeting.
+        host: the server's name; None: it is unknown.
         loopback: the server is on this machine.
         cleartext: when passwords and tokens may be sent without verified TLS.
-        timeout: seconds for the greeting, for a whole login, and for each answer; inside a body, whatever comes
-            begins them again. None is for ever.
+        timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
+            begins them again. None: no limit.
+        observers: receive each event, request and the end.
+        info: what they are told of the session.
+
+    Attributes:
+        last_reply: the latest reply; None before the greeting. That to a CAPA within `login` or STLS does not count.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default, and a name
         self,
         connection: ClientConnection,
         *,
+        host: str | None = None,
         loopback: bool = False,
         cleartext: Cleartext = "loopback",
         timeout: float | None = None,
+        observers: tuple[ClientObserver, ...] = (),
+        info: SessionInfo | None = None,
     ) -> None:
         self.connection: Final = connection
+        self.host: Final = host
         self.timeout: Final = timeout
+        self.info = info or SessionInfo()
         self.greeting: Greeting | None = None
+        self.last_reply: Ok | Err | None = None
+        self._observers: Final = Observers(observers)
         self.context = LoginContext(loopback=loopback, cleartext=check_cleartext(cleartext))
         self.broken: str | None = None  # why it cannot be used any more
-        self._finish: Callable[[], Procedure[None]] | None = None  # reads the answers that are still due
+        self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -80,6 +148,11 @@ class Session:
     def secured(self, tls: TlsInfo) -> None:
         """Note that TLS is up, and forget what the server said before: nothing protected it (RFC 2595 section 4)."""
         self.context = attrs.evolve(self.context, tls=tls, capabilities=None, timestamp=None, asked=False)
+        self.info = attrs.evolve(self.info, tls=tls)
+
+    def logged_in(self, user: str | None) -> None:
+        """Note that the server has accepted a user; None: it has none, or it is unknown."""
+        self.info = attrs.evolve(self.info, user=user)
 
     def bind(self, binding: ChannelBinding) -> None:
         """Put a channel binding before those that the stream has found.
@@ -111,19 +184,38 @@ class Session:
         finally:
             self._deadline = None
 
+    def send(self, item: Request) -> bytes:
+        """Return the octets of a request; raises as `ClientConnection.send`."""
+        octets = self.connection.send(item)
+        self._observers.said(self.info, item)
+        return octets
+
+    def poll(self) -> ClientEvent | Signal:
+        """Return the next event, without any I/O; raises as `ClientConnection.next_event`."""
+        event = self.connection.next_event()
+        if not isinstance(event, Signal):
+            self._observers.heard(self.info, event)
+        return event
+
     def next_event(self) -> Procedure[ClientEvent]:
         """Read until there is an event, and return it."""
         deadline = yield from self.deadline()
-        while isinstance(event := self.connection.next_event(), Signal):
+        while isinstance(event := self.poll(), Signal):
             self.connection.receive_data((yield from Read(deadline)))
+        if isinstance(event, Answer | Greeting):
+            self.last_reply = event.reply
         return event
 
-    def acquire(self, finish: Callable[[], Procedure[None]] | None = None) -> Procedure[None]:
+    def acquire(
+        self, finish: Callable[[bool], Procedure[None]] | None = None, *, discard_all: bool = False
+    ) -> Procedure[None]:
         """Make the session ready for new commands; answers that earlier ones have left unread are discarded.
 
         Args:
             finish: discards the answers of the new commands, once others want the session; None if they cannot be left
-                unread. It raises `Busy` if they are being read now, and `Broken` if there is too much to discard.
+                unread. It is called with `discard_all`, and raises `Busy` if the answers are being read now, and
+                `Broken` if there is too much to discard.
+            discard_all: until the deadline, nothing is too much.
 
         Raises:
             Busy: an earlier answer is being read. Nothing was sent.
@@ -134,25 +226,33 @@ class Session:
         if self.broken is not None:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
-            yield from self._finish()
+            yield from self._finish(discard_all)
         yield from self.await_idle()
         self._finish = finish
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
 
-        If it is not, it is over, and the connection is to be closed without waiting for anything.
+        If it is not, call `fail`, and close the connection without waiting for anything.
         """
-        if isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken):
-            return True
-        self.end(f"{type(error).__name__}: {error}")
-        return False
+        return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
-    def end(self, reason: str) -> None:
-        """Note that the session cannot be used any more, and why; the first reason counts."""
-        self.broken = self.broken or reason
+    def fail(self, error: BaseException) -> None:
+        """Note that an error has ended the session."""
+        self.end(f"{type(error).__name__}: {error}", error)
 
-    def release(self, finish: Callable[[], Procedure[None]]) -> None:
+    def end(self, reason: str, error: BaseException | None = None) -> None:
+        """Note that the session cannot be used any more, and why; only the first call counts.
+
+        Args:
+            reason: for the message of `Broken`.
+            error: what ended it; None: QUIT, or the caller.
+        """
+        if self.broken is None:
+            self.broken = reason
+            self._observers.ended(self.info, error)
+
+    def release(self, finish: Callable[[bool], Procedure[None]]) -> None:
         """Note that all answers are read; `finish` is what `acquire` was given."""
         if self._finish == finish:
             self._finish = None
@@ -168,8 +268,9 @@ class Session:
 
     def check_idle(self) -> None:
         """What came before a command was sent cannot be its answer."""
-        event = self.connection.next_event()
+        event = self.poll()
         if isinstance(event, Farewell):
+            self.last_reply = event.reply
             raise ConnectionLost(f"the server has ended the session: {event.reply.text}")
         if not isinstance(event, Signal):
             raise ConnectionLost("the server has closed the connection")

@@ -1,0 +1,250 @@
+"""What a session knows and tells: options, the last reply, observers."""
+
+import pytest
+
+from pop3proto.core.capabilities import Capabilities
+from pop3proto.core.client import ClientConnection
+from pop3proto.core.commands import Capa, Dele, Noop, Pass, Quit, Retr, Stat, User
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError
+from pop3proto.core.events import Answer, AuthResponse, BodyChunk, BodyEnd, Farewell
+from pop3proto.core.limits import Limits, Quirk
+from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.replies import Challenge, Err, Greeting, Ok
+from pop3proto.procedures.client.commands import call, call_all, greet, quit_session, start_tls
+from pop3proto.procedures.client.login import login, login_by
+from pop3proto.procedures.client.session import Session, SessionOptions
+from pop3proto.sasl.channel import SessionInfo
+from pop3proto.sasl.credentials import Password
+from pop3proto.sasl.plain import PlainClient
+from tests.helpers.drivers import TLS, Actor, Script, sessions_come_to_their_end
+
+__all__ = ["sessions_come_to_their_end"]
+
+SECRET = "tanstaaf"
+CAPA = b"+OK caps\r\nSASL PLAIN\r\n.\r\n"
+
+
+class Notes:
+    """An observer that keeps what it gets."""
+
+    def __init__(self):
+        self.heard_events = []
+        self.said_items = []
+        self.ends = []
+        self.sessions = []
+
+    def heard(self, session, event):
+        self.sessions.append(session)
+        self.heard_events.append(event)
+
+    def said(self, session, item):
+        self.sessions.append(session)
+        self.said_items.append(item)
+
+    def ended(self, session, error):
+        self.sessions.append(session)
+        self.ends.append(error)
+
+
+def observed(*observers, **arguments):
+    return Session(ClientConnection(), loopback=True, observers=observers, **arguments)
+
+
+def run(session, procedure, *answers):
+    return Actor(procedure).receive(*answers).outcome()
+
+
+# --------------------------------------------------------------------------------------------- options
+
+
+def test_options_reach_the_connection():
+    limits, quirks = Limits(reply_line=100), {Quirk.BARE_LF}
+    options = SessionOptions(tls="none", cleartext="never", timeout=7, limits=limits, quirks=quirks)
+    session = options.session(SessionInfo("192.0.2.1", id=3), "pop.example.org", loopback=True)
+    assert session.connection.limits is limits
+    assert session.connection.quirks == quirks
+    assert (session.timeout, session.host, session.info.id) == (7, "pop.example.org", 3)
+    assert not session.context.may_show_password
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls", "none"])
+def test_the_connection_knows_where_tls_begins(mode):
+    """Whatever the limits: else STLS would be possible inside TLS."""
+    session = SessionOptions(tls=mode, cleartext="loopback", limits=Limits(body=1)).session(SessionInfo())
+    assert session.connection.tls == (mode == "implicit")
+
+
+def test_stls_inside_tls_is_refused():
+    session = SessionOptions(tls="implicit", cleartext="loopback", limits=Limits(body=1)).session(SessionInfo())
+    run(session, greet(session), b"+OK\r\n")
+    with pytest.raises(LocalProtocolError, match="STLS"):
+        run(session, start_tls(session))
+
+
+@pytest.mark.parametrize("wrong", [{"tls": True}, {"cleartext": "sometimes"}])
+def test_options_are_checked_at_once(wrong):
+    with pytest.raises(ValueError, match="must be one of"):
+        SessionOptions(**{"tls": "none", "cleartext": "never"} | wrong)
+
+
+def test_what_is_no_observer_is_refused():
+    with pytest.raises(TypeError, match="heard, said and ended"):
+        SessionOptions(tls="none", cleartext="never", observer=print)
+
+
+@pytest.mark.parametrize("several", [list, tuple])
+def test_one_observer_or_several(several):
+    one, other = Notes(), Notes()
+    arguments = {"tls": "none", "cleartext": "never"}
+    assert SessionOptions(**arguments, observer=one).observer == (one,)
+    assert SessionOptions(**arguments, observer=several([one, other])).observer == (one, other)
+    assert SessionOptions(**arguments).observer == ()
+
+
+# ------------------------------------------------------------------------------------------ last reply
+
+
+def test_the_last_reply():
+    script = Script()
+    assert script.session.last_reply == Ok("ready")
+    script.run(call(script.session, User("ann")), b"+OK go on\r\n")
+    assert script.session.last_reply == Ok("go on")
+    script.run(call(script.session, Pass(SECRET)), b"+OK welcome\r\n")
+    with pytest.raises(CommandFailed):
+        script.run(call(script.session, Dele(1)), b"-ERR gone\r\n")
+    assert script.session.last_reply == Err("gone")
+    script.run(call(script.session, Retr(1)), b"+OK here\r\nx\r\n.\r\n")
+    assert script.session.last_reply == Ok("here")
+    script.run(quit_session(script.session), b"+OK bye\r\n")
+    assert script.session.last_reply == Ok("bye")
+
+
+def test_the_last_reply_of_a_login_and_of_stls_is_theirs():
+    script = Script()
+    script.run(start_tls(script.session), b"+OK begin\r\n", CAPA)
+    assert script.session.last_reply == Ok("begin")
+    script.run(login(script.session, Password("ann", SECRET)), b"+OK welcome\r\n", CAPA)
+    assert script.session.last_reply == Ok("welcome")
+
+
+def test_the_last_reply_is_a_farewell():
+    script = Script().log_in()
+    script.connection.receive_data(b"-ERR idle\r\n")
+    with pytest.raises(ConnectionLost, match="idle"):
+        script.run(call(script.session, Noop()))
+    assert script.session.last_reply == Err("idle")
+
+
+# ---------------------------------------------------------------------------------------------- logins
+
+
+def test_login_by_a_mechanism_learns_the_capabilities():
+    script = Script()
+    script.run(login_by(script.session, PlainClient("ann", SECRET)), CAPA, b"+OK in\r\n", CAPA)
+    assert script.heard == [b"CAPA\r\n", b"AUTH PLAIN AGFubgB0YW5zdGFhZg==\r\n", b"CAPA\r\n"]
+    assert script.session.last_reply == Ok("in")
+    assert script.session.capabilities.sasl == ("PLAIN",)
+
+
+def test_login_by_a_mechanism_that_shows_the_password_in_clear():
+    script = Script(may_show_password=False, capabilities=Capabilities())
+    with pytest.raises(LocalProtocolError, match="no verified TLS"):
+        script.run(login_by(script.session, PlainClient("ann", SECRET)))
+    assert script.heard == []
+
+
+@pytest.mark.parametrize(
+    "procedure", [lambda s: login(s, Password("ann", SECRET)), lambda s: login_by(s, PlainClient("ann", SECRET))]
+)
+def test_a_login_while_a_user_is_pending(procedure):
+    script = Script()
+    script.run(call(script.session, User("ann")), b"+OK\r\n")
+    with pytest.raises(LocalProtocolError, match="a USER is pending"):
+        script.run(procedure(script.session))
+    assert script.heard == [b"USER ann\r\n"]
+    script.run(call(script.session, Pass(SECRET)), b"+OK\r\n")
+
+
+# ------------------------------------------------------------------------------------------- observers
+
+
+def test_observers_get_what_is_said_and_heard_in_order():
+    notes = Notes()
+    session = observed(notes, info=SessionInfo("192.0.2.1", id=7))
+    run(session, greet(session), b"+OK ready\r\n")
+    run(session, call(session, User("ann")), b"+OK\r\n")
+    run(session, call(session, Pass(SECRET)), b"+OK\r\n")
+    run(session, call_all(session, [Retr(1), Stat()], return_exceptions=True), b"+OK\r\nx\r\n.\r\n", b"-ERR\r\n")
+    run(session, quit_session(session), b"+OK\r\n")
+    password = Pass(SECRET).redacted()
+    assert notes.said_items == [User("ann"), password, Retr(1), Stat(), Quit()]
+    assert notes.heard_events == [
+        *(Greeting(Ok("ready")), Answer(User("ann"), Ok()), Answer(password, Ok())),
+        *(Answer(Retr(1), Ok()), BodyChunk(b"x\r\n"), BodyEnd(), Answer(Stat(), Err()), Answer(Quit(), Ok())),
+    ]
+    assert notes.ends == [None]
+    assert {info.id for info in notes.sessions} == {7}
+
+
+@pytest.mark.parametrize("way", ["PLAIN", "USER/PASS"])
+def test_observers_see_no_secret(way):
+    notes = Notes()
+    session = observed(notes)
+    run(session, greet(session), b"+OK <1@example.org>\r\n")
+    actor = Actor(login(session, Password("ann", SECRET), only=[way], initial_response=False))
+    actor.receive(CAPA).receive(*[b"+ \r\n" if way == "PLAIN" else b"+OK\r\n", b"+OK\r\n"]).receive(CAPA).outcome()
+    if way == "PLAIN":
+        assert AuthResponse(b"") in notes.said_items
+        assert Challenge(b"") in notes.heard_events
+    for item in (*notes.said_items, *notes.heard_events):
+        values = (
+            repr(item)
+            + repr(getattr(item, "password", ""))
+            + repr(getattr(getattr(item, "command", 0), "password", ""))
+        )
+        assert SECRET not in values
+        assert "AGFubgB0YW5zdGFhZg" not in values
+    assert notes.sessions[0].user is None
+    assert notes.sessions[-1].user == "ann"
+
+
+def test_observers_learn_of_tls():
+    notes = Notes()
+    session = observed(notes)
+    run(session, greet(session), b"+OK\r\n")
+    run(session, start_tls(session), b"+OK\r\n", CAPA)
+    assert notes.sessions[0].tls is None
+    assert notes.sessions[-1].tls == TLS
+
+
+def test_the_end_is_told_once_and_with_its_error():
+    one, other = Notes(), Notes()
+    session = observed(one, other)
+    run(session, greet(session), b"+OK\r\n")
+    with pytest.raises(ConnectionLost) as lost:
+        run(session, call(session, Capa()), b"")
+    session.fail(lost.value)
+    session.end("it was closed")
+    assert one.ends == other.ends == [lost.value]
+
+
+def test_a_farewell_is_heard():
+    notes = Notes()
+    session = observed(notes)
+    run(session, greet(session), b"+OK\r\n")
+    session.connection.receive_data(b"-ERR idle\r\n")
+    with pytest.raises(ConnectionLost):
+        run(session, call(session, Noop()))
+    assert notes.heard_events[-1] == Farewell(Err("idle"))
+
+
+def test_what_an_observer_raises_comes_out():
+    class Faulty(Notes):
+        def said(self, session, item):
+            raise ZeroDivisionError
+
+    session = observed(Faulty())
+    run(session, greet(session), b"+OK\r\n")
+    with pytest.raises(ZeroDivisionError) as fault:
+        run(session, call(session, Capa()))
+    assert not session.survives(fault.value)

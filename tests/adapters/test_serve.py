@@ -9,9 +9,9 @@ import os
 import socket
 import ssl
 import threading
-from functools import partial
 import warnings
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -29,8 +29,8 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
-from tests.helpers.processes import join
 from tests.helpers.drivers import FakeStore, OneUser
+from tests.helpers.processes import join
 
 PATIENCE = 30  # seconds until a test that hangs fails
 LOOP = contextvars.ContextVar("LOOP")

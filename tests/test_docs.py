@@ -15,17 +15,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trustme
 
 import pop3proto
-from pop3proto import Auth, Command, Pass, Pop3Error
+from pop3proto import Auth, Command, Limits, Pass, Pop3Error
 from pop3proto.authenticators import MemoryTokenAuthenticator
 from pop3proto.blocking import Server, serve
 from pop3proto.cli import _parser
+from pop3proto.cli.failures import _INTERRUPTED
 from pop3proto.core.events import ServerEvent
 from pop3proto.core.server import Response
+from pop3proto.fetching.failures import FAILURE, USAGE
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Deadlines, Service, SessionInfo
 from pop3proto.procedures.cleartext import TlsMode
@@ -353,6 +356,27 @@ def test_every_method_of_poplib_has_its_counterpart() -> None:
     told = {name.partition("(")[0] for name in first_column("from-poplib.md", "Method by method")}
     methods = {name for name in {**vars(poplib.POP3), **vars(poplib.POP3_SSL)} if not name.startswith("_")}
     assert methods | {"POP3", "POP3_SSL", "error_proto"} == told - {"timeout="}
+
+
+def test_the_page_of_the_command_line_knows_every_option_and_status() -> None:
+    text = (DOCS / "command-line.md").read_text("utf-8")
+    [commands] = [each for each in _parser()._actions if isinstance(each.choices, dict)]
+    assert isinstance(commands.choices, dict)
+    options = {option for command in commands.choices.values() for option in command._option_string_actions}
+    assert set(re.findall(r"--[a-z][a-z-]*", text)) - {"--version"} == options - {"-h"}
+    statuses = re.findall(r"^\| ([0-9]+) \|", text, re.MULTILINE)
+    assert statuses == ["0", str(FAILURE), str(USAGE), str(_INTERRUPTED)]
+
+
+def test_the_pages_know_the_defaults() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (DOCS / "server.md").read_text("utf-8"), re.MULTILINE))
+    defaults = {each.name: each.default for each in attrs.fields(Service)}
+    assert told.pop("deadlines") == "`Deadlines()`"
+    assert {name: value.strip('`"') for name, value in told.items()} == {name: str(defaults[name]) for name in told}
+    security, limits = (DOCS / "security.md").read_text("utf-8"), Limits()
+    for number in (limits.reply_line, limits.command_line, limits.sasl_line, limits.listing_entries, limits.buffered):
+        assert re.search(rf"\b{number:,}\b", security)
+    assert f"| {limits.body >> 20} MiB |" in security
 
 
 # --------------------------------------------------------------------------------------------- the links

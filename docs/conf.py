@@ -11,7 +11,7 @@ author = "the pop3proto authors"
 project_copyright = author
 release = version = version_of("pop3proto")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawings", "docstring_links"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawings", "docstrings"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3  # links to headings, as the pages use them

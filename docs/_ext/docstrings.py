@@ -1,8 +1,11 @@
-"""Links from a docstring to any public name of the package, by the name alone."""
+"""What the reference needs beside autodoc: links to public names by the name alone, and the defaults of attrs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -30,7 +33,29 @@ def resolve(
     )
 
 
+_DEFAULT: Final = re.compile(r"attr_dict\['(\w+)'\]\.default")  # as the source of an __init__ that attrs has written
+_SHORT: Final = 30  # characters
+
+
+def show_defaults(
+    _app: Sphinx, _what: str, _name: str, thing: object, _options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """Show the default of each argument of a class of attrs, or an ellipsis if it is long."""
+    if not isinstance(thing, type) or not attrs.has(thing) or signature is None:
+        return None
+    fields = attrs.fields_dict(thing)
+    return _DEFAULT.sub(lambda match: _short(fields[match[1]].default), signature), returned
+
+
+def _short(default: object) -> str:
+    kind = type(default)
+    plain = attrs.has(kind) and all(field.default is not attrs.NOTHING for field in attrs.fields(kind))
+    text = f"{kind.__name__}()" if plain and default == kind() else repr(default)
+    return text if len(text) <= _SHORT else "..."
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it to Sphinx."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-signature", show_defaults)
     return {"parallel_read_safe": True}

@@ -23,6 +23,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
+smartquotes = False  # docstrings speak of "" and of --options
+
 # A docstring has code between single backticks; where it is a public name, it becomes a link.
 default_role = "py:obj"
 autodoc_member_order = "bysource"

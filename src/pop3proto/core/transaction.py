@@ -340,7 +340,7 @@ def _own_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) 
     """Parse a reply that is one row of a listing, and return the value of the command's message."""
     rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
     if command.number not in rows:
-        raise MalformedReply(f"the answer to {command} is about another message: {excerpt(reply.encode())}")
+        raise MalformedReply(f"the answer to {command} has no valid row for that message: {excerpt(reply.encode())}")
     return rows[command.number]
 
 

@@ -369,7 +369,8 @@ async def test_a_session(adapter, store, certificates, tls):
             await client.dele(2)
             if tls == "none":
                 assert client.session.tls is None
-                assert users.seen[-1] == SessionInfo("127.0.0.1")
+                seen = users.seen[-1]
+                assert seen == SessionInfo("127.0.0.1", id=seen.id, listener=seen.listener, local=server.address)
             else:
                 assert client.session.tls.verified
                 assert client.session.tls.bindings == users.seen[-1].tls.bindings != ()
@@ -529,6 +530,18 @@ async def test_one_call_at_a_time(adapter):
                 await client.aclose()
         assert heard == [b"CAPA\r\n"]
         assert "closed" in client.session.broken
+
+
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+@contract
+async def test_any_number_of_tasks_close_a_connection_at_once(adapter, store, certificates, tls):
+    async with adapter.serve(service(store), tls=tls, **certificates.arguments(tls)) as server:
+        async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(client._stream.close)
+            await client._stream.close()
+            await client.aclose()
 
 
 @contract

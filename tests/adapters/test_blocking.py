@@ -661,6 +661,21 @@ def test_half_close_everything_is_answered(server):
     assert octets.count(b"+OK") == 3
 
 
+def test_half_close_under_tls_everything_is_answered(secure, trusting):
+    channel = TlsChannel(trusting, hostname="localhost")
+    with socket.create_connection(secure.address, PATIENCE) as sock:
+        while not channel.handshake():
+            sock.sendall(channel.take())
+            channel.feed(sock.recv(65_536))
+        said = b"USER ann\r\nPASS tanstaaf\r\nRETR 1\r\nRETR 2\r\nNOOP\r\n"
+        sock.sendall(channel.take() + channel.write(said) + channel.close())
+        while octets := sock.recv(65_536):
+            channel.feed(octets)
+        answers = channel.read()
+    assert answers.count(b"\r\n.\r\n") == 2
+    assert answers.count(b"+OK") == 6
+
+
 def test_the_last_answer_arrives_although_octets_are_unread(server):
     with log_in_raw(server) as sock:
         sock.sendall(b"QUIT\r\n" + b"NOOP\r\n" * 100_000)

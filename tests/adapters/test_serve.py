@@ -24,6 +24,7 @@ import trustme
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._io import listening
 from pop3proto._io.listening import Listeners
+from pop3proto.core.commands import User
 from pop3proto.core.errors import ConnectionLost
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.maildrops import MemoryStore
@@ -120,6 +121,21 @@ class Adapter:
         for thread in threads:
             thread.start()
         return partial(join, *threads)
+
+
+def call_from_thread(adapter, function):
+    """Call a server's method from the worker thread of a session."""
+    if adapter.name == "asyncio":
+        context = contextvars.copy_context()
+
+        async def call():
+            await asyncio.create_task(function(), context=context)
+
+        asyncio.run_coroutine_threadsafe(call(), LOOP.get()).result(PATIENCE)
+    elif adapter.name == "trio":
+        trio.from_thread.run(function)
+    else:
+        function()
 
 
 def descriptors():
@@ -345,6 +361,26 @@ def test_a_context_for_both_roles_serves(adapter):
 # -------------------------------------------------------------------------------------------- how it ends
 
 
+def test_a_session_of_its_own_that_aborts_it_is_told_to_end(adapter):
+    """It hears of the shutdown at its next command, as nothing else would end it."""
+
+    class Aborting(OneUser):
+        blocks = True
+
+        def check_password(self, user, password, session):
+            call_from_thread(adapter, server.abort)
+            return False
+
+    limited = service(authenticator=Aborting(), deadlines=Deadlines(grace=PATIENCE))
+    server = adapter.begin_here(limited)
+    with contextlib.closing(connected(server)) as client:
+        with pytest.raises(LoginFailed):
+            client.login("ann", "x", only=["USER/PASS"])
+        with pytest.raises(CommandFailed, match="SYS/TEMP"):
+            client.call(User("ann"))
+    adapter.do(server.close)
+
+
 @pytest.mark.parametrize("end", ["close", "abort"])
 def test_twice(adapter, end):
     server = adapter.begin(service())
@@ -401,18 +437,7 @@ def test_closed_by_a_session_of_its_own(adapter):
         blocks = True
 
         def check_password(self, user, password, session):
-            if adapter.name == "asyncio":
-                context = contextvars.copy_context()
-
-                async def close():
-                    await asyncio.create_task(server.close(), context=context)
-
-                loop = LOOP.get()
-                asyncio.run_coroutine_threadsafe(close(), loop).result(PATIENCE)
-            elif adapter.name == "trio":
-                trio.from_thread.run(server.close)
-            else:
-                server.close()
+            call_from_thread(adapter, server.close)
             closed.set()
             return False
 

@@ -39,11 +39,7 @@ class AsyncServer(ABC):
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        """All addresses and ports where it listens.
-
-        Raises:
-            RuntimeError: it was not entered or awaited yet.
-        """
+        """All addresses and ports where it listens, from the moment that it does (`RuntimeError` before)."""
         if not self._listeners.addresses:
             raise RuntimeError("the server does not listen yet: enter it with `async with`, or await it")
         return self._listeners.addresses
@@ -60,7 +56,6 @@ class AsyncServer(ABC):
         deletions happen. Returns when all maildrops are closed. It may be called in any state, and more than once.
         """
         self._stop_listening()
-        self._sessions.begin_shutdown()
         try:
             await self._wait_for_sessions(self._sessions.grace)
         finally:
@@ -91,7 +86,7 @@ class AsyncServer(ABC):
         return self
 
     def __await__(self) -> Generator[object, None, Self]:
-        """Begin to serve, as at the begin of an `async with` block."""
+        """Begin to serve, as `async with` does."""
         return self.__aenter__().__await__()
 
     async def __aexit__(
@@ -102,6 +97,7 @@ class AsyncServer(ABC):
 
     def _stop_listening(self) -> None:
         self._closed = True
+        self._sessions.begin_shutdown()
         if self._serving:
             self._stop_accepting()
         else:

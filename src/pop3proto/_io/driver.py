@@ -121,9 +121,9 @@ class Driver(ABC):
     async def send_eof(self) -> None:
         """Close the sending half, if the stream can do that and has not ended."""
 
-    @abstractmethod
     def hold(self) -> bool:
-        """Receive nothing more until the next `receive`; return whether unread octets have arrived."""
+        """Receive nothing more until the next `receive`; return whether octets were received that were not read."""
+        return False  # unless octets are received before they are asked for
 
     @abstractmethod
     async def hang_up(self) -> None:

@@ -73,10 +73,11 @@ class Sessions:
             self._limiter.leave(stream.peer.address)
 
     def begin_shutdown(self) -> None:
-        """Tell all sessions, and those that are about to begin, that the server is shutting down."""
-        self._shutting_down = True
-        for stream in self._streams:
-            stream.begin_shutdown()
+        """Tell all sessions, and those that are about to begin, that the server is shutting down; each is told once."""
+        if not self._shutting_down:
+            self._shutting_down = True
+            for stream in self._streams:
+                stream.begin_shutdown()
 
     async def serve(self, stream: Driver, listener: str = "") -> None:
         """Serve a session that was admitted, and close its stream."""

@@ -1,4 +1,4 @@
-"""What the adapters share of TLS."""
+"""TLS contexts, certificates, and the result of a handshake."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def client_context() -> ssl.SSLContext:
 
 @attrs.frozen
 class ServerTls:
-    """What a server needs for TLS.
+    """TLS settings of a server.
 
     Args:
-        context: how it shakes hands.
-        certificate: its own, DER; None: clients cannot bind to it (RFC 5929 section 4).
+        context: for the handshake.
+        certificate: its own certificate, DER; None: clients cannot bind to it (RFC 5929 section 4).
     """
 
     context: ssl.SSLContext
@@ -53,15 +53,16 @@ class ServerTls:
         key: str | PathLike[str] | None = None,
         client_ca: str | PathLike[str] | None = None,
     ) -> ServerTls:
-        """Return what stands in files: TLS 1.2 at least.
+        """Load certificate and key from files; TLS 1.2 at least.
 
         Args:
-            certificate: the server's certificate and those between it and its authority, PEM.
-            key: its private key; None: it is in the same file.
-            client_ca: authorities whose certificates clients may show, PEM (for EXTERNAL); None: clients are not asked.
+            certificate: a file with the server's certificate and the intermediate ones, PEM.
+            key: a file with its private key; None: it is in the same file.
+            client_ca: a file with the authorities whose client certificates are accepted, PEM (for EXTERNAL); None:
+                clients are not asked for one.
 
         Raises:
-            OSError: a file cannot be read, or is not what it should be (`ssl.SSLError`).
+            OSError: a file cannot be read, or is not valid (`ssl.SSLError`).
         """
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -81,11 +82,11 @@ class ServerTls:
         client_ca: str | PathLike[str] | None = None,
         context: ssl.SSLContext | None = None,
     ) -> ServerTls | None:
-        """Return what follows from the arguments of `serve`; None for no TLS.
+        """Return what the arguments of `serve` ask for; None for no TLS.
 
         Raises:
-            ValueError: there is no such mode; or TLS is wanted and there is nothing to do it with, or the other way
-                round; or there is too much.
+            ValueError: there is no such mode; TLS without a certificate or context, or the other way round; or both a
+                certificate and a context.
             OSError: as `load`.
         """
         default_port(tls)  # raises if there is no such mode
@@ -108,12 +109,12 @@ def first_certificate(path: Path) -> bytes | None:
 
 
 def verifies_peer(context: ssl.SSLContext, *, server_side: bool) -> bool:
-    """Return whether the handshake leaves no doubt of who the peer is; for a client that includes the name."""
+    """Return whether the handshake verifies the peer's certificate, and for a client the server's name."""
     return context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname)
 
 
 def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> TlsInfo:
-    """Return what a finished handshake came to.
+    """Return the result of a handshake that is done.
 
     Args:
         tls: the channel.

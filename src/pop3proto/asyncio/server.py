@@ -154,7 +154,8 @@ class Server(AsyncServer):
         for task in others:
             task.cancel()
         cancellation = await all_done(others) or cancellation
-        self._logins.shutdown(wait=False)  # its threads are idle
+        # Its threads are idle and end at once, unless the caller is a login of this server, in one of them.
+        self._logins.shutdown(wait=_own_session.get() not in self._tasks)
         self._ended.set()
         if cancellation is not None:
             raise cancellation

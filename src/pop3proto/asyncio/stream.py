@@ -31,7 +31,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     """A transport's octets, and one task that waits for them or for room to write.
 
     Args:
-        channel: makes what TLS needs; None: there is none.
+        channel: makes the TLS channel; None: there is no TLS.
         logins: runs the work of logins; None: the executor of the loop does.
     """
 
@@ -43,7 +43,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._inbox: list[bytes] = []
         self._receiving = False  # a `receive` waits
         self._eof = False
-        self._full = False  # what was written waits in the transport
+        self._full = False  # octets that were written wait in the transport
         self._lost = False
         self._ended: Final = asyncio.Event()  # `_lost`, for any number of tasks that wait for it
         self._failure: Exception | None = None

@@ -136,10 +136,6 @@ class SocketDriver(Driver):
             self._socket.shutdown(socket.SHUT_WR)
 
     @override
-    def hold(self) -> bool:
-        return False  # octets stay in the system until `receive`
-
-    @override
     async def hang_up(self) -> None:
         self._socket.close()
 

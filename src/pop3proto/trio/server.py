@@ -115,7 +115,7 @@ class Server(AsyncServer):
         while True:
             try:
                 stream = await listener.accept()
-            except OSError as error:
+            except (OSError, trio.ClosedResourceError) as error:  # the latter: a socket of the caller's, closed by it
                 log.warning("accepting a connection failed: %s", error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:

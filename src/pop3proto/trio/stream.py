@@ -27,7 +27,7 @@ class TrioStream(AsyncStream):
 
     Args:
         stream: connected.
-        channel: makes what TLS needs; None: there is none.
+        channel: makes the TLS channel; None: there is no TLS.
         logins: how many threads the work of logins may have; None: as many as other work.
     """
 
@@ -93,10 +93,6 @@ class TrioStream(AsyncStream):
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_eof()
-
-    @override
-    def hold(self) -> bool:
-        return False  # nothing is received that nobody asked for
 
     @override
     async def hang_up(self) -> None:

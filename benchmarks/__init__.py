@@ -1,4 +1,4 @@
-"""How fast it is, against others that do the same work: `python -m benchmarks --help`.
+"""Benchmarks of pop3proto against other libraries that do the same work: `python -m benchmarks --help`.
 
-Everything is a ratio, measured in interleaved rounds on the machine at hand; seconds mean nothing elsewhere.
+All results are ratios, measured in interleaved rounds: seconds differ from machine to machine.
 """

@@ -1,4 +1,4 @@
-"""Messages to work on: made here, of a seed, the same ones every time. All of them have CRLF line ends and ASCII."""
+"""Test messages, generated from a fixed seed. All are ASCII with CRLF line ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS: Final = PROSE.split()
 
 
 def typical(size: int) -> bytes:
-    """Prose: paragraphs with sentences, 72 columns wide; one line of 200 begins with a dot."""
+    """Prose in paragraphs, 72 columns wide; one line in 200 begins with a dot."""
     chance = random.Random(1939)
 
     def line() -> bytes:
@@ -37,13 +37,13 @@ def dotted(size: int) -> bytes:
 
 
 def attachment(size: int) -> bytes:
-    """Base64, 76 columns wide."""
+    """Base64 lines, 76 columns wide."""
     chance = random.Random(2045)
     return lines(lambda: base64.b64encode(chance.randbytes(57)), size)
 
 
 def one_line(size: int) -> bytes:
-    """A single line, as long as the whole message."""
+    """A message that is a single line."""
     return b"x" * (size - 2) + b"\r\n"
 
 
@@ -65,5 +65,5 @@ CORPORA: Final[Mapping[str, Callable[[int], bytes]]] = {
 
 
 def cut(data: bytes, chunk: int) -> list[bytes]:
-    """Cut data as a socket or a file would hand it over."""
+    """Split data into chunks, as reads from a socket or file would."""
     return [data[start : start + chunk] for start in range(0, len(data), chunk)]

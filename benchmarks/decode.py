@@ -1,4 +1,4 @@
-"""Bodies as they come from the wire: unstuff them and find their end."""
+"""Decode bodies: remove dot-stuffing and find the end."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def lines_joined(lines: Sequence[bytes]) -> bytes:
 
 
 class Poplib(poplib.POP3):
-    """poplib without a socket. A file in memory flatters it: it never waits and is never in pieces."""
+    """poplib without a socket. It reads from memory, which is faster than real reads: no waiting, no chunks."""
 
-    def __init__(self, octets: bytes) -> None:  # no connection is made, so nothing of the base class is called
+    def __init__(self, octets: bytes) -> None:  # no connection, so the base class is not initialised
         self.file = io.BytesIO(octets)
         self._debugging = 0
 
@@ -67,12 +67,12 @@ def via_twisted(chunks: Sequence[bytes]) -> list[bytes]:
     client.makeConnection(transport)
     client.dataReceived(b"+OK\r\n")
     lines: list[bytes] = []
-    client.retrieve(0, lines.append).addErrback(lambda _: None)  # what failed shows below
+    client.retrieve(0, lines.append).addErrback(lambda _: None)  # failures are detected below
     client.dataReceived(b"+OK\r\n")
     for chunk in chunks:
         client.dataReceived(chunk)
     if transport.disconnecting:
-        raise GivesUp(f"no line over {client.MAX_LENGTH} octets")
+        raise GivesUp(f"lines are limited to {client.MAX_LENGTH} octets")
     return lines
 
 
@@ -90,15 +90,15 @@ async def read_lines(chunks: Sequence[bytes]) -> list[bytes]:
     return lines
 
 
-NO_LOOP = asyncio.new_event_loop()  # a StreamReader wants one, and needs it only to wait
+NO_LOOP = asyncio.new_event_loop()  # StreamReader requires a loop, but uses it only to wait
 NO_LOOP.close()
 
 
 def without_waiting(work: Coroutine[object, object, list[bytes]]) -> list[bytes]:
-    """Run a coroutine that never has to wait."""
+    """Run a coroutine that never suspends."""
     try:
         work.send(None)
     except StopIteration as end:
         result: list[bytes] = end.value
         return result
-    raise AssertionError("it waits")
+    raise AssertionError("the coroutine suspended")

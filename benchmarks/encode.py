@@ -1,4 +1,4 @@
-"""Messages as a maildrop holds them: make their line ends CRLF, stuff them and end them."""
+"""Encode messages: convert line ends to CRLF, add dot-stuffing and the terminator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def contenders(message: bytes, line_end: str, chunk: int) -> list[Contender]:
     text = message.decode("ascii")
     trusted = Contender("BodyEncoder(trusted_crlf)", partial(ours, chunks, trusted_crlf=True))
     twisted_faults = (
-        "CRLF becomes CR CRLF" if line_end == "CRLF" else "a dot at the start or a chunk's edge is not stuffed"
+        "CRLF becomes CR CRLF"
+        if line_end == "CRLF"
+        else "a dot at the start of the message or of a chunk is not stuffed"
     )
     return [
         Contender("BodyEncoder", partial(ours, chunks)),
@@ -50,12 +52,12 @@ def ours(chunks: Sequence[bytes], *, trusted_crlf: bool = False) -> list[bytes]:
 def via_twisted(chunks: Sequence[bytes]) -> list[bytes]:
     server = library("twisted.mail.pop3").POP3()
     octets = [server.transformChunk(chunk) for chunk in chunks]
-    octets.append(b".\r\n")  # as its finishedFileTransfer does
+    octets.append(b".\r\n")  # as in finishedFileTransfer
     return octets
 
 
 class Smtp(smtplib.SMTP):
-    """smtplib without a socket: it quotes for DATA, which is the same stuffing (RFC 5321 section 4.5.2)."""
+    """smtplib without a socket: DATA uses the same dot-stuffing (RFC 5321 section 4.5.2)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The groups of benchmarks by name: a new one is a module and a row."""
+"""The groups of benchmarks by name. To add one, write a module and add a row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import decode, encode
 from .harness.rounds import Settings
 
 Group = Callable[[Settings], Iterator[str]]
-"""Measures, and yields its tables as they are ready."""
+"""Runs the measurements, and yields each table when it is ready."""
 
 GROUPS: Final[Mapping[str, Group]] = {
     "decode": decode.tables,

@@ -1,4 +1,4 @@
-"""What to hold a codec against that is no codec: the least that any work on octets costs in Python."""
+"""Reference operations to compare codecs with: the minimum cost of processing octets in Python."""
 
 from __future__ import annotations
 

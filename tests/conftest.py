@@ -2,14 +2,21 @@
 
 `POP3PROTO_REQUIRE` holds markers, separated by commas. A test that carries one of them fails where
 it would be skipped: `POP3PROTO_REQUIRE=interop` says that the programs the tests talk to are there.
+
+`POP3PROTO_DEEP=1` runs the tests that are marked with `deep`, too: see `depth.py`.
 """
 
+import gc
 import os
 import shutil
+import signal
+import zlib
 from collections.abc import Callable, Generator, Set as AbstractSet
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.helpers.depth import DEEP, deep
 
 REQUIRED = frozenset(filter(None, os.environ.get("POP3PROTO_REQUIRE", "").split(",")))
 
@@ -17,6 +24,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("POP3PROTO_REQUIRE", "").split(
 # that a failure there is one of the change at hand; chance has its turn on developers' machines.
 settings.register_profile(
     "default",
+    max_examples=deep(100, 15),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -28,6 +36,64 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_are_not_ignored() -> Generator[None]:
+    """Let children start with the default action of each signal, as from a terminal.
+
+    A run under `nohup`, or in the background of a script, ignores signals, and children inherit that. A handler they
+    do not inherit. This process still survives a hang-up of its terminal.
+    """
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        handlers[signal.SIGHUP] = lambda *_: None
+    ignored = [number for number in handlers if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, handlers[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Outside a deep run, leave out the tests that are marked with `deep`, but for the sample that each keeps."""
+    if DEEP:
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("deep"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out: set[pytest.Item] = set()
+    for same in cases.values():
+        mark = same[0].get_closest_marker("deep")
+        assert mark is not None
+        # By a checksum of their names: the same in each run, and with no regard to the order of the parameters.
+        same.sort(key=lambda item: zlib.crc32(item.name.encode()))
+        left_out.update(same[mark.kwargs.get("keep", 0) :])
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode_for_children(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Keep the bytecode of children in a temporary folder where it may not be kept beside the sources.
+
+    Else each of them, and there are hundreds, compiles the library again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_was_there_before() -> None:
+    """Spare the collector what is there when a file begins: some tests collect each time, to see what was left."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

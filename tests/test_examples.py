@@ -61,6 +61,7 @@ def world(tmp_path):
 CLIENTS = ["client_blocking.py", "client_asyncio.py", "client_trio.py"]
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_fetches_what_is_new(world, client, mode):
@@ -206,7 +207,7 @@ def test_pop3_over_pipes_that_fail(world):
     for script, why in {
         "": "closed the connection before its greeting",
         "echo hello": "closed the connection before its greeting",
-        "printf 'hello\\r\\n'": "is not a greeting",
+        "printf 'hello\\r\\n'": "instead of a greeting",
         "exec <&-; printf '+OK hello\\r\\n'; exec sleep 1000": "the program reads no more",
         "printf '+OK hello\\r\\n'; read line": "closed the connection before answering CAPA",
     }.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pop3proto
+from tests.helpers.processes import PATIENCE
 
 PACKAGE = Path(pop3proto.__file__).parent
 FLOORS = ("core", "sasl", "procedures")
@@ -55,7 +56,8 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 def loaded_by(module: str) -> set[str]:
     """What `import module` loads beyond attrs and typing-extensions."""
     script = LOADED_BY.format(module=module)
-    result = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
     return set(json.loads(result.stdout))
 
@@ -75,6 +77,7 @@ def test_every_floor_is_looked_at() -> None:
         assert f"pop3proto.{floor}" in public_modules(floor)
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("module", [m for floor in FLOORS for m in public_modules(floor)])
 def test_a_pure_module_loads_no_input_or_output(module: str) -> None:
     loaded = loaded_by(module)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pop3proto
+from tests.helpers.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
@@ -23,15 +24,15 @@ LONGEST_MODULE = 350
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
 # What a checkout has beside what belongs to it, where git is not there to ask.
-NOT_OURS = re.compile(r"(^|/)(\.git|\.[a-z-]*venv[^/]*|\.?[a-z_]*cache(__)?|\.hypothesis|build|dist)/")
+NOT_OURS = re.compile(r"(^|/)(\.git|\.[a-z-]*venv[^/]*|\.?[a-z_]*cache(__)?|\.hypothesis|build|dist)(/|$)")
 
 
 def repository_files() -> list[str]:
     """What is in the repository, or about to be."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # an unpacked archive, or no git
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    except (OSError, subprocess.SubprocessError):  # an unpacked archive, or no git
         names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
     else:
         names = listed.stdout.split("\0")
@@ -88,6 +89,45 @@ def test_an_ignored_error_is_named(ignore: str) -> None:
         if path != Path(__file__)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if BARE_IGNORES[ignore].search(line)
+    ]
+    assert found == []
+
+
+def waits_without_a_limit(path: Path) -> Iterator[int]:
+    """The lines of calls that may wait for a process or a thread without end.
+
+    Coroutines are left out: what runs them has a limit. So is the public `server.wait()`, which takes none.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    awaited = {node.value for node in ast.walk(tree) if isinstance(node, ast.Await)}
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call in awaited:
+            continue
+        owner, name = ast.unparse(call.func.value), call.func.attr
+        options = {keyword.arg for keyword in call.keywords}
+        if (
+            (name in {"join", "wait"} and not call.args and "timeout" not in options and owner != "server")
+            or (name == "communicate" and "timeout" not in options)
+            or (owner == "subprocess" and name == "Popen")
+            or (
+                owner == "subprocess"
+                and name in {"run", "call", "check_call", "check_output"}
+                and "timeout" not in options
+            )
+            or (
+                owner == "threading" and name == "Thread" and "daemon" not in options
+            )  # it would keep Python from ending
+        ):
+            yield call.lineno
+
+
+def test_no_test_waits_without_a_limit() -> None:
+    starts_processes = {"processes.py", "programs.py"}  # they end what they start
+    found = [
+        f"{name_of(path)}:{line}"
+        for path in PYTHON
+        if name_of(path).startswith("tests/") and path.name not in starts_processes
+        for line in waits_without_a_limit(path)
     ]
     assert found == []
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pop3proto import blocking
+from pop3proto import ClientConnection, blocking
 from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.authenticators.user_table import UserRecord
 from pop3proto.blocking.stream import SocketStream
@@ -44,6 +44,7 @@ from pop3proto.sasl.scram.keys import ScramKeys
 from pop3proto.sasl.scram.messages import ClientFinal, ClientFirst
 from tests.helpers.cli_servers import HangUp, Scripted
 from tests.helpers.drivers import Actor, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.helpers.processes import PATIENCE
 
 MARKER = "Tr0ub4dor-Marker-and-3"
 SOURCE = Path(blocking.__file__).parent.parent
@@ -376,7 +377,7 @@ def test_the_log_of_a_server_shows_nothing(name, caplog):
     service = Service(store=store, authenticator=Broken(blocks=True), observer=LogObserver(), cleartext="always")
     with (
         blocking.serve(service) as server,
-        socket.create_connection(server.address) as client,
+        socket.create_connection(server.address, PATIENCE) as client,
         client.makefile("rb") as lines,
     ):
         lines.readline()
@@ -488,7 +489,7 @@ def test_credentials_that_cannot_be_sent(credentials, only):
 
 
 def test_a_client_that_may_not_show_it():
-    session = Session(blocking.ClientConnection())
+    session = Session(ClientConnection())
     session.connection.receive_data(b"+OK ready\r\n")
     session.connection.next_event()
     actor = Actor(login(session, Password("ann", MARKER), only={"USER/PASS"})).receive(b"-ERR no CAPA\r\n")

@@ -9,6 +9,7 @@ import trustme
 from pop3proto.blocking import connect
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.testing import PASSWORD, pop3_server
+from tests.helpers.processes import PATIENCE
 
 pytest_plugins = ["pytester"]
 
@@ -74,4 +75,6 @@ def test_the_fixture(pytester):
                 assert sock.connect_ex((servers[0].host, servers[0].port)) != 0
         """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess(
+        "--disable-plugin-autoload", "-p", "no:cacheprovider", timeout=PATIENCE
+    ).assert_outcomes(passed=2)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import PATIENCE
+
 pytestmark = pytest.mark.typing
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +44,7 @@ def pyright() -> Iterator[tuple[str, int, str]]:
 
 def run(module: str, *arguments: str) -> str:
     command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE * 4)
     assert result.returncode in {0, 1}, result.stdout + result.stderr  # 1: it found something
     return result.stdout
 

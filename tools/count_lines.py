@@ -1,6 +1,6 @@
-"""Count the code of each room: lines without docstrings, comments, blanks, imports and `__all__`.
+"""Count the code lines of each package: without docstrings, comments, blank lines, imports and `__all__`.
 
-A bound that is passed is marked with `!`; the exit status tells nothing, as clarity comes before a bound.
+A count above its limit is marked with `!`. The exit status is always 0: clarity comes before the limits.
 
     python tools/count_lines.py
 """
@@ -18,12 +18,12 @@ QUIET = {token.NEWLINE, token.NL, token.INDENT, token.DEDENT, token.COMMENT, tok
 CORE = 2_000
 ADAPTERS = 1_500
 FILES = 100
-LONGEST, SHORTEST = 350, 40  # all lines of a module
-ADAPTER_ROOMS = ("_io", "_aio", "asyncio", "blocking", "trio")
+LONGEST, SHORTEST = 350, 40  # total lines of a module
+ADAPTER_PACKAGES = ("_io", "_aio", "asyncio", "blocking", "trio")
 
 
 def code_lines(source: bytes) -> int:
-    """Return how many lines of a module do something."""
+    """Return the number of code lines of a module."""
     lines: set[int] = set()
     for item in tokenize.tokenize(io.BytesIO(source).readline):
         if item.type not in QUIET:
@@ -35,7 +35,7 @@ def code_lines(source: bytes) -> int:
 
 
 def is_quiet(node: ast.AST) -> bool:
-    """Return whether a statement is a docstring, an import, `__all__`, or the head of the imports for types."""
+    """Return whether a statement does not count: docstring, import, `__all__`, or `if TYPE_CHECKING`."""
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant(value=str())):
             return True
@@ -47,24 +47,24 @@ def is_quiet(node: ast.AST) -> bool:
 
 def main() -> None:
     """Print the table."""
-    rooms: Counter[str] = Counter()
+    packages: Counter[str] = Counter()
     modules = sorted(SOURCE.rglob("*.py"))
     notes: list[str] = []
     for path in modules:
         octets = path.read_bytes()
         name = str(path.relative_to(SOURCE))
-        rooms[name.partition("/")[0] if "/" in name else "."] += code_lines(octets)
+        packages[name.partition("/")[0] if "/" in name else "."] += code_lines(octets)
         length = len(octets.splitlines())
         if length > LONGEST:
             notes.append(f"! {name} has {length} lines, more than {LONGEST}")
         if length < SHORTEST and path.name not in {"__init__.py", "__main__.py"}:
             notes.append(f"! {name} has {length} lines, fewer than {SHORTEST}")
-    for room, count in sorted(rooms.items()):
-        print(f"{count:6,}  {room}")
-    adapters = sum(rooms[room] for room in ADAPTER_ROOMS)
+    for package, count in sorted(packages.items()):
+        print(f"{count:6,}  {package}")
+    adapters = sum(packages[package] for package in ADAPTER_PACKAGES)
     files = sum(path.name != "__init__.py" for path in modules)
     for what, count, bound in (
-        ("code lines of core", rooms["core"], CORE),
+        ("code lines of core", packages["core"], CORE),
         ("code lines of the three adapters with _io and _aio", adapters, ADAPTERS),
         (f"modules, and {len(modules) - files} __init__.py", files, FILES),
     ):

@@ -1,8 +1,8 @@
-"""Check that every module of the core is covered by its own test file alone.
+"""Check that each module of the core is covered by its own test file.
 
-One big test that touches everything pins nothing: `lines.py` is to be covered, every branch of it,
-by `tests/core/test_lines.py` and nothing else. What all these files cover together must be all of the
-core. Usage, from anywhere, with any of the names to look at these alone:
+A large test that touches everything proves little. So `lines.py` must be covered completely, branches
+included, by `tests/core/test_lines.py` alone. All these test files together must cover the whole core.
+Usage, from any directory; with names, only these modules are checked:
 
     python tools/maxi_cov.py [NAME ...]
 """
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "src" / "pop3proto" / "core"
 TESTS = ROOT / "tests" / "core"
 
-# What each of these files of tests covers alone. The rest of the core are words and tables that
-# these modules speak and use; it is enough that all tests of the core reach all of it together.
+# The modules that each test file must cover alone. The other modules of the core are data that these
+# modules use; it is enough if all tests of the core cover them together.
 ALONE = {
     "lines": ("lines",),
     "dots": ("dots",),
@@ -33,10 +33,11 @@ ALONE = {
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python *arguments` in the repository; the caller looks at how it ended."""
+    """Run `python *arguments` in the repository; the caller checks the exit status."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
+        env={**os.environ, "POP3PROTO_DEEP": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -45,7 +46,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def measure(test: Path, data: Path) -> subprocess.CompletedProcess[str]:
-    """Run one test file under coverage, leaving what it found in `data`."""
+    """Run one test file under coverage, and write the results to `data`."""
     return python(
         *("-m", "coverage", "run", f"--data-file={data}", "--source=pop3proto.core"),
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)),
@@ -53,7 +54,7 @@ def measure(test: Path, data: Path) -> subprocess.CompletedProcess[str]:
 
 
 def report(data: Path, include: str) -> subprocess.CompletedProcess[str]:
-    """Say what `data` lacks of the files that match `include`; the exit status is 0 for nothing."""
+    """Report the lines that `data` lacks of the files that match `include`; exit status 0 if complete."""
     return python(
         *("-m", "coverage", "report", f"--data-file={data}", "--precision=2"),
         *("--fail-under=100", f"--include={include}"),
@@ -61,40 +62,40 @@ def report(data: Path, include: str) -> subprocess.CompletedProcess[str]:
 
 
 def check_alone(name: str, data: Path) -> tuple[bool, str]:
-    """Whether `tests/core/test_NAME.py` passes and covers `NAME.py`, and what to print."""
+    """Return whether `tests/core/test_NAME.py` passes and covers `NAME.py`, and the text to print."""
     test = TESTS / f"test_{name}.py"
     if not test.exists():
-        return False, f"{name}: there is no {test.relative_to(ROOT)}"
+        return False, f"{name}: {test.relative_to(ROOT)} does not exist"
     tests = measure(test, data)
     if tests.returncode != 0:
         return False, f"{name}: {test.relative_to(ROOT)} failed\n{tests.stdout}"
     if name not in ALONE:
-        return True, f"{name}: passed, and counts below"
+        return True, f"{name}: passed; counted in the total below"
     covered = report(data, ",".join(f"*/pop3proto/core/{module}.py" for module in ALONE[name]))
     if covered.returncode != 0:
-        return False, f"{name}: not covered by its own tests\n{covered.stdout}"
-    return True, f"{name}: 100 %, every branch"
+        return False, f"{name}: not completely covered by its own tests\n{covered.stdout}"
+    return True, f"{name}: 100 %, branches included"
 
 
 def check_together(folder: Path, pieces: list[Path]) -> tuple[bool, str]:
-    """Whether all these test files together cover all of the core, and what to print."""
+    """Return whether these test files together cover the whole core, and the text to print."""
     together = folder / "core"
     combined = python(
         *("-m", "coverage", "combine", "-q", "--keep", f"--data-file={together}"),
         *(str(piece) for piece in pieces if piece.exists()),
     )
     if combined.returncode != 0:
-        return False, f"core: nothing to combine\n{combined.stdout}"
+        return False, f"core: the coverage data could not be combined\n{combined.stdout}"
     covered = report(together, "*/pop3proto/core/*")
-    return covered.returncode == 0, f"core, all of it together\n{covered.stdout}"
+    return covered.returncode == 0, f"core, all test files together\n{covered.stdout}"
 
 
 def main() -> int:
-    """Print what every module lacks; the exit status is 1 if one does."""
+    """Print the missing coverage of each module; return exit status 1 if any is missing."""
     modules = sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
     own_tests = [name for name in modules if (TESTS / f"test_{name}.py").exists()]
-    parser = argparse.ArgumentParser(description="Check what the tests of the core cover.")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a module of the core")
+    parser = argparse.ArgumentParser(description="Check that each module of the core is covered by its own test file.")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="module of the core (default: all)")
     chosen: list[str] = parser.parse_args().names
     names = chosen or sorted({*ALONE, *own_tests})
 

@@ -1,1 +1,1 @@
-"""What every group uses to measure and to print."""
+"""Measuring and printing, shared by all groups."""

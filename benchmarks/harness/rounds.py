@@ -1,8 +1,8 @@
-"""Contenders, and the rounds in which they are compared.
+"""Contenders, and their comparison in rounds.
 
-Speed drifts: other programs run, clocks change, and what ran before has filled the caches. So every round times every
-contender once, each round in another order, ratios are taken within a round, and their median is printed, with the
-ratio of the best times beside it.
+Speed drifts: other programs run, clock rates change, caches are warm or cold. So each round times every contender
+once, in a random order. Ratios are computed within a round. The table shows their median, and the ratio of the best
+times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attrs import frozen
 
 @frozen
 class Settings:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     rounds: int
     size: int
@@ -31,20 +31,20 @@ class Settings:
         python = f"{platform.python_implementation()} {platform.python_version()}"
         return (
             f"{python}, chunks of {self.chunk} octets, messages of {self.size}, {self.rounds} rounds\n"
-            "A figure says how many times as long as the first row something takes: the median of the\n"
-            "rounds, and the best time of all rounds against the best of the first row."
+            "Times are relative to the first row: the median of the ratios of all rounds, and the\n"
+            "ratio of the best times."
         )
 
 
 class GivesUp(Exception):
-    """A contender cannot do this work; why not."""
+    """Raised by a contender that cannot do this work; the message says why."""
 
 
 def library(name: str) -> ModuleType:
-    """Import what need not be installed.
+    """Import an optional library.
 
     Raises:
-        GivesUp: it is not.
+        GivesUp: the library is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -58,12 +58,12 @@ def joined(pieces: Sequence[bytes]) -> bytes:
 
 @frozen
 class Contender:
-    """Somebody who does the work.
+    """An implementation to measure.
 
     Args:
-        name: for the table.
-        run: does it once.
-        output: makes comparable octets of what `run` returned; None for a yardstick, whose output is not compared.
+        name: the name of the row in the table.
+        run: does the work once.
+        output: converts the result of `run` to octets for comparison; None for a yardstick, which is not compared.
         known_wrong: why its output may differ from that of the first contender; "" if it must not.
     """
 
@@ -75,7 +75,7 @@ class Contender:
 
 @frozen
 class Row:
-    """How a contender did; without figures if it gave up."""
+    """The result of a contender; without ratios if it gave up."""
 
     name: str
     note: str = ""
@@ -84,10 +84,10 @@ class Row:
 
 
 def compare(contenders: Sequence[Contender], rounds: int) -> list[Row]:
-    """Check the outputs against that of the first contender, then measure.
+    """Compare all outputs with that of the first contender, then measure.
 
     Raises:
-        AssertionError: an output differs, and nobody knew that it would.
+        AssertionError: an output differs, and the contender is not marked `known_wrong`.
     """
     expected = joined(contenders[0].run())
     notes = {each.name: check(each, expected) for each in contenders}
@@ -109,7 +109,7 @@ GIVES_UP = "gives up: "
 
 
 def check(contender: Contender, expected: bytes) -> str:
-    """Return a note on its output: empty if there is nothing to say."""
+    """Check the output of a contender; return a note for its row, or ""."""
     try:
         result = contender.run()
     except GivesUp as reason:
@@ -117,19 +117,21 @@ def check(contender: Contender, expected: bytes) -> str:
     if contender.output is None or contender.output(result) == expected:
         return ""
     if not contender.known_wrong:
-        raise AssertionError(f"{contender.name}: the output is wrong")
+        raise AssertionError(f"{contender.name}: the output differs from that of the first contender")
     return f"wrong: {contender.known_wrong}"
 
 
 def measure(contenders: Sequence[Contender], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each contender, by round."""
+    """Return the times of each contender in seconds, one per round."""
     times: dict[str, list[float]] = {each.name: [] for each in contenders}
     chance = random.Random(rounds)
     gc.collect()
-    gc.disable()  # else one pays for the garbage of another
+    gc.disable()  # or one contender pays for the garbage of another
     try:
         for _ in range(rounds):
-            for each in chance.sample(contenders, len(contenders)):  # rotation would keep the neighbours
+            for each in chance.sample(
+                contenders, len(contenders)
+            ):  # with a rotation, each would always follow the same one
                 start = perf_counter()
                 each.run()
                 times[each.name].append(perf_counter() - start)

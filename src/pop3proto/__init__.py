@@ -1,7 +1,7 @@
-"""pop3proto: the POP3 protocol, for clients and servers, without I/O.
+"""pop3proto: the POP3 protocol for clients and servers, without I/O.
 
-This package holds the names of the core: connections, commands, events, replies, results, errors. The floors above
-are imported by name: `pop3proto.procedures`, `pop3proto.blocking`, `pop3proto.maildrops`.
+This package exports the names of the core: connections, commands, events, replies, results, errors. Import the other
+packages by name, for example `pop3proto.blocking`, `pop3proto.asyncio` or `pop3proto.maildrops`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The blocking adapter, over real sockets on loopback: no time is asserted, and what waits, waits for an event."""
 
+import asyncio
 import gc
 import hashlib
 import logging
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pop3proto._io import peers as _peers
+from pop3proto._io import driver as _driver, peers as _peers
 from pop3proto._io.peers import Peer
 from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
+from pop3proto._io.tls_channel import TlsChannel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.blocking import connect, connect_over, serve, stream as _sockets
-from pop3proto.blocking.stream import SocketStream
+from pop3proto.blocking import connect, connect_over, serve
+from pop3proto.blocking.stream import SocketDriver, SocketStream, run_blocking
 from pop3proto.core.commands import Stat
 from pop3proto.core.errors import Broken, Busy, CertificateError, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.refusals import LoginFailed, SessionRefused
@@ -25,6 +27,7 @@ from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser, as_sent
+from tests.helpers.processes import join
 
 UNIX = b"Subject: one\n\n.dot\nlast"
 DOS = b"Subject: two\r\n\r\nbody\r\n"
@@ -86,8 +89,7 @@ class Scripted(threading.Thread):
 
     def __exit__(self, *_):
         self._listener.close()
-        self.join(PATIENCE)
-        assert not self.is_alive()
+        join(self)
 
 
 def descriptors():
@@ -168,7 +170,7 @@ def test_an_error_that_is_none_of_ours_breaks_it_too(client, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(client._stream, "_read", interrupted)
+    monkeypatch.setattr(client._stream._driver, "_read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         client.stat()
     with pytest.raises(Broken, match="KeyboardInterrupt"):
@@ -203,10 +205,10 @@ def test_a_connection_that_takes_too_long(monkeypatch):
 
 
 def test_a_server_that_never_answers():
-    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=0.02) as client:
+    with Scripted(GREETING) as peer, connect("127.0.0.1", peer.port, tls="none", timeout=1) as client:
         with pytest.raises(TimedOut, match="nothing in time"):
             client.capa()
-        assert client._stream._socket.fileno() < 0, "nobody waits for what may still come"
+        assert client._stream._driver._socket.fileno() < 0, "nobody waits for what may still come"
         with pytest.raises(Broken, match="TimedOut"):
             client.capa()
 
@@ -450,19 +452,18 @@ def shake_hands(client_side, server_side, own=None, *, session=None):
         with server_side.wrap_socket(right, server_side=True) as tls:
             answers.append(tls_info(tls, own))
             tls.sendall(b"x")  # behind the ticket, without which a session cannot be resumed
-            tls.recv(1)
 
     with left, right:
         left.settimeout(PATIENCE)
         right.settimeout(PATIENCE)
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         with client_side.wrap_socket(left, server_hostname="localhost", session=session) as tls:
             told = tls_info(tls)
             assert tls.recv(1) == b"x"
             kept = tls.session
             assert tls.session_reused == (session is not None)
-        thread.join(PATIENCE)
+        join(thread)
     return told, *answers, kept
 
 
@@ -604,7 +605,7 @@ class TestServerTls:
 
 def test_a_handshake_that_is_never_answered(trusting):
     with Scripted(b"") as peer, pytest.raises(TimedOut, match="handshake"):
-        connect("localhost", peer.port, context=trusting, timeout=0.02)
+        connect("localhost", peer.port, context=trusting, timeout=1)
 
 
 def test_the_server_ends_tls_before_it_ends_the_stream(secure, trusting):
@@ -632,10 +633,10 @@ def test_the_client_ends_tls_before_it_ends_the_stream(authority, trusting):
             seen.append(tls.recv(100))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         connect("localhost", listener.getsockname()[1], context=trusting).close()
-        thread.join(PATIENCE)
+        join(thread)
     assert seen == [b""]
 
 
@@ -680,19 +681,12 @@ def test_a_client_that_is_gone_before_it_is_refused(store, monkeypatch):
         raise ConnectionLost("gone")
 
     with serve(Service(store=store, authenticator=OneUser(), failure_delay=0, max_sessions=0)) as server:
-        monkeypatch.setattr(SocketStream, "_write", gone)
+        monkeypatch.setattr(SocketDriver, "_write", gone)
         with socket.create_connection(server.address, PATIENCE) as sock:
             assert sock.recv(100) == b""
         monkeypatch.undo()
         with pytest.raises(SessionRefused):
             here(server)
-
-
-def test_a_client_that_comes_while_the_server_closes(server):
-    server._closing = True
-    with socket.create_connection(server.address, PATIENCE) as sock:
-        assert sock.recv(100) == b""
-    server.wait()
 
 
 def test_no_thread_for_a_session(server, monkeypatch, caplog):
@@ -734,7 +728,7 @@ def test_how_sessions_end_is_logged_without_a_traceback(server, caplog):
             assert sock.recv(100) == b""
         server.close()
     [record] = caplog.records
-    assert "session from 127.0.0.1 ended: the client sent octets behind STLS" in record.getMessage()
+    assert "session from 127.0.0.1 ended: the client sent data after STLS" in record.getMessage()
     assert record.exc_info is None
 
 
@@ -743,12 +737,11 @@ def test_closing_ends_all_sessions_and_frees_all_locks(store):
     with log_in_raw(server) as one, raw(server) as other:
         one.sendall(b"DELE 1\r\nRETR")
         assert one.recv(100).startswith(b"+OK")
-        waiting = threading.Thread(target=server.wait)
+        waiting = threading.Thread(target=server.wait, daemon=True)
         waiting.start()
         server.close()
         server.close()
-        waiting.join(PATIENCE)
-        assert not waiting.is_alive()
+        join(waiting)
         assert (one.recv(100), other.recv(100)) == (b"", b"")
     store.check_all_is_closed()
     assert store.commits == []
@@ -775,13 +768,13 @@ def test_closing_ends_a_session_in_the_middle_of_a_write(store):
 
 def test_closing_ends_a_handshake_that_never_comes(secure, monkeypatch):
     shaking = threading.Event()
-    handshake = ssl.SSLSocket.do_handshake
+    handshake = TlsChannel.handshake
 
-    def do_handshake(self, *arguments):
+    def shake_hands(self):
         shaking.set()
-        handshake(self, *arguments)
+        return handshake(self)
 
-    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", do_handshake)
+    monkeypatch.setattr(TlsChannel, "handshake", shake_hands)
     with socket.create_connection(secure.address, PATIENCE):
         assert shaking.wait(PATIENCE)
         secure.close()
@@ -808,11 +801,10 @@ def test_twenty_clients_at_once():
             raise
 
     with serve(Service(store=store, authenticator=Anybody(blocks=False))) as server:
-        threads = [threading.Thread(target=run, args=(user,)) for user in users]
+        threads = [threading.Thread(target=run, args=(user,), daemon=True) for user in users]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
+        join(*threads)
     assert wrong == []
     assert all(store.messages(user) == [UNIX] for user in users)
 
@@ -853,8 +845,17 @@ def pair():
 def test_operations_that_it_does_not_know(pair):
     with pytest.raises(LocalProtocolError, match="Unknown"):
         pair[0].perform(one(Unknown()))
-    with pytest.raises(LocalProtocolError, match="no TLS context"):
-        pair[0].perform(one(StartTls()))
+
+
+def test_a_driver_without_tls():
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(LocalProtocolError, match="no TLS context"):
+        run_blocking(SocketDriver(left).perform(one(StartTls())))
+
+
+def test_a_coroutine_that_suspends():
+    with pytest.raises(RuntimeError, match="has suspended"):
+        run_blocking(asyncio.sleep(0))
 
 
 def test_a_deadline_that_has_passed(pair):
@@ -891,8 +892,7 @@ def test_a_peer_that_takes_nothing(pair):
         while True:
             yield from Write(b"x" * 1_000_000)
 
-    stream, _ = pair
-    stream._stall = 0.02
+    stream = SocketStream(pair[0]._driver._socket, stall=0.02)
     with pytest.raises(TimedOut, match="did not take"):
         stream.perform(fill())
 
@@ -911,7 +911,8 @@ def test_reading_that_fails(pair, failure, outcome):
         def recv(self, size):
             raise failure
 
-    kept, stream._socket = stream._socket, Failing()
+    driver = stream._driver
+    kept, driver._socket = driver._socket, Failing()
     try:
         if outcome == b"":
             assert stream.perform(one(Read())) == b""
@@ -919,27 +920,27 @@ def test_reading_that_fails(pair, failure, outcome):
             with pytest.raises(outcome, match="the cable is cut"):
                 stream.perform(one(Read()))
     finally:
-        stream._socket = kept
+        driver._socket = kept
 
 
 def test_last_words_go_out_before_the_handshake(authority, pair):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls = ServerTls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     stream, peer = pair
-    stream._context = context
+    driver = SocketDriver(stream._driver._socket, server_channel(tls))
     peer.shutdown(socket.SHUT_WR)
     with pytest.raises(ConnectionLost, match="handshake failed"):
-        stream.perform(one(StartTls(b"+OK begin\r\n")))
+        run_blocking(driver.perform(one(StartTls(b"+OK begin\r\n"))))
     assert peer.recv(11) == b"+OK begin\r\n"
 
 
 def test_lingering_has_an_end(pair, monkeypatch):
     stream, peer = pair
-    monkeypatch.setattr(_sockets, "_LINGER", 0.02)
+    monkeypatch.setattr(_driver, "_LINGER", 0.02)
     peer.sendall(b"NOOP\r\n")
-    stream.linger()
+    run_blocking(stream._driver.linger())
     assert peer.recv(10) == b""
-    monkeypatch.setattr(_sockets, "_LINGER", 0)
-    stream.linger()
+    monkeypatch.setattr(_driver, "_LINGER", 0)
+    run_blocking(stream._driver.linger())
 
 
 def test_an_interrupted_stream_does_nothing_any_more(pair):
@@ -953,15 +954,14 @@ def test_an_interrupted_stream_does_nothing_any_more(pair):
 
 
 def test_an_interrupted_stream_says_nothing_in_clear(secure, trusting):
-    """`SSLSocket.shutdown` forgets about TLS first: what another thread writes then goes out as it is."""
     with socket.create_connection(secure.address, PATIENCE) as plain:
         stream = SocketStream(plain.dup(), context=trusting, hostname="localhost")
         stream.perform(one(StartTls()))
         assert stream.perform(one(Read())).startswith(b"+OK")
         stream.interrupt()
-        assert stream._socket._sslobj is not None
-        with pytest.raises((ConnectionError, ssl.SSLError)):
-            stream._socket.sendall(b"PASS tanstaaf\r\n")
+        with pytest.raises(ConnectionLost, match="given up"):
+            stream.perform(one(Write(b"PASS tanstaaf\r\n")))
+        assert stream._driver._tls is not None
         stream.close()
 
 
@@ -995,13 +995,12 @@ def test_a_client_that_is_closed_by_another_thread():
             except ConnectionLost as error:
                 failures.append(error)
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         while not server.heard:
             assert thread.is_alive()
         client.close()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        join(thread)
         assert len(failures) == 1
         with pytest.raises(Broken):
             client.noop()

@@ -62,6 +62,7 @@ from pop3proto.procedures.operations import Now, Random, Read, Run, ShuttingDown
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerContext
+from tests.helpers.depth import deep
 from tests.helpers.drivers import Cancelled
 
 CRLF = b"\r\n"
@@ -562,7 +563,8 @@ class TheClient(RuleBasedStateMachine):
         """Return the result; or None and the error."""
         world, session = self.world, self.session
         world.begin(manner)
-        was_over, held = session.broken is not None, session._open is not None and session._open.held
+        was_over = session.broken is not None
+        held = session._finish is not None and session._finish.__self__.locked
         try:
             result = function()
         except documented as error:
@@ -940,4 +942,4 @@ class TheClient(RuleBasedStateMachine):
 
 
 TestTheClient = TheClient.TestCase
-TestTheClient.settings = settings(max_examples=250, stateful_step_count=25)
+TestTheClient.settings = settings(max_examples=deep(250, 25), stateful_step_count=25)

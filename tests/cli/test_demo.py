@@ -22,7 +22,7 @@ def test_it_shows_a_session_and_that_every_message_arrived(capsys):
     lines = out.splitlines()
     assert 60 <= len(lines) <= 105
     assert max(map(len, lines)) <= 110
-    assert f"Every one of {len(SAMPLES)} messages arrived octet for octet, and 7 are left on the server." in lines
+    assert f"All {len(SAMPLES)} messages arrived octet for octet; 7 are left on the server." in lines
     assert re.fullmatch(r"  pop3proto serve .*\n  pop3proto fetch .*", "\n".join(lines[-2:]))
     assert [line for line in lines if line.startswith("C: ")] == [
         *("C: CAPA", "C: USER ann", "C: PASS ***", "C: UIDL"),
@@ -48,7 +48,7 @@ def test_a_message_that_did_not_arrive_as_it_was_is_a_failure(monkeypatch, capsy
     wire = demo._wire
     monkeypatch.setattr(demo, "_wire", lambda message: wire(message).replace(b"Lunch", b"lunch"))
     assert main(["demo"]) == 1
-    assert capsys.readouterr().err == "pop3proto demo: not what was stored has arrived: messages 1\n"
+    assert capsys.readouterr().err == "pop3proto demo: messages differ from what was stored: 1\n"
 
 
 @pytest.mark.parametrize(

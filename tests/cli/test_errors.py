@@ -17,6 +17,7 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
 from tests.helpers.cli_servers import HangUp, Scripted, body, password_file, serving
+from tests.helpers.processes import PATIENCE, join, started
 
 
 def maildir(path: Path) -> Path:
@@ -28,7 +29,7 @@ def maildir(path: Path) -> Path:
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """`pop3proto` as a process."""
     command = [sys.executable, "-m", "pop3proto", *arguments]
-    return subprocess.run(command, check=False, text=True, **({"capture_output": True} | options))
+    return subprocess.run(command, check=False, text=True, timeout=PATIENCE, **({"capture_output": True} | options))
 
 
 def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
@@ -96,12 +97,13 @@ def test_the_status_reaches_the_shell(tmp_path):
     assert failed.stderr.startswith("pop3proto fetch: a password does not belong in a URL")
     script = Path(sys.executable).parent / "pop3proto"
     if script.exists():
-        assert subprocess.run([script, "fetch", "x", "y"], check=False, capture_output=True).returncode == 2
+        command = [script, "fetch", "x", "y"]
+        assert subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE).returncode == 2
 
 
 def test_a_system_without_locks_is_told_so():
     code = "import sys; sys.modules['fcntl'] = None; from pop3proto.cli import main; sys.exit(main(['demo']))"
-    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 1
     assert result.stderr == "pop3proto: files are locked with flock, which only POSIX systems have\n"
 
@@ -119,13 +121,13 @@ def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
 
 
 def test_a_reader_that_goes_away():
-    with subprocess.Popen(
-        [sys.executable, "-m", "pop3proto", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "pop3proto", "demo"]
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == "pop3proto demo: standard output was closed\n"
+        process.wait(PATIENCE)
     assert process.returncode == 1
 
 
@@ -148,17 +150,17 @@ def test_ctrl_c(tmp_path):
         port = silent.getsockname()[1]
         arguments = ["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m")]
         file = password_file(tmp_path)
-        with subprocess.Popen(
-            [sys.executable, "-m", "pop3proto", *arguments, "--password-file", str(file)],
+        with started(
+            *(sys.executable, "-m", "pop3proto", *arguments, "--password-file", file),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            silent.settimeout(60)  # it may have failed
+            silent.settimeout(PATIENCE)  # it may have failed
             connection, _ = silent.accept()  # now it waits for the greeting
             with connection:
                 process.send_signal(signal.SIGINT)
-                assert process.communicate() == ("", "pop3proto fetch: interrupted\n")
+                assert process.communicate(timeout=PATIENCE) == ("", "pop3proto fetch: interrupted\n")
     assert process.returncode == 130
 
 
@@ -197,7 +199,7 @@ def test_authorities_that_are_none(tmp_path, capsys):
     file = password_file(tmp_path)
     arguments = ["fetch", "pops://ann@127.0.0.1", str(tmp_path / "m"), "--password-file", str(file), "--ca-file"]
     assert main([*arguments, str(file)]) == 1
-    assert line_of(capsys).endswith("it holds no certificates")
+    assert line_of(capsys).endswith("it holds no certificates (PEM)")
     assert main([*arguments, str(tmp_path / "none")]) == 1
     assert line_of(capsys).endswith("No such file or directory")
 
@@ -206,12 +208,12 @@ def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
     file = password_file(tmp_path)
     for path in (tmp_path, tmp_path / "none", file):
         assert main(["serve", str(path), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {path} is no Maildir: there is no folder 'new' in it"
+        assert line_of(capsys) == f"pop3proto serve: {path} is not a Maildir: it has no folder 'new'"
 
 
 def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path, why in ((tmp_path, "is no Maildir and is not empty"), (file, "is not a folder")):
+    for path, why in ((tmp_path, "is not a Maildir and is not empty"), (file, "is not a folder")):
         assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
         assert why in line_of(capsys)
     assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1
@@ -245,7 +247,7 @@ def test_a_full_disk(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
         assert fetch(server, tmp_path / "m", "--delete") == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: No space left on device (0 messages fetched before that; nothing was deleted)"
+        "pop3proto fetch: No space left on device (0 messages fetched before this; nothing was deleted)"
     )
     assert [list((tmp_path / "m" / folder).iterdir()) for folder in ("tmp", "new", "cur")] == [[], [], []]
     assert store.messages("ann") == [b"one\n"]
@@ -345,11 +347,11 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
                 sock.recv(10)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-        thread = threading.Thread(target=reset)
+        thread = threading.Thread(target=reset, daemon=True)
         thread.start()
         url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
-        thread.join()
+        join(thread)
     assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: Connection reset by peer"
 
 
@@ -364,10 +366,11 @@ def test_a_listing_that_makes_no_sense(tmp_path, capsys):
         assert fetch(server, tmp_path / "m") == 1
     out, err = capsys.readouterr()
     assert out == "0 messages fetched\n"
-    assert err == "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: rubbish\n"
+    assert err == "pop3proto fetch: a message was left on the server: its row in UIDL cannot be read: rubbish\n"
 
 
 def test_standard_output_that_was_closed_before():
     command = [sys.executable, "-m", "pop3proto", "demo"]
-    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    closed = subprocess.run([*shell, *command], stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
     assert (closed.returncode, closed.stderr) == (0, b"")

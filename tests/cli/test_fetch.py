@@ -31,6 +31,8 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
 from tests.helpers.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
+from tests.helpers.depth import deep
+from tests.helpers.processes import PATIENCE, join
 
 MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
 STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
@@ -129,7 +131,7 @@ def test_a_server_that_deletes_by_itself_is_named_before(target, capsys):
     with serving(store) as server:
         assert fetch(server, target) == 0
     captured = capsys.readouterr()
-    assert captured.err == "note: this server may delete what is fetched (it announces EXPIRE 0)\n"
+    assert captured.err == "note: this server may delete messages once they are fetched (it announces EXPIRE 0)\n"
     assert stored(target) == sorted(STORED)
 
 
@@ -206,7 +208,7 @@ def test_a_certificate_for_another_name_is_refused(target, authority, capsys, tl
 def test_tls_to_a_server_without(target, capsys, options):
     with serving(MemoryStore()) as server:
         assert fetch_tls("implicit", server.address[1], target, *options) == 1
-    assert capsys.readouterr().err == "pop3proto fetch: the server does not speak TLS on this port\n"
+    assert capsys.readouterr().err == "pop3proto fetch: the server does not use TLS on this port\n"
 
 
 def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):
@@ -224,14 +226,17 @@ def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):
     assert stored(target) == sorted(STORED)
 
 
-STRIPPED = "; without TLS everybody on the way to 127.0.0.1 could read password and mail: use pops://, or allow that"
+STRIPPED = (
+    "; without TLS, others on the network between here and 127.0.0.1 could read password and mail: "
+    "use a pops:// URL, or --allow-cleartext if you accept that"
+)
 
 
 def test_without_stls_it_goes_no_further(target, capsys):
     with serving(MemoryStore({"ann": MAIL})) as server:
         assert fetch_tls("starttls", server.address[1], target) == 1
     assert capsys.readouterr().err == (
-        f"pop3proto fetch: the server refused STLS: STLS is not supported here{STRIPPED} with --allow-cleartext\n"
+        f"pop3proto fetch: the server refused STLS: STLS is not supported here{STRIPPED}\n"
     )
     assert stored(target) == []
 
@@ -305,18 +310,18 @@ def in_the_middle(port: int, change: Callable[[bytes], bytes]) -> Generator[tupl
 
     def run() -> None:
         client, _ = listener.accept()
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
-            answers = threading.Thread(target=pump, args=(server, client, change))
+        with client, socket.create_connection(("127.0.0.1", port), PATIENCE) as server:
+            answers = threading.Thread(target=pump, args=(server, client, change), daemon=True)
             answers.start()
             pump(client, server, note)
-            answers.join()
+            answers.join(PATIENCE)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield listener.getsockname()[1], heard
     finally:
-        thread.join()
+        join(thread)
         listener.close()
 
 
@@ -344,6 +349,7 @@ def test_the_password_never_passes_somebody_between_client_and_server(target, au
 # ------------------------------------------------------------------------------------- ways to log in
 
 
+@pytest.mark.deep(keep=4)
 @both
 @pytest.mark.parametrize(
     "way", ["*", "SCRAM-SHA-256-PLUS", "scram-sha-1", "CRAM-MD5", "Plain", "LOGIN", "%2BAPOP", "+apop"]
@@ -409,6 +415,7 @@ def token_server(target: Path, authority: Authority) -> Generator[int]:
         yield port
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize(
     "content",
     [
@@ -433,7 +440,7 @@ def test_a_token_that_is_refused(target, authority, token_server, capsys, way):
     assert err.startswith(f"pop3proto fetch: login failed (AUTH {way} ***: [AUTH] wrong name or password ({{")
     assert {"XOAUTH2": '"status":"400"', "OAUTHBEARER": '"invalid_token"'}[way] in err
     assert err.endswith(
-        "; if it is the token: it may be too old (an hour is usual), another user's, or not meant for POP\n"
+        "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP\n"
     )
     assert "S3cret" not in err
 
@@ -476,9 +483,9 @@ def test_what_is_no_token(target, capsys, content, why):
 @pytest.mark.parametrize(
     "way, option, why",
     [
-        ("PLAIN", "--token-file", "PLAIN takes a password, no token: use --password-file"),
-        ("+APOP", "--token-file", "APOP takes a password, no token: use --password-file"),
-        ("XOAUTH2", "--password-file", "XOAUTH2 takes a token, no password: use --token-file"),
+        ("PLAIN", "--token-file", "PLAIN takes a password, not a token: use --password-file"),
+        ("+APOP", "--token-file", "APOP takes a password, not a token: use --password-file"),
+        ("XOAUTH2", "--password-file", "XOAUTH2 takes a token, not a password: use --token-file"),
     ],
 )
 def test_a_secret_of_the_wrong_kind(target, capsys, way, option, why):
@@ -523,6 +530,7 @@ EARLY_ENDS = {
 }
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("answer", EARLY_ENDS.values(), ids=EARLY_ENDS)
 def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, capsys, answer, pipelining):
@@ -540,8 +548,8 @@ def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, ca
         assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
     told = capsys.readouterr()
     assert told.err == (
-        "pop3proto fetch: left on the server: message 2: it seems to end early (does the server stuff dots?), "
-        "or the connection broke behind it\n"
+        "pop3proto fetch: message 2 was left on the server: it seems to end early (the server may not dot-stuff it), "
+        "or the connection was lost right after it\n"
     )
     assert told.out == "2 messages fetched, 2 deleted on the server\n"
     assert stored(target) == [b"one\n", b"three\n"]
@@ -563,7 +571,7 @@ def test_when_too_many_messages_end_early_it_gives_up(target, capsys):
     with Scripted(many_that_end_early(12)) as server:
         assert fetch(server, target, "--delete") == 1
         assert server.heard.count("PASS tan staaf ") == 11
-    assert capsys.readouterr().err.endswith(" (0 messages fetched before that; nothing was deleted)\n")
+    assert capsys.readouterr().err.endswith(" (0 messages fetched before this; nothing was deleted)\n")
     assert stored(target) == []
 
 
@@ -587,7 +595,7 @@ def test_of_those_that_ended_early_ten_are_tried_again_and_the_others_are_told(t
     assert told.out == "3 messages fetched\n"
     lines = told.err.splitlines()
     assert len([line for line in lines if "seems to end early" in line]) == 11
-    assert lines[11:] == ["pop3proto fetch: left on the server: 1 other message that ended early before"]
+    assert lines[11:] == ["pop3proto fetch: 1 other message left on the server: ended early in an earlier fetch"]
 
 
 def test_what_ended_early_before_and_is_whole_now_is_stored(target):
@@ -606,7 +614,7 @@ def test_without_unique_ids_a_message_that_ends_early_ends_the_fetch(target, cap
     with Scripted(answers) as server:
         assert fetch(server, target, "--delete") == 1
         assert not any(line.startswith("DELE") for line in server.heard)
-    assert "message 2: it seems to end early" in capsys.readouterr().err
+    assert "message 2 was left on the server: it seems to end early" in capsys.readouterr().err
     assert stored(target) == [b"one\n"]
 
 
@@ -621,7 +629,7 @@ def test_a_server_that_does_not_tell_single_unique_ids(target, answer):
 
 
 def test_the_series_is_no_offence_to_a_server(target, monkeypatch):
-    monkeypatch.setattr("pop3proto.fetching.download._ASKED", 0)
+    monkeypatch.setattr("pop3proto.fetching.download._UIDL_ATTEMPTS", 0)
     by_lot(monkeypatch, 1, 1, 0, 1)
     store = MemoryStore({"ann": [b"%d\n" % number for number in range(30)]})
     with serving(store) as server:
@@ -693,7 +701,7 @@ def test_after_a_refused_message_any_other_answer_is_out_of_step(target, capsys,
     with Scripted(answers) as server:
         assert fetch(server, target) == 1
         assert server.heard.count("USER ann") == 2
-    assert "message 2: it seems to end early" in capsys.readouterr().err
+    assert "message 2 was left on the server: it seems to end early" in capsys.readouterr().err
     assert len(stored(target)) == 2
 
 
@@ -704,7 +712,7 @@ def test_a_connection_lost_in_the_middle_keeps_what_is_whole(target, capsys):
         assert "DELE 1" not in server.heard
     assert capsys.readouterr().err == (
         "pop3proto fetch: the server closed the connection in the middle of the body of RETR 2 "
-        "(1 message fetched before that; nothing was deleted)\n"
+        "(1 message fetched before this; nothing was deleted)\n"
     )
     assert stored(target) == [b"one\n"]
     assert list((target / "tmp").iterdir()) == []
@@ -737,11 +745,14 @@ def test_messages_that_share_a_unique_id_are_all_stored(target, capsys):
         assert fetch(server, target) == 0
         captured = capsys.readouterr()
         assert captured.out == "3 messages fetched\n0 messages fetched, 3 already here\n"
-        assert captured.err == "note: 2 messages have the same unique id: 1, 3\n" * 2
+        assert captured.err == "note: 2 messages share one unique id: 1, 3\n" * 2
         assert fetch(server, target, "--delete") == 0
         assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 2"]
     assert stored(target) == [b"one\n", b"three\n", b"two\n"]
-    assert "2 messages left on the server: stored before, but the unique id is shared" in capsys.readouterr().err
+    assert (
+        "2 messages left on the server: stored before, but other messages share the unique id"
+        in capsys.readouterr().err
+    )
 
 
 def test_of_two_that_share_an_id_the_one_that_was_refused_is_not_taken_for_the_other(target):
@@ -790,9 +801,9 @@ def test_unreadable_rows_are_left_and_told(target, capsys):
     captured = capsys.readouterr()
     assert captured.out == "1 message fetched, 1 deleted on the server\n"
     assert captured.err.splitlines() == [
-        f"pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: 1 {'x' * 58}...",
-        "pop3proto fetch: left on the server: what UIDL tells in a row that cannot be read: \\x1b[31m",
-        "pop3proto fetch: left on the server: message 3, which has several unique ids",
+        f"pop3proto fetch: a message was left on the server: its row in UIDL cannot be read: 1 {'x' * 58}...",
+        "pop3proto fetch: a message was left on the server: its row in UIDL cannot be read: \\x1b[31m",
+        "pop3proto fetch: message 3 was left on the server: it has several unique ids",
     ]
 
 
@@ -800,7 +811,7 @@ def test_without_unique_ids_only_delete_works(target, capsys):
     answers = {"LIST": body("1 5", "3 5"), "RETR 1": body("one"), "RETR 3": body("three"), "DELE": b"+OK\r\n"}
     with Scripted(answers) as server:
         assert fetch(server, target) == 1
-        assert "only be fetched with --delete" in capsys.readouterr().err
+        assert "use --delete, which fetches all messages" in capsys.readouterr().err
         assert fetch(server, target, "--delete") == 0
         assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
     assert capsys.readouterr().out == "2 messages fetched, 2 deleted on the server\n"
@@ -874,7 +885,7 @@ def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, answer, w
         assert fetch(server, target, "--delete") == 1
         captured = capsys.readouterr()
         assert captured.out == "1 message fetched\n"
-        assert captured.err.startswith("pop3proto fetch: it is not certain that the server has deleted 1 message: ")
+        assert captured.err.startswith("pop3proto fetch: it is unknown whether the server has deleted 1 message: ")
         assert why in captured.err
         server.answers["QUIT"] = HangUp(b"+OK\r\n")
         assert fetch(server, target, "--delete") == 0
@@ -889,7 +900,7 @@ def test_a_connection_lost_among_deletions_deletes_nothing(target, capsys):
         assert "QUIT" not in server.heard
     assert capsys.readouterr().err == (
         "pop3proto fetch: the server closed the connection before answering DELE 2 "
-        "(2 messages fetched before that; nothing was deleted)\n"
+        "(2 messages fetched before this; nothing was deleted)\n"
     )
 
 
@@ -909,8 +920,8 @@ def test_new_unique_ids_for_all_mail_are_noticed(target, capsys):
         capsys.readouterr()
         assert fetch(server, target) == 1
         assert capsys.readouterr().err == (
-            "pop3proto fetch: the server has 12 messages, and not one of the 12 that the last fetch left there: "
-            "unique ids may have changed. Nothing was fetched; --again fetches all of it\n"
+            "pop3proto fetch: the server has 12 messages, but none of the 12 that the last fetch left there: "
+            "its unique ids may have changed. Nothing was fetched; use --again to fetch all messages\n"
         )
         assert len(stored(target)) == 12
         assert fetch(server, target, "--again") == 0
@@ -959,9 +970,10 @@ class Death:
 @pytest.mark.parametrize("delete", [False, True], ids=["leave", "delete"])
 def test_a_crash_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path, capsys, delete, afterwards):
     options = ["--delete"] if delete else []
-    moment = 0
+    step = deep(1, 9)
+    moment = 1 - step
     while True:
-        moment += 1
+        moment += step
         target = tmp_path / str(moment) / "mail"
         target.parent.mkdir()
         store = MemoryStore({"ann": MAIL})
@@ -1029,11 +1041,32 @@ def test_a_record_with_anything_in_it_does_no_harm(target):
     again.close()
 
 
+def test_what_is_recorded_is_on_the_disk_when_the_call_returns(target, monkeypatch):
+    target.mkdir()
+    file, synced = target / JOURNAL_NAME, []
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == file.stat().st_ino:
+            synced.append(file.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = FetchJournal(target, "ann@127.0.0.1:1")
+    kept.add(Identity(UniqueId("a")), 7)
+    kept.see(UniqueId("b"), 2)
+    kept.suspect(Identity(UniqueId("c")))
+    kept.leave(3)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert synced == [b"".join(lines[:count]) for count in (1, 2, 3, 4)]
+    kept.close()
+
+
 def test_two_fetches_at_once_do_not_meet(target, capsys):
     with serving(MemoryStore({"ann": MAIL})) as server:
         with Inbox(target, "bob@pop.example.org:995"):
             assert fetch(server, target) == 1
-        assert capsys.readouterr().err == f"pop3proto fetch: another fetch into {target} is under way\n"
+        assert (
+            capsys.readouterr().err == f"pop3proto fetch: another fetch into {target} is running; wait for it to end\n"
+        )
         assert fetch(server, target) == 0
 
 
@@ -1091,31 +1124,31 @@ def test_the_key_of_an_account_is_one_word():
         ("pops://ann:S3cret;AUTH=*@h", "a password does not belong in a URL"),
         ("imap://ann:S3cret@h", "must begin with pops://"),
         ("S3cret", "must begin with pops://"),
-        ("pops://pop.example.org", "names no user"),
-        ("pops://@h", "names no user"),
-        ("pops://ann@h/inbox", "goes on behind the host"),
-        ("pops://ann@h?x", "goes on behind the host"),
-        ("pops://ann@h#x", "goes on behind the host"),
-        ("pops://ann@h//", "goes on behind the host"),
-        ("pops://ann;AUTH=S3cret@h", ";AUTH= is for *, +APOP, SCRAM-SHA-512-PLUS, "),
+        ("pops://pop.example.org", "has no user name"),
+        ("pops://@h", "has no user name"),
+        ("pops://ann@h/inbox", "nothing may follow the host"),
+        ("pops://ann@h?x", "nothing may follow the host"),
+        ("pops://ann@h#x", "nothing may follow the host"),
+        ("pops://ann@h//", "nothing may follow the host"),
+        ("pops://ann;AUTH=S3cret@h", ";AUTH= takes one of *, +APOP, SCRAM-SHA-512-PLUS, "),
         ("pops://ann;AUTH=@h", "PLAIN, LOGIN, OAUTHBEARER, XOAUTH2\n"),
-        ("pops://ann;AUTH=APOP@h", "a way to log in that is not known here"),
-        ("pops://ann;AUTH=EXTERNAL@h", "a way to log in that is not known here"),
-        ("pops://ann;AUTH=ANONYMOUS@h", "a way to log in that is not known here"),
-        ("pops://ann;AUTH=PLAIN;AUTH=LOGIN@h", "a way to log in that is not known here"),
-        ("pops://ann;PLAIN@h", "a way to log in that is not known here"),
-        ("pops://ann;S3@h", "a way to log in that is not known here"),
-        ("pops://ann;@h", "a way to log in that is not known here"),
+        ("pops://ann;AUTH=APOP@h", "the login method in the URL is not supported"),
+        ("pops://ann;AUTH=EXTERNAL@h", "the login method in the URL is not supported"),
+        ("pops://ann;AUTH=ANONYMOUS@h", "the login method in the URL is not supported"),
+        ("pops://ann;AUTH=PLAIN;AUTH=LOGIN@h", "the login method in the URL is not supported"),
+        ("pops://ann;PLAIN@h", "the login method in the URL is not supported"),
+        ("pops://ann;S3@h", "the login method in the URL is not supported"),
+        ("pops://ann;@h", "the login method in the URL is not supported"),
         ("pops://ann@h:0", "the port"),
         ("pops://ann@h:65536", "the port"),
         ("pops://ann@h:", "does not have the form"),
         ("pops://ann@h:S3cret", "does not have the form"),
         ("pops://ann@", "does not have the form"),
         ("pops://ann@[::1", "does not have the form"),
-        ("pops://ann@[::S3cret]", "no IPv6 address"),
-        ("pops://ann%@h", "no two hexadecimal digits"),
-        ("pops://ann%0d%0a@h", "no user name"),
-        ("pops://%ff@h", "no user name"),
+        ("pops://ann@[::S3cret]", "not an IPv6 address"),
+        ("pops://ann%@h", "without two hexadecimal digits"),
+        ("pops://ann%0d%0a@h", "not a valid user name"),
+        ("pops://%ff@h", "not a valid user name"),
         ("pops://an\nn@h", "does not have the form"),
     ],
 )
@@ -1172,7 +1205,7 @@ def test_stdin_is_no_terminal(target, monkeypatch, capsys):
     monkeypatch.setattr("os.open", _no_terminal(os.open))
     assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 1
     assert capsys.readouterr().err == (
-        "pop3proto fetch: there is no terminal to ask for the password on: use --password-file\n"
+        "pop3proto fetch: cannot ask for the password without a terminal: use --password-file\n"
     )
 
 

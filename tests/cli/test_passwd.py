@@ -12,6 +12,7 @@ from pop3proto.authenticators.users_file import users
 from pop3proto.cli import main
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.cli_servers import password_file
+from tests.helpers.processes import PATIENCE
 
 HERE = SessionInfo()
 
@@ -68,17 +69,16 @@ def test_it_asks_twice_on_a_terminal(file, monkeypatch, capsys):
 def test_two_passwords_that_differ(file, monkeypatch, capsys):
     answering(monkeypatch, "marker", "markers")
     assert main(["passwd", str(file), "ann"]) == 1
-    assert failure(capsys) == "the two passwords are not the same; nothing has changed"
+    assert failure(capsys) == "the two passwords differ; nothing has changed"
     assert not file.exists()
 
 
 def test_without_a_terminal():
     command = [sys.executable, "-m", "pop3proto", "passwd", "users", "ann"]
-    result = subprocess.run(
-        command, check=False, input="secret\n", capture_output=True, text=True, start_new_session=True
-    )
+    alone = {"input": "secret\n", "start_new_session": True}
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, **alone)
     assert result.returncode == 1
-    assert result.stderr == ("pop3proto passwd: there is no terminal to ask for the password on: use --password-file\n")
+    assert result.stderr == ("pop3proto passwd: cannot ask for the password without a terminal: use --password-file\n")
 
 
 def test_names_are_prepared(file, tmp_path, capsys):
@@ -93,7 +93,7 @@ def test_names_are_prepared(file, tmp_path, capsys):
 @pytest.mark.parametrize("options", [[], ["--delete"]])
 def test_names_that_nobody_could_log_in_with(file, capsys, user, options):
     assert main(["passwd", str(file), user, *options]) == 2
-    assert failure(capsys).startswith("nobody could log in with this name: ")
+    assert failure(capsys).startswith("this user name cannot be used to log in: ")
     assert not file.exists()
 
 
@@ -102,7 +102,7 @@ def test_passwords_that_nobody_could_log_in_with(file, tmp_path, capsys, passwor
     secret = password_file(tmp_path, password)
     assert main(["passwd", str(file), "ann", "--password-file", str(secret)]) == 1
     line = failure(capsys)
-    assert line.startswith("nobody could log in with this password: ")
+    assert line.startswith("this password cannot be used to log in: ")
     assert "mark" not in line
     assert not file.exists()
 
@@ -147,7 +147,8 @@ def test_a_file_that_others_may_read(file, tmp_path, capsys):
     capsys.readouterr()
     assert main(["passwd", str(file), "ann", "--password-file", str(secret)]) == 0
     assert capsys.readouterr().err == (
-        f"note: {file} is open to everybody on this machine, and passwords can be guessed from it\n"
+        f"note: other users of this machine can access {file}, and passwords can be guessed from it; "
+        f"to prevent that, run: chmod o= {file}\n"
     )
 
 

@@ -25,6 +25,7 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.server.service import Service
 from tests.helpers.cli_servers import password_file, stored
+from tests.helpers.processes import PATIENCE, started
 
 PASSWORD = " t\u00e4n staaf "
 
@@ -40,7 +41,7 @@ def maildir(tmp_path: Path) -> Path:
 
 
 POP3PROTO = (sys.executable, "-m", "pop3proto")
-NOTE = "ending; Ctrl-C again ends it at once\n"
+NOTE = "shutting down; press Ctrl-C again to stop at once\n"
 
 
 @contextmanager
@@ -49,15 +50,12 @@ def serving(
 ) -> Generator[tuple[subprocess.Popen[str], str, int]]:
     """`pop3proto serve` as a process, what it says first, and its port."""
     arguments = ["serve", str(maildir), "--port", "0", *options]
-    with subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
-            assert found is not None, process.stderr.read() if process.stderr else ""
-            yield process, line, int(found[1])
-        finally:
-            process.kill()
+    with started(*program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r" on \S+ port ([0-9]+); Ctrl-C ends it\n", line)
+        assert found is not None, process.stderr.read() if process.stderr else ""
+        yield process, line, int(found[1])
 
 
 @contextmanager
@@ -77,7 +75,7 @@ def running(
 def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
     """End it, and return what it says then; but for the note on its end, as a session that was left may linger."""
     process.send_signal(by)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return out, err.removesuffix(NOTE)
 
@@ -116,6 +114,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("first,second", [*itertools.product([signal.SIGINT, signal.SIGTERM], repeat=2)])
 def test_a_second_signal_ends_it_at_once(maildir, first, second):
     with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
@@ -142,7 +141,7 @@ def test_it_waits_for_a_session_that_ends(maildir):
             process.send_signal(signal.SIGTERM)
             assert process.stderr is not None
             assert process.stderr.readline() == NOTE
-        assert process.communicate() == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
         assert process.returncode == 0
     assert not (maildir / "new" / "1.a").exists()
 
@@ -178,6 +177,7 @@ def test_verbose(maildir):
     assert "Subject" not in err
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -215,7 +215,7 @@ def test_bounds_of_sessions_that_are_none(maildir, capsys, option, number):
     with pytest.raises(SystemExit) as ended:
         main(["serve", str(maildir), "--user", "ann", "--password-file", "f", f"{option}={number}"])
     assert ended.value.code == 2
-    assert f"argument {option}: it is a number from 1 on" in capsys.readouterr().err
+    assert f"argument {option}: it must be a number, 1 or more" in capsys.readouterr().err
 
 
 def test_poplib_fetches_and_deletes(maildir):
@@ -233,7 +233,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
     with running(maildir) as (process, _, port):
         with connect("127.0.0.1", port, tls="none") as client:
             (maildir / "cur").rename(maildir / "gone")
-            with pytest.raises(LoginFailed, match="no Maildir"):
+            with pytest.raises(LoginFailed, match="not a Maildir"):
                 client.login("ann", PASSWORD)
         assert end(process) == ("", "")
 
@@ -244,11 +244,14 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
         (
             [],
             (
-                "note: there is no TLS here, so passwords in clear are refused except from this machine "
-                "(see --allow-cleartext); mail goes in clear to whoever logs in otherwise\n"
+                "note: serving without TLS: cleartext passwords are accepted only from this machine (see --certificate "
+                "and --allow-cleartext); others on the network can read the mail of other sessions\n"
             ),
         ),
-        (["--allow-cleartext"], "note: there is no TLS here, and others on the network can read passwords and mail\n"),
+        (
+            ["--allow-cleartext"],
+            "note: serving without TLS: others on the network can read passwords and mail (see --certificate)\n",
+        ),
     ],
 )
 def test_it_speaks_of_clear_text_where_others_can_connect(maildir, options, note):
@@ -314,7 +317,7 @@ def test_a_file_of_users(folder, users, capsys):
                 client.login(user, f"{user}'s secret")
                 assert client.stat().count == count
         with connect("127.0.0.1", port, tls="none") as client:
-            with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] the maildrop is not there, or is no Maildir"):
+            with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] the maildrop does not exist or is not a Maildir"):
                 client.login("carl", "carl's secret", only=["PLAIN"])
             with pytest.raises(LoginFailed, match=r"\[SYS/PERM\] this user has no maildrop"):
                 client.login("../ann", "../ann's secret", only=["PLAIN"])
@@ -355,7 +358,7 @@ def test_a_program_that_checks_passwords(folder):
     program.write_text(CHECKPASSWORD)
     command = f"{sys.executable} '{program}' 'two words'"
     with serving(folder, "--checkpassword", command) as (process, line, port):
-        assert f"serving {folder} for the users that {sys.executable} knows without TLS on " in line
+        assert f"serving {folder} for the users of {sys.executable} without TLS on " in line
         assert "words" not in line
         with connect("127.0.0.1", port, tls="none") as client:
             assert set(client.capa().sasl) == {"PLAIN", "LOGIN"}  # what a program can check
@@ -416,6 +419,7 @@ def files(authority: trustme.CA, tmp_path: Path) -> Files:
 WORDS: dict[TlsMode, str] = {"none": "without TLS", "starttls": "with STLS", "implicit": "over TLS"}
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize(
     "options, tls", [([], "starttls"), (["--tls", "starttls"], "starttls"), (["--tls", "implicit"], "implicit")]
@@ -492,13 +496,13 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 1
     "options, why",
     [
         (["--user", "ann"], "--user needs --password-file"),
-        (["--users", "f", "--password-file", "g"], "--password-file goes with --user"),
-        (["--checkpassword", "f", "--password-file", "g"], "--password-file goes with --user"),
-        (["--users", "f", "--tls", "implicit"], "--tls goes with --certificate"),
-        (["--users", "f", "--key", "g"], "--key goes with --certificate"),
-        (["--checkpassword", ""], "--checkpassword names no program"),
-        (["--checkpassword", "''"], "--checkpassword names no program"),
-        (["--checkpassword", "'x"], "--checkpassword is no command line: no closing quotation"),
+        (["--users", "f", "--password-file", "g"], "--password-file can only be used with --user"),
+        (["--checkpassword", "f", "--password-file", "g"], "--password-file can only be used with --user"),
+        (["--users", "f", "--tls", "implicit"], "--tls needs --certificate"),
+        (["--users", "f", "--key", "g"], "--key needs --certificate"),
+        (["--checkpassword", ""], "--checkpassword must name a program"),
+        (["--checkpassword", "''"], "--checkpassword must name a program"),
+        (["--checkpassword", "'x"], "--checkpassword is not a valid command line: no closing quotation"),
     ],
 )
 def test_arguments_that_do_not_go_together(folder, capsys, options, why):
@@ -527,13 +531,13 @@ def test_mistakes_in_usage(folder, capsys, options):
 def test_passwords_that_nobody_could_log_in_with(maildir, capsys, password):
     file = password_file(maildir.parent, password)
     line = failure(capsys, str(maildir), "--user", "ann", "--password-file", str(file))
-    assert line.startswith("nobody could log in with this password: ")
+    assert line.startswith("this password cannot be used to log in: ")
     assert "mark" not in line
 
 
 def test_files_of_users_that_are_none(folder, users, tmp_path, capsys):
     assert failure(capsys, str(folder), "--users", str(tmp_path / "none")) == (
-        f"cannot read the file of users {tmp_path / 'none'}: No such file or directory"
+        f"cannot read the users file {tmp_path / 'none'}: No such file or directory"
     )
     assert failure(capsys, str(folder), "--users", str(tmp_path)).endswith(f"{tmp_path}: not a regular file")
     lines = users.read_bytes().count(b"\n")
@@ -550,14 +554,15 @@ def test_folders_that_hold_no_maildirs(folder, users, capsys):
         assert failure(capsys, str(folder / "none"), *options) == f"{folder / 'none'}: No such file or directory"
         assert failure(capsys, str(users), *options) == f"{users}: Not a directory"
         assert failure(capsys, str(folder / "ann"), *options) == (
-            f"{folder / 'ann'} is itself a Maildir; for many users it must hold one for each, named as the user"
+            f"{folder / 'ann'} is itself a Maildir; with --users or --checkpassword, give a folder that holds one "
+            "Maildir for each user, named like the user"
         )
 
 
 @pytest.mark.parametrize("command", ["/no/such/program 'S3cret'", "no-such-program-anywhere S3cret", "/"])
 def test_programs_that_cannot_be_run(folder, capsys, command):
     line = failure(capsys, str(folder), "--checkpassword", command)
-    assert line == f"--checkpassword: there is no program {command.split()[0]} that can be run"
+    assert line == f"--checkpassword: {command.split()[0]} does not exist or is not executable"
 
 
 @pytest.mark.parametrize(
@@ -567,11 +572,14 @@ def test_programs_that_cannot_be_run(folder, capsys, command):
         (["both", "none"], "cannot read the private key: {none}: No such file or directory"),
         (["neither"], "{neither} holds no certificate (PEM)"),
         (["key"], "{key} holds no certificate (PEM)"),
-        (["certificate"], "{certificate} holds no private key (PEM); --key names another file"),
+        (["certificate"], "{certificate} holds no private key (PEM); give the key file with --key"),
         (["certificate", "neither"], "{neither} holds no private key (PEM)"),
-        (["certificate", "other"], "the key in {other} does not belong to the certificate in {certificate}"),
+        (["certificate", "other"], "the private key in {other} does not match the certificate in {certificate}"),
         (["broken", "key"], "cannot use the certificate in {broken} with its key: "),
-        (["certificate", "encrypted"], "the key in {encrypted} is encrypted: there is nobody to ask"),
+        (
+            ["certificate", "encrypted"],
+            "the private key in {encrypted} is encrypted: encrypted private keys are not supported",
+        ),
     ],
 )
 def test_certificates_that_cannot_be_used(folder, files, capsys, options, why):

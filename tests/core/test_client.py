@@ -147,17 +147,17 @@ def test_a_greeting_of_a_million_brackets_takes_no_time():
 @pytest.mark.parametrize(
     "octets, message",
     [
-        (b"+ Hola\r\n", "the server sent '+ Hola', which is not a greeting"),
-        (b"+OKAY\r\n", "the server sent '+OKAY', which is not a greeting"),
-        (b"* OK IMAP4\r\n", "the server sent '* OK IMAP4', which is not a greeting (this looks like IMAP, not POP3)"),
-        (b"220 mx\r\n", "the server sent '220 mx', which is not a greeting (this looks like SMTP, not POP3)"),
+        (b"+ Hola\r\n", "the server sent '+ Hola' instead of a greeting"),
+        (b"+OKAY\r\n", "the server sent '+OKAY' instead of a greeting"),
+        (b"* OK IMAP4\r\n", "the server sent '* OK IMAP4' instead of a greeting (this looks like IMAP, not POP3)"),
+        (b"220 mx\r\n", "the server sent '220 mx' instead of a greeting (this looks like SMTP, not POP3)"),
         (
             b"HTTP/1.1 400\r\n",
-            "the server sent 'HTTP/1.1 400', which is not a greeting (this looks like HTTP, not POP3)",
+            "the server sent 'HTTP/1.1 400' instead of a greeting (this looks like HTTP, not POP3)",
         ),
-        (b"SSH-2.0-x\r\n", "the server sent 'SSH-2.0-x', which is not a greeting (this looks like SSH, not POP3)"),
-        (b"+OK a\0b\r\n", "the server sent '+OK a\\x00b': the text of a reply must not hold CR, LF or NUL"),
-        (b"220 " + b"x" * 90, "the server sent a line of more than 80 octets (this looks like SMTP, not POP3)"),
+        (b"SSH-2.0-x\r\n", "the server sent 'SSH-2.0-x' instead of a greeting (this looks like SSH, not POP3)"),
+        (b"+OK a\0b\r\n", "the server sent '+OK a\\x00b': the text of a reply must not contain CR, LF or NUL"),
+        (b"220 " + b"x" * 90, "the server sent a line longer than 80 octets (this looks like SMTP, not POP3)"),
     ],
 )
 def test_what_is_no_greeting(octets, message):
@@ -215,7 +215,7 @@ def test_status_lines(line, reply):
 
 @pytest.mark.parametrize("line", ["+OKAY", "-ERROR", "+ERR", "OK", "", " +OK", "+OK\tx", "Subject: x", "."])
 def test_what_is_no_status_line(line):
-    message = f"the server sent {line!r}, which is not an answer to LIST 3"
+    message = f"the server sent {line!r} instead of an answer to LIST 3"
     assert broken(after_sending(ListOne(3)), line.encode() + b"\r\n") == message
 
 
@@ -223,7 +223,7 @@ def test_what_is_no_status_line(line):
 def test_a_status_line_holds_no_cr_lf_or_nul(line):
     shown = repr(line)[1:]
     assert broken(after_sending(Stat()), line + b"\r\n") == (
-        f"the server sent {shown}: the text of a reply must not hold CR, LF or NUL"
+        f"the server sent {shown}: the text of a reply must not contain CR, LF or NUL"
     )
 
 
@@ -235,7 +235,7 @@ def test_a_bare_lf_ends_no_line():
 
 def test_an_error_shows_only_the_start_of_what_was_sent():
     assert broken(after_sending(Stat()), b"x" * 100 + b"\r\n") == (
-        f"the server sent '{'x' * 60}'..., which is not an answer to STAT"
+        f"the server sent '{'x' * 60}'... instead of an answer to STAT"
     )
 
 
@@ -250,9 +250,7 @@ def test_a_negative_answer_has_no_body():
 
 @pytest.mark.parametrize("line", [b"+ ", b"+", b"+ YQ=="])
 def test_a_challenge_is_no_answer_to_what_asked_for_none(line):
-    assert broken(after_sending(Stat()), line + b"\r\n") == (
-        "the server sent a challenge in place of an answer to STAT"
-    )
+    assert broken(after_sending(Stat()), line + b"\r\n") == ("the server sent a challenge instead of an answer to STAT")
 
 
 def test_events_and_next_event_say_the_same():
@@ -265,7 +263,7 @@ def test_events_and_next_event_say_the_same():
     for _ in range(5):
         assert next(events) == other.next_event()
     for read in (lambda: next(events), other.next_event):
-        with pytest.raises(RemoteProtocolError, match="'nonsense', which is not an answer to NOOP"):
+        with pytest.raises(RemoteProtocolError, match="'nonsense' instead of an answer to NOOP"):
             read()
 
 
@@ -308,7 +306,7 @@ def test_a_body_comes_as_bytes_and_uncopied_where_it_can():
     assert type(connection.next_event().data) is bytes
 
 
-LONE_DOT = " after a lone dot, which ends nothing without its CRLF"
+LONE_DOT = ", after a dot without CRLF, which does not end a body"
 
 
 @pytest.mark.parametrize(
@@ -335,26 +333,29 @@ def test_end_of_stream_in_a_body(octets, body, remark):
 
 def test_a_body_that_ended_early_is_named_when_the_next_line_makes_no_sense():
     octets = b"+OK\r\ntext\r\n.\r\n<p>more text\r\n"
-    suspicion = " (the body of RETR 7 may have ended early: does the server stuff dots?)"
+    suspicion = " (the body of RETR 7 may have ended early: the server may not dot-stuff)"
     assert broken(after_sending(Retr(7), Noop()), octets) == (
-        f"the server sent '<p>more text', which is not an answer to NOOP{suspicion}"
+        f"the server sent '<p>more text' instead of an answer to NOOP{suspicion}"
     )
     assert broken(after_sending(Retr(7)), octets) == (
-        f"the server sent '<p>more text', which is not anything that was asked for{suspicion}"
+        f"the server sent '<p>more text' although no command was outstanding{suspicion}"
     )
-    assert broken(after_sending(Retr(7)), b"+OK\r\n.\r\n+OK\r\n") == f"the server sent '+OK' unasked{suspicion}"
+    assert (
+        broken(after_sending(Retr(7)), b"+OK\r\n.\r\n+OK\r\n")
+        == f"the server sent '+OK' although no command was outstanding{suspicion}"
+    )
     assert broken(after_sending(Retr(7), Noop()), b"+OK\r\n.\r\n+ x\r\n") == (
-        f"the server sent a challenge in place of an answer to NOOP{suspicion}"
+        f"the server sent a challenge instead of an answer to NOOP{suspicion}"
     )
     assert broken(after_sending(Retr(7), Noop()), b"+OK\r\n.\r\n" + b"x" * 8192) == (
-        f"the server sent a line of more than 8192 octets{suspicion}"
+        f"the server sent a line longer than 8192 octets{suspicion}"
     )
 
 
 def test_a_body_is_no_longer_suspected_once_an_answer_followed_it():
     connection = after_sending(Retr(7), Noop(), Stat())
     assert broken(connection, b"+OK\r\n.\r\n+OK\r\nnonsense\r\n") == (
-        "the server sent 'nonsense', which is not an answer to STAT"
+        "the server sent 'nonsense' instead of an answer to STAT"
     )
 
 
@@ -396,9 +397,9 @@ def test_nothing_goes_behind_a_barrier_before_it_is_answered(items, state):
     connection = after_sending(*items, state=state)
     for item in REQUESTS:
         expected = (
-            "no challenge waits for a response"
+            "no challenge is waiting for a response"
             if isinstance(item, AuthResponse | AuthCancel)
-            else f"nothing may be sent before {items[-1].verb} is answered"
+            else f"nothing can be sent until {items[-1].verb} is answered"
         )
         assert refusal(connection, item) == expected
 
@@ -410,25 +411,25 @@ def test_a_barrier_with_a_body_stands_until_the_body_has_ended():
         BodyChunk(b"en English\r\n"),
         NEED_DATA,
     ]
-    assert refusal(connection, Noop()) == "nothing may be sent before LANG is answered"
+    assert refusal(connection, Noop()) == "nothing can be sent until LANG is answered"
     assert take(connection, b".\r\n") == [BodyEnd(), NEED_DATA]
     assert connection.can_send(Noop())
 
 
 def test_legality_is_judged_as_if_all_that_is_outstanding_succeeded():
     connection = client_in(State.AUTHORIZATION)
-    assert refusal(connection, Pass("x")) == "PASS is not legal in the AUTHORIZATION state"
+    assert refusal(connection, Pass("x")) == "PASS is not legal yet; send USER first"
     connection.send(User("ann"))
     assert connection.state is State.AUTHORIZATION
     assert connection.can_send(Pass("x"))
-    assert refusal(connection, Capa()) == "CAPA is not legal in the USER_GIVEN state"
+    assert refusal(connection, Capa()) == "CAPA is not legal between USER and PASS"
 
 
 def test_the_expectation_is_made_anew_when_an_answer_is_negative():
     connection = after_sending(User("ann"), state=State.AUTHORIZATION)
     assert take(connection, b"-ERR who?\r\n") == [Answer(User("ann"), Err("who?")), NEED_DATA]
     assert connection.state is State.AUTHORIZATION
-    assert refusal(connection, Pass("x")) == "PASS is not legal in the AUTHORIZATION state"
+    assert refusal(connection, Pass("x")) == "PASS is not legal yet; send USER first"
     assert connection.can_send(Capa())
 
 
@@ -443,7 +444,7 @@ def test_pass_that_was_sent_behind_a_user_that_failed_has_its_effect_all_the_sam
     connection = after_sending(User("ann"), Pass("x"), state=State.AUTHORIZATION)
     assert take(connection, b"-ERR\r\n") == [Answer(User("ann"), Err()), NEED_DATA]
     assert (connection.state, connection.outstanding) == (State.AUTHORIZATION, (Pass("x"),))
-    assert refusal(connection, Stat()) == "nothing may be sent before PASS is answered"
+    assert refusal(connection, Stat()) == "nothing can be sent until PASS is answered"
     assert take(connection, b"+OK\r\n") == [Answer(Pass("x"), Ok()), NEED_DATA]
     assert connection.state is State.TRANSACTION
     assert connection.send(Stat()) == b"STAT\r\n"
@@ -521,14 +522,14 @@ def test_can_send_agrees_with_send_in_every_state(state, tls):
 
 def test_a_command_line_has_a_limit():
     connection = client_in(State.AUTHORIZATION)
-    assert refusal(connection, User("x" * 249)) == "the USER line has 256 octets; 255 are allowed"
+    assert refusal(connection, User("x" * 249)) == "the USER line has 256 octets; the limit is 255"
     assert len(connection.send(User("x" * 248))) == 255
 
 
 def test_a_long_initial_response_is_refused_and_the_same_as_a_response_is_sent():
     token = b"x" * 3000
     connection = client_in(State.AUTHORIZATION)
-    assert refusal(connection, Auth("XOAUTH2", token)) == "the AUTH line has 4015 octets; 255 are allowed"
+    assert refusal(connection, Auth("XOAUTH2", token)) == "the AUTH line has 4015 octets; the limit is 255"
     connection.send(Auth("XOAUTH2"))
     assert take(connection, b"+ \r\n") == [Challenge(), PAUSED]
     assert len(connection.send(AuthResponse(token))) == 4002
@@ -536,14 +537,14 @@ def test_a_long_initial_response_is_refused_and_the_same_as_a_response_is_sent()
 
 def test_a_response_has_a_limit_of_its_own():
     connection = client_in(State.SASL, limits=Limits(sasl_line=42))
-    assert refusal(connection, AuthResponse(b"x" * 31)) == "the SASL response line has 46 octets; 42 are allowed"
+    assert refusal(connection, AuthResponse(b"x" * 31)) == "the SASL response line has 46 octets; the limit is 42"
     assert len(connection.send(AuthResponse(b"x" * 30))) == 42
 
 
 def test_nothing_is_sent_while_something_unasked_waits():
     connection = logged_in()
     connection.receive_data(b"-ER")
-    assert refusal(connection, Stat()) == "the server has sent something unasked: take the next event first"
+    assert refusal(connection, Stat()) == "unsolicited data received; call next_event() first"
     connection.receive_data(b"R bye\r\n")
     assert take(connection) == [Farewell(Err("bye")), NEED_DATA]
 
@@ -565,9 +566,9 @@ def test_a_challenge_pauses_until_it_is_answered(line, challenge):
         connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION)
         assert take(connection, *chunks) == [challenge, PAUSED]
         assert (connection.state, connection.outstanding) == (State.SASL, (Auth("PLAIN"),))
-        assert refusal(connection, Noop()) == "a challenge waits for its response"
+        assert refusal(connection, Noop()) == "a challenge is waiting for its response: send AuthResponse or AuthCancel"
         assert connection.send(AuthResponse(b"abc")) == b"YWJj\r\n"
-        assert refusal(connection, AuthResponse(b"abc")) == "no challenge waits for a response"
+        assert refusal(connection, AuthResponse(b"abc")) == "no challenge is waiting for a response"
         assert take(connection, b"+ ZA==\r\n") == [Challenge(b"d"), PAUSED]
         assert connection.send(AuthResponse()) == b"\r\n"
         assert take(connection, b"+OK\r\n") == [Answer(Auth("PLAIN"), Ok()), NEED_DATA]
@@ -595,22 +596,23 @@ def test_a_cancelled_exchange():
 def test_a_cancelled_exchange_can_only_fail():
     connection = client_in(State.SASL)
     connection.send(AuthCancel())
-    assert broken(connection, b"+OK welcome\r\n") == "the server accepted AUTH PLAIN, which was cancelled"
+    message = "the server answered +OK to AUTH PLAIN after the client cancelled it"
+    assert broken(connection, b"+OK welcome\r\n") == message
     connection = client_in(State.SASL)
     connection.send(AuthCancel())
-    assert broken(connection, b"+ \r\n") == "the server sent a challenge in place of an answer to AUTH PLAIN"
+    assert broken(connection, b"+ \r\n") == "the server sent a challenge instead of an answer to AUTH PLAIN"
 
 
 @pytest.mark.parametrize("line", [b"+ not base64", b"+ YQ", b"+ YQ==YQ==", b"+  YQ==", b"+ Y Q=="])
 def test_a_challenge_that_is_not_base64(line):
     connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION)
-    assert broken(connection, line + b"\r\n") == "the server sent a challenge for AUTH PLAIN that is not base64"
+    assert broken(connection, line + b"\r\n") == "the server sent a challenge for AUTH PLAIN that is not valid base64"
 
 
 def test_ok_in_place_of_a_challenge_is_an_answer_and_no_secret_follows_it():
     connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION)
     assert take(connection, b"+OK\r\n") == [Answer(Auth("PLAIN"), Ok()), NEED_DATA]
-    assert refusal(connection, AuthResponse(b"secret")) == "no challenge waits for a response"
+    assert refusal(connection, AuthResponse(b"secret")) == "no challenge is waiting for a response"
 
 
 def test_a_challenge_may_be_as_long_as_a_sasl_line():
@@ -619,11 +621,11 @@ def test_a_challenge_may_be_as_long_as_a_sasl_line():
         for chunks in in_pieces(octets):
             assert len(take(after_sending(Auth("X"), state=State.AUTHORIZATION, limits=limits), *chunks)) == 2
             assert broken(after_sending(Capa(), state=State.AUTHORIZATION, limits=limits), *chunks) == (
-                "the server sent a line of more than 80 octets"
+                "the server sent a line longer than 80 octets"
             )
     for chunks in in_pieces(b"+ " + b"A" * 88 + b"\r\n"):
         assert broken(after_sending(Auth("X"), state=State.AUTHORIZATION, limits=limits), *chunks) == (
-            "the server sent a line of more than 90 octets"
+            "the server sent a line longer than 90 octets"
         )
 
 
@@ -643,14 +645,14 @@ def test_end_of_stream_in_an_exchange():
 
 # ------------------------------------------------------------------------------------------------- TLS
 
-BEHIND = "the server sent octets behind its answer to STLS, before the TLS handshake"
+BEHIND = "the server sent data after its answer to STLS, before the TLS handshake"
 
 
 def test_stls():
     connection = after_sending(Stls(), state=State.AUTHORIZATION)
     assert take(connection, b"+OK begin\r\n") == [Answer(Stls(), Ok("begin")), PAUSED]
     assert (connection.state, connection.tls) == (State.TLS_HANDSHAKE, False)
-    assert refusal(connection, Capa()) == "CAPA is not legal in the TLS_HANDSHAKE state"
+    assert refusal(connection, Capa()) == "CAPA is not legal before the TLS handshake is complete"
     connection.tls_established()
     assert (connection.state, connection.tls) == (State.AUTHORIZATION, True)
     assert connection.next_event() is NEED_DATA
@@ -674,7 +676,7 @@ def test_octets_behind_a_positive_answer_to_stls(method, behind, same_chunk):
     assert str(caught.value) == BEHIND
     assert not connection.tls
     assert broken(connection) == BEHIND
-    with pytest.raises(LocalProtocolError, match="no TLS handshake is due"):
+    with pytest.raises(LocalProtocolError, match=r"tls_established\(\) is only legal after a positive answer to STLS"):
         connection.tls_established()
 
 
@@ -682,15 +684,15 @@ def test_octets_behind_a_negative_answer_to_stls():
     connection = after_sending(Stls(), state=State.AUTHORIZATION)
     connection.receive_data(b"-ERR no\r\n+OK injected\r\n")
     assert connection.next_event() == Answer(Stls(), Err("no"))
-    assert refusal(connection, User("ann")) == "the server has sent something unasked: take the next event first"
-    assert broken(connection) == "the server sent '+OK injected' unasked"
+    assert refusal(connection, User("ann")) == "unsolicited data received; call next_event() first"
+    assert broken(connection) == "the server sent '+OK injected' although no command was outstanding"
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.TLS_HANDSHAKE])
 def test_no_handshake_is_due(state):
     connection = client_in(state)
     before = everything(connection)
-    with pytest.raises(LocalProtocolError, match="no TLS handshake is due"):
+    with pytest.raises(LocalProtocolError, match=r"tls_established\(\) is only legal after a positive answer to STLS"):
         connection.tls_established()
     assert everything(connection) == before
 
@@ -752,19 +754,19 @@ def ended_by_farewell():
 
 @pytest.mark.parametrize("make", [ended_by_greeting, ended_by_farewell, lambda: client_in(State.CLOSED)])
 def test_only_end_of_stream_may_follow_the_end_of_a_session(make):
-    assert broken(make(), b"+") == "the server went on although it had ended the session"
+    assert broken(make(), b"+") == "the server sent data after the end of the session"
     connection = make()
     connection.receive_data(b"")
-    with pytest.raises(LocalProtocolError, match="octets were received after end of stream"):
+    with pytest.raises(LocalProtocolError, match="data received after end of stream"):
         connection.receive_data(b"x")
 
 
 @pytest.mark.parametrize(
     "line, message",
     [
-        (b"+OK", "the server sent '+OK' unasked"),
-        (b"nonsense", "the server sent 'nonsense', which is not anything that was asked for"),
-        (b"+ ", "the server sent '+ ', which is not anything that was asked for"),
+        (b"+OK", "the server sent '+OK' although no command was outstanding"),
+        (b"nonsense", "the server sent 'nonsense' although no command was outstanding"),
+        (b"+ ", "the server sent '+ ' although no command was outstanding"),
     ],
 )
 @pytest.mark.parametrize("state", [State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION])
@@ -863,7 +865,7 @@ def test_a_reply_line_has_a_limit_whatever_the_cut():
         for chunks in in_pieces(reply.encode()):
             assert take(after_sending(Stat(), limits=limits), *chunks) == [Answer(Stat(), reply), NEED_DATA]
     for chunks in in_pieces(Ok("x" * 75).encode()):
-        assert broken(after_sending(Stat(), limits=limits), *chunks) == "the server sent a line of more than 80 octets"
+        assert broken(after_sending(Stat(), limits=limits), *chunks) == "the server sent a line longer than 80 octets"
 
 
 def test_what_waits_has_a_limit():
@@ -875,7 +877,7 @@ def test_what_waits_has_a_limit():
     before = everything(connection)
     with pytest.raises(LocalProtocolError) as caught:
         connection.receive_data(b"z")
-    assert str(caught.value) == "1100 octets wait already: nothing can be taken in before them"
+    assert str(caught.value) == "1100 octets are buffered already; call next_event() before receiving more"
     assert everything(connection) == before
 
 
@@ -909,7 +911,9 @@ def test_only_commands_and_responses_are_sent(item):
     connection = client_in(State.SASL)
     before = everything(connection)
     for attempt in (connection.send, connection.can_send):
-        with pytest.raises(TypeError, match=rf"^a client cannot send a {type(item).__name__}$"):
+        with pytest.raises(
+            TypeError, match=rf"^send\(\) takes a Command, AuthResponse or AuthCancel, not {type(item).__name__}$"
+        ):
             attempt(item)
     assert everything(connection) == before
 
@@ -932,7 +936,7 @@ def test_an_update_is_uncertain_whatever_the_verb():
 def test_stls_waits_for_what_is_before_it():
     # Its answer could otherwise have come before it was sent, from somebody who writes into a stream in clear.
     connection = after_sending(Capa(), state=State.AUTHORIZATION)
-    assert refusal(connection, Stls()) == "STLS may not be sent before all else is answered"
+    assert refusal(connection, Stls()) == "STLS cannot be sent until all other commands are answered"
     assert take(connection, b"-ERR\r\n") == [Answer(Capa(), Err()), NEED_DATA]
     assert connection.send(Stls()) == b"STLS\r\n"
 

@@ -368,7 +368,7 @@ class Pair(RuleBasedStateMachine):
         if event != asked:
             # The one thing that a client may send and a server not take: a password behind a name that was refused.
             assert isinstance(asked, Pass)
-            reason = "PASS is not legal in the AUTHORIZATION state"
+            reason = "PASS is not legal yet; send USER first"
             assert event == BadCommand(asked.encode()[:-2], reason, Err(reason))
         self.event = (asked, event)
         assert self.server.next_event() is PAUSED
@@ -501,7 +501,7 @@ def reply_line(size, limit, cut):
             NEED_DATA,
         ]
     except RemoteProtocolError as error:
-        return str(error) != f"the server sent a line of more than {limit} octets"
+        return str(error) != f"the server sent a line longer than {limit} octets"
 
 
 def reply_line_sent(size, limit, cut):

@@ -161,7 +161,7 @@ def test_a_response_that_lacks_its_padding(cut):
     assert len(response) % 4 == 1  # CRLF included: one octet of base64 is missing
     token = b"user=someuser@example.com\1auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg\1\1"
     assert client.send(AuthResponse(token)) == response.replace(b"=\r\n", b"==\r\n")
-    reason = "the response is not base64"
+    reason = "the response is not valid base64"
     assert take(server, *cut(response)) == [BadCommand(response[:-2], reason, Err(reason)), PAUSED]
     [event, signal] = take(client, *cut(answer))
     assert (event.command, signal) == (Auth("XOAUTH2"), NEED_DATA)

@@ -18,6 +18,7 @@ from pop3proto.core.errors import (
     RemoteProtocolError,
     TimedOut,
     UncertainUpdate,
+    forget_locals,
 )
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
 from pop3proto.core.replies import Err, ResponseCode
@@ -113,3 +114,64 @@ def test_errors_show_no_secret(error):
 )
 def test_the_other_errors_say_what_they_were_told(kind):
     assert str(kind("why it is so")) == "why it is so"
+
+
+# ------------------------------------------------------------------------------- tracebacks without secrets
+
+
+def fail(error):
+    secret = "tanstaaf"
+    raise error from ValueError(len(secret))
+
+
+def frames_of(error):
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def secrets_in(error):
+    return [frame.f_locals["secret"] for frame in frames_of(error) if "secret" in frame.f_locals]
+
+
+def caught(error, *, context=None):
+    """The error, as it comes out of a call that knows a secret."""
+    try:
+        try:
+            fail(context or error)
+        finally:
+            if context is not None:
+                fail(error)
+    except BaseException as raised:  # noqa: BLE001 - any
+        return raised
+
+
+def test_a_traceback_keeps_no_local_variables():
+    error = caught(ConnectionLost("gone"))
+    assert secrets_in(error) == ["tanstaaf"]
+    forget_locals(error)
+    assert secrets_in(error) == []
+
+
+def test_neither_do_the_errors_behind_it():
+    error = caught(ConnectionLost("gone"), context=KeyError("first"))
+    group = caught(ExceptionGroup("several", [caught(TimedOut("late"))]))
+    for each in (error.__context__, group.exceptions[0]):
+        assert secrets_in(each) == ["tanstaaf"]
+    error.__cause__.__context__ = error  # a circle, as reraised errors may make
+    forget_locals(error)
+    forget_locals(group)
+    for each in (error, error.__context__, group, group.exceptions[0]):
+        assert secrets_in(each) == []
+
+
+def test_a_call_that_goes_on_keeps_its_own():
+    secret = "tanstaaf"
+    error = None
+    try:
+        fail(ConnectionLost("gone"))
+    except ConnectionLost as raised:
+        error = raised
+    forget_locals(error)
+    assert secrets_in(error) == [secret]

@@ -58,7 +58,7 @@ def test_signals_are_no_events():
         AuthResponse(SECRET),
         Challenge(SECRET),
         BodyChunk(SECRET),
-        BadCommand(b"PASS " + SECRET, "PASS is not legal in the TRANSACTION state", Err("no")),
+        BadCommand(b"PASS " + SECRET, "PASS is not legal after login", Err("no")),
         Answer(Pass(SECRET.decode()), Ok()),
         Answer(Auth("PLAIN", SECRET), Err("no")),
         Answer(Apop("ann", SECRET.hex().ljust(32, "0")), Ok()),

@@ -42,5 +42,8 @@ def test_a_bound_may_be_one(name):
 def test_what_may_wait_holds_the_longest_line(name):
     lines = {"command_line": 10, "sasl_line": 10, "reply_line": 10, name: 100}
     assert Limits(**lines, buffered=100).buffered == 100
-    with pytest.raises(LocalProtocolError, match=r"^limit buffered must be able to hold the longest line$"):
+    with pytest.raises(
+        LocalProtocolError,
+        match=r"^limit buffered must be at least as large as command_line, sasl_line and reply_line$",
+    ):
         Limits(**lines, buffered=99)

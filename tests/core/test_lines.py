@@ -160,7 +160,7 @@ def test_an_empty_buffer_is_end_of_stream_and_nothing_follows_it(end):
     buffer.feed(end)
     buffer.feed(end)
     assert buffer.ended
-    with pytest.raises(LocalProtocolError, match="octets were received after end of stream"):
+    with pytest.raises(LocalProtocolError, match="data received after end of stream"):
         buffer.feed(b"b")
     assert buffer.peek() == (b"a", 0)
 

@@ -5,7 +5,7 @@ from hypothesis import example, given, strategies as st
 
 from pop3proto.core import replies
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.core.replies import Challenge, Err, Greeting, Ok, ResponseCode, parse_challenge, parse_reply
+from pop3proto.core.replies import Challenge, Err, Greeting, Ok, ResponseCode, looks_like, parse_challenge, parse_reply
 from tests.helpers import strategies as some
 
 # --------------------------------------------------------------------------------------- status lines
@@ -38,7 +38,7 @@ def test_any_line_is_a_reply_or_none_or_refused(line):
     if line.partition(b" ")[0].upper() not in {b"+OK", b"-ERR"}:
         assert parse_reply(line) is None
     elif unfit:
-        with pytest.raises(LocalProtocolError, match="the text of a reply must not hold CR, LF or NUL"):
+        with pytest.raises(LocalProtocolError, match="the text of a reply must not contain CR, LF or NUL"):
             parse_reply(line)
     else:
         assert parse_reply(line).text.encode("utf-8", "surrogateescape") == line.partition(b" ")[2]
@@ -99,15 +99,15 @@ def test_what_is_no_status_line(line):
 @pytest.mark.parametrize("kind", [Ok, Err])
 @pytest.mark.parametrize("text", ["a\r\n.\r\n", "\r", "\n", "a\0b", "\r\n+OK"])
 def test_a_text_cannot_split_a_reply(kind, text):
-    with pytest.raises(LocalProtocolError, match="the text of a reply must not hold CR, LF or NUL"):
+    with pytest.raises(LocalProtocolError, match="the text of a reply must not contain CR, LF or NUL"):
         kind(text)
-    with pytest.raises(LocalProtocolError, match="the text of a reply must not hold CR, LF or NUL"):
+    with pytest.raises(LocalProtocolError, match="the text of a reply must not contain CR, LF or NUL"):
         kind.coded(ResponseCode.AUTH, text)
 
 
 @pytest.mark.parametrize("text", [chr(0xD800), "\udcc3\udca9"])
 def test_a_text_of_surrogates_that_would_not_come_back(text):
-    with pytest.raises(LocalProtocolError, match="surrogates that would not be read back as they are"):
+    with pytest.raises(LocalProtocolError, match="surrogates that cannot be encoded"):
         Ok(text)
 
 
@@ -207,7 +207,7 @@ def test_what_is_malformed_is_text(text):
     "name", ["", "a b", "/A", "A/", "A//B", "a]", "a] ", "A\r\n", "\0", "\N{LATIN SMALL LETTER SHARP S}", "[A]x]"]
 )
 def test_what_is_no_name_of_a_code(name):
-    with pytest.raises(LocalProtocolError, match="is no response code"):
+    with pytest.raises(LocalProtocolError, match="is not a valid response code"):
         ResponseCode(name)
 
 
@@ -339,3 +339,65 @@ def test_what_is_no_challenge(data):
 
 def test_a_challenge_does_not_show_its_data():
     assert "marker" not in f"{Challenge(b'marker')} {Challenge(b'marker')!r}"
+
+
+# -------------------------------------------------------------------------------------- other protocols
+
+
+@pytest.mark.parametrize(
+    "octets, name",
+    [
+        (b"* OK [CAPABILITY IMAP4rev1] Dovecot ready.", "IMAP"),
+        (b"* ok", "IMAP"),
+        (b"* BYE too busy", "IMAP"),
+        (b"* PREAUTH hello", "IMAP"),
+        (b"220 mail.example.org ESMTP", "SMTP"),
+        (b"220-mail.example.org", "SMTP"),
+        (b"HTTP/1.1 400 Bad Request", "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6", "SSH"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "TLS"),
+        (b"\x16\x03\x04", "TLS"),
+    ],
+)
+def test_a_wrong_port_is_named(octets, name):
+    assert looks_like(octets) == f" (this looks like {name}, not POP3)"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        *(
+            b"",
+            b"+OK ready",
+            b"-ERR",
+            b"* OKAY",
+            b"*OK",
+            b" * OK",
+            b"+OK * OK",
+            b"* NO",
+            b"* ",
+            b"220",
+            b"2200 ",
+            b"221 bye",
+        ),
+        *(
+            b"HTTP",
+            b"HTTP/x",
+            b"xHTTP/1.1",
+            b"SSH-",
+            b"\x15",
+            b"\x15\x03",
+            b"\x15\x03\x05",
+            b"\x14\x03\x01",
+            b"\x16\x02\x00",
+        ),
+    ],
+)
+def test_what_may_be_anything_is_not_named(octets):
+    assert looks_like(octets) == ""
+
+
+@given(st.binary())
+def test_a_pop3_server_is_no_stranger(octets):
+    assert looks_like(b"+OK" + octets) == looks_like(b"-ERR" + octets) == ""

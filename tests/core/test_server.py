@@ -37,6 +37,7 @@ from pop3proto.core.events import (
 from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok, ResponseCode
 from pop3proto.core.server import ServerConnection
+from pop3proto.core.session_state import SessionState
 from pop3proto.core.states import State
 from tests.helpers.sessions import ONE_OF_EACH, everything, in_pieces, server_in, take
 
@@ -116,7 +117,7 @@ def test_a_greeting(greeting, octets):
     assert connection.send(greeting) == octets
     assert connection.state is State.AUTHORIZATION
     assert connection.next_event() is NEED_DATA
-    assert refusal(connection, greeting) == "the greeting was sent already"
+    assert refusal(connection, greeting) == "the greeting was already sent"
 
 
 def test_a_greeting_that_refuses_the_session():
@@ -129,7 +130,7 @@ def test_a_greeting_that_refuses_the_session():
 
 @pytest.mark.parametrize("text", ["<", "a < b", "<no at>", "<a@b> <c@d>", "< <a@b>"])
 def test_a_greeting_whose_timestamp_could_be_misread(text):
-    message = "a greeting must not hold '<', except before a timestamp"
+    message = "a greeting must not contain '<', except at the start of a timestamp"
     assert refusal(ServerConnection(), Greeting(Ok(text))) == message
     assert refusal(ServerConnection(), Greeting(Err(text))) == message
 
@@ -137,7 +138,7 @@ def test_a_greeting_whose_timestamp_could_be_misread(text):
 def test_what_a_client_says_before_the_greeting_waits():
     connection = ServerConnection()
     assert take(connection, b"CAPA\r\n", b"") == [PAUSED]
-    assert refusal(connection, Ok()) == "nothing is due that Ok would answer"
+    assert refusal(connection, Ok()) == "Ok answers nothing: call next_event() first"
     connection.send(Greeting(Ok()))
     assert connection.next_event() == Capa()
 
@@ -189,13 +190,13 @@ def test_forms_that_are_taken(line, state, event):
         (b"XTND XMIT", "unknown command"),
         (b"GET / HTTP/1.1", "unknown command"),
         (b"\x16\x03\x01\xff", "unknown command"),
-        (b"\0", "a command must not hold CR, LF or NUL"),
-        (b"NOOP\nNOOP", "a command must not hold CR, LF or NUL"),
-        (b"NOOP\r", "a command must not hold CR, LF or NUL"),
-        (b"STAT x", "STAT takes no argument"),
-        (b"CAPA x", "CAPA takes no argument"),
-        (b"QUIT x", "QUIT takes no argument"),
-        (b"STLS x", "STLS takes no argument"),
+        (b"\0", "a command must not contain CR, LF or NUL"),
+        (b"NOOP\nNOOP", "a command must not contain CR, LF or NUL"),
+        (b"NOOP\r", "a command must not contain CR, LF or NUL"),
+        (b"STAT x", "STAT takes no arguments"),
+        (b"CAPA x", "CAPA takes no arguments"),
+        (b"QUIT x", "QUIT takes no arguments"),
+        (b"STLS x", "STLS takes no arguments"),
         (b"RETR", "RETR needs an argument"),
         (b"RETR ", "RETR needs an argument"),
         (b"RETR 1 2", "RETR needs a number"),
@@ -207,9 +208,9 @@ def test_forms_that_are_taken(line, state, event):
         (b"RETR 1" + b"0" * 20, "RETR needs a number"),
         (b"TOP 1", "TOP needs a number"),
         (b"TOP 1 -1", "TOP needs a number"),
-        (b"USER ann", "USER is not legal in the TRANSACTION state"),
-        (b"PASS tanstaaf", "PASS is not legal in the TRANSACTION state"),
-        (b"STLS", "STLS is not legal in the TRANSACTION state"),
+        (b"USER ann", "USER is not legal after login"),
+        (b"PASS tanstaaf", "PASS is not legal after login"),
+        (b"STLS", "STLS is not legal after login"),
         (b"*", "unknown command"),
     ],
 )
@@ -224,7 +225,7 @@ def test_bad_commands(line, reason):
 @pytest.mark.parametrize("line", [b"AUTH PLAIN not base64", b"AUTH PLAIN YQ", b"AUTH PLAIN YQ==YQ==", b"AUTH PLAIN  ="])
 def test_an_initial_response_that_is_not_base64(line):
     _, event = asked(line, state=State.AUTHORIZATION)
-    assert event == bad(line, "the initial response is not base64")
+    assert event == bad(line, "the initial response of AUTH is not valid base64")
 
 
 @pytest.mark.parametrize("state", [State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION])
@@ -232,7 +233,7 @@ def test_legality_follows_the_state(state):
     for command in ONE_OF_EACH:
         _, event = asked(command.encode().removesuffix(b"\r\n"), state=state)
         legal = state in command.legal_in
-        reason = f"{command.verb} is not legal in the {state.name} state"
+        reason = SessionState(state).objection(command)
         assert event == (command if legal else bad(command.encode().removesuffix(b"\r\n"), reason))
 
 
@@ -315,7 +316,7 @@ def test_states_after_answers(line, state, reply, after):
 def test_a_failed_password_cannot_be_tried_again_without_a_user():
     connection, _ = asked(b"PASS wrong", state=State.USER_GIVEN)
     connection.send(Err.coded(ResponseCode.AUTH, "no"))
-    reason = "PASS is not legal in the AUTHORIZATION state"
+    reason = "PASS is not legal yet; send USER first"
     assert take(connection, b"PASS right\r\n") == [bad(b"PASS right", reason), PAUSED]
 
 
@@ -345,19 +346,19 @@ def test_commands_that_are_pipelined_are_answered_in_order():
 
 def test_the_answer_to_nothing():
     connection = server_in(State.TRANSACTION)
-    assert refusal(connection, Ok()) == "nothing is due that Ok would answer"
-    assert refusal(connection, Err()) == "nothing is due that Err would answer"
-    assert refusal(connection, Challenge()) == "nothing is due that Challenge would answer"
-    assert refusal(connection, BodyChunk(b"x")) == "no body is under way for a BodyChunk"
-    assert refusal(connection, BodyEnd()) == "no body is under way for a BodyEnd"
-    assert refusal(connection, Greeting(Ok())) == "the greeting was sent already"
+    assert refusal(connection, Ok()) == "Ok answers nothing: call next_event() first"
+    assert refusal(connection, Err()) == "Err answers nothing: call next_event() first"
+    assert refusal(connection, Challenge()) == "Challenge answers nothing: call next_event() first"
+    assert refusal(connection, BodyChunk(b"x")) == "BodyChunk can only be sent after Ok to a multi-line command"
+    assert refusal(connection, BodyEnd()) == "BodyEnd can only be sent after Ok to a multi-line command"
+    assert refusal(connection, Greeting(Ok())) == "the greeting was already sent"
 
 
 def test_a_bad_command_is_answered_with_err_alone():
     connection, event = asked(b"nonsense")
-    message = "what is no command, or was cancelled, must be answered with Err"
+    message = "BadCommand and AuthCancel must be answered with Err"
     assert refusal(connection, Ok()) == message
-    assert refusal(connection, Challenge()) == "a challenge can only answer AUTH and its responses"
+    assert refusal(connection, Challenge()) == "a challenge can only answer AUTH or AuthResponse"
     assert connection.send(event.reply) == b"-ERR unknown command\r\n"
 
 
@@ -383,12 +384,12 @@ def test_a_body_follows_a_positive_answer_only(command):
     connection, event = asked(command.encode().removesuffix(b"\r\n"), state=state)
     assert event == command
     connection.send(Err("no"))
-    assert refusal(connection, BodyEnd()) == "no body is under way for a BodyEnd"
+    assert refusal(connection, BodyEnd()) == "BodyEnd can only be sent after Ok to a multi-line command"
     assert take(connection, command.encode()) == [command, PAUSED]
-    assert refusal(connection, BodyEnd()) == "no body is under way for a BodyEnd"
+    assert refusal(connection, BodyEnd()) == "BodyEnd can only be sent after Ok to a multi-line command"
     connection.send(Ok())
     assert connection.send(BodyEnd()) == b".\r\n"
-    assert refusal(connection, BodyEnd()) == "no body is under way for a BodyEnd"
+    assert refusal(connection, BodyEnd()) == "BodyEnd can only be sent after Ok to a multi-line command"
 
 
 @pytest.mark.parametrize("item", [Ok(), Err(), Challenge()])
@@ -396,7 +397,7 @@ def test_a_body_must_end_before_anything_else(item):
     connection, _ = asked(b"RETR 1\r\nNOOP")
     connection.send(Ok())
     connection.send(BodyChunk(b"x"))
-    message = f"a body is under way: {type(item).__name__} cannot be sent before its end"
+    message = f"{type(item).__name__} cannot be sent within a body; send BodyEnd first"
     assert refusal(connection, item) == message
     connection.send(BodyEnd())
     assert connection.next_event() == Noop()
@@ -421,7 +422,7 @@ def test_an_exchange():
     assert event == Auth("SCRAM-SHA-1", b"abc")
     assert connection.send(Challenge(b"abc")) == b"+ YWJj\r\n"
     assert (connection.state, connection.current) == (State.SASL, event)
-    assert refusal(connection, Ok()) == "nothing is due that Ok would answer"
+    assert refusal(connection, Ok()) == "Ok answers nothing: call next_event() first"
     assert take(connection, b"ZA=", b"=\r\n") == [AuthResponse(b"d"), PAUSED]
     assert connection.current == event
     assert connection.send(Challenge()) == b"+ \r\n"
@@ -438,15 +439,15 @@ def test_responses_that_are_pipelined_wait_for_their_challenges():
     connection.send(Challenge())
     assert take(connection) == [AuthCancel(), PAUSED]
     connection.send(Err())
-    assert take(connection) == [bad(b"NOOP", "NOOP is not legal in the AUTHORIZATION state"), PAUSED]
+    assert take(connection) == [bad(b"NOOP", "NOOP is not legal before login"), PAUSED]
 
 
 def test_a_cancelled_exchange():
     connection = server_in(State.SASL)
     assert take(connection, b"*\r\n") == [AuthCancel(), PAUSED]
     assert connection.current == Auth("PLAIN")
-    assert refusal(connection, Ok()) == "what is no command, or was cancelled, must be answered with Err"
-    assert refusal(connection, Challenge()) == "a challenge can only answer AUTH and its responses"
+    assert refusal(connection, Ok()) == "BadCommand and AuthCancel must be answered with Err"
+    assert refusal(connection, Challenge()) == "a challenge can only answer AUTH or AuthResponse"
     assert connection.send(Err("cancelled")) == b"-ERR cancelled\r\n"
     assert connection.state is State.AUTHORIZATION
     assert take(connection, b"AUTH SCRAM-SHA-1\r\n") == [Auth("SCRAM-SHA-1"), PAUSED]
@@ -457,9 +458,9 @@ def test_a_cancelled_exchange():
 )
 def test_a_response_that_is_not_base64_ends_the_exchange(line):
     connection = server_in(State.SASL)
-    event = bad(line, "the response is not base64")
+    event = bad(line, "the response is not valid base64")
     assert take(connection, line + b"\r\n") == [event, PAUSED]
-    assert refusal(connection, Ok()) == "what is no command, or was cancelled, must be answered with Err"
+    assert refusal(connection, Ok()) == "BadCommand and AuthCancel must be answered with Err"
     connection.send(event.reply)
     assert (connection.state, connection.current, connection.next_event()) == (State.AUTHORIZATION, None, NEED_DATA)
 
@@ -473,12 +474,12 @@ def test_a_refused_exchange():
 
 @pytest.mark.parametrize("line, state", [(b"APOP ann " + b"0" * 32, State.AUTHORIZATION), (b"STAT", State.TRANSACTION)])
 def test_only_auth_has_challenges(line, state):
-    assert refusal(asked(line, state=state)[0], Challenge()) == "a challenge can only answer AUTH and its responses"
+    assert refusal(asked(line, state=state)[0], Challenge()) == "a challenge can only answer AUTH or AuthResponse"
 
 
 # ------------------------------------------------------------------------------------------------- TLS
 
-BEHIND = "the client sent octets behind STLS, before the TLS handshake"
+BEHIND = "the client sent data after STLS, before the TLS handshake"
 
 
 def test_stls():
@@ -486,7 +487,7 @@ def test_stls():
     assert event == Stls()
     assert connection.send(Ok()) == b"+OK\r\n"
     assert (connection.state, connection.tls, connection.next_event()) == (State.TLS_HANDSHAKE, False, PAUSED)
-    assert refusal(connection, Ok()) == "nothing is due that Ok would answer"
+    assert refusal(connection, Ok()) == "Ok answers nothing: call next_event() first"
     connection.tls_established()
     assert (connection.state, connection.tls, connection.next_event()) == (State.AUTHORIZATION, True, NEED_DATA)
     assert take(connection, b"CAPA\r\n") == [Capa(), PAUSED]
@@ -499,7 +500,7 @@ def assert_over(connection):
         assert str(caught.value) == BEHIND
     for item in RESPONSES:
         assert refusal(connection, item) == f"the session is over: {BEHIND}"
-    with pytest.raises(LocalProtocolError, match="no TLS handshake is due"):
+    with pytest.raises(LocalProtocolError, match=r"tls_established\(\) is only legal after a positive answer to STLS"):
         connection.tls_established()
     assert (connection.state, connection.tls) == (State.CLOSED, False)
 
@@ -558,7 +559,7 @@ def test_octets_behind_an_stls_that_is_not_legal_are_commands():
 def test_no_handshake_is_due(state):
     connection = server_in(state)
     before = everything(connection)
-    with pytest.raises(LocalProtocolError, match="no TLS handshake is due"):
+    with pytest.raises(LocalProtocolError, match=r"tls_established\(\) is only legal after a positive answer to STLS"):
         connection.tls_established()
     assert everything(connection) == before
 
@@ -600,7 +601,7 @@ def test_end_of_stream_is_reported_after_everything_before_it_is_answered():
     assert take(connection) == [Stat(), PAUSED]
     assert connection.send(Ok("0 0")) == b"+OK 0 0\r\n"
     assert take(connection) == [ConnectionClosed(), ConnectionClosed()]
-    with pytest.raises(LocalProtocolError, match="octets were received after end of stream"):
+    with pytest.raises(LocalProtocolError, match="data received after end of stream"):
         connection.receive_data(b"x")
 
 
@@ -717,8 +718,8 @@ def test_the_session_ends_after_so_many_bad_commands():
         connection.send(Ok())
     event = BadCommand(
         b"PASS x",
-        "PASS is not legal in the TRANSACTION state",
-        Err("PASS is not legal in the TRANSACTION state; closing the connection"),
+        "PASS is not legal after login",
+        Err("PASS is not legal after login; closing the connection"),
     )
     assert take(connection, b"PASS x\r\nQUIT\r\n") == [event, PAUSED]
     assert connection.state is State.TRANSACTION
@@ -739,14 +740,14 @@ def test_ten_bad_commands_end_the_session_by_default(number):
 def test_bad_responses_count_too():
     connection = server_in(State.SASL, limits=Limits(bad_commands=1))
     [event, _] = take(connection, b"!\r\n")
-    assert event.reply == Err("the response is not base64; closing the connection")
+    assert event.reply == Err("the response is not valid base64; closing the connection")
     connection.send(event.reply)
     assert connection.state is State.CLOSED
 
 
 def test_a_line_that_is_sent_has_a_limit():
     limits = Limits(reply_line_sent=20, sasl_line=30)
-    message = "the line has 21 octets; 20 are allowed"
+    message = "the line has 21 octets; the limit is 20"
     connection = ServerConnection(limits=limits)
     assert refusal(connection, Greeting(Ok("x" * 15))) == message
     assert len(connection.send(Greeting(Ok("x" * 14)))) == 20
@@ -756,7 +757,7 @@ def test_a_line_that_is_sent_has_a_limit():
     assert refusal(connection, Err("x" * 14)) == message
     assert len(connection.send(Err("x" * 13))) == 20
     assert connection.next_event() == Auth("X")
-    assert refusal(connection, Challenge(b"x" * 21)) == "the line has 32 octets; 30 are allowed"
+    assert refusal(connection, Challenge(b"x" * 21)) == "the line has 32 octets; the limit is 30"
     assert len(connection.send(Challenge(b"x" * 18))) == 28
 
 
@@ -769,7 +770,7 @@ def test_what_waits_has_a_limit():
     before = everything(connection)
     with pytest.raises(LocalProtocolError) as caught:
         connection.receive_data(b"x")
-    assert str(caught.value) == "1100 octets wait already: nothing can be taken in before them"
+    assert str(caught.value) == "1100 octets are buffered already; call next_event() before receiving more"
     assert everything(connection) == before
     connection.send(Ok("0 0"))
     assert connection.next_event() == Noop()
@@ -799,7 +800,9 @@ def test_only_replies_are_sent(item):
     # A str has an encode, too: what is no Err must not count as a positive answer.
     connection, _ = asked(b"PASS x", state=State.USER_GIVEN)
     before = everything(connection)
-    with pytest.raises(TypeError, match=rf"^a server cannot send a {type(item).__name__}$"):
+    with pytest.raises(
+        TypeError, match=rf"^send\(\) takes a reply, challenge or part of a body, not {type(item).__name__}$"
+    ):
         connection.send(item)
     assert everything(connection) == before
 

@@ -18,12 +18,26 @@ def test_a_session_begins_before_the_greeting():
 @pytest.mark.parametrize("standing", EVERYWHERE, ids=lambda standing: standing.state.name)
 @pytest.mark.parametrize("command", [Stat(), Pass("x"), Capa(), Quit(), User("ann")], ids=str)
 def test_a_command_is_legal_where_it_says(standing, command):
-    expected = (
-        None
-        if standing.state in command.legal_in
-        else f"{command.verb} is not legal in the {standing.state.name} state"
-    )
-    assert standing.objection(command) == expected
+    legal = standing.state in command.legal_in
+    assert standing.objection(command) == (None if legal else objection(command, standing.state))
+
+
+WHEN = {
+    State.GREETING: "before the greeting",
+    State.AUTHORIZATION: "before login",
+    State.USER_GIVEN: "between USER and PASS",
+    State.SASL: "during AUTH",
+    State.TLS_HANDSHAKE: "before the TLS handshake is complete",
+    State.TRANSACTION: "after login",
+    State.UPDATE: "after QUIT",
+    State.CLOSED: "after the end of the session",
+}
+
+
+def objection(command, state):
+    if isinstance(command, Pass) and state is State.AUTHORIZATION:
+        return "PASS is not legal yet; send USER first"
+    return f"{command.verb} is not legal {WHEN[state]}"
 
 
 def test_nothing_is_legal_in_between():
@@ -48,7 +62,7 @@ def test_facts_make_a_command_illegal(facts, objection):
 
 def test_the_state_is_objected_to_first():
     standing = SessionState(State.TRANSACTION, frozenset({Fact.TLS}))
-    assert standing.objection(Stls()) == "STLS is not legal in the TRANSACTION state"
+    assert standing.objection(Stls()) == "STLS is not legal after login"
 
 
 @pytest.mark.parametrize(

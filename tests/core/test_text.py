@@ -11,6 +11,7 @@ from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import (
     ascii_upper,
     check_text,
+    counted,
     decode_base64,
     decode_text,
     encode_base64,
@@ -50,7 +51,7 @@ def test_what_passes_can_cross_the_wire(text):
 @pytest.mark.parametrize("octet", ["\r", "\n", "\0"])
 @pytest.mark.parametrize("form", ["{}", "a{}", "{}a", "a{}a", "\N{LATIN SMALL LETTER E WITH ACUTE}{}\udcff"])
 def test_cr_lf_and_nul_do_not_pass(form, octet):
-    with pytest.raises(LocalProtocolError, match=r"^a thing must not hold CR, LF or NUL$"):
+    with pytest.raises(LocalProtocolError, match=r"^a thing must not contain CR, LF or NUL$"):
         check_text(form.format(octet), "a thing")
 
 
@@ -59,7 +60,7 @@ def test_cr_lf_and_nul_do_not_pass(form, octet):
 )
 def test_surrogates_that_stand_for_no_octets_do_not_pass(text):
     # The last two stand for octets that are UTF-8 together, and would come back as other text.
-    with pytest.raises(LocalProtocolError, match=r"^a thing holds surrogates that would not be read back as they are$"):
+    with pytest.raises(LocalProtocolError, match=r"^a thing contains surrogates that cannot be encoded$"):
         check_text(text, "a thing")
 
 
@@ -204,3 +205,8 @@ def test_an_excerpt_is_short_and_printable():
 @given(st.binary() | st.just(b"\xff" * 10_000))
 def test_any_excerpt_is_short_and_printable(octets):
     assert re.fullmatch(r"[ -~]{2,245}", excerpt(octets))
+
+
+@pytest.mark.parametrize("number, counted_messages", [(0, "0 messages"), (1, "1 message"), (1_234, "1,234 messages")])
+def test_counted(number, counted_messages):
+    assert counted(number, "message") == counted_messages

@@ -13,6 +13,7 @@ from pop3proto.blocking import Server, serve
 from pop3proto.cli import main
 from pop3proto.procedures.maildrop import MaildropStore
 from pop3proto.procedures.server.service import Service
+from tests.helpers.processes import join
 
 PASSWORD = "tan staaf "
 
@@ -70,7 +71,7 @@ class Scripted:
         self._greeting = greeting
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,7 +80,7 @@ class Scripted:
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join()
+        join(self._thread)
 
     def _run(self) -> None:
         while True:

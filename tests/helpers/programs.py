@@ -83,14 +83,14 @@ class Program:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(PATIENCE)
         # Its own children have its output open. When that ends, the last of them is gone. Those of Dovecot stay for
         # half a minute if a session is still open, as after a test that failed.
         self._listener.join(_GRACE)
         if self._listener.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._listener.join()
+            self._listener.join(_GRACE)
         return self._process.returncode
 
     def _listen(self) -> None:

@@ -80,6 +80,7 @@ def right_and_wrong(dovecot, user, name):
     return Password(user, PASSWORD), Password(user, PASSWORD + "x")
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", WAYS)
 def test_dovecot_knows_us(dovecot, connected, user, name, mode):
     with connected(mode) as client:
@@ -89,6 +90,7 @@ def test_dovecot_knows_us(dovecot, connected, user, name, mode):
         assert (client.session.tls is not None) == (mode != "none")
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", WAYS)
 def test_dovecot_refuses_what_is_wrong_and_then_takes_what_is_right(dovecot, connected, user, name, mode):
     right, wrong = right_and_wrong(dovecot, user, name)
@@ -223,6 +225,7 @@ def curl(require_program, ours, mode):
 CURLS = [(name, mode) for name, mode in WAYS if name in {"PLAIN", "LOGIN", "CRAM-MD5", "APOP", *BY_TOKEN}]
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name,mode", CURLS)
 def test_curl_logs_in(curl, ours, mode, name):
     rows = curl(name, TOKEN if name in BY_TOKEN else PASSWORD).splitlines()
@@ -230,10 +233,15 @@ def test_curl_logs_in(curl, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("name,mode", CURLS)
 def test_curl_is_refused(curl, ours, mode, name):
     curl(name, "wrong", status=67)  # "login denied"
     assert ours.ways.tried[0] == (name, mode != "none")
+
+
+NO_SCRAM_OVER_TLS = "mpop version 1.4.22"
+"""An mpop that gives up SCRAM over TLS before it sends AUTH, to any server: a fault of its own, with libgsasl 2.2.4."""
 
 
 @pytest.fixture
@@ -260,12 +268,19 @@ def mpop(require_program, ours, mode, tmp_path):
         ]
         configuration.write_text("\n".join([*lines, ""]))
         configuration.chmod(0o600)  # else it refuses to read it
+        version = run(program, "--version").stdout.splitlines()[0]
+        if version == NO_SCRAM_OVER_TLS and name.startswith("SCRAM") and mode != "none":
+            ended = run(program, "--file", configuration, "ours", status=70)  # "internal software error"
+            assert "GNU SASL: Error authenticating user" in ended.stderr
+            assert ours.ways.tried == [], "it has sent nothing that we could have answered wrongly"
+            pytest.xfail(f"{version} gives up SCRAM over TLS before it sends AUTH")
         run(program, "--file", configuration, "ours", **arguments)
         return maildir_contents(maildir)
 
     return mpop
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*BY_PASSWORD, *BY_TOKEN])
 def test_mpop_logs_in(mpop, ours, mode, name):
@@ -273,6 +288,7 @@ def test_mpop_logs_in(mpop, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["SCRAM-SHA-256", "CRAM-MD5"])
 def test_mpop_is_refused(mpop, ours, mode, name):

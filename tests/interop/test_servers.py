@@ -80,6 +80,7 @@ def assert_fetched(target, expected):
     assert len(maildir_contents(target)) == len(expected)
 
 
+@pytest.mark.deep(keep=1)
 def test_fetch_stores_every_message_once(dovecot, fetch, scheme_options, tmp_path):
     options, scheme = scheme_options
     user, target = new_user(), tmp_path / "target"
@@ -134,6 +135,7 @@ def test_fetch_takes_the_authorities_of_the_environment(dovecot, fetch, tmp_path
     assert_fetched(tmp_path / "target", FEW_EXPECTED)
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize(
     "arguments, line",
     [
@@ -157,6 +159,7 @@ def test_fetch_fails_in_one_line(dovecot, fetch, tmp_path, arguments, line):
 SPOOFED = b".\n+OK 99 octets\nSubject: spoofed\n\nThis is no message of its own.\n"
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "messages",
     [[FEW[0], b".\n", FEW[1]], [FEW[0], b".\n"], [SPOOFED, *FEW], [*FEW, SPOOFED]],
@@ -214,6 +217,7 @@ def few(dovecot):
     return user, dovecot.deliver(user, FEW)
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("lines", [0, 1, 7, 1_000_000])
 def test_top(client, lines):
     tops = client.call_all([Top(number, lines) for number in range(1, len(MESSAGES) + 1)])

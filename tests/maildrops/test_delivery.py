@@ -312,7 +312,7 @@ def test_a_link_to_a_maildir_is_one(maildir: Path, tmp_path: Path) -> None:
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path, there: list[str]) -> None:
     for name in there:
         (tmp_path / name).mkdir()
-    with pytest.raises(NotMaildir, match=r"is no Maildir and is not empty"):
+    with pytest.raises(NotMaildir, match=r"is not a Maildir and is not empty"):
         ensure_maildir(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == set(there)
 

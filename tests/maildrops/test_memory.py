@@ -10,6 +10,7 @@ from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import InUse
 from pop3proto.sasl.channel import SessionInfo
+from tests.helpers.processes import PATIENCE, join
 
 SESSION = SessionInfo(address="192.0.2.1")
 
@@ -78,22 +79,21 @@ def test_threads_may_deliver_while_others_look() -> None:
     start = threading.Barrier(5)
 
     def deliver() -> None:
-        start.wait()
+        start.wait(PATIENCE)
         for _ in range(50):
             store.deliver("ann", b"a\n")
 
-    threads = [threading.Thread(target=deliver) for _ in range(4)]
+    threads = [threading.Thread(target=deliver, daemon=True) for _ in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         for thread in threads:
             thread.start()
-        start.wait()
+        start.wait(PATIENCE)
         while any(thread.is_alive() for thread in threads):
             store.open("ann", SESSION).close()
     finally:
-        for thread in threads:
-            thread.join()
+        join(*threads)
         sys.setswitchinterval(interval)
     unique_ids = {message.unique_id for message in store.open("ann", SESSION).messages}
     assert len(unique_ids) == 200

@@ -65,7 +65,7 @@ def test_what_no_secret_holds(bad):
     with pytest.raises(MechanismError) as refusal:
         apop_digest(TIMESTAMP, f"{SECRET}{bad}")
     assert_without_secret(refusal.value, SECRET)
-    for guess in (SECRET, "nobody's password"):
+    for guess in (SECRET, "decoy password"):
         assert not apop_matches(TIMESTAMP, f"{SECRET}{bad}", apop_digest(TIMESTAMP, guess))
 
 
@@ -77,7 +77,7 @@ def test_an_empty_secret_is_none(secret):
 
 
 def test_nobody_has_no_password():
-    for guess in ("nobody's password", "None", SECRET):
+    for guess in ("decoy password", "None", SECRET):
         assert not apop_matches(TIMESTAMP, None, apop_digest(TIMESTAMP, guess))
 
 

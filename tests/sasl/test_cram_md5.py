@@ -92,10 +92,10 @@ def test_what_is_no_response(response):
 
 @pytest.mark.parametrize("secret", [None, "", "\u00ad", "\u06271", "a\nb"])
 def test_nobody_has_the_digest_of_what_is_no_password(secret):
-    for guess in ("", secret or "", "nobody's password"):
+    for guess in ("", secret or "", "decoy password"):
         with pytest.raises(CredentialsRejected) as refusal:
             challenged(lambda user: secret).respond(made_of(b"ann", guess))
-        assert str(refusal.value) == "the name or the password is wrong", "whether there is such a user or not"
+        assert str(refusal.value) == "the user name or the password is wrong", "whether there is such a user or not"
 
 
 def test_a_digest_of_another_challenge_is_wrong():

@@ -54,7 +54,7 @@ def test_only_one_that_was_empty_may_be_empty():
 
 @pytest.mark.parametrize("bad", NO_NAMES)
 def test_no_name(bad):
-    with pytest.raises(MechanismError, match="the trace must not hold control"):
+    with pytest.raises(MechanismError, match="the trace must not contain control"):
         check_name(f"a{bad}b", "the trace", required=False)
     with pytest.raises(MechanismError):
         prepare_name(f"a{bad}b", "the name")

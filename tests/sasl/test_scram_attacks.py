@@ -201,7 +201,7 @@ def test_a_client_takes_nothing_after_the_proof():
 )
 def test_a_client_repeats_no_error_but_those_of_the_rfc(begin, message, failure):
     client = begin()
-    with pytest.raises(MechanismError, match=f"^the server refuses: {failure}$"):
+    with pytest.raises(MechanismError, match=f"^the server sent a SCRAM error: {failure}$"):
         client.respond(message)
     assert client.failure == failure
     assert_failed(client, but=failure)

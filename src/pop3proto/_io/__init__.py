@@ -1,1 +1,1 @@
-"""What all adapters share: TLS, peers, files."""
+"""What all adapters share: the driver, TLS, a server's sessions and listening sockets, peers, files."""

@@ -1,37 +1,38 @@
-"""TLS without I/O: what the asyncio and trio adapters put between the wire and the procedures.
+"""TLS over memory buffers, without I/O: all adapters put it between the network and the procedures.
 
-asyncio's own TLS would do for most of it, but keeps octets that were written in two buffers of which it tells about
-one only, cannot go on writing when the peer has said that it will not, and must not be upgraded while it reads.
+asyncio's own TLS is not enough: it keeps written octets in two buffers and tells about one only, cannot go on writing
+after the peer's closing alert, and must not be upgraded while it reads. `ssl.SSLSocket` cannot be interrupted by
+another thread without dropping out of TLS.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .tls import client_context, handshake_failure, tls_info
+from .tls import ServerTls, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pop3proto.core.errors import ConnectionLost
     from pop3proto.sasl.channel import TlsInfo
 
-__all__ = ["TlsChannel", "client_channel"]
+__all__ = ["MakeChannel", "TlsChannel", "client_channel", "server_channel"]
 
 _RECORD: Final = 16_384  # octets; a record holds no more (RFC 8446 section 5.1), and `read` returns one at most
 _MOST: Final = 262_144  # octets in clear at once
 
 
 class TlsChannel:
-    """One end of a TLS connection: the peer's octets are fed, and what it is to get is taken.
+    """One end of a TLS connection: `feed` it what was received, `take` what is to be sent.
 
     Args:
-        context: how to shake hands.
+        context: for the handshake.
         hostname: the server's name, for a client.
-        server_side: this end is the server.
-        certificate: a server's own, DER.
+        server_side: this end is the server, whatever the context is for.
+        certificate: the server's own certificate, DER, if this end is the server.
 
     Raises:
         ValueError: the name is impossible, or is needed and not there.
@@ -54,14 +55,14 @@ class TlsChannel:
         self._ended = False
 
     def feed(self, octets: bytes) -> None:
-        """Take what came from the peer; none is the end of the stream."""
+        """Take octets from the peer; no octets are the end of the stream."""
         if octets:
             self._incoming.write(octets)
         else:
             self._incoming.write_eof()
 
     def take(self) -> bytes:
-        """Return what is to go to the peer, if anything."""
+        """Return octets to be sent to the peer, if any."""
         return self._outgoing.read()
 
     def handshake(self) -> bool:
@@ -81,16 +82,16 @@ class TlsChannel:
         return handshake_failure(error, self._object)
 
     def info(self) -> TlsInfo:
-        """Return what the handshake came to."""
+        """Return the result of the handshake."""
         return tls_info(self._object, self._certificate)
 
     def read(self) -> bytes | None:
-        """Return octets in clear: none at the end of the stream; None if more must be fed before.
+        """Return decrypted octets: none at the end of the stream; None if more must be fed first.
 
-        A stream that ends without the peer's word for it ends all the same: what is whole, POP3 tells by itself.
+        A stream that ends without the peer's closing alert counts as ended: POP3 knows by itself what is complete.
 
         Raises:
-            ssl.SSLError: the peer's octets are not what they should be.
+            ssl.SSLError: the octets are not valid TLS records.
         """
         chunks: list[bytes] = []
         try:
@@ -106,7 +107,7 @@ class TlsChannel:
         return b"".join(chunks)
 
     def write(self, octets: bytes) -> bytes:
-        """Return octets as they are to go to the peer.
+        """Return octets encrypted, to be sent to the peer.
 
         Raises:
             ssl.SSLError: nothing can be written any more.
@@ -117,17 +118,27 @@ class TlsChannel:
         return self.take()
 
     def close(self) -> bytes:
-        """Return the alert that says that nothing more comes (RFC 8314 section 3.4)."""
+        """Return the closing alert, to be sent to the peer (RFC 8314 section 3.4)."""
         with contextlib.suppress(OSError, ValueError):  # always: the peer has not answered it yet
             self._object.unwrap()
         return self.take()
 
 
-def client_channel(context: ssl.SSLContext | None, host: str | None) -> Callable[[], TlsChannel]:
+MakeChannel: TypeAlias = Callable[[], TlsChannel]
+
+
+def client_channel(context: ssl.SSLContext | None, host: str | None) -> MakeChannel:
     """Return what makes a client's channel.
 
     Args:
-        context: how to shake hands; None: certificate and name are verified.
+        context: for the handshake; None: certificate and name are verified.
         host: the server's name.
     """
     return lambda: TlsChannel(context or client_context(), hostname=host)
+
+
+def server_channel(tls: ServerTls | None) -> MakeChannel | None:
+    """Return what makes a server's channel; None if it has no TLS."""
+    if tls is None:
+        return None
+    return partial(TlsChannel, tls.context, server_side=True, certificate=tls.certificate)

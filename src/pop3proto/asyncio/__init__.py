@@ -7,6 +7,7 @@ from pop3proto._aio.message import AsyncIncomingMessage
 from pop3proto._aio.session import Connecting
 from pop3proto._io.peers import Peer
 
-from .endpoints import Server, connect, connect_over, serve
+from .connecting import connect, connect_over
+from .server import Server, serve
 
 __all__ = ["AsyncClient", "AsyncIncomingMessage", "Connecting", "Peer", "Server", "connect", "connect_over", "serve"]

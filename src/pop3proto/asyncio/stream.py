@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from typing_extensions import override
 
-from pop3proto._aio.driver import GIVEN_UP, AsyncStream, MakeChannel
+from pop3proto._aio.driver import AsyncStream
+from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 
+    from pop3proto._io.tls_channel import MakeChannel
+
 __all__ = ["AsyncioStream", "all_done"]
 
 T = TypeVar("T")
 
-_MUCH: Final = 65_536  # octets: who writes so many lets other tasks run
+_YIELD_AT: Final = 65_536  # octets: after a write of so many other tasks run
 
 
 class AsyncioStream(AsyncStream, asyncio.Protocol):
@@ -35,7 +38,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._inbox: list[bytes] = []
-        self._receiving = False  # what comes is waited for
+        self._receiving = False  # a `receive` waits
         self._eof = False
         self._full = False  # what was written waits in the transport
         self._lost = False
@@ -44,9 +47,9 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
         self._until: float | None = None  # of the waiter
-        self._alarm: asyncio.TimerHandle | None = None  # it may ring too early, and is set anew then
+        self._timer: asyncio.TimerHandle | None = None  # it may fire too early, and is set again then
 
-    # What the transport tells.
+    # What the transport calls.
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,14 +65,14 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._inbox.append(data)
         if self._receiving:
             self._receiving = False
-            self._wake()
+            self._wakeup()
         else:
             self._pause()
 
     @override
     def eof_received(self) -> bool:
         self._eof = True
-        self._wake()
+        self._wakeup()
         return True  # what is still to be written must not be lost
 
     @override
@@ -79,47 +82,47 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self._full = False
-        self._wake()
+        self._wakeup()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
         self._ended.set()
         self._failure = exc
-        self._wake()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._wakeup()
+        if self._timer is not None:
+            self._timer.cancel()
 
     # Waiting.
 
-    def _wake(self) -> None:
+    def _wakeup(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def _wait(self, until: float | None) -> None:
-        """Wait for `_wake`."""
+        """Wait for `_wakeup`."""
         self._until = until
-        if until is not None and (self._alarm is None or self._alarm.when() > until):
-            self._set_alarm(until)
+        if until is not None and (self._timer is None or self._timer.when() > until):
+            self._set_timer(until)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
 
-    def _set_alarm(self, until: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._loop.call_at(until, self._ring)
+    def _set_timer(self, until: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(until, self._on_timer)
 
-    def _ring(self) -> None:
-        self._alarm = None
+    def _on_timer(self) -> None:
+        self._timer = None
         if self._waiter is None or self._waiter.done() or self._until is None:
             return
         if self._until <= self._loop.time():
-            self._waiter.set_exception(TimedOut("the peer was too slow"))
+            self._waiter.set_exception(TimedOut(READ_TIMEOUT if self._receiving else WRITE_TIMEOUT))
         else:
-            self._set_alarm(self._until)
+            self._set_timer(self._until)
 
     # Operations.
 
@@ -174,7 +177,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         if self._transport.is_closing():
             self._check_failure()
             raise ConnectionLost("the connection broke while something was sent")
-        if len(octets) >= _MUCH:
+        if len(octets) >= _YIELD_AT:
             await asyncio.sleep(0)
 
     @override
@@ -218,7 +221,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     def _interrupt(self) -> None:
-        self._wake()
+        self._wakeup()
 
     def _pause(self) -> None:
         if not self._transport.is_closing():
@@ -246,11 +249,13 @@ async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = Fal
         cancel: hand the cancellation on to them.
     """
     cancellation: asyncio.CancelledError | None = None
-    while pending := [future for future in futures if not future.done()]:
+    pending = futures  # those that are done as well: other tasks run, and a cancellation arrives, in any case
+    while pending:
         try:
             await asyncio.wait(pending)
         except asyncio.CancelledError as error:
             cancellation = error
             for future in pending if cancel else ():
                 future.cancel()
+        pending = [future for future in futures if not future.done()]
     return cancellation

@@ -1,7 +1,8 @@
-"""Who may log in: the authenticators.
+"""Authenticators for a server: check passwords and access tokens.
 
-`UsersFile`, what changes its file, and `CheckPassword` are loaded when they are asked for, because they need a POSIX
-system; the others run on any.
+`MemoryAuthenticator`, `MemoryTokens` and `MemoryTokenAuthenticator` keep credentials in memory; `UsersFile` reads a
+file of scrypt hashes and SCRAM keys, which `set_password` and `remove_user` change; `CheckPassword` runs a program.
+`UsersFile`, `set_password`, `remove_user` and `CheckPassword` need a POSIX system and are imported on first use.
 """
 
 from __future__ import annotations

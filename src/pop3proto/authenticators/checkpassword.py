@@ -1,7 +1,8 @@
-"""A program that checks passwords, by the interface of qmail's checkpassword (cr.yp.to/checkpwd/interface.html).
+"""An authenticator that runs a checkpassword program (cr.yp.to/checkpwd/interface.html, from qmail).
 
-It reads a name, a password and a timestamp from descriptor 3, each ended by NUL. It runs the program that its
-arguments name if the password is right, exits with 1 if it is not, and with 111 if it cannot know now.
+The program reads a user name, a password and a timestamp from descriptor 3, each followed by NUL. If the password is
+right, it runs the command in its arguments. It exits with 1 if the password is wrong, and with 111 after a temporary
+error.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 try:
     import fcntl
 except ImportError as error:
-    raise ImportError("a checkpassword program reads descriptor 3, which only POSIX systems can pass on") from error
+    raise ImportError("CheckPassword needs to pass descriptor 3 to a program, which only POSIX systems can") from error
 
 from typing_extensions import override
 
@@ -38,7 +39,7 @@ _log: Final = logging.getLogger("pop3proto")
 
 _DESCRIPTOR: Final = 3
 _MOST_OCTETS: Final = 512
-"""What the interface lets a program read. It is also what a pipe takes without waiting for a reader, on any system."""
+"""The most that the interface lets a program read. Every system's pipe takes it without waiting for a reader."""
 
 _RIGHT: Final = 0
 _WRONG: Final = 1
@@ -48,26 +49,32 @@ _LONGEST_GRACE: Final = 5.0
 
 
 class CheckPassword(Authenticator, PasswordVerifier):
-    """Asks a program, which runs anew for each login, as the user and in the folder of this process.
+    """An authenticator that checks each password by running a checkpassword program.
 
-    It sees the environment of this process, and the client's address as PROTO and TCPREMOTEIP, as qmail's programs
-    do. Of the descriptors it gets 3 and standard error; input and output are /dev/null. The password is in no argument
-    and no variable. How long it takes whether or not there is such a user is up to the program.
+        authenticator = CheckPassword(["/usr/local/bin/checkpassword-pam", "-s", "pop3"])
+
+    The program runs once for each login, with the user id, the working directory and the environment of this process.
+    As from qmail, it gets the client's address in the environment variables PROTO and TCPREMOTEIP. It inherits only
+    descriptor 3 and standard error; standard input and output are /dev/null. The password is never in an argument or
+    an environment variable. The program must itself take equally long for known and unknown users.
+
+    If the program fails, does not end in time or cannot be run, the reason is logged to "pop3proto", and the login is
+    refused with `Unavailable` (SYS/TEMP).
 
     Args:
-        command: the program and its arguments; without a slash, it is looked for where PATH leads.
-        then: what it is to run if the password is right; `true` if None.
-        timeout: seconds until it is killed, with all that it has started: it failed. A login has 60 seconds by
-            default, in which the client should still be told.
+        command: the program and its arguments; a program without a slash is searched in PATH.
+        then: the command for the program to run if the password is right; None is `true`.
+        timeout: seconds after which the program and all processes it started are killed. Keep it below the deadline
+            for a login (60 seconds by default), so that the client still gets an answer.
 
     Raises:
-        ValueError: the command is empty, or the timeout not positive.
-        FileNotFoundError: there is no program `true`.
+        ValueError: the command is empty, or the timeout is not positive.
+        FileNotFoundError: `then` is None and there is no program `true`.
     """
 
     def __init__(self, command: Sequence[str], *, then: Sequence[str] | None = None, timeout: float = 30) -> None:
         if not command or not command[0]:
-            raise ValueError("there must be a program to run")
+            raise ValueError("the command must name a program")
         if not timeout > 0:
             raise ValueError("the timeout must be positive")
         self._arguments = (*command, *(_true() if then is None else then))
@@ -89,13 +96,13 @@ class CheckPassword(Authenticator, PasswordVerifier):
             raise self._unavailable(error.strerror or str(error)) from error
         if status in (_RIGHT, _WRONG):
             return status == _RIGHT
-        raise self._unavailable(_ending(status))
+        raise self._unavailable(_describe_exit(status))
 
     def _run(self, message: bytes, session: SessionInfo) -> int:
-        """Return the exit status; less than 0: the signal that ended it.
+        """Run the program; return its exit status, or the negative number of the signal that killed it.
 
         Raises:
-            TimeoutError: it had to be killed.
+            TimeoutError: it did not end in time and was killed.
             OSError: it could not be run.
         """
         with _pipe_with(message) as descriptor:
@@ -109,19 +116,19 @@ class CheckPassword(Authenticator, PasswordVerifier):
                     (os.POSIX_SPAWN_DUP2, descriptor, _DESCRIPTOR),
                     *((os.POSIX_SPAWN_CLOSE, other) for other in _inherited()),
                 ],
-                setpgroup=0,  # so that all can be killed
-                setsigmask=(),  # whoever serves may block some
-                setsigdef=(signal.SIGPIPE,),  # Python ignores it
+                setpgroup=0,  # a process group, so that its children can be killed too
+                setsigmask=(),  # this process may block signals
+                setsigdef=(signal.SIGPIPE,),  # Python ignores SIGPIPE
             )
         return _wait(process, self._timeout)
 
     def _unavailable(self, why: str) -> Unavailable:
         _log.error("logins cannot be checked: %s: %s", self._arguments[0], why)
-        return Unavailable("logins cannot be checked now")
+        return Unavailable("logins cannot be checked now; try again later")
 
 
 def _true() -> tuple[str, ...]:
-    # By its whole path: not every program looks where PATH leads.
+    # As an absolute path: not every checkpassword program searches PATH.
     path = shutil.which("true", path=os.pathsep.join([os.environ.get("PATH", os.defpath), os.defpath]))
     if path is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "true")
@@ -129,13 +136,13 @@ def _true() -> tuple[str, ...]:
 
 
 def _message(user: str, password: str) -> bytes | None:
-    """Return what the program reads; None if it cannot be said, so that nobody can have this password.
+    """Return what the program reads; None if the interface cannot express it, so that the password is wrong.
 
-    An empty password is none either: programs that ask a directory would take the directory's answer to somebody
-    without a password for a yes (RFC 4513 section 5.1.2).
+    An empty password is refused too: a directory server answers an empty password with success, as an unauthenticated
+    bind (RFC 4513 section 5.1.2), and a program that asks one would accept it.
     """
-    # Programs that know APOP take a digest of the timestamp and the password for the password itself. If nobody knows
-    # the timestamp before, nobody has such a digest.
+    # Programs that support APOP accept a digest of timestamp and password in place of the password. A random timestamp
+    # makes sure that a client cannot have computed one.
     timestamp = f"<{secrets.token_hex(8)}@pop3proto>"
     if not user or not password or "\0" in user + password:
         return None
@@ -148,13 +155,13 @@ def _message(user: str, password: str) -> bytes | None:
 
 @contextmanager
 def _pipe_with(message: bytes) -> Generator[int]:
-    """Return a descriptor above 3 from which a message can be read, and then its end. Python's own are not inherited.
+    """Return the read end of a pipe that holds a message followed by end of file. Programs do not inherit it.
 
-    It must not be 3: to duplicate a descriptor onto itself would not, on every system, let the program inherit it.
+    The descriptor is above 3: duplicating descriptor 3 onto itself does not make it inheritable on every system.
     """
     read_end, write_end = os.pipe()
     try:
-        os.write(write_end, message)  # all of it, at once: see above
+        os.write(write_end, message)  # does not block: see _MOST_OCTETS
         descriptor = fcntl.fcntl(read_end, fcntl.F_DUPFD_CLOEXEC, _DESCRIPTOR + 1)
     finally:
         os.close(read_end)
@@ -171,42 +178,45 @@ def _environment(session: SessionInfo) -> dict[str, str]:
 
 
 def _inherited() -> list[int]:
-    """Return what this process got from whoever started it and would pass on: sockets of a supervisor, say."""
+    """Return the descriptors above 3 that a program would inherit, such as sockets passed by a supervisor."""
     descriptors: list[int] = []
-    with suppress(OSError):  # not every system lists them
-        descriptors = [int(name) for name in os.listdir("/dev/fd") if name.isdecimal()]  # noqa: PTH208 - no files
+    with suppress(OSError):  # not every system has /dev/fd
+        descriptors = [int(name) for name in os.listdir("/dev/fd") if name.isdecimal()]  # noqa: PTH208 - not real files
     return [descriptor for descriptor in descriptors if descriptor > _DESCRIPTOR and _is_inheritable(descriptor)]
 
 
 def _is_inheritable(descriptor: int) -> bool:
     try:
         return os.get_inheritable(descriptor)
-    except OSError:  # closed since
+    except OSError:  # closed after it was listed
         return False
 
 
 def _wait(process: int, timeout: float) -> int:
-    """Return the exit status of a process; less than 0: the signal that ended it. However this ends, it is reaped.
+    """Wait for a process and reap it; return its exit status, or the negative number of the signal that killed it.
 
     Raises:
-        TimeoutError: it had to be killed.
-        ChildProcessError: somebody else has reaped it.
+        TimeoutError: it did not end in time; it was killed and reaped.
+        ChildProcessError: other code in this process has already reaped it.
     """
     try:
         status = _poll(process, time.monotonic() + timeout)
     except ChildProcessError:
-        raise  # its number may be another's by now
+        raise  # do not kill: the process id may belong to another process by now
     except BaseException:
-        _end(process)
+        _kill(process)
         raise
     if status is None:
-        _end(process)
-        raise TimeoutError(errno.ETIMEDOUT, f"it did not end in {timeout:g} seconds")
+        _kill(process)
+        raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {timeout:g} seconds")
     return status
 
 
 def _poll(process: int, until: float) -> int | None:
-    """Return the exit status; None if there is none at some moment. No system call waits for a process and a time."""
+    """Return the exit status, or None if the process still runs at `until` (a time of `time.monotonic`).
+
+    It polls because no portable system call waits for a process with a timeout.
+    """
     pause = _FIRST_PAUSE
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -219,11 +229,11 @@ def _poll(process: int, until: float) -> int | None:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _end(process: int) -> None:
-    """Kill a process and what it has started, and reap it."""
-    with suppress(OSError):  # it may have become another user's
+def _kill(process: int) -> None:
+    """Kill a process and its process group, and reap it."""
+    with suppress(OSError):  # no permission, if the program has changed its user id
         os.killpg(process, signal.SIGKILL)
-    # What cannot be killed, or hangs in a file system, must not keep the client waiting.
+    # Reap in a thread: a process that cannot be killed, or hangs in a file system, must not delay the client.
     reaper = threading.Thread(target=_reap, args=(process,), daemon=True)
     reaper.start()
     reaper.join(_LONGEST_GRACE)
@@ -234,5 +244,5 @@ def _reap(process: int) -> None:
         os.waitpid(process, 0)
 
 
-def _ending(status: int) -> str:
-    return f"signal {-status} ended it" if status < 0 else f"its exit status was {status}"
+def _describe_exit(status: int) -> str:
+    return f"it was killed by signal {-status}" if status < 0 else f"its exit status was {status}"

@@ -1,4 +1,4 @@
-"""Authenticators that keep their users in memory: for tests, and for programs that know their users otherwise."""
+"""Authenticators that keep passwords or access tokens in memory: for tests, and for programs that load them anyway."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ __all__ = ["MemoryAuthenticator", "MemoryTokenAuthenticator", "MemoryTokens"]
 
 _SALT_OCTETS: Final = 16
 _SECRET_OCTETS: Final = 32
-_LEAST_ITERATIONS: Final = 4_096  # RFC 7677 section 4; here the passwords themselves lie beside the keys
+_LEAST_ITERATIONS: Final = 4_096  # RFC 7677 section 4; more would protect nothing, as the passwords are here too
 
 
 class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKeySource):
-    """Users and their passwords: all ways to log in with a password.
+    """An authenticator that knows the passwords of its users: supports every login method that takes a password.
 
-    SCRAM keys are derived here and now, a few milliseconds for each user and algorithm, so that no login computes for
-    long: neither that of a user nor, which would tell them apart, that of somebody unknown.
+        authenticator = MemoryAuthenticator({"ann": "tanstaaf"})
+
+    SCRAM keys are derived when it is made, in a few milliseconds for each user and algorithm. So a login takes the
+    same short time for known and for unknown users, and does not reveal which users exist.
 
     Args:
-        passwords: by user. Names and passwords are prepared as stored strings (RFC 4013).
-        scram_algorithms: for which to derive SCRAM keys; none, and SCRAM is not announced.
-        iterations: of the SCRAM keys.
+        passwords: passwords by user name. Both are prepared as stored strings (RFC 4013).
+        scram_algorithms: hash algorithms to derive SCRAM keys for; if empty, SCRAM is not announced.
+        iterations: iteration count of the SCRAM keys.
 
     Raises:
         MechanismError: a name or a password cannot be prepared.
-        LocalProtocolError: there is no such algorithm, or the iterations are none.
+        LocalProtocolError: an algorithm is unknown, or the iteration count is not valid.
     """
 
     def __init__(
@@ -51,7 +53,8 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
         self._passwords = {
             prepare(user, stored=True): prepare(password, stored=True) for user, password in passwords.items()
         }
-        self._nobodys = secrets.token_hex(_SECRET_OCTETS)  # a password that no client can send but by chance
+        # Compared with the password of an unknown user; random, so it never matches.
+        self._decoy_password = secrets.token_hex(_SECRET_OCTETS)
         self._decoy_secret = secrets.token_bytes(_SECRET_OCTETS)
         self._iterations = iterations
         self._scram_algorithms = tuple(scram_algorithms)
@@ -68,7 +71,7 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
 
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
-        return hmac.compare_digest(_octets(password), _octets(self._passwords.get(user, self._nobodys)))
+        return hmac.compare_digest(_octets(password), _octets(self._passwords.get(user, self._decoy_password)))
 
     @override
     def secret(self, user: str, session: SessionInfo, /) -> str | None:
@@ -81,7 +84,7 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
 
     @override
     def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
-        # Made in any case, so that a user takes no less time than somebody unknown.
+        # Always derived, so that known and unknown users take the same time.
         decoy = ScramKeys.decoy(
             algorithm, user, self._decoy_secret, iterations=self._iterations, salt_octets=_SALT_OCTETS
         )
@@ -89,17 +92,17 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
 
 
 class MemoryTokens(Authenticator, TokenVerifier):
-    """Access tokens, and nothing else: OAUTHBEARER and XOAUTH2.
+    """An authenticator for access tokens only: OAUTHBEARER and XOAUTH2.
 
     Args:
-        tokens: whose each access token is.
+        tokens: user names by access token.
 
     Raises:
-        MechanismError: a name cannot be prepared.
+        MechanismError: a user name cannot be prepared.
     """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
-        # By digest: who measures how long a look-up takes can not choose which octets are compared.
+        # Looked up by digest: a client cannot learn a token octet by octet from the time that a look-up takes.
         self._owners = {_token_digest(token): prepare(owner, stored=True) for token, owner in tokens.items()}
 
     @property
@@ -114,15 +117,20 @@ class MemoryTokens(Authenticator, TokenVerifier):
 
 
 class MemoryTokenAuthenticator(MemoryAuthenticator, TokenVerifier):
-    """Users with passwords, and access tokens.
+    """An authenticator for passwords and access tokens.
 
-    The classes are three because a server announces what an authenticator is able to verify.
+    A server announces the mechanisms that its authenticator supports; so use `MemoryAuthenticator` or `MemoryTokens`
+    if there are only passwords or only tokens.
 
     Args:
-        passwords: by user, as `MemoryAuthenticator`; a user with a token need not be in it.
-        tokens: as `MemoryTokens`.
-        scram_algorithms: as `MemoryAuthenticator`.
-        iterations: as `MemoryAuthenticator`.
+        passwords: passwords by user name, as in `MemoryAuthenticator`; a user with a token needs no password.
+        tokens: user names by access token, as in `MemoryTokens`.
+        scram_algorithms: as in `MemoryAuthenticator`.
+        iterations: as in `MemoryAuthenticator`.
+
+    Raises:
+        MechanismError: a name or a password cannot be prepared.
+        LocalProtocolError: an algorithm is unknown, or the iteration count is not valid.
     """
 
     def __init__(
@@ -146,5 +154,5 @@ def _token_digest(token: str) -> bytes:
 
 
 def _octets(text: str) -> bytes:
-    """Return UTF-8. It never fails: the error would hold the text."""
+    """Return the UTF-8 encoding of a secret. It never fails: the exception would hold the secret."""
     return text.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""A password as a scrypt hash (RFC 7914), written as a PHC string: `$scrypt$ln=14,r=8,p=1$<salt>$<hash>`."""
+"""scrypt password hashes (RFC 7914) in the PHC string format: `$scrypt$ln=14,r=8,p=1$<salt>$<hash>`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DIGEST_OCTETS: Final = 32
 _LEAST_OCTETS: Final = 8
 _MOST_OCTETS: Final = 64
 _MOST_MEMORY: Final = 1 << 28
-"""Octets that one login may take; more is a mistake in a file, and several log in at once."""
+"""Octets of memory for one login. Several logins run at once, and a hash that needs more is a mistake in the file."""
 
 
 @attrs.frozen
 class ScryptCost:
-    """What a guess costs.
+    """The cost parameters of a scrypt hash (RFC 7914 section 2).
 
     Args:
-        ln: the logarithm to base 2 of the cost parameter N.
-        r: the block size.
-        p: the parallelisation.
+        ln: base-2 logarithm of the cost parameter N.
+        r: block size parameter.
+        p: parallelization parameter.
     """
 
     ln: int
@@ -41,23 +41,28 @@ class ScryptCost:
 
     @property
     def memory(self) -> int:
-        """Octets that a computation takes."""
+        """Memory that one computation takes, in octets."""
         return 128 * self.r * ((1 << self.ln) + self.p + 2)
 
     @property
     def is_sound(self) -> bool:
-        """Whether it can be computed (RFC 7914 section 2: N is less than 2^(16 r)), in memory that a login may take."""
+        """Whether the parameters are valid (RFC 7914 section 2: N < 2^(16 r)) and need no more memory than allowed."""
         return self.ln < 16 * self.r and self.memory <= _MOST_MEMORY
 
     def compute(self, password: str, salt: bytes, octets: int) -> bytes:
-        """Return the hash of a password. It takes as long as it is meant to.
+        """Return the scrypt hash of a password. This is slow by design: about 50 ms with `COST`.
+
+        Args:
+            password: the prepared password.
+            salt: random octets.
+            octets: length of the hash.
 
         Raises:
-            ValueError: OpenSSL will not.
+            ValueError: OpenSSL refuses the parameters.
             MemoryError: there is not enough memory.
         """
         return hashlib.scrypt(
-            password.encode("utf-8", "surrogatepass"),  # never fails; the error would hold the password
+            password.encode("utf-8", "surrogatepass"),  # never fails: the exception would hold the password
             salt=salt,
             n=1 << self.ln,
             r=self.r,
@@ -68,17 +73,17 @@ class ScryptCost:
 
 
 COST: Final = ScryptCost(ln=14, r=8, p=1)
-"""Of new hashes: 16 MiB and some 50 milliseconds, what the author of scrypt proposed for somebody who waits for a
-login. More would keep nobody out where SCRAM keys lie beside the hash: they cost less to guess from."""
+"""Cost of new hashes: 16 MiB and about 50 ms, which the author of scrypt recommends for interactive logins. A higher
+cost would not slow down an attacker who has the file: guessing from the SCRAM keys beside the hash is cheaper."""
 
 
 @attrs.frozen
 class ScryptHash:
-    """The hash of a password.
+    """A scrypt hash of a password.
 
     Args:
-        cost: what it costs to compute.
-        salt: 8 to 64 octets of chance.
+        cost: the cost parameters.
+        salt: 8 to 64 random octets.
         digest: the hash, 8 to 64 octets.
     """
 
@@ -88,10 +93,10 @@ class ScryptHash:
 
     @classmethod
     def of(cls, password: str) -> ScryptHash:
-        """Return the hash of a prepared password, with a new salt.
+        """Return the hash of a prepared password with `COST` and a new random salt.
 
         Raises:
-            ValueError: OpenSSL will not.
+            ValueError: OpenSSL refuses to compute it.
             MemoryError: there is not enough memory.
         """
         salt = secrets.token_bytes(_SALT_OCTETS)
@@ -99,12 +104,12 @@ class ScryptHash:
 
     @classmethod
     def decoy(cls, cost: ScryptCost) -> ScryptHash:
-        """Return a hash that no password has."""
+        """Return a random hash that no password matches, to check the passwords of unknown users against."""
         return cls(cost, secrets.token_bytes(_SALT_OCTETS), secrets.token_bytes(_DIGEST_OCTETS))
 
     @classmethod
     def parse(cls, field: bytes) -> ScryptHash | None:
-        """Return the hash that a PHC string tells; None if it is none, or its cost is out of bounds."""
+        """Parse a PHC string; return None if it is not a valid scrypt hash or its cost is too high."""
         match = _PHC.fullmatch(field)
         if match is None:
             return None
@@ -120,10 +125,10 @@ class ScryptHash:
         return b"$scrypt$%b$%b$%b" % (cost, _encoded(self.salt), _encoded(self.digest))
 
     def matches(self, password: str) -> bool:
-        """Return whether this is the hash of a prepared password.
+        """Return whether a prepared password has this hash. Takes as long as `ScryptCost.compute`.
 
         Raises:
-            ValueError: OpenSSL will not compute it.
+            ValueError: OpenSSL refuses to compute the hash.
             MemoryError: there is not enough memory.
         """
         return hmac.compare_digest(self.cost.compute(password, self.salt, len(self.digest)), self.digest)

@@ -1,4 +1,4 @@
-"""The text of a file of users: a line for each, read and written."""
+"""The format of a users file: parse and write its lines, one for each user."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ __all__ = [
 ]
 
 ALGORITHMS: Final = ("SHA-1", "SHA-256", "SHA-512")
-"""The hash functions for which a record gets SCRAM keys."""
+"""Hash algorithms for which a new record gets SCRAM keys."""
 
 ITERATIONS: Final = 15_000
-"""Of new SCRAM keys. RFC 7677 section 4 gives this number as what a tenth of a second of a client's time is, and 4,096
-as the least; clients compute it, telephones too, so it cannot be as many as a server alone could do."""
+"""Iteration count of new SCRAM keys. RFC 7677 section 4 recommends 15,000 (about 0.1 s on a client) and requires at
+least 4,096. The client computes them, possibly on a phone, so the count cannot be as high as a server could bear."""
 
 SALT_OCTETS: Final = 16
-"""Of new SCRAM keys."""
+"""Length of the salt of new SCRAM keys, in octets."""
 
-_LONGEST_NAME: Final = 255  # octets; what every server takes in PLAIN (RFC 4616 section 2)
-_LONGEST_SALT: Final = 64  # octets; a decoy's cannot be longer
+_LONGEST_NAME: Final = 255  # octets; every server accepts this much in PLAIN (RFC 4616 section 2)
+_LONGEST_SALT: Final = 64  # octets; the salt of a decoy cannot be longer
 _NAME: Final = re.compile(rb"(?:[^%]|%[0-9A-Fa-f]{2})+")
-# As attribute values in RFC 5803 section 3, with the scheme before it.
+# The authPassword syntax of RFC 5803 section 3: scheme$iterations:salt$StoredKey:ServerKey.
 _KEYS: Final = re.compile(
     rb"SCRAM-(SHA-1|SHA-256|SHA-512)\$([1-9][0-9]{0,8}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)"
 )
 
 
 class MalformedRecord(Pop3Error):
-    """A line tells of no user. The message says what is wrong, and never what stands there."""
+    """A line of a users file is not a valid record. The message says what is wrong and never quotes the line."""
 
 
 def prepare_name(user: str) -> str:
-    """Return a user's name as it is stored and compared (RFC 4013).
+    """Return a user name prepared for storage and comparison (SASLprep, RFC 4013).
 
     Raises:
-        MechanismError: it cannot be prepared.
-        LocalProtocolError: nobody could log in with it: it is empty, say, or too long.
+        MechanismError: the name cannot be prepared.
+        LocalProtocolError: the name cannot be used to log in; for example, it is empty or too long.
     """
     name = User(prepare(user, stored=True)).name
     if len(name.encode()) > _LONGEST_NAME:
@@ -69,12 +69,12 @@ def prepare_name(user: str) -> str:
 
 @attrs.frozen
 class UserRecord:
-    """A user, and what is kept instead of the password.
+    """A user and the password verifiers that are stored in place of the password.
 
     Args:
-        name: prepared.
-        scrypt: verifies the password itself.
-        scram_keys: by algorithm, for SCRAM.
+        name: the prepared user name.
+        scrypt: scrypt hash, for mechanisms that send the password.
+        scram_keys: SCRAM keys by hash algorithm.
     """
 
     name: str
@@ -83,17 +83,17 @@ class UserRecord:
 
     @classmethod
     def of(cls, user: str, password: str) -> UserRecord:
-        """Return what to keep of a password. It takes some tenths of a second.
+        """Compute the record of a user from the password. Takes a few tenths of a second.
 
         Raises:
-            MechanismError: the name or the password cannot be prepared, or nothing is left of the password.
-            LocalProtocolError: nobody could log in with this name.
-            ValueError: OpenSSL will not compute the hash.
+            MechanismError: the name or the password cannot be prepared (RFC 4013), or the prepared password is empty.
+            LocalProtocolError: the name cannot be used to log in.
+            ValueError: OpenSSL refuses to compute the hash.
             MemoryError: there is not enough memory.
         """
         name, prepared = prepare_name(user), prepare(password, stored=True)
         if not prepared:
-            raise MechanismError("nothing is left of the password when it is prepared")
+            raise MechanismError("the password is empty after SASLprep (RFC 4013)")
         return cls(
             name,
             ScryptHash.of(prepared),
@@ -105,25 +105,25 @@ class UserRecord:
 
     @classmethod
     def parse(cls, line: bytes) -> UserRecord:
-        """Return the user that a line tells of.
+        """Parse a line, without its line end.
 
         Raises:
-            MalformedRecord: it tells of none.
+            MalformedRecord: the line is not a valid record.
         """
         name, *fields = line.split()
         scrypt = ScryptHash.parse(fields[0]) if fields else None
         if scrypt is None:
-            raise MalformedRecord("the second field is no scrypt hash, or one that takes too much memory")
+            raise MalformedRecord("the second field is not a valid scrypt hash, or the hash needs too much memory")
         scram_keys: dict[str, ScramKeys] = {}
         for field in fields[1:]:
             algorithm, keys = _parse_keys(field)
             if algorithm in scram_keys:
-                raise MalformedRecord(f"there are two fields of keys for SCRAM-{algorithm}")
+                raise MalformedRecord(f"there are two fields with SCRAM-{algorithm} keys")
             scram_keys[algorithm] = keys
         return cls(_parse_name(name), scrypt, scram_keys)
 
     def encode(self) -> bytes:
-        """Return the line, without its end."""
+        """Return the line, without a line end."""
         keys = (_encode_keys(algorithm, keys) for algorithm, keys in self.scram_keys.items())
         return b" ".join([quote(self.name, safe="@").encode(), self.scrypt.encode(), *keys])
 
@@ -131,7 +131,7 @@ class UserRecord:
 def _parse_name(field: bytes) -> str:
     name = _decode_name(field)
     if name is None:
-        raise MalformedRecord("the first field is no name that a user could have, percent-encoded UTF-8")
+        raise MalformedRecord("the first field is not a valid user name in percent-encoded UTF-8")
     return name
 
 
@@ -148,14 +148,14 @@ def _decode_name(field: bytes) -> str | None:
 def _parse_keys(field: bytes) -> tuple[str, ScramKeys]:
     match = _KEYS.fullmatch(field)
     if match is None:
-        raise MalformedRecord("a field behind the scrypt hash is none of SCRAM keys")
+        raise MalformedRecord("a field after the scrypt hash does not hold valid SCRAM keys")
     algorithm = match[1].decode()
     salt, stored_key, server_key = (decode_base64(part) for part in match.group(3, 4, 5))
     if not salt or len(salt) > _LONGEST_SALT:
-        raise MalformedRecord(f"the salt for SCRAM-{algorithm} is no base64 of 1 to {_LONGEST_SALT} octets")
+        raise MalformedRecord(f"the salt for SCRAM-{algorithm} is not base64 of 1 to {_LONGEST_SALT} octets")
     octets = ScramHash(algorithm).octets
     if stored_key is None or server_key is None or not len(stored_key) == len(server_key) == octets:
-        raise MalformedRecord(f"the keys for SCRAM-{algorithm} are no base64 of {octets} octets")
+        raise MalformedRecord(f"the keys for SCRAM-{algorithm} are not base64 of {octets} octets")
     return algorithm, ScramKeys(salt, int(match[2]), stored_key, server_key)
 
 
@@ -168,26 +168,26 @@ _MAGIC: Final = b"pop3proto-users"
 _VERSION: Final = b"1"
 _HEADER_FIELDS: Final = 3
 _SECRET_OCTETS: Final = 32
-_LEAST_SECRET: Final = 16  # octets; `ScramKeys.decoy` wants them
+_LEAST_SECRET: Final = 16  # octets; `ScramKeys.decoy` needs them
 _ABOUT: Final = (
-    b"# Who may log in: a name, what verifies the password (scrypt, a PHC string), and keys for SCRAM (RFC 5803).",
-    b"# `pop3proto passwd` changes it. Nobody else should read it: passwords can be guessed from it.",
+    b"# One user on each line: name, scrypt hash of the password (PHC string), SCRAM keys (RFC 5803).",
+    b"# Use `pop3proto passwd` to change this file. Keep it private: passwords can be guessed from it.",
 )
 
 
 class MalformedUsers(Pop3Error):
-    """A file is none of users. The message names the line, and never holds what stands there."""
+    """The file is not a valid users file. The message names the file and the line and never quotes the line."""
 
 
 @attrs.frozen
 class UserTable:
-    """The users of a file, and its lines.
+    """The content of a users file. Comments and blank lines are kept when a user is added, changed or removed.
 
     Args:
-        decoy_secret: makes decoys up, the same for the same name.
-        records: by name.
-        lines: all of the file, without the ends of lines.
-        line_of: where among the lines each user is, by name.
+        decoy_secret: secret from which decoy SCRAM keys for unknown users are derived, always the same for a name.
+        records: records by user name.
+        lines: all lines of the file, without line ends.
+        line_of: index into `lines` by user name.
     """
 
     decoy_secret: bytes = attrs.field(repr=False)
@@ -197,28 +197,28 @@ class UserTable:
 
     @classmethod
     def new(cls) -> UserTable:
-        """Return a table without users."""
+        """Return a table without users and with a new random secret."""
         secret = secrets.token_bytes(_SECRET_OCTETS)
         return cls(secret, {}, (*_ABOUT, b" ".join([_MAGIC, _VERSION, encode_base64(secret)])), {})
 
     @classmethod
     def parse(cls, octets: bytes, name: str) -> UserTable:
-        """Return the table that a file holds.
+        """Parse the content of a users file.
 
         Args:
-            octets: all of the file.
-            name: what to call it in errors.
+            octets: the whole file.
+            name: name of the file, for error messages.
 
         Raises:
-            MalformedUsers: it holds none.
+            MalformedUsers: it is not a valid users file.
         """
-        # Octets, not text: a comment may be in any encoding, and a UnicodeDecodeError would hold the whole file.
-        lines = tuple(line.removesuffix(b"\r") for line in octets.removesuffix(b"\n").split(b"\n"))
+        # Parsed as octets: a comment may be in any encoding, and a UnicodeDecodeError would hold the whole file.
+        lines = tuple(line.rstrip(b"\r") for line in octets.removesuffix(b"\n").split(b"\n"))
         secret: bytes | None = None
         records: dict[str, UserRecord] = {}
         line_of: dict[str, int] = {}
         for at, line in enumerate(lines):
-            if _says_nothing(line):
+            if _is_blank_or_comment(line):
                 continue
             try:
                 if secret is None:
@@ -230,15 +230,15 @@ class UserTable:
             except MalformedRecord as error:
                 raise MalformedUsers(f"{name}, line {at + 1}: {error}") from None
         if secret is None:
-            raise MalformedUsers(f"{name} is no file of users: it is empty")
+            raise MalformedUsers(f"{name} is not a users file: it is empty")
         return cls(secret, records, lines, line_of)
 
     def encode(self) -> bytes:
-        """Return the file."""
+        """Return the content of the users file."""
         return b"".join(line + b"\n" for line in self._lines)
 
     def with_record(self, record: UserRecord) -> UserTable:
-        """Return a table in which a user is new, or other than before."""
+        """Return a copy of the table with a record added, or replaced if the user exists."""
         lines = list(self._lines)
         at = self._line_of.get(record.name, len(lines))
         lines[at : at + 1] = [record.encode()]
@@ -246,31 +246,31 @@ class UserTable:
         return UserTable(self.decoy_secret, records, tuple(lines), {**self._line_of, record.name: at})
 
     def without(self, user: str) -> UserTable:
-        """Return a table without a user that is in this one."""
+        """Return a copy of the table without a user. The user must be in the table."""
         gone = self._line_of[user]
         records = {name: record for name, record in self.records.items() if name != user}
         line_of = {name: at - (at > gone) for name, at in self._line_of.items() if name != user}
         return UserTable(self.decoy_secret, records, self._lines[:gone] + self._lines[gone + 1 :], line_of)
 
 
-def _says_nothing(line: bytes) -> bool:
+def _is_blank_or_comment(line: bytes) -> bool:
     return not line.strip() or line.lstrip().startswith(b"#")
 
 
 def _parse_new(line: bytes, line_of: Mapping[str, int]) -> UserRecord:
     record = UserRecord.parse(line)
     if record.name in line_of:
-        raise MalformedRecord(f"line {line_of[record.name] + 1} tells of the same user")
+        raise MalformedRecord(f"the same user is already in line {line_of[record.name] + 1}")
     return record
 
 
 def _parse_header(line: bytes) -> bytes:
     fields = line.split()
     if fields[0] != _MAGIC or len(fields) != _HEADER_FIELDS:
-        raise MalformedRecord(f'a file of users begins with a line "{_MAGIC.decode()} ...", and this one does not')
+        raise MalformedRecord(f'a users file must begin with a line "{_MAGIC.decode()} {_VERSION.decode()} ..."')
     if fields[1] != _VERSION:
-        raise MalformedRecord("the file is of a version that is not known here")
+        raise MalformedRecord(f"only version {_VERSION.decode()} of the users file format is supported")
     secret = decode_base64(fields[2])
     if secret is None or len(secret) < _LEAST_SECRET:
-        raise MalformedRecord(f"the third field is no base64 of at least {_LEAST_SECRET} octets")
+        raise MalformedRecord(f"the third field is not base64 of at least {_LEAST_SECRET} octets")
     return secret

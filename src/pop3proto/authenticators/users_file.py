@@ -1,4 +1,4 @@
-"""A file of users: scrypt hashes and SCRAM keys, no passwords."""
+"""An authenticator over a users file, which holds scrypt hashes and SCRAM keys but no passwords."""
 
 from __future__ import annotations
 
@@ -31,28 +31,35 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger("pop3proto")
 
-_AT_ONCE: Final = 8
-"""Hashes that are computed at the same time: each takes 16 MiB or more, and nobody needs a password to ask for one."""
+_MAX_CONCURRENT: Final = 8
+"""Hashes computed at the same time. Each takes 16 MiB or more, and a client needs no valid password to cause one."""
 
 
 class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
-    """The users of a file; what changes in it counts from the next login on.
+    """An authenticator over a users file, as written by `pop3proto passwd` or `set_password`.
 
-    Somebody unknown costs what most users cost, and gets what most users get: a hash that takes as long, SCRAM keys
-    with as many iterations. So it should be the same for all, as it is if `pop3proto passwd` made them all.
+        set_password(Path("users"), "ann", "tanstaaf")
+        authenticator = UsersFile(Path("users"))
+
+    A change of the file takes effect at the next login. If the file cannot be read at a login, the reason is logged to
+    "pop3proto", and the login is refused with `Unavailable` (SYS/TEMP).
+
+    For an unknown user, the scrypt cost and the SCRAM iterations that most users have are used, so that a client
+    cannot tell whether a user exists. That works if all users have the same cost and iterations, as they have if
+    `pop3proto passwd` has written all of them.
 
     Args:
-        path: the file.
+        path: the users file.
 
     Raises:
-        OSError: it cannot be read.
-        MalformedUsers: it is none of users.
+        OSError: the file cannot be read.
+        MalformedUsers: the file is not a valid users file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()  # of the snapshot; hashes are computed without it
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._lock = threading.Lock()  # guards the snapshot; not held while a hash is computed
+        self._hash_slots = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self._snapshot = _Snapshot.read(path)
 
     @property
@@ -62,30 +69,32 @@ class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
 
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
-        now = self._now()
-        record = now.table.records.get(user)
+        current = self._current()
+        record = current.table.records.get(user)
         try:
-            with self._turns:
-                return (now.decoy if record is None else record.scrypt).matches(password)
+            with self._hash_slots:
+                return (current.decoy if record is None else record.scrypt).matches(password)
         except (ValueError, MemoryError) as error:
             raise _unavailable(error) from error
 
     @property
     @override
     def scram_algorithms(self) -> Collection[str]:
-        """Those for which all users had keys when the file was read last; it is not read for this."""
+        """The algorithms for which every user had SCRAM keys when the file was last read; this does not read it."""
         return self._snapshot.scram_algorithms
 
     @override
     def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
-        now = self._now()
-        iterations, salt_octets = now.looks(algorithm)
-        # Made in any case, so that a user takes no less time than somebody unknown.
-        decoy = ScramKeys.decoy(algorithm, user, now.table.decoy_secret, iterations=iterations, salt_octets=salt_octets)
-        record = now.table.records.get(user)
+        current = self._current()
+        iterations, salt_octets = current.scram_parameters(algorithm)
+        # Always derived, so that known and unknown users take the same time.
+        decoy = ScramKeys.decoy(
+            algorithm, user, current.table.decoy_secret, iterations=iterations, salt_octets=salt_octets
+        )
+        record = current.table.records.get(user)
         return decoy if record is None else record.scram_keys.get(algorithm, decoy)
 
-    def _now(self) -> _Snapshot:
+    def _current(self) -> _Snapshot:
         try:
             with self._lock:
                 if not self._snapshot.is_of(self._path.stat()):
@@ -96,20 +105,25 @@ class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
 
 
 def set_password(path: Path, user: str, password: str) -> bool:
-    """Let a user log in with a password, and no longer with another. It takes some tenths of a second.
+    """Add a user to a users file, or change the user's password. Takes a few tenths of a second.
 
-    The file is replaced as a whole, and created if there is none: then only its owner may read it.
+    The file is replaced atomically. If it does not exist, it is created, readable only by its owner.
+
+    Args:
+        path: the users file.
+        user: the user name.
+        password: the new password.
 
     Returns:
         Whether the user is new.
 
     Raises:
-        MechanismError: the name or the password cannot be prepared (RFC 4013), or nothing is left of the password.
-        LocalProtocolError: nobody could log in with this name.
-        MalformedUsers: the file is none of users; nothing has changed.
+        MechanismError: the name or the password cannot be prepared (RFC 4013), or the prepared password is empty.
+        LocalProtocolError: the name cannot be used to log in.
+        MalformedUsers: the file is not a valid users file; nothing has changed.
         OSError: the file cannot be read or replaced.
-        ValueError: OpenSSL will not compute the hash.
-        MemoryError: there is not enough memory.
+        ValueError: OpenSSL refuses to compute the hash; nothing has changed.
+        MemoryError: there is not enough memory; nothing has changed.
     """
     record = UserRecord.of(user, password)
     new = False
@@ -125,15 +139,19 @@ def set_password(path: Path, user: str, password: str) -> bool:
 
 
 def remove_user(path: Path, user: str) -> bool:
-    """Let a user no longer log in.
+    """Remove a user from a users file.
+
+    Args:
+        path: the users file.
+        user: the user name.
 
     Returns:
-        Whether there was such a user; if not, nothing has changed.
+        Whether the user was in the file; if not, nothing has changed.
 
     Raises:
         MechanismError: the name cannot be prepared (RFC 4013).
-        LocalProtocolError: nobody could log in with this name.
-        MalformedUsers: the file is none of users.
+        LocalProtocolError: the name cannot be used to log in.
+        MalformedUsers: the file is not a valid users file; nothing has changed.
         OSError: the file cannot be read or replaced.
     """
     name = prepare_name(user)
@@ -150,31 +168,32 @@ def remove_user(path: Path, user: str) -> bool:
 
 
 def users(path: Path) -> tuple[str, ...]:
-    """Return the names of the users of a file, in its order.
+    """Return the user names in a users file, in the order of the file.
 
     Raises:
-        OSError: it cannot be read.
-        MalformedUsers: it is none of users.
+        OSError: the file cannot be read.
+        MalformedUsers: the file is not a valid users file.
     """
     return tuple(_Snapshot.read(path).table.records)
 
 
 @attrs.frozen
 class _Snapshot:
-    """A file, as it was when it was read.
+    """The content of a users file at the time it was read.
 
     Args:
-        stamp: tells it from what it becomes.
-        table: what is in it.
-        decoy: what stands for the hash of somebody unknown.
-        scram_algorithms: for which all users have keys.
+        stamp: identifies this state of the file; a changed file has another stamp.
+        table: the content.
+        decoy: hash to check the passwords of unknown users against.
+        scram_algorithms: algorithms for which every user has SCRAM keys.
+        scram_parameters: most common iteration count and salt length of the SCRAM keys, by algorithm.
     """
 
     stamp: tuple[int, ...]
     table: UserTable = attrs.field(repr=False)
     decoy: ScryptHash = attrs.field(repr=False)
     scram_algorithms: tuple[str, ...]
-    _looks: Mapping[str, tuple[int, int]]
+    _scram_parameters: Mapping[str, tuple[int, int]]
 
     @classmethod
     def read(cls, path: Path) -> _Snapshot:
@@ -184,33 +203,33 @@ class _Snapshot:
         records = table.records.values()
         cost = _most_common((record.scrypt.cost for record in records), COST)
         common = tuple(each for each in ALGORITHMS if all(each in record.scram_keys for record in records))
-        looks = {each: _looks_of(each, records) for each in ALGORITHMS}
-        return cls(_stamp(status), table, ScryptHash.decoy(cost), common, looks)
+        scram_parameters = {each: _scram_parameters_of(each, records) for each in ALGORITHMS}
+        return cls(_stamp(status), table, ScryptHash.decoy(cost), common, scram_parameters)
 
     def is_of(self, status: os.stat_result) -> bool:
         return self.stamp == _stamp(status)
 
-    def looks(self, algorithm: str) -> tuple[int, int]:
-        """Return the iterations and the octets of salt that most users' keys have."""
-        return self._looks[algorithm]
+    def scram_parameters(self, algorithm: str) -> tuple[int, int]:
+        """Return the most common iteration count, and salt length in octets, of the users' SCRAM keys."""
+        return self._scram_parameters[algorithm]
 
 
-def _looks_of(algorithm: str, records: Iterable[UserRecord]) -> tuple[int, int]:
+def _scram_parameters_of(algorithm: str, records: Iterable[UserRecord]) -> tuple[int, int]:
     keys = (record.scram_keys[algorithm] for record in records if algorithm in record.scram_keys)
     return _most_common(((each.iterations, len(each.salt)) for each in keys), (ITERATIONS, SALT_OCTETS))
 
 
 def _most_common(values: Iterable[T], default: T) -> T:
-    """Return what is there most often; the default if there is nothing."""
+    """Return the most common value, or the default if there are no values."""
     counted = Counter(values).most_common(1)
     return counted[0][0] if counted else default
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    # The time of change too: a copy that keeps times may have the size and the time of modification of what was there.
+    # ctime too: a copy that preserves times may have the same size and mtime as the file that it replaces.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _unavailable(error: Exception) -> Unavailable:
     _log.error("logins cannot be checked: %s", error)
-    return Unavailable("logins cannot be checked now")
+    return Unavailable("logins cannot be checked now; try again later")

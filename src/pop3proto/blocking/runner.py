@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from pop3proto._io.session_view import SessionView
+from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
 from pop3proto.core.states import State
 from pop3proto.procedures.client.commands import leave
@@ -64,7 +65,7 @@ class SessionRunner(SessionView):
 
     def _trust(self, context: ssl.SSLContext | None) -> None:
         if context is not None:
-            self._stream.use_context(context)
+            self._stream.use_channel(client_channel(context, self.session.host))
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.

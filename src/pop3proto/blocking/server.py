@@ -1,24 +1,23 @@
-"""A server with a thread for each connection."""
+"""A server with a thread for each connection: `serve`."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import selectors
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._io.listening import Listeners
+from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
-from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.loop import refuse, serve as serve_session
-from pop3proto.sasl.channel import SessionInfo
 
-from .stream import SocketStream
+from .stream import Selector, SocketDriver, run_blocking
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
     from os import PathLike
     from types import TracebackType
     from typing import Self
@@ -28,81 +27,105 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "serve"]
 
-_log: Final = logging.getLogger("pop3proto")
-_BREATH: Final = 0.1  # seconds
+
+def serve(  # noqa: PLR0913 - each has its default, and a name
+    service: Service,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = 0,
+    *,
+    sockets: Sequence[socket.socket] | None = None,
+    tls: TlsMode = "none",
+    certificate: str | PathLike[str] | None = None,
+    key: str | PathLike[str] | None = None,
+    client_ca: str | PathLike[str] | None = None,
+    context: ssl.SSLContext | None = None,
+) -> Server:
+    """Serve maildrops, in threads.
+
+    Args:
+        service: what to serve, and to whom.
+        host: the address to listen on, or several.
+        port: the port of each address; 0 is any free one (see `Server.address`).
+        sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
+            closes them when it ends.
+        tls: where TLS comes in: "implicit", "starttls" or "none".
+        certificate: a file with the server's certificate and those between it and its authority, PEM.
+        key: a file with its private key; None: it is in the same file.
+        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
+        context: for TLS in place of these files; SCRAM cannot bind to the server's certificate then.
+
+    Returns:
+        The server, which listens already.
+
+    Raises:
+        OSError: it cannot listen there, or a file cannot be used.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
+            to listen on.
+    """
+    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
+    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
 
 
 class Server:
-    """A server that is running, with a thread for each connection. It is a context manager that ends with `close`.
+    """A server that is running, with a thread for each connection, until `close` or `abort`.
 
-    Args:
-        service: what it serves.
-        listener: a listening socket; it belongs to the server from now on.
-        tls: where TLS comes in.
-        server_tls: how; None: not at all.
+    The end of a `with` block closes it; an exception that leaves the block aborts it.
     """
 
-    def __init__(self, service: Service, listener: socket.socket, tls: TlsMode, server_tls: ServerTls | None) -> None:
-        self._service: Final = service
-        self._listener: Final = listener
-        self._address: Final = listener.getsockname()
-        self._tls: Final[TlsMode] = tls
-        self._server_tls: Final = server_tls
+    def __init__(self, sessions: Sessions, listeners: Listeners) -> None:
+        """Begin to serve; what cannot begin leaves nothing open."""
+        self._sessions: Final = sessions
+        self._listeners: Final = listeners
         self._lock: Final = threading.Lock()
-        self._limiter: Final = SessionLimiter(service)
-        self._sessions: dict[SocketStream, threading.Thread] = {}
-        self._closing = False
-        self._bell, self._alarm = socket.socketpair()
-        self._acceptor: Final = threading.Thread(target=self._accept, name="pop3proto-accept", daemon=True)
-        self._acceptor.start()
+        self._threads: Final[dict[SocketDriver, threading.Thread]] = {}
+        self._closed = False
+        self._ended: Final = threading.Event()
+        with contextlib.ExitStack() as undo:
+            undo.callback(listeners.close)
+            listeners.open()
+            # To close the sender wakes the thread that accepts, and the sessions.
+            self._wakeup_sender, self._wakeup = map(undo.enter_context, socket.socketpair())
+            self._acceptor: Final = threading.Thread(target=self._accept, name="pop3proto-accept", daemon=True)
+            self._acceptor.start()
+            undo.pop_all()
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens: address and port."""
-        host, port, *_ = self._address
-        return str(host), int(port)
+        """Address and port where it listens, or the first of several."""
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """All addresses and ports where it listens."""
+        return self._listeners.addresses
 
     def wait(self) -> None:
-        """Wait until the server is closed."""
-        self._acceptor.join()
+        """Wait until the server has ended."""
+        self._ended.wait()
 
     def close(self) -> None:
-        """Stop listening, and end all sessions.
+        """End gracefully.
 
-        Each finishes the command in hand and, within `Deadlines.grace`, answers the next with [SYS/TEMP], but QUIT as
-        ever. Then the rest is cut off, and nothing of theirs is removed. Returns when all maildrops are closed.
+        Stop listening. Each session finishes the command in hand, and answers the next that arrives within the grace
+        time with [SYS/TEMP], except QUIT, which works as ever. After that time sessions are cut off, and none of their
+        deletions happen. Returns when all maildrops are closed. It may be called in any state, and more than once.
         """
         self._stop_listening()
-        self._bell.close()
-        until = time.monotonic() + self._service.deadlines.grace
+        until = time.monotonic() + self._sessions.grace
         for thread in self._others().values():
             thread.join(max(until - time.monotonic(), 0))
         self.abort()
 
     def abort(self) -> None:
-        """End at once: stop listening, hang up on everybody, and wait until all maildrops are closed."""
+        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed."""
         self._stop_listening()
-        self._bell.close()
         others = self._others()
-        for stream in others:
-            stream.interrupt()
+        for driver in others:
+            driver.interrupt()
         for thread in others.values():
             thread.join()
-        self._release_alarm()
-
-    def _stop_listening(self) -> None:
-        with self._lock:
-            self._closing = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self._listener.close()
-        self._acceptor.join()
-
-    def _others(self) -> dict[SocketStream, threading.Thread]:
-        """Return the sessions but the one that asks: an authenticator may have called this."""
-        with self._lock:
-            sessions = self._sessions.items()
-            return {stream: thread for stream, thread in sessions if thread is not threading.current_thread()}
+        self._close_wakeup()
+        self._ended.set()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -111,119 +134,77 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it; left by an exception, at once."""
+        """End it."""
         if error is None:
             self.close()
         else:
             self.abort()
 
+    def _stop_listening(self) -> None:
+        with self._lock:
+            self._closed = True
+        self._wakeup_sender.close()
+        self._acceptor.join()
+
+    def _others(self) -> dict[SocketDriver, threading.Thread]:
+        """Return the sessions but the caller's own: an authenticator may have called this."""
+        with self._lock:
+            sessions = self._threads.items()
+            return {driver: thread for driver, thread in sessions if thread is not threading.current_thread()}
+
     def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError as error:
-                if self._closing:
-                    return
-                _log.warning("accepting a connection failed: %s", error)
-                time.sleep(_BREATH)  # out of descriptors, most likely: wait for a session to end
-                continue
-            stream = self._stream(sock)
-            address = stream.peer.address
-            thread = threading.Thread(target=self._serve, args=(stream, address), name="pop3proto-session", daemon=True)
-            with self._lock:
-                if self._closing:
-                    stream.abort()
-                    return
-                if (objection := self._limiter.enter(address)) is None:
-                    self._sessions[stream] = thread
-            if objection is not None:
-                self._refuse(stream, objection)
-            else:
-                self._start(thread, stream, address)
+        with Selector() as selector:
+            selector.register(self._wakeup, selectors.EVENT_READ)
+            for listener in self._listeners.sockets:
+                selector.register(listener, selectors.EVENT_READ, listener)
+            while not self._closed:
+                for key, _ in selector.select():
+                    if key.data is not None:
+                        self._accept_from(key.data)
+        self._listeners.close()
 
-    def _stream(self, sock: socket.socket) -> SocketStream:
-        tls = self._server_tls
-        context, certificate = (None, None) if tls is None else (tls.context, tls.certificate)
-        return SocketStream(sock, context=context, certificate=certificate, alarm=self._alarm)
+    def _accept_from(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:  # the client has gone, or another process has taken it
+            return
+        except OSError as error:
+            log.warning("accepting a connection failed: %s", error)
+            time.sleep(ACCEPT_PAUSE)
+            return
+        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
+        if (reason := self._sessions.admit(driver)) is None:
+            reason = self._begin_session(driver)
+        if reason is not None:
+            run_blocking(self._sessions.refuse(driver, reason))
 
-    def _start(self, thread: threading.Thread, stream: SocketStream, address: str) -> None:
+    def _begin_session(self, driver: SocketDriver) -> str | None:
+        """Begin a session in a thread; return why it cannot be."""
+        thread = threading.Thread(target=self._serve, args=(driver,), name="pop3proto-session", daemon=True)
+        with self._lock:
+            self._threads[driver] = thread
         try:
             thread.start()
-        except RuntimeError as error:  # there are no more threads to be had
-            _log.warning("a session could not begin: %s", error)
-            self._leave(stream, address)
-            self._refuse(stream, "too many sessions")
+        except RuntimeError as error:  # the system has no more threads
+            log.warning("a session could not begin: %s", error)
+            self._sessions.leave(driver)
+            self._forget(driver)
+            return "too many sessions"
+        return None
 
-    def _refuse(self, stream: SocketStream, objection: str) -> None:
+    def _serve(self, driver: SocketDriver) -> None:
         try:
-            if self._tls != "implicit":  # a handshake would hold up the thread that accepts
-                stream.perform(refuse(self._service.connection(tls=False), self._service, objection))
-        except (ConnectionLost, TimedOut):
-            pass
+            run_blocking(self._sessions.serve(driver))
         finally:
-            stream.close()
+            self._forget(driver)
 
-    def _serve(self, stream: SocketStream, address: str) -> None:
-        connection = self._service.connection(tls=self._tls == "implicit")
-        info = SessionInfo(stream.peer.address)
-        try:
-            stream.perform(serve_session(self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls))
-        except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
-            _log.info("session from %s ended: %s", address, error)
-        except Exception:  # noqa: BLE001 - it ends this session, and no other notices
-            _log.exception("session from %s failed", address)
-            stream.linger()
-        else:
-            stream.linger()
-        finally:
-            stream.close()
-            self._leave(stream, address)
-
-    def _leave(self, stream: SocketStream, address: str) -> None:
+    def _forget(self, driver: SocketDriver) -> None:
         with self._lock:
-            del self._sessions[stream]
-            self._limiter.leave(address)
-        if self._closing:
-            self._release_alarm()
+            del self._threads[driver]
+        self._close_wakeup()
 
-    def _release_alarm(self) -> None:
-        """Close the alarm once nobody listens to it."""
+    def _close_wakeup(self) -> None:
+        """Close the wakeup socket if nothing waits for it any more: neither the acceptor nor a session."""
         with self._lock:
-            if not self._sessions:
-                self._alarm.close()
-
-
-def serve(  # noqa: PLR0913 - each has its default, and a name
-    service: Service,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    tls: TlsMode = "none",
-    certificate: str | PathLike[str] | None = None,
-    key: str | PathLike[str] | None = None,
-    client_ca: str | PathLike[str] | None = None,
-    context: ssl.SSLContext | None = None,
-) -> Server:
-    """Serve maildrops.
-
-    Args:
-        service: what to serve, and to whom.
-        host: the address to listen on.
-        port: the port; 0 is any free one (see `Server.address`).
-        tls: where TLS comes in: "implicit", "starttls" or "none".
-        certificate: a file with the server's certificate and those between it and its authority, PEM.
-        key: a file with its private key; None: it is in the same file.
-        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
-        context: for TLS in place of these, if it is to be another; SCRAM cannot bind to the server's certificate then.
-
-    Returns:
-        The running server.
-
-    Raises:
-        OSError: it cannot listen there, or a file cannot be used.
-        ValueError: TLS is wanted and there is nothing to do it with, or the other way round.
-    """
-    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=128)
-    return Server(service, listener, tls, server_tls)
+            if not self._threads and not self._acceptor.is_alive():
+                self._wakeup.close()

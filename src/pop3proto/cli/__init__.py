@@ -1,4 +1,4 @@
-"""The command line: `pop3proto`, also `python -m pop3proto`."""
+"""The command line tool: `pop3proto`, also `python -m pop3proto`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command. A failure is reported in one line on standard error.
 
     Args:
-        argv: the arguments; those of the process if None.
+        argv: the command line arguments; None takes those of the process.
 
     Returns:
-        The exit status: 0 if all went well, 1 after a failure, 2 after a mistake in usage, 130 after Ctrl-C. A failure
-        was told on standard error, in one line.
+        The exit status: 0 for success, 1 for a failure, 2 for a usage error, 130 after Ctrl-C.
 
     Raises:
-        SystemExit: argparse answered by itself: `--help`, `--version`, a mistake in usage.
+        SystemExit: from argparse, for `--help`, `--version` and usage errors.
     """
     return guard("pop3proto", lambda: _run(argv))
 
@@ -46,10 +45,10 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Here, so that a system without POSIX's locks gets a line that says so, not a traceback from the import of this.
+    # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
     from . import demo, fetch, passwd, serve  # noqa: PLC0415
 
-    parser = argparse.ArgumentParser(prog="pop3proto", description="POP3 mail: serve it, fetch it, watch it move.")
+    parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():

@@ -1,4 +1,4 @@
-"""`pop3proto demo`: a server and a client on this machine, and what they say to each other."""
+"""`pop3proto demo`: run a server and a client on this machine and print their dialogue."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
-HELP: Final = "see it work"
+HELP: Final = "show a POP3 session between a server and a client on this machine"
 DESCRIPTION: Final = (
-    "Serve a small Maildir of ordinary and nasty messages on this machine, fetch it, "
-    "and print the dialogue as it goes over the wire."
+    "Serve a small Maildir of ordinary and unusual messages on this machine, fetch it, "
+    "and print the dialogue between client and server."
 )
 
 _USER: Final = "ann"
-_MESSAGE_LINES: Final = 4  # enough to see what is nasty in each
+_MESSAGE_LINES: Final = 4  # enough to show what is unusual in each message
 _LISTING_LINES: Final = 8
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
@@ -45,7 +45,7 @@ def _message(subject: str, body: bytes) -> bytes:
 
 
 def _attachment() -> bytes:
-    """A message of some 200 KB, as programs make them."""
+    """Return a message of about 200 KB with a base64 attachment."""
     octets = bytes(range(256)) * 580
     return (
         b"From: Ann <ann@example.org>\n"
@@ -60,22 +60,22 @@ def _attachment() -> bytes:
 SAMPLES: Final = (
     b"From: Bob <bob@example.org>\nTo: Ann <ann@example.org>\n\nLunch?\n",
     b".A dot before everything else\n\n.\n..profile\n",
-    _message("replies that are none", b".\r\n+OK 320 octets\r\n-ERR no such message\r\nQUIT\r\n"),
+    _message("lines that look like replies", b".\r\n+OK 320 octets\r\n-ERR no such message\r\nQUIT\r\n"),
     _message("line ends", b"one Internet\r\none CR\rone Unix\nand none at the end"),
     _message("octets", b"NUL \0, bell \a, \x1b[31mred\x1b[0m, Latin-1 caf\xe9, UTF-8 caf\xc3\xa9\n"),
     b"",
     _message("one long line", b"la" * 5_000 + b"\n"),
     _attachment(),
 )
-"""The messages, as they lie in a Maildir: line ends as they come."""
+"""The messages as stored in the Maildir, with various line ends."""
 
 
 def add_arguments(_parser: ArgumentParser) -> None:
-    """Say what this command takes: nothing."""
+    """Do nothing: the command has no arguments."""
 
 
 def run(_arguments: Namespace) -> int:
-    """Show a session."""
+    """Run the command: show a session."""
     password = secrets.token_urlsafe()
     with TemporaryDirectory(prefix="pop3proto-demo-") as folder:
         maildir = _make_maildir(Path(folder) / "Maildir", SAMPLES)
@@ -96,23 +96,23 @@ def _make_maildir(path: Path, messages: Sequence[bytes]) -> Path:
 
 
 def _converse(server: Server, password: str) -> list[bytes]:
-    """Hold one session, print it, and return the messages."""
+    """Run one session, print it, and return the messages."""
     host, port = server.address
-    print(f"A POP3 server on {host} port {port}, and a client. C: is what the client sends, S: the server's answer.")
+    print(f"A POP3 server on {host} port {port}, and a client. C: client, S: server.")
     transcript = Transcript(print, message_lines=_MESSAGE_LINES, listing_lines=_LISTING_LINES)
     with connect(host, port, tls="none", observer=transcript) as client:
         _headline(
-            "The client asks what the server can do, and logs in. (`client.login` chooses the best way by itself.)"
+            "The client asks for the server's capabilities and logs in. (`client.login` would choose the best method.)"
         )
         client.capa()
         client.call(User(_USER))
         client.call(Pass(password))
-        _headline("What is there? Each message has a number for this session, and a name that never changes.")
+        _headline("UIDL lists the messages: the number is valid in this session, the unique id never changes.")
         numbers = list(client.uidl())
-        _headline("PIPELINING: the client asks for all messages in one go, and reads the answers in order.")
-        print("   Bodies end with a lone dot; a line that begins with a dot gets one more on the way.")
+        _headline("PIPELINING: the client sends all RETR commands at once and reads the answers in order.")
+        print("   A message ends with a single dot; a line that begins with a dot gets a second dot on the wire.")
         received = [message for _, message in client.retrieve(numbers)]
-        _headline("One is deleted. That happens at QUIT, not before: a client that crashes loses nothing.")
+        _headline("DELE marks a message. The server deletes it at QUIT, so a client that crashes loses nothing.")
         client.dele(numbers[0])
     return received
 
@@ -124,20 +124,20 @@ def _headline(text: str) -> None:
 def _compare(received: Sequence[bytes], stored: Sequence[bytes]) -> None:
     wrong = [number for number, pair in enumerate(zip(received, stored, strict=True), 1) if pair[0] != _wire(pair[1])]
     if wrong:
-        raise Failure(f"not what was stored has arrived: messages {', '.join(map(str, wrong))}")
+        raise Failure(f"messages differ from what was stored: {', '.join(map(str, wrong))}")
 
 
 def _wire(message: bytes) -> bytes:
-    """Return the octets that must arrive: each line ends with CRLF, the last one too (RFC 1939 section 11).
+    """Return the octets that must arrive: every line, the last too, ends with CRLF (RFC 1939 section 11).
 
-    Written by another method than the library's own.
+    This does not use the library's own encoder, so that it can check it.
     """
     octets = _BARE_LF.sub(b"\r\n", message)
     return octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
 
 
 def _conclude(count: int, left: int) -> None:
-    print(f"\nEvery one of {counted(count, 'message')} arrived octet for octet, and {left} are left on the server.")
-    print("\nTry next, with a Maildir and a file with a password of your own:")
+    print(f"\nAll {counted(count, 'message')} arrived octet for octet; {left} are left on the server.")
+    print("\nTo try it with your own Maildir and a file that holds a password:")
     print("  pop3proto serve MAILDIR --user ann --password-file FILE")
     print("  pop3proto fetch pop://ann@127.0.0.1:1110 COPY --password-file FILE --allow-cleartext")

@@ -1,4 +1,4 @@
-"""How a command fails: one line on standard error, and an exit status."""
+"""Failures of a command: report one line on standard error and return an exit status."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["guard"]
 
-_INTERRUPTED: Final = 130  # 128 and the number of SIGINT, as shells say it
+_INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
 
 
 def guard(name: str, command: Callable[[], int]) -> int:
-    """Run a command, turn its failure into a line, and return the exit status.
+    """Run a command, report a failure in one line on standard error, and return the exit status.
 
     Args:
-        name: what the line begins with.
-        command: returns the exit status if nothing fails.
+        name: name of the command, the prefix of the line.
+        command: the command; returns its exit status.
     """
-    _let_everything_print(sys.stdout)
+    _escape_unencodable(sys.stdout)
     try:
         status = command()
         _flush(sys.stdout)
@@ -34,30 +34,30 @@ def guard(name: str, command: Callable[[], int]) -> int:
         text, status = str(failure), failure.status
     except KeyboardInterrupt:
         text, status = "interrupted", _INTERRUPTED
-    except BrokenPipeError:  # a socket's is a ConnectionLost
+    except BrokenPipeError:  # standard output; a lost socket is a ConnectionLost
         text, status = "standard output was closed", FAILURE
     except (Pop3Error, OSError) as error:
         text, status = reason(error), FAILURE
     else:
         return status
-    _abandon_stdout()
+    _discard_stdout()
     warn(f"{name}: {text}")
     return status
 
 
 def _flush(stream: object) -> None:
-    if isinstance(stream, io.TextIOBase):  # None if standard output was closed before Python began
+    if isinstance(stream, io.TextIOBase):  # it is None if standard output was closed before Python started
         stream.flush()
 
 
-def _let_everything_print(stream: object) -> None:
-    """Escape what the encoding of an output does not have, instead of failing: names of files, say."""
+def _escape_unencodable(stream: object) -> None:
+    """Escape characters that a stream's encoding lacks instead of failing; for example, in file names."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
 
-def _abandon_stdout() -> None:
-    """Throw away what is still to be written, if it cannot be: else Python complains once more at its end."""
+def _discard_stdout() -> None:
+    """Discard buffered output that cannot be written; otherwise Python prints another error when it exits."""
     try:
         _flush(sys.stdout)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`pop3proto fetch`: new mail of an account into a Maildir."""
+"""`pop3proto fetch`: fetch new mail of an account into a Maildir."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION", "HELP", "Access", "add_arguments", "run"]
 
 _ABOUT_THE_TOKEN: Final = (None, ResponseCode.AUTH)
-"""Codes of a refusal that may be the token's fault; the others are about the maildrop, or pass by waiting."""
+"""Response codes of a refusal that the token may have caused; other codes concern the maildrop or are temporary."""
 
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """All that it takes to begin a session.
+    """The data needed to begin a session.
 
     Args:
-        account: whose mail, and where.
-        credentials: what to log in with.
-        context: for TLS.
-        allow_cleartext: a server without STLS is no hindrance.
-        timeout: seconds that the server may stay silent.
+        account: the account.
+        credentials: the credentials to log in with.
+        context: the SSL context.
+        allow_cleartext: continue without TLS if the server refuses STLS.
+        timeout: seconds that the server may send nothing.
     """
 
     account: Account
@@ -60,10 +60,10 @@ class Access:
     timeout: float
 
     def open(self) -> Client:
-        """Return a client that is logged in.
+        """Connect and log in.
 
         Raises:
-            Failure, Pop3Error: there is none to be had.
+            Failure, Pop3Error: the connection or the login failed.
         """
         client = self._connect()
         try:
@@ -74,17 +74,17 @@ class Access:
         return client
 
     def _connect(self) -> Client:
-        """Connect; in clear only if the server refuses STLS. A handshake that fails is a failure, not a refusal."""
+        """Connect; without TLS only if the server refuses STLS. A failed handshake is never followed by cleartext."""
         if self.account.tls != "starttls":
             return self._connect_by(self.account.tls)
         try:
             return self._connect_by("starttls")
         except CommandFailed as refusal:
-            # Addresses of this machine are no exception: a tunnel to another may begin here.
+            # Loopback addresses too: a tunnel to another machine may begin there.
             if not self.allow_cleartext:
                 raise Failure(
-                    f"{refusal}; without TLS everybody on the way to {self.account.host} could read password and mail: "
-                    "use pops://, or allow that with --allow-cleartext"
+                    f"{refusal}; without TLS, others on the network between here and {self.account.host} could read "
+                    "password and mail: use a pops:// URL, or --allow-cleartext if you accept that"
                 ) from refusal
         return self._connect_by("none")
 
@@ -108,73 +108,85 @@ class Access:
 
     def _more_about(self, failure: LoginFailed) -> str:
         if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
-            return f": {cause}"  # it was we who gave up
+            return f": {cause}"  # the client gave up, not the server
         if isinstance(self.credentials, Token) and failure.code in _ABOUT_THE_TOKEN:
-            return "; if it is the token: it may be too old (an hour is usual), another user's, or not meant for POP"
+            return (
+                "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP"
+            )
         return ""
 
 
-HELP: Final = "fetch mail into a Maildir"
+HELP: Final = "fetch new mail into a Maildir"
 DESCRIPTION: Final = (
-    "Fetch mail into a Maildir. It is left on the server unless --delete is given; "
-    "what was fetched before is not fetched again."
+    "Fetch new mail into a Maildir. Messages that were fetched before are not fetched again. "
+    "Mail is left on the server unless --delete is given."
 )
 
-_OUT_OF_STEP: Final = 10
-"""Messages that may end early before a fetch gives up: each costs a session."""
+_MAX_EARLY_ENDS: Final = 10
+"""Messages that may end early before a fetch gives up: each one costs a session."""
 
-_FEW: Final = 10
-"""Messages on a server that may all be replaced by others between two fetches without anything being odd."""
+_MAX_VANISHED: Final = 10
+"""If no more messages than this were left on the server, it is plausible that all of them are gone now."""
 
 _DAY: Final = 86_400
-"""The longest timeout, in seconds: the system's clocks do not take every number."""
+"""The longest timeout, in seconds: the system does not support timeouts of any length."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what this command takes."""
+    """Add the command's arguments to its parser."""
     parser.add_argument(
         "url",
         metavar="URL",
-        help="pops://user@host[:port] (TLS), or pop://user@host[:port] (TLS by STLS); behind the user may stand "
-        ";AUTH= and the one way to log in: +APOP, or a SASL mechanism",
+        help="the account: pops://user@host[:port] (TLS from the start) or pop://user@host[:port] (TLS by STLS); add "
+        ";AUTH=+APOP or ;AUTH= and a SASL mechanism after the user to log in by that method only",
     )
     parser.add_argument(
-        "target", metavar="TARGET-MAILDIR", type=Path, help="where to; it is created if it is not there"
+        "target",
+        metavar="TARGET-MAILDIR",
+        type=Path,
+        help="the Maildir to store mail in; it is created if it does not exist",
     )
     secrets = parser.add_mutually_exclusive_group()
     secrets.add_argument(
         "--password-file",
         type=Path,
         metavar="FILE",
-        help="its first line is the password; without this option it is asked for on the terminal",
+        help="file with the password in its first line; without it, you are asked for the password",
     )
     secrets.add_argument(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="its first line is an OAuth access token, to log in with (OAUTHBEARER, XOAUTH2) in place of a password",
+        help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
     )
-    parser.add_argument("--delete", action="store_true", help="delete on the server what is safely stored here")
+    parser.add_argument(
+        "--delete", action="store_true", help="delete messages on the server when they are safely stored in the Maildir"
+    )
     parser.add_argument(
         "--allow-cleartext",
         action="store_true",
-        help="with pop://, go on without TLS if the server has no STLS: others may read password and mail",
+        help="with pop://, continue without TLS if the server has no STLS; others on the network can then read "
+        "password and mail",
     )
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="trust the authorities in this file too (PEM)")
     parser.add_argument(
-        "--again", action="store_true", help="fetch everything even if the server has given all mail new unique ids"
+        "--ca-file", type=Path, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="fetch all messages even if the unique ids of all messages have changed on the server",
     )
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=60.0,
         metavar="SECONDS",
-        help="how long the server may stay silent (default: %(default)g)",
+        help="give up when the server sends nothing for this long (default: %(default)g)",
     )
 
 
 def run(arguments: Namespace) -> int:
-    """Fetch."""
+    """Run the command: fetch, with a new session after each message that ended early."""
     account = Account.of_url(arguments.url)
     access = Access(
         account=account,
@@ -197,36 +209,38 @@ def run(arguments: Namespace) -> int:
                     download.finish()
                     break
                 except OutOfStep as stop:
-                    left_out |= _left_out(stop, download, plan, inbox.record, full=len(left_out) >= _OUT_OF_STEP)
+                    left_out |= _left_out(stop, download, plan, inbox.journal, full=len(left_out) >= _MAX_EARLY_ENDS)
                     before = download.fetched
     print(download.summary)
     return FAILURE if left_out else download.status
 
 
-def _left_out(stop: OutOfStep, download: Download, plan: Plan, record: FetchJournal, *, full: bool) -> set[Identity]:
-    """Tell of a message that ended early, and return what to leave: the answers are lost, the other mail is not.
+def _left_out(stop: OutOfStep, download: Download, plan: Plan, journal: FetchJournal, *, full: bool) -> set[Identity]:
+    """Report a message that ended early; return the messages to leave out of the next session of this fetch.
+
+    The session is lost, but the other messages can be fetched in a new one.
 
     Args:
-        stop: says which it was.
-        download: the session.
-        plan: what it was to do.
-        record: there it is noted, for the next fetch to take it last.
-        full: as many as are bearable ended early before it. If it is one of those that come last, all of them are
-            left, and the rest is finished; else there is no end in sight.
+        stop: names the message.
+        download: the session that broke.
+        plan: the plan of the session.
+        journal: records the message, so that the next fetch tries it last.
+        full: whether the limit of messages that ended early in this fetch is reached. Then, if this message had
+            already ended early in an earlier fetch, all such messages are left out; otherwise the fetch fails.
     """
     identity = plan.wanted[stop.number]
-    hopeless = {each for each in plan.wanted.values() if each is not None and record.is_suspect(each)}
-    known = identity in hopeless
+    suspects = {each for each in plan.wanted.values() if each is not None and journal.is_suspect(each)}
+    known = identity in suspects
     if identity is not None:
-        record.suspect(identity)
+        journal.suspect(identity)
     if identity is None or (full and not known):
-        raise Failure(f"{stop} ({download.summary} before that; nothing was deleted)") from stop
+        raise Failure(f"{stop} ({download.summary} before this; nothing was deleted)") from stop
     warn(f"pop3proto fetch: {stop}")
     if not full:
         return {identity}
-    if others := len(hopeless) - 1:
-        warn(f"pop3proto fetch: left on the server: {counted(others, 'other message')} that ended early before")
-    return hopeless
+    if others := len(suspects) - 1:
+        warn(f"pop3proto fetch: {counted(others, 'other message')} left on the server: ended early in an earlier fetch")
+    return suspects
 
 
 def _seconds(text: str) -> float:
@@ -235,7 +249,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= _DAY:
-        raise ArgumentTypeError(f"a timeout is a number of seconds, at most {_DAY:,} (a day)")
+        raise ArgumentTypeError(f"the timeout must be a number of seconds above 0, at most {_DAY:,} (a day)")
     return seconds
 
 
@@ -245,18 +259,18 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(ca_file)
         except OSError as error:
-            why = "it holds no certificates" if isinstance(error, ssl.SSLError) else reason(error)
-            raise Failure(f"cannot use the authorities in {ca_file}: {why}") from error
+            why = "it holds no certificates (PEM)" if isinstance(error, ssl.SSLError) else reason(error)
+            raise Failure(f"cannot read certificate authorities from {ca_file}: {why}") from error
     return context
 
 
 def _credentials(account: Account, arguments: Namespace) -> Credentials:
     if arguments.token_file is not None:
         if account.wants_token is False:
-            raise Failure(f"{account.way} takes a password, no token: use --password-file", USAGE)
+            raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)
         return Token(account.user, read_token(arguments.token_file))
     if account.wants_token:
-        raise Failure(f"{account.way} takes a token, no password: use --token-file", USAGE)
+        raise Failure(f"{account.way} takes a token, not a password: use --token-file", USAGE)
     password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
     return Password(account.user, password)
 
@@ -271,7 +285,7 @@ def _plan(client: Client, inbox: Inbox, arguments: Namespace, *, first: bool) ->
         warn(note)
     expire = client.capabilities.expire if client.capabilities is not None else None
     if plan.wanted and expire is not None and expire.days == 0:
-        warn("note: this server may delete what is fetched (it announces EXPIRE 0)")
+        warn("note: this server may delete messages once they are fetched (it announces EXPIRE 0)")
     return plan
 
 
@@ -280,27 +294,27 @@ def _plan_by_unique_ids(client: Client, inbox: Inbox) -> Plan | None:
         listing = client.uidl()
     except CommandFailed:
         if client.capabilities is not None and client.capabilities.uidl:
-            raise  # it has them, and cannot tell them now
+            raise  # the server supports UIDL but cannot list the unique ids now
         return None
     for unique_id, numbers in listing.shared.items():
-        inbox.record.see(unique_id, len(numbers))
-    return Plan.of_listing(listing, inbox.has, inbox.record.is_suspect)
+        inbox.journal.see(unique_id, len(numbers))
+    return Plan.of_listing(listing, inbox.has, inbox.journal.is_suspect)
 
 
 def _plan_without(client: Client, *, delete: bool) -> Plan:
     if not delete:
         raise Failure(
-            "the server has no unique ids (UIDL), by which mail that was fetched before is known: "
-            "it can only be fetched with --delete"
+            "the server has no unique ids (UIDL), which are needed to know what was fetched before: "
+            "use --delete, which fetches all messages and deletes them on the server"
         )
     return Plan.without_unique_ids(client.list())
 
 
 def _check_for_new_unique_ids(plan: Plan, inbox: Inbox) -> None:
-    """Stop if it looks as if the server has renamed all mail, by a move to another machine, say."""
-    left = inbox.record.left
-    if not plan.here and left > _FEW and len(plan.wanted) >= left:
+    """Stop if it looks as if all unique ids have changed; for example, after a server migration."""
+    left = inbox.journal.left
+    if not plan.here and left > _MAX_VANISHED and len(plan.wanted) >= left:
         raise Failure(
-            f"the server has {counted(len(plan.wanted), 'message')}, and not one of the {left:,} that the last fetch "
-            "left there: unique ids may have changed. Nothing was fetched; --again fetches all of it"
+            f"the server has {counted(len(plan.wanted), 'message')}, but none of the {left:,} that the last fetch left "
+            "there: its unique ids may have changed. Nothing was fetched; use --again to fetch all messages"
         )

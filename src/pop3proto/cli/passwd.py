@@ -1,4 +1,4 @@
-"""`pop3proto passwd`, and how commands get passwords: from files, from the terminal."""
+"""`pop3proto passwd`, and functions that read passwords and tokens from files or the terminal."""
 
 from __future__ import annotations
 
@@ -19,37 +19,41 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "ask_password", "read_password", "read_token", "run"]
 
-HELP: Final = "set a user's password"
+HELP: Final = "add, change or remove a user in a users file"
 DESCRIPTION: Final = (
-    "Set a user's password in a file of users, which is made if there is none, or remove the user. The file holds no "
-    "passwords; what it holds verifies them. A server that runs takes note."
+    "Set a user's password in a users file, or remove the user with --delete. The file is created if it does not "
+    "exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new file from the "
+    "next login on."
 )
 
 _OTHERS: Final = 0o007
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what this command takes."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the file of users")
-    parser.add_argument("user", metavar="USER", help="whose password it is")
+    """Add the command's arguments to its parser."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the users file")
+    parser.add_argument("user", metavar="USER", help="the user to add, change or remove")
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--password-file",
         type=Path,
         metavar="FILE",
-        help="its first line is the password; without this option it is asked for on the terminal, twice",
+        help="file with the password in its first line; without it, you are asked for the password twice",
     )
     either.add_argument("--delete", action="store_true", help="remove the user instead")
 
 
 def run(arguments: Namespace) -> int:
-    """Change the file."""
+    """Run the command: change the file."""
     file: Path = arguments.file
     user = _checked_user(arguments.user)
     did = _remove(file, user) if arguments.delete else _set(file, user, arguments.password_file)
     print(visible(f"{did} {file}"))
     if file.stat().st_mode & _OTHERS:
-        warn(f"note: {file} is open to everybody on this machine, and passwords can be guessed from it")
+        warn(
+            f"note: other users of this machine can access {file}, and passwords can be guessed from it; "
+            f"to prevent that, run: chmod o= {file}"
+        )
     return 0
 
 
@@ -57,7 +61,7 @@ def _checked_user(user: str) -> str:
     try:
         return prepare_name(user)
     except (MechanismError, LocalProtocolError) as error:
-        raise Failure(f"nobody could log in with this name: {error}", USAGE) from error
+        raise Failure(f"this user name cannot be used to log in: {error}", USAGE) from error
 
 
 def _remove(file: Path, user: str) -> str:
@@ -71,7 +75,7 @@ def _set(file: Path, user: str, password_file: Path | None) -> str:
     try:
         new = set_password(file, user, password)
     except MechanismError as error:
-        raise Failure(f"nobody could log in with this password: {error}") from error
+        raise Failure(f"this password cannot be used to log in: {error}") from error
     except (ValueError, MemoryError) as error:
         raise Failure(f"the hash cannot be computed: {reason(error) or 'not enough memory'}") from error
     return f"added {user} to" if new else f"changed the password of {user} in"
@@ -80,20 +84,20 @@ def _set(file: Path, user: str, password_file: Path | None) -> str:
 def _ask_twice(user: str) -> str:
     password = ask_password(user)
     if ask_password(f"{user}, again") != password:
-        raise Failure("the two passwords are not the same; nothing has changed")
+        raise Failure("the two passwords differ; nothing has changed")
     return password
 
 
-# Octets; somebody may name a file that is none of these.
+# Octets; the option may name the wrong file, which may be large.
 _LONGEST_PASSWORD: Final = 4_096
 _LONGEST_TOKEN: Final = 65_536
 
 
 def read_password(path: Path) -> str:
-    """Return the first line of a file without its line end. Anything else, blanks too, belongs to the password.
+    """Return the password in the first line of a file. Blanks belong to it, the line end does not.
 
     Raises:
-        Failure: there is none to be had.
+        Failure: the file cannot be read, or its first line is not a password.
     """
     return _first_line(path, "password", _LONGEST_PASSWORD)
 
@@ -102,13 +106,13 @@ def read_token(path: Path) -> str:
     """Return the OAuth access token in the first line of a file, without blanks around it.
 
     Raises:
-        Failure: there is none to be had.
+        Failure: the file cannot be read, or its first line is not an access token.
     """
     token = _first_line(path, "token", _LONGEST_TOKEN).strip()
     try:
         check_visible(token, "an access token")
     except MechanismError as error:
-        raise Failure(f"the first line of the token file {path} is none: {error}") from None
+        raise Failure(f"the first line of the token file {path} is not an access token: {error}") from None
     return token
 
 
@@ -119,10 +123,10 @@ def _first_line(path: Path, what: str, longest: int) -> str:
     except OSError as error:
         raise Failure(f"cannot read the {what} file: {reason(error)}") from error
     try:
-        # With "sig": some editors begin a file with U+FEFF, which nobody sees.
+        # "sig" removes the byte order mark, U+FEFF, which some editors put at the start of a file.
         text = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = None  # the error holds the line, so nothing is raised while it is handled
+        text = None  # raise outside this block: as context, the exception would carry the line
     if text is None:
         raise Failure(f"the {what} file {path} is not UTF-8")
     if not text:
@@ -133,17 +137,17 @@ def _first_line(path: Path, what: str, longest: int) -> str:
 
 
 def ask_password(whose: str) -> str:
-    """Ask for a password on the terminal, without showing it.
+    """Ask for a password on the terminal, without echo.
 
     Raises:
-        Failure: there is no terminal, or no answer.
+        Failure: there is no terminal, or the password is empty.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", getpass.GetPassWarning)  # it would be shown, or read from a pipe
+            warnings.simplefilter("error", getpass.GetPassWarning)  # getpass would echo it or read it from a pipe
             password = getpass.getpass(f"Password for {whose}: ")
     except (EOFError, OSError, getpass.GetPassWarning):
-        raise Failure("there is no terminal to ask for the password on: use --password-file") from None
+        raise Failure("cannot ask for the password without a terminal: use --password-file") from None
     if not password:
         raise Failure("no password was given")
     return password

@@ -1,4 +1,4 @@
-"""`pop3proto serve`: Maildirs over POP3."""
+"""`pop3proto serve`: serve Maildirs over POP3."""
 
 from __future__ import annotations
 
@@ -36,31 +36,33 @@ _PEM_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----")
 
 
 def add_tls_arguments(parser: ArgumentParser) -> None:
-    """Say which arguments tell of TLS."""
+    """Add the arguments about TLS to a parser."""
     parser.add_argument(
         "--certificate",
         type=Path,
         metavar="FILE",
-        help="offer TLS with the certificate in this file (PEM), which those between it and its authority follow",
+        help="offer TLS, with the certificate chain in this file (PEM): the server's certificate, then intermediate "
+        "certificates",
     )
     parser.add_argument(
-        "--key", type=Path, metavar="FILE", help="the private key (PEM), if it is not in the file of the certificate"
+        "--key", type=Path, metavar="FILE", help="the private key (PEM), if it is not in the --certificate file"
     )
     parser.add_argument(
         "--tls",
         choices=("starttls", "implicit"),
-        help="where TLS comes in: by STLS (the default with --certificate), or from the first octet",
+        help="how TLS starts: by STLS (starttls, the default with --certificate), or from the start of the connection "
+        "(implicit)",
     )
 
 
 @attrs.frozen
 class ServerTls:
-    """Where TLS comes in, and the files that it takes.
+    """How TLS starts, and the certificate and key files.
 
     Args:
-        mode: where.
-        certificate: the file; None without TLS.
-        key: the file, if it is another.
+        mode: how TLS starts.
+        certificate: path of the certificate file; None without TLS.
+        key: path of the private key file; None if the key is in the certificate file.
     """
 
     mode: TlsMode
@@ -69,48 +71,48 @@ class ServerTls:
 
     @classmethod
     def of(cls, arguments: Namespace) -> ServerTls:
-        """Return what the arguments ask for.
+        """Return the TLS settings from the arguments.
 
         Raises:
-            Failure: they make no sense together, or the files cannot be used.
+            Failure: the arguments do not go together, or the files cannot be used.
         """
         certificate: Path | None = arguments.certificate
         key: Path | None = arguments.key
         mode: TlsMode | None = arguments.tls
         if certificate is None:
             if mode is not None or key is not None:
-                raise Failure(f"{'--key' if mode is None else '--tls'} goes with --certificate", USAGE)
+                raise Failure(f"{'--key' if mode is None else '--tls'} needs --certificate", USAGE)
             return cls("none", None, None)
         _check(certificate, key)
         return cls(mode or "starttls", certificate, key)
 
     @property
     def port(self) -> int:
-        """The default port: the registered one and 1,000, so that nobody has to be root."""
+        """The default port: the registered one plus 1000, so that the server does not need root."""
         return 1995 if self.mode == "implicit" else 1110
 
     @property
     def words(self) -> str:
-        """Where TLS comes in, for people."""
+        """How TLS starts, in words for the user."""
         return {"none": "without TLS", "starttls": "with STLS", "implicit": "over TLS"}[self.mode]
 
 
 def _check(certificate: Path, key: Path | None) -> None:
-    """Find out what is wrong before the server is told to use the files: OpenSSL does not say which file it is."""
+    """Check certificate and key, for error messages that name the file at fault; those of OpenSSL do not."""
     if _PEM_CERTIFICATE.search(_read(certificate, "certificate")) is None:
         raise Failure(f"{certificate} holds no certificate (PEM)")
     key_file = key or certificate
     if _PEM_KEY.search(_read(key_file, "private key")) is None:
-        raise Failure(f"{key_file} holds no private key (PEM){'' if key else '; --key names another file'}")
+        raise Failure(f"{key_file} holds no private key (PEM){'' if key else '; give the key file with --key'}")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _refuse_to_ask)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _refuse_passphrase)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise Failure(f"the key in {key_file} does not belong to the certificate in {certificate}") from error
+            raise Failure(f"the private key in {key_file} does not match the certificate in {certificate}") from error
         why = error.reason.replace("_", " ").lower() if error.reason else "OpenSSL cannot read them"
         raise Failure(f"cannot use the certificate in {certificate} with its key: {why}") from error
     except _Encrypted:
-        raise Failure(f"the key in {key_file} is encrypted: there is nobody to ask for its passphrase") from None
+        raise Failure(f"the private key in {key_file} is encrypted: encrypted private keys are not supported") from None
 
 
 def _read(file: Path, what: str) -> bytes:
@@ -121,59 +123,63 @@ def _read(file: Path, what: str) -> bytes:
 
 
 class _Encrypted(Exception):
-    """The key has a passphrase."""
+    """The private key is encrypted with a passphrase."""
 
 
-def _refuse_to_ask() -> NoReturn:
+def _refuse_passphrase() -> NoReturn:
     raise _Encrypted
 
 
-HELP: Final = "serve Maildirs"
+HELP: Final = "serve Maildirs over POP3"
 DESCRIPTION: Final = (
-    "Serve a Maildir to one user, or a folder of Maildirs to many, until Ctrl-C or SIGTERM. One of --user, --users and "
-    "--checkpassword tells who may log in."
+    "Serve a Maildir to one user, or a folder of Maildirs to many users, until Ctrl-C or SIGTERM. "
+    "Choose who may log in with --user, --users or --checkpassword."
 )
 
-_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
-_MOMENT: Final = 0.2  # seconds: an end that takes no longer needs no word
+_QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announced
 _DEFAULTS: Final = {field.name: field.default for field in attrs.fields(Service)}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what this command takes."""
+    """Add the command's arguments to its parser."""
     add_user_arguments(parser)
     add_tls_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, help="the port to listen on, 0 for any free one (default: 1110, with --tls implicit 1995)"
+        "--port",
+        type=_port,
+        help="the port to listen on; 0 chooses a free port (default: 1110, or 1995 with --tls implicit)",
     )
     parser.add_argument(
-        "--allow-cleartext", action="store_true", help="take passwords without TLS from other machines too"
+        "--allow-cleartext",
+        action="store_true",
+        help="accept passwords without TLS from other machines too; others on the network can then read them",
     )
     parser.add_argument(
         "--max-sessions",
         type=_positive,
         default=_DEFAULTS["max_sessions"],
         metavar="N",
-        help="so many sessions at once, and no more (default: %(default)s)",
+        help="maximum number of concurrent sessions (default: %(default)s)",
     )
     parser.add_argument(
         "--max-sessions-per-address",
         type=_positive,
         default=_DEFAULTS["max_sessions_per_address"],
         metavar="N",
-        help="so many of them from one address (default: %(default)s)",
+        help="maximum number of concurrent sessions from one address (default: %(default)s)",
     )
     parser.add_argument(
         "--verbose",
         action="store_true",
-        help="write what clients and server say to standard error, but no secrets and no messages",
+        help="write the dialogue of each session to standard error, without secrets and message contents",
     )
 
 
 def run(arguments: Namespace) -> int:
-    """Serve until a signal ends it."""
+    """Run the command: serve until a signal ends it."""
     tls = ServerTls.of(arguments)
     users = Users.of(arguments)
     service = Service(
@@ -191,27 +197,27 @@ def run(arguments: Namespace) -> int:
 
 async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:
     port: int = tls.port if arguments.port is None else arguments.port
-    signals = _wait_readable(_ENDS)
-    async with _listen(service, arguments.host, port, tls) as server:
+    signals = _watch_signals(_STOP_SIGNALS)
+    async with await _listen(service, arguments.host, port, tls) as server:
         host, port = server.address
         if tls.mode == "none":
-            _speak_of_cleartext(host, allowed=arguments.allow_cleartext)
+            _warn_about_cleartext(host, allowed=arguments.allow_cleartext)
         print(
             visible(f"serving {arguments.maildir} for {whom} {tls.words} on {host} port {port}; Ctrl-C ends it"),
             flush=True,
         )
         await signals.acquire()
-        await _end(server, signals)
+        await _shut_down(server, signals)
 
 
-async def _end(server: Server, signals: asyncio.Semaphore) -> None:
-    """End gracefully, or at once if another signal comes meanwhile."""
+async def _shut_down(server: Server, signals: asyncio.Semaphore) -> None:
+    """Shut down gracefully, or at once after another signal."""
     closing = asyncio.create_task(server.close())
     again = asyncio.create_task(signals.acquire())
     either = {closing, again}
-    done, _ = await asyncio.wait(either, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(either, timeout=_QUIET_SHUTDOWN, return_when=asyncio.FIRST_COMPLETED)
     if not done:
-        warn("ending; Ctrl-C again ends it at once")
+        warn("shutting down; press Ctrl-C again to stop at once")
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not closing.done():
         await server.abort()
@@ -222,7 +228,7 @@ async def _end(server: Server, signals: asyncio.Semaphore) -> None:
 def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
-        raise ArgumentTypeError("it is a number from 1 on")
+        raise ArgumentTypeError("it must be a number, 1 or more")
     return number
 
 
@@ -232,33 +238,36 @@ def _port(text: str) -> int:
     except ValueError:
         port = -1
     if not 0 <= port <= _HIGHEST_PORT:
-        raise ArgumentTypeError(f"a port is a number from 0 to {_HIGHEST_PORT}")
+        raise ArgumentTypeError(f"the port must be a number from 0 to {_HIGHEST_PORT}")
     return port
 
 
-def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Server:
+async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Server:
     try:
-        return serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
+        return await serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
     except UnicodeError as error:
-        raise Failure(f"cannot listen on {host} port {port}: that is no host name") from error
+        raise Failure(f"cannot listen on {host} port {port}: {host} is not a valid host name") from error
 
 
-def _speak_of_cleartext(host: str, *, allowed: bool) -> None:
+def _warn_about_cleartext(host: str, *, allowed: bool) -> None:
     if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         return
     if allowed:
-        warn("note: there is no TLS here, and others on the network can read passwords and mail")
+        warn("note: serving without TLS: others on the network can read passwords and mail (see --certificate)")
     else:
         warn(
-            "note: there is no TLS here, so passwords in clear are refused except from this machine "
-            "(see --allow-cleartext); mail goes in clear to whoever logs in otherwise"
+            "note: serving without TLS: cleartext passwords are accepted only from this machine (see --certificate and "
+            "--allow-cleartext); others on the network can read the mail of other sessions"
         )
 
 
-def _wait_readable(signals: tuple[signal.Signals, ...]) -> asyncio.Semaphore:
-    """Count signals, all but those that are ignored: a shell does that for what runs in the background."""
+def _watch_signals(signals: tuple[signal.Signals, ...]) -> asyncio.Semaphore:
+    """Return a semaphore that each of the signals releases.
+
+    Signals that are ignored stay ignored: a shell sets that for background jobs.
+    """
     counter = asyncio.Semaphore(0)
     for each in signals:
         if signal.getsignal(each) is not signal.SIG_IGN:
@@ -268,13 +277,13 @@ def _wait_readable(signals: tuple[signal.Signals, ...]) -> asyncio.Semaphore:
 
 @contextmanager
 def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
-    """Let the library's warnings be lines like all others. Nobody else has set its logger up: this is the program.
+    """Write the library's log records to standard error, one line each. This is the program, so it may configure them.
 
     Args:
-        sessions: from which level on it is told what happens in sessions.
+        sessions: the level of the logger for the dialogue of sessions.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Line())
+    handler.setFormatter(_OneLineFormatter())
     logger = logging.getLogger("pop3proto")
     logger.addHandler(handler)
     logging.getLogger("pop3proto.sessions").setLevel(sessions)
@@ -285,8 +294,8 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         logger.removeHandler(handler)
 
 
-class _Line(logging.Formatter):
-    """A record as one line: the error in place of its traceback."""
+class _OneLineFormatter(logging.Formatter):
+    """Formats a record as one line, with the exception's message in place of its traceback."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:

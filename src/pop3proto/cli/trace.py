@@ -1,4 +1,4 @@
-"""The dialogue of a session, for people to read: an observer, so secrets are masked."""
+"""A readable transcript of a session: an observer, so secrets are masked."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _WIDTH: Final = 72
 
 
 class Transcript(ClientObserver):
-    """Client observer that writes a dialogue down: a line for each line on the wire, of bodies the first few.
+    """Client observer that writes the dialogue: one line for each line on the wire, but only the first lines of a body.
 
     Args:
-        write: takes one line, without its end.
-        message_lines: how many lines of a message to show.
-        listing_lines: how many lines of any other body.
+        write: called with each line, without a line end.
+        message_lines: number of lines of a message to show.
+        listing_lines: number of lines of any other body to show.
     """
 
     def __init__(self, write: Callable[[str], None], *, message_lines: int, listing_lines: int) -> None:
@@ -90,7 +90,7 @@ def _line(reply: Ok | Err) -> str:
 
 
 class _Excerpt:
-    """The first lines of a body, however it is cut, in constant memory."""
+    """Collects the first lines of a body from chunks, in constant memory."""
 
     def __init__(self, lines: int) -> None:
         self._most = lines * _WIDTH
@@ -99,14 +99,14 @@ class _Excerpt:
         self._octets = 0
 
     def feed(self, octets: bytes) -> None:
-        """Take the next octets, dots un-stuffed."""
+        """Take the next chunk, after dot-unstuffing."""
         self._octets += len(octets)
         self._start += octets[: max(self._most - len(self._start), 0)]
 
     def shown(self) -> list[str]:
-        """Return the lines as they were on the wire, dots stuffed, and what there was beyond them."""
+        """Return the lines as on the wire, with dots stuffed; a last line gives the total size if more follow."""
         *lines, rest = self._start.split(b"\r\n")
-        if rest and len(lines) < self._lines:  # the start of a long one
+        if rest and len(lines) < self._lines:  # the start of a long line
             lines.append(rest)
         lines = lines[: self._lines]
         shown = [self._stuffed(line).decode("utf-8", "surrogateescape") for line in lines]
@@ -120,5 +120,5 @@ class _Excerpt:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text of at most so many characters; "..." stands for what was cut off."""
+    """Return a text shortened to at most `width` characters, with "..." in place of the rest."""
     return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,4 +1,4 @@
-"""Who may log in at `serve`, and where each one's mail is: one user, a file of users, or whom a program knows."""
+"""The users of `pop3proto serve` and their Maildirs: one user, a users file, or a checkpassword program."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ __all__ = ["Users", "add_user_arguments"]
 
 
 def add_user_arguments(parser: ArgumentParser) -> None:
-    """Say which arguments tell of users."""
+    """Add the arguments about users to a parser."""
     parser.add_argument(
         "maildir",
         metavar="MAILDIR",
         type=Path,
-        help="the Maildir of the one --user: the folder that holds new and cur; with --users or --checkpassword, a "
-        "folder that holds a Maildir for each user, named as the user",
+        help="with --user, that user's Maildir (the folder that holds new and cur); with --users or --checkpassword, "
+        "a folder that holds one Maildir for each user, named like the user",
     )
     ways = parser.add_mutually_exclusive_group(required=True)
-    ways.add_argument("--user", help="the one who may log in, with the password in --password-file")
-    ways.add_argument(
-        "--users", type=Path, metavar="FILE", help="the users in a file that `pop3proto passwd` has made may log in"
-    )
+    ways.add_argument("--user", help="serve one user, whose password is in --password-file")
+    ways.add_argument("--users", type=Path, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`")
     ways.add_argument(
         "--checkpassword",
         metavar="COMMAND",
-        help="a program, with its arguments, tells who may log in: it reads name and password from descriptor 3 and "
-        "exits with 0 or 1, as qmail's checkpassword does",
+        help="check passwords with a program, given with its arguments: it reads user name and password from "
+        "descriptor 3 and exits with 0 (right) or 1 (wrong), like qmail's checkpassword",
     )
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password of --user")
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="file with the password of --user in its first line"
+    )
 
 
 @attrs.frozen
 class Users:
-    """Who may log in, and where each one's mail is.
+    """The users that a server serves, and their maildrops.
 
     Args:
-        whom: who it is, for people.
-        authenticator: knows them.
-        store: holds their mail.
+        whom: description of the users, for messages.
+        authenticator: checks their passwords.
+        store: holds their maildrops.
     """
 
     whom: str
@@ -68,14 +68,14 @@ class Users:
 
     @classmethod
     def of(cls, arguments: Namespace) -> Users:
-        """Return those whom the arguments name.
+        """Return the users that the arguments select.
 
         Raises:
-            Failure, Pop3Error, OSError: nobody could log in that way.
+            Failure, Pop3Error, OSError: the arguments are not valid, or a file or folder cannot be used.
         """
         maildir: Path = arguments.maildir
         if arguments.password_file is not None and arguments.user is None:
-            raise Failure("--password-file goes with --user", USAGE)
+            raise Failure("--password-file can only be used with --user", USAGE)
         if arguments.user is not None:
             if arguments.password_file is None:
                 raise Failure("--user needs --password-file", USAGE)
@@ -96,14 +96,14 @@ class Users:
         try:
             return cls(f"the users in {file}", UsersFile(file), store)
         except OSError as error:
-            raise Failure(f"cannot read the file of users {file}: {error.strerror or error}") from error
+            raise Failure(f"cannot read the users file {file}: {error.strerror or error}") from error
 
     @classmethod
     def _of_program(cls, folder: Path, line: str) -> Users:
         store = MaildirStore.of_folder(_checked_folder(folder))
         command = _checked_command(line)
-        # Its arguments are not told: there may be a password for a directory among them.
-        return cls(f"the users that {command[0]} knows", CheckPassword(command), store)
+        # The arguments are not shown: they may hold a password, for example of a directory server.
+        return cls(f"the users of {command[0]}", CheckPassword(command), store)
 
 
 def _checked_user(user: str) -> str:
@@ -114,13 +114,13 @@ def _checked_user(user: str) -> str:
 
 
 def _checked_password(password: str) -> str:
-    """Return a password as it is stored. With one that no client could say, the server would refuse everybody."""
+    """Return a prepared password. One that cannot be prepared is refused now, because every login would fail."""
     try:
         prepared = prepare(password, stored=True)
     except MechanismError as error:
-        raise Failure(f"nobody could log in with this password: {error}") from error
+        raise Failure(f"this password cannot be used to log in: {error}") from error
     if not prepared:
-        raise Failure("nobody could log in with this password: nothing is left of it when it is prepared")
+        raise Failure("this password cannot be used to log in: it is empty after SASLprep (RFC 4013)")
     return prepared
 
 
@@ -129,14 +129,17 @@ def _checked_maildir(maildir: Path) -> Path:
         try:
             os.scandir(maildir / folder).close()
         except (FileNotFoundError, NotADirectoryError):
-            raise Failure(f"{maildir} is no Maildir: there is no folder {folder!r} in it") from None
+            raise Failure(f"{maildir} is not a Maildir: it has no folder {folder!r}") from None
     return maildir
 
 
 def _checked_folder(folder: Path) -> Path:
     os.scandir(folder).close()
     if all((folder / name).is_dir() for name in ("new", "cur")):
-        raise Failure(f"{folder} is itself a Maildir; for many users it must hold one for each, named as the user")
+        raise Failure(
+            f"{folder} is itself a Maildir; with --users or --checkpassword, give a folder that holds one Maildir for "
+            "each user, named like the user"
+        )
     return folder
 
 
@@ -144,9 +147,9 @@ def _checked_command(line: str) -> list[str]:
     try:
         command = shlex.split(line)
     except ValueError as error:
-        raise Failure(f"--checkpassword is no command line: {str(error).lower()}", USAGE) from error
+        raise Failure(f"--checkpassword is not a valid command line: {str(error).lower()}", USAGE) from error
     if not command or not command[0]:
-        raise Failure("--checkpassword names no program", USAGE)
+        raise Failure("--checkpassword must name a program", USAGE)
     if shutil.which(command[0]) is None:
-        raise Failure(f"--checkpassword: there is no program {command[0]} that can be run")
+        raise Failure(f"--checkpassword: {command[0]} does not exist or is not executable")
     return command

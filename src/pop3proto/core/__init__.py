@@ -1,1 +1,1 @@
-"""The protocol: octets in, events out; events in, octets out. Nothing here does I/O."""
+"""The sans-IO core: octets in, events out; events in, octets out. Import its names from `pop3proto`."""

@@ -1,4 +1,4 @@
-"""The commands of the AUTHORIZATION state: RFC 1939, 2595 (STLS), 5034 (AUTH), 6856 (UTF8)."""
+"""Commands of the AUTHORIZATION state: RFC 1939, 2595 (STLS), 5034 (AUTH), 6856 (UTF8)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Apop", "Auth", "AuthList", "Pass", "Stls", "User", "Utf8"]
 
-_BLANK_AT_EDGE: Final = re.compile(r"\A | \Z")
+_SPACE_AT_END: Final = re.compile(r"\A | \Z")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")  # MD5 in hexadecimal, RFC 1939 section 7
 
 
 def _check_name(_command: object, _attribute: object, name: str) -> None:
-    """Inner blanks are outside the grammar, but such names exist; at the edges they would be lost."""
+    """Check a user name: no space at either end, where it would be lost.
+
+    Spaces inside are outside the grammar of RFC 1939, but such names exist.
+    """
     check_text(name, "a user name")
-    if not name or _BLANK_AT_EDGE.search(name):
-        raise LocalProtocolError("a user name must not be empty or have a blank at either end")
+    if not name or _SPACE_AT_END.search(name):
+        raise LocalProtocolError("a user name must not be empty, or begin or end with a space")
 
 
 def _check_password(_command: object, _attribute: object, password: str) -> None:
@@ -49,12 +52,12 @@ def _check_password(_command: object, _attribute: object, password: str) -> None
 
 def _check_digest(_command: object, _attribute: object, digest: str) -> None:
     if not _DIGEST.fullmatch(digest):
-        raise LocalProtocolError("a digest must have 32 hexadecimal digits")
+        raise LocalProtocolError("an APOP digest must be 32 hexadecimal digits")
 
 
 def _check_mechanism(_command: object, _attribute: object, mechanism: str) -> None:
     if not is_mechanism(mechanism):
-        raise LocalProtocolError("a mechanism has 1 to 20 upper-case letters, digits, hyphens and underscores")
+        raise LocalProtocolError("a mechanism name must be 1 to 20 upper-case letters, digits, hyphens or underscores")
 
 
 def _lower(text: str) -> str:
@@ -63,10 +66,10 @@ def _lower(text: str) -> str:
 
 @attrs.frozen
 class User(PlainCommand):
-    """USER, the first half of a login (RFC 1939 section 7). The server may accept names that it does not know.
+    """USER: the first half of a login (RFC 1939 section 7). Servers may answer `+OK` to unknown names.
 
     Args:
-        name: the mailbox. UTF-8 only where the server announces `UTF8 USER` (RFC 6856 section 2.2).
+        name: the mailbox. Non-ASCII only if the server announces `UTF8 USER` (RFC 6856 section 2.2).
     """
 
     verb = "USER"
@@ -93,10 +96,10 @@ class User(PlainCommand):
 
 @attrs.frozen
 class Pass(PlainCommand):
-    """PASS, the second half: legal directly after a positive USER only, and once (RFC 1939 section 7).
+    """PASS: the second half of a login; legal once, directly after a positive USER (RFC 1939 section 7).
 
     Args:
-        password: all that follows the first blank of the line, blanks included; not empty.
+        password: everything after the first space of the line, further spaces included; not empty.
     """
 
     verb = "PASS"
@@ -112,7 +115,7 @@ class Pass(PlainCommand):
 
     @override
     def redacted(self) -> Self:
-        return attrs.evolve(self, password="***")  # noqa: S106 - none
+        return attrs.evolve(self, password="***")  # noqa: S106 - a placeholder
 
     @classmethod
     @override
@@ -130,11 +133,11 @@ class Pass(PlainCommand):
 
 @attrs.frozen
 class Apop(PlainCommand):
-    """APOP, a login by digest (RFC 1939 section 7).
+    """APOP: a login by MD5 digest (RFC 1939 section 7).
 
     Args:
         name: the mailbox.
-        digest: MD5 of the greeting's timestamp and the shared secret, 32 hexadecimal digits, lower case.
+        digest: MD5 of the greeting's timestamp and the shared secret; 32 hexadecimal digits, made lower case.
     """
 
     verb = "APOP"
@@ -154,7 +157,7 @@ class Apop(PlainCommand):
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
-        name, _, digest = decode_text(arguments).rpartition(" ")  # the last blank: names may hold some
+        name, _, digest = decode_text(arguments).rpartition(" ")  # at the last space: names may contain spaces
         return cls(name, digest)
 
     @override
@@ -168,11 +171,12 @@ class Apop(PlainCommand):
 
 @attrs.frozen
 class Auth(PlainCommand):
-    """AUTH, a login by SASL (RFC 5034 section 4). Challenges and responses may follow before the reply.
+    """AUTH: a login by SASL (RFC 5034 section 4). Challenges and responses may come before the reply.
 
     Args:
-        mechanism: its name, upper case.
-        initial_response: octets, not base64. None is no initial response; empty is one, and travels as "=".
+        mechanism: the name of the SASL mechanism, made upper case.
+        initial_response: raw octets, not base64. None sends no initial response; b"" sends an empty one, which is
+            written "=".
     """
 
     verb = "AUTH"
@@ -198,7 +202,7 @@ class Auth(PlainCommand):
             return cls(decode_text(mechanism))
         initial_response = b"" if encoded == b"=" else decode_base64(encoded)
         if not encoded or initial_response is None:
-            raise LocalProtocolError("the initial response is not base64")
+            raise LocalProtocolError("the initial response of AUTH is not valid base64")
         return cls(decode_text(mechanism), initial_response)
 
     @override
@@ -214,23 +218,30 @@ class Auth(PlainCommand):
 
 @attrs.frozen
 class AuthList(Command[tuple[str, ...]]):
-    """AUTH alone: the mechanisms, one a line. No RFC has it; old clients ask, and most servers answer."""
+    """AUTH without arguments: lists the SASL mechanisms, one per line.
+
+    It is in no RFC, but old clients send it and most servers answer it.
+    """
 
     verb = "AUTH"
     multi_line = True
     legal_in = BEFORE_LOGIN
-    barrier = True  # as AUTH: some servers lose what is behind it
+    barrier = True  # like AUTH: some servers drop what is pipelined behind it
 
     @override
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[str, ...]:
-        """Return the names, upper case; lines that are none are left out."""
+        """Return the mechanism names, upper case; lines that are not valid names are skipped."""
         names = (ascii_upper(decode_text(line).strip(" ")) for line in lines_of(body, limits.text_lines))
         return tuple(filter(is_mechanism, names))
 
     def answer(self, result: tuple[str, ...], text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this; the names are upper case."""
+        """Return the reply and body that list these mechanisms.
+
+        Raises:
+            LocalProtocolError: a name is not a valid mechanism name in upper case.
+        """
         for name in result:
             _check_mechanism(self, None, name)
         return Ok(text), "".join([f"{name}\r\n" for name in result]).encode()
@@ -238,7 +249,7 @@ class AuthList(Command[tuple[str, ...]]):
 
 @attrs.frozen
 class Stls(PlainCommand):
-    """STLS: the TLS handshake begins behind the CRLF of the positive reply (RFC 2595 section 4)."""
+    """STLS: the TLS handshake starts right after the CRLF of the positive reply (RFC 2595 section 4)."""
 
     verb = "STLS"
     legal_in = BEFORE_LOGIN
@@ -249,7 +260,7 @@ class Stls(PlainCommand):
 
 @attrs.frozen
 class Utf8(PlainCommand):
-    """UTF8: from now on messages and listings may hold UTF-8 in their headers (RFC 6856 section 2)."""
+    """UTF8: switches to UTF-8 mode, in which headers and listings may contain UTF-8 (RFC 6856 section 2)."""
 
     verb = "UTF8"
     legal_in = BEFORE_LOGIN

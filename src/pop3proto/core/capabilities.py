@@ -1,4 +1,4 @@
-"""What a server says that it can do (RFC 2449 section 5, and the registry that it opened)."""
+"""Server capabilities, parsed from and encoded to the answer to CAPA (RFC 2449 section 5 and its IANA registry)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .text import ascii_upper, check_text, decode_text, encode_text, is_mechanis
 __all__ = ["Capabilities", "Expire", "LoginDelay"]
 
 _LINE_LIMIT: Final = 512  # octets with CRLF, RFC 2449 section 3
-_TAGGED: Final = re.compile(r"[!-\-/-\x7f]+(?: |\Z)")  # a tag has no dot in it, RFC 2449 section 3
+_TAGGED: Final = re.compile(r"[!-\-/-\x7f]+(?: |\Z)")  # no dot in a tag, RFC 2449 section 3
 
-# Capabilities without parameters: the tag and the field that holds it.
+# Capabilities without parameters: tag and field name.
 _FLAGS: Final = {
     "TOP": "top",
     "USER": "user",
@@ -31,11 +31,11 @@ _FLAGS: Final = {
 
 @attrs.frozen
 class LoginDelay:
-    """How long a client must wait between two logins (RFC 2449 section 6.5).
+    """Minimum time between two logins (RFC 2449 section 6.5).
 
     Args:
-        seconds: the time.
-        per_user: this is the longest of all users' times; after login the user's own is announced.
+        seconds: the minimum, at least 0.
+        per_user: the minimum differs by user; before login this is the largest, after login the user's own.
     """
 
     seconds: int = attrs.field(validator=numeric("a login delay", minimum=0))
@@ -47,37 +47,43 @@ class Expire:
     """How long messages stay on the server (RFC 2449 section 6.7).
 
     Args:
-        days: the least; None is NEVER; with 0, what was retrieved may vanish at QUIT.
-        per_user: this is the shortest of all users' times; after login the user's own is announced.
+        days: the minimum. None means NEVER (messages are kept); 0 means that retrieved messages may be removed at QUIT.
+        per_user: the minimum differs by user; before login this is the smallest, after login the user's own.
     """
 
-    days: int | None = attrs.field(validator=attrs.validators.optional(numeric("the days of EXPIRE", minimum=0)))
+    days: int | None = attrs.field(
+        validator=attrs.validators.optional(numeric("the number of days of EXPIRE", minimum=0))
+    )
     per_user: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """The capabilities of a server, as values.
+    r"""The capabilities that a server announces.
 
-    `"X-TAG" in capabilities` asks for any tag, private ones included.
+    `tag in capabilities` works for every tag, private ones included, in any case::
+
+        capabilities = Capabilities.parse(b"TOP\r\nSASL PLAIN\r\nX-FAST\r\n")
+        assert capabilities.sasl == ("PLAIN",)
+        assert "x-fast" in capabilities
 
     Args:
-        top: TOP works.
-        user: USER and PASS work, perhaps not for all users.
-        uidl: UIDL works.
-        sasl: mechanisms of AUTH, upper case, in the server's order.
-        resp_codes: a reply text that begins with "[" holds a response code.
-        auth_resp_code: failed logins carry [AUTH] if the credentials were at fault (RFC 3206 section 6).
+        top: TOP is supported.
+        user: USER and PASS are supported, perhaps not for every user.
+        uidl: UIDL is supported.
+        sasl: SASL mechanisms for AUTH, upper case, in the server's order.
+        resp_codes: a reply text that begins with "[" contains a response code.
+        auth_resp_code: failed logins carry [AUTH] if the credentials were the cause (RFC 3206 section 6).
         pipelining: several commands may be sent before the first is answered.
-        stls: STLS works, in this state (RFC 2595 section 4).
-        lang: LANG works (RFC 6856 section 3.1).
-        utf8: UTF8 works (RFC 6856 section 2).
-        utf8_user: and names and passwords may be UTF-8 (RFC 6856 section 2.2); never without `utf8`.
-        login_delay: the least time between logins.
-        expire: the retention of messages.
-        implementation: the name of the server's program.
-        other: all lines that are not registered, repeat another, or are malformed (of a SASL line, the names that
-            are well formed are in `sasl` all the same): as they came.
+        stls: STLS is supported and legal in this state (RFC 2595 section 4).
+        lang: LANG is supported (RFC 6856 section 3.1).
+        utf8: UTF8 is supported (RFC 6856 section 2).
+        utf8_user: names and passwords may be UTF-8 (RFC 6856 section 2.2); requires `utf8`.
+        login_delay: the minimum time between logins.
+        expire: how long messages are kept.
+        implementation: name and version of the server software.
+        other: lines that are unknown, malformed or repeat an earlier tag, unchanged. Valid names on a malformed SASL
+            line are in `sasl` as well.
     """
 
     top: bool = False
@@ -97,7 +103,7 @@ class Capabilities:
     other: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the lines of the listing, without line ends."""
+        """Return the lines of the answer to CAPA, without CRLF."""
         lines = [tag for tag, field in _FLAGS.items() if getattr(self, field)]
         if self.sasl:
             lines.append(" ".join(("SASL", *self.sasl)))
@@ -113,42 +119,42 @@ class Capabilities:
         return [*lines, *self.other]
 
     def __contains__(self, tag: str) -> bool:
-        """Whether a tag is announced, in any case (RFC 2449 section 5)."""
+        """Whether a tag is announced; case does not matter (RFC 2449 section 5)."""
         return ascii_upper(tag) in {ascii_upper(line.strip(" ").partition(" ")[0]) for line in self.lines()}
 
     def encode(self) -> bytes:
-        """Return the body that a server sends, dots not stuffed.
+        """Return the body that a server sends: CRLF lines, not dot-stuffed.
 
         Raises:
-            LocalProtocolError: it would not be read as it is meant: a line is too long, holds a line end or does not
-                begin with a tag, a mechanism's name is none, or `other` repeats what a field says.
+            LocalProtocolError: parsing the body would not give these capabilities back: a line is too long, contains
+                a line end or does not begin with a tag; a mechanism name is invalid; or `other` repeats a field.
         """
         lines = self.lines()
         for line in lines:
-            check_text(line, "a capability")
+            check_text(line, "a capability line")
             if not _TAGGED.match(line):
                 raise LocalProtocolError(f"the capability line {line!r} does not begin with a tag")
         octets = [encode_text(f"{line}\r\n") for line in lines]
         if any(len(line) > _LINE_LIMIT for line in octets):
-            raise LocalProtocolError(f"a capability line has more than {_LINE_LIMIT} octets")
+            raise LocalProtocolError(f"a capability line is longer than {_LINE_LIMIT} octets")
         body = b"".join(octets)
         if self.parse(body, lines=len(lines)) != self:
-            raise LocalProtocolError("these capabilities would not be read as they are meant")
+            raise LocalProtocolError("these capabilities are not valid: a client would parse other values from them")
         return body
 
     @classmethod
     def parse(cls, body: bytes, *, lines: int = DEFAULT_LIMITS.text_lines) -> Self:
-        """Return the capabilities that a body lists.
+        """Parse the body of the answer to CAPA.
 
-        Tags have any case and any order; blank lines and runs of blanks are passed over; of a tag that comes twice
-        the first line counts, except that mechanisms are gathered.
+        Tags may have any case and order. Empty lines and repeated spaces are ignored. If a tag is repeated, the first
+        line counts; the mechanisms of all SASL lines are combined.
 
         Args:
             body: CRLF lines, un-stuffed.
-            lines: how many it may have.
+            lines: the maximum number of lines.
 
         Raises:
-            MalformedReply: it has more.
+            MalformedReply: there are more than `lines` lines.
         """
         fields: dict[str, Any] = {}
         sasl: list[str] = []
@@ -170,17 +176,17 @@ class Capabilities:
         return cls(sasl=tuple(dict.fromkeys(sasl)), other=tuple(other), **fields)
 
 
-def _user(per_user: bool) -> str:  # noqa: FBT001 - a word that is there or not
+def _user(per_user: bool) -> str:  # noqa: FBT001 - a flag that becomes a word
     return " USER" if per_user else ""
 
 
 def _read(tag: str, words: list[str], rest: str) -> dict[str, object]:
-    """Return the fields that a line sets; none if it is not registered or malformed.
+    """Return the fields that a line sets; empty if the tag is unknown or the line malformed.
 
     Args:
         tag: upper case.
         words: the parameters, upper case.
-        rest: the parameters as they came.
+        rest: the parameters, unchanged.
     """
     match tag, words:
         case _, [] if tag in _FLAGS:
@@ -196,7 +202,7 @@ def _read(tag: str, words: list[str], rest: str) -> dict[str, object]:
             days = read_number(number.encode("utf-8", "replace"))
             return {"expire": Expire(days, bool(user))} if days is not None or number == "NEVER" else {}
         case "IMPLEMENTATION", [_, *_]:
-            # The rest of the line: programs have blanks in their names (RFC 5034 section 3 shows one).
+            # The rest of the line: names of programs contain spaces (RFC 5034 section 3 has an example).
             return {"implementation": rest}
         case _:
             return {}

@@ -1,4 +1,4 @@
-"""The client's side of a connection: commands in, octets out; octets in, answers out. No I/O."""
+"""Client side of a POP3 connection, without I/O: commands in, octets out; octets in, answers out."""
 
 from __future__ import annotations
 
@@ -43,41 +43,48 @@ _BODY_END: Final = BodyEnd()
 
 
 class ClientConnection(Connection):
-    """What a client knows of one connection: where the session stands, and which answers are due.
+    r"""The client side of a POP3 connection: tracks state and outstanding commands. Does no I/O.
 
-    It moves no octets. Send what `send` returns; feed `receive_data`; take events from `next_event` until it says
-    NEED_DATA. Several commands may be outstanding; each answer comes with its command, in order. Whether a server
-    can take that (PIPELINING, RFC 2449 section 6.6) is the caller's to know.
+    Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
+    it returns NEED_DATA. Several commands may be outstanding; each answer names its command, in order. Send several
+    at once only if the server announces PIPELINING (RFC 2449 section 6.6); this class does not check that.
+
+    For example::
+
+        connection = ClientConnection()
+        connection.receive_data(b"+OK ready\r\n")
+        assert connection.next_event() == Greeting(Ok("ready"))
+        assert connection.send(Capa()) == b"CAPA\r\n"
 
     Args:
-        limits: how long lines may be, and how much may wait.
-        quirks: the deviations to tolerate.
-        tls: the connection began with TLS.
+        limits: maximum lengths of lines, and how much may be buffered.
+        quirks: deviations of the server to tolerate.
+        tls: TLS is already active (implicit TLS).
     """
 
     def __init__(
         self, *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS, tls: bool = False
     ) -> None:
         super().__init__(limits, quirks, tls=tls)
-        self._expected = self._standing  # once all outstanding commands are answered, each positively
+        self._expected = self._session  # the state if every outstanding command is answered +OK
         self._outstanding: deque[Command[object]] = deque()
-        self._body: BodyDecoder | None = None  # the body that follows the answer to outstanding[0]
-        self._last_body: Command[object] | None = None
+        self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
+        self._last_body: Command[object] | None = None  # the command whose body ended last
         self._challenged = False  # the server waits for a SASL response
-        self._cancelled = False  # the exchange was given up
+        self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
 
     @property
     def outstanding(self) -> tuple[Command[object], ...]:
-        """The commands that are not wholly answered, the oldest first."""
+        """Commands whose answer is not complete, oldest first."""
         return tuple(self._outstanding)
 
     @property
     def unasked(self) -> bool:
-        """Whether octets wait that answer nothing; once they are a whole line, `next_event` tells what it is."""
+        """Whether unsolicited octets are buffered; `next_event` reports them once they are a complete line."""
         return not self._outstanding and len(self._buffer) > 0
 
     def can_send(self, item: Request) -> bool:
-        """Whether `send` would take this now."""
+        """Whether `send` would accept this now."""
         try:
             self._encode(item)
         except LocalProtocolError:
@@ -85,14 +92,14 @@ class ClientConnection(Connection):
         return True
 
     def send(self, item: Request) -> bytes:
-        """Note that something is sent, and return its octets: one whole line.
+        """Record that a command or SASL response is sent, and return its line, to be written to the server.
 
         Args:
-            item: a command; or the answer to a `Challenge`.
+            item: a command; or `AuthResponse` or `AuthCancel`, as the answer to a `Challenge`.
 
         Raises:
-            LocalProtocolError: it is not legal now, or too long. Nothing has changed.
-            RemoteProtocolError: the server sent octets in clear behind its answer to STLS. The session is over.
+            LocalProtocolError: `item` is not legal now, or its line is too long. Nothing has changed.
+            RemoteProtocolError: the server sent cleartext octets after its answer to STLS. The session is over.
         """
         if self.state is State.TLS_HANDSHAKE:
             self._next_of_handshake()
@@ -107,53 +114,56 @@ class ClientConnection(Connection):
 
     def _encode(self, item: Request) -> bytes:
         self._check_open()
-        # A str has an encode too, and would go out as it is.
+        # A str has an encode method too; its octets would be sent unchecked.
         if not isinstance(item, Command | AuthResponse | AuthCancel):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a client cannot send a {type(item).__name__}")
+            raise TypeError(f"send() takes a Command, AuthResponse or AuthCancel, not {type(item).__name__}")
         if (objection := self._objection(item)) is not None:
             raise LocalProtocolError(objection)
         octets = item.encode()
         limit = self.limits.command_line if isinstance(item, Command) else self.limits.sasl_line
         if (length := len(octets)) > limit:
-            del octets  # a traceback would keep it, and there may be a password in it
+            del octets  # it may contain a password, and a traceback would keep it
             what = item.verb if isinstance(item, Command) else "SASL response"
-            raise LocalProtocolError(f"the {what} line has {length} octets; {limit} are allowed")
+            raise LocalProtocolError(f"the {what} line has {length} octets; the limit is {limit}")
         return octets
 
     def _objection(self, item: Request) -> str | None:
-        """Return why this cannot be sent now; None if it can."""
+        """Return why this cannot be sent now, or None if it can."""
         if not isinstance(item, Command):
-            return None if self._challenged else "no challenge waits for a response"
+            return None if self._challenged else "no challenge is waiting for a response"
         if self._challenged:
-            return "a challenge waits for its response"
+            return "a challenge is waiting for its response: send AuthResponse or AuthCancel"
         if self._outstanding and self._outstanding[-1].barrier:
-            return f"nothing may be sent before {self._outstanding[-1].verb} is answered"
+            return f"nothing can be sent until {self._outstanding[-1].verb} is answered"
         if self._buffer.ended:
             return "the server has closed the connection"
         if self._outstanding and item.on_ok is State.TLS_HANDSHAKE:
-            return f"{item.verb} may not be sent before all else is answered"  # so that what comes early is noticed
+            return (
+                f"{item.verb} cannot be sent until all other commands are answered"  # so that early octets are noticed
+            )
         if self.unasked:
-            # It cannot be the answer to what has not been asked. next_event() tells what it is.
-            return "the server has sent something unasked: take the next event first"
+            # It cannot be the answer to a command that was not sent; next_event() says what it is.
+            return "unsolicited data received; call next_event() first"
         return self._expected.objection(item)
 
     def events(self) -> Iterator[ClientEvent]:
-        """Take events until there is none, or the connection is closed; `next_event` then says why."""
+        """Yield events until more data or an action is needed (see `next_event`), or the connection is closed."""
         while not isinstance(event := self.next_event(), Signal):
             yield event
             if isinstance(event, ConnectionClosed):
                 break
 
     def next_event(self) -> ClientEvent | Signal:
-        """Return what the server said next.
+        """Return the next event from the server.
 
         Returns:
-            The event; NEED_DATA; or PAUSED, from a `Challenge` until its response is sent, and from the positive
-            answer to STLS until `tls_established`.
+            The event; NEED_DATA if `receive_data` must be called first; or PAUSED, after a `Challenge` until its
+            response is sent, and after a positive answer to STLS until `tls_established` is called.
 
         Raises:
             RemoteProtocolError: the server broke the protocol. The session is over; every further call raises again.
-            ConnectionLost: the stream ended while answers were due. Likewise.
+            ConnectionLost: the stream ended before all commands were answered. The session is over; every further
+                call raises again.
         """
         if self._error is not None:
             raise type(self._error)(*self._error.args)
@@ -161,7 +171,7 @@ class ClientConnection(Connection):
             return self._next_of_body(self._body)
         if self._challenged:
             return PAUSED
-        state = self._standing.state
+        state = self._session.state
         if state is State.TLS_HANDSHAKE:
             return self._next_of_handshake()
         if state is State.CLOSED:
@@ -173,28 +183,28 @@ class ClientConnection(Connection):
             line = self._buffer.next_line(limit)
         except LineTooLong:
             data, start = self._buffer.peek()
-            blame = self._blame(data[start : start + limit])
-            raise self._broken(f"the server sent a line of more than {limit} octets{blame}") from None
+            hint = self._hint(data[start : start + limit])
+            raise self._broken(f"the server sent a line longer than {limit} octets{hint}") from None
         if line is None:
             return self._end_of_stream() if self._buffer.ended else NEED_DATA
         if self._outstanding:
             return self._answer(self._outstanding[0], line)
-        return self._unasked(line)
+        return self._unsolicited(line)
 
     def _answer(self, command: Command[object], line: bytes) -> ClientEvent:
         if line.startswith(b"+ ") or line == b"+":
             return self._challenge(command, line)
         reply = self._reply(line)
         if self._cancelled and isinstance(reply, Ok):
-            raise self._broken(f"the server accepted {command}, which was cancelled")
+            raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
         self._cancelled = False
         self._last_body = None
-        assumed = self._standing.after(command, Ok)
-        self._standing = self._standing.after(command, type(reply))
+        assumed = self._session.after(command, Ok)
+        self._session = self._session.after(command, type(reply))
         if isinstance(reply, Err):
             self._outstanding.popleft()
-            if self._standing != assumed:  # else what is expected is as it was
-                self._expected = self._standing
+            if self._session != assumed:  # otherwise the expected state does not change
+                self._expected = self._session
                 for later in self._outstanding:
                     self._expected = self._expected.after(later, Ok)
         elif command.multi_line:
@@ -205,21 +215,21 @@ class ClientConnection(Connection):
 
     def _challenge(self, command: Command[object], line: bytes) -> ClientEvent:
         if not command.challenged or self._cancelled:
-            raise self._broken(f"the server sent a challenge in place of an answer to {command}{self._blame()}")
+            raise self._broken(f"the server sent a challenge instead of an answer to {command}{self._hint()}")
         if (challenge := parse_challenge(line)) is None:
-            raise self._broken(f"the server sent a challenge for {command} that is not base64")
+            raise self._broken(f"the server sent a challenge for {command} that is not valid base64")
         self._challenged = True
-        self._standing = self._standing.at(State.SASL)
+        self._session = self._session.at(State.SASL)
         return challenge
 
-    def _unasked(self, line: bytes) -> ClientEvent:
+    def _unsolicited(self, line: bytes) -> ClientEvent:
         reply = self._reply(line)
         if self.state is State.GREETING:
-            self._standing = self._standing.at(State.CLOSED if isinstance(reply, Err) else State.AUTHORIZATION)
-            self._expected = self._standing
+            self._session = self._session.at(State.CLOSED if isinstance(reply, Err) else State.AUTHORIZATION)
+            self._expected = self._session
             return Greeting(reply)
         if isinstance(reply, Ok):
-            raise self._broken(f"the server sent {excerpt(line)} unasked{self._blame()}")
+            raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint()}")
         self._close()
         return Farewell(reply)
 
@@ -229,13 +239,13 @@ class ClientConnection(Connection):
         except LocalProtocolError as error:
             raise self._broken(f"the server sent {excerpt(line)}: {error}") from None
         if reply is None:
-            raise self._broken(f"the server sent {excerpt(line)}, which is not {self._due()}{self._blame(line)}")
+            raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint(line)}")
         return reply
 
-    def _due(self) -> str:
+    def _context(self) -> str:
         if self._outstanding:
-            return f"an answer to {self._outstanding[0]}"
-        return "a greeting" if self.state is State.GREETING else "anything that was asked for"
+            return f"instead of an answer to {self._outstanding[0]}"
+        return "instead of a greeting" if self.state is State.GREETING else "although no command was outstanding"
 
     def _next_of_body(self, decoder: BodyDecoder) -> ClientEvent | Signal:
         if not decoder.eof:
@@ -253,8 +263,8 @@ class ClientConnection(Connection):
 
     def _next_of_handshake(self) -> Signal:
         if len(self._buffer):
-            # Octets in clear that would be read as if TLS had protected them (RFC 2595 section 9).
-            raise self._broken("the server sent octets behind its answer to STLS, before the TLS handshake")
+            # Cleartext octets, which must not be processed as if TLS had protected them (RFC 2595 section 9).
+            raise self._broken("the server sent data after its answer to STLS, before the TLS handshake")
         if self._buffer.ended:
             raise self._lost("before the TLS handshake")
         return PAUSED
@@ -263,13 +273,13 @@ class ClientConnection(Connection):
         if self._failure is not None:
             return ConnectionClosed()
         if len(self._buffer):
-            raise self._broken("the server went on although it had ended the session")
+            raise self._broken("the server sent data after the end of the session")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
 
     def _end_of_stream(self) -> ConnectionClosed:
         waiting, _ = self._buffer.peek()
         if self._body is not None:
-            dot = " after a lone dot, which ends nothing without its CRLF" if self._body.held else ""
+            dot = ", after a dot without CRLF, which does not end a body" if self._body.held else ""
             raise self._lost(f"in the middle of the body of {self._outstanding[0]}{dot}")
         if self._outstanding:
             raise self._lost(f"before answering {self._outstanding[0]}")
@@ -295,29 +305,29 @@ class ClientConnection(Connection):
         self._close()
         return self._error
 
-    def _blame(self, line: bytes = b"") -> str:
-        """Return a guess at the reason why the stream makes no sense, for the end of a message."""
+    def _hint(self, line: bytes = b"") -> str:
+        """Return a guess at why the stream is out of step, to be appended to an error message."""
         if self.state is State.GREETING:
             return looks_like(line)
         if self._last_body is not None:
-            return f" (the body of {self._last_body} may have ended early: does the server stuff dots?)"
+            return f" (the body of {self._last_body} may have ended early: the server may not dot-stuff)"
         return ""
 
     def tls_established(self) -> None:
-        """Resume after the TLS handshake that a positive answer to STLS announced.
+        """Resume after the TLS handshake that follows a positive answer to STLS.
 
-        The state is AUTHORIZATION again, as after the greeting (RFC 2595 section 4). What the server said before,
-        its capabilities above all, was not protected: forget it.
+        The state is AUTHORIZATION again, as after the greeting (RFC 2595 section 4). Discard what the server sent
+        before, its capabilities above all: TLS did not protect it.
 
         Raises:
-            LocalProtocolError: no handshake is due; nothing has changed.
-            RemoteProtocolError: the server sent octets in clear behind its answer. The session is over.
-            ConnectionLost: the server has closed the connection. Likewise.
+            LocalProtocolError: no STLS was accepted. Nothing has changed.
+            RemoteProtocolError: the server sent cleartext octets after its answer to STLS. The session is over.
+            ConnectionLost: the server closed the connection. The session is over.
         """
         if self.state is not State.TLS_HANDSHAKE:
-            raise LocalProtocolError("no TLS handshake is due")
+            raise LocalProtocolError("tls_established() is only legal after a positive answer to STLS")
         self._next_of_handshake()
-        self._standing = self._expected = self._standing.at(State.AUTHORIZATION).with_fact(Fact.TLS)
+        self._session = self._expected = self._session.at(State.AUTHORIZATION).with_fact(Fact.TLS)
 
     @override
     def _close(self) -> None:

@@ -1,11 +1,11 @@
-"""What a command is: its syntax, where it is legal, how it is answered, what the answer does and what it means.
+"""The base classes of commands: `Command`, `PlainCommand`, `NumberedCommand`.
 
-All that the protocol says about a verb stands in its class; the classes are in `commands`. A class declares its
-arguments, where it is legal and what an answer does to the session. It knows what its reply means (`parse`, on the
-client's side), and beside that stands how to say it (`answer`, on the server's): for every result,
+Each command is a class in `authorization` or `transaction`, and holds everything that the protocol says about its
+verb: the arguments, the states in which it is legal, and how each answer changes the state. `parse` reads a reply on
+the client's side; `answer` makes that reply on the server's side. They are inverse: for every result,
 `command.parse(*command.answer(result)) == result`.
 
-Constructors validate, so a command that exists can be sent. They raise `LocalProtocolError`.
+Constructors validate and raise `LocalProtocolError`, so every command object can be sent.
 """
 
 from __future__ import annotations
@@ -33,56 +33,56 @@ R_co = TypeVar("R_co", covariant=True)
 
 @attrs.frozen
 class Command(ABC, Generic[R_co]):
-    """A request; `R_co` is what a positive answer means.
+    """The base class of commands; `R_co` is the type of the result that `parse` returns.
 
-    `str(command)` is the request as people read it, secrets hidden.
+    `str(command)` is the command line for error messages and logs, with secrets masked.
     """
 
     verb: ClassVar[str]
-    """The keyword, upper case."""
+    """The keyword of the command line, upper case."""
     takes_arguments: ClassVar[bool] = False
-    """Whether this is the form of the verb with arguments; `LIST` and `LIST 1` are two classes."""
+    """Whether this is the form of the verb with arguments: `LIST` and `LIST 1` are two classes."""
     trailing_blanks: ClassVar[bool] = False
-    """Whether blanks at the end of the line belong to the argument. For all others they mean nothing."""
+    """Whether spaces at the end of the line belong to the argument. For other commands they are ignored."""
     multi_line: ClassVar[bool] = False
     """Whether a body follows a positive reply. A negative reply is always one line (RFC 1939 section 3)."""
     challenged: ClassVar[bool] = False
     """Whether challenges may come before the reply (RFC 5034 section 4)."""
     shows_secret: ClassVar[bool] = False
-    """Whether a password can be read from its line, so that it must go under TLS (RFC 8314 section 4.1)."""
+    """Whether the line contains a readable password, so that it needs TLS (RFC 8314 section 4.1)."""
     barrier: ClassVar[bool] = False
-    """Whether nothing may be sent behind it before it is answered, because what follows depends on the answer."""
+    """Whether nothing may be pipelined behind it, because what may follow depends on its answer."""
     legal_in: ClassVar[frozenset[State]]
-    """The states in which it may be sent."""
+    """The states in which it is legal."""
     excluded_by: ClassVar[frozenset[Fact]] = frozenset()
-    """The facts that make it illegal all the same."""
+    """Facts that make it illegal even in those states."""
     on_receipt: ClassVar[State | None] = None
-    """The state of a server that executes it after login; None: it stays where it is."""
+    """The state of a server while it executes the command after login; None: unchanged."""
     on_ok: ClassVar[State | None] = None
-    """The state after a positive reply; None: it stays where it is."""
+    """The state after a positive reply; None: unchanged."""
     on_err: ClassVar[State | None] = None
-    """The state after a negative reply; None: it stays where it is."""
+    """The state after a negative reply; None: unchanged."""
     establishes: ClassVar[Fact | None] = None
-    """What holds after a positive reply."""
+    """The fact that a positive reply adds to the session."""
 
     @classmethod
-    def from_arguments(cls, arguments: bytes) -> Self:  # noqa: ARG003 - the forms with arguments read them
-        """Return the command that a server reads.
+    def from_arguments(cls, arguments: bytes) -> Self:  # noqa: ARG003 - subclasses with arguments use it
+        """Parse the arguments of a command line, on the server's side.
 
         Args:
-            arguments: the line behind the verb and one blank, without CRLF; not empty.
+            arguments: the line after the verb and one space, without CRLF; not empty.
 
         Raises:
-            LocalProtocolError: they are not what the verb takes.
+            LocalProtocolError: the arguments are not valid for this verb.
         """
-        raise LocalProtocolError(f"{cls.verb} takes no argument")
+        raise LocalProtocolError(f"{cls.verb} takes no arguments")
 
     def redacted(self) -> Self:
-        """Return the command without the secret that it may hold, for whoever observes."""
+        """Return the command with its secret, if any, replaced; for observers and errors."""
         return self
 
     def encode(self) -> bytes:
-        """Return the line with its CRLF."""
+        """Return the command line with its CRLF."""
         return b"%b\r\n" % self.verb.encode()
 
     def _line(self, arguments: bytes) -> bytes:
@@ -92,16 +92,16 @@ class Command(ABC, Generic[R_co]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> R_co:
-        """Return what a positive reply means.
+        """Parse a positive reply and its body.
 
         Args:
             reply: the reply.
             body: the body of a multi-line reply, un-stuffed, without its terminator.
-            limits: how large a listing may be.
-            quirks: the tolerances that are switched on.
+            limits: maximum sizes of listings.
+            quirks: deviations of the server to tolerate.
 
         Raises:
-            MalformedReply: it makes no sense. The session is in step all the same.
+            MalformedReply: the reply or its body is not valid for this command. The session goes on.
         """
 
     @override
@@ -110,7 +110,7 @@ class Command(ABC, Generic[R_co]):
 
 
 class PlainCommand(Command[None]):
-    """A command whose positive reply means that it was done, and nothing else."""
+    """A command whose positive reply carries no result: `parse` returns None."""
 
     __slots__ = ()
 
@@ -120,14 +120,14 @@ class PlainCommand(Command[None]):
     ) -> None:
         return None
 
-    def answer(self, result: None = None, text: str = "") -> tuple[Ok, bytes]:  # noqa: ARG002 - as for all
-        """Return the positive reply, with a text for people; the body is empty."""
+    def answer(self, result: None = None, text: str = "") -> tuple[Ok, bytes]:  # noqa: ARG002 - the same signature for all commands
+        """Return the positive reply, with a human-readable text, and an empty body."""
         return Ok(text), b""
 
 
 @attrs.frozen
 class NumberedCommand(Command[R_co]):
-    """A command about one message.
+    """The base class of commands about one message.
 
     Args:
         number: the message number, at least 1.
@@ -152,10 +152,10 @@ class NumberedCommand(Command[R_co]):
 
 
 def parse_argument(verb: str, octets: bytes) -> int:
-    """Return an argument that must be a number.
+    """Parse a numeric argument.
 
     Raises:
-        LocalProtocolError: it is none.
+        LocalProtocolError: it is not a number; the message is suitable as the text of the reply.
     """
     if (number := read_number(octets)) is None:
         raise LocalProtocolError(f"{verb} needs a number")

@@ -1,4 +1,4 @@
-"""The vocabulary: every command, and how a server reads a line."""
+"""All commands, and the parser of command lines (`Vocabulary`) that servers use."""
 
 from __future__ import annotations
 
@@ -47,42 +47,45 @@ _BEFORE_LOGIN: Final = frozenset[AnyCommand]((User, Pass, Apop, Auth, AuthList, 
 _ANYWHERE: Final = frozenset[AnyCommand]((Capa, Lang, LangList, Quit))
 _AFTER_LOGIN: Final = frozenset[AnyCommand]((Stat, List, ListOne, Uidl, UidlOne, Retr, Top, Dele, Noop, Rset))
 STANDARD: Final = _BEFORE_LOGIN | _ANYWHERE | _AFTER_LOGIN
-"""The commands that a server reads if it is not told otherwise. A private verb: `STANDARD | {XtndXmit}`."""
+"""The commands that servers accept by default. To add a private verb: `STANDARD | {XtndXmit}`."""
 
 
 class Vocabulary:
-    """The commands that a server reads."""
+    """A set of commands, by verb; parses command lines on the server's side."""
 
     __slots__ = ("_bare", "_with_arguments")
 
     def __init__(self, commands: AbstractSet[AnyCommand] = STANDARD) -> None:
-        """Build the tables.
+        """Build the tables of verbs.
 
         Args:
-            commands: the classes.
+            commands: the command classes.
 
         Raises:
-            LocalProtocolError: two of them claim the same form of a verb, or one lacks a declaration.
+            LocalProtocolError: two classes have the same verb and `takes_arguments`; or a class lacks `legal_in`, or
+                its verb is not in upper case.
         """
         self._bare: dict[bytes, AnyCommand] = {}
         self._with_arguments: dict[bytes, AnyCommand] = {}
         for command in commands:
             if not hasattr(command, "legal_in") or command.verb != command.verb.upper():
-                raise LocalProtocolError(f"{command.__name__} must declare legal_in, and a verb in upper case")
+                raise LocalProtocolError(f"command class {command.__name__} must set legal_in, and verb in upper case")
             forms = self._with_arguments if command.takes_arguments else self._bare
             if forms.setdefault(command.verb.encode(), command) is not command:
-                raise LocalProtocolError(f"two commands claim the same form of {command.verb}")
+                raise LocalProtocolError(
+                    f"two command classes have the verb {command.verb} and the same takes_arguments"
+                )
 
     def parse(self, line: bytes) -> Command[object]:
-        """Return the command of a line without its CRLF.
+        """Parse a command line without its CRLF.
 
-        The verb may have any case; blanks at the end mean nothing, except in a password.
+        The verb may have any case. Spaces at the end are ignored, except in a password.
 
         Raises:
-            LocalProtocolError: it is none; the message is fit to be answered.
+            LocalProtocolError: it is not a valid command; the message is suitable as the text of the reply.
         """
         if b"\r" in line or b"\n" in line or b"\0" in line:
-            raise LocalProtocolError("a command must not hold CR, LF or NUL")
+            raise LocalProtocolError("a command must not contain CR, LF or NUL")
         verb, _, rest = line.partition(b" ")
         if verb not in self._bare and verb not in self._with_arguments:
             verb = verb.upper()

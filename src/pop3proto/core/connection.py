@@ -1,4 +1,4 @@
-"""What both sides of a connection share."""
+"""The base class of `ClientConnection` and `ServerConnection`."""
 
 from __future__ import annotations
 
@@ -21,53 +21,57 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """The buffer, the standing, and how it ended. Use `ClientConnection` or `ServerConnection`."""
+    """The receive buffer, the session state and the error that ended it. Use one of the two subclasses."""
 
     def __init__(self, limits: Limits, quirks: AbstractSet[Quirk], *, tls: bool) -> None:
         self.limits: Final = limits
         self.quirks: Final = frozenset(quirks)
         self._buffer = ReceiveBuffer()
-        self._standing = SessionState(facts=frozenset({Fact.TLS} if tls else ()))
-        self._failure: str | None = None  # why the caller ended it
-        self._error: RemoteProtocolError | ConnectionLost | None = None  # how the peer ended it
+        self._session = SessionState(facts=frozenset({Fact.TLS} if tls else ()))
+        self._failure: str | None = None  # the reason given to fail()
+        self._error: RemoteProtocolError | ConnectionLost | None = None  # the error by which the peer ended it
 
     @property
     def state(self) -> State:
-        """Where the session stands, by the answers that were given."""
-        return self._standing.state
+        """The state of the session, by the answers so far."""
+        return self._session.state
 
     @property
     def tls(self) -> bool:
         """Whether TLS is active."""
-        return Fact.TLS in self._standing.facts
+        return Fact.TLS in self._session.facts
 
     @property
     def utf8(self) -> bool:
         """Whether the session is in UTF-8 mode (RFC 6856 section 2)."""
-        return Fact.UTF8 in self._standing.facts
+        return Fact.UTF8 in self._session.facts
 
     def receive_data(self, data: Buffer) -> None:
-        """Take in octets from the peer; an empty buffer is end of stream.
+        """Buffer octets that were read from the peer; an empty buffer means end of stream.
 
         Raises:
-            LocalProtocolError: octets after end of stream, or more than `limits.buffered` wait already: take the
+            LocalProtocolError: the stream has ended already; or more than `limits.buffered` octets are buffered: take
                 events, and answer them, before reading more. Nothing has changed.
         """
         if len(self._buffer) > self.limits.buffered:
-            raise LocalProtocolError(f"{len(self._buffer)} octets wait already: nothing can be taken in before them")
+            raise LocalProtocolError(
+                f"{len(self._buffer)} octets are buffered already; call next_event() before receiving more"
+            )
         self._buffer.feed(data)
 
     def fail(self, reason: str) -> None:
-        """End the session from this side: a write was cut off, a handshake failed. The state is CLOSED.
+        """End the session after a local failure, such as an incomplete write or a failed TLS handshake.
+
+        The state is CLOSED.
 
         Args:
-            reason: what `send` will say from now on, unless an earlier failure has ended it.
+            reason: shown by the error that `send` raises from now on, unless an earlier failure is shown.
         """
         self._failure = self._failure or reason
         self._close()
 
     def _close(self) -> None:
-        self._standing = self._standing.at(State.CLOSED)
+        self._session = self._session.at(State.CLOSED)
 
     def _check_open(self) -> None:
         if self.state is State.CLOSED:

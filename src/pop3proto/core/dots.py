@@ -1,12 +1,12 @@
-r"""Dot-stuffing: how a body of many lines travels, and where it ends (RFC 1939 section 3).
+r"""Dot-stuffing: encoder and decoder for the body of a multi-line reply (RFC 1939 section 3).
 
-A body ends with a line that is a lone dot. A line of the message that begins with a dot travels
-with one dot more, and the receiver takes the first dot away again::
+A line with a single dot ends the body. Where a line of the message begins with a dot, the sender adds
+one more dot in front, and the receiver removes it::
 
     message  b"a\r\n.b\r\n"        wire  b"a\r\n..b\r\n.\r\n"
 
-Both classes take the octets in any pieces, need no more memory than the piece in hand, and look at
-each octet a fixed number of times. The looking is left to C; `python -m benchmarks` measures it.
+Both classes accept chunks of any size, need no more memory than the current chunk, and scan each octet
+a fixed number of times. All scanning is done in C; `python -m benchmarks` measures it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from .errors import LocalProtocolError
 __all__ = ["BodyDecoder", "BodyEncoder"]
 
 _END: Final = b"\r\n.\r\n"
-_DOT: Final = 3  # so much of _END has been seen when its dot has
+_DOT: Final = 3  # length of _END up to its dot
 _WHOLE: Final = len(_END)
 
-# The engine searches for a pattern that is all literal in 0.6 to 1.0 of the time of `find`.
-# (Measure that on a megabyte: in one small chunk the processor learns the way of `find` by heart.)
+# The regex engine finds a pattern that is all literal in 0.6 to 1.0 of the time of `find`.
+# (Measure that on a megabyte: on small inputs, branch prediction flatters `find`.)
 _LEADING_DOT: Final = re.compile(rb"\r\n\.")
 
-# A LF without CR, or else a LF and the dot that leads the next line. As it begins with one literal
-# octet, the engine leaps from LF to LF; a look-behind in front would take thirteen times as long.
+# An LF without CR, or an LF and a dot at the start of the next line. The pattern begins with one literal
+# octet, so the engine skips from LF to LF; with a look-behind in front it takes thirteen times as long.
 _BARE_LF_OR_LEADING_DOT: Final = re.compile(rb"\n(?:(?<!\r\n)|\.)")
 
 _FEW: Final = 4
@@ -37,51 +37,59 @@ _SPARSE: Final = 512
 
 
 def _dense(hits: int, octets: int) -> bool:
-    # Whether leading dots are so close that one more pass is faster than a step of Python for each.
+    # Whether leading dots are so frequent that another pass is faster than a Python step for each.
     return hits > _FEW and octets < hits * _SPARSE
 
 
 class BodyDecoder:
-    r"""Take the stuffing out of a body, and find its end.
+    r"""Incremental decoder of a body: removes dot-stuffing and finds the end.
 
-    The words are those of `zlib.decompressobj`. Only CRLF ends a line: a bare LF, a bare CR, NUL
-    and octets above 127 are content. The first dot of every line but the last is taken away,
-    whatever follows it (RFC 1939 section 3). Nothing is held back but a dot that may still be the
-    end, and the CR behind it.
+    The interface is that of `zlib.decompressobj`. Only CRLF ends a line: a bare LF, a bare CR, NUL
+    and octets above 127 are content. The first dot of every line but the last is removed, whatever
+    follows it (RFC 1939 section 3). Only a dot that may be the terminator, and a CR after it, are held
+    back.
+
+    For example::
+
+        decoder = BodyDecoder()
+        assert decoder.feed(b"a\r\n..b\r\n.\r\n+OK") == b"a\r\n.b\r\n"
+        assert decoder.eof
+        assert decoder.unused_data == b"+OK"
     """
 
     __slots__ = ("_matched", "_unused")
 
     def __init__(self) -> None:
-        # How much of _END the octets so far end with. The line before the body ended with CRLF.
+        # How many octets of _END the input so far ends with: 2 at first, because the status line before
+        # the body ended with CRLF.
         self._matched = 2
         self._unused = bytearray()
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the body was seen."""
+        """Whether the end of the body was found."""
         return self._matched == _WHOLE
 
     @property
     def held(self) -> bytes:
-        r"""The octets that are held back, as they may be the end: `b""`, `b"."` or `b".\r"`."""
+        r"""Octets held back because they may be the terminator: `b""`, `b"."` or `b".\r"`."""
         return b"" if self.eof else _END[2 : self._matched]
 
     @property
     def unused_data(self) -> bytes:
-        """The octets that were fed behind the end of the body."""
+        """Octets that were fed after the end of the body."""
         return bytes(self._unused)
 
     def feed(self, chunk: Buffer) -> bytes:
         """Decode the next octets.
 
         Args:
-            chunk: any number of octets. Exact `bytes` may come back uncopied; anything else is
-                copied once.
+            chunk: any number of octets. `bytes` may be returned without a copy; any other buffer
+                is copied once.
 
         Returns:
-            What is now certain of the body, with its CRLFs. Behind the end of the body that is
-            nothing, and the octets are added to `unused_data`.
+            The decoded octets, with CRLFs. After the end of the body they are empty, and the input
+            is added to `unused_data`.
         """
         data = chunk if type(chunk) is bytes else memoryview(chunk).tobytes()
         octets, offset = self.decode(data, 0)
@@ -90,22 +98,22 @@ class BodyDecoder:
         return octets
 
     def decode(self, data: bytes, start: int) -> tuple[bytes, int]:
-        """Decode `data[start:]`, and leave to the caller what is behind the end of the body.
+        """Decode `data[start:]`, up to the end of the body.
 
         Args:
-            data: the octets at hand.
-            start: the offset of the first that was not yet decoded.
+            data: the octets to decode.
+            start: offset of the first octet that was not yet decoded.
 
         Returns:
-            What is now certain of the body, and the offset of the first octet that was not
-            consumed: `len(data)`, unless the body ends before. Nothing is consumed behind its end.
+            The decoded octets, and the offset of the first octet that was not consumed: `len(data)`,
+            unless the body ends before that. Nothing after the end is consumed.
         """
         if self._matched:
             return self._decode_border(data, start)
         return self._decode_lines(data, start, [])
 
     def _decode_border(self, data: bytes, start: int) -> tuple[bytes, int]:
-        # What came before `start` ends with a part of _END: see how far that goes on.
+        # The octets before `start` end with a part of _END: see how far `data` continues it.
         before = matched = self._matched
         pos = start
         while matched < _WHOLE and pos < len(data) and data[pos] == _END[matched]:
@@ -117,13 +125,13 @@ class BodyDecoder:
             return crlf, pos
         if matched < _DOT:
             return self._decode_lines(data, start, [])
-        # It was not the end: the dot is stuffing, and the CR behind it, if any, is content.
+        # It was not the terminator: the dot is stuffing, and the CR after it, if any, is content.
         return self._decode_lines(data, pos, [crlf, _END[_DOT:matched]])
 
     def _decode_lines(self, data: bytes, start: int, pieces: list[bytes]) -> tuple[bytes, int]:
         # No part of _END reaches across `start`.
         pos = start
-        if data.find(b".", start) >= 0:  # base64 has no dot, and one octet is found in no time
+        if data.find(b".", start) >= 0:  # base64 has no dots, and searching for one octet is fast
             for match in _LEADING_DOT.finditer(data, start):
                 dot_end = match.end()
                 pieces.append(data[pos : dot_end - 1])
@@ -147,7 +155,7 @@ class BodyDecoder:
         return b"".join(pieces), consumed
 
     def _certain(self, data: bytes, start: int) -> int:
-        # The end of the octets that may go out, and with it the new state.
+        # The end of the octets that can be returned; sets the new state.
         self._matched = 0
         if data and data[-1] in b"\r\n.":
             for matched in (4, 3, 2, 1):
@@ -158,33 +166,40 @@ class BodyDecoder:
 
 
 class BodyEncoder:
-    r"""Stuff a message for the wire, and let all its lines end with CRLF.
+    r"""Incremental encoder of a body: converts line ends to CRLF, adds dot-stuffing and the terminator.
 
-    A bare LF becomes CRLF: else a tolerant client could take `\n.\n` in a mail for the end of the
-    body (RFC 5321 section 2.3.8, RFC 1939 section 11). A CR waits for the octet behind it.
+    A bare LF becomes CRLF; otherwise a tolerant client could take `\n.\n` in a message for the end of
+    the body (RFC 5321 section 2.3.8, RFC 1939 section 11). A CR at the end of a chunk is held back
+    until the next octet is known. Use one encoder per message.
+
+    For example::
+
+        encoder = BodyEncoder()
+        assert encoder.feed(b"a\n.b") + encoder.finish() == b"a\r\n..b\r\n.\r\n"
+        assert encoder.octets == len(b"a\r\n.b\r\n")
 
     Args:
-        bare_cr: what becomes of a CR without LF: "keep" leaves it alone, "crlf" makes it a CRLF.
-        trusted_crlf: whether the caller knows that the message has neither bare LF nor bare CR;
-            then nobody looks, and it is only stuffed.
+        bare_cr: how to treat a CR without LF: "keep" leaves it unchanged, "crlf" makes it a CRLF.
+        trusted_crlf: the caller guarantees that the message has no bare LF and no bare CR; line ends
+            are then not checked, only dots are stuffed.
     """
 
-    __slots__ = ("_bare_cr", "_cr_waits", "_finished", "_line_start", "_octets", "_trusted_crlf")
+    __slots__ = ("_bare_cr", "_cr_held", "_finished", "_line_start", "_octets", "_trusted_crlf")
 
     def __init__(self, *, bare_cr: Literal["keep", "crlf"] = "keep", trusted_crlf: bool = False) -> None:
         self._bare_cr = bare_cr
         self._trusted_crlf = trusted_crlf
-        self._cr_waits = False
+        self._cr_held = False
         self._line_start = True
         self._finished = False
         self._octets = 0
 
     @property
     def octets(self) -> int:
-        """The size of the message so far, as STAT and LIST announce it (RFC 1939 section 11).
+        """The size of the message so far in octets, as STAT and LIST announce it (RFC 1939 section 11).
 
-        Every line end counts as CRLF, that which `finish` adds too; what is stuffed does not count,
-        nor does the terminator, nor a CR that waits.
+        Every line end counts as CRLF, including one that `finish` adds. Stuffed dots, the terminator
+        and a CR that is held back do not count.
         """
         return self._octets
 
@@ -192,21 +207,21 @@ class BodyEncoder:
         """Encode the next octets.
 
         Args:
-            chunk: any number of octets. Exact `bytes` may come back uncopied; anything else is
-                copied once.
+            chunk: any number of octets. `bytes` may be returned without a copy; any other buffer
+                is copied once.
 
         Returns:
-            What goes over the wire.
+            The encoded octets.
 
         Raises:
-            LocalProtocolError: the message is finished; nothing has changed.
+            LocalProtocolError: `finish` was called before. Nothing has changed.
         """
         self._check_unfinished()
         data = chunk if type(chunk) is bytes else memoryview(chunk).tobytes()
-        if self._cr_waits:
+        if self._cr_held:
             data = b"\r" + data
-        self._cr_waits = data.endswith(b"\r")
-        if self._cr_waits:
+        self._cr_held = data.endswith(b"\r")
+        if self._cr_held:
             data = data[:-1]
         return self._encode(data) if data else b""
 
@@ -214,22 +229,22 @@ class BodyEncoder:
         """End the message.
 
         Returns:
-            The CRLF that the last line lacks, if any, and the terminator.
+            A CRLF if the last line lacks one, and the terminator.
 
         Raises:
-            LocalProtocolError: the message is finished already; nothing has changed.
+            LocalProtocolError: `finish` was called before. Nothing has changed.
         """
         self._check_unfinished()
         self._finished = True
         missing = b"" if self._line_start else b"\r\n"
-        if self._cr_waits:
+        if self._cr_held:
             missing = b"\r\n" if self._bare_cr == "crlf" else b"\r\r\n"
         self._octets += len(missing)
         return missing + b".\r\n"
 
     def _check_unfinished(self) -> None:
         if self._finished:
-            raise LocalProtocolError("this message is finished; each needs an encoder of its own")
+            raise LocalProtocolError("this BodyEncoder is finished; create one for each message")
 
     def _encode(self, data: bytes) -> bytes:
         leading_dot = self._line_start and data.startswith(b".")
@@ -238,7 +253,7 @@ class BodyEncoder:
         return b"." + octets if leading_dot else octets
 
     def _encode_lines(self, data: bytes) -> bytes:
-        # All but a dot that leads the first line.
+        # Does everything except stuffing a dot at the start of the first line.
         if self._trusted_crlf:
             return self._stuff(data)
         if self._bare_cr == "keep" and data.find(b"\r") >= 0:
@@ -246,8 +261,8 @@ class BodyEncoder:
         return self._stuff(self._with_crlf(data))
 
     def _check_and_stuff(self, data: bytes) -> bytes:
-        # Where there is a CR, most likely all lines end with CRLF: one pass proves that, and finds
-        # the leading dots. If it is not so, or the dots are many, several passes take over.
+        # If there is a CR, most likely all lines end with CRLF: one pass verifies that and finds the
+        # leading dots. If a line does not, or there are many dots, several passes do the rest.
         pieces: list[bytes] = []
         pos = 0
         for match in _BARE_LF_OR_LEADING_DOT.finditer(data):
@@ -256,13 +271,13 @@ class BodyEncoder:
                 self._octets += pos
                 return b"".join([*pieces, self._stuff(self._with_crlf(data[pos:]))])
             pieces.append(data[pos:end])
-            pos = end - 1  # so the dot goes out twice
+            pos = end - 1  # so the dot is emitted twice
         self._octets += len(data)
         return b"".join([*pieces, data[pos:]])
 
     def _with_crlf(self, data: bytes) -> bytes:
-        # Single octets are replaced in a third of the time in which a CRLF is found. Take away all
-        # CRs and put one before every LF: if the data are as before, they had CRLFs and no others.
+        # Replacing single octets takes a third of the time of finding CRLFs. Remove all CRs and put one
+        # before every LF: if the result equals the input, all its line ends were CRLF.
         without_cr = data.replace(b"\r", b"")
         lines = without_cr.replace(b"\n", b"\r\n")
         if len(without_cr) == len(data) or lines == data:

@@ -1,6 +1,6 @@
-"""What `next_event()` returns, beside the commands and replies themselves.
+"""Events that `next_event()` returns, besides commands and replies.
 
-Both unions are closed: a `match` over them may end in `assert_never`.
+Both unions, `ClientEvent` and `ServerEvent`, are closed: a `match` over them may end in `assert_never`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
 
 
 class Signal(Enum):
-    """Why there is no event."""
+    """Returned by `next_event` instead of an event: what the caller must do first."""
 
     NEED_DATA = "call receive_data() first"
     PAUSED = "call send() or tls_established() first"
 
 
-# Final, so that `is NEED_DATA` narrows in type checkers.
+# Final, so that type checkers narrow by `is NEED_DATA`.
 NEED_DATA: Final = Signal.NEED_DATA
 PAUSED: Final = Signal.PAUSED
 
@@ -47,11 +47,11 @@ PAUSED: Final = Signal.PAUSED
 class Answer:
     """The server answered a command.
 
-    After an `Ok` to a multi-line command its body follows, as `BodyChunk` and one `BodyEnd`.
+    After an `Ok` to a multi-line command, its body follows: `BodyChunk`s and one `BodyEnd`.
 
     Args:
-        command: the command, as it was sent.
-        reply: `Ok` or `Err`; a negative reply is data, not an exception.
+        command: the command that is answered, equal to the one that was sent.
+        reply: `Ok` or `Err`; a negative reply is not an exception.
     """
 
     command: Command[object]
@@ -60,10 +60,10 @@ class Answer:
 
 @attrs.frozen
 class BodyChunk:
-    """Some octets of a body, dots un-stuffed, CRLF kept. Where chunks are cut means nothing.
+    """A piece of a body, un-stuffed, with its CRLFs. Chunk borders have no meaning.
 
     Args:
-        data: at least one octet when it was received; any line ends when it is sent.
+        data: at least one octet when received. When sent, it may have any line ends.
     """
 
     data: bytes = attrs.field(repr=False)
@@ -76,10 +76,10 @@ class BodyEnd:
 
 @attrs.frozen
 class Farewell:
-    """The server said `-ERR` out of turn, as many do before they hang up. Only end of stream may follow.
+    """The server sent `-ERR` while no command was outstanding, before it closes. Only end of stream may follow.
 
     Args:
-        reply: what it said.
+        reply: the negative reply.
     """
 
     reply: Err
@@ -87,15 +87,15 @@ class Farewell:
 
 @attrs.frozen
 class ConnectionClosed:
-    """The connection is over: end of stream with nothing owed, or `fail` was called."""
+    """The connection is closed: end of stream with no answer outstanding, or `fail` was called."""
 
 
 @attrs.frozen
 class AuthResponse:
-    """A line of a SASL exchange from the client (RFC 5034 section 4).
+    """A SASL response from the client (RFC 5034 section 4).
 
     Args:
-        data: the octets, not base64; empty is a response too.
+        data: raw octets, not base64; may be empty.
     """
 
     data: bytes = attrs.field(default=b"", repr=False)
@@ -107,7 +107,7 @@ class AuthResponse:
 
 @attrs.frozen
 class AuthCancel:
-    """The client gives up a SASL exchange; the server answers `-ERR` (RFC 5034 section 4)."""
+    """The client cancels a SASL exchange; the server must answer `-ERR` (RFC 5034 section 4)."""
 
     def encode(self) -> bytes:
         """Return the line with its CRLF."""
@@ -116,12 +116,12 @@ class AuthCancel:
 
 @attrs.frozen
 class BadCommand:
-    """A line that is no command, or one that is not legal now.
+    """A line that is not a valid command, or a command that is not legal now.
 
     Args:
-        octets: the line without its CRLF; the start of it if it was too long. It may hold a secret.
-        reason: what is wrong with it.
-        reply: what to answer.
+        octets: the line without its CRLF; its start if it was too long. It may contain a secret.
+        reason: what is wrong with the line.
+        reply: the reply to send.
     """
 
     octets: bytes = attrs.field(repr=False)

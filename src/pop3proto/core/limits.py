@@ -1,4 +1,4 @@
-"""Limits and quirks: the bounds of a connection, and the deviations that it tolerates."""
+"""Limits of a connection (`Limits`), and deviations from the protocol that it tolerates (`Quirk`)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pop3proto.core.errors import LocalProtocolError
 
 __all__ = ["DEFAULT_LIMITS", "MAX_DIGITS", "NO_QUIRKS", "Limits", "Quirk"]
 
-# Not a field of Limits: a number that one connection may send must be one that every other may receive. 20 digits
-# hold any unsigned 64-bit octet count.
+# Not a field of Limits: every connection must accept the numbers that another may send. 20 digits hold any unsigned
+# 64-bit number.
 MAX_DIGITS: Final = 20
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Limits:
-    """The bounds of one connection. All are positive; lengths are octets and include the CRLF.
+    """The limits of one connection. All are positive; lengths are in octets and include the CRLF.
 
     Args:
         command_line: the longest command line, sent or received (RFC 2449 section 4).
-        sasl_line: the longest challenge or response, and the longest AUTH line that a server reads. RFC 5034 section
-            4 sets no figure; 12,288 is the one that RFC 4954 section 4 gives for SMTP.
-        reply_line: the longest status line that a client reads. The RFC says 512, some servers send more. What answers
-            AUTH may be as long as the larger of this and `sasl_line`.
+        sasl_line: the longest challenge or response, and the longest AUTH line that a server accepts. RFC 5034 section
+            4 sets no maximum; 12,288 is that of RFC 4954 section 4 for SMTP.
+        reply_line: the longest status line that a client accepts. RFC 2449 section 4 allows 512, but some servers
+            send more. An answer to AUTH may be as long as the larger of this and `sasl_line`.
         reply_line_sent: the longest status line that a server sends (RFC 2449 section 4).
-        listing_entries: rows of a LIST or UIDL listing that are taken in; more are a `MalformedReply`.
-        text_lines: lines of an answer to CAPA, LANG or AUTH that are taken in; more are a `MalformedReply`.
-        body: octets of a body that is assembled for the caller, un-stuffed. Bodies that stream have no limit.
-        bad_commands: refused commands (bad syntax, unknown, out of place) after which a server ends the session.
-        buffered: octets that may wait behind a command that is being answered, beyond any one chunk.
+        listing_entries: the most rows of a LIST or UIDL listing; more raise `MalformedReply`.
+        text_lines: the most lines of an answer to CAPA, LANG or AUTH; more raise `MalformedReply`.
+        body: the most octets, un-stuffed, of a body that is assembled in memory. Streamed bodies have no limit.
+        bad_commands: how many bad commands (bad syntax, unknown, not legal now) make a server end the session.
+        buffered: octets that may be buffered while a command is being answered, beyond any one chunk.
 
     Raises:
-        LocalProtocolError: a bound is not positive, or `buffered` cannot hold the longest line.
+        LocalProtocolError: a limit is not positive, or `buffered` is less than the longest line.
     """
 
     command_line: int = 255
@@ -53,7 +53,9 @@ class Limits:
             if bound < 1:
                 raise LocalProtocolError(f"limit {name} must be positive, not {bound}")
         if self.buffered < max(self.command_line, self.sasl_line, self.reply_line):
-            raise LocalProtocolError("limit buffered must be able to hold the longest line")
+            raise LocalProtocolError(
+                "limit buffered must be at least as large as command_line, sasl_line and reply_line"
+            )
 
     @override
     def __repr__(self) -> str:
@@ -65,9 +67,9 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 class Quirk(Enum):
-    """One deviation of real peers. Connections and parsers take a set of these; none is on by default.
+    """A known deviation from the protocol that some peers show; none is tolerated by default.
 
-    This version carries the names only: strictness is the same whatever the set holds.
+    Connections and parsers take a set of these. In this version they have no effect yet.
     """
 
     BARE_LF = "LF alone ends a line"

@@ -1,6 +1,6 @@
-"""The receive buffer: octets in, CRLF lines out.
+"""The receive buffer of a connection: octets in, CRLF lines out.
 
-It searches each octet once, however the stream was cut, and copies a chunk only when a line lies across its border.
+It searches each octet once, whatever the chunk sizes, and copies a chunk only if a line continues in the next one.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ __all__ = ["LineTooLong", "ReceiveBuffer"]
 
 
 class LineTooLong(Exception):
-    """No CRLF within the first `limit` octets."""
+    """There is no CRLF within the first `limit` octets of the buffer."""
 
 
 class ReceiveBuffer:
-    """Octets that have arrived and are not yet consumed."""
+    """Octets that were received and not yet consumed."""
 
     __slots__ = ("_data", "_searched", "_start", "ended")
 
     def __init__(self) -> None:
-        self._data: bytes | bytearray = b""  # bytes as they came; a bytearray once something had to be joined
-        self._start = 0  # before it, all is consumed
-        self._searched = 0  # before it, and behind start, no CRLF begins
-        self.ended = False  # end of stream was seen
+        self._data: bytes | bytearray = b""  # bytes as received; a bytearray once chunks were joined
+        self._start = 0  # octets before this offset are consumed
+        self._searched = 0  # no CRLF begins between _start and this offset
+        self.ended = False  # end of stream was received
 
     def __len__(self) -> int:
-        """Return how many octets wait."""
+        """Return the number of unconsumed octets."""
         return len(self._data) - self._start
 
     def feed(self, data: Buffer) -> None:
-        """Take in what arrived; an empty buffer is end of stream.
+        """Append received octets; an empty buffer means end of stream.
 
         Raises:
-            LocalProtocolError: octets after end of stream.
+            LocalProtocolError: the stream has ended already. Nothing has changed.
         """
         octets = data if type(data) is bytes else memoryview(data).tobytes()
         if not octets:
             self.ended = True
         elif self.ended:
-            raise LocalProtocolError("octets were received after end of stream")
+            raise LocalProtocolError("data received after end of stream")
         elif self._start == len(self._data):
             self._data = octets
             self._start = self._searched = 0
@@ -52,8 +52,8 @@ class ReceiveBuffer:
             self._join(octets)
 
     def _join(self, octets: bytes) -> None:
-        # A bytearray grows in place, and loses its beginning without a copy of the rest: a line that arrives octet by
-        # octet costs linear time, and what is consumed goes even if the stream is never cut at the end of a line.
+        # A bytearray grows in place, and its start is deleted without a copy of the rest. So a line that arrives octet
+        # by octet costs linear time, and consumed octets are freed even if no chunk ends at the end of a line.
         if isinstance(self._data, bytes):
             self._data = bytearray(memoryview(self._data)[self._start :])
         else:
@@ -63,13 +63,13 @@ class ReceiveBuffer:
         self._data += octets
 
     def next_line(self, limit: int) -> bytes | None:
-        """Return the next line without its CRLF, or None if it has not arrived.
+        """Return the next line without its CRLF, or None if it is not complete.
 
         Args:
-            limit: the most octets that the line may have, CRLF included.
+            limit: the maximum length of the line in octets, including CRLF.
 
         Raises:
-            LineTooLong: it has more. Nothing is consumed.
+            LineTooLong: the line is longer. Nothing is consumed.
         """
         start = self._start
         end = self._data.find(b"\r\n", self._searched, start + limit)
@@ -83,7 +83,7 @@ class ReceiveBuffer:
         return line
 
     def skip_line(self) -> bool:
-        """Drop octets up to the end of the line, its CRLF included; return whether the end has arrived."""
+        """Drop octets up to and including the next CRLF; return whether a CRLF was found."""
         end = self._data.find(b"\r\n", self._searched)
         if end >= 0:
             self._start = self._searched = end + 2
@@ -93,7 +93,7 @@ class ReceiveBuffer:
         return False
 
     def peek(self) -> tuple[bytes, int]:
-        """Return (data, offset): what waits is `data[offset:]`. Follow with `consume`."""
+        """Return (data, offset), where `data[offset:]` are the unconsumed octets. Call `consume` afterwards."""
         if isinstance(self._data, bytearray):
             self._data = bytes(memoryview(self._data)[self._start :])
             self._start = self._searched = 0
@@ -101,6 +101,6 @@ class ReceiveBuffer:
 
     def consume(self, offset: int) -> None:
         """Drop the octets before `offset` of the data that `peek` returned."""
-        if offset == len(self._data):  # let go of it: a password may be in it, and it may be large
+        if offset == len(self._data):  # free it: it may be large, and may contain a password
             self._data, offset = b"", 0
         self._start = self._searched = offset

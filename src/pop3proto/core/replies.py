@@ -1,4 +1,4 @@
-"""What a server says: the greeting, `+OK`, `-ERR`, challenges; and the response codes in them."""
+"""Replies of a server: greeting, `+OK`, `-ERR`, SASL challenges, and response codes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = [
     "parse_reply",
 ]
 
-# RFC 2449 section 3: a level is printable ASCII (and DEL) without "/" and "]"; a code stands at the very start.
+# RFC 2449 section 3: a level is printable ASCII (and DEL) without "/" and "]"; a code is only valid at the start.
 _LEVEL: Final = r"[!-.0-\\^-\x7f]+"
 _CODE: Final = re.compile(rf"\[({_LEVEL}(?:/{_LEVEL})*)\] ?")
-# RFC 1939 section 7, APOP: an RFC 822 msg-id. Printable ASCII and one @ only: what else is in angle brackets is
-# decoration, or an attack on MD5. Possessive, so that a million "<" take linear time.
+# RFC 1939 section 7, APOP: an RFC 822 msg-id. Only printable ASCII with one "@": anything else in angle brackets is
+# ordinary text, or an attack on MD5. Possessive quantifiers, so that a million "<" take linear time.
 _TIMESTAMP: Final = re.compile(r"<[!-;=?A-~]++@[!-;=?A-~]++>")
 
 
 def _check_code(_code: object, _attribute: object, name: str) -> None:
     if not _CODE.fullmatch(f"[{name}]"):
-        raise LocalProtocolError(f"{name!r} is no response code")
+        raise LocalProtocolError(f"{name!r} is not a valid response code")
 
 
 def _check_reply(_reply: object, _attribute: object, text: str) -> None:
@@ -41,12 +41,12 @@ def _check_reply(_reply: object, _attribute: object, text: str) -> None:
 
 @attrs.frozen
 class ResponseCode:
-    """An extended response code, `SYS/TEMP` say (RFC 2449 section 8, RFC 3206, RFC 6856 section 5).
+    """An extended response code such as `SYS/TEMP` (RFC 2449 section 8, RFC 3206, RFC 6856 section 5).
 
-    Codes are compared without case; `str(code)` is the name. The registered ones are attributes of the class.
+    Case does not matter; `str(code)` is the name. The registered codes are attributes of this class.
 
     Args:
-        name: the levels, from general to special, joined by "/".
+        name: the levels, from general to specific, joined by "/"; made upper case.
 
     Raises:
         LocalProtocolError: the name does not follow the grammar of RFC 2449 section 3.
@@ -64,11 +64,14 @@ class ResponseCode:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The parts of the name, the general one first."""
+        """The parts of the name, the most general first."""
         return tuple(self.name.split("/"))
 
     def within(self, other: ResponseCode) -> bool:
-        """Whether this is `other` or a special case of it: what a client does not know in detail, it reads as that."""
+        """Whether this code is `other` or more specific: `SYS/TEMP` is within `SYS`.
+
+        A client treats a code that it does not know like the more general one.
+        """
         return f"{self.name}/".startswith(f"{other.name}/")
 
     @override
@@ -77,12 +80,12 @@ class ResponseCode:
 
 
 ResponseCode.LOGIN_DELAY = ResponseCode("LOGIN-DELAY")  # RFC 2449 section 8.1.1: the last login was too recent
-ResponseCode.IN_USE = ResponseCode("IN-USE")  # RFC 2449 section 8.1.2: right password, but the maildrop is locked
-ResponseCode.AUTH = ResponseCode("AUTH")  # RFC 3206 section 5: something is wrong with the credentials
-ResponseCode.SYS = ResponseCode("SYS")  # RFC 3206 section 4: the system failed, not the user
-ResponseCode.SYS_TEMP = ResponseCode("SYS/TEMP")  # ... and it may work later
-ResponseCode.SYS_PERM = ResponseCode("SYS/PERM")  # ... and somebody has to mend it
-ResponseCode.UTF8 = ResponseCode("UTF8")  # RFC 6856 section 5: the message needs UTF-8 mode
+ResponseCode.IN_USE = ResponseCode("IN-USE")  # RFC 2449 section 8.1.2: password accepted, but the maildrop is locked
+ResponseCode.AUTH = ResponseCode("AUTH")  # RFC 3206 section 5: a problem with the credentials
+ResponseCode.SYS = ResponseCode("SYS")  # RFC 3206 section 4: a system failure, not a user error
+ResponseCode.SYS_TEMP = ResponseCode("SYS/TEMP")  # ... which is temporary: try again later
+ResponseCode.SYS_PERM = ResponseCode("SYS/PERM")  # ... which is permanent until an administrator acts
+ResponseCode.UTF8 = ResponseCode("UTF8")  # RFC 6856 section 5: the message requires UTF-8 mode
 
 
 @attrs.frozen
@@ -90,10 +93,10 @@ class Reply:
     """A status line. Use `Ok` or `Err`.
 
     Args:
-        text: what stands behind the indicator and one blank, a response code included.
+        text: the line after the indicator and one space, including a response code.
 
     Raises:
-        LocalProtocolError: the text cannot stand on one line.
+        LocalProtocolError: the text contains CR, LF or NUL, or cannot be encoded.
     """
 
     _indicator: ClassVar[bytes]
@@ -102,21 +105,22 @@ class Reply:
 
     @classmethod
     def coded(cls, code: ResponseCode, text: str) -> Self:
-        """Return a reply that carries a response code: `Err.coded(ResponseCode.IN_USE, "...")`."""
+        """Return a reply with a response code: `Err.coded(ResponseCode.IN_USE, "maildrop locked")`."""
         return cls(f"[{code}] {text}" if text else f"[{code}]")
 
     @property
     def code(self) -> ResponseCode | None:
-        """The response code at the start of the text; None if there is none, or it is malformed.
+        """The response code at the start of the text; None if it is missing or malformed.
 
-        Only a server that announces RESP-CODES promises that what looks like a code is one (RFC 2449 section 6.4).
+        Text in brackets is only certain to be a response code if the server announces RESP-CODES (RFC 2449 section
+        6.4).
         """
         match = _CODE.match(self.text)
         return ResponseCode(match[1]) if match else None
 
     @property
     def message(self) -> str:
-        """The text for people: without the response code."""
+        """The human-readable text: without the response code."""
         match = _CODE.match(self.text)
         return self.text[match.end() :] if match else self.text
 
@@ -125,7 +129,7 @@ class Reply:
         return b"%b %b\r\n" % (self._indicator, encode_text(self.text)) if self.text else self._indicator + b"\r\n"
 
     def has(self, code: ResponseCode) -> bool:
-        """Whether the reply carries this response code or a special case of it."""
+        """Whether the reply has this response code or a more specific one."""
         return (own := self.code) is not None and own.within(code)
 
 
@@ -147,17 +151,17 @@ class Err(Reply):
 
 @attrs.frozen
 class Greeting:
-    """The one line that a server sends unasked (RFC 1939 section 4).
+    """The greeting: the line that a server sends first (RFC 1939 section 4).
 
     Args:
-        reply: `Ok`; or `Err`, by which a server refuses the session.
+        reply: `Ok`; or `Err`, if the server refuses the session.
     """
 
     reply: Ok | Err
 
     @property
     def timestamp(self) -> str | None:
-        """What APOP digests, angle brackets included (RFC 1939 section 7); None if the server offers no APOP."""
+        """The timestamp for APOP, with angle brackets (RFC 1939 section 7); None if APOP is not offered."""
         match = _TIMESTAMP.search(self.reply.text)
         return match[0] if match and isinstance(self.reply, Ok) else None
 
@@ -168,16 +172,16 @@ class Greeting:
 
 @attrs.frozen
 class Challenge:
-    """A line of a SASL exchange from the server (RFC 5034 section 4).
+    """A SASL challenge from the server (RFC 5034 section 4).
 
     Args:
-        data: the octets, not base64; empty is a challenge too.
+        data: raw octets, not base64; may be empty.
     """
 
     data: bytes = attrs.field(default=b"", repr=False)
 
     def encode(self) -> bytes:
-        """Return the line with its CRLF. The blank is part of it, also where nothing follows."""
+        """Return the line with its CRLF. The space after "+" is required even if `data` is empty."""
         return b"+ %b\r\n" % encode_base64(self.data)
 
 
@@ -185,12 +189,12 @@ _INDICATORS: Final[dict[bytes, type[Ok | Err]]] = {b"+OK": Ok, b"-ERR": Err}
 
 
 def parse_reply(line: bytes) -> Ok | Err | None:
-    """Return the reply of a status line without its CRLF; None if it is no status line.
+    """Parse a status line without its CRLF; None if it is not a status line.
 
-    The indicator may have any case and the text may be missing (RFC 1957). `+OKAY` is no status.
+    The indicator may have any case, and the text may be missing (RFC 1957). `+OKAY` is not a status line.
 
     Raises:
-        LocalProtocolError: the text holds CR, LF or NUL; the connection says whose fault that was.
+        LocalProtocolError: the text contains CR, LF or NUL. The connection turns this into a `RemoteProtocolError`.
     """
     indicator, _, text = line.partition(b" ")
     reply = _INDICATORS.get(indicator) or _INDICATORS.get(indicator.upper())
@@ -198,15 +202,15 @@ def parse_reply(line: bytes) -> Ok | Err | None:
 
 
 def parse_challenge(line: bytes) -> Challenge | None:
-    """Return the challenge of a line that is `+` alone or begins with `+ `; None if the rest is not base64.
+    """Parse a line that is `+` or begins with `+ `; None if the rest is not valid base64.
 
-    `+` without the blank is what some servers send for an empty challenge.
+    Some servers send `+` without the space for an empty challenge.
     """
     data = decode_base64(line[2:])
     return None if data is None else Challenge(data)
 
 
-_STRANGERS: Final = (
+_OTHER_PROTOCOLS: Final = (
     (re.compile(rb"\* (?:OK|BYE|PREAUTH)\b", re.IGNORECASE), "IMAP"),
     (re.compile(rb"220[ -]"), "SMTP"),
     (re.compile(rb"HTTP/[0-9]"), "HTTP"),
@@ -216,8 +220,12 @@ _STRANGERS: Final = (
 
 
 def looks_like(octets: bytes) -> str:
-    """Return " (this looks like IMAP, not POP3)" for the first octets of an IMAP server, and so on; else ""."""
-    for pattern, name in _STRANGERS:
+    """Name the protocol that the first octets of a server belong to, if it is a known one and not POP3.
+
+    Returns:
+        Text to append to an error message, such as " (this looks like IMAP, not POP3)"; or "".
+    """
+    for pattern, name in _OTHER_PROTOCOLS:
         if pattern.match(octets):
             return f" (this looks like {name}, not POP3)"
     return ""

@@ -1,4 +1,4 @@
-"""The server's side of a connection: octets in, commands out; answers in, octets out. No I/O."""
+"""Server side of a POP3 connection, without I/O: octets in, commands out; answers in, octets out."""
 
 from __future__ import annotations
 
@@ -37,17 +37,25 @@ Response: TypeAlias = Greeting | Ok | Err | Challenge | BodyChunk | BodyEnd
 
 
 class ServerConnection(Connection):
-    """What a server knows of one connection: where the session stands, and what it owes the client.
+    r"""The server side of a POP3 connection: parses commands, tracks state and encodes answers. Does no I/O.
 
-    It moves no octets. Feed `receive_data`; take events from `next_event`; send what `send` returns. One event is
-    answered before the next is given out; what the client pipelines waits. The connection knows the syntax, the
-    states and the framing. Which messages exist, and whether a password is right, is the caller's to know.
+    Pass what you read to `receive_data`; take events from `next_event`; write to the socket what `send` returns. Each
+    event must be answered before `next_event` returns the next one; pipelined commands stay in the buffer. This class
+    knows syntax, states and framing; the caller knows the messages and checks passwords.
+
+    For example::
+
+        connection = ServerConnection()
+        assert connection.send(Greeting(Ok("ready"))) == b"+OK ready\r\n"
+        connection.receive_data(b"USER ann\r\n")
+        assert connection.next_event() == User("ann")
+        assert connection.send(Ok()) == b"+OK\r\n"
 
     Args:
-        limits: how long lines may be, how many may be bad, and how much may wait.
-        quirks: the deviations to tolerate.
-        tls: the connection began with TLS.
-        commands: the classes of the commands to read.
+        limits: maximum lengths of lines, number of bad commands, and size of the buffer.
+        quirks: deviations of the client to tolerate.
+        tls: TLS is already active (implicit TLS).
+        commands: the command classes to accept.
     """
 
     def __init__(
@@ -60,28 +68,28 @@ class ServerConnection(Connection):
     ) -> None:
         super().__init__(limits, quirks, tls=tls)
         self._vocabulary = Vocabulary(commands)
-        self._due: ServerEvent | None = None  # the event that waits for its answer
-        self._exchange: Command[object] | None = None  # the AUTH whose challenges are under way
-        self._encoder: BodyEncoder | None = None  # the body that is under way
+        self._due: ServerEvent | None = None  # the event that must be answered next
+        self._exchange: Command[object] | None = None  # the AUTH whose SASL exchange is in progress
+        self._encoder: BodyEncoder | None = None  # the body that is being sent
         self._body_octets = 0
         self._bad_commands = 0
-        self._last_straw = False  # the bad command that is due ends the session
-        self._overlong = b""  # the start of a line that is too long and is being skipped
+        self._closing = False  # the answer to the current bad command ends the session
+        self._overlong = b""  # the start of a line that is too long, while the rest is skipped
 
     @property
     def current(self) -> Command[object] | None:
-        """The command that is being answered; the AUTH during its whole exchange."""
+        """The command that is being answered; AUTH during its whole SASL exchange; None between commands."""
         return self._due if isinstance(self._due, Command) else self._exchange
 
     @property
     def body_octets(self) -> int:
-        """Un-stuffed octets of the body that is under way, or was sent last: what LIST should have announced."""
+        """Size of the current or last body in octets, un-stuffed: the number that LIST should have announced."""
         return self._encoder.octets if self._encoder is not None else self._body_octets
 
     def events(self) -> Iterator[ServerEvent]:
-        """Take events until there is none, or the connection is closed; `next_event` then says why.
+        """Yield events until more data or an action is needed (see `next_event`), or the connection is closed.
 
-        Answer each before taking the next.
+        Answer each event before taking the next.
         """
         while not isinstance(event := self.next_event(), Signal):
             yield event
@@ -89,17 +97,18 @@ class ServerConnection(Connection):
                 break
 
     def next_event(self) -> ServerEvent | Signal:
-        """Return what the client asks for next.
+        """Return the next event from the client.
 
         Returns:
-            A command that is legal now; a `BadCommand`, to be answered with the reply in it; the client's part of a
-            SASL exchange; `ConnectionClosed`, once all that came before is answered. Or NEED_DATA; or PAUSED: until
-            the greeting is sent, from an event until its whole answer is sent, from the positive answer to STLS
-            until `tls_established`, and from the end of the session.
+            A command that is legal now; a `BadCommand`, which must be answered with its `reply`; an `AuthResponse` or
+            `AuthCancel`; or `ConnectionClosed`, once everything received before is answered. NEED_DATA if
+            `receive_data` must be called first. PAUSED until the greeting is sent, after an event until its whole
+            answer is sent, after a positive answer to STLS until `tls_established` is called, and after the end of
+            the session.
 
         Raises:
-            RemoteProtocolError: the client sent octets behind STLS. The session is over; every further call raises
-                again.
+            RemoteProtocolError: the client sent cleartext octets after STLS. The session is over; every further call
+                raises again.
         """
         if self._error is not None:
             raise type(self._error)(*self._error.args)
@@ -120,7 +129,7 @@ class ServerConnection(Connection):
         return event
 
     def _read(self) -> ServerEvent | Signal:
-        """Return the next line as an event. Whether it may be as long as an AUTH is seen once it is whole."""
+        """Return the next line as an event. `_command` checks the limit that depends on the verb."""
         limit = self.limits.sasl_line
         if self.state is not State.SASL:
             limit = max(limit, self.limits.command_line)
@@ -134,7 +143,7 @@ class ServerConnection(Connection):
                 if line is not None:
                     return self._response(line) if self.state is State.SASL else self._command(line)
         if self._overlong and self._buffer.skip_line():
-            self._last_straw = self.state is State.SASL  # what the client is doing there is not to be known
+            self._closing = self.state is State.SASL  # the state of the SASL exchange is unknown
             line, self._overlong = self._overlong, b""
             return self._bad(line, "the line is too long")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
@@ -147,40 +156,40 @@ class ServerConnection(Connection):
         limit = self.limits.sasl_line if command.challenged else self.limits.command_line
         if len(line) + 2 > limit:
             return self._bad(line, "the line is too long")
-        if (objection := self._standing.objection(command)) is not None:
+        if (objection := self._session.objection(command)) is not None:
             return self._bad(line, objection)
         if self.state is State.TRANSACTION:
-            self._standing = self._standing.at(command.on_receipt)
+            self._session = self._session.at(command.on_receipt)
         return command
 
     def _response(self, line: bytes) -> ServerEvent:
         if line == b"*":
             return AuthCancel()
         data = decode_base64(line)
-        return self._bad(line, "the response is not base64") if data is None else AuthResponse(data)
+        return self._bad(line, "the response is not valid base64") if data is None else AuthResponse(data)
 
     def _bad(self, line: bytes, reason: str) -> BadCommand:
         self._bad_commands += 1
-        self._last_straw |= self._bad_commands >= self.limits.bad_commands
-        return BadCommand(line, reason, Err(f"{reason}; closing the connection" if self._last_straw else reason))
+        self._closing |= self._bad_commands >= self.limits.bad_commands
+        return BadCommand(line, reason, Err(f"{reason}; closing the connection" if self._closing else reason))
 
     def send(self, item: Response) -> bytes:
-        """Note that something is sent, and return its octets.
+        """Record that an answer, or a part of it, is sent, and return its octets, to be written to the client.
 
         Args:
-            item: the greeting; or the answer, or the next part of the answer, to the event that `next_event` gave:
-                `Ok` or `Err`; after `Ok` to a multi-line command any number of `BodyChunk` and one `BodyEnd`; to
-                AUTH and its responses also `Challenge`; to a `BadCommand` its reply. Octets of a body may have any
-                line ends and any cut.
+            item: the greeting; or the answer to the last event: `Ok` or `Err`; after `Ok` to a multi-line command,
+                any number of `BodyChunk`s and one `BodyEnd`; for AUTH and `AuthResponse` also `Challenge`; for a
+                `BadCommand` its reply. Bodies may have any line ends, and be split anywhere.
 
         Raises:
-            LocalProtocolError: it is no answer to what is due, or too long. Nothing has changed.
-            RemoteProtocolError: the client sent octets behind STLS. The session is over and nothing may be sent.
+            LocalProtocolError: `item` does not answer the last event, or its line is too long. Nothing has changed.
+            RemoteProtocolError: the client sent cleartext octets after STLS. The session is over, and nothing can be
+                sent.
         """
         self._check_open()
-        # A str has an encode too, and would count as a positive answer.
+        # A str has an encode method too, and would count as a positive answer.
         if not isinstance(item, Response):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a server cannot send a {type(item).__name__}")
+            raise TypeError(f"send() takes a reply, challenge or part of a body, not {type(item).__name__}")
         self._check_nothing_behind_stls()
         if isinstance(item, BodyChunk | BodyEnd):
             return self._send_body(item)
@@ -189,17 +198,17 @@ class ServerConnection(Connection):
             raise LocalProtocolError(objection)
         if isinstance(item, Greeting):
             refused = isinstance(item.reply, Err)
-            self._standing = self._standing.at(State.CLOSED if refused else State.AUTHORIZATION)
+            self._session = self._session.at(State.CLOSED if refused else State.AUTHORIZATION)
         elif isinstance(item, Challenge):
             self._exchange, self._due = self.current, None
-            self._standing = self._standing.at(State.SASL)
+            self._session = self._session.at(State.SASL)
         else:
             self._answer(item)
         return octets
 
     def _send_body(self, item: BodyChunk | BodyEnd) -> bytes:
         if self._encoder is None:
-            raise LocalProtocolError(f"no body is under way for a {type(item).__name__}")
+            raise LocalProtocolError(f"{type(item).__name__} can only be sent after Ok to a multi-line command")
         if isinstance(item, BodyChunk):
             return self._encoder.feed(item.data)
         octets = self._encoder.finish()
@@ -208,64 +217,64 @@ class ServerConnection(Connection):
         return octets
 
     def _objection(self, item: Greeting | Ok | Err | Challenge, octets: bytes) -> str | None:
-        """Return why this cannot be sent now; None if it can."""
+        """Return why this cannot be sent now, or None if it can."""
         kind = type(item).__name__
         limit = self.limits.sasl_line if isinstance(item, Challenge) else self.limits.reply_line_sent
         if len(octets) > limit:
-            return f"the line has {len(octets)} octets; {limit} are allowed"
+            return f"the line has {len(octets)} octets; the limit is {limit}"
         if isinstance(item, Greeting):
             if self.state is not State.GREETING:
-                return "the greeting was sent already"
-            # RFC 2449 section 3: a "<" begins the timestamp, which some clients take from the first one.
+                return "the greeting was already sent"
+            # RFC 2449 section 3: a "<" begins the timestamp; some clients search for the first one.
             angles = item.reply.text.count("<") - (item.timestamp is not None)
-            return "a greeting must not hold '<', except before a timestamp" if angles else None
+            return "a greeting must not contain '<', except at the start of a timestamp" if angles else None
         if self._due is None:
-            return f"nothing is due that {kind} would answer"
+            return f"{kind} answers nothing: call next_event() first"
         if self._encoder is not None:
-            return f"a body is under way: {kind} cannot be sent before its end"
+            return f"{kind} cannot be sent within a body; send BodyEnd first"
         if isinstance(item, Challenge):
             exchange = isinstance(self._due, AuthResponse) or (isinstance(self._due, Command) and self._due.challenged)
-            return None if exchange else "a challenge can only answer AUTH and its responses"
+            return None if exchange else "a challenge can only answer AUTH or AuthResponse"
         if isinstance(item, Ok) and isinstance(self._due, BadCommand | AuthCancel):
-            return "what is no command, or was cancelled, must be answered with Err"
+            return "BadCommand and AuthCancel must be answered with Err"
         return None
 
     def _answer(self, reply: Ok | Err) -> None:
         due, exchange = self._due, self._exchange
         self._due = self._exchange = None
-        if isinstance(due, BadCommand) and self._last_straw:
+        if isinstance(due, BadCommand) and self._closing:
             self._close()
         elif exchange is not None:
-            self._standing = self._standing.after(exchange, type(reply))
+            self._session = self._session.after(exchange, type(reply))
         elif isinstance(due, Command):
-            self._standing = self._standing.after(due, type(reply))
+            self._session = self._session.after(due, type(reply))
             if isinstance(reply, Ok) and due.multi_line:
                 self._due, self._encoder = due, BodyEncoder()
         elif self.state is State.USER_GIVEN:
-            # PASS is legal directly after USER only, whatever came between (RFC 1939 section 7).
-            self._standing = self._standing.at(State.AUTHORIZATION)
+            # PASS is legal only directly after USER; a bad command in between ends that (RFC 1939 section 7).
+            self._session = self._session.at(State.AUTHORIZATION)
 
     def _check_nothing_behind_stls(self) -> None:
-        # They came in clear, and must not be read as if TLS had protected them (RFC 2595 section 9). The client
-        # waits for the answer, so they are an attacker's.
+        # Cleartext octets must not be processed as if TLS had protected them (RFC 2595 section 9). A client waits for
+        # the answer to STLS, so these octets come from an attacker.
         if not len(self._buffer):
             return
         unanswered = isinstance(self._due, Command) and self._due.on_ok is State.TLS_HANDSHAKE
         if unanswered or self.state is State.TLS_HANDSHAKE:
-            self._error = RemoteProtocolError("the client sent octets behind STLS, before the TLS handshake")
-            self._standing = self._standing.at(State.CLOSED)
+            self._error = RemoteProtocolError("the client sent data after STLS, before the TLS handshake")
+            self._session = self._session.at(State.CLOSED)
             raise self._error
 
     def tls_established(self) -> None:
-        """Resume after the TLS handshake that a positive answer to STLS announced.
+        """Resume after the TLS handshake that follows a positive answer to STLS.
 
-        The state is AUTHORIZATION again, as after the greeting; there is no second greeting (RFC 2595 section 4).
+        The state is AUTHORIZATION again, as after the greeting; no second greeting is sent (RFC 2595 section 4).
 
         Raises:
-            LocalProtocolError: no handshake is due; nothing has changed.
-            RemoteProtocolError: the client sent octets in clear behind STLS. The session is over.
+            LocalProtocolError: no STLS was accepted. Nothing has changed.
+            RemoteProtocolError: the client sent cleartext octets after STLS. The session is over.
         """
         if self.state is not State.TLS_HANDSHAKE:
-            raise LocalProtocolError("no TLS handshake is due")
+            raise LocalProtocolError("tls_established() is only legal after a positive answer to STLS")
         self._check_nothing_behind_stls()
-        self._standing = self._standing.at(State.AUTHORIZATION).with_fact(Fact.TLS)
+        self._session = self._session.at(State.AUTHORIZATION).with_fact(Fact.TLS)

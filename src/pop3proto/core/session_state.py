@@ -1,7 +1,7 @@
-"""What may happen in each state of a session, and which state follows.
+"""State transitions of a session: which commands are legal, and which state follows an answer.
 
-The rules are data: each command declares where it is legal and what its answers do (see `commands`); this module
-applies the declarations, and derives from them the tables that people read.
+Each command class declares where it is legal and how its answers change the state. This module applies these
+declarations, and makes the table of all transitions from them.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ __all__ = ["SessionState", "transitions"]
 
 @attrs.frozen
 class SessionState:
-    """All that the legality of a command depends on."""
+    """The state of a session and its facts: everything that the legality of a command depends on."""
 
     state: State = State.GREETING
     facts: frozenset[Fact] = frozenset()
 
     def objection(self, command: Command[object]) -> str | None:
-        """Return why the command is not legal here; None if it is."""
+        """Return why a command is not legal in this state, or None if it is legal."""
         if self.state not in command.legal_in:
-            return f"{command.verb} is not legal in the {self.state.name} state"
+            if self.state is State.AUTHORIZATION and State.USER_GIVEN in command.legal_in:
+                return f"{command.verb} is not legal yet; send USER first"
+            return f"{command.verb} is not legal {self.state.value}"
         if self.facts.isdisjoint(command.excluded_by):
             return None
         fact = next(fact for fact in Fact if fact in self.facts & command.excluded_by)
         return f"{command.verb} is not legal because {fact.value}"
 
     def at(self, state: State | None) -> SessionState:
-        """Return the standing in another state; None is the same one."""
+        """Return a copy with another state; None returns this object."""
         return self if state is None or state is self.state else SessionState(state, self.facts)
 
     def with_fact(self, fact: Fact) -> SessionState:
-        """Return the standing in which a fact holds."""
+        """Return a copy with one more fact."""
         return SessionState(self.state, self.facts | {fact})
 
     def after(self, command: Command[object], reply: type[Ok | Err]) -> SessionState:
-        """Return the standing once a command is answered.
+        """Return the state after an answer to a command.
 
-        The command need not be legal here: an answer has its effect even if an earlier one came out otherwise than
-        the sender expected.
+        The command need not be legal in this state: it was checked when it was sent, and its answer counts even if an
+        earlier pipelined command failed.
         """
         if issubclass(reply, Err):
             return self.at(command.on_err)
@@ -61,10 +63,10 @@ Reply: TypeAlias = "type[Ok | Err]"
 
 
 def transitions(commands: Iterable[type[Command[object]]]) -> Mapping[tuple[State, str, Reply], State]:
-    """Return the flat table of a vocabulary: (state, command's class name, kind of answer) to the state after it.
+    """Return the table of state transitions: (state, name of the command class, `Ok` or `Err`) to the next state.
 
-    What is not in the table is not legal. The intermediate states, SASL, TLS_HANDSHAKE and UPDATE, are left by the
-    answer to the command that led there.
+    Combinations that are not in the table are not legal. The session leaves the intermediate states SASL,
+    TLS_HANDSHAKE and UPDATE with the answer to the command that led there.
     """
     table: dict[tuple[State, str, Reply], State] = {}
     for command in commands:

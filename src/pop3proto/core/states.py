@@ -9,20 +9,23 @@ __all__ = ["AFTER_LOGIN", "ANYWHERE", "BEFORE_LOGIN", "Fact", "State"]
 
 
 class State(Enum):
-    """Where a session stands. AUTHORIZATION, TRANSACTION and UPDATE are those of RFC 1939."""
+    """The state of a session. AUTHORIZATION, TRANSACTION and UPDATE are those of RFC 1939.
 
-    GREETING = "connected, before the greeting"
+    The values complete the sentence "the command is not legal ...", for errors and replies.
+    """
+
+    GREETING = "before the greeting"
     AUTHORIZATION = "before login"
-    USER_GIVEN = "before login, between a positive USER and its PASS"
-    SASL = "in the exchange of an AUTH"
-    TLS_HANDSHAKE = "between a positive STLS and the end of the handshake"
-    TRANSACTION = "logged in"
-    UPDATE = "in QUIT after login: the server removes what was deleted"
-    CLOSED = "over"
+    USER_GIVEN = "between USER and PASS"
+    SASL = "during AUTH"
+    TLS_HANDSHAKE = "before the TLS handshake is complete"
+    TRANSACTION = "after login"
+    UPDATE = "after QUIT"
+    CLOSED = "after the end of the session"
 
 
 class Fact(Enum):
-    """What else may make a command illegal; the value says it in words."""
+    """A condition besides the state that can make a command illegal; the value describes it."""
 
     TLS = "TLS is already active"
     UTF8 = "the session is in UTF-8 mode"

@@ -1,6 +1,6 @@
-"""How text, numbers and SASL data stand on a line, and how they are read back.
+"""Encoding and decoding of text, numbers and base64 on a protocol line.
 
-Text is UTF-8; octets that are not become lone surrogates (`surrogateescape`), so that every octet survives.
+Text is UTF-8. Invalid octets become lone surrogates (`surrogateescape`), so that every octet is preserved.
 """
 
 from __future__ import annotations
@@ -38,48 +38,55 @@ _EXCERPT: Final = 60
 
 
 def decode_text(octets: bytes) -> str:
-    """Return the text of octets; never fails."""
+    """Decode octets as UTF-8 with `surrogateescape`; never fails."""
     return octets.decode("utf-8", "surrogateescape")
 
 
 def encode_text(text: str) -> bytes:
-    """Return the octets of a text that `check_text` has passed."""
+    """Encode a text that `check_text` has accepted."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def ascii_upper(text: str) -> str:
-    """Return a text in upper case if it is ASCII, else as it is: keywords match without case, but "ß" is no "SS"."""
+    """Return a text in upper case if it is ASCII, otherwise unchanged.
+
+    For keywords, which match in any case; "ß" must not become "SS".
+    """
     return text.upper() if text.isascii() else text
 
 
 def is_mechanism(name: str) -> bool:
-    """Return whether this is the name of a SASL mechanism, in upper case."""
+    """Return whether this is a valid name of a SASL mechanism, in upper case (RFC 4422 section 3.1)."""
     return _MECHANISM.fullmatch(name) is not None
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse a text that could not cross the wire as one part of a line and come back equal.
+    """Check that a text can be sent as part of a line, and is equal when it is decoded again.
+
+    Args:
+        text: the text.
+        what: its name, for the error message.
 
     Raises:
-        LocalProtocolError: it holds CR, LF or NUL, which would end the line or cut it short (a password with a line
-            end in it could carry a command), or surrogates that are no octets.
+        LocalProtocolError: it contains CR, LF or NUL, which would end or truncate the line (a password with a line end
+            could inject a command); or surrogates that do not stand for octets.
     """
     if text.isprintable():
         return
     if _UNSAFE.search(text):
-        raise LocalProtocolError(f"{what} must not hold CR, LF or NUL")
+        raise LocalProtocolError(f"{what} must not contain CR, LF or NUL")
     try:
         survives = decode_text(encode_text(text)) == text
     except UnicodeEncodeError:
         survives = False
     if not survives:
-        raise LocalProtocolError(f"{what} holds surrogates that would not be read back as they are")
+        raise LocalProtocolError(f"{what} contains surrogates that cannot be encoded")
 
 
 def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]:
-    """Return an attrs validator that refuses a number which is too small, or too long for `MAX_DIGITS`.
+    """Return an attrs validator for integers of at least `minimum` and at most `MAX_DIGITS` digits.
 
-    It raises `LocalProtocolError`, and `TypeError` for what is no integer.
+    The validator raises `LocalProtocolError`; and `TypeError` for anything but an integer.
     """
 
     def check(_instance: object, _attribute: object, number: int) -> None:
@@ -90,15 +97,18 @@ def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]
 
 
 def read_number(octets: bytes) -> int | None:
-    """Return a decimal number; None for anything but 1 to `MAX_DIGITS` ASCII digits (no sign, blank, underscore)."""
+    """Parse a decimal number; None for anything but 1 to `MAX_DIGITS` ASCII digits.
+
+    Signs, spaces and underscores, which `int` allows, are not accepted.
+    """
     return int(octets) if _NUMBER.fullmatch(octets) else None
 
 
 def lines_of(body: bytes, limit: int) -> list[bytes]:
-    """Return the lines of a body, without their CRLF; an empty one is behind the last.
+    """Split a body into lines without CRLF; the last element is what follows the last CRLF, normally empty.
 
     Raises:
-        MalformedReply: there are more than `limit`.
+        MalformedReply: there are more than `limit` lines.
     """
     if body.count(b"\n") > limit:
         raise MalformedReply(f"the listing has more than {limit} rows")
@@ -106,17 +116,17 @@ def lines_of(body: bytes, limit: int) -> list[bytes]:
 
 
 def encode_base64(octets: bytes) -> bytes:
-    """Return base64 without line ends (RFC 4648 section 4)."""
+    """Encode octets as base64 without line ends (RFC 4648 section 4)."""
     return binascii.b2a_base64(octets, newline=False)
 
 
 def decode_base64(octets: bytes) -> bytes | None:
-    """Return the octets behind base64; None unless it is complete, padded, and free of other characters.
+    """Decode base64; None unless it is complete, padded, and free of other characters.
 
-    Strict, because RFC 5034 section 4 says so. Bits that the padding leaves over may have any value.
+    Strict, as RFC 5034 section 4 requires. Unused bits before the padding may have any value.
     """
     if len(octets) % 4 or octets.endswith(b"==="):
-        return None  # Python before 3.13 overlooks padding behind complete data: "AAAA=", "AAAA===="
+        return None  # Python before 3.13 ignores padding after complete data: "AAAA=", "AAAA===="
     try:
         return binascii.a2b_base64(octets, strict_mode=True)
     except binascii.Error:
@@ -124,11 +134,11 @@ def decode_base64(octets: bytes) -> bytes | None:
 
 
 def excerpt(octets: bytes) -> str:
-    """Return the start of what a peer sent, escaped, for an error message."""
+    """Return the start of received octets, escaped, for an error message."""
     shown = repr(octets[:_EXCERPT])[1:]
     return shown if len(octets) <= _EXCERPT else f"{shown}..."
 
 
 def counted(number: int, noun: str) -> str:
-    """Return "1 message", "2 messages", "1,000 messages"."""
+    """Format a number with its noun: "1 message", "2 messages", "1,000 messages"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

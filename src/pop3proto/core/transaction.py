@@ -1,4 +1,4 @@
-"""The commands of the TRANSACTION state, and those of both states: RFC 1939, 2449 (CAPA), 6856 (LANG)."""
+"""Commands of the TRANSACTION state, and those legal before login as well: RFC 1939, 2449 (CAPA), 6856 (LANG)."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _LANGUAGE_TAG: Final = re.compile(r"[A-Za-z0-9-]+")
 
 def _check_language(_command: object, _attribute: object, language: str) -> None:
     if not _LANGUAGE_RANGE.fullmatch(language):
-        raise LocalProtocolError("LANG needs a language range")
+        raise LocalProtocolError("LANG needs a language range such as 'de' or '*'")
 
 
 @attrs.frozen
 class Capa(Command[Capabilities]):
-    """CAPA: what the server can do, in this state (RFC 2449 section 5)."""
+    """CAPA: lists the capabilities that the server has in this state (RFC 2449 section 5)."""
 
     verb = "CAPA"
     multi_line = True
@@ -64,16 +64,18 @@ class Capa(Command[Capabilities]):
         return Capabilities.parse(body, lines=limits.text_lines)
 
     def answer(self, result: Capabilities, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply and body that list these capabilities."""
         return Ok(text), result.encode()
 
 
 @attrs.frozen
 class Lang(Command["str | None"]):
-    """LANG with a language: the server's texts are in it from the positive reply on (RFC 6856 section 3.2).
+    """LANG with a language: selects the language of reply texts (RFC 6856 section 3.2).
+
+    The positive reply is the first in that language.
 
     Args:
-        language: a basic language range; "*" is the server's choice.
+        language: a basic language range; "*" lets the server choose.
     """
 
     verb = "LANG"
@@ -96,15 +98,20 @@ class Lang(Command["str | None"]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> str | None:
-        """Return the tag of the language that was chosen; None if the server does not say."""
+        """Return the tag of the selected language; None if the reply does not begin with one."""
         tag, _, _ = reply.text.partition(" ")
         return tag if _LANGUAGE_TAG.fullmatch(tag) else None
 
     def answer(self, result: str | None, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply that says this; a text without a tag before it must not look like one."""
+        """Return the reply that begins with this language tag.
+
+        Raises:
+            LocalProtocolError: parsing the reply would give another result, as when `result` is None and `text` begins
+                with a word that looks like a tag.
+        """
         reply = Ok(text if result is None else f"{result} {text}".rstrip(" "))
         if self.parse(reply) != result:
-            raise LocalProtocolError(f"{reply.text!r} would not be read as the language {result!r}")
+            raise LocalProtocolError(f"the text {reply.text!r} would be parsed as another language than {result!r}")
         return reply, b""
 
     @override
@@ -114,7 +121,7 @@ class Lang(Command["str | None"]):
 
 @attrs.frozen
 class LangList(Command[tuple[Language, ...]]):
-    """LANG alone: the languages that the server speaks (RFC 6856 section 3.2)."""
+    """LANG without arguments: lists the languages that the server supports (RFC 6856 section 3.2)."""
 
     verb = "LANG"
     multi_line = True
@@ -125,21 +132,25 @@ class LangList(Command[tuple[Language, ...]]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[Language, ...]:
-        """Return the languages; blank lines and runs of blanks are passed over."""
+        """Return the languages; empty lines and repeated spaces are ignored."""
         lines = (decode_text(line).strip(" ").partition(" ") for line in lines_of(body, limits.text_lines))
         try:
             return tuple(Language(tag, description.lstrip(" ")) for tag, _, description in lines if tag)
         except LocalProtocolError as error:
-            raise MalformedReply(f"the answer to LANG lists no languages: {error}") from error
+            raise MalformedReply(f"the answer to LANG is not a list of languages: {error}") from error
 
     def answer(self, result: tuple[Language, ...], text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply and body that list these languages."""
         return Ok(text), b"".join([language.encode() for language in result])
 
 
 @attrs.frozen
 class Quit(PlainCommand):
-    """QUIT: the server removes what was deleted, answers and closes, whatever the answer (RFC 1939 section 6)."""
+    """QUIT: ends the session.
+
+    After login, the server removes the messages that are marked as deleted (the UPDATE state). It closes the
+    connection after its answer, whether that is positive or negative (RFC 1939 section 6).
+    """
 
     verb = "QUIT"
     legal_in = frozenset({State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION})
@@ -151,7 +162,7 @@ class Quit(PlainCommand):
 
 @attrs.frozen
 class Stat(Command[MaildropStatus]):
-    """STAT: how many messages there are, and their octets in all (RFC 1939 section 5)."""
+    """STAT: the number of messages in the maildrop and their total size in octets (RFC 1939 section 5)."""
 
     verb = "STAT"
     legal_in = AFTER_LOGIN
@@ -160,21 +171,21 @@ class Stat(Command[MaildropStatus]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> MaildropStatus:
-        """Return the drop listing; what follows the two numbers is ignored."""
+        """Return the drop listing; text after the two numbers is ignored."""
         count, _, rest = encode_text(reply.text).partition(b" ")
         numbers = read_number(count), read_number(rest.partition(b" ")[0])
         if numbers[0] is None or numbers[1] is None:
-            raise MalformedReply(f"the answer to STAT is no drop listing: {excerpt(reply.encode())}")
+            raise MalformedReply(f"the answer to STAT does not begin with two numbers: {excerpt(reply.encode())}")
         return MaildropStatus(numbers[0], numbers[1])
 
     def answer(self, result: MaildropStatus) -> tuple[Ok, bytes]:
-        """Return the reply that says this; nothing should follow the numbers."""
+        """Return the reply: two numbers and no text after them (RFC 1939 section 5)."""
         return Ok(f"{result.count:d} {result.octets:d}"), b""
 
 
 @attrs.frozen
 class List(Command[ScanListing]):
-    """LIST alone: the octets of each message (RFC 1939 section 5)."""
+    """LIST without arguments: the size of each message in octets (RFC 1939 section 5)."""
 
     verb = "LIST"
     multi_line = True
@@ -187,13 +198,13 @@ class List(Command[ScanListing]):
         return ScanListing.parse(body, entries=limits.listing_entries)
 
     def answer(self, result: ScanListing, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply and the body with this listing."""
         return Ok(text), result.encode()
 
 
 @attrs.frozen
 class ListOne(NumberedCommand[int]):
-    """LIST with a number: the octets of one message (RFC 1939 section 5)."""
+    """LIST with a message number: the size of one message in octets (RFC 1939 section 5)."""
 
     verb = "LIST"
     legal_in = AFTER_LOGIN
@@ -202,17 +213,17 @@ class ListOne(NumberedCommand[int]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> int:
-        """Return the octets; text behind them is ignored."""
+        """Return the size in octets; text after it is ignored."""
         return _own_row(self, reply, ScanListing)
 
     def answer(self, result: int) -> tuple[Ok, bytes]:
-        """Return the reply that says this."""
+        """Return the reply with the message number and this size in octets."""
         return _row(ScanListing({self.number: result}))
 
 
 @attrs.frozen
 class Uidl(Command[UniqueIdListing]):
-    """UIDL alone: the unique id of each message (RFC 1939 section 7)."""
+    """UIDL without arguments: the unique id of each message (RFC 1939 section 7)."""
 
     verb = "UIDL"
     multi_line = True
@@ -225,13 +236,13 @@ class Uidl(Command[UniqueIdListing]):
         return UniqueIdListing.parse(body, entries=limits.listing_entries)
 
     def answer(self, result: UniqueIdListing, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply and the body with this listing."""
         return Ok(text), result.encode()
 
 
 @attrs.frozen
 class UidlOne(NumberedCommand[UniqueId]):
-    """UIDL with a number: the unique id of one message (RFC 1939 section 7)."""
+    """UIDL with a message number: the unique id of one message (RFC 1939 section 7)."""
 
     verb = "UIDL"
     legal_in = AFTER_LOGIN
@@ -243,13 +254,13 @@ class UidlOne(NumberedCommand[UniqueId]):
         return _own_row(self, reply, UniqueIdListing)
 
     def answer(self, result: UniqueId) -> tuple[Ok, bytes]:
-        """Return the reply that says this."""
+        """Return the reply with the message number and this unique id."""
         return _row(UniqueIdListing({self.number: result}))
 
 
 @attrs.frozen
 class Retr(NumberedCommand[bytes]):
-    """RETR: a message (RFC 1939 section 5)."""
+    """RETR: retrieves a whole message (RFC 1939 section 5)."""
 
     verb = "RETR"
     multi_line = True
@@ -262,17 +273,17 @@ class Retr(NumberedCommand[bytes]):
         return body
 
     def answer(self, result: bytes, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply, and these octets as the body."""
         return Ok(text), result
 
 
 @attrs.frozen
 class Top(NumberedCommand[bytes]):
-    """TOP: the header of a message, the blank line, and the first lines of its body (RFC 1939 section 7).
+    """TOP: retrieves the header of a message and the first lines of its body (RFC 1939 section 7).
 
     Args:
         number: the message number, at least 1.
-        lines: how many lines of the body, at least 0; more than it has is the whole message.
+        lines: how many lines of the body, at least 0. If the body has fewer, the server sends the whole message.
     """
 
     verb = "TOP"
@@ -286,7 +297,7 @@ class Top(NumberedCommand[bytes]):
     def from_arguments(cls, arguments: bytes) -> Self:
         number, _, lines = arguments.partition(b" ")
         if lines.isdigit():
-            lines = lines.lstrip(b"0")[:MAX_DIGITS] or b"0"  # so many lines no message has, however many more
+            lines = lines.lstrip(b"0")[:MAX_DIGITS] or b"0"  # a number with more digits means the whole message anyway
         return cls(parse_argument(cls.verb, number), parse_argument(cls.verb, lines))
 
     @override
@@ -300,7 +311,7 @@ class Top(NumberedCommand[bytes]):
         return body
 
     def answer(self, result: bytes, text: str = "") -> tuple[Ok, bytes]:
-        """Return the reply and body that say this."""
+        """Return the reply, and these octets as the body."""
         return Ok(text), result
 
     @override
@@ -310,7 +321,7 @@ class Top(NumberedCommand[bytes]):
 
 @attrs.frozen
 class Dele(NumberedCommand[None], PlainCommand):
-    """DELE: mark a message as deleted; it is removed at QUIT (RFC 1939 section 5)."""
+    """DELE: marks a message as deleted; the server removes it at QUIT (RFC 1939 section 5)."""
 
     verb = "DELE"
     legal_in = AFTER_LOGIN
@@ -318,7 +329,7 @@ class Dele(NumberedCommand[None], PlainCommand):
 
 @attrs.frozen
 class Noop(PlainCommand):
-    """NOOP: nothing (RFC 1939 section 5)."""
+    """NOOP: does nothing; the server answers `+OK` (RFC 1939 section 5)."""
 
     verb = "NOOP"
     legal_in = AFTER_LOGIN
@@ -326,19 +337,22 @@ class Noop(PlainCommand):
 
 @attrs.frozen
 class Rset(PlainCommand):
-    """RSET: take back every DELE of this session (RFC 1939 section 5)."""
+    """RSET: unmarks all messages that DELE marked in this session (RFC 1939 section 5)."""
 
     verb = "RSET"
     legal_in = AFTER_LOGIN
 
 
 def _own_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) -> V:
-    """Return the value of a reply that is one row of a listing, about the command's message."""
+    """Parse a reply that is one row of a listing, and return the value of the command's message."""
     rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
     if command.number not in rows:
-        raise MalformedReply(f"the answer to {command} says nothing of that message: {excerpt(reply.encode())}")
+        raise MalformedReply(
+            f"the answer to {command} is not about message {command.number}: {excerpt(reply.encode())}"
+        )
     return rows[command.number]
 
 
 def _row(listing: Listing[V]) -> tuple[Ok, bytes]:
+    """Return the reply that is the only row of a listing, and an empty body."""
     return Ok(listing.encode().decode("ascii").removesuffix("\r\n")), b""

@@ -1,1 +1,1 @@
-"""Download what is new into a Maildir: accounts, the plan, the journal, the proof that a message is whole."""
+"""Fetch new mail into a Maildir: accounts, plan, download, journal, and proof that each message is complete."""

@@ -1,4 +1,4 @@
-"""An account on a server, as a URL names it (RFC 2384)."""
+"""POP URLs (RFC 2384): parse the account that a URL names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _URL: Final = re.compile(
     r"(?P<user>[^@:/?#;]+)(?P<auth>;[^@:/?#]*)?@"
     r"(?P<host>\[[^\]@/?#]+\]|[^\[\]@:/?#;]+)"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"/?",  # other programs write one; nothing can follow it
+    r"/?",  # some programs write a slash at the end; nothing may follow it
     re.IGNORECASE,
 )
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -34,23 +34,25 @@ _AUTH: Final = ";AUTH="
 _TLS: Final[dict[str, TlsMode]] = {"pop": "starttls", "pops": "implicit"}
 _HIGHEST_PORT: Final = 65_535
 
-_WAYS: Final = {
+_LOGIN_METHODS: Final = {
     "+APOP": APOP,
     **{name: name for name, entry in CLIENT_MECHANISMS.items() if entry.takes in {Password, Token}},
 }
-"""What `;AUTH=` may name, beside `*`, and what `login` calls it."""
+"""Values of `;AUTH=`, beside `*`, with the name that `login` has for each."""
 
 
 @attrs.frozen
 class Account:
-    """Whose mail, and where.
+    """An account on a POP3 server.
+
+        Account.of_url("pops://ann@pop.example.org")
 
     Args:
-        tls: where TLS comes in.
-        user: the mailbox.
-        host: the server's name or address; an IPv6 address has no brackets.
+        tls: how TLS starts.
+        user: the user name.
+        host: the server's host name or IP address; an IPv6 address has no brackets.
         port: the server's port.
-        way: the one way to log in, a mechanism or APOP; None: the best.
+        way: the only login method to use, a SASL mechanism or APOP; None uses the best available.
     """
 
     tls: TlsMode
@@ -61,21 +63,21 @@ class Account:
 
     @classmethod
     def of_url(cls, url: str) -> Account:
-        """Return the account that a URL names: `pops://user[;AUTH=way]@host[:port]`, or `pop://` for STLS.
+        """Parse a URL: `pops://user[;AUTH=method]@host[:port]` for implicit TLS, or `pop://...` for STLS.
 
         Raises:
-            Failure: it is not such a URL. The text never repeats it: there may be a password in it.
+            Failure: the URL is not valid. The message never quotes it, because it may hold a password.
         """
         match = _URL.fullmatch(url)
         if match is None or not url.isprintable():
-            raise _misuse(_what_is_wrong(url))
+            raise _usage_error(_explain_bad_url(url))
         tls = _TLS[match["scheme"].lower()]
         return cls(
             tls,
             _user(match["user"]),
             _host(match["host"]),
             _port(match["port"], default_port(tls)),
-            _way(match["auth"]),
+            _login_method(match["auth"]),
         )
 
     @override
@@ -84,57 +86,62 @@ class Account:
 
     @property
     def key(self) -> str:
-        """What tells it from other accounts: one word of ASCII.
+        """A key that identifies the account in the journal: one word of ASCII.
 
-        How TLS comes in and how one logs in do not matter, the port does: what answers on another may be another
-        server. So an account whose port in the URL changes is another one, and its mail is fetched once more.
+        It holds user, host and port, but neither the kind of TLS nor the login method. Another port may be another
+        server, so if the port in the URL changes, all mail is fetched again.
         """
         return f"{quote(self.user, safe='')}@{quote(self.host, safe=':')}:{self.port}"
 
     @property
     def wants_token(self) -> bool | None:
-        """Whether its way to log in takes an access token, not a password; None: whatever there is."""
+        """Whether the login method takes an access token (True) or a password (False); None if either will do."""
         if self.way is None:
             return None
         return self.way in CLIENT_MECHANISMS and CLIENT_MECHANISMS[self.way].takes is Token
 
 
-def _what_is_wrong(url: str) -> str:
+def _explain_bad_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in _TLS:
-        return "the URL must begin with pops:// (TLS) or pop:// (TLS by STLS)"
+        return "the URL must begin with pops:// (TLS from the start) or pop:// (TLS by STLS)"
     user, at, host = rest.rpartition("@")
     if not at or not user:
-        return "the URL names no user: it has the form pops://user@host[:port]"
+        return "the URL has no user name: write it as pops://user@host[:port]"
     if ":" in user:
-        return "a password does not belong in a URL, where others see it: use --password-file, or wait to be asked"
+        return (
+            "a password does not belong in a URL, where other users can see it: use --password-file, or leave it out "
+            "and type it when asked"
+        )
     if re.search("[/?#]", host):
-        return "the URL goes on behind the host: it has the form pops://user@host[:port]"
-    return "the URL does not have the form pops://user@host[:port]; an @ in the user is written as %40"
+        return "nothing may follow the host and port in the URL: write it as pops://user@host[:port]"
+    return "the URL does not have the form pops://user@host[:port]; write an @ in the user name as %40"
 
 
-def _misuse(text: str) -> Failure:
+def _usage_error(text: str) -> Failure:
     return Failure(text, USAGE)
 
 
 def _user(octets: str) -> str:
     if _BAD_ESCAPE.search(octets):
-        raise _misuse("the user in the URL has a % that no two hexadecimal digits follow; a % itself is %25")
+        raise _usage_error("the user name in the URL has a % without two hexadecimal digits after it; write % as %25")
     try:
         return User(unquote(octets, errors="strict")).name
     except (LocalProtocolError, UnicodeDecodeError) as error:
-        raise _misuse("the user in the URL is no user name in UTF-8") from error
+        raise _usage_error("the user name in the URL is not a valid user name in UTF-8") from error
 
 
-def _way(auth: str | None) -> str | None:
+def _login_method(auth: str | None) -> str | None:
     if auth is None:
         return None
     name = unquote(auth[len(_AUTH) :]).upper() if auth.upper().startswith(_AUTH) else ""
     if name == "*":
         return None
-    if name not in _WAYS:
-        raise _misuse(f"the URL asks for a way to log in that is not known here: {_AUTH} is for *, {', '.join(_WAYS)}")
-    return _WAYS[name]
+    if name not in _LOGIN_METHODS:
+        raise _usage_error(
+            f"the login method in the URL is not supported; {_AUTH} takes one of *, {', '.join(_LOGIN_METHODS)}"
+        )
+    return _LOGIN_METHODS[name]
 
 
 def _host(host: str) -> str:
@@ -143,11 +150,11 @@ def _host(host: str) -> str:
     try:
         return str(IPv6Address(unquote(host[1:-1])))  # the % of a zone is %25 (RFC 6874)
     except ValueError:
-        raise _misuse("what stands in brackets in the URL is no IPv6 address") from None
+        raise _usage_error("the host in brackets in the URL is not an IPv6 address") from None
 
 
 def _port(digits: str | None, default: int) -> int:
     port = default if digits is None else int(digits)
     if not 0 < port <= _HIGHEST_PORT:
-        raise _misuse(f"the port in the URL is not from 1 to {_HIGHEST_PORT}")
+        raise _usage_error(f"the port in the URL must be from 1 to {_HIGHEST_PORT}")
     return port

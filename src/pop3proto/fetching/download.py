@@ -1,4 +1,4 @@
-"""One session that fetches mail into a Maildir, proves that each message is whole, and deletes what is stored."""
+"""One session of a fetch: retrieve messages, prove each of them complete, store them, and delete stored messages."""
 
 from __future__ import annotations
 
@@ -27,53 +27,62 @@ if TYPE_CHECKING:
 __all__ = ["SERIES", "Download", "OutOfStep", "Proof", "choose_proof"]
 
 SERIES: Final = 8
-"""Commands behind a message without UIDL: its sender guesses their answers once in 256 times, and has then ended his
-own message early. To harm another he must guess those of the next message too, before anything of it counts."""
+"""Commands after each message on a server without UIDL. A sender who forges their answers in a message guesses all of
+them right once in 256 times; that only cuts the sender's own message short. To forge another message, the sender has
+to guess the answers after that one too."""
 
-_ASKED: Final = 10
-"""Messages that are asked for their unique id before it is believed that the server does not tell single ones."""
+_UIDL_ATTEMPTS: Final = 10
+"""Messages to try `UIDL n` with before concluding that the server does not support it."""
 
-_GRANTED: Final = Noop()
+_ACCEPTED: Final = Noop()
 _REFUSED: Final = ListOne(2**31 - 1)
-"""No maildrop has such a message. An unknown verb would be refused too, but many of these end a session."""
+"""No maildrop has a message with this number. An unknown verb would be refused too, but many servers end a session
+after a few of these."""
 
 
 @attrs.frozen
 class Proof:
-    """How the messages of one session are proven whole.
+    """How to prove that the messages of a session are complete: by commands after each RETR and their answers.
+
+    A message is complete if the right answers follow it. Its sender cannot have written them into the message, because
+    the sender cannot know them.
 
     Args:
-        commands: what is sent behind RETR, by the message's number.
-        length: how many these are.
+        commands: returns the commands to send after RETR, for a message number.
+        length: number of these commands.
     """
 
     commands: Callable[[int], Sequence[Command[object]]]
     length: int
 
     def holds(self, answers: Iterator[IncomingMessage], identity: Identity | None, *, refused: bool) -> bool:
-        """Read the answers to the commands of one message; return whether all are what only the server could say.
+        """Read the answers after one message; return whether all of them are right.
 
         Args:
-            answers: the stream, behind the message.
-            identity: of the message.
-            refused: the message was: the server may then refuse to tell its unique id too.
+            answers: the answers of the session, positioned after the message.
+            identity: identity of the message.
+            refused: the server refused RETR; it may then refuse UIDL for this message too.
         """
-        return all(_is_true(answers, identity, refused=refused) for _ in range(self.length))
+        return all(_is_right(answers, identity, refused=refused) for _ in range(self.length))
 
 
 def choose_proof(client: Client, wanted: Mapping[int, Identity | None]) -> Proof:
-    """Return the proof that a server can give.
+    """Choose how to prove messages complete with this server.
 
-    That is UIDL, whose answer no sender knows before his message has its unique id. A message that is gone may refuse
-    it, so several are asked. Where none tells its own id, it is a series of commands in an order drawn by lot, each to
-    be granted or refused.
+    Normally by `UIDL n`: a sender does not know the unique id, which is given to the message later. The server may
+    refuse it for a message that was removed, so several messages are tried. If none returns the right unique id, the
+    proof is a random series of commands, some of which the server accepts and some of which it refuses.
+
+    Args:
+        client: a client that is logged in.
+        wanted: identities of the messages to fetch, by message number.
     """
-    if any(_tells_unique_id(client, number, identity) for number, identity in islice(wanted.items(), _ASKED)):
+    if any(_supports_uidl_one(client, number, identity) for number, identity in islice(wanted.items(), _UIDL_ATTEMPTS)):
         return Proof(lambda number: (UidlOne(number),), 1)
     return Proof(lambda _: _series(), SERIES)
 
 
-def _tells_unique_id(client: Client, number: int, identity: Identity | None) -> bool:
+def _supports_uidl_one(client: Client, number: int, identity: Identity | None) -> bool:
     try:
         return identity is not None and client.uidl_one(number) == identity.unique_id
     except (CommandFailed, MalformedReply):
@@ -81,58 +90,58 @@ def _tells_unique_id(client: Client, number: int, identity: Identity | None) -> 
 
 
 def _series() -> tuple[Command[object], ...]:
-    return tuple(secrets.choice((_GRANTED, _REFUSED)) for _ in range(SERIES))
+    return tuple(secrets.choice((_ACCEPTED, _REFUSED)) for _ in range(SERIES))
 
 
-def _is_true(answers: Iterator[IncomingMessage], identity: Identity | None, *, refused: bool) -> bool:
+def _is_right(answers: Iterator[IncomingMessage], identity: Identity | None, *, refused: bool) -> bool:
     answer = next(answers)
     command = answer.command
     try:
         with answer:
-            return _is_grant(command, answer.reply, identity)
+            return _is_accepted(command, answer.reply, identity)
     except CommandFailed:
         return command == _REFUSED or (refused and isinstance(command, UidlOne))
     except (ConnectionLost, MalformedReply, RemoteProtocolError):
-        # A connection that is lost just here was perhaps ended by what looked like the server's last words.
+        # The connection may be lost here because the message ended early, with text that looked like a last reply.
         return False
 
 
-def _is_grant(command: Command[object], reply: Ok | None, identity: Identity | None) -> bool:
+def _is_accepted(command: Command[object], reply: Ok | None, identity: Identity | None) -> bool:
     if reply is None:
         return False
     if isinstance(command, UidlOne):
         return identity is not None and command.parse(reply) == identity.unique_id
-    return command == _GRANTED
+    return command == _ACCEPTED
 
 
 class OutOfStep(Exception):
-    """What followed a message was no answer, or nothing: it ended too early. The session is of no use any more.
+    """A message was not followed by the right answers: it probably ended early. The session cannot be used any more.
 
-    Some servers do not stuff every dot. Then a line of the message itself, a lone dot, is taken for its end, and what
-    its sender wrote behind that for the server's answers.
+    Some servers do not stuff every dot. Then a line in the message that is a single dot is taken for its end, and the
+    text after it for the server's answers.
 
     Args:
-        number: the message; nothing of it was stored. Those before it are whole.
+        number: number of the message, which was not stored. The messages before it are complete.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"left on the server: message {number}: it seems to end early (does the server stuff dots?), "
-            "or the connection broke behind it"
+            f"message {number} was left on the server: it seems to end early (the server may not dot-stuff it), "
+            "or the connection was lost right after it"
         )
         self.number = number
 
 
 class Download:
-    """The steps of a fetch, in order: `retrieve`, `delete` if that is wanted, `finish`.
+    """The steps of a fetch in one session, in order: `retrieve`, `delete` if wanted, `finish`.
 
-    What goes wrong with one message is told and counted, and the others go on.
+    A failure for one message is reported on standard error and counted; the rest are still fetched.
 
     Args:
-        client: logged in.
-        inbox: where the mail goes.
-        plan: what to do about each message.
-        before: how many messages earlier sessions of the same fetch have stored.
+        client: a client that is logged in.
+        inbox: the target.
+        plan: the messages to fetch.
+        before: number of messages stored by earlier sessions of the same fetch.
     """
 
     def __init__(self, client: Client, inbox: Inbox, plan: Plan, before: int = 0) -> None:
@@ -144,7 +153,7 @@ class Download:
         self._deleted: list[int] = []
         self._failures = 0
         for obstacle in plan.obstacles:
-            self._complain(obstacle)
+            self._report_failure(obstacle)
 
     @property
     def status(self) -> int:
@@ -153,12 +162,12 @@ class Download:
 
     @property
     def fetched(self) -> int:
-        """How many messages were stored, those of earlier sessions included."""
+        """Number of messages stored, including those of earlier sessions of this fetch."""
         return self._before + len(self._fetched)
 
     @property
     def summary(self) -> str:
-        """What was done, in one line."""
+        """What was done, in one line for the user."""
         parts = [f"{counted(self.fetched, 'message')} fetched"]
         if here := len(self._plan.here) - self._before:
             parts.append(f"{here:,} already here")
@@ -167,11 +176,11 @@ class Download:
         return ", ".join(parts)
 
     def retrieve(self) -> None:
-        """Fetch and store what is wanted, pipelined if the server takes that, in constant memory.
+        """Fetch and store the wanted messages: pipelined if the server allows it, in constant memory.
 
         Raises:
-            Failure: the session broke, or a message could not be stored. What was stored before is stored.
-            OutOfStep: a message ended early. Likewise.
+            Failure: the session broke, or a message could not be stored. Messages stored before that are kept.
+            OutOfStep: a message ended early. Messages stored before that are kept.
         """
         wanted = self._plan.wanted
         if not wanted:
@@ -184,7 +193,7 @@ class Download:
             for number in wanted:
                 self._retrieve(number, messages, proof)
         except (Pop3Error, OSError) as error:
-            raise self._broken_off(error) from error
+            raise self._session_failure(error) from error
 
     def _retrieve(self, number: int, messages: Iterator[IncomingMessage], proof: Proof) -> None:
         identity = self._plan.wanted[number]
@@ -197,44 +206,47 @@ class Download:
             with next(messages) as message:
                 self._inbox.store(message, identity, prove)
         except CommandFailed as failure:
-            self._complain(str(failure))
+            self._report_failure(str(failure))
             prove(refused=True)
         else:
             self._fetched.append(number)
 
     def delete(self) -> None:
-        """Mark what is stored as deleted, pipelined; `finish` makes the server remove it.
+        """Send DELE for the stored messages, pipelined. The server deletes them when `finish` sends QUIT.
 
-        A message that was stored by an earlier fetch is left if it may be another one now: if it shares its unique id,
-        or has another size, as when a server that was set up anew gives an id again.
+        A message stored by an earlier fetch is not deleted if it may now be another message: if other messages share
+        its unique id, or if its size has changed, which happens when a reinstalled server reuses unique ids.
 
         Raises:
-            Failure: the session broke. Nothing is deleted.
+            Failure: the session broke. Nothing was deleted.
         """
         if shared := len(self._plan.here) - len(self._plan.certain):
-            warn(f"note: {counted(shared, 'message')} left on the server: stored before, but the unique id is shared")
+            warn(
+                f"note: {counted(shared, 'message')} left on the server: stored before, "
+                "but other messages share the unique id"
+            )
         try:
-            numbers = sorted([*self._fetched, *self._same_as_before()])
+            numbers = sorted([*self._fetched, *self._unchanged()])
             results = self._client.call_all(map(Dele, numbers), return_exceptions=True)
         except Pop3Error as error:
-            raise self._broken_off(error) from error
+            raise self._session_failure(error) from error
         for number, result in zip(numbers, results, strict=True):
             if result is not None:
-                self._complain(str(result))
+                self._report_failure(str(result))
             else:
                 self._deleted.append(number)
 
-    def _same_as_before(self) -> list[int]:
-        """Return those messages, stored by an earlier fetch, whose size says that they are the same still."""
+    def _unchanged(self) -> list[int]:
+        """Return the numbers of the messages stored by an earlier fetch whose size is still the same."""
         certain = self._plan.certain
         if not certain:
             return []
-        noted, announced = self._inbox.record.octets, self._announced()
-        same = [number for number in certain if _agree(noted(certain[number]), announced.get(number))]
+        noted, announced = self._inbox.journal.octets, self._announced()
+        same = [number for number in certain if _sizes_agree(noted(certain[number]), announced.get(number))]
         if doubtful := len(certain) - len(same):
             warn(
                 f"note: {counted(doubtful, 'message')} left on the server: stored before under the same unique id, "
-                "but LIST does not announce the size that was noted then"
+                "but LIST reports a different size now, or none"
             )
         return same
 
@@ -245,27 +257,32 @@ class Download:
             return {}
 
     def finish(self) -> None:
-        """Say QUIT, upon which the server removes what is marked."""
+        """Send QUIT, so that the server deletes the marked messages. A failure is reported and counted."""
         try:
             self._client.quit()
         except Pop3Error as error:
-            if not self._deleted:  # nothing depended on the answer, and all messages were proven whole
+            if not self._deleted:  # nothing was to be deleted, and all messages are proven complete
                 return
             marked = counted(len(self._deleted), "message")
-            self._complain(f"it is not certain that the server has deleted {marked}: {reason(error)}")
+            self._report_failure(f"it is unknown whether the server has deleted {marked}: {reason(error)}")
             self._deleted.clear()
         else:
             recorded = sum(self._plan.wanted[number] is not None for number in self._fetched)
-            self._inbox.record.leave(max(recorded + len(self._plan.here) - len(self._deleted), 0))
+            self._inbox.journal.leave(max(recorded + len(self._plan.here) - len(self._deleted), 0))
 
-    def _complain(self, text: str) -> None:
+    def _report_failure(self, text: str) -> None:
         warn(f"pop3proto fetch: {text}")
         self._failures += 1
 
-    def _broken_off(self, error: Exception) -> Failure:
-        return Failure(f"{reason(error)} ({self.summary} before that; nothing was deleted)")
+    def _session_failure(self, error: Exception) -> Failure:
+        return Failure(f"{reason(error)} ({self.summary} before this; nothing was deleted)")
 
 
-def _agree(noted: int | None, announced: int | None) -> bool:
-    """Return whether two sizes are of one message. Some servers do not count a line end that they add at its end."""
+def _sizes_agree(noted: int | None, announced: int | None) -> bool:
+    """Return whether two sizes can be of the same message.
+
+    Args:
+        noted: size received by an earlier fetch, in octets.
+        announced: size in LIST now, in octets. Some servers do not count the CRLF that they add at the end.
+    """
     return noted is not None and announced is not None and noted - announced in {0, 2}

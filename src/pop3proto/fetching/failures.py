@@ -1,4 +1,4 @@
-"""How a fetch fails: one line, and the exit status of the command."""
+"""Failures of a fetch: a one-line message for the user, and the exit status of the command."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["FAILURE", "USAGE", "Failure", "reason", "visible", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
-_ERRNO: Final = re.compile(r"\[Errno -?[0-9]+\] ")  # as Python writes it before what the system says
+_ERRNO: Final = re.compile(r"\[Errno -?[0-9]+\] ")  # Python's prefix to the system's message
 
 
 class Failure(Exception):
-    """A command cannot go on.
+    """A command failed and cannot go on.
 
     Args:
-        text: why, in one line.
-        status: the exit status.
+        text: the reason, in one line.
+        status: the exit status of the command.
     """
 
     def __init__(self, text: str, status: int = FAILURE) -> None:
@@ -31,29 +31,30 @@ class Failure(Exception):
 
 
 def warn(text: str) -> None:
-    """Tell the user something on standard error that is no result."""
-    with contextlib.suppress(OSError):  # standard error is closed
+    """Print one line to standard error, with control characters escaped."""
+    with contextlib.suppress(OSError):  # standard error may be closed
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says to a user, without its class, its number and Python's brackets."""
+    """Return the message of an error for a user, without exception class, errno and brackets."""
     if isinstance(error, CertificateError):
-        return f"the certificate of {error.host} was not accepted: {error.reason}"  # without what a program can do
+        return f"the certificate of {error.host} was not accepted: {error.reason}"  # without advice for programmers
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     return _ERRNO.sub("", str(error))
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which nothing moves the cursor, changes colours or turns the direction of writing.
+    r"""Return a text that is safe to print: without effect on cursor, colours or direction of writing.
 
-    What does not print is escaped, `\x1b` say; so are octets that were no UTF-8 (`surrogateescape`).
+    Characters that are not printable are escaped, for example as `\x1b`; so are octets that were not UTF-8
+    (`surrogateescape`).
     """
-    return text if text.isprintable() else "".join(map(_visible, text))
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _visible(character: str) -> str:
+def _escape(character: str) -> str:
     if character.isprintable():
         return character
     if "\udc80" <= character <= "\udcff":

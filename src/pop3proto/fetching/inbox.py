@@ -1,4 +1,4 @@
-"""The Maildir that mail is fetched into: each message is stored once, whatever breaks when."""
+"""The Maildir that mail is fetched into: stores each message once, also after a crash."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _MARK: Final = re.compile(r"[0-9]+\.M[0-9]+U([0-9a-f]{32})\.pop3proto\b(?:.*?,W=
 
 
 class Inbox:
-    """A Maildir and the record of what one account has sent there.
+    """The target of a fetch: a Maildir and the journal of the messages that one account has stored there.
 
-    A message is on the disk before the record says so. If a crash comes between the two, the name of the message's
-    file tells: it has a digest of account and identity in it, and is looked for before a message counts as new.
+    A message is synced to disk before the journal has it. After a crash between the two, the message is found by its
+    file name, which holds a digest of account and identity. File names are checked before a message counts as new.
 
     Args:
-        maildir: it is created if it is not there.
-        account: a word that names the account.
+        maildir: path of the Maildir; it is created if it does not exist.
+        account: key of the account, one word.
 
     Raises:
-        NotMaildir: there is something else.
-        Failure: another fetch into it is under way.
-        OSError: it cannot be used.
+        NotMaildir: the path exists but is not a Maildir.
+        Failure: another fetch into the Maildir is running.
+        OSError: the Maildir cannot be used.
     """
 
     def __init__(self, maildir: Path, account: str) -> None:
         ensure_maildir(maildir)
-        self.record: Final = FetchJournal(maildir, account)
+        self.journal: Final = FetchJournal(maildir, account)
         self._maildir = maildir
         self._account = account
         self._marks: dict[str, int | None] | None = None
@@ -55,51 +55,51 @@ class Inbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.record.close()
+        self.journal.close()
 
     def has(self, identity: Identity) -> bool:
-        """Return whether a message is stored, safely."""
-        if identity not in self.record and (mark := self._mark(identity)) in (marks := self._marks_in_folders()):
-            self.record.add(identity, marks[mark])  # a crash had come between
-        return identity in self.record
+        """Return whether a message is stored and synced to disk."""
+        if identity not in self.journal and (mark := self._mark(identity)) in (marks := self._marks_in_folders()):
+            self.journal.add(identity, marks[mark])  # a crash came after the file and before the journal
+        return identity in self.journal
 
     def store(self, octets: Iterable[bytes], identity: Identity | None, prove: Callable[[], None]) -> None:
-        """Store a message; when this returns, it is on the disk and recorded.
+        """Store a message, sync it to disk and add it to the journal.
 
         Args:
-            octets: the message, in pieces. If they end in an error, nothing of it stays.
-            identity: None: it has none, and is not recorded.
-            prove: is called when all octets are there; if it raises, nothing of them stays.
+            octets: the message in chunks. If iterating over it raises, nothing is stored.
+            identity: the message's identity; None on a server without unique ids: it is not added to the journal.
+            prove: called when all octets are received. If it raises, nothing is stored.
         """
-        count = 0
+        octets_received = 0
         with Delivery(self._maildir, None if identity is None else _name(self._mark(identity))) as delivery:
             for piece in octets:
                 delivery.write(piece)
-                count += len(piece)
+                octets_received += len(piece)
             prove()
             delivery.commit()
         if identity is not None:
-            self.record.add(identity, count)
+            self.journal.add(identity, octets_received)
 
     def _mark(self, identity: Identity) -> str:
         words = f"{self._account} {identity.unique_id} {identity.copy}"
         return hashlib.sha256(words.encode()).hexdigest()[:32]
 
     def _marks_in_folders(self) -> dict[str, int | None]:
-        """Return what can be found again: the octets on the wire by mark, as the names of the files tell them."""
+        """Return the messages stored by a fetch: their wire size by the mark in their file name."""
         if self._marks is None:
             self._marks = {
                 match[1]: int(match[2]) if match[2] else None
                 for folder in _FOLDERS
-                for name in os.listdir(self._maildir / folder)  # noqa: PTH208 - there may be a hundred thousand
+                for name in os.listdir(self._maildir / folder)  # noqa: PTH208 - there may be 100,000, and Path is slow
                 if (match := _MARK.match(name))
             }
-            for folder in _FOLDERS:  # the crash may have come before the names were on the disk
+            for folder in _FOLDERS:  # a crash may have come before the file names were synced
                 sync_folder(self._maildir / folder)
         return self._marks
 
 
 def _name(mark: str) -> str:
-    """Return the name of a file that can be found again. Names sort by time: the order of the mail is kept."""
+    """Return a unique file name that holds a mark. Names sort by time, so the order of messages is kept."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return f"{seconds}.M{nanoseconds // 1000:06}U{mark}.pop3proto"

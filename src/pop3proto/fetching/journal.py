@@ -1,4 +1,4 @@
-"""What was fetched before, in a file of the Maildir that it went into."""
+"""The journal of a fetch: a file in the target Maildir that lists which messages are stored."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _LEFT: Final = re.compile(r"(?P<account>\S+) (?P<count>[0-9]{1,9}) messages left
 
 @attrs.frozen
 class Identity:
-    """What tells a message from all others of its account.
+    """The identity of a message within its account.
 
     Args:
-        unique_id: what the server calls it.
-        copy: 0 if no other message has that unique id; else 1, 2, ..., in the order of their numbers (RFC 1939
-            section 7 lets identical copies share one).
+        unique_id: its unique id (UIDL).
+        copy: 0 if no other message has this unique id. Otherwise 1, 2, ... in order of message number: RFC 1939
+            section 7 allows identical messages to share a unique id.
     """
 
     unique_id: UniqueId
@@ -47,26 +47,27 @@ class Identity:
 
 
 class FetchJournal:
-    """The messages of one account that are stored in a Maildir. It is locked against other fetches while it is open.
+    """The journal of the messages of one account that are stored in a Maildir.
 
-    The file has a line for each message, for all accounts that are fetched into this Maildir:
+    The file is locked against other fetches while it is open. It has lines for all accounts that are fetched into this
+    Maildir:
 
-        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 1234 octets     the message with this unique id was stored
-        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 2 1234 octets   the second of those that share it
-        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x8 ended early     this one was not: it is tried last
-        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 2 copies        so many shared this one, at most
-        ann@pop.example.org:995 12 messages left                   so many that were stored are still on the server
+        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 1234 octets     the message with this unique id is stored
+        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 2 1234 octets   the second message with this unique id is stored
+        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x8 ended early     not stored, the message ended early: try it last
+        ann@pop.example.org:995 QhdPYR:00WBw1Ph7x7 2 copies        at most 2 messages shared this unique id
+        ann@pop.example.org:995 12 messages left                   12 stored messages are still on the server
 
-    The octets are those on the wire; a line without them is from a version that did not note them. The file only grows,
-    by whole lines: half a line at its end is what a crash has left.
+    Sizes are on the wire; a line without a size was written by an earlier version. The file is only appended to, in
+    whole lines. An incomplete line at the end is left by a crash and is dropped.
 
     Args:
-        maildir: the Maildir.
-        account: a word.
+        maildir: path of the Maildir.
+        account: key of the account, one word.
 
     Raises:
-        Failure: another fetch has it.
-        OSError: from here as from every method.
+        Failure: another fetch into the Maildir is running.
+        OSError: the file cannot be read or written. Every method may raise it.
     """
 
     def __init__(self, maildir: Path, account: str) -> None:
@@ -79,21 +80,22 @@ class FetchJournal:
         try:
             self._lock(maildir)
             self._read()
-            sync_folder(maildir)  # the file may be new
+            sync_folder(maildir)  # the journal file may be new
         except BaseException:
             self._file.close()
             raise
 
     @property
     def left(self) -> int:
-        """How many stored messages the last fetch has left on the server."""
+        """Number of stored messages that the last fetch left on the server."""
         return self._left
 
     def __contains__(self, identity: Identity) -> bool:
-        """Whether a message was stored.
+        """Return whether a message is stored.
 
-        Of those that share an id now, the first is the one that had it alone. One that has alone an id that was shared
-        may be any of the copies: it was stored if all of them were.
+        If several messages share a unique id now and one message had it before, that one is taken to be the first.
+        If one message has a unique id now that several shared before, it may be any of them: it counts as stored only
+        if all of them are.
         """
         if identity in self._stored:
             return True
@@ -103,45 +105,45 @@ class FetchJournal:
         return copies > 0 and all(Identity(identity.unique_id, each) in self for each in range(1, copies + 1))
 
     def octets(self, identity: Identity) -> int | None:
-        """Return how many octets a stored message had on the wire; None if that is not known."""
+        """Return the wire size of a stored message in octets, or None if it is unknown."""
         return self._stored.get(identity)
 
     def add(self, identity: Identity, octets: int | None) -> None:
-        """Note that a message is stored, and its octets on the wire; when this returns, it is on the disk."""
+        """Record that a message is stored, with its wire size in octets; sync the journal to disk."""
         self._append(*_words(identity), *([] if octets is None else [str(octets), "octets"]))
         self._stored[identity] = octets
 
     def see(self, unique_id: UniqueId, copies: int) -> None:
-        """Note how many messages share a unique id."""
+        """Record how many messages share a unique id."""
         if copies > self._copies.get(unique_id, 0):
             self._append(unique_id, str(copies), "copies")
             self._copies[unique_id] = copies
 
     def is_suspect(self, identity: Identity) -> bool:
-        """Return whether a message ended early when it was fetched last."""
+        """Return whether a message ended early in an earlier fetch."""
         return identity in self._suspects
 
     def suspect(self, identity: Identity) -> None:
-        """Note that a message ended early: it is tried last from now on, or those behind it might never be reached."""
+        """Record that a message ended early. It is tried last from now on, so that it cannot block the others."""
         if identity not in self._suspects:
             self._append(*_words(identity), "ended", "early")
             self._suspects.add(identity)
 
     def leave(self, count: int) -> None:
-        """Note how many stored messages are still on the server."""
+        """Record how many stored messages are still on the server."""
         if count != self._left:
             self._append(str(count), "messages", "left")
             self._left = count
 
     def close(self) -> None:
-        """Close the file, and free the lock."""
+        """Close the file and release the lock."""
         self._file.close()
 
     def _lock(self, maildir: Path) -> None:
         try:
             fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(f"another fetch into {maildir} is under way") from None
+            raise Failure(f"another fetch into {maildir} is running; wait for it to end") from None
 
     def _read(self) -> None:
         data = self._file.readall()

@@ -1,4 +1,4 @@
-"""What to do about each message that a server lists."""
+"""The plan of a fetch: which of the listed messages to fetch, and which are already stored."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["Plan"]
 
 @attrs.frozen
 class Plan:
-    """Which messages to fetch, and which not.
+    """Which messages to fetch, and which are already stored.
 
     Args:
-        wanted: messages to fetch, by number, in the order in which to do that; without an identity where the server
-            has no unique ids.
-        here: numbers of the messages that were stored before.
-        certain: those of them whose unique id no other message has now: they may be deleted if they are the same still.
-        notes: what the user should know.
-        obstacles: why some of the mail cannot be fetched.
+        wanted: identities of the messages to fetch, by message number, in the order to fetch them; None where the
+            server has no unique ids.
+        here: numbers of the messages stored by an earlier fetch.
+        certain: identities of those in `here` whose unique id no other message has now, by message number. They may be
+            deleted if they are unchanged.
+        notes: notes for the user, one line each.
+        obstacles: reasons why some messages cannot be fetched, one line each.
     """
 
     wanted: dict[int, Identity | None]
@@ -39,27 +40,28 @@ class Plan:
     obstacles: tuple[str, ...] = ()
 
     def without(self, left_out: Container[Identity | None]) -> Plan:
-        """Return the plan that leaves some messages where they are."""
+        """Return a copy of the plan that does not fetch some messages."""
         wanted = {number: identity for number, identity in self.wanted.items() if identity not in left_out}
         return attrs.evolve(self, wanted=wanted)
 
     @classmethod
     def without_unique_ids(cls, listing: ScanListing) -> Plan:
-        """Return the plan for a server that has no UIDL: fetch everything."""
+        """Return the plan for a server without UIDL: fetch all messages."""
         return cls(dict.fromkeys(sorted(listing)), obstacles=_unreadable("LIST", listing.unreadable))
 
     @classmethod
     def of_listing(
         cls, listing: UniqueIdListing, stored: Callable[[Identity], bool], suspect: Callable[[Identity], bool]
     ) -> Plan:
-        """Return the plan for a listing.
+        """Return the plan for a UIDL listing.
 
-        A row that cannot be read, or a number with two ids, says of no message what it is: it stays on the server.
+        Messages in unreadable rows, and messages with several unique ids, have no certain identity: they are not
+        fetched and stay on the server.
 
         Args:
-            listing: what the server has.
-            stored: whether a message was stored before.
-            suspect: whether a message ended early before: these come last.
+            listing: the UIDL listing.
+            stored: returns whether a message is already stored.
+            suspect: returns whether a message ended early before; these are fetched last.
         """
         doubtful = {number for number, _ in listing.duplicates}
         identities = {number: each for number, each in _identities(listing).items() if number not in doubtful}
@@ -72,7 +74,7 @@ class Plan:
             notes=tuple(_shared(numbers) for numbers in listing.shared.values()),
             obstacles=(
                 *_unreadable("UIDL", listing.unreadable),
-                *(f"left on the server: message {number}, which has several unique ids" for number in sorted(doubtful)),
+                *(f"message {number} was left on the server: it has several unique ids" for number in sorted(doubtful)),
             ),
         )
 
@@ -89,11 +91,11 @@ def _identities(listing: UniqueIdListing) -> dict[int, Identity]:
 
 
 def _shared(numbers: tuple[int, ...]) -> str:
-    return f"note: {counted(len(numbers), 'message')} have the same unique id: {', '.join(map(str, sorted(numbers)))}"
+    return f"note: {counted(len(numbers), 'message')} share one unique id: {', '.join(map(str, sorted(numbers)))}"
 
 
 def _unreadable(verb: str, rows: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(f"left on the server: what {verb} tells in a row that cannot be read: {_row(row)}" for row in rows)
+    return tuple(f"a message was left on the server: its row in {verb} cannot be read: {_row(row)}" for row in rows)
 
 
 def _row(octets: bytes, width: int = 60) -> str:

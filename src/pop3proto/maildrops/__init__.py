@@ -1,6 +1,6 @@
-"""Where a server keeps mail: the stores.
+"""Maildrop stores for a server: `MemoryStore` keeps mail in memory, `MaildirStore` serves Maildirs.
 
-`MaildirStore` is loaded when it is asked for, because it needs a POSIX system; `MemoryStore` runs on any.
+`MaildirStore` needs a POSIX system and is imported on first use. `MemoryStore` works on every system.
 """
 
 from __future__ import annotations

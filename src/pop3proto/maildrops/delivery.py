@@ -1,4 +1,4 @@
-"""Storing a message in a Maildir, so that it is there whole or not at all."""
+"""Delivery of messages into a Maildir: a message is stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ _serial: Final = itertools.count(1)
 
 
 class NotMaildir(Pop3Error):
-    """A path is something else than a Maildir. Nothing was changed."""
+    """The path exists but is not a Maildir. Nothing was changed."""
 
 
 def ensure_maildir(path: Path) -> None:
-    """Create a Maildir, unless it is there.
+    """Create a Maildir if it does not exist.
 
-    A folder that is empty, or holds no more than a part of a Maildir, is completed. Parents are not created: a
-    mistyped path should not become a folder. What was created is on the disk.
+    A folder that is empty, or that holds only some of `tmp`, `new` and `cur`, is completed. Parent folders are not
+    created, so that a mistyped path does not become a folder. New folders are synced to disk before this returns.
+
+    Args:
+        path: the Maildir, the folder that holds `tmp`, `new` and `cur`.
 
     Raises:
-        NotMaildir: the path is a file, or a folder with other things in it.
-        OSError: it cannot be created.
+        NotMaildir: the path is a file, or a folder with other content; nothing was changed.
+        OSError: the Maildir cannot be created.
     """
     if path.exists() and not path.is_dir():
-        raise NotMaildir(f"{path} is not a folder, so it is no Maildir")
+        raise NotMaildir(f"{path} is not a Maildir: it is not a folder")
     if all((path / folder).is_dir() for folder in _FOLDERS):
         return
     if path.exists() and not _is_part_of_maildir(path):
-        raise NotMaildir(f"{path} is no Maildir and is not empty")
+        raise NotMaildir(f"{path} is not a Maildir and is not empty")
     for folder in (path, *(path / name for name in _FOLDERS)):
         folder.mkdir(mode=0o700, exist_ok=True)
     sync_folder(path)
@@ -57,21 +60,26 @@ def _is_part_of_maildir(path: Path) -> bool:
 
 
 class Delivery:
-    r"""One message on its way into a Maildir.
+    r"""Delivers one message into a Maildir: `write` its octets, then `commit`.
 
-    It grows in `tmp` and is moved to `new` by `commit` when it is on the disk. A `with` block that is left without a
-    commit leaves nothing behind.
+    The message is written to a file in `tmp`. `commit` syncs the file and moves it to `new`. Leaving the `with` block
+    without `commit` removes the file.
 
-    Line ends are stored as LF, as is usual in a Maildir, if the message is the same again when each LF is made CRLF.
-    It is not if it has a bare LF, or a CR before a CRLF (`\r\r\n` would come back as `\r\n`): then it is stored as it
-    came. The name tells the size of the file and the size on the wire, `,S=` and `,W=`.
+        with Delivery(maildir) as delivery:
+            delivery.write(b"Subject: hello\r\n\r\nHi, Ann.\r\n")
+            path = delivery.commit()
+
+    Line ends are stored as LF, as is usual in a Maildir, if turning each LF into CRLF gives the same message again.
+    A message with a bare LF, or with a CR before a CRLF (`\r\r\n` would come back as `\r\n`), is stored unchanged.
+    The file name holds the size of the file and the size on the wire, as `,S=` and `,W=`.
 
     Args:
-        maildir: where to; `ensure_maildir` has been called for it.
-        unique: the unique part of the name in `new`, if the caller has one that no other message has.
+        maildir: the target; call `ensure_maildir` for it first.
+        unique: the unique part of the file name in `new`; it must differ from that of every other message. None makes
+            a new one.
 
     Raises:
-        OSError: from here as from every method: a file cannot be created, written or moved.
+        OSError: a file cannot be created, written or moved. Every method may raise it.
     """
 
     def __init__(self, maildir: Path, unique: str | None = None) -> None:
@@ -82,7 +90,7 @@ class Delivery:
         self._file = create(self._temporary)
         self._counter = BodyEncoder()
         self._unix = True
-        # The CRs that the message so far ends with, two at most: what follows says whether they are part of a line end.
+        # CRs at the end of the octets so far, at most two: the next octets decide whether they are part of a line end.
         self._held = b""
 
     def __enter__(self) -> Self:
@@ -94,28 +102,30 @@ class Delivery:
         self.abort()
 
     def write(self, chunk: Buffer) -> None:
-        """Store the next octets of the message, as they came off the wire, un-stuffed.
+        """Write the next octets of the message.
+
+        Args:
+            chunk: octets as received, after dot-unstuffing; it may end anywhere, in a line end too.
 
         Raises:
-            LocalProtocolError: the message was committed; nothing has changed.
+            LocalProtocolError: the message is already committed; nothing has changed.
         """
         self._counter.feed(chunk)
         data = self._held + bytes(chunk)
-        if self._unix and not _survives_unix(data):
-            self._restore()
+        if self._unix and not _survives_lf(data):
+            self._restore_crlf()
         self._held = _trailing_crs(data)
         self._store(data[: len(data) - len(self._held)])
 
     def commit(self) -> Path:
-        """Finish the message: it is on the disk, and in `new`, when this returns.
-
-        If it raises, the message may or may not be there; a copy too many is better than one that is lost.
+        """Finish the message: sync it to disk and move it to `new`.
 
         Returns:
-            The message's file.
+            The path of the message's file.
 
         Raises:
-            LocalProtocolError: the message was committed before; nothing has changed.
+            LocalProtocolError: the message is already committed; nothing has changed.
+            OSError: the message may or may not be in `new`. Deliver it again: a duplicate is better than a loss.
         """
         self._counter.finish()
         self._store(self._held)
@@ -129,17 +139,17 @@ class Delivery:
         return path
 
     def abort(self) -> None:
-        """Take everything back, unless it was committed."""
+        """Remove the unfinished message; do nothing after `commit`."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _store(self, data: bytes) -> None:
         write_all(self._file, data.replace(b"\r\n", b"\n") if self._unix else data)
 
-    def _restore(self) -> None:
-        """Bring the line ends back that were taken away so far, and store as it comes from now on."""
+    def _restore_crlf(self) -> None:
+        """Rewrite what is stored so far with CRLF line ends, and store the rest unchanged."""
         self._unix = False
-        self._temporary.unlink()  # it is open, so it can still be read
+        self._temporary.unlink()  # the file is open, so it can still be read
         with self._file as unix:
             self._file = create(self._temporary)
             unix.seek(0)
@@ -147,7 +157,7 @@ class Delivery:
                 write_all(self._file, chunk.replace(b"\n", b"\r\n"))
 
 
-def _survives_unix(data: bytes) -> bool:
+def _survives_lf(data: bytes) -> bool:
     return data.count(b"\n") == data.count(b"\r\n") and b"\r\r\n" not in data
 
 
@@ -157,9 +167,9 @@ def _trailing_crs(data: bytes) -> bytes:
 
 
 def _unique_name() -> str:
-    """Return a name that no message in any Maildir has: time, process, count, chance and host."""
+    """Return a globally unique file name: time, process id, serial number, random octets and host name."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    # Blanks, slashes, colons and commas mean something in a name, and octets above 127 nothing in a unique id.
+    # In a file name slash, colon and comma have a meaning; in a unique id blanks and octets above 127 are not valid.
     host = re.sub(r"[^A-Za-z0-9.-]", "_", os.uname().nodename)
     unique = f"M{nanoseconds // 1000:06}P{os.getpid()}Q{next(_serial)}R{secrets.token_hex(4)}"
     return f"{seconds}.{unique}.{host}"

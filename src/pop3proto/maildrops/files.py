@@ -1,4 +1,4 @@
-"""The files of a Maildir that are messages: their names, listed, opened and removed, also while others rename them."""
+"""Message files of a Maildir: parse their names, list, open and remove them while other programs rename them."""
 
 from __future__ import annotations
 
@@ -34,18 +34,21 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def unique_part(name: str) -> str:
-    """Return what stays the same when a message is moved or flagged, or its sizes are added to its name."""
+    """Return the part of a file name that stays the same when a message is moved or flagged.
+
+    Flags (from the colon on) and sizes (`,S=`, `,W=`) are not part of it.
+    """
     return _SIZES.sub("", _before_flags(name))
 
 
 def delivery_time(name: str) -> int:
-    """Return the number that a name begins with, the time of delivery by custom; 0 if there is none."""
+    """Return the number at the start of a file name, by convention the time of delivery in seconds; 0 without one."""
     match = _LEADING_NUMBER.match(name)
     return int(match[0]) if match else 0
 
 
 def wire_octets(name: str) -> int | None:
-    """Return the size with CRLF line ends, if the name tells it."""
+    """Return the wire size, in octets with CRLF line ends, from `,W=` in a file name; None if it has no such field."""
     match = _WIRE_OCTETS.search(_before_flags(name))
     return int(match[1]) if match else None
 
@@ -53,17 +56,17 @@ def wire_octets(name: str) -> int | None:
 def unique_id(unique: str, *marks: int) -> UniqueId:
     """Return the unique id of a message.
 
-    It is the unique part itself if that can be one, else a digest (RFC 1939 section 7). A part that looks like a
-    digest is digested too, so that no message can have the id of another.
+    It is the unique part itself if that is a valid unique id, else a SHA-256 digest of it (RFC 1939 section 7). A
+    unique part that looks like a digest is digested too, so that no two messages get the same id.
 
     Args:
         unique: the unique part of the file's name.
-        marks: what else tells the message from another that has the same unique part, if there is another.
+        marks: numbers that distinguish messages with the same unique part; none if the unique part is unique.
     """
     if not marks and not _DIGEST.fullmatch(unique):
         with suppress(LocalProtocolError):
             return check_unique_id(unique)
-    # No file name holds NUL, so that other marks are other octets.
+    # No file name holds NUL, so different marks always give different octets.
     octets = b"\0".join([os.fsencode(unique), *(b"%d" % mark for mark in marks)])
     return UniqueId(hashlib.sha256(octets).hexdigest())
 
@@ -72,22 +75,22 @@ def _before_flags(name: str) -> str:
     return name.partition(":")[0]
 
 
-# A message moves from new to cur. Listed in this order, one that moves meanwhile is seen twice at worst, never missed.
+# Messages move from new to cur. In this order, a message that moves during the listing is seen twice, but never missed.
 FOLDERS: Final = ("new", "cur")
 _ATTEMPTS: Final = 3
 
 
 @attrs.frozen
 class MessageFile:
-    """A message's file, as it was when the folders were listed.
+    """A message file, as it was when the folders were listed.
 
     Args:
-        paths: where it was, the newest name last; other programs may have moved it since. More than one are hard
-            links, or one that was moved meanwhile.
-        identity: the unique part of its names and its inode, which moving does not change.
+        paths: its paths, the newest last; other programs may have moved it since. Several paths are hard links, or
+            one file that was moved during the listing.
+        identity: the unique part of its name, and its inode number; moving the file changes neither.
         unique_id: the message's unique id.
-        size: octets of the file.
-        modified: when the file was last changed, in nanoseconds.
+        size: size of the file, in octets.
+        modified: modification time of the file, in nanoseconds.
     """
 
     paths: tuple[str, ...]
@@ -98,22 +101,25 @@ class MessageFile:
 
     @property
     def path(self) -> str:
-        """The newest of the names, with the folder."""
+        """The newest path, with the folder."""
         return self.paths[-1]
 
     @property
     def name(self) -> str:
-        """The newest of the names, without the folder."""
-        return os.path.basename(self.path)  # noqa: PTH119 - there may be a hundred thousand
+        """The newest file name, without the folder."""
+        return os.path.basename(self.path)  # noqa: PTH119 - a Maildir may hold 100,000 files, and Path is slow
 
 
 class MessageFiles:
-    """The messages of a Maildir. Methods fail with `OSError`.
+    """The message files of a Maildir.
 
-    Files whose names begin with a dot, folders, links and the like are none (the rule of Maildir).
+    By the rules of Maildir, a file whose name begins with a dot is not a message; nor is anything but a regular file.
 
     Args:
         maildir: the folder that holds `new` and `cur`.
+
+    Raises:
+        OSError: a folder or file cannot be read. Every method may raise it.
     """
 
     def __init__(self, maildir: Path) -> None:
@@ -123,7 +129,7 @@ class MessageFiles:
         self.refresh()
 
     def __iter__(self) -> Iterator[MessageFile]:
-        """Go through the messages in order of delivery."""
+        """Iterate over the messages in order of delivery."""
         return iter(self._by_id.values())
 
     def refresh(self) -> None:
@@ -133,68 +139,69 @@ class MessageFiles:
         self._by_identity = {file.identity: file for file in files}
 
     def open(self, file: MessageFile) -> FileIO:
-        """Open a message, wherever it is now.
+        """Open a message, also if another program has moved it since.
 
         Raises:
-            FileNotFoundError: it is gone.
+            FileNotFoundError: the message was removed.
         """
         with suppress(FileNotFoundError):
-            return open_regular(self._found(file).path)
+            return open_regular(self._require(file).path)
         self.refresh()
-        return open_regular(self._found(file).path)
+        return open_regular(self._require(file).path)
 
     def remove(self, files: Iterable[MessageFile]) -> list[OSError]:
-        """Remove messages, wherever they are now, under all of their names, and wait until that is on the disk.
+        """Remove messages, all hard links of them, and sync the folders to disk.
 
-        A message that is gone already is fine; one that cannot be removed does not keep the others.
+        Messages that another program has moved are found again. A message that is already gone is not an error. A
+        failure for one message does not stop the removal of the others.
 
         Returns:
-            what went wrong; nothing, if all of them are gone for good.
+            The errors; an empty list means that all messages are removed.
         """
         failures: list[OSError] = []
-        with _noted_in(failures):
-            self.refresh()  # once for all that was moved, instead of once for each
-        with _noted_in(failures):
+        with _collect_errors(failures):
+            self.refresh()  # list once for all messages, instead of once for each that was moved
+        with _collect_errors(failures):
             failures += self._remove([now for file in files if (now := self._find(file))])
         for folder in FOLDERS:
-            with _noted_in(failures):
+            with _collect_errors(failures):
                 sync_folder(self._maildir / folder)
         return failures
 
     def _remove(self, files: list[MessageFile]) -> list[OSError]:
-        """Remove files until a look into the folders finds none of them: what was moved meanwhile is there still."""
+        """Remove files until a new listing shows none of them: a file that was moved meanwhile was not removed."""
         failures: list[OSError] = []
         for _ in range(_ATTEMPTS):
             failures = []
             for file in files:
-                with _noted_in(failures):
+                with _collect_errors(failures):
                     _unlink(file)
-            files = self._left(files)
+            files = self._remaining(files)
             if not files:
                 return []
-        return failures or [OSError(errno.EBUSY, "the file gets new names all the time", file.path) for file in files]
+        return failures or [OSError(errno.EBUSY, "the file is renamed again and again", file.path) for file in files]
 
-    def _left(self, files: list[MessageFile]) -> list[MessageFile]:
-        """Return those of the files that are in the folders, under the names that they have there.
+    def _remaining(self, files: list[MessageFile]) -> list[MessageFile]:
+        """Return the files that are still in the folders, with their current paths.
 
-        They go by their identity alone: a copy may have inherited the unique id.
+        Files are matched by identity only: a copy may have got the unique id of the original.
         """
         names = _names(self._maildir, only={file.identity[0] for file in files})
         return [attrs.evolve(file, paths=_paths(names[file.identity])) for file in files if file.identity in names]
 
     def _find(self, file: MessageFile) -> MessageFile | None:
-        """Return a file as it is now, or what another program has put in its place: that has its unique id."""
+        """Return the current state of a file, or the file that replaced it and has its unique id; None if gone."""
         return self._by_identity.get(file.identity) or self._by_id.get(file.unique_id)
 
-    def _found(self, file: MessageFile) -> MessageFile:
+    def _require(self, file: MessageFile) -> MessageFile:
         found = self._find(file)
         if found is None:
-            raise FileNotFoundError(errno.ENOENT, "the message is gone", file.path)
+            raise FileNotFoundError(errno.ENOENT, "the message was removed", file.path)
         return found
 
 
 @contextmanager
-def _noted_in(failures: list[OSError]) -> Generator[None]:
+def _collect_errors(failures: list[OSError]) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -204,35 +211,40 @@ def _noted_in(failures: list[OSError]) -> Generator[None]:
 def _unlink(file: MessageFile) -> None:
     for path in file.paths:
         with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - as above
+            os.unlink(path)  # noqa: PTH108 - as above: Path is slow
 
 
 def _list(maildir: Path) -> list[MessageFile]:
     """Return the messages in order of delivery."""
     seen = _names(maildir)
-    sharers = Counter(unique for unique, _ in seen)
+    occurrences = Counter(unique for unique, _ in seen)
     files: list[MessageFile] = []
     for identity, names in sorted(seen.items(), key=_delivery_order):
         unique, inode = identity
         _, status = names[-1]
-        # Copies that somebody made. None of them may keep the plain id: the next would inherit it when that one goes.
-        marks = (inode, status.st_mtime_ns) if sharers[unique] > 1 else ()
-        its_id = unique_id(unique, *marks)
-        files.append(MessageFile(_paths(names), identity, its_id, status.st_size, status.st_mtime_ns))
+        # Copies of a file share its unique part. None of them may have the plain unique part as its id: when that copy
+        # is removed, another copy would get the same id.
+        marks = (inode, status.st_mtime_ns) if occurrences[unique] > 1 else ()
+        message_id = unique_id(unique, *marks)
+        files.append(MessageFile(_paths(names), identity, message_id, status.st_size, status.st_mtime_ns))
     return files
 
 
 def _names(maildir: Path, only: Container[str] | None = None) -> dict[_Identity, list[_Name]]:
-    """Return the names of each message, those with one of these unique parts `only`.
+    """Return the directory entries of each message.
 
-    A file that is moved while the folders are listed comes twice, as does one with a hard link; it is one message.
+    A file that is moved during the listing, or that has hard links, has several entries but is one message.
+
+    Args:
+        maildir: the folder that holds `new` and `cur`.
+        only: list only messages with one of these unique parts; None lists all.
     """
     names: dict[_Identity, list[_Name]] = {}
     for folder in FOLDERS:
         for unique, entry in _entries(maildir / folder):
             if only is not None and unique not in only:
                 continue
-            with suppress(FileNotFoundError):  # moved or removed since
+            with suppress(FileNotFoundError):  # moved or removed during the listing
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     names.setdefault((unique, status.st_ino), []).append((entry, status))

@@ -1,4 +1,4 @@
-"""The lock of a folder, which the kernel frees when its owner ends."""
+"""An exclusive lock on a folder, released by the kernel when the process ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 try:
     import fcntl
 except ImportError as error:
-    raise ImportError("a Maildir is locked with flock, which only POSIX systems have") from error
+    raise ImportError("Maildirs need flock, which only POSIX systems have") from error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,17 +22,17 @@ _PRIVATE: Final = 0o600
 
 
 class FolderLock:
-    """A folder, locked against everybody else who does the same, in this process and in others.
+    """An exclusive lock on a folder, against other `FolderLock`s in this process and in others.
 
-    The file that carries the lock is never deleted: two processes could each lock a file of this name, one of which
-    is gone from the folder.
+    It is a `flock` on the file `.pop3proto-lock` in the folder. The file is never deleted: otherwise one process could
+    lock the deleted file and another process a new file of the same name.
 
     Args:
-        folder: what to lock.
+        folder: the folder to lock.
 
     Raises:
-        BlockingIOError: it is locked.
-        OSError: it cannot be locked.
+        BlockingIOError: the folder is already locked.
+        OSError: the folder cannot be locked.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,10 +45,10 @@ class FolderLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Unlock the folder; once.
+        """Unlock the folder. Call it once.
 
-        To close the descriptor is not enough: a process that was forked meanwhile has a copy of it, and the lock
-        lasts as long as any.
+        Closing the descriptor is not enough: a forked process has a copy of the descriptor, and the lock lasts until
+        the last copy is closed.
         """
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""A store that keeps mail in Maildirs, which other programs may use at the same time. For POSIX systems."""
+"""A maildrop store over Maildirs, which other programs may use at the same time. For POSIX systems."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MaildirStore", "Maildirs"]
 
-# What does not pass by waiting (RFC 3206 section 4 tells the two apart).
-_LASTING: Final = {
+# Permanent errors, SYS/PERM; other errors are temporary, SYS/TEMP (RFC 3206 section 4).
+_PERMANENT: Final = {
     errno.EACCES,
     errno.EISDIR,
     errno.ELOOP,
@@ -46,37 +46,41 @@ _LASTING: Final = {
     errno.EPERM,
     errno.EROFS,
 }
-# A name that is too long is that of nothing.
+# The Maildir does not exist; a name that is too long cannot exist either.
 _NOT_THERE: Final = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
-# Not the fault of the file that could not be opened.
+# The process or the system is out of a resource; the file itself is not at fault.
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Maildirs(Protocol):
-    """Knows where users have their mail. A mapping does."""
+    """Finds the Maildir of a user. A mapping from user name to path is one."""
 
     def get(self, user: str, /) -> Path | None:
-        """Return a user's Maildir; None if there is none."""
+        """Return the path of a user's Maildir, or None if the user has no Maildir."""
         ...
 
 
 class MaildirStore(MaildropStore):
-    """Maildirs as maildrops.
+    """A maildrop store that serves a Maildir to each user.
 
-    One session at a time has a Maildir, by a lock that the kernel frees with its owner; programs that know nothing of
-    that lock may deliver, move, flag and remove messages meanwhile. Files are never renamed here, and removed only by
-    a commit. Two files are added, `.pop3proto-lock` and `.pop3proto-sizes`; the second may be deleted at any time.
+        store = MaildirStore({"ann": Path("/home/ann/Maildir")})
 
-    The unique id of a message is the unique part of its file's name: that it is never used again for another message
-    rests on those who deliver, as the rules of Maildir want it. Files that share a unique part (copies that somebody
-    made) have ids of their own for as long as they do. A commit removes the file that the session saw, under all of its
-    names; a copy that was made since is another file, and stays: alone now, it has the unique id in the next session.
+    A session holds an exclusive lock on its Maildir; the kernel releases it when the process ends. Other programs do
+    not use this lock and may deliver, move, flag and remove messages during a session. The store never renames a
+    message file and removes one only in `commit`. It adds two files to a Maildir, `.pop3proto-lock` and
+    `.pop3proto-sizes`; the second is a cache and may be deleted at any time.
 
-    A message whose size is not known and that cannot be read (no permission, a bad disk) is left out until it can be:
-    no size would be true, and the others must not be lost with it.
+    The unique id of a message is the unique part of its file name. By the rules of Maildir, delivery programs never
+    use a unique part again. Copies of a file share its unique part; as long as they do, each gets an id of its own.
+    `commit` removes the file that the session saw, all hard links of it. A copy made during the session is another
+    file and stays. If it is then the only file with that unique part, it has the plain id in the next session.
+
+    A message that cannot be read (no permission, a bad disk), and whose size is unknown, is left out of the maildrop
+    until it can be read: any size would be wrong, and the other messages can still be served.
 
     Args:
-        maildirs: the Maildir of each user: a mapping, or whatever has such a `get`. It is asked at every login.
+        maildirs: the Maildir of each user: a mapping from user name to path, or an object with such a `get`. It is
+            consulted at every login.
     """
 
     def __init__(self, maildirs: Maildirs) -> None:
@@ -84,12 +88,13 @@ class MaildirStore(MaildropStore):
 
     @classmethod
     def of_folder(cls, folder: Path) -> Self:
-        """Return a store for a folder that holds a Maildir for each user, named as the user.
+        """Return a store for a folder that holds one Maildir for each user, named like the user.
 
-        It is looked for at every login. A user whose name begins with a dot, or is no name of a single file, has none.
+        The Maildir is looked up at every login, so users may be added while the server runs. A user whose name begins
+        with a dot, or holds a slash or NUL, has no Maildir.
 
         Args:
-            folder: the folder.
+            folder: the folder that holds the Maildirs.
         """
         return cls(_FolderOfMaildirs(folder))
 
@@ -115,15 +120,15 @@ class MaildirStore(MaildropStore):
 
 @attrs.frozen
 class _FolderOfMaildirs:
-    """A folder that holds Maildirs, each named as its user."""
+    """A folder that holds one Maildir for each user, named like the user."""
 
     folder: Path
 
     def get(self, user: str, /) -> Path | None:
-        """Return where a user's Maildir would be; None if the name could lead to anything else."""
+        """Return the path of a user's Maildir; None if the user name is not a plain file name."""
         try:
             octets = os.fsencode(user)
-        except UnicodeEncodeError:  # no file has this name
+        except UnicodeEncodeError:  # no file can have this name
             return None
         if not octets or octets.startswith(b".") or b"/" in octets or b"\0" in octets:
             return None
@@ -131,11 +136,15 @@ class _FolderOfMaildirs:
 
 
 class _MaildirMaildrop(Maildrop):
-    """One Maildir, locked, as it was when the session began. Making it fails with `OSError`."""
+    """A locked Maildir, with a snapshot of its messages from the start of the session.
+
+    Raises:
+        OSError: the Maildir cannot be locked or read.
+    """
 
     def __init__(self, maildir: Path) -> None:
         for folder in FOLDERS:
-            os.scandir(maildir / folder).close()  # before the lock leaves its file in what is no Maildir
+            os.scandir(maildir / folder).close()  # check before the lock file is created in a folder that is no Maildir
         self._lock = FolderLock(maildir)
         try:
             self._files = MessageFiles(maildir)
@@ -144,7 +153,7 @@ class _MaildirMaildrop(Maildrop):
             self._messages: list[Message] = []
             for file in list(self._files):
                 self._take(file)
-            self._sizes.save()  # now: a session that ends badly should not make the next one count again
+            self._sizes.save()  # save now: the next session need not count again, however this one ends
         except BaseException:
             self._lock.release()
             raise
@@ -179,7 +188,7 @@ class _MaildirMaildrop(Maildrop):
         try:
             return self._files.open(self._snapshot[number - 1])
         except FileNotFoundError as error:
-            raise Refused(f"another program has removed message {number}") from error
+            raise Refused(f"message {number} was removed by another program") from error
         except OSError as error:
             raise Unavailable(f"message {number} cannot be read now") from error
 
@@ -195,9 +204,9 @@ class _MaildirMaildrop(Maildrop):
             return
         failures = self._files.remove([self._snapshot[number - 1] for number in sorted(deleted)])
         if failures:
-            lasting = all(failure.errno in _LASTING for failure in failures)
-            # The words of RFC 1939 section 6.
-            code = ResponseCode.SYS_PERM if lasting else ResponseCode.SYS_TEMP
+            permanent = all(failure.errno in _PERMANENT for failure in failures)
+            # The text of RFC 1939 section 6.
+            code = ResponseCode.SYS_PERM if permanent else ResponseCode.SYS_TEMP
             raise Refused("some deleted messages not removed", code) from ExceptionGroup("not removed", failures)
 
     @override
@@ -209,11 +218,11 @@ class _MaildirMaildrop(Maildrop):
 
 
 def _refusal(error: OSError) -> Refused:
-    """Return what to tell the client. The paths stay in the error that is the cause."""
+    """Return the refusal to send to the client. Paths are not in its text, only in the error that is its cause."""
     if isinstance(error, BlockingIOError):
         return InUse()
     if error.errno in _NOT_THERE:
-        return Refused("the maildrop is not there, or is no Maildir", ResponseCode.SYS_PERM)
-    if error.errno in _LASTING:
-        return Refused("the server has no access to the maildrop", ResponseCode.SYS_PERM)
+        return Refused("the maildrop does not exist or is not a Maildir", ResponseCode.SYS_PERM)
+    if error.errno in _PERMANENT:
+        return Refused("the server may not access the maildrop", ResponseCode.SYS_PERM)
     return Unavailable()

@@ -1,4 +1,4 @@
-"""A store that keeps mail in memory: for tests, and for servers that make their messages up."""
+"""A maildrop store that keeps mail in memory: for tests, and for servers that generate their messages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore(MaildropStore):
-    """Maildrops that live as long as this object. Its methods may be called from any thread.
+    r"""A maildrop store in memory. Its methods may be called from any thread.
 
-    A user without messages has an empty maildrop: who may log in is not the store's business.
+        store = MemoryStore({"ann": [b"Subject: hello\n\nHi, Ann.\n"]})
+
+    A user without messages has an empty maildrop; the authenticator decides who may log in.
 
     Args:
-        maildrops: messages to begin with, by user; their line ends may be LF or CRLF.
-        capabilities: what to add to the server's own. With `expire=Expire(0)`, QUIT also removes what was retrieved
-            (RFC 2449 section 6.7).
+        maildrops: initial messages by user name; line ends may be LF or CRLF.
+        capabilities: capabilities to announce beside the server's own. With `expire=Expire(0)`, QUIT also removes the
+            retrieved messages (RFC 2449 section 6.7).
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class MemoryStore(MaildropStore):
     ) -> None:
         self._capabilities = capabilities or Capabilities()
         self._boxes: dict[str, _Box] = {}
-        # Clients remember unique ids for longer than this object lives; the next one must not use them again.
+        # Clients remember unique ids after this object is gone; the random prefix keeps the next one from reusing them.
         self._prefix = secrets.token_hex(8)
         self._serial = itertools.count(1)
         for user, messages in (maildrops or {}).items():
@@ -54,7 +56,11 @@ class MemoryStore(MaildropStore):
         return False
 
     def deliver(self, user: str, message: bytes) -> UniqueId:
-        """Put a message into a user's maildrop; a session that has it open does not see it.
+        """Add a message to a user's maildrop; sessions that are already open do not see it.
+
+        Args:
+            user: the user name.
+            message: the whole message; line ends may be LF or CRLF.
 
         Returns:
             The message's unique id.
@@ -64,7 +70,7 @@ class MemoryStore(MaildropStore):
         return unique_id
 
     def messages(self, user: str) -> list[bytes]:
-        """Return what is in a user's maildrop now, in order of delivery."""
+        """Return the messages in a user's maildrop now, as they were delivered and in that order."""
         return list(self._box(user).contents().values())
 
     @override
@@ -88,7 +94,7 @@ class MemoryStore(MaildropStore):
 
 
 class _Box:
-    """One user's messages, and the lock of the session that has them open."""
+    """One user's messages, and the lock held by the session that has them open."""
 
     def __init__(self) -> None:
         self.session = threading.Lock()
@@ -110,7 +116,7 @@ class _Box:
 
 
 class _MemoryMaildrop(Maildrop):
-    """A box, as it was when its session began."""
+    """A snapshot of a box, taken when the session began."""
 
     def __init__(self, box: _Box, *, expire_retrieved: bool) -> None:
         self._box = box
@@ -130,7 +136,7 @@ class _MemoryMaildrop(Maildrop):
 
     @override
     def correct(self, number: int, octets: int) -> None:
-        """Do nothing: what was counted is what is read."""
+        """Do nothing: sizes in memory are computed from the messages, so they are always right."""
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:

@@ -1,4 +1,4 @@
-"""The sizes of messages on the wire, remembered in a file so that they need not be counted again."""
+"""A cache file for the wire sizes of messages, so that a message is counted only once."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["CACHE_NAME", "SizeCache"]
 
 CACHE_NAME: Final = ".pop3proto-sizes"
 
-# Unique id, time of change, octets of the file, octets on the wire.
+# Unique id, modification time in nanoseconds, size of the file, size on the wire.
 _ROW: Final = re.compile(rb"([!-~]{1,70}) (-?[0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
-_LIMIT: Final = 1 << 26  # octets that are read, some half a million rows: somebody else may have written the file
+_LIMIT: Final = 1 << 26  # octets to read, about 500,000 rows: the file may have been written by another program
 
 _Row = tuple[int, int, int]
 
 
 class SizeCache:
-    """What is known of the sizes of messages without opening them.
+    """A cache of the wire sizes of messages, kept in the file `.pop3proto-sizes`.
 
-    A remembered size counts for a file only as long as its time and its size are the same. Nothing here fails: what
-    cannot be read is counted again, and so is, next time, what cannot be written. The caller holds the folder's lock.
+    A cached size is used only if the modification time and the size of the file are unchanged. No method raises
+    `OSError`: if the cache cannot be read or written, messages are counted again. The caller holds the folder's lock.
 
     Args:
-        folder: where the file lies.
+        folder: the folder that holds the cache file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,9 +43,9 @@ class SizeCache:
         self._rows: dict[UniqueId, _Row] = {}
 
     def get(self, file: MessageFile) -> int | None:
-        """Return the octets of a message: as remembered, else as its name says, else None.
+        """Return the wire size of a message in octets: from the cache, else from its file name, else None.
 
-        What is remembered comes first, so that a name that lies can be mended (`put`).
+        The cache comes first, so that `put` can correct a wrong size in a file name.
         """
         row = self._saved.get(file.unique_id)
         if row is not None and row[:2] == (file.modified, file.size) and _possible(row[2], file.size):
@@ -55,15 +55,15 @@ class SizeCache:
         return named if named is not None and _possible(named, file.size) else None
 
     def put(self, file: MessageFile, octets: int) -> None:
-        """Remember the octets of a message."""
+        """Cache the wire size of a message, in octets."""
         self._rows[file.unique_id] = file.modified, file.size, octets
 
     def save(self) -> None:
-        """Write what `get` found and what `put` learnt, if that is not what the file holds already."""
+        """Write the sizes used by `get` and `put` since the cache was made, if they differ from the cache file."""
         if self._rows == self._saved:
             return
         rows = [f"{unique_id} {time} {size} {octets}\n" for unique_id, (time, size, octets) in self._rows.items()]
-        with suppress(OSError):  # a Maildir that cannot be written to can still be read
+        with suppress(OSError):  # a read-only Maildir can still be read
             replace(self._path, "".join(rows).encode())
             self._saved = self._rows.copy()
 
@@ -75,15 +75,18 @@ def _read(path: Path) -> dict[UniqueId, _Row]:
     except OSError:
         return {}
     rows: dict[UniqueId, _Row] = {}
-    *lines, _cut_off = data.split(b"\n")
+    *lines, _incomplete = data.split(b"\n")
     for line in lines:
         match = _ROW.fullmatch(line)
         if match is None:
-            return {}  # the file is always replaced as a whole: somebody else wrote this one
+            return {}  # not written by this class, which always replaces the whole file
         rows[UniqueId(match[1].decode())] = int(match[2]), int(match[3]), int(match[4])
     return rows
 
 
 def _possible(octets: int, size: int) -> bool:
-    """Whether a file of this size can be that long on the wire: each octet may be a LF, and the last line lack one."""
+    """Return whether a file of `size` octets can take `octets` on the wire.
+
+    Each LF becomes CRLF, so at most every octet is doubled; a last line without a line end gets a CRLF.
+    """
     return size <= octets <= 2 * size + 1

@@ -1,7 +1,7 @@
-"""SASL mechanisms, both roles: octets in, octets out. No base64, no randomness, no clock (RFC 4422).
+"""SASL mechanisms for clients and servers (RFC 4422): octets in, octets out. No base64, no randomness, no clock.
 
-The names below are what one logs in with, and what an authenticator or a mechanism of one's own implements. The
-mechanisms have a module each; `client_registry` and `server_registry` are the tables of them.
+This package exports the credentials that a client logs in with, the protocols that authenticators and mechanisms of
+your own implement, and the registries of mechanisms: `CLIENT_MECHANISMS` and `SERVER_MECHANISMS`.
 """
 
 from __future__ import annotations

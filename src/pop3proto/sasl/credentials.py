@@ -1,4 +1,7 @@
-"""What a client may log in with. Each mechanism takes one kind; a mechanism of your own may bring its own."""
+"""Credentials that a client logs in with: `Password`, `Token`, `ClientCertificate`, `Anonymous`.
+
+Each mechanism uses one kind. A mechanism of your own may define its own subclass of `Credentials`.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ __all__ = ["Anonymous", "ClientCertificate", "Credentials", "Password", "Token"]
 
 @attrs.frozen
 class Credentials:
-    """The base of all kinds. None of them shows its secret when it is printed."""
+    """The base class of credentials. Their reprs do not show the secret."""
 
     @staticmethod
     def of(user: str | Credentials, password: str | None = None, token: str | None = None) -> Credentials:
-        """Return the credentials that somebody means.
+        """Return credentials from the arguments of a login: a user with a password or token, or credentials.
 
         Args:
-            user: a name, which goes with a password or a token; or credentials, which go alone.
-            password: the user's.
-            token: the user's.
+            user: a user name, together with a password or a token; or credentials without either.
+            password: the user's password.
+            token: the user's OAuth 2.0 access token.
 
         Raises:
-            TypeError: it is not one of these.
+            TypeError: the arguments are not one of these combinations.
         """
         match user, password, token:
             case Credentials(), None, None:
@@ -31,17 +34,17 @@ class Credentials:
             case str(), None, str():
                 return Token(user, token)
             case _:
-                raise TypeError("a login takes a user and a password, a user and a token, or credentials alone")
+                raise TypeError("a login takes a user and a password, a user and a token, or only credentials")
 
 
 @attrs.frozen
 class Password(Credentials):
-    """A name and a password.
+    """A user name and a password.
 
     Args:
-        user: whose password it is.
+        user: the user whose password it is.
         password: the password.
-        authzid: on whose behalf to act; "" is the same one. Few mechanisms can say it.
+        authzid: the user to act as (RFC 4422 section 3.4.1), or "" for `user`. Only PLAIN and SCRAM can send it.
     """
 
     user: str
@@ -51,11 +54,11 @@ class Password(Credentials):
 
 @attrs.frozen
 class Token(Credentials):
-    """An OAuth 2.0 access token, which somebody else has got and refreshes (RFC 6750).
+    """An OAuth 2.0 access token (RFC 6750). The caller gets it and refreshes it.
 
     Args:
         user: the mailbox.
-        token: as it stands behind "Bearer".
+        token: the access token, without "Bearer".
     """
 
     user: str
@@ -64,10 +67,10 @@ class Token(Credentials):
 
 @attrs.frozen
 class ClientCertificate(Credentials):
-    """The certificate that the client showed in the TLS handshake (RFC 4422 appendix A).
+    """The client certificate of the TLS handshake, used by EXTERNAL (RFC 4422 appendix A).
 
     Args:
-        authzid: the mailbox; "" is the one that the server derives from the certificate.
+        authzid: the mailbox, or "" for the one that the server derives from the certificate.
     """
 
     authzid: str = ""
@@ -75,10 +78,10 @@ class ClientCertificate(Credentials):
 
 @attrs.frozen
 class Anonymous(Credentials):
-    """Nobody in particular (RFC 4505).
+    """A login without identity (RFC 4505).
 
     Args:
-        trace: a mail address, or a word without "@", for the server's records; it may be empty.
+        trace: a mail address, or text without "@", for the server's logs; may be empty.
     """
 
     trace: str = ""

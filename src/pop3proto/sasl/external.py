@@ -18,29 +18,29 @@ __all__ = ["AnonymousClient", "AnonymousServer", "ExternalClient", "ExternalServ
 
 
 class ExternalClient(OneMessageClient):
-    """The client's side of EXTERNAL.
+    """The client side of EXTERNAL.
 
     Args:
-        authzid: on whose behalf; "" is whoever the server takes the client for.
+        authzid: the user to act as, or "" for the user that the server derives from the TLS client certificate.
 
     Raises:
-        MechanismError: it holds control characters or surrogates.
+        MechanismError: `authzid` contains control characters or surrogates.
     """
 
     name: str = "EXTERNAL"
     shows_secret: bool = False
 
     def __init__(self, authzid: str = "") -> None:
-        check_name(authzid, "the name to act for", required=False)
+        check_name(authzid, "the authorization identity", required=False)
         super().__init__(authzid)
 
 
 class ExternalServer(DialogueServer):
-    """The server's side of EXTERNAL.
+    """The server side of EXTERNAL.
 
     Args:
-        identify: returns who the client is, given on whose behalf it wants to act ("": itself); None if nobody, or
-            if it may not (RFC 4422 appendix A.1).
+        identify: takes the user that the client wants to act as ("" for its own) and returns the authenticated user;
+            None if the client is unknown or may not act as that user (RFC 4422 appendix A.1).
     """
 
     name: str = "EXTERNAL"
@@ -52,24 +52,24 @@ class ExternalServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         message = (yield b"") if initial is None else initial
-        authzid = read_name(message, "the name to act for", required=False)
+        authzid = read_name(message, "the authorization identity", required=False)
         user = self._identify(authzid)
         if user is None:
-            raise CredentialsRejected("the client is not known, or may not act for whom it says")
+            raise CredentialsRejected("the client is not known, or may not act as the user that it asked for")
         return Identity(user, authzid)
 
 
-_LONGEST_TRACE: Final = 255  # RFC 4505 section 2; mail addresses are no longer either
+_LONGEST_TRACE: Final = 255  # RFC 4505 section 2; also the maximum of a mail address
 
 
 class AnonymousClient(OneMessageClient):
-    """The client's side of ANONYMOUS.
+    """The client side of ANONYMOUS.
 
     Args:
-        trace: a mail address, or a word without "@", up to 255 characters; it may be empty.
+        trace: a mail address, or text without "@", up to 255 characters; may be empty.
 
     Raises:
-        MechanismError: it is too long, or holds control characters or surrogates.
+        MechanismError: `trace` is too long, or contains control characters or surrogates.
     """
 
     name: str = "ANONYMOUS"
@@ -82,10 +82,10 @@ class AnonymousClient(OneMessageClient):
 
 
 class AnonymousServer(DialogueServer):
-    """The server's side of ANONYMOUS.
+    """The server side of ANONYMOUS.
 
     Args:
-        admit: returns the user whose maildrop a client gets that has left this trace; None if it is not let in.
+        admit: takes the trace and returns the user whose maildrop the client gets; None to refuse the login.
     """
 
     name: str = "ANONYMOUS"
@@ -100,7 +100,7 @@ class AnonymousServer(DialogueServer):
         _check_length(trace)
         user = self._admit(prepare_name(trace, "the trace") if trace else "")
         if user is None:
-            raise CredentialsRejected("nobody is let in without a name")
+            raise CredentialsRejected("anonymous logins are not allowed")
         return Identity(user)
 
 

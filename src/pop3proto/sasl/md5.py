@@ -25,20 +25,21 @@ _DIGEST: Final = re.compile(rb"[0-9a-f]{32}")
 
 
 def hmac_md5(key: bytes, data: bytes) -> str:
-    """Return the keyed digest of data (RFC 2104), 32 hexadecimal digits, lower case."""
-    # Without the flag, a Python that follows FIPS 140 has no MD5. What it is worth, the strength says.
+    """Return the HMAC-MD5 of data (RFC 2104): 32 hexadecimal digits, lower case."""
+    # Without the flag, Python in FIPS mode has no MD5. `Strength.DIGEST` ranks it accordingly.
     return hmac.new(key, data, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 class CramMd5Client:
-    """The client's side of CRAM-MD5.
+    """The client side of CRAM-MD5.
 
     Args:
-        user: not empty.
-        password: not empty; it is prepared (RFC 4013), for the server cannot do it behind a digest.
+        user: the user name, not empty.
+        password: the password, not empty. It is prepared here (RFC 4013), because the server sees only a digest.
 
     Raises:
-        MechanismError: the name cannot be said, or the password holds what no password may.
+        MechanismError: the user name contains control characters or surrogates, or the password contains prohibited
+            characters; or one of them is empty.
     """
 
     name: str = "CRAM-MD5"
@@ -48,30 +49,30 @@ class CramMd5Client:
     failure: str = ""
 
     def __init__(self, user: str, password: str) -> None:
-        check_name(user, "the name")
+        check_name(user, "the user name")
         self._user: Final = user
         self._key: Final = password_key(password, stored=False)
         self.complete = False
 
     def respond(self, challenge: bytes) -> bytes:
-        """Return the name and the digest.
+        """Return the user name and the digest.
 
         Raises:
-            MechanismError: the challenge is empty, or the second one.
+            MechanismError: the challenge is empty, or it is the second one.
         """
         if self.complete:
             raise MechanismError("CRAM-MD5 has no second challenge")
         if not challenge:
-            raise MechanismError("the challenge is empty")
+            raise MechanismError("the CRAM-MD5 challenge is empty")
         self.complete = True
         return f"{self._user} {hmac_md5(self._key, challenge)}".encode()
 
 
 class CramMd5Server(DialogueServer):
-    """The server's side of CRAM-MD5. It begins: there is no initial response (RFC 5034 section 4).
+    """The server side of CRAM-MD5. The server speaks first: there is no initial response (RFC 5034 section 4).
 
     Args:
-        secret: returns the password of a user; None if there is no such user.
+        secret: takes a user name and returns the password; None if there is no such user.
         challenge: `<digits.time@host>`, never used before (RFC 2195 section 2).
     """
 
@@ -86,12 +87,12 @@ class CramMd5Server(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         if initial is not None:
             raise MechanismError("CRAM-MD5 has no initial response")
-        name, _, digest = (yield self._challenge).rpartition(b" ")  # the last blank: names may hold some
+        name, _, digest = (yield self._challenge).rpartition(b" ")  # at the last space: names may contain spaces
         if not _DIGEST.fullmatch(digest):
-            raise MechanismError("a CRAM-MD5 response ends with a digest, 32 hexadecimal digits in lower case")
-        user = read_name(name, "the name")
+            raise MechanismError("a CRAM-MD5 response must end with 32 hexadecimal digits in lower case")
+        user = read_name(name, "the user name")
         if not proves(digest.decode("ascii"), self._secret(user), self._digest):
-            raise CredentialsRejected("the name or the password is wrong")
+            raise CredentialsRejected("the user name or the password is wrong")
         return Identity(user)
 
     def _digest(self, secret: str) -> str:
@@ -99,29 +100,29 @@ class CramMd5Server(DialogueServer):
 
 
 def apop_digest(timestamp: str, secret: str) -> str:
-    """Return what a client says in APOP: 32 hexadecimal digits, lower case.
+    """Return the digest that a client sends in APOP: 32 hexadecimal digits, lower case (RFC 1939 section 7).
 
     Args:
-        timestamp: of the greeting, with its angle brackets.
+        timestamp: the timestamp of the greeting, with its angle brackets.
         secret: the password; it is prepared as a stored string (RFC 6856 section 2.2).
 
     Raises:
-        MechanismError: the timestamp is not ASCII, or the secret is empty or holds what no password may.
+        MechanismError: the timestamp is not ASCII; or the secret is empty or contains prohibited characters.
     """
     if not timestamp.isascii():
-        raise MechanismError("a timestamp is ASCII (RFC 1939 section 7)")
+        raise MechanismError("the APOP timestamp of the greeting is not ASCII (RFC 1939 section 7)")
     octets = timestamp.encode("ascii") + password_key(secret, stored=True)
-    # Without the flag, a Python that follows FIPS 140 has no MD5. What it is worth, the strength says.
+    # Without the flag, Python in FIPS mode has no MD5. `Strength.DIGEST` ranks it accordingly.
     return hashlib.md5(octets, usedforsecurity=False).hexdigest()
 
 
 def apop_matches(timestamp: str, secret: str | None, digest: str) -> bool:
-    """Return whether a client knows the secret, in the same time whether there is one or not.
+    """Return whether an APOP digest is right. The time does not depend on whether the user exists.
 
     Args:
-        timestamp: of the greeting, with its angle brackets.
+        timestamp: the timestamp of the greeting, with its angle brackets.
         secret: the password of the user; None if there is no such user.
-        digest: what the client said, in lower case.
+        digest: the digest that the client sent, in lower case.
 
     Raises:
         MechanismError: the timestamp is not ASCII.

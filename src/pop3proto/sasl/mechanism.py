@@ -1,4 +1,7 @@
-"""What a SASL mechanism is, for each role (RFC 4422). Octets in, octets out; no base64, no randomness, no clock."""
+"""Interfaces and base classes of SASL mechanisms, for both roles (RFC 4422).
+
+Octets in, octets out: mechanisms do no base64, and use no randomness and no clock.
+"""
 
 from __future__ import annotations
 
@@ -25,42 +28,42 @@ __all__ = [
 
 
 class Strength(IntEnum):
-    """What is shown on the wire, the worst first."""
+    """How well a mechanism protects the secret on the wire; a greater value is better."""
 
     CLEAR = 0
-    """The password or the token itself."""
+    """Sends the password or token itself (PLAIN, LOGIN, OAUTHBEARER, XOAUTH2)."""
 
     DIGEST = 1
-    """Something from which passwords can be guessed at leisure; the server proves nothing (CRAM-MD5, APOP)."""
+    """Sends a digest that allows offline guessing; does not authenticate the server (CRAM-MD5, APOP)."""
 
     MUTUAL = 2
-    """Nothing but what a guess could be tried on, and the server proves that it knows the password, too (SCRAM)."""
+    """Sends a proof against which guesses are slow; the server proves that it knows the password as well (SCRAM)."""
 
     BOUND = 3
-    """And the proof holds for this TLS channel alone (SCRAM-...-PLUS)."""
+    """Like MUTUAL, and the proof is valid for this TLS channel only (SCRAM-...-PLUS)."""
 
     NO_SECRET = 4
-    """There is nothing that could be shown (EXTERNAL, ANONYMOUS)."""
+    """Sends no secret (EXTERNAL, ANONYMOUS)."""
 
 
 class MechanismError(Pop3Error):
-    """A challenge or response is none of the mechanism, or credentials cannot be put into it.
+    """A challenge or response is not valid for this mechanism, or the credentials cannot be used with it.
 
-    The exchange cannot succeed. The message says what is wrong, and never holds what was sent.
+    The exchange cannot succeed. The error message never contains what was sent.
     """
 
 
 class CredentialsRejected(Pop3Error):
-    """The exchange came to its end, and the client is not who it says, or may not do what it wants."""
+    """The exchange is complete, but the credentials are wrong, or the client may not act as the user that it named."""
 
 
 @attrs.frozen
 class Identity:
-    """Who an exchange has proved the client to be.
+    """The authenticated user: the result of a successful exchange.
 
     Args:
-        authcid: whose credentials they are.
-        authzid: on whose behalf the client wants to act; "" is the same one (RFC 4422 section 3.4.1).
+        authcid: the user whose credentials were verified (authentication identity).
+        authzid: the user to act as (authorization identity), or "" for `authcid` (RFC 4422 section 3.4.1).
     """
 
     authcid: str
@@ -68,108 +71,109 @@ class Identity:
 
 
 class ClientMechanism(Protocol):
-    """The client's side of one exchange; made anew for each."""
+    """The client side of one SASL exchange. Each exchange needs a new object."""
 
     @property
     def name(self) -> str:
-        """The name under which servers announce it."""
+        """The name of the mechanism, as servers announce it."""
         ...
 
     @property
     def shows_secret(self) -> bool:
-        """Whether a password or token can be read from what it sends, so that it must go under verified TLS."""
+        """Whether it sends a readable password or token, so that it needs verified TLS."""
         ...
 
     @property
     def blocks(self) -> bool:
-        """Whether `respond` may compute for long, or wait, so that it must not be called in an event loop."""
+        """Whether `respond` may compute for long or block, so that it must run in a worker thread."""
         ...
 
     @property
     def initial_response(self) -> bytes | None:
-        """What the client says first; None if the server begins (RFC 4422 section 5)."""
+        """The first message of the client; None if the server speaks first (RFC 4422 section 5)."""
         ...
 
     @property
     def complete(self) -> bool:
-        """Whether a positive answer may be believed now.
+        """Whether a positive answer of the server is acceptable now.
 
-        Before, secrets are still to be sent, or the server has still to prove itself (RFC 5802 section 5). Where there
-        is an initial response, it counts as sent.
+        It is not while the client has more to send, or while the server has not proved that it knows the password
+        (RFC 5802 section 5). The initial response, if any, counts as sent.
         """
         ...
 
     @property
     def failure(self) -> str:
-        """What the server has said inside the exchange of why it refuses: JSON (RFC 7628 section 3.2.2), say; or ""."""
+        """The reason that the server gave for a refusal within the exchange, as in RFC 7628 section 3.2.2; or ""."""
         ...
 
     def respond(self, challenge: bytes) -> bytes:
-        """Return the response to a challenge that is not the request for the initial response.
+        """Return the response to a challenge, other than the empty one that asks for the initial response.
 
         Raises:
-            MechanismError: no such challenge belongs here; the client should cancel.
+            MechanismError: the challenge is not valid now; the client should cancel the exchange.
         """
         ...
 
 
 class ServerMechanism(Protocol):
-    """The server's side of one exchange; made anew for each."""
+    """The server side of one SASL exchange. Each exchange needs a new object."""
 
     @property
     def name(self) -> str:
-        """The name under which it is announced."""
+        """The name of the mechanism, as it is announced."""
         ...
 
     def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or who has logged in.
+        """Return the next challenge, or the authenticated user.
 
-        It asks the authenticator, and may block if that does. After the identity, or an error, it is over.
+        It calls the authenticator, and blocks if that does. After an `Identity` or an error, the exchange is over.
 
         Args:
-            response: what the client said; at first its initial response, None if it sent none (RFC 5034 section 4).
+            response: the response of the client. In the first call its initial response, or None if there was none
+                (RFC 5034 section 4).
 
         Raises:
-            MechanismError: it is none of the mechanism.
-            CredentialsRejected: it is, and it does not prove what it should.
-            Exception: whatever the authenticator raises.
+            MechanismError: the response is not valid for this mechanism.
+            CredentialsRejected: the response is valid, but the credentials are wrong.
+            Exception: any exception of the authenticator.
         """
         ...
 
 
 Dialogue: TypeAlias = Generator[bytes, bytes, Identity]
-"""Yields challenges, is sent responses, returns who has logged in."""
+"""A server-side exchange as a generator: yields challenges, receives responses, returns the authenticated user."""
 
 
 class DialogueServer(ABC):
-    """The server's side of a mechanism, written as one generator. Once that has ended or raised, it is over."""
+    """The base class of server mechanisms that are written as a generator (`_begin`)."""
 
     def __init__(self) -> None:
         self._dialogue: Dialogue | None = None
 
     @abstractmethod
     def _begin(self, initial: bytes | None) -> Dialogue:
-        """Hold the exchange, given the initial response."""
+        """Run the exchange; `initial` is the initial response, or None."""
 
     def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or who has logged in; see `ServerMechanism`."""
+        """Return the next challenge, or the authenticated user; see `ServerMechanism.respond`."""
         try:
             if self._dialogue is None:
                 self._dialogue = self._begin(response)
                 return next(self._dialogue)
             if response is not None:
                 return self._dialogue.send(response)
-            self._dialogue.close()  # only the first response can be missing
+            self._dialogue.close()  # only the first response can be None
             identity = None
         except StopIteration as end:
             identity = end.value
-        if not isinstance(identity, Identity):  # a generator that has ended before returns None
-            raise MechanismError("nothing more belongs into this exchange")
+        if not isinstance(identity, Identity):  # a generator that ended earlier returns None
+            raise MechanismError("the SASL exchange is already complete")
         return identity
 
 
 class OneMessageClient:
-    """The client's side of a mechanism that has one message: its initial response."""
+    """The base class of client mechanisms whose only message is the initial response."""
 
     blocks: bool = False
     complete: bool = True
@@ -178,10 +182,10 @@ class OneMessageClient:
     def __init__(self, message: str) -> None:
         self.initial_response: Final = message.encode()
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002 - none is due
-        """Refuse: everything has been said.
+    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002 - every challenge is refused
+        """Refuse any challenge: the only message was the initial response.
 
         Raises:
             MechanismError: always.
         """
-        raise MechanismError("the server asks for more than the mechanism has to say")
+        raise MechanismError("the server sent a challenge, but the mechanism has only an initial response")

@@ -1,4 +1,4 @@
-"""Names and passwords: what a client may send, what a server reads, and how both are prepared."""
+"""Checking, decoding and preparing user names and passwords for SASL mechanisms."""
 
 from __future__ import annotations
 
@@ -25,32 +25,36 @@ __all__ = [
     "unescape_name",
 ]
 
-# A name with a line end in it would write lines of its own into replies and logs. Surrogates are not UTF-8.
-_UNSAYABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+# A name that contains a line end could inject lines into replies and logs. Surrogates are not UTF-8.
+_FORBIDDEN_IN_NAME: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_name(name: str, what: str, *, required: bool = True) -> None:
-    """Refuse a name that a client could not say.
+    """Check that a client can send a name.
 
     Args:
-        name: as it will be sent; the server prepares it.
-        what: what it is, for the message.
-        required: it must not be empty.
+        name: the name as it will be sent; the server prepares it.
+        what: what the name is, for the error message.
+        required: whether an empty name is an error.
 
     Raises:
-        MechanismError: it is empty, or holds control characters or surrogates.
+        MechanismError: the name is empty, or contains control characters or surrogates.
     """
     if required and not name:
         raise MechanismError(f"{what} must not be empty")
-    if _UNSAYABLE.search(name):
-        raise MechanismError(f"{what} must not hold control characters or surrogates")
+    if _FORBIDDEN_IN_NAME.search(name):
+        raise MechanismError(f"{what} must not contain control characters or surrogates")
 
 
 def prepare_name(name: str, what: str) -> str:
-    """Return a name from a client as it is compared with others (RFC 4013).
+    """Prepare a name from a client for comparison (SASLprep, RFC 4013).
+
+    Args:
+        name: the name.
+        what: what the name is, for the error message.
 
     Raises:
-        MechanismError: it holds what no name may, line ends among them, or nothing is left of it.
+        MechanismError: the name contains prohibited characters such as line ends, or is empty once it is prepared.
     """
     prepared = prepare(name, stored=False)
     if not prepared:
@@ -59,15 +63,16 @@ def prepare_name(name: str, what: str) -> str:
 
 
 def read_name(octets: bytes, what: str, *, required: bool = True) -> str:
-    """Return the name in what a client sent, prepared.
+    """Decode and prepare a name that a client sent.
 
     Args:
-        octets: UTF-8.
-        what: what it is, for the message.
-        required: it must not be empty. One that only becomes empty must never (RFC 5034 section 4).
+        octets: the name in UTF-8.
+        what: what the name is, for the error message.
+        required: whether an empty name is an error. A name that becomes empty when it is prepared always is (RFC 5034
+            section 4).
 
     Raises:
-        MechanismError: it is no name.
+        MechanismError: the octets are not a valid name.
     """
     if not octets and not required:
         return ""
@@ -75,15 +80,19 @@ def read_name(octets: bytes, what: str, *, required: bool = True) -> str:
 
 
 def read_utf8(octets: bytes, what: str) -> str:
-    """Return the text of octets.
+    """Decode UTF-8.
+
+    Args:
+        octets: the text in UTF-8.
+        what: what the text is, for the error message.
 
     Raises:
-        MechanismError: they are not UTF-8. Neither it nor its context keeps them, for they may be a secret.
+        MechanismError: the octets are not UTF-8. Neither the error nor its context holds them: they may be a secret.
     """
     try:
         return octets.decode()
     except UnicodeDecodeError:
-        pass  # it holds the octets, so nothing is raised while it is handled
+        pass  # this error holds the octets: leave the handler before raising another
     raise MechanismError(f"{what} is not UTF-8")
 
 
@@ -91,45 +100,45 @@ _UNESCAPED: Final = re.compile(",|=(?!2C|3D)")
 
 
 def escape_name(name: str) -> str:
-    """Return a name without commas, which end it: "," as "=2C", and "=" as "=3D"."""
+    """Escape a name for SCRAM and GS2 headers: "," becomes "=2C", "=" becomes "=3D" (RFC 5802 section 5.1)."""
     return name.replace("=", "=3D").replace(",", "=2C")
 
 
 def unescape_name(escaped: str) -> str:
-    """Return the name that `escape_name` was given.
+    """Reverse `escape_name`.
 
     Raises:
-        MechanismError: a "," or "=" in it is not escaped (RFC 5802 section 5.1).
+        MechanismError: a "," or "=" is not escaped (RFC 5802 section 5.1).
     """
     if _UNESCAPED.search(escaped):
-        raise MechanismError('"," and "=" in a name are escaped as =2C and =3D')
+        raise MechanismError('"," and "=" in a name must be escaped as =2C and =3D')
     return escaped.replace("=2C", ",").replace("=3D", "=")
 
 
-# NUL separates the parts of PLAIN; no other login of POP3 could say CR and LF; surrogates are not UTF-8.
-_UNSAYABLE_PASSWORD: Final = re.compile("[\0\r\n\ud800-\udfff]")
+# NUL separates the parts of PLAIN; CR and LF cannot be sent in other logins of POP3; surrogates are not UTF-8.
+_FORBIDDEN_IN_PASSWORD: Final = re.compile("[\0\r\n\ud800-\udfff]")
 
-_DECOY: Final = "nobody's password"
+_DECOY: Final = "decoy password"
 
 
 def check_password(password: str) -> None:
-    """Refuse a password that a client could not say in clear; the server prepares it.
+    """Check that a client can send a password in clear; the server prepares it.
 
     Raises:
-        MechanismError: it is empty, or holds NUL, CR, LF or surrogates.
+        MechanismError: the password is empty, or contains NUL, CR, LF or surrogates.
     """
     if not password:
         raise MechanismError("the password must not be empty")
-    if _UNSAYABLE_PASSWORD.search(password):
-        raise MechanismError("the password must not hold NUL, CR, LF or surrogates")
+    if _FORBIDDEN_IN_PASSWORD.search(password):
+        raise MechanismError("the password must not contain NUL, CR, LF or surrogates")
 
 
 def read_password(octets: bytes) -> str:
-    """Return the password in what a client sent, prepared (RFC 4616 section 2).
+    """Decode and prepare a password that a client sent (RFC 4616 section 2).
 
     Raises:
-        MechanismError: it is not UTF-8.
-        CredentialsRejected: it cannot be a password, so it is not that of the user.
+        MechanismError: the octets are not UTF-8.
+        CredentialsRejected: it is empty or contains prohibited characters, so it cannot be the user's password.
     """
     text = read_utf8(octets, "the password")
     try:
@@ -137,19 +146,19 @@ def read_password(octets: bytes) -> str:
     except MechanismError:
         password = ""
     if not password:
-        raise CredentialsRejected("this is no password")
+        raise CredentialsRejected("the password is empty or contains characters that a password cannot have")
     return password
 
 
 def password_key(password: str, *, stored: bool) -> bytes:
-    """Return the octets of a password from which digests are made.
+    """Return the octets of a password for digests: prepared (RFC 4013) and encoded in UTF-8.
 
     Args:
-        password: the password; it is prepared, so that it is the one that the other mechanisms compare.
-        stored: by the rules for stored strings (RFC 4013 section 2.5).
+        password: the password; it is prepared, so that all mechanisms use the same form.
+        stored: whether to use the rules for stored strings (RFC 4013 section 2.5).
 
     Raises:
-        MechanismError: it holds what no password may, or nothing is left of it.
+        MechanismError: the password contains prohibited characters, or is empty once it is prepared.
     """
     prepared = prepare(password, stored=stored)
     if not prepared:
@@ -158,18 +167,18 @@ def password_key(password: str, *, stored: bool) -> bytes:
 
 
 def proves(digest: str, secret: str | None, make: Callable[[str], str]) -> bool:
-    """Return whether a digest was made from a secret.
+    """Return whether a digest was made from a secret, in constant time.
 
-    It takes the same time whether there is a secret or not, and however much of the digest is right.
+    The time depends neither on whether there is a secret nor on how much of the digest is right.
 
     Args:
-        digest: what the client said.
+        digest: the digest that the client sent.
         secret: the password of the user; None if there is no such user.
-        make: returns the digest of a password; it raises `MechanismError` for one from which there is none.
+        make: takes a password and returns its digest; raises `MechanismError` if the password cannot be prepared.
     """
     try:
         expected = make(_DECOY if secret is None else secret)
-    except MechanismError:  # nobody can have made a digest from it
+    except MechanismError:  # no client can have made a digest from it
         secret, expected = None, make(_DECOY)
     equal = hmac.compare_digest(expected.encode("ascii"), digest.encode("ascii", "replace"))
     return equal and secret is not None

@@ -32,17 +32,17 @@ __all__ = [
 ]
 
 _VISIBLE: Final = re.compile(r"[!-~]+")
-_PAIR: Final = re.compile(rb"([A-Za-z]+)=([\t\n\r -~\x80-\xff]*)")  # as RFC 7628, and UTF-8 for the names of XOAUTH2
-_BEARER: Final = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)  # RFC 7628 section 4: case does not matter
+_PAIR: Final = re.compile(rb"([A-Za-z]+)=([\t\n\r -~\x80-\xff]*)")  # RFC 7628, plus UTF-8 for user names in XOAUTH2
+_BEARER: Final = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)  # RFC 7628 section 4: in any case
 
 
 @attrs.frozen
 class Claim:
-    """What a client says.
+    """A parsed client message of OAUTHBEARER or XOAUTH2.
 
     Args:
-        user: the mailbox, prepared; "" for that of the token.
-        authorization: what HTTP would have in the header of this name.
+        user: the mailbox, prepared; "" for the one that the token belongs to.
+        authorization: the value of "auth", which has the form of HTTP's Authorization header: "Bearer TOKEN".
     """
 
     user: str
@@ -50,11 +50,11 @@ class Claim:
 
 
 class BearerClient:
-    """The client's side of a mechanism with a bearer token.
+    """The base class of client mechanisms that send a bearer token.
 
     Args:
         message: the initial response.
-        farewell: what answers the server's reason to refuse, so that it can end the exchange.
+        farewell: the response to the server's error message, after which the server ends the exchange.
     """
 
     shows_secret: bool = True
@@ -67,25 +67,26 @@ class BearerClient:
         self.failure = ""
 
     def respond(self, challenge: bytes) -> bytes:
-        """Keep why the server refuses, and return what lets it end the exchange (RFC 7628 section 3.2.3).
+        """Store the server's error message in `failure`, and return the final response (RFC 7628 section 3.2.3).
 
         Raises:
-            MechanismError: it has refused before.
+            MechanismError: it is the second challenge.
         """
         if not self.complete:
-            raise MechanismError("the server refuses a second time")
-        self.complete = False  # a server that says no, and then yes, is not believed
+            raise MechanismError("the server sent a second error message")
+        self.complete = False  # +OK after an error message is not accepted
         self.failure = decode_text(challenge).strip()
         return self._farewell
 
 
 class BearerServer(DialogueServer):
-    """The server's side of a mechanism with a bearer token.
+    """The base class of server mechanisms that accept a bearer token.
 
     Args:
-        check_token: returns whose token it is, given the mailbox ("": any) and the token; None if it is not valid.
-        no_bearer: the error, JSON, if there is no bearer token.
-        rejected: the error, JSON, if it is not valid.
+        check_token: takes the mailbox ("" for any) and the token, and returns the user that the token belongs to; None
+            if it is not valid.
+        no_bearer: the error message, JSON, if there is no bearer token.
+        rejected: the error message, JSON, if the token is not valid.
     """
 
     def __init__(self, check_token: Callable[[str, str], str | None], *, no_bearer: bytes, rejected: bytes) -> None:
@@ -96,7 +97,7 @@ class BearerServer(DialogueServer):
 
     @abstractmethod
     def _parse(self, message: bytes) -> Claim:
-        """Read a client's message; raises `MechanismError`."""
+        """Parse a client's message; raises `MechanismError`."""
 
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
@@ -105,39 +106,39 @@ class BearerServer(DialogueServer):
         owner = self._check_token(claim.user, bearer[1].decode("ascii")) if bearer else None
         if owner is None:
             yield self._rejected if bearer else self._no_bearer
-            # Whatever the answer: some clients say 0x01 to XOAUTH2 too, and it changes nothing.
-            raise CredentialsRejected("the token is not valid here")
+            # Any response is accepted: some clients send 0x01 in XOAUTH2 too, and it makes no difference.
+            raise CredentialsRejected("the token is not valid")
         return Identity(owner, claim.user)
 
 
 def check_visible(text: str, what: str) -> None:
-    """Refuse what is not ASCII that one can see.
+    """Check that a text is visible ASCII (0x21 to 0x7E) and not empty.
 
-    Tokens are base64 by RFC 6750 section 2.1, and anything visible in practice.
+    RFC 6750 section 2.1 allows only base64 characters in tokens; real tokens contain any visible ASCII.
 
     Raises:
-        MechanismError: it is empty, or holds anything else.
+        MechanismError: the text is empty or contains other characters.
     """
     if not _VISIBLE.fullmatch(text):
-        raise MechanismError(f"{what} must be visible ASCII, without blanks")
+        raise MechanismError(f"{what} must be visible ASCII without spaces, and not empty")
 
 
 def format_pairs(**pairs: str) -> str:
-    """Return keys and values as they stand in a message, with its end."""
+    """Format key=value pairs, each followed by 0x01, and the 0x01 that ends the message (RFC 7628 section 3.1)."""
     return "".join(f"{key}={value}\1" for key, value in pairs.items()) + "\1"
 
 
 def parse_pairs(octets: bytes) -> dict[bytes, bytes]:
-    """Return the keys and values that make a message.
+    """Parse the key=value pairs of a message.
 
     Raises:
-        MechanismError: it is not what `format_pairs` makes, or has a key twice.
+        MechanismError: the message does not have the form that `format_pairs` makes, or repeats a key.
     """
     body = octets.removesuffix(b"\1\1")
     pairs = [_PAIR.fullmatch(field) for field in body.split(b"\1")]
     values = {pair[1]: pair[2] for pair in pairs if pair}
     if body == octets or len(values) < len(pairs):
-        raise MechanismError("the message is not made of key=value, each once, with 0x01 behind each and at the end")
+        raise MechanismError("the message must be unique key=value pairs, each followed by 0x01, and 0x01 at the end")
     return values
 
 
@@ -145,22 +146,22 @@ _HIGHEST_PORT: Final = 65535
 
 
 class OAuthBearerClient(BearerClient):
-    """The client's side of OAUTHBEARER.
+    """The client side of OAUTHBEARER.
 
     Args:
-        user: the mailbox; "" is that of the token.
-        token: as it stands behind "Bearer".
-        host: to which server the client wanted to speak.
-        port: to which port.
+        user: the mailbox, or "" for the one that the token belongs to.
+        token: the access token, without "Bearer".
+        host: name of the server that the client connected to; None to leave it out.
+        port: port of the server; None to leave it out.
 
     Raises:
-        MechanismError: one of them cannot be said.
+        MechanismError: an argument contains characters that cannot be sent, or the port is out of range.
     """
 
     name: str = "OAUTHBEARER"
 
     def __init__(self, user: str, token: str, *, host: str | None = None, port: int | None = None) -> None:
-        check_name(user, "the name", required=False)
+        check_name(user, "the user name", required=False)
         check_visible(token, "the token")
         pairs = dict[str, str]()
         if host is not None:
@@ -168,17 +169,18 @@ class OAuthBearerClient(BearerClient):
             pairs["host"] = host
         if port is not None:
             if not 0 < port <= _HIGHEST_PORT:
-                raise MechanismError(f"a port is 1 to {_HIGHEST_PORT}")
+                raise MechanismError(f"the port must be from 1 to {_HIGHEST_PORT}")
             pairs["port"] = f"{port:d}"
         header = f"n,a={escape_name(user)}," if user else "n,,"
         super().__init__(f"{header}\1{format_pairs(**pairs, auth=f'Bearer {token}')}", farewell=b"\1")
 
 
 class OAuthBearerServer(BearerServer):
-    """The server's side of OAUTHBEARER. Host and port are not looked at: nothing here knows the right ones.
+    """The server side of OAUTHBEARER. Host and port are ignored: the mechanism does not know the right ones.
 
     Args:
-        check_token: returns whose token it is, given the mailbox ("": any) and the token; None if it is not valid.
+        check_token: takes the mailbox ("" for any) and the token, and returns the user that the token belongs to; None
+            if it is not valid.
     """
 
     name: str = "OAUTHBEARER"
@@ -192,48 +194,49 @@ class OAuthBearerServer(BearerServer):
         user = _user(read_utf8(header, "the header"))
         authorization = parse_pairs(pairs).get(b"auth")
         if authorization is None:
-            raise MechanismError("the message has no auth")  # RFC 7628 section 3.1: it is required
+            raise MechanismError("the message has no auth key")  # RFC 7628 section 3.1: it is required
         return Claim(user, authorization)
 
 
 def _user(header: str) -> str:
-    """Return the name in a header, `flag,[a=name],` (RFC 5801 section 4)."""
+    """Return the user name in a GS2 header, `flag,[a=name],` (RFC 5801 section 4)."""
     match header.split(","):
         case ["n" | "y", "", ""]:
             return ""
         case ["n" | "y", field, ""] if field.startswith("a="):
-            return prepare_name(unescape_name(field[2:]), "the name")
-        case _:  # "p" among them: it would bind to a channel, and there is nothing to prove that with
-            raise MechanismError("the message does not begin with flag,[a=name],")
+            return prepare_name(unescape_name(field[2:]), "the user name")
+        case _:  # including "p": channel binding, which a bearer token cannot prove
+            raise MechanismError("the message must begin with 'n,' or 'y,', then [a=name] and a comma")
 
 
 _ERROR: Final = b'{"status":"400","schemes":"Bearer"}'
 
 
 class XOAuth2Client(BearerClient):
-    """The client's side of XOAUTH2.
+    """The client side of XOAUTH2.
 
     Args:
-        user: the mailbox; not empty.
-        token: as it stands behind "Bearer".
+        user: the mailbox, not empty.
+        token: the access token, without "Bearer".
 
     Raises:
-        MechanismError: one of them cannot be said.
+        MechanismError: an argument is empty or contains characters that cannot be sent.
     """
 
     name: str = "XOAUTH2"
 
     def __init__(self, user: str, token: str) -> None:
-        check_name(user, "the name")
+        check_name(user, "the user name")
         check_visible(token, "the token")
         super().__init__(format_pairs(user=user, auth=f"Bearer {token}"), farewell=b"")
 
 
 class XOAuth2Server(BearerServer):
-    """The server's side of XOAUTH2.
+    """The server side of XOAUTH2.
 
     Args:
-        check_token: returns whose token it is, given the mailbox and the token; None if it is not valid for it.
+        check_token: takes the mailbox and the token, and returns the user that the token belongs to; None if it is not
+            valid for this mailbox.
     """
 
     name: str = "XOAUTH2"
@@ -245,5 +248,5 @@ class XOAuth2Server(BearerServer):
     def _parse(self, message: bytes) -> Claim:
         pairs = parse_pairs(message)
         if b"user" not in pairs or b"auth" not in pairs:
-            raise MechanismError("the message has no user or no auth")
-        return Claim(read_name(pairs[b"user"], "the name"), pairs[b"auth"])
+            raise MechanismError("the message must have the keys user and auth")
+        return Claim(read_name(pairs[b"user"], "the user name"), pairs[b"auth"])

@@ -1,4 +1,4 @@
-"""SASL PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login), both roles: the password itself."""
+"""SASL PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login), both roles: the password is sent in clear."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _PARTS: Final = 3
 
 
 class PlainClient(OneMessageClient):
-    """The client's side of PLAIN: `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2).
+    """The client side of PLAIN: `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2).
 
     Args:
-        authcid: whose password it is; not empty.
-        password: not empty. It is sent as it is: the server prepares it.
-        authzid: on whose behalf; "" is the same one.
+        authcid: the user whose password it is, not empty.
+        password: the password, not empty. It is sent unchanged: the server prepares it.
+        authzid: the user to act as, or "" for `authcid`.
 
     Raises:
-        MechanismError: a part cannot be said in PLAIN.
+        MechanismError: an argument contains characters that PLAIN cannot send, or is empty and must not be.
     """
 
     name: str = "PLAIN"
     shows_secret: bool = True
 
     def __init__(self, authcid: str, password: str, authzid: str = "") -> None:
-        check_name(authcid, "the name")
-        check_name(authzid, "the name to act for", required=False)
+        check_name(authcid, "the user name")
+        check_name(authzid, "the authorization identity", required=False)
         check_password(password)
         super().__init__(f"{authzid}\0{authcid}\0{password}")
 
 
 class PlainServer(DialogueServer):
-    """The server's side of PLAIN. Whether `authcid` may act for `authzid` is for its caller to ask.
+    """The server side of PLAIN. The caller must check whether `authcid` may act as `authzid`.
 
     Args:
-        check_password: returns whether this is the user's password.
+        check_password: takes a user name and a password, and returns whether the password is right.
     """
 
     name: str = "PLAIN"
@@ -59,23 +59,23 @@ class PlainServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         parts = ((yield b"") if initial is None else initial).split(b"\0")
         if len(parts) != _PARTS:
-            raise MechanismError("a PLAIN message has three parts, with NUL between them")
-        authzid = read_name(parts[0], "the name to act for", required=False)
-        authcid = read_name(parts[1], "the name")
+            raise MechanismError("a PLAIN message must have three parts, separated by NUL")
+        authzid = read_name(parts[0], "the authorization identity", required=False)
+        authcid = read_name(parts[1], "the user name")
         if not self._check_password(authcid, read_password(parts[2])):
-            raise CredentialsRejected("the name or the password is wrong")
+            raise CredentialsRejected("the user name or the password is wrong")
         return Identity(authcid, authzid)
 
 
 class LoginClient:
-    """The client's side of LOGIN: the server asks twice, whatever the words.
+    """The client side of LOGIN: answers two challenges, whatever their text.
 
     Args:
-        user: not empty. The draft stops at 63 characters; mail addresses do not.
-        password: not empty.
+        user: the user name, not empty. The draft allows 63 characters; mail addresses may be longer.
+        password: the password, not empty.
 
     Raises:
-        MechanismError: one of them cannot be said.
+        MechanismError: an argument is empty or contains characters that cannot be sent.
     """
 
     name: str = "LOGIN"
@@ -85,31 +85,31 @@ class LoginClient:
     failure: str = ""
 
     def __init__(self, user: str, password: str) -> None:
-        check_name(user, "the name")
+        check_name(user, "the user name")
         check_password(password)
-        self._unsaid: Final = [password.encode(), user.encode()]
+        self._remaining: Final = [password.encode(), user.encode()]
 
     @property
     def complete(self) -> bool:
-        """Whether both have been said."""
-        return not self._unsaid
+        """Whether the user name and the password were sent."""
+        return not self._remaining
 
     def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002 - section 2 of the draft: the client ignores it
-        """Return the name, then the password.
+        """Return the user name, then the password.
 
         Raises:
-            MechanismError: the server asks a third time.
+            MechanismError: it is the third challenge.
         """
-        if not self._unsaid:
+        if not self._remaining:
             raise MechanismError("LOGIN has no third challenge")
-        return self._unsaid.pop()
+        return self._remaining.pop()
 
 
 class LoginServer(DialogueServer):
-    """The server's side of LOGIN. It begins: there is no initial response (RFC 5034 section 4).
+    """The server side of LOGIN. The server speaks first: there is no initial response (RFC 5034 section 4).
 
     Args:
-        check_password: returns whether this is the user's password.
+        check_password: takes a user name and a password, and returns whether the password is right.
     """
 
     name: str = "LOGIN"
@@ -122,9 +122,9 @@ class LoginServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         if initial is not None:
             raise MechanismError("LOGIN has no initial response")
-        # The draft says "User Name" and "Password"; clients that do read them know these.
-        user = read_name((yield b"Username:"), "the name")
+        # The draft has "User Name" and "Password"; clients that read the challenges know these two.
+        user = read_name((yield b"Username:"), "the user name")
         password = read_password((yield b"Password:"))
         if not self._check_password(user, password):
-            raise CredentialsRejected("the name or the password is wrong")
+            raise CredentialsRejected("the user name or the password is wrong")
         return Identity(user)

@@ -1,4 +1,4 @@
-"""SASLprep: one spelling for names and passwords that look the same (RFC 4013). Unicode is 3.2, as it says."""
+"""SASLprep: normalization of user names and passwords (RFC 4013), for Unicode 3.2 as the RFC requires."""
 
 from __future__ import annotations
 
@@ -29,36 +29,38 @@ _PROHIBITED: Final = (
 
 
 def prepare(text: str, *, stored: bool) -> str:
-    """Return a name or password as it is compared with others.
+    """Prepare a user name or password for comparison or storage.
 
     Args:
-        text: as somebody typed it.
-        stored: it is to be kept, so that code points without a character are forbidden (RFC 4013 section 2.5);
-            without, it is a query, and they only fail to match.
+        text: the name or password as typed.
+        stored: True for stored strings, in which unassigned code points are prohibited; False for queries, in which
+            they are allowed (RFC 4013 section 2.5).
 
     Returns:
-        the prepared text; it may be empty though `text` is not.
+        The prepared text; it may be empty even if `text` is not.
 
     Raises:
-        MechanismError: it holds what is forbidden. The message does not show it.
+        MechanismError: the text contains prohibited characters. The error message does not show them.
     """
     if text.isascii() and text.isprintable():
-        return text  # nothing applies to it
+        return text  # no step changes or prohibits printable ASCII
     prepared = ucd_3_2_0.normalize("NFKC", "".join(_decomposed(_mapped(text))))
     characters = set(prepared)
     if any(prohibits(character) for prohibits in _PROHIBITED for character in characters):
-        raise MechanismError("the text holds a character that no name or password may hold (RFC 4013 section 2.3)")
+        raise MechanismError(
+            "the text contains a character that is prohibited in names and passwords (RFC 4013 section 2.3)"
+        )
     if stored and any(map(stringprep.in_table_a1, characters)):
-        raise MechanismError("the text holds a code point that is no character in Unicode 3.2 (RFC 4013 section 2.5)")
-    if not _is_one_way(prepared, characters):
-        raise MechanismError("the text mixes directions of writing (RFC 3454 section 6)")
+        raise MechanismError("the text contains a code point that is unassigned in Unicode 3.2 (RFC 4013 section 2.5)")
+    if not _is_bidi_valid(prepared, characters):
+        raise MechanismError("the text mixes right-to-left and left-to-right characters (RFC 3454 section 6)")
     return prepared
 
 
 def _mapped(text: str) -> Iterator[str]:
-    """Yield the characters of a text, blanks as spaces, without what shows nothing (RFC 4013 section 2.1)."""
+    """Map all kinds of spaces to U+0020, and drop characters "mapped to nothing" (RFC 4013 section 2.1)."""
     for character in text:
-        if stringprep.in_table_c12(character):  # first, as the RFC has it: U+200B is in both tables
+        if stringprep.in_table_c12(character):  # tested first, as in the RFC: U+200B is in both tables
             yield " "
         elif not stringprep.in_table_b1(character):
             yield character
@@ -67,16 +69,19 @@ def _mapped(text: str) -> Iterator[str]:
 def _decomposed(text: Iterator[str]) -> Iterator[str]:
     """Yield the characters of a text in NFKD.
 
-    `normalize` would do it too, but it sorts a run of accents by insertion: a name of nothing else would take
-    quadratic time. What is sorted already costs it nothing.
+    `normalize` alone would give the same result, but it sorts runs of accents by insertion: a name that consists of
+    accents would take quadratic time. On input that is sorted already, it takes linear time.
     """
     characters = (part for character in text for part in ucd_3_2_0.normalize("NFKD", character))
     for _, run in groupby(characters, key=lambda character: combining(character) > 0):
-        yield from sorted(run, key=combining)  # it is stable: what is no accent stays where it is
+        yield from sorted(run, key=combining)  # stable: characters that are not accents keep their order
 
 
-def _is_one_way(text: str, characters: set[str]) -> bool:
-    """Return whether a text is read from one side only: with a letter from right to left, all are, and both ends."""
+def _is_bidi_valid(text: str, characters: set[str]) -> bool:
+    """Check the rule for bidirectional text (RFC 3454 section 6).
+
+    With a right-to-left character, no left-to-right one is allowed, and the first and last must be right-to-left.
+    """
     if not any(map(stringprep.in_table_d1, characters)):
         return True
     ends = stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])

@@ -1,12 +1,14 @@
-r"""A server to test mail code of one's own with: in threads of this process, its mail in memory.
+r"""A POP3 server for tests of your own mail code: it runs in threads of the test process and keeps mail in memory.
 
-    with pop3_server({"ann": [b"Subject: hello\\n\\nHi, Ann.\\n"]}) as server:
+    with pop3_server({"ann": [b"Subject: hello\n\nHi, Ann.\n"]}) as server:
         mailbox = poplib.POP3(server.host, server.port)
         ...
     assert server.messages("ann") == []
 
-Every user that is given no password has `PASSWORD`. For pytest there is a fixture, `start_pop3_server`, a function that
-takes what `pop3_server` takes: put `pytest_plugins = ["pop3proto.testing.fixtures"]` into the topmost conftest.py.
+A user for whom no password is given has the password `PASSWORD`.
+
+For pytest there is the fixture `start_pop3_server`, a function with the arguments of `pop3_server`: put
+`pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["PASSWORD", "Pop3Server", "pop3_server"]
 
-PASSWORD: Final = "tanstaaf"  # noqa: S105 - it is meant to be known
-"""The password of every user that was given none."""
+PASSWORD: Final = "tanstaaf"  # noqa: S105 - not a secret
+"""The password of every user for whom no password is given."""
 
 
 @attrs.frozen
 class Pop3Server:
-    """A running server.
+    """A running test server.
 
     Args:
-        host: where it listens: on this machine.
-        port: on which port.
-        store: what it serves.
+        host: the address that it listens on, a loopback address.
+        port: the port that it listens on.
+        store: the maildrops that it serves.
     """
 
     host: str
@@ -50,11 +52,11 @@ class Pop3Server:
     store: MemoryStore
 
     def messages(self, user: str) -> list[bytes]:
-        """Return what is in a user's maildrop now, as it was put there."""
+        """Return the messages in a user's maildrop now, as they were delivered and in that order."""
         return self.store.messages(user)
 
     def deliver(self, user: str, message: bytes) -> None:
-        """Put a message into a user's maildrop; sessions that are open do not see it."""
+        """Add a message to a user's maildrop; sessions that are already open do not see it."""
         self.store.deliver(user, message)
 
 
@@ -68,15 +70,15 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     certificate: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
 ) -> Generator[Pop3Server]:
-    """Serve maildrops on a free port of this machine, until the block ends.
+    """Run a test server on a free port of the loopback address until the `with` block ends.
 
     Args:
-        maildrops: messages by user; their line ends may be LF or CRLF.
-        passwords: by user; `PASSWORD` for who is not in it.
-        tokens: OAuth 2.0 access tokens, and whose each is.
-        tls: where TLS comes in; it needs one of the next two.
-        certificate: a file with the server's certificate and its key, PEM.
-        context: how to shake hands.
+        maildrops: initial messages by user name; line ends may be LF or CRLF.
+        passwords: passwords by user name; a user who is not in it has `PASSWORD`.
+        tokens: user names by OAuth 2.0 access token.
+        tls: "none", "starttls" (TLS by STLS) or "implicit"; with TLS, give a `certificate` or a `context`.
+        certificate: path of a PEM file with the server's certificate and private key.
+        context: the server's SSL context, in place of `certificate`.
     """
     users = dict.fromkeys(maildrops, PASSWORD) | dict(passwords or {})
     authenticator = MemoryTokenAuthenticator(users, tokens) if tokens else MemoryAuthenticator(users)

@@ -1,4 +1,7 @@
-"""A fixture for pytest: put `pytest_plugins = ["pop3proto.testing.fixtures"]` into the topmost conftest.py."""
+"""The pytest fixture `start_pop3_server`, for test servers.
+
+Put `pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,6 @@ __all__ = ["start_pop3_server"]
 
 @pytest.fixture
 def start_pop3_server() -> Iterator[Callable[..., Pop3Server]]:
-    """A function that starts a server; it takes what `pop3_server` takes, and the server ends with the test."""
+    """Return a function that starts a test server; it has the arguments of `pop3_server`. Servers end with the test."""
     with ExitStack() as servers:
         yield lambda *args, **kwargs: servers.enter_context(pop3_server(*args, **kwargs))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Final
 import trio
 from typing_extensions import override
 
-from pop3proto._aio.driver import GIVEN_UP, RECEIVE, AsyncStream, MakeChannel
+from pop3proto._aio.driver import AsyncStream
+from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
+
+    from pop3proto._io.tls_channel import MakeChannel
 
 __all__ = ["TrioStream"]
 
@@ -60,7 +63,7 @@ class TrioStream(AsyncStream):
                     raise ConnectionLost(f"the connection broke: {error}") from error
                 return b""
         self._raise_shutdown()
-        raise TimedOut("the peer was too slow")
+        raise TimedOut(READ_TIMEOUT)
 
     @override
     async def send(self, octets: bytes, until: float | None) -> None:
@@ -72,7 +75,7 @@ class TrioStream(AsyncStream):
             except trio.BrokenResourceError as error:
                 raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
         if scope.cancelled_caught:
-            raise TimedOut("the peer was too slow")
+            raise TimedOut(WRITE_TIMEOUT)
 
     @override
     async def send_eof(self) -> None:

@@ -56,7 +56,7 @@ from pop3proto.procedures.client.commands import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.login import authenticate, login
+from pop3proto.procedures.client.login import authenticate, login, planned
 from pop3proto.procedures.client.pipeline import WINDOW, Pipeline, Retrieval
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
@@ -469,6 +469,17 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.connection.tls
 
 
+def test_what_the_server_can_do_is_unknown_until_it_has_said_so_under_tls():
+    script = Script()
+    script.run(learn_capabilities(script.session), STLS_CAPA)
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    with pytest.raises(LocalProtocolError):
+        planned(script.session, Password("ann", "tanstaaf"))
+    script.tell(actor, CAPA)
+    assert [step.name for step in planned(script.session, Password("ann", "tanstaaf")).steps] == ["PLAIN"]
+
+
 def test_stls_that_is_refused():
     script = Script(capabilities=PIPELINING)
     with pytest.raises(CommandFailed) as failure:
@@ -507,7 +518,7 @@ def test_stls_after_login_is_refused_and_nothing_is_sent(server):
 def test_octets_behind_the_answer_to_stls_end_the_session_before_the_handshake():
     script = Script()
     actor = script.begin(start_tls(script.session))
-    with pytest.raises(RemoteProtocolError, match="behind its answer to STLS"):
+    with pytest.raises(RemoteProtocolError, match="after its answer to STLS"):
         script.tell(actor, b"+OK\r\n+OK\r\n").outcome()
     assert not any(isinstance(operation, StartTls) for operation in actor.performed)
     assert script.heard == [b"STLS\r\n"]
@@ -952,13 +963,13 @@ def test_an_end_of_stream_that_came_meanwhile(server):
 
 def test_a_positive_reply_that_nobody_asked_for(server):
     server.connection.receive_data(b"+OK 2 320\r\n")
-    with pytest.raises(RemoteProtocolError, match="unasked"):
+    with pytest.raises(RemoteProtocolError, match="although no command was outstanding"):
         server.run(call(server.session, Stat()))
 
 
 def test_one_answer_too_many(server):
     server.run(call(server.session, Noop()), b"+OK\r\n+OK\r\n")
-    with pytest.raises(RemoteProtocolError, match="unasked"):
+    with pytest.raises(RemoteProtocolError, match="although no command was outstanding"):
         server.run(call(server.session, Noop()))
 
 

@@ -245,6 +245,7 @@ def expected(abilities, tls: TlsInfo | None, *, clear: bool) -> list[str]:
     return offered
 
 
+@pytest.mark.deep(keep=5)
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("clear", [{}, {"loopback": True}, {"cleartext": "always"}])
 def test_what_is_offered_is_what_can_be_verified_here(channel, clear):
@@ -322,6 +323,7 @@ def test_what_is_offered_is_still_announced_after_login():
 # ----------------------------------------------------------------------------------------- every way in
 
 
+@pytest.mark.deep(keep=20)
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("initial", [True, False])
 @pytest.mark.parametrize("name", RIGHT)
@@ -337,6 +339,7 @@ def test_every_mechanism_logs_in(name, initial, blocks):
     assert not sleeps(session)
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("name", RIGHT)
 def test_nothing_but_the_authenticator_is_run(name, blocks):
@@ -431,6 +434,7 @@ def test_a_host_name_that_clients_do_not_take(hostname):
         Service(store=FakeStore(), authenticator=users(Secrets), hostname=hostname)
 
 
+@pytest.mark.deep(keep=16)
 @pytest.mark.parametrize("abilities", subsets(ABILITIES))
 def test_a_timestamp_only_where_apop_can_succeed(abilities):
     session = serving(users(*abilities))
@@ -464,6 +468,7 @@ def test_apop_with_a_wrong_digest_or_name():
 # -------------------------------------------------------------------------------------------- refusals
 
 
+@pytest.mark.deep(keep=12)
 @pytest.mark.parametrize("initial", [True, False])
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_is_delayed_counted_and_coded(name, initial):
@@ -546,6 +551,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.deep(keep=20)
 @pytest.mark.parametrize("name,message", [(name, message) for name in MALFORMED for message in MALFORMED[name]])
 @pytest.mark.parametrize("initial", [True, False])
 def test_a_malformed_message_is_neither_counted_nor_delayed(name, message, initial):
@@ -623,6 +629,7 @@ def test_cancel_after_the_proof(name):
     assert session.store.log == []
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize(
     "rubbish", [b"=AAA", b"AAA=BBB", b"AA", b"AA== ", b"A A=", b"AA=A", b"\xff", b"====", b"**", b" "]
 )
@@ -640,6 +647,7 @@ def test_rubbish_for_base64(name, rubbish):
     assert log_in(session, RIGHT[name]()).startswith(b"+OK")
 
 
+@pytest.mark.deep(keep=12)
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("command", [b"QUIT", b"NOOP", b"STLS", b"CAPA"])
 def test_a_command_inside_an_exchange_is_data(name, command):
@@ -654,6 +662,7 @@ def test_a_command_inside_an_exchange_is_data(name, command):
 # --------------------------------------------------------------------------- authenticators that do not know
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("name", RIGHT)
 def test_who_cannot_know_now(name, blocks):
@@ -666,6 +675,7 @@ def test_who_cannot_know_now(name, blocks):
     assert log_in(session, RIGHT[name]()).startswith(b"+OK")
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("name", [*RIGHT, "APOP", "PASS"])
 def test_an_authenticator_that_is_broken(name, blocks):
@@ -748,6 +758,7 @@ def test_who_has_not_proved_anything_is_not_asked_for_whom():
 CONTROLS = ["\r", "\n", "\r\n+OK", "\t", "\x1b[2J", "\x7f", "\x85", "\u2028", "\0"]
 
 
+@pytest.mark.deep(keep=15)
 @pytest.mark.parametrize("control", CONTROLS)
 @pytest.mark.parametrize(
     "place", ["authzid", "authcid", "LOGIN", "XOAUTH2", "OAUTHBEARER", "SCRAM", "EXTERNAL", "CRAM"]

@@ -1049,7 +1049,7 @@ def test_a_private_verb_is_read_by_the_service_that_answers_it():
     handlers = {**HANDLERS, Xdate: answer}
     service = Service(store=FakeStore(UNIX), authenticator=OneUser(), handlers=handlers)
     session = serving(UNIX, handlers=handlers, connection=service.connection(tls=False)).logged_in()
-    assert session.lines(b"XDAT\r\nXDAT x\r\n") == [b"+OK today", b"-ERR XDAT takes no argument"]
+    assert session.lines(b"XDAT\r\nXDAT x\r\n") == [b"+OK today", b"-ERR XDAT takes no arguments"]
 
 
 @pytest.mark.parametrize("greeting", ["<ready>", "two\r\nlines", "x" * 600])

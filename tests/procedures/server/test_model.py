@@ -16,6 +16,7 @@ from pop3proto.core.server import ServerConnection
 from pop3proto.procedures.maildrop import Refused, Unavailable
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
+from tests.helpers.depth import deep
 from tests.helpers.drivers import FakeStore, Serving
 from tests.helpers.strategies import chunkings, messages, near_commands
 
@@ -534,7 +535,7 @@ class Server(RuleBasedStateMachine):
 
 
 TestServer = Server.TestCase
-TestServer.settings = settings(max_examples=200, stateful_step_count=40)
+TestServer.settings = settings(max_examples=deep(200, 25), stateful_step_count=40)
 
 
 # ------------------------------------------------------------------------------------- the model, looked at

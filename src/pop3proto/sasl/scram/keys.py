@@ -1,4 +1,4 @@
-"""What a server keeps for SCRAM instead of a password, and how it is computed (RFC 5802 section 3)."""
+"""Stored keys for SCRAM, which a server keeps instead of passwords, and their computation (RFC 5802 section 3)."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from pop3proto.sasl.names import password_key
 __all__ = ["ScramHash", "ScramKeys", "xor"]
 
 _HASHES: Final = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
-_MOST_ITERATIONS: Final = 2**31 - 1  # what OpenSSL can count
-_LEAST_SECRET: Final = 16  # octets; one that can be guessed would tell decoys from users
+_MAX_ITERATIONS: Final = 2**31 - 1  # the maximum of OpenSSL
+_MIN_SECRET_OCTETS: Final = 16  # with a secret that can be guessed, decoys could be told from users
 _DECOY_HASH: Final = "sha512"
-_MOST_DECOY_SALT: Final = 64  # octets that one SHA-512 gives
+_MAX_DECOY_SALT: Final = 64  # octets; the size of a SHA-512 hash
 
 
 @attrs.frozen
 class ScramHash:
-    """The hash function of a mechanism, and the functions that RFC 5802 section 2.2 makes of it.
+    """The hash function of a SCRAM mechanism, and the functions that RFC 5802 section 2.2 defines with it.
 
     Args:
         algorithm: "SHA-1", "SHA-256" or "SHA-512", as in the name of the mechanism.
 
     Raises:
-        LocalProtocolError: it is none of these.
+        LocalProtocolError: the algorithm is not one of these.
     """
 
     algorithm: str
 
     def __attrs_post_init__(self) -> None:
         if self.algorithm not in _HASHES:
-            raise LocalProtocolError(f"SCRAM is known for {', '.join(_HASHES)}, not for {self.algorithm!r}")
+            raise LocalProtocolError(f"unknown SCRAM algorithm {self.algorithm!r}; use one of {', '.join(_HASHES)}")
 
     @property
     def octets(self) -> int:
-        """How long a hash is."""
+        """The length of a hash in octets."""
         return hashlib.new(self._python_name, usedforsecurity=False).digest_size
 
     def digest(self, octets: bytes) -> bytes:
-        """Return the hash of some octets: `H(str)`."""
-        # SHA-1 is not broken as SCRAM uses it: what counts is that no preimage can be found.
+        """Return the hash of octets: `H(str)`."""
+        # SHA-1 is safe in SCRAM, which needs preimage resistance only.
         return hashlib.new(self._python_name, octets, usedforsecurity=False).digest()
 
     def hmac(self, key: bytes, octets: bytes) -> bytes:
@@ -53,21 +53,21 @@ class ScramHash:
         return hmac.digest(key, octets, self._python_name)
 
     def salted_password(self, password: bytes, salt: bytes, iterations: int) -> bytes:
-        """Return `Hi(Normalize(password), salt, i)`, which is PBKDF2. It takes as long as the iterations say.
+        """Return `Hi(Normalize(password), salt, i)`, which is PBKDF2. The time is proportional to `iterations`.
 
         Args:
-            password: prepared already (`password_key`).
-            salt: not empty.
+            password: the prepared password (`password_key`).
+            salt: octets, not empty.
             iterations: from 1 to 2,147,483,647.
         """
         return hashlib.pbkdf2_hmac(self._python_name, password, salt, iterations)
 
     def client_key(self, salted_password: bytes) -> bytes:
-        """Return the key whose knowledge a client proves."""
+        """Return the key that a client proves to know."""
         return self.hmac(salted_password, b"Client Key")
 
     def server_key(self, salted_password: bytes) -> bytes:
-        """Return the key whose knowledge a server proves."""
+        """Return the key that a server proves to know."""
         return self.hmac(salted_password, b"Server Key")
 
     @property
@@ -77,16 +77,21 @@ class ScramHash:
 
 @attrs.frozen
 class ScramKeys:
-    """What a server keeps of a password for one hash function. Nobody can log in with it, but it can be guessed from.
+    """Stored keys of one user for one hash function, from which a server verifies SCRAM logins.
+
+    A client cannot log in with them, but they allow offline guessing of the password: keep them secret. Make them with
+    `derive`::
+
+        keys = ScramKeys.derive("SHA-256", "secret", salt=os.urandom(16), iterations=100_000)
 
     Args:
-        salt: not empty; chance, anew for each user, algorithm and change of password.
-        iterations: what a guess costs; at least 4,096 for clients that keep to RFC 5802 section 5.1.
+        salt: random octets, not empty; new for each user, algorithm and change of password.
+        iterations: the cost of one guess; at least 4,096, which clients require (RFC 5802 section 5.1).
         stored_key: verifies a client's proof.
-        server_key: proves the server to the client.
+        server_key: proves to the client that the server knows the keys.
 
     Raises:
-        LocalProtocolError: there is no salt, or the iterations are not from 1 to 2,147,483,647.
+        LocalProtocolError: the salt is empty, or `iterations` is not from 1 to 2,147,483,647.
     """
 
     salt: bytes
@@ -99,61 +104,63 @@ class ScramKeys:
 
     @classmethod
     def derive(cls, algorithm: str, password: str, salt: bytes, iterations: int) -> Self:
-        """Return the keys of a password. It takes as long as the iterations say.
+        """Compute the keys of a password. The time is proportional to `iterations`.
 
         Args:
             algorithm: "SHA-1", "SHA-256" or "SHA-512".
-            password: as a person types it; it is prepared as a stored string (RFC 5802 section 2.2).
-            salt: not empty; 16 octets of chance, say.
-            iterations: at least 1; for passwords in use at least 4,096 (RFC 7677 section 4), better many more.
+            password: the password as typed; it is prepared as a stored string (RFC 5802 section 2.2).
+            salt: octets, not empty; 16 random octets are usual.
+            iterations: at least 1; for real passwords at least 4,096 (RFC 7677 section 4), better many more.
 
         Raises:
-            MechanismError: the password cannot be prepared, or nothing is left of it.
-            LocalProtocolError: the algorithm, the salt or the iterations are none.
+            MechanismError: the password contains prohibited characters, or is empty once it is prepared.
+            LocalProtocolError: the algorithm, the salt or the iterations are not valid.
         """
         hashing = ScramHash(algorithm)
-        _check(salt, iterations)  # before they cost anything
+        _check(salt, iterations)  # before the expensive computation
         salted_password = hashing.salted_password(password_key(password, stored=True), salt, iterations)
         stored_key = hashing.digest(hashing.client_key(salted_password))
         return cls(salt, iterations, stored_key, hashing.server_key(salted_password))
 
     @classmethod
     def decoy(cls, algorithm: str, user: str, secret: bytes, *, iterations: int, salt_octets: int = 16) -> Self:
-        """Return keys for a user that does not exist: the same for the same name, and no proof matches them.
+        """Return keys for a user that does not exist: always the same for one name, and matched by no proof.
 
-        An exchange with them looks like one with a wrong password (RFC 5802 section 7, "unknown-user"), if iterations
-        and the length of the salt are those of real users.
+        An exchange with them looks like one with a wrong password (RFC 5802 section 7, "unknown-user"), provided that
+        `iterations` and `salt_octets` are those of real users.
 
         Args:
             algorithm: "SHA-1", "SHA-256" or "SHA-512".
-            user: the name, prepared.
-            secret: at least 16 octets of chance, kept for as long as the users are, known to this server alone.
-            iterations: as real users have.
-            salt_octets: as real users have; 1 to 64.
+            user: the user name, prepared.
+            secret: at least 16 random octets, known to this server only, and kept as long as the users are.
+            iterations: the same number as for real users.
+            salt_octets: the same length as for real users; 1 to 64.
 
         Raises:
-            LocalProtocolError: an argument is not what it must be.
+            LocalProtocolError: an argument is not valid.
         """
-        if len(secret) < _LEAST_SECRET:
-            raise LocalProtocolError(f"the secret behind decoys must have at least {_LEAST_SECRET} octets")
-        if not 1 <= salt_octets <= _MOST_DECOY_SALT:
-            raise LocalProtocolError(f"the salt of a decoy must have 1 to {_MOST_DECOY_SALT} octets")
+        if len(secret) < _MIN_SECRET_OCTETS:
+            raise LocalProtocolError(f"the secret for decoys must have at least {_MIN_SECRET_OCTETS} octets")
+        if not 1 <= salt_octets <= _MAX_DECOY_SALT:
+            raise LocalProtocolError(f"the salt of a decoy must have 1 to {_MAX_DECOY_SALT} octets")
         octets = ScramHash(algorithm).octets
 
-        def drawn(what: str) -> bytes:
-            # NUL divides: neither label nor algorithm holds one. A surrogate cannot come from a client.
+        def derived(what: str) -> bytes:
+            # NUL is a safe separator: neither label nor algorithm contains one. Clients cannot send surrogates.
             label = f"{what}\0{algorithm}\0{user}".encode("utf-8", "surrogatepass")
             return hmac.digest(secret, label, _DECOY_HASH)
 
-        # A proof would need a preimage of the stored key, which itself is never shown.
-        return cls(drawn("salt")[:salt_octets], iterations, drawn("stored key")[:octets], drawn("server key")[:octets])
+        # A matching proof would need a preimage of the stored key, which is never sent.
+        return cls(
+            derived("salt")[:salt_octets], iterations, derived("stored key")[:octets], derived("server key")[:octets]
+        )
 
 
 def _check(salt: bytes, iterations: int) -> None:
     if not salt:
         raise LocalProtocolError("the salt of SCRAM keys must not be empty")
-    if not 1 <= index(iterations) <= _MOST_ITERATIONS:
-        raise LocalProtocolError(f"the iterations of SCRAM keys must be from 1 to {_MOST_ITERATIONS}")
+    if not 1 <= index(iterations) <= _MAX_ITERATIONS:
+        raise LocalProtocolError(f"the iteration count of SCRAM keys must be from 1 to {_MAX_ITERATIONS}")
 
 
 def xor(left: bytes, right: bytes) -> bytes:

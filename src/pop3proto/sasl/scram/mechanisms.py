@@ -1,4 +1,4 @@
-"""SCRAM (RFC 5802, RFC 7677), both roles, with and without channel binding."""
+"""The SCRAM mechanisms (RFC 5802, RFC 7677), both roles, with and without channel binding."""
 
 from __future__ import annotations
 
@@ -38,26 +38,25 @@ __all__ = ["ScramClient", "ScramServer"]
 
 
 class _Expects(Enum):
-    """What the server should say next."""
+    """What the client expects from the server next."""
 
     FIRST = auto()
     FINAL = auto()
     NOTHING = auto()
-    """It has proved itself."""
+    """The server has proved that it knows the password."""
 
     CANCELLATION = auto()
-    """The exchange has failed."""
+    """The exchange has failed; the client should cancel it."""
 
 
 class ScramClient:
-    """The client's side of SCRAM-SHA-1, -SHA-256 and -SHA-512, and of their -PLUS.
+    """The client side of SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, and of their -PLUS variants.
 
-    The bounds of the iteration count are checked before it costs anything. One that is too low would let a false
-    server guess the password from the proof cheaply, one that is too high would keep the client busy (RFC 5802
-    section 9).
+    The iteration count is checked before anything is computed. With a low count, a fake server could cheaply guess the
+    password from the proof; a high count would keep the client busy (RFC 5802 section 9).
     """
 
-    def __init__(  # noqa: PLR0913 - most have their default, and a name
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         algorithm: str,
         user: str,
@@ -74,20 +73,20 @@ class ScramClient:
 
         Args:
             algorithm: "SHA-1", "SHA-256" or "SHA-512".
-            user: whose password it is.
+            user: the user whose password it is.
             password: the password.
-            nonce: chance, never used before; 1 to 1,024 printable characters, no comma.
-            authzid: on whose behalf to act; "" is the same one.
-            binding: what the TLS channel is bound to; the mechanism is then the -PLUS.
-            unannounced: without a binding: there could have been one, but the server did not announce the -PLUS. A
-                server that did will notice that somebody has taken it away (RFC 5802 section 6).
-            least_iterations: fewer are refused; RFC 7677 section 4 has 4,096.
-            most_iterations: more are refused; two million take about a second.
+            nonce: random text, never used before; 1 to 1,024 printable ASCII characters without comma.
+            authzid: the user to act as, or "" for `user`.
+            binding: the channel binding of the TLS connection; selects the -PLUS variant.
+            unannounced: without `binding`: the client supports channel binding, but the server did not announce the
+                -PLUS variant. If the server did announce it, it detects the downgrade attack (RFC 5802 section 6).
+            least_iterations: the minimum iteration count to accept; 4,096 by RFC 7677 section 4.
+            most_iterations: the maximum iteration count to accept; two million take about a second.
 
         Raises:
-            MechanismError: a name or the password is empty or cannot be prepared (RFC 4013); the nonce or the binding
-                cannot be used.
-            LocalProtocolError: the algorithm is none of these.
+            MechanismError: a name or the password is empty or cannot be prepared (RFC 4013); or the nonce or the
+                binding is not valid.
+            LocalProtocolError: the algorithm is not one of these.
         """
         self._hash: Final = ScramHash(algorithm)
         self._password: Final = password_key(password, stored=True)
@@ -104,34 +103,34 @@ class ScramClient:
             binding.type if binding is not None else "",
             prepare_name(authzid, "the authorization identity") if authzid else "",
         )
-        self._bare: Final = client_first_bare(prepare_name(user, "the user"), nonce)
+        self._bare: Final = client_first_bare(prepare_name(user, "the user name"), nonce)
         self._signature = b""
         self._failure = ""
         self._expects = _Expects.FIRST
 
         self.name: Final = f"SCRAM-{algorithm}-PLUS" if binding is not None else f"SCRAM-{algorithm}"
         self.shows_secret: Final = False
-        self.blocks: Final = True  # it must compute as many hashes as the server has asked for
+        self.blocks: Final = True  # it computes as many hashes as the server asks for
         self.initial_response: Final[bytes] = self._header + self._bare
 
     @property
     def complete(self) -> bool:
-        """Whether the server has proved that it knows the password; before, no positive answer may be believed."""
+        """Whether the server has proved that it knows the password; until then, a positive answer is not acceptable."""
         return self._expects is _Expects.NOTHING
 
     @property
     def failure(self) -> str:
-        """The error that the server has named, one of those in RFC 5802 section 7; or ""."""
+        """The error that the server sent, one of those in RFC 5802 section 7; or ""."""
         return self._failure
 
     def respond(self, challenge: bytes) -> bytes:
-        """Return the proof, then the empty response to the server's own. The first may take as long as a second.
+        """Return the client's proof, then the empty response to the server's proof. The first may take a second.
 
         Raises:
-            MechanismError: the challenge is not what it must be, the server names an error or has not proved itself;
-                the exchange has failed, and the client should cancel.
+            MechanismError: the challenge is not valid, the server sent an error, or its proof is wrong. The exchange
+                has failed, and the client should cancel it.
         """
-        expected, self._expects = self._expects, _Expects.CANCELLATION  # if anything below raises
+        expected, self._expects = self._expects, _Expects.CANCELLATION  # in case the code below raises
         match expected:
             case _Expects.FIRST:
                 response = self._prove(challenge)
@@ -147,12 +146,14 @@ class ScramClient:
         return response
 
     def _prove(self, challenge: bytes) -> bytes:
-        self._heed_error(challenge)
+        self._check_for_error(challenge)
         first = ServerFirst.parse(challenge)
         if not first.nonce.startswith(self._nonce) or first.nonce == self._nonce:
-            raise MechanismError("the server's nonce does not continue the client's: it answers somebody else")
+            raise MechanismError("the server's nonce does not begin with the client's: it belongs to another exchange")
         if not self._least_iterations <= first.iterations <= self._most_iterations:
-            raise MechanismError(f"the iteration count is not from {self._least_iterations} to {self._most_iterations}")
+            raise MechanismError(
+                f"the server's iteration count is not from {self._least_iterations} to {self._most_iterations}"
+            )
         without_proof = client_final_without_proof(self._header, self._binding, first.nonce)
         signed = auth_message(self._bare, challenge, without_proof)
         salted_password = self._hash.salted_password(self._password, first.salt, first.iterations)
@@ -162,22 +163,22 @@ class ScramClient:
         return b"%b,p=%b" % (without_proof, encode_base64(proof))
 
     def _verify(self, challenge: bytes) -> None:
-        self._heed_error(challenge)
+        self._check_for_error(challenge)
         if not hmac.compare_digest(read_server_final(challenge), self._signature):
-            raise MechanismError("the server has not proved that it knows the password: it may be a false one")
+            raise MechanismError("the server has not proved that it knows the password: it may be a fake server")
 
-    def _heed_error(self, challenge: bytes) -> None:
-        # Section 7 has errors in the last message only; some servers answer the first one so, too.
+    def _check_for_error(self, challenge: bytes) -> None:
+        # RFC 5802 section 7 allows errors in the last message only; some servers send them in the first one as well.
         self._failure = read_server_error(challenge)
         if self._failure:
-            raise MechanismError(f"the server refuses: {self._failure}")
+            raise MechanismError(f"the server sent a SCRAM error: {self._failure}")
 
 
 class ScramServer(DialogueServer):
-    """The server's side of SCRAM-SHA-1, -SHA-256 and -SHA-512, and of their -PLUS.
+    """The server side of SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, and of their -PLUS variants.
 
-    It does not tell the client in a challenge why it refuses ("e=..."), which RFC 5802 section 5.1 leaves to it: a
-    negative reply says enough, and nobody else should learn more.
+    It sends no "e=..." with the reason of a refusal, which is optional (RFC 5802 section 5.1): the negative reply is
+    enough, and details would help attackers.
     """
 
     def __init__(
@@ -193,17 +194,17 @@ class ScramServer(DialogueServer):
 
         Args:
             algorithm: "SHA-1", "SHA-256" or "SHA-512".
-            keys: returns the keys of a user; the name is prepared (RFC 4013). For one that does not exist
-                `ScramKeys.decoy`. What it raises, `respond` raises.
-            nonce: chance, never used before; 1 to 1,024 printable characters, no comma.
-            bindings: what the TLS channel can be bound to. If there is any, this is the -PLUS, and the client must
-                bind to one of them.
-            plus_announced: without bindings: the -PLUS was announced. A client that could bind and has not seen it
-                was lied to (RFC 5802 section 6).
+            keys: takes a prepared user name (RFC 4013) and returns the stored keys; for an unknown user,
+                `ScramKeys.decoy`. `respond` raises its exceptions.
+            nonce: random text, never used before; 1 to 1,024 printable ASCII characters without comma.
+            bindings: the channel bindings of the TLS connection. If there are any, this is the -PLUS variant, and the
+                client must use one of them.
+            plus_announced: without `bindings`: the -PLUS variant was announced. A client that supports channel binding
+                but did not see the announcement is under a downgrade attack (RFC 5802 section 6).
 
         Raises:
-            MechanismError: the nonce or a binding cannot be used.
-            LocalProtocolError: the algorithm is none of these.
+            MechanismError: the nonce or a binding is not valid.
+            LocalProtocolError: the algorithm is not one of these.
         """
         super().__init__()
         self._hash: Final = ScramHash(algorithm)
@@ -222,36 +223,38 @@ class ScramServer(DialogueServer):
         self._check_flag(first)
         keys = self._source(first.user)
         if not len(keys.stored_key) == len(keys.server_key) == self._hash.octets:
-            raise LocalProtocolError(f"the user's keys are none for {self._hash.algorithm}")
+            raise LocalProtocolError(f"the user's stored keys do not have the length of {self._hash.algorithm}")
         nonce = first.nonce + self._nonce
         challenge = server_first(nonce, keys.salt, keys.iterations)
         final = ClientFinal.parse((yield challenge))
         self._check_channel(first, final)
         if final.nonce != nonce:
-            raise CredentialsRejected("the proof is for another exchange")
+            raise CredentialsRejected("the client's proof belongs to another exchange")
         signed = auth_message(first.bare, challenge, final.without_proof)
         self._check_proof(keys, signed, final.proof)
         if (yield b"v=%b" % encode_base64(self._hash.hmac(keys.server_key, signed))):
-            raise MechanismError("the answer to the server's proof is an empty one")
+            raise MechanismError("the response to the server's proof must be empty")
         return Identity(first.user, first.authzid)
 
     def _check_flag(self, first: ClientFirst) -> None:
-        """Refuse what RFC 5802 section 6 has refused."""
+        """Check the channel binding flag of the client (RFC 5802 section 6)."""
         if first.flag == "p" and first.binding_type not in self._bindings:
-            raise MechanismError("the client binds to what this mechanism cannot")
+            raise MechanismError("the client uses a channel binding that this mechanism does not support")
         if first.flag != "p" and self._bindings:
-            raise MechanismError("the client uses the -PLUS and does not bind to the channel")
+            raise MechanismError("the client uses a -PLUS mechanism without channel binding")
         if first.flag == "y" and self._plus_announced:
-            raise CredentialsRejected("somebody has hidden from the client that the server can bind to the channel")
+            raise CredentialsRejected("the client did not see that -PLUS was announced: possible downgrade attack")
 
     def _check_channel(self, first: ClientFirst, final: ClientFinal) -> None:
         binding = first.header + self._bindings.get(first.binding_type, b"")
         if not hmac.compare_digest(final.binding, binding):
-            raise CredentialsRejected("the client is at the end of another channel")
+            raise CredentialsRejected(
+                "the channel binding does not match: messages were changed, or the client has another TLS connection"
+            )
 
     def _check_proof(self, keys: ScramKeys, signed: bytes, proof: bytes) -> None:
         if len(proof) != self._hash.octets:
-            raise MechanismError(f"the proof is none for {self._hash.algorithm}")
+            raise MechanismError(f"the client's proof does not have the length of {self._hash.algorithm}")
         client_key = xor(proof, self._hash.hmac(keys.stored_key, signed))
         if not hmac.compare_digest(self._hash.digest(client_key), keys.stored_key):
             raise CredentialsRejected("the password is wrong")

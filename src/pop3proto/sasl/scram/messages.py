@@ -1,7 +1,7 @@
-"""The messages of SCRAM (RFC 5802 sections 5.1 and 7).
+"""Formatting and parsing of SCRAM messages (RFC 5802 sections 5.1 and 7).
 
-Both roles read strictly. What is signed must have one spelling only, or a message could be changed and still be valid.
-No error repeats anything that was received, but the errors that RFC 5802 names.
+Both roles parse strictly: signed data must have only one encoding, or a message could be changed and still be valid.
+Errors do not repeat received data, except the error names of RFC 5802.
 """
 
 from __future__ import annotations
@@ -35,16 +35,19 @@ __all__ = [
 ]
 
 BindingFlag = Literal["n", "y", "p"]
-"""The client cannot bind; it could, but thinks that the server cannot; it does (RFC 5802 section 6)."""
+"""Channel binding of the client (RFC 5802 section 6).
 
-# What one side adds to the nonce. It comes back in longer messages, which must fit into a line.
+"n": not supported; "y": supported, but the server did not announce it; "p": used.
+"""
+
+# Maximum length of one side's part of the nonce. It is repeated in longer messages, which must fit into a line.
 _NONCE_PART: Final = 1_024
 _NONCE: Final = re.compile(r"[!-+\--~]+")  # printable without the comma
 _BINDING_TYPE: Final = re.compile(r"[A-Za-z0-9.-]+")
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z])=([^\0]+)")
 _ITERATIONS: Final = re.compile(r"[1-9][0-9]{0,19}")
 _MESSAGE: Final = "the message"
-_KNOWN: Final = frozenset("anmrcsipve")  # attributes that are no extensions; "m" would be one that is mandatory
+_KNOWN: Final = frozenset("anmrcsipve")  # attributes of RFC 5802; "m" marks a mandatory extension
 _OTHER_ERROR: Final = "other-error"
 _ERRORS: Final = frozenset(
     {
@@ -62,21 +65,21 @@ _ERRORS: Final = frozenset(
 )
 
 
-# ----------------------------------------------------------------------------------- the client's first
+# ----------------------------------------------------------------------------------- client-first-message
 
 
 @attrs.frozen(kw_only=True)
 class ClientFirst:
-    """A client's first message, as a server reads it.
+    """The client-first-message, parsed by a server.
 
     Args:
-        header: the gs2-header, as received; "c=" must repeat it.
-        bare: the rest, as received; it is signed.
-        flag: whether the client binds.
-        binding_type: to what it binds; "" if it does not.
-        authzid: on whose behalf it wants to act, prepared; "" is the same one.
-        user: whose credentials it has, prepared.
-        nonce: its part of the nonce.
+        header: the gs2-header, as received; the "c=" attribute must repeat it.
+        bare: the rest of the message, as received; it is signed.
+        flag: use of channel binding.
+        binding_type: name of the channel binding type; "" unless `flag` is "p".
+        authzid: the user to act as, prepared, or "" for `user`.
+        user: the user name, prepared.
+        nonce: the client's part of the nonce.
     """
 
     header: bytes
@@ -89,10 +92,10 @@ class ClientFirst:
 
     @classmethod
     def parse(cls, message: bytes) -> Self:
-        """Return what a message says.
+        """Parse a message.
 
         Raises:
-            MechanismError: it is no such message, or has an extension that must be understood.
+            MechanismError: the message is malformed, or has a mandatory extension.
         """
         flag, comma, rest = read_utf8(message, _MESSAGE).partition(",")
         authzid, second_comma, bare = rest.partition(",")
@@ -106,51 +109,51 @@ class ClientFirst:
             flag=_flag(flag),
             binding_type=flag[2:],
             authzid=_authzid(authzid),
-            user=prepare_name(unescape_name(user), "the user"),
+            user=prepare_name(unescape_name(user), "the user name"),
             nonce=nonce,
         )
 
 
 def _flag(text: str) -> BindingFlag:
     if text not in {"n", "y"} and not (text.startswith("p=") and _BINDING_TYPE.fullmatch(text[2:])):
-        raise MechanismError("the client's first message does not begin with n, y or p=TYPE")
+        raise MechanismError("the client's first message must begin with n, y or p=TYPE")
     return cast("BindingFlag", text[0])
 
 
 def _authzid(text: str) -> str:
     if text and not text.startswith("a="):
-        raise MechanismError("the authorization identity is not where it should be")
+        raise MechanismError("the authorization identity must have the form a=NAME")
     return prepare_name(unescape_name(text[2:]), "the authorization identity") if text else ""
 
 
 def gs2_header(flag: BindingFlag, binding_type: str, authzid: str) -> bytes:
-    """Return what stands before a client's first message, and in its second one.
+    """Format the gs2-header, which begins the client-first-message and is repeated in the client-final-message.
 
     Args:
-        flag: whether it binds.
-        binding_type: to what, if it does.
-        authzid: on whose behalf, prepared; "" is the same one.
+        flag: use of channel binding.
+        binding_type: name of the channel binding type, if `flag` is "p".
+        authzid: the user to act as, prepared, or "".
     """
     bound = f"p={binding_type}" if flag == "p" else flag
     return f"{bound},{f'a={escape_name(authzid)}' if authzid else ''},".encode()
 
 
 def client_first_bare(user: str, nonce: str) -> bytes:
-    """Return a client's first message behind its gs2-header."""
+    """Format the client-first-message without its gs2-header."""
     return f"n={escape_name(user)},r={nonce}".encode()
 
 
-# ----------------------------------------------------------------------------------- the server's first
+# ----------------------------------------------------------------------------------- server-first-message
 
 
 @attrs.frozen
 class ServerFirst:
-    """A server's first message, as a client reads it.
+    """The server-first-message, parsed by a client.
 
     Args:
-        nonce: both parts of the nonce.
-        salt: not empty.
-        iterations: at least 1.
+        nonce: the client's and the server's parts of the nonce.
+        salt: the salt of the user's stored keys, not empty.
+        iterations: the iteration count, at least 1.
     """
 
     nonce: str = attrs.field(repr=False)
@@ -159,41 +162,41 @@ class ServerFirst:
 
     @classmethod
     def parse(cls, message: bytes) -> Self:
-        """Return what a message says.
+        """Parse a message.
 
         Raises:
-            MechanismError: it is no such message, or has an extension that must be understood.
+            MechanismError: the message is malformed, or has a mandatory extension.
         """
         nonce, salt, iterations = _attributes(read_utf8(message, _MESSAGE), "rsi")
         check_nonce(nonce, parts=2)
         if not _ITERATIONS.fullmatch(iterations):
-            raise MechanismError("the iteration count is no number")
+            raise MechanismError("the iteration count is not a valid number")
         return cls(nonce, _base64("salt", salt), int(iterations))
 
 
 def server_first(nonce: str, salt: bytes, iterations: int) -> bytes:
-    """Return a server's first message.
+    """Format the server-first-message.
 
     Args:
-        nonce: both parts.
-        salt: not empty.
-        iterations: at least 1.
+        nonce: the client's and the server's parts of the nonce.
+        salt: the salt of the user's stored keys, not empty.
+        iterations: the iteration count, at least 1.
     """
     return b"r=%b,s=%b,i=%d" % (nonce.encode(), encode_base64(salt), iterations)
 
 
-# ---------------------------------------------------------------------------------------------- the last
+# ---------------------------------------------------------------------------------------------- final messages
 
 
 @attrs.frozen
 class ClientFinal:
-    """A client's last message, as a server reads it.
+    """The client-final-message, parsed by a server.
 
     Args:
-        without_proof: all before the proof, as received; it is signed.
-        binding: the gs2-header and what it is bound to.
-        nonce: both parts.
-        proof: of the password.
+        without_proof: the message before the proof, as received; it is signed.
+        binding: the gs2-header, followed by the channel binding data, if any.
+        nonce: the client's and the server's parts of the nonce.
+        proof: the client's proof that it knows the password.
     """
 
     without_proof: bytes = attrs.field(repr=False)
@@ -203,42 +206,42 @@ class ClientFinal:
 
     @classmethod
     def parse(cls, message: bytes) -> Self:
-        """Return what a message says.
+        """Parse a message.
 
         Raises:
-            MechanismError: it is no such message, or has an extension that must be understood.
+            MechanismError: the message is malformed, or has a mandatory extension.
         """
         without_proof, comma, proof = read_utf8(message, _MESSAGE).rpartition(",p=")
         if not comma:
-            raise MechanismError("the client's last message does not end with a proof")
+            raise MechanismError("the client's final message must end with a proof")
         binding, nonce = _attributes(without_proof, "cr")
         check_nonce(nonce, parts=2)
         return cls(without_proof.encode(), _base64("channel binding", binding), nonce, _base64("proof", proof))
 
 
 def client_final_without_proof(header: bytes, binding: bytes, nonce: str) -> bytes:
-    """Return a client's last message up to its proof.
+    """Format the client-final-message up to its proof.
 
     Args:
-        header: the gs2-header of its first one.
-        binding: what it is bound to, if it is.
-        nonce: both parts.
+        header: the gs2-header of the client-first-message.
+        binding: the channel binding data, or b"".
+        nonce: the client's and the server's parts of the nonce.
     """
     return b"c=%b,r=%b" % (encode_base64(header + binding), nonce.encode())
 
 
 def read_server_final(message: bytes) -> bytes:
-    """Return the signature in a server's last message.
+    """Return the signature in the server-final-message.
 
     Raises:
-        MechanismError: it is no such message, or has an extension that must be understood.
+        MechanismError: the message is malformed, or has a mandatory extension.
     """
     [signature] = _attributes(read_utf8(message, _MESSAGE), "v")
     return _base64("signature", signature)
 
 
 def read_server_error(message: bytes) -> str:
-    """Return the error in a message, one of those in RFC 5802 section 7; "" if the message is none of an error."""
+    """Return the error in a server's message, one of those in RFC 5802 section 7; "" if it has no error."""
     if not message.startswith(b"e="):
         return ""
     error = message[2:].partition(b",")[0]
@@ -246,61 +249,61 @@ def read_server_error(message: bytes) -> str:
 
 
 def auth_message(bare: bytes, challenge: bytes, without_proof: bytes) -> bytes:
-    """Return what both sides sign (RFC 5802 section 3).
+    """Return the AuthMessage, which both sides sign (RFC 5802 section 3).
 
     Args:
-        bare: the client's first message behind its gs2-header.
-        challenge: the server's first message.
-        without_proof: the client's last message up to its proof.
+        bare: the client-first-message without its gs2-header.
+        challenge: the server-first-message.
+        without_proof: the client-final-message up to its proof.
     """
     return b",".join((bare, challenge, without_proof))
 
 
-# --------------------------------------------------------------------------------------------- the parts
+# --------------------------------------------------------------------------------------------- parts of messages
 
 
 def check_nonce(nonce: str, *, parts: int = 1) -> None:
-    """Refuse what is no nonce.
+    """Check a nonce.
 
     Args:
-        nonce: what should be one.
-        parts: from how many sides it comes.
+        nonce: the nonce.
+        parts: 1 for the part of one side, 2 for both.
 
     Raises:
-        MechanismError: it is empty or too long, or holds a comma or what is not printable ASCII.
+        MechanismError: the nonce is empty or too long, or contains a comma or characters other than printable ASCII.
     """
     if len(nonce) > parts * _NONCE_PART or not _NONCE.fullmatch(nonce):
-        raise MechanismError(f"a nonce is 1 to {parts * _NONCE_PART} printable characters without a comma")
+        raise MechanismError(f"a nonce must be 1 to {parts * _NONCE_PART} printable ASCII characters without comma")
 
 
 def check_binding(binding: ChannelBinding) -> None:
-    """Refuse what nothing can be bound to.
+    """Check a channel binding.
 
     Raises:
-        MechanismError: it is empty, and would be the same for every channel; or its type could not be said.
+        MechanismError: its data is empty, and would be equal for all channels; or its type is not a valid name.
     """
     if not binding.octets or not _BINDING_TYPE.fullmatch(binding.type):
-        raise MechanismError("there is nothing to bind to in the channel binding")
+        raise MechanismError("the channel binding has no data, or its type is not a valid name")
 
 
 def _attributes(text: str, names: str) -> list[str]:
-    """Return the values of the attributes that a text must begin with. What follows may be optional extensions."""
+    """Return the values of the attributes that a text must begin with. Optional extensions may follow."""
     found = [_ATTRIBUTE.fullmatch(part) for part in text.split(",")]
     attributes = [(match[1], match[2]) for match in found if match]
     if len(attributes) < len(found):
-        raise MechanismError(f"{_MESSAGE} has the form x=..., with commas between the attributes")
+        raise MechanismError(f"{_MESSAGE} must be attributes of the form x=..., separated by commas")
     letters = "".join(letter for letter, _ in attributes)
     if "m" in letters:
-        raise MechanismError("there is an extension that must be understood, and none is known")
+        raise MechanismError("the message has a mandatory extension, which is not supported")
     extensions = letters[len(names) :]
     if not letters.startswith(names) or len(set(letters)) < len(letters) or not _KNOWN.isdisjoint(extensions):
-        raise MechanismError(f"the attributes must be {', '.join(names)}, in this order, each of them once")
+        raise MechanismError(f"the attributes must be {', '.join(names)}, in this order, each once")
     return [value for _, value in attributes[: len(names)]]
 
 
 def _base64(what: str, text: str) -> bytes:
-    """Return the octets behind base64 in its canonical form, the only one (RFC 5802 section 2.1)."""
+    """Decode base64, in its canonical form only (RFC 5802 section 2.1)."""
     octets = decode_base64(text.encode())
     if not octets or encode_base64(octets) != text.encode():
-        raise MechanismError(f"the {what} is no canonical base64, or empty")
+        raise MechanismError(f"the {what} is empty or not canonical base64")
     return octets

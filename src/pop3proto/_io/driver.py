@@ -1,0 +1,272 @@
+"""The driver that all adapters share: it performs the operations of procedures over one connection.
+
+An adapter adds what waits. Those of asyncio and trio suspend a task there; that of the blocking adapter blocks its
+thread, so its coroutines never suspend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import ssl
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
+from pop3proto.procedures.operations import (
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    ShuttingDown,
+    Sleep,
+    StartTls,
+    Write,
+)
+
+from .tls import handshake_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pop3proto.sasl.channel import TlsInfo
+
+    from .peers import Peer
+    from .tls_channel import MakeChannel, TlsChannel
+
+__all__ = ["GIVEN_UP", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+
+T = TypeVar("T")
+
+RECEIVE: Final = 262_144
+"""Octets to receive at once; smaller reads cost a third of the speed on large messages."""
+
+GIVEN_UP: Final = "the connection was given up"
+READ_TIMEOUT: Final = "the peer sent nothing in time"
+WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
+
+_LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
+
+
+class Driver(ABC):
+    """Runs procedures over one connection, one at a time, in clear or over TLS.
+
+    Args:
+        peer: the other end.
+        channel: makes the TLS channel; None: there is no TLS.
+    """
+
+    def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
+        self.peer = peer
+        self._channel = channel
+        self._tls: TlsChannel | None = None
+        self._shutdown: ShuttingDown | None = None  # for the next `Read`
+        self._reading = False  # a `Read` is under way
+        self._used_in_clear = False  # something was read or written before TLS
+
+    # What waits: each adapter implements it. Deadlines are on the clock of `now`.
+
+    @abstractmethod
+    def now(self) -> float:
+        """Return the time."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass; 0 seconds let other tasks run.
+
+        Raises:
+            ConnectionLost: as `Sleep`.
+        """
+
+    @abstractmethod
+    async def run(self, call: Callable[[], object]) -> object:
+        """Call a function that may block, and wait for its end even if cancelled meanwhile."""
+
+    @abstractmethod
+    async def receive(self, until: float | None) -> bytes:
+        """Return at least one octet, as it came from the network; none at the end of the stream.
+
+        Raises:
+            ShuttingDown: by `_raise_shutdown`, after `_interrupt`.
+            ConnectionLost: the connection failed or was given up.
+            TimedOut: nothing came in time.
+        """
+
+    @abstractmethod
+    async def send(self, octets: bytes, until: float | None) -> None:
+        """Hand octets to the operating system, all of them; 64 KiB or more let other tasks run.
+
+        Raises:
+            ConnectionLost: the connection failed or was given up.
+            TimedOut: the peer was too slow.
+        """
+
+    @abstractmethod
+    async def send_eof(self) -> None:
+        """Close the sending half, if the stream can do that and has not ended."""
+
+    @abstractmethod
+    def hold(self) -> bool:
+        """Receive nothing more until the next `receive`; return whether unread octets have arrived."""
+
+    @abstractmethod
+    async def hang_up(self) -> None:
+        """Close the connection: what was sent may still arrive."""
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
+
+    @abstractmethod
+    def _interrupt(self) -> None:
+        """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
+
+    # Procedures.
+
+    async def perform(self, procedure: Procedure[T]) -> T:
+        """Run a procedure to its end and return its result, or raise what it raises."""
+        results: list[object] = [None]  # handed over without a name: there may be a password in what was read
+        error: BaseException | None = None
+        try:
+            while True:
+                operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
+                error = None
+                try:
+                    results.append(await self._perform(operation))
+                except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
+                    error = raised
+        except StopIteration as end:
+            return cast("T", end.value)
+        finally:
+            error = None  # it holds this frame
+
+    async def _perform(self, operation: Operation[object]) -> object:
+        match operation:
+            case Read(until):
+                return await self._read(until)
+            case Write(octets, until):
+                await self._write(octets, until)
+            case StartTls(last_words, until):
+                return await self._start_tls(last_words, until)
+            case Run():
+                return await self.run(operation.call)
+            case Now():
+                return self.now()
+            case Random(count):
+                return secrets.token_bytes(count)
+            case Sleep(seconds):
+                await self.sleep(seconds)
+            case _:
+                raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
+        return None
+
+    async def _read(self, until: float | None) -> bytes:
+        self._reading = True
+        try:
+            self._raise_shutdown()
+            if self._tls is None:
+                self._used_in_clear = True
+                return await self.receive(until)
+            while (octets := self._tls.read()) is None:
+                self._tls.feed(await self.receive(until))
+                self._raise_shutdown()
+            await self._send_pending(self._tls, until)  # an answer to a key update, for example
+        except ssl.SSLError as error:
+            raise ConnectionLost(f"the connection broke: {error}") from error
+        else:
+            return octets
+        finally:
+            self._reading = False
+
+    async def _write(self, octets: bytes, until: float | None) -> None:
+        if self._tls is None:
+            self._used_in_clear = True
+        else:
+            try:
+                octets = self._tls.write(octets)
+            except ssl.SSLError as error:
+                raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
+        await self.send(octets, until)
+
+    # Shutdown of a server.
+
+    def begin_shutdown(self) -> None:
+        """Throw `ShuttingDown` into the `Read` that is under way or comes next."""
+        self._shutdown = ShuttingDown("the server is shutting down")
+        if self._reading:
+            self._interrupt()
+
+    def cancel_shutdown(self) -> None:
+        """Take back a `begin_shutdown` that no `Read` has raised yet."""
+        self._shutdown = None
+
+    def _raise_shutdown(self) -> None:
+        if self._reading and (shutdown := self._shutdown) is not None:
+            self._shutdown = None
+            raise shutdown
+
+    # TLS.
+
+    def use_channel(self, channel: MakeChannel) -> None:
+        """Use another channel for the handshake to come."""
+        self._channel = channel
+
+    async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
+        if self._channel is None:
+            raise LocalProtocolError("there is no TLS context")
+        if self._used_in_clear and self.hold():  # else they belong to the handshake
+            raise RemoteProtocolError("the peer sent octets in clear where the TLS handshake was due")
+        if last_words:
+            await self.send(last_words, until)
+        try:
+            tls = self._channel()
+        except (OSError, ValueError) as error:  # an impossible host name; the context of a server, for a client
+            raise handshake_failure(error) from error
+        await self._shake_hands(tls, until)
+        self._tls = tls
+        return tls.info()
+
+    async def _shake_hands(self, tls: TlsChannel, until: float | None) -> None:
+        try:
+            while not tls.handshake():
+                await self._send_pending(tls, until)
+                tls.feed(await self.receive(until))
+            await self._send_pending(tls, until)
+        except ssl.SSLError as error:
+            with contextlib.suppress(ConnectionLost, TimedOut):
+                await self._send_pending(tls, until)  # an alert, so that the peer knows why
+            raise tls.failure(error) from error
+        except TimedOut:
+            raise TimedOut("the TLS handshake was not done in time") from None
+
+    async def _send_pending(self, tls: TlsChannel, until: float | None) -> None:
+        if octets := tls.take():
+            await self.send(octets, until)
+
+    # The end.
+
+    async def linger(self) -> None:
+        """Close the sending half, and wait a little for the peer to close: else it may lose the last answer."""
+        until = self.now() + _LINGER
+        with contextlib.suppress(ConnectionLost, TimedOut):
+            await self._close_tls(until)
+            await self.send_eof()
+            while await self.receive(until):  # under TLS these are records, and are not looked at
+                pass
+
+    async def close(self) -> None:
+        """Close the connection, with the closing alert of TLS."""
+        try:
+            with contextlib.suppress(ConnectionLost, TimedOut):
+                await self._close_tls(self.now() + _LINGER)
+        finally:
+            await self.hang_up()
+
+    async def _close_tls(self, until: float) -> None:
+        """Send the closing alert (RFC 8314 section 3.4); do not wait for the peer's."""
+        if (tls := self._tls) is not None:
+            self._tls = None
+            if alert := tls.close():
+                await self.send(alert, until)

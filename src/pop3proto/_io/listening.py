@@ -1,0 +1,95 @@
+"""The listening sockets of a server."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Listeners"]
+
+_log: Final = logging.getLogger("pop3proto")
+
+_BACKLOG: Final = 128
+_PORT_ATTEMPTS: Final = 10
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+
+
+class Listeners:
+    """Where a server listens. The sockets are opened by `open`, not before.
+
+    Args:
+        host: an address, or several.
+        port: the port of all of them; 0: any that is free on all.
+        sockets: bound stream sockets in place of host and port; they are closed with the server.
+
+    Raises:
+        ValueError: there is no address and no socket, or there is a port and sockets, or a socket is not bound.
+    """
+
+    def __init__(self, host: str | Sequence[str], port: int, sockets: Sequence[socket.socket] | None) -> None:
+        self._hosts: Final = [host] if isinstance(host, str) else [*host]
+        self._port: Final = port
+        self._given: Final = sockets is not None
+        self.sockets: list[socket.socket] = [*(sockets or ())]
+        self.addresses: tuple[tuple[str, int], ...] = tuple(map(_address, self.sockets))
+        if self._given and port:
+            raise ValueError("give either a port or sockets=, not both")
+        if not (self.sockets if self._given else self._hosts):
+            raise ValueError("there is nothing to listen on: give at least one address or one socket")
+        for sock in self.sockets:
+            if sock.type is not socket.SOCK_STREAM or (sock.family in _INTERNET and not _address(sock)[1]):
+                raise ValueError(f"not a bound stream socket: {sock}")
+
+    def open(self) -> list[socket.socket]:
+        """Listen, without blocking; return the sockets.
+
+        Raises:
+            OSError: it is not possible there. Nothing is left open.
+        """
+        try:
+            if not self._given:
+                self._bind()
+            for sock in self.sockets:
+                sock.listen(_BACKLOG)
+                sock.setblocking(False)  # noqa: FBT003 - its own way
+        except BaseException:
+            self.close()
+            raise
+        self.addresses = tuple(map(_address, self.sockets))
+        return self.sockets
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for sock in self.sockets:
+            sock.close()
+
+    def _bind(self) -> None:
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            port = self._port
+            try:
+                for host in self._hosts:
+                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                    self.sockets.append(socket.create_server((host, port), family=family, backlog=_BACKLOG))
+                    port = _address(self.sockets[0])[1]
+            except OSError as error:
+                self.close()
+                self.sockets.clear()
+                # The port that was free on the first address may be taken on another one.
+                if self._port or port == 0 or error.errno != errno.EADDRINUSE or attempt == _PORT_ATTEMPTS:
+                    raise
+            else:
+                return
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
+    """Return address and port; of a Unix socket, path and 0."""
+    name = sock.getsockname()
+    if sock.family not in _INTERNET:
+        return (name if isinstance(name, str) else name.decode(errors="replace")), 0
+    host, port, *_ = cast("tuple[str, int]", name)
+    return host, port

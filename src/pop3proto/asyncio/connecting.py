@@ -1,0 +1,144 @@
+"""Clients over asyncio: `connect`, `connect_over`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from pop3proto._aio.session import Connecting, client_over
+from pop3proto._io.peers import unreachable
+from pop3proto._io.tls_channel import client_channel
+from pop3proto.asyncio.stream import AsyncioStream
+from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
+from pop3proto.procedures.client.session import SessionOptions
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence, Set as AbstractSet
+
+    from pop3proto._aio.client import AsyncClient
+    from pop3proto.core.limits import Limits, Quirk
+    from pop3proto.procedures.cleartext import TlsMode
+    from pop3proto.procedures.observer import ClientObserver
+
+__all__ = ["connect", "connect_over"]
+
+
+def connect(  # noqa: PLR0913 - each has its default, and a name
+    host: str,
+    port: int | None = None,
+    *,
+    tls: TlsMode = "implicit",
+    context: ssl.SSLContext | None = None,
+    cleartext: Cleartext = "loopback",
+    connect_timeout: float | None = 30,
+    timeout: float | None = 60,
+    limits: Limits = DEFAULT_LIMITS,
+    quirks: AbstractSet[Quirk] = NO_QUIRKS,
+    observer: ClientObserver | Sequence[ClientObserver] = (),
+) -> Connecting:
+    """Connect to a server and wait for its greeting.
+
+    Args:
+        host: its name or address.
+        port: None: 995 with implicit TLS, else 110. TLS is never inferred from the port.
+        tls: "implicit" is TLS from the first octet (RFC 8314 section 3); "starttls" is TLS by STLS before anything
+            else (RFC 2595), and nothing more is sent to a server that refuses; "none" is no TLS.
+        context: for TLS; None: certificate and name are verified.
+        cleartext: when passwords and tokens may be sent without verified TLS: "never"; "loopback": to this machine;
+            "always": to any.
+        connect_timeout: seconds in which the connection must be made; None: no limit.
+        timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
+            begins them again; None: no limit.
+        limits: how long lines may be, and how large what is held in memory.
+        quirks: deviations of the server to tolerate.
+        observer: one or several that see what is sent and received, with secrets masked.
+
+    Returns:
+        The client, once it is awaited or entered: nothing is sent before. See `Connecting`.
+
+    Raises:
+        ConnectionLost: there is no connection, the handshake failed, or the server hung up.
+        CertificateError: the server's certificate was not accepted; a `ConnectionLost`.
+        TimedOut: the server did not answer in time.
+        CommandFailed: it refused STLS.
+        SessionRefused: it greeted with `-ERR`.
+        RemoteProtocolError: it is no POP3 server.
+        ValueError: there is no such `tls` or `cleartext`.
+    """
+    options = SessionOptions(
+        tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
+    )
+    where = host, default_port(tls) if port is None else port
+
+    async def make() -> AsyncClient:
+        stream = AsyncioStream(client_channel(context, host))
+        try:
+            async with asyncio.timeout(connect_timeout):
+                await asyncio.get_running_loop().create_connection(lambda: stream, *where)
+        except TimeoutError:
+            raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
+        except (OSError, ValueError) as error:  # ValueError: an impossible host name
+            raise ConnectionLost(unreachable(*where, error)) from error
+        return await client_over(stream, options, host, loopback=stream.peer.loopback)
+
+    return Connecting(make)
+
+
+def connect_over(  # noqa: PLR0913 - each has its default, and a name
+    stream: asyncio.Transport | socket.socket,
+    *,
+    host: str | None = None,
+    tls: TlsMode = "implicit",
+    context: ssl.SSLContext | None = None,
+    cleartext: Cleartext = "loopback",
+    timeout: float | None = 60,
+    limits: Limits = DEFAULT_LIMITS,
+    quirks: AbstractSet[Quirk] = NO_QUIRKS,
+    observer: ClientObserver | Sequence[ClientObserver] = (),
+) -> Connecting:
+    """As `connect`, over a stream that is connected already, through a proxy for example.
+
+    The peer is unknown, so passwords without verified TLS need `cleartext="always"`, even on loopback.
+
+    Args:
+        stream: a transport that has given nothing to its protocol yet, which is replaced; or a connected socket. It
+            belongs to the client from when this is awaited or entered.
+        host: the server's name, for TLS.
+        tls: as `connect`: what is done over the stream.
+        context: as `connect`.
+        cleartext: as `connect`.
+        timeout: as `connect`.
+        limits: as `connect`.
+        quirks: as `connect`.
+        observer: as `connect`.
+
+    Returns:
+        The client, once it is awaited or entered: nothing is sent before. See `Connecting`.
+
+    Raises:
+        Pop3Error: as `connect`.
+        ValueError: there is no such `tls` or `cleartext`.
+    """
+    options = SessionOptions(
+        tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
+    )
+
+    async def make() -> AsyncClient:
+        ours = AsyncioStream(client_channel(context, host))
+        if isinstance(stream, socket.socket):
+            try:
+                await asyncio.get_running_loop().create_connection(lambda: ours, sock=stream)
+            except OSError as error:
+                raise ConnectionLost(f"the socket cannot be used: {error}") from error
+        elif stream.is_closing():
+            raise ConnectionLost("the transport is closed")
+        else:
+            stream.set_protocol(ours)
+            ours.connection_made(stream)
+        return await client_over(ours, options, host)
+
+    return Connecting(make)

@@ -1,0 +1,157 @@
+"""A server over trio: `serve`."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING, Final
+
+import trio
+from typing_extensions import override
+
+from pop3proto._aio.server import AsyncServer
+from pop3proto._io.listening import Listeners
+from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
+from pop3proto._io.tls import ServerTls
+from pop3proto.trio.stream import TrioStream
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from pop3proto.procedures.cleartext import TlsMode
+    from pop3proto.procedures.server.service import Service
+
+__all__ = ["Server", "serve"]
+
+_own_session: Final[contextvars.ContextVar[trio.CancelScope | None]] = contextvars.ContextVar(
+    "pop3proto_session", default=None
+)
+
+
+def serve(  # noqa: PLR0913 - each has its default, and a name
+    service: Service,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = 0,
+    *,
+    sockets: Sequence[socket.socket] | None = None,
+    tls: TlsMode = "none",
+    certificate: str | PathLike[str] | None = None,
+    key: str | PathLike[str] | None = None,
+    client_ca: str | PathLike[str] | None = None,
+    context: ssl.SSLContext | None = None,
+) -> Server:
+    """Serve maildrops, in an `async with` block; or await this, and close the server later.
+
+    Args:
+        service: what to serve, and to whom.
+        host: the address to listen on, or several.
+        port: the port of each address; 0 is any free one (see `Server.address`).
+        sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
+            closes them when it ends.
+        tls: where TLS comes in: "implicit", "starttls" or "none".
+        certificate: a file with the server's certificate and those between it and its authority, PEM.
+        key: a file with its private key; None: it is in the same file.
+        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
+        context: for TLS in place of these files; SCRAM cannot bind to the server's certificate then.
+
+    Returns:
+        The server. It listens from the moment that it is entered or awaited, which raises `OSError` if that is not
+        possible.
+
+    Raises:
+        OSError: a file cannot be used.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
+            to listen on.
+    """
+    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
+    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+
+
+class Server(AsyncServer):
+    """A server over trio. It serves from the moment that it is entered (`async with`) or awaited, until `close`.
+
+    The end of an `async with` block closes it; an exception that leaves the block aborts it. One that is awaited and
+    never closed is aborted at the end of `trio.run`.
+    """
+
+    # It runs in a system task, entered or awaited. A server that is awaited has no nursery to run in, and needs none:
+    # the failure of a session is logged and never reaches another task, `close` cancels and waits, and trio cancels
+    # system tasks when the main task ends.
+
+    def __init__(self, sessions: Sessions, listeners: Listeners) -> None:
+        super().__init__(sessions, listeners)
+        self._accepting: Final = trio.CancelScope()
+        self._stopped: Final = trio.Event()  # no connection is accepted any more
+        self._running: Final[dict[trio.CancelScope, trio.Event]] = {}  # sessions, and whether each has ended
+        self._ended: Final = trio.Event()
+
+    @override
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    @override
+    def _begin(self, listening: list[socket.socket]) -> None:
+        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in listening]
+        context = contextvars.copy_context()
+        trio.lowlevel.spawn_system_task(self._run, listeners, name="pop3proto-server", context=context)
+
+    async def _run(self, listeners: list[trio.SocketListener]) -> None:
+        async with trio.open_nursery() as sessions:
+            try:
+                with self._accepting:
+                    async with trio.open_nursery() as acceptors:
+                        for listener in listeners:
+                            acceptors.start_soon(self._accept, listener, sessions)
+            finally:
+                self._listeners.close()
+                self._stopped.set()
+
+    async def _accept(self, listener: trio.SocketListener, sessions: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                log.warning("accepting a connection failed: %s", error)
+                await trio.sleep(ACCEPT_PAUSE)
+            else:
+                scope = trio.CancelScope()
+                self._running[scope] = trio.Event()
+                sessions.start_soon(self._serve, stream, scope)
+
+    async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+        _own_session.set(scope)
+        try:
+            with scope:
+                await self._sessions.handle(TrioStream(stream, self._sessions.channel))
+        finally:
+            self._running.pop(scope).set()
+
+    @override
+    def _stop_accepting(self) -> None:
+        self._accepting.cancel()
+
+    def _others(self) -> dict[trio.CancelScope, trio.Event]:
+        return {scope: ended for scope, ended in self._running.items() if scope is not _own_session.get()}
+
+    @override
+    async def _wait_for_sessions(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._wait_for_others()
+
+    @override
+    async def _cancel_sessions(self) -> None:
+        with trio.CancelScope(shield=True):
+            if self._serving:
+                await self._stopped.wait()
+            for scope in self._others():
+                scope.cancel()
+            await self._wait_for_others()
+        self._ended.set()
+
+    async def _wait_for_others(self) -> None:
+        if self._serving:
+            await self._stopped.wait()
+        for ended in self._others().values():
+            await ended.wait()

@@ -223,7 +223,7 @@ def test_without_a_timeout_it_waits(server):
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
     monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
-    words = "way to log in: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
+    words = "login method: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
     with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
     with here(server, cleartext="always") as client, pytest.raises(LoginFailed, match="TLS only"):

@@ -131,7 +131,7 @@ class TestOtherThanAscii:
 
 def test_nothing_is_sent_in_clear_unasked():
     script = Script(may_show_password=False)
-    with pytest.raises(LocalProtocolError, match=r"there is no way to log in: PLAIN, USER/PASS: it shows the password"):
+    with pytest.raises(LocalProtocolError, match=r"no usable login method: PLAIN, USER/PASS: it shows the password"):
         script.run(login(script.session, Password("ann", SECRET)), CAPA)
     assert script.heard == [b"CAPA\r\n"]
     script.run(learn_capabilities(script.session), CAPA)
@@ -458,7 +458,7 @@ def test_what_does_not_fit_into_one_way_is_tried_by_the_next():
         (Password("a" * 250, "x"), ["APOP"], "255 octets"),
         (Password("ann", "\r"), ["USER/PASS"], "password"),
         (Token("ann", "to ken"), ["OAUTHBEARER"], "the token must be visible"),
-        (Token("", "token"), ["XOAUTH2"], "the name must not be empty"),
+        (Token("", "token"), ["XOAUTH2"], "the user name must not be empty"),
         (Token("ann", "\u20ac"), ["XOAUTH2"], "the token must be visible"),
         (ClientCertificate("a\1"), None, "EXTERNAL cannot be used"),
         (Anonymous("x" * 256), None, "ANONYMOUS cannot be used"),
@@ -720,7 +720,7 @@ def test_a_server_that_refuses_inside_the_exchange_is_refusing_and_no_more():
 @pytest.mark.parametrize("line", [b"+ not base64!\r\n", b"+ YQ\r\n", b"+ YQ==x\r\n", b"+ =\r\n"])
 def test_a_challenge_that_is_not_base64(line):
     script = secured(announcing("LOGIN"))
-    with pytest.raises(RemoteProtocolError, match="not base64"):
+    with pytest.raises(RemoteProtocolError, match="not valid base64"):
         script.run(login(script.session, ANN, only=["LOGIN"]), line)
     assert script.heard == [b"AUTH LOGIN\r\n"]
 

@@ -42,7 +42,7 @@ from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Messag
 from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, Sleep, StartTls, Write
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier
 from pop3proto.sasl.channel import SessionInfo
 
 PATIENCE = 60  # seconds until a test that hangs fails
@@ -104,7 +104,7 @@ def contract(test):
 # ------------------------------------------------------------------------------------------ the world
 
 
-class Anybody(Authenticator, PasswordVerifier):
+class Anybody(PasswordVerifier):
     blocks = False
 
     def __init__(self):

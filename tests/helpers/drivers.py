@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import attrs
@@ -18,7 +18,7 @@ from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.commands import call, greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
-from pop3proto.procedures.operations import Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
 from pop3proto.procedures.server.loop import serve
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
@@ -54,13 +54,13 @@ class Actor:
     """One procedure under way.
 
     `go` performs its operations until it waits for octets, or for a peer that does not take any (`deaf`), or has
-    come to its end. `Run` is performed in place.
+    come to its end. `Run` and `Await` are performed in place.
 
     Args:
         procedure: not yet begun.
         clock: the time; shared by those who talk to each other.
         strikes: what goes wrong at the n-th operation (from 0). It is thrown in at its place; but a `Run` goes on to
-            its end, its result comes first, and the error at the next operation that is none.
+            its end, its result comes first, and the error at the next operation that is none. So does an `Await`.
 
     Attributes:
         written: octets, for each `Write`.
@@ -157,7 +157,7 @@ class Actor:
                 self.after_strike.append(operation)
             if (strike := self._strikes.pop(len(self.performed) - 1, None)) is not None:
                 self._due, self._struck = strike, True
-            if self._due is not None and not isinstance(operation, Run):
+            if self._due is not None and not isinstance(operation, Run | Await):
                 error, result, self._due = self._due, None, None
             elif (outcome := self._perform(operation)) is None:
                 return
@@ -170,6 +170,11 @@ class Actor:
             case Run():
                 try:
                     return None, operation.call()
+                except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
+                    return error, None
+            case Await():
+                try:
+                    return None, awaited_now(operation.awaitable)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
             case Write() | Read():
@@ -204,6 +209,23 @@ class Actor:
                 return bytes(count)
             case _:
                 raise AssertionError(operation)
+
+
+def awaited_now(awaitable: Awaitable[object]) -> object:
+    """The result of something awaitable that waits for nothing, or for `pause` only."""
+    steps = awaitable.__await__()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+class Pause:
+    """Something to await: a coroutine that comes to it lets go of the thread once."""
+
+    def __await__(self) -> Generator[None]:
+        yield
 
 
 def perform(procedure: Procedure[Any], *chunks: bytes) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import override
 
 from pop3proto._io.driver import Driver
-from pop3proto.procedures.operations import Operation, Procedure, Run
+from pop3proto.procedures.operations import Await, Operation, Procedure, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ class AsyncStream(Driver):
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         super().__init__(peer, channel)
-        # asyncio cancels a task once: one that comes during a `Run` is kept here until the next operation.
+        # asyncio cancels a task once: a cancellation during a `Run` or `Await` is kept for the next operation.
         self._cancellation: BaseException | None = None
 
     @abstractmethod
@@ -53,7 +53,7 @@ class AsyncStream(Driver):
 
     @override
     async def _perform(self, operation: Operation[object]) -> object:
-        if not isinstance(operation, Run):
+        if not isinstance(operation, Run | Await):  # what these are to finish, a lock to release, must be finished
             self._raise_cancellation()
         return await super()._perform(operation)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.peers import SESSION_IDS
+from pop3proto._io.session_info import new_session_info
 from pop3proto.procedures.client.commands import establish
-from pop3proto.sasl.channel import SessionInfo
 
 from .client import AsyncClient
 
@@ -59,7 +58,7 @@ async def client_over(
         host: the server's name.
         loopback: the server is on this machine.
     """
-    info = SessionInfo(stream.peer.address, id=next(SESSION_IDS))
+    info = new_session_info(stream.peer)
     client = AsyncClient(options.session(info, host, loopback=loopback), stream)
     try:
         await client.perform(establish(client.session, options.tls))

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
+    Await,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
     Run,
+    RunLogin,
     ShuttingDown,
     Sleep,
     StartTls,
@@ -29,19 +31,22 @@ from pop3proto.procedures.operations import (
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pop3proto.sasl.channel import TlsInfo
 
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
 
 T = TypeVar("T")
 
 RECEIVE: Final = 262_144
 """Octets to receive at once; smaller reads cost a third of the speed on large messages."""
+
+LOGIN_THREADS: Final = 4
+"""Threads of one server for `RunLogin`; other work of the process never waits for these."""
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
@@ -81,8 +86,17 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    async def run(self, call: Callable[[], object]) -> object:
-        """Call a function that may block, and wait for its end even if cancelled meanwhile."""
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
+        """Call a function that may block, and wait for its end even if cancelled meanwhile.
+
+        Args:
+            call: the function.
+            login: it is work of a login, and has threads of its own.
+        """
+
+    @abstractmethod
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        """Await something, to its end even if cancelled meanwhile."""
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -151,7 +165,9 @@ class Driver(ABC):
             case StartTls(last_words, until):
                 return await self._start_tls(last_words, until)
             case Run():
-                return await self.run(operation.call)
+                return await self.run(operation.call, login=isinstance(operation, RunLogin))
+            case Await():
+                return await self.finish(operation.awaitable)
             case Now():
                 return self.now()
             case Random(count):

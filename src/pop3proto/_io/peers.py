@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import socket
 from typing import Final, cast
 
 import attrs
 
-__all__ = ["SESSION_IDS", "UNKNOWN_PEER", "Peer", "unreachable"]
+__all__ = ["UNKNOWN_PEER", "Peer", "listener_name", "unreachable"]
 
 _UNIX: Final = getattr(socket, "AF_UNIX", None)  # not everywhere
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -23,19 +22,22 @@ class Peer:
         address: without its port; "" if it has none.
         loopback: it is on this machine.
         port: 0 if it has none.
+        local: address and port of this end; None if it has none.
     """
 
     address: str
     loopback: bool
     port: int = 0
+    local: tuple[str, int] | None = None
 
     @classmethod
-    def of(cls, family: int, name: object) -> Peer:
+    def of(cls, family: int, name: object, local: object = None) -> Peer:
         """Return what the name of a socket's peer says.
 
         Args:
             family: the socket's.
             name: of that family; anything else is an unknown peer.
+            local: the name of this end, of that family; None if it is not known.
         """
         if family == _UNIX:
             return cls("", loopback=True)
@@ -44,14 +46,29 @@ class Peer:
         if not isinstance(name, tuple) or not name:
             return UNKNOWN_PEER
         address, port, *_ = cast("tuple[str, int]", name)
-        return cls(address, loopback=_is_loopback(address), port=port)
+        return cls(address, _is_loopback(address), port, _address_and_port(local))
 
-
-SESSION_IDS: Final = itertools.count(1)
-"""The numbers of sessions, unique in the process: of clients and servers."""
 
 UNKNOWN_PEER: Final = Peer("", loopback=False)
 """A peer of whom nothing is known."""
+
+
+def _address_and_port(name: object) -> tuple[str, int] | None:
+    if not isinstance(name, tuple):
+        return None
+    match cast("tuple[object, ...]", name)[:2]:
+        case (str(address), int(port)):
+            return address, port
+        case _:
+            return None
+
+
+def listener_name(name: object) -> str:
+    """Return the name of a listening socket as text: "127.0.0.1:110", "[::1]:110", or the path of a Unix socket."""
+    if (pair := _address_and_port(name)) is None:
+        return str(name)
+    host, port = pair
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(address: str) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import refuse, serve
-from pop3proto.sasl.channel import SessionInfo
 
+from .session_info import new_session_info
 from .tls_channel import server_channel
 
 if TYPE_CHECKING:
@@ -47,10 +47,15 @@ class Sessions:
         self._streams: set[Driver] = set()
         self._shutting_down = False
 
-    async def handle(self, stream: Driver) -> None:
-        """Serve a session, or refuse it, and close its stream. Its failures are logged; other sessions go on."""
+    async def handle(self, stream: Driver, listener: str = "") -> None:
+        """Serve a session, or refuse it, and close its stream. Its failures are logged; other sessions go on.
+
+        Args:
+            stream: connected.
+            listener: the listener that took the connection, as `SessionInfo` has it.
+        """
         if (reason := self.admit(stream)) is None:
-            await self.serve(stream)
+            await self.serve(stream, listener)
         else:
             await self.refuse(stream, reason)
 
@@ -73,13 +78,13 @@ class Sessions:
         for stream in self._streams:
             stream.begin_shutdown()
 
-    async def serve(self, stream: Driver) -> None:
+    async def serve(self, stream: Driver, listener: str = "") -> None:
         """Serve a session that was admitted, and close its stream."""
         if self._shutting_down:
             stream.begin_shutdown()
         try:
             try:
-                await self._serve(stream)
+                await self._serve(stream, listener)
             finally:
                 self.leave(stream)
         except BaseException:
@@ -87,10 +92,10 @@ class Sessions:
             raise
         await stream.close()
 
-    async def _serve(self, stream: Driver) -> None:
+    async def _serve(self, stream: Driver, listener: str) -> None:
         address = stream.peer.address
         connection = self._service.connection(tls=self._tls == "implicit")
-        info = SessionInfo(address)
+        info = new_session_info(stream.peer, listener)
         try:
             await stream.perform(serve(self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls))
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:

@@ -13,6 +13,8 @@ from pop3proto.core.errors import CertificateError, ConnectionLost
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
+from .server_name import note_server_names, server_name_of
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -40,6 +42,9 @@ class ServerTls:
 
     context: ssl.SSLContext
     certificate: bytes | None = attrs.field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        note_server_names(self.context)
 
     @classmethod
     def load(
@@ -121,7 +126,7 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
     servers = own if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
-    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)))
+    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls))
 
 
 def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBinding | None:

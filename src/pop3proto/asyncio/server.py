@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
+from pop3proto._io.driver import LOGIN_THREADS
 from pop3proto._io.listening import Listeners
+from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
 from pop3proto.asyncio.stream import AsyncioStream, all_done
@@ -81,6 +84,7 @@ class Server(AsyncServer):
         self._acceptors: Final[dict[asyncio.Task[None], socket.socket]] = {}
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._ended: Final = asyncio.Event()
+        self._logins: Final = ThreadPoolExecutor(LOGIN_THREADS, "pop3proto-login")  # a thread is started when needed
 
     @override
     async def wait(self) -> None:
@@ -106,23 +110,23 @@ class Server(AsyncServer):
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
-                self._begin_session(sock)
+                self._begin_session(sock, listener_name(listener.getsockname()))
 
-    def _begin_session(self, sock: socket.socket) -> None:
-        task = asyncio.create_task(self._serve(sock), name="pop3proto-session")
+    def _begin_session(self, sock: socket.socket, listener: str) -> None:
+        task = asyncio.create_task(self._serve(sock, listener), name="pop3proto-session")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: sock.close())  # if it was cancelled before it began
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, listener: str) -> None:
         _own_session.set(asyncio.current_task())
-        stream = AsyncioStream(self._sessions.channel)
+        stream = AsyncioStream(self._sessions.channel, self._logins)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError as error:
             log.info("a connection was gone before its session began: %s", error)
         else:
-            await self._sessions.handle(stream)
+            await self._sessions.handle(stream, listener)
 
     @override
     def _stop_accepting(self) -> None:
@@ -150,6 +154,7 @@ class Server(AsyncServer):
         for task in others:
             task.cancel()
         cancellation = await all_done(others) or cancellation
+        self._logins.shutdown(wait=False)  # its threads are idle
         self._ended.set()
         if cancellation is not None:
             raise cancellation

@@ -15,7 +15,8 @@ from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+    from concurrent.futures import Executor
 
     from pop3proto._io.tls_channel import MakeChannel
 
@@ -31,10 +32,12 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     Args:
         channel: makes what TLS needs; None: there is none.
+        logins: runs the work of logins; None: the executor of the loop does.
     """
 
-    def __init__(self, channel: MakeChannel | None) -> None:
+    def __init__(self, channel: MakeChannel | None, logins: Executor | None = None) -> None:
         super().__init__(UNKNOWN_PEER, channel)
+        self._logins: Final = logins
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._inbox: list[bytes] = []
@@ -58,7 +61,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"))
+            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -135,7 +138,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         await asyncio.sleep(seconds)
 
     @override
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         context = contextvars.copy_context()
 
         def in_thread() -> object:
@@ -144,7 +147,13 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             except StopIteration as error:  # a future cannot hold it
                 raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
 
-        future = self._loop.run_in_executor(None, in_thread)
+        future = self._loop.run_in_executor(self._logins if login else None, in_thread)
+        self._cancellation = await all_done([future]) or self._cancellation
+        return future.result()
+
+    @override
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        future = asyncio.ensure_future(awaitable)
         self._cancellation = await all_done([future]) or self._cancellation
         return future.result()
 

@@ -26,7 +26,7 @@ except ImportError as error:
 from typing_extensions import override
 
 from pop3proto.procedures.maildrop import Unavailable
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -48,7 +48,7 @@ _LONGEST_PAUSE: Final = 0.05
 _LONGEST_GRACE: Final = 5.0
 
 
-class CheckPassword(Authenticator, PasswordVerifier):
+class CheckPassword(PasswordVerifier):
     """An authenticator that checks each password by running a checkpassword program.
 
         authenticator = CheckPassword(["/usr/local/bin/checkpassword-pam", "-s", "pop3"])

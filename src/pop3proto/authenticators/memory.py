@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource, SecretSource, TokenVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier, ScramKeySource, SecretSource, TokenVerifier
 from pop3proto.sasl.saslprep import prepare
 from pop3proto.sasl.scram.keys import ScramKeys
 
@@ -25,7 +25,7 @@ _SECRET_OCTETS: Final = 32
 _LEAST_ITERATIONS: Final = 4_096  # RFC 7677 section 4; more would protect nothing, as the passwords are here too
 
 
-class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKeySource):
+class MemoryAuthenticator(PasswordVerifier, SecretSource, ScramKeySource):
     """An authenticator that knows the passwords of its users: supports every login method that takes a password.
 
         authenticator = MemoryAuthenticator({"ann": "tanstaaf"})
@@ -91,7 +91,7 @@ class MemoryAuthenticator(Authenticator, PasswordVerifier, SecretSource, ScramKe
         return self._scram_keys.get((user, algorithm), decoy)
 
 
-class MemoryTokens(Authenticator, TokenVerifier):
+class MemoryTokens(TokenVerifier):
     """An authenticator for access tokens only: OAUTHBEARER and XOAUTH2.
 
     Args:

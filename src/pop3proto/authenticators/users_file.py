@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto._io.files import open_regular, rewrite
 from pop3proto.procedures.maildrop import Unavailable
-from pop3proto.sasl.authenticator import Authenticator, PasswordVerifier, ScramKeySource
+from pop3proto.sasl.authenticator import PasswordVerifier, ScramKeySource
 from pop3proto.sasl.scram.keys import ScramKeys
 
 from .scrypt import COST, ScryptHash
@@ -35,7 +35,7 @@ _MAX_CONCURRENT: Final = 8
 """Hashes computed at the same time. Each takes 16 MiB or more, and a client needs no valid password to cause one."""
 
 
-class UsersFile(Authenticator, PasswordVerifier, ScramKeySource):
+class UsersFile(PasswordVerifier, ScramKeySource):
     """An authenticator over a users file, as written by `pop3proto passwd` or `set_password`.
 
         set_password(Path("users"), "ann", "tanstaaf")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pop3proto._io.peers import SESSION_IDS, unreachable
+from pop3proto._io.peers import unreachable
+from pop3proto._io.session_info import new_session_info
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
 from pop3proto.procedures.client.commands import establish
 from pop3proto.procedures.client.session import SessionOptions
-from pop3proto.sasl.channel import SessionInfo
 
 from .client import Client
 from .stream import SocketStream, bounded
@@ -126,7 +126,7 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
 
 def _client_over(stream: SocketStream, options: SessionOptions, host: str | None, *, loopback: bool = False) -> Client:
     """Begin a session over a stream, which is closed if that fails."""
-    info = SessionInfo(stream.peer.address, id=next(SESSION_IDS))
+    info = new_session_info(stream.peer)
     client = Client(options.session(info, host, loopback=loopback), stream)
     try:
         client.perform(establish(client.session, options.tls))

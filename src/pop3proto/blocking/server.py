@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.listening import Listeners
+from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
 
@@ -61,7 +62,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         OSError: it cannot listen there, or a file cannot be used.
         ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
             to listen on.
+        TypeError: the service has coroutine methods, which only asyncio and trio can await.
     """
+    service.check_plain()
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
 
@@ -174,13 +177,13 @@ class Server:
             return
         driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
         if (reason := self._sessions.admit(driver)) is None:
-            reason = self._begin_session(driver)
+            reason = self._begin_session(driver, listener_name(listener.getsockname()))
         if reason is not None:
             run_blocking(self._sessions.refuse(driver, reason))
 
-    def _begin_session(self, driver: SocketDriver) -> str | None:
+    def _begin_session(self, driver: SocketDriver, listener: str) -> str | None:
         """Begin a session in a thread; return why it cannot be."""
-        thread = threading.Thread(target=self._serve, args=(driver,), name="pop3proto-session", daemon=True)
+        thread = threading.Thread(target=self._serve, args=(driver, listener), name="pop3proto-session", daemon=True)
         with self._lock:
             self._threads[driver] = thread
         try:
@@ -192,9 +195,9 @@ class Server:
             return "too many sessions"
         return None
 
-    def _serve(self, driver: SocketDriver) -> None:
+    def _serve(self, driver: SocketDriver, listener: str) -> None:
         try:
-            run_blocking(self._sessions.serve(driver))
+            run_blocking(self._sessions.serve(driver, listener))
         finally:
             self._forget(driver)
 

@@ -8,6 +8,7 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import override
@@ -15,11 +16,11 @@ from typing_extensions import override
 from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.tls_channel import MakeChannel, client_channel
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from pop3proto.procedures.operations import Procedure
 
@@ -93,8 +94,17 @@ class SocketDriver(Driver):
             raise ConnectionLost(GIVEN_UP)
 
     @override
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         return call()
+
+    @override
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        if isinstance(awaitable, Coroutine):
+            awaitable.close()  # else Python warns that it was not awaited
+        raise LocalProtocolError(
+            "the blocking server cannot await what a coroutine method returned: "
+            "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
+        )
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -242,6 +252,6 @@ class SocketStream:
 
 def _peer(sock: socket.socket) -> Peer:
     try:
-        return Peer.of(sock.family, sock.getpeername())
+        return Peer.of(sock.family, sock.getpeername(), sock.getsockname())
     except OSError:
         return UNKNOWN_PEER

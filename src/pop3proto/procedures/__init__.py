@@ -9,8 +9,20 @@ from __future__ import annotations
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
-from .maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream, Refused, Unavailable
-from .operations import Procedure
+from .maildrop import (
+    InUse,
+    Maildrop,
+    MaildropStore,
+    Message,
+    MessageStream,
+    Refused,
+    SupportsOpenMany,
+    SupportsTop,
+    Unavailable,
+    wire_size,
+)
+from .observer import ClientObserver, Observer, ServerObserver
+from .operations import Await, Procedure, Run
 from .server.handlers import HANDLERS
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
@@ -19,6 +31,8 @@ from .server.settings import Deadlines
 __all__ = [
     "HANDLERS",
     "Authenticator",
+    "Await",
+    "ClientObserver",
     "Deadlines",
     "Handler",
     "Handlers",
@@ -27,10 +41,16 @@ __all__ = [
     "MaildropStore",
     "Message",
     "MessageStream",
+    "Observer",
     "Procedure",
     "Refused",
+    "Run",
+    "ServerObserver",
     "ServerSession",
     "Service",
     "SessionInfo",
+    "SupportsOpenMany",
+    "SupportsTop",
     "Unavailable",
+    "wire_size",
 ]

@@ -1,28 +1,43 @@
-"""What a server keeps mail in: the protocols that a store implements.
+"""Where a server keeps mail: the protocols that a store implements.
 
-A store may be called from different threads, but never from two at once for one maildrop.
+Each method may be plain or a coroutine method. Under asyncio and trio the server awaits what a method returns, in the
+event loop; the blocking server takes plain methods only. Plain methods are called in worker threads if the store
+`blocks`: in different ones, but never in two at once for one maildrop. A store whose methods are all coroutines says
+`blocks = False`. An await goes on to its end even if the session is cancelled meanwhile, so that no lock stays behind.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import attrs
 
 from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import Err, ResponseCode
+from pop3proto.core.results import check_unique_id
+from pop3proto.core.text import numeric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.results import UniqueId
     from pop3proto.sasl.channel import SessionInfo
-from pop3proto.core.results import check_unique_id
-from pop3proto.core.text import numeric
 
-__all__ = ["InUse", "Maildrop", "MaildropStore", "Message", "MessageStream", "Refused", "Unavailable", "wire_size"]
+__all__ = [
+    "InUse",
+    "Maildrop",
+    "MaildropStore",
+    "Message",
+    "MessageStream",
+    "ReadableFile",
+    "Refused",
+    "SupportsOpenMany",
+    "SupportsTop",
+    "Unavailable",
+    "wire_size",
+]
 
 _CHUNK: Final = 1 << 18  # octets
 
@@ -67,6 +82,7 @@ class Message:
         octets: exactly what RETR sends, CRLF line ends, before dots are stuffed (RFC 1939 section 11).
             `pop3proto.BodyEncoder.octets` counts it.
         unique_id: its name for as long as it exists; no other message ever has it.
+        retrieved: it was retrieved in an earlier session, as far as the maildrop knows.
 
     Raises:
         LocalProtocolError: the octets are negative, or the unique id is not 1 to 70 octets in 0x21-0x7E.
@@ -74,33 +90,37 @@ class Message:
 
     octets: int = attrs.field(validator=numeric("octets", minimum=0))
     unique_id: UniqueId = attrs.field(converter=check_unique_id)
+    retrieved: bool = attrs.field(default=False, kw_only=True)
 
 
 class MessageStream(Protocol):
     """An open message: a binary file that is read from start to end. Its line ends may be LF or CRLF."""
 
-    def read(self, size: int, /) -> bytes:
-        """Return at most this many octets; none at the end.
+    def read(self, size: int, /) -> bytes | Awaitable[bytes]:
+        """Return at most this many octets; empty at the end.
 
         Raises:
             OSError: the rest cannot be read.
         """
         ...
 
-    def close(self) -> None:
-        """Let go of it."""
+    def close(self) -> Awaitable[None] | None:
+        """Release it. It is called once."""
         ...
 
 
 class Maildrop(Protocol):
-    """A maildrop, locked for one session, as it was when it was opened (RFC 1939 section 4)."""
+    """A maildrop, locked for one session, as it was when it was opened (RFC 1939 section 4).
+
+    It may have the methods of `SupportsTop` and `SupportsOpenMany`, too; they are used if it has them.
+    """
 
     @property
     def messages(self) -> Sequence[Message]:
         """The messages; number n of the session is at n - 1. It never changes, except by `correct`."""
         ...
 
-    def open(self, number: int) -> MessageStream:
+    def open(self, number: int) -> MessageStream | Awaitable[MessageStream]:
         """Return a message's octets.
 
         Raises:
@@ -108,11 +128,11 @@ class Maildrop(Protocol):
         """
         ...
 
-    def correct(self, number: int, octets: int) -> None:
+    def correct(self, number: int, octets: int) -> Awaitable[None] | None:
         """Take note that RETR sent another number of octets than `messages` announced."""
         ...
 
-    def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
+    def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> Awaitable[None] | None:
         """Remove the deleted messages; it is called in the UPDATE state only, at most once.
 
         Args:
@@ -124,8 +144,38 @@ class Maildrop(Protocol):
         """
         ...
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Release the lock. It is called once, however the session ends, and does not fail."""
+        ...
+
+
+@runtime_checkable
+class SupportsTop(Protocol):
+    """A maildrop that can read the top of a message alone, where reading all of it costs more (over a network)."""
+
+    def top(self, number: int, lines: int) -> MessageStream | Awaitable[MessageStream]:
+        """Return the header of a message, the blank line, and the first lines of the body (RFC 1939 section 7).
+
+        It may hold more: the server sends what TOP asks for, and reads no further.
+
+        Raises:
+            Refused: it cannot be read; the session goes on.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsOpenMany(Protocol):
+    """A maildrop that opens several messages in one call, where each call costs a round trip (a database)."""
+
+    def open_many(self, numbers: Sequence[int]) -> Sequence[MessageStream] | Awaitable[Sequence[MessageStream]]:
+        """Return the octets of messages, in the order of the numbers.
+
+        The client has asked for the first; the others are read ahead and may be left out, from any one to the last.
+
+        Raises:
+            Refused: the first cannot be read; the session goes on.
+        """
         ...
 
 
@@ -134,10 +184,10 @@ class MaildropStore(Protocol):
 
     @property
     def blocks(self) -> bool:
-        """Whether calls may wait for a disk or a network, so that they must not be made in an event loop."""
+        """Whether plain methods may wait for a disk or a network, so that an event loop must not call them."""
         ...
 
-    def open(self, user: str, session: SessionInfo) -> Maildrop:
+    def open(self, user: str, session: SessionInfo) -> Maildrop | Awaitable[Maildrop]:
         """Lock a user's maildrop and return it as it is now.
 
         Raises:
@@ -145,7 +195,7 @@ class MaildropStore(Protocol):
         """
         ...
 
-    def capabilities(self, user: str | None) -> Capabilities:
+    def capabilities(self, user: str | None) -> Capabilities | Awaitable[Capabilities]:
         """Return what this store adds to the server's capabilities: EXPIRE, LOGIN-DELAY, private ones.
 
         Args:
@@ -154,10 +204,18 @@ class MaildropStore(Protocol):
         ...
 
 
-def wire_size(source: MessageStream) -> int:
+class ReadableFile(Protocol):
+    """A binary file that can be read."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most this many octets; empty at the end."""
+        ...
+
+
+def wire_size(source: ReadableFile) -> int:
     """Return the size that STAT and LIST must announce for a message (RFC 1939 section 11).
 
-    The encoder that sends a message counts it: two opinions on line ends would be one too many.
+    The encoder that sends a message counts it, so that the two cannot differ.
 
     Args:
         source: the message, at its start. It is read to its end, in constant memory.

@@ -10,7 +10,7 @@ it never closes the generator, so that what a `finally` asks for is done too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Generic, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -19,7 +19,20 @@ import attrs
 from pop3proto.core.errors import Pop3Error
 from pop3proto.sasl.channel import TlsInfo
 
-__all__ = ["Now", "Operation", "Procedure", "Random", "Read", "Run", "ShuttingDown", "Sleep", "StartTls", "Write"]
+__all__ = [
+    "Await",
+    "Now",
+    "Operation",
+    "Procedure",
+    "Random",
+    "Read",
+    "Run",
+    "RunLogin",
+    "ShuttingDown",
+    "Sleep",
+    "StartTls",
+    "Write",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,6 +121,35 @@ class Run(Operation[T]):
 
     def __init__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
         self.call: Callable[[], T] = partial(function, *args, **kwargs)
+
+
+class RunLogin(Run[T]):
+    """As `Run`, for work of a login.
+
+    asyncio and trio have a few threads for these alone, so that guessing passwords never delays a session that is
+    logged in, and reading mail never delays a login.
+    """
+
+    __slots__ = ()
+
+
+class Await(Operation[T]):
+    """Await something. It goes on to its end even if the procedure is cancelled meanwhile, as `Run` does.
+
+    asyncio and trio perform it. The blocking driver refuses it.
+
+    Args:
+        awaitable: what a coroutine method of a store or an authenticator returned.
+
+    Raises:
+        LocalProtocolError: the driver cannot await.
+        Exception: whatever the awaitable raises.
+    """
+
+    __slots__ = ("awaitable",)
+
+    def __init__(self, awaitable: Awaitable[T]) -> None:
+        self.awaitable: Awaitable[T] = awaitable
 
 
 class Now(Operation[float]):

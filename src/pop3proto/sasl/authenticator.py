@@ -1,15 +1,24 @@
 """Who may log in: the protocols that an authenticator implements.
 
-An authenticator is an object that has `blocks` and at least one of the protocols behind it. What a server announces
-follows from which they are. It may be called from several threads at once.
+An authenticator is an object that has `blocks` and at least one of the protocols below. What a server announces
+follows from which they are.
+
+A method may be plain or a coroutine method, each for itself. Under asyncio and trio the server awaits what a method
+returns, in the event loop; the blocking server takes plain methods only. A plain method is called in a worker thread
+if `blocks` is true, and several threads may call it at once. An authenticator whose methods are all coroutines says
+`blocks = False`.
+
+A method returns the plain truth about credentials, and raises only if it cannot know it: `Unavailable`, which the
+client reads as [SYS/TEMP], or any other exception, which ends the session. It should take the same time whether or not
+there is such a user. Names and passwords are prepared before (RFC 4013).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Collection
 
     from .channel import SessionInfo
     from .scram.keys import ScramKeys
@@ -19,6 +28,7 @@ __all__ = [
     "Authenticator",
     "Authorizer",
     "CertificateVerifier",
+    "CustomAuthenticator",
     "PasswordVerifier",
     "ScramKeySource",
     "SecretSource",
@@ -29,10 +39,10 @@ __all__ = [
 
 
 def verdict(answer: object) -> bool:
-    """Return what an authenticator said, if it said yes or no: what is merely true, a coroutine say, lets nobody in.
+    """Return an authenticator's answer if it is True or False; any other true value must not let a client in.
 
     Raises:
-        TypeError: it said something else.
+        TypeError: it is something else.
     """
     if isinstance(answer, bool):
         return answer
@@ -40,81 +50,83 @@ def verdict(answer: object) -> bool:
 
 
 def named(answer: object) -> str | None:
-    """Return the user that an authenticator has named, if any.
+    """Return an authenticator's answer if it is a name or None.
 
     Raises:
-        TypeError: it said something else.
+        TypeError: it is something else.
     """
     if answer is None or isinstance(answer, str):
         return answer
     raise TypeError(f"an authenticator must answer with a name or None, not {type(answer).__name__}")
 
 
-class Authenticator(Protocol):
-    """Knows the users of a server.
-
-    Its methods are no coroutines, under asyncio and trio neither: with `blocks` they are called in a worker thread.
-    They return the plain truth about credentials, and raise only if they cannot know it: `Unavailable`, which is told
-    to the client as [SYS/TEMP], or any other exception, which ends the session. They should take the
-    same time whether or not there is such a user. Names and passwords come prepared (RFC 4013).
-    """
+class _MayBlock(Protocol):
+    """What every authenticator has."""
 
     @property
     def blocks(self) -> bool:
-        """Whether calls may wait for a disk or a network, or compute for long."""
+        """Whether plain methods may wait for a disk or a network, or compute for long."""
         ...
 
 
-@runtime_checkable
-class PasswordVerifier(Protocol):
-    """Can tell whether a password is right: PLAIN, LOGIN, USER and PASS."""
+class CustomAuthenticator:
+    """Base class for an authenticator that has none of the protocols: a mechanism of your own uses it."""
 
-    def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
+    blocks: bool = False
+
+
+@runtime_checkable
+class PasswordVerifier(_MayBlock, Protocol):
+    """Verifies passwords: PLAIN, LOGIN, USER and PASS."""
+
+    def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool | Awaitable[bool]:
         """Return whether this is the user's password."""
         ...
 
 
 @runtime_checkable
-class SecretSource(Protocol):
-    """Knows passwords themselves: CRAM-MD5, APOP."""
+class SecretSource(_MayBlock, Protocol):
+    """Returns passwords: CRAM-MD5, APOP."""
 
-    def secret(self, user: str, session: SessionInfo, /) -> str | None:
+    def secret(self, user: str, session: SessionInfo, /) -> str | Awaitable[str | None] | None:
         """Return the user's password; None if there is no such user."""
         ...
 
 
 @runtime_checkable
-class ScramKeySource(Protocol):
-    """Keeps what SCRAM needs, which is not the password (RFC 5802 section 3)."""
+class ScramKeySource(_MayBlock, Protocol):
+    """Returns the keys of SCRAM, which are not the password (RFC 5802 section 3)."""
 
     @property
     def scram_algorithms(self) -> Collection[str]:
         """For which hash functions it has keys: "SHA-1", "SHA-256", "SHA-512"."""
         ...
 
-    def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
+    def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys | Awaitable[ScramKeys]:
         """Return the user's keys.
 
-        For a user that does not exist: `ScramKeys.decoy`, which nobody can match, the same for the same name, so that
-        names cannot be probed.
+        For a user that does not exist: `ScramKeys.decoy`, which no password matches. It is the same for the same name,
+        so that names cannot be probed.
         """
         ...
 
 
 @runtime_checkable
-class TokenVerifier(Protocol):
-    """Can tell whose an OAuth 2.0 access token is: OAUTHBEARER, XOAUTH2."""
+class TokenVerifier(_MayBlock, Protocol):
+    """Verifies OAuth 2.0 access tokens: OAUTHBEARER, XOAUTH2."""
 
-    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
-        """Return the user whose token it is; None if it is not valid, or not for this user ("": for anyone)."""
+    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | Awaitable[str | None] | None:
+        """Return the user whose token it is; None if it is not valid, or not for this user ("": for any)."""
         ...
 
 
 @runtime_checkable
-class CertificateVerifier(Protocol):
-    """Can tell whose a verified certificate of a client is: EXTERNAL."""
+class CertificateVerifier(_MayBlock, Protocol):
+    """Maps verified client certificates to users: EXTERNAL."""
 
-    def check_certificate(self, certificate: bytes, authzid: str, session: SessionInfo, /) -> str | None:
+    def check_certificate(
+        self, certificate: bytes, authzid: str, session: SessionInfo, /
+    ) -> str | Awaitable[str | None] | None:
         """Return the user that a certificate stands for; None if there is none.
 
         Args:
@@ -127,18 +139,30 @@ class CertificateVerifier(Protocol):
 
 
 @runtime_checkable
-class AnonymousHost(Protocol):
-    """Lets people in that it does not know: ANONYMOUS."""
+class AnonymousHost(_MayBlock, Protocol):
+    """Admits clients without credentials: ANONYMOUS."""
 
-    def admit(self, trace: str, session: SessionInfo, /) -> str | None:
-        """Return the user whose maildrop they get; None if they are not let in."""
+    def admit(self, trace: str, session: SessionInfo, /) -> str | Awaitable[str | None] | None:
+        """Return the user whose maildrop the client gets; None refuses."""
         ...
 
 
 @runtime_checkable
-class Authorizer(Protocol):
-    """Lets some users act on behalf of others. Without it nobody may."""
+class Authorizer(_MayBlock, Protocol):
+    """Decides which users may act on behalf of others. Without it no user may."""
 
-    def may_act_as(self, authcid: str, authzid: str, session: SessionInfo, /) -> bool:
+    def may_act_as(self, authcid: str, authzid: str, session: SessionInfo, /) -> bool | Awaitable[bool]:
         """Return whether one user may open the maildrop of another."""
         ...
+
+
+Authenticator: TypeAlias = (
+    PasswordVerifier
+    | SecretSource
+    | ScramKeySource
+    | TokenVerifier
+    | CertificateVerifier
+    | AnonymousHost
+    | CustomAuthenticator
+)
+"""What a server takes: any of the protocols by which a client can log in."""

@@ -9,10 +9,12 @@ from typing_extensions import override
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.names import check_name, prepare_name, read_name, read_utf8
 
+from .answers import answered
+from .authenticator import named
 from .mechanism import Dialogue, DialogueServer, OneMessageClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["AnonymousClient", "AnonymousServer", "ExternalClient", "ExternalServer"]
 
@@ -45,7 +47,7 @@ class ExternalServer(DialogueServer):
 
     name: str = "EXTERNAL"
 
-    def __init__(self, identify: Callable[[str], str | None]) -> None:
+    def __init__(self, identify: Callable[[str], str | Awaitable[str | None] | None]) -> None:
         super().__init__()
         self._identify: Final = identify
 
@@ -53,7 +55,7 @@ class ExternalServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         message = (yield b"") if initial is None else initial
         authzid = read_name(message, "the authorization identity", required=False)
-        user = self._identify(authzid)
+        user = named((yield from answered(self._identify(authzid))))
         if user is None:
             raise CredentialsRejected("the client is not known, or may not act as the user that it asked for")
         return Identity(user, authzid)
@@ -90,7 +92,7 @@ class AnonymousServer(DialogueServer):
 
     name: str = "ANONYMOUS"
 
-    def __init__(self, admit: Callable[[str], str | None]) -> None:
+    def __init__(self, admit: Callable[[str], str | Awaitable[str | None] | None]) -> None:
         super().__init__()
         self._admit: Final = admit
 
@@ -98,7 +100,7 @@ class AnonymousServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         trace = read_utf8((yield b"") if initial is None else initial, "the trace")
         _check_length(trace)
-        user = self._admit(prepare_name(trace, "the trace") if trace else "")
+        user = named((yield from answered(self._admit(prepare_name(trace, "the trace") if trace else ""))))
         if user is None:
             raise CredentialsRejected("anonymous logins are not allowed")
         return Identity(user)

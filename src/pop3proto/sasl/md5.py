@@ -13,11 +13,13 @@ from typing_extensions import override
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.names import check_name, read_name
 
+from .answers import answered
+from .authenticator import named
 from .mechanism import Dialogue, DialogueServer
 from .names import password_key, proves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["CramMd5Client", "CramMd5Server", "apop_digest", "apop_matches", "hmac_md5"]
 
@@ -78,7 +80,7 @@ class CramMd5Server(DialogueServer):
 
     name: str = "CRAM-MD5"
 
-    def __init__(self, secret: Callable[[str], str | None], challenge: bytes) -> None:
+    def __init__(self, secret: Callable[[str], str | Awaitable[str | None] | None], challenge: bytes) -> None:
         super().__init__()
         self._secret: Final = secret
         self._challenge: Final = challenge
@@ -91,7 +93,8 @@ class CramMd5Server(DialogueServer):
         if not _DIGEST.fullmatch(digest):
             raise MechanismError("a CRAM-MD5 response must end with 32 hexadecimal digits in lower case")
         user = read_name(name, "the user name")
-        if not proves(digest.decode("ascii"), self._secret(user), self._digest):
+        secret = named((yield from answered(self._secret(user))))
+        if not proves(digest.decode("ascii"), secret, self._digest):
             raise CredentialsRejected("the user name or the password is wrong")
         return Identity(user)
 

@@ -6,13 +6,15 @@ Octets in, octets out: mechanisms do no base64, and use no randomness and no clo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from enum import IntEnum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 import attrs
 
 from pop3proto.core.errors import Pop3Error
+
+from .answers import Steps, settled
 
 __all__ = [
     "ClientMechanism",
@@ -124,10 +126,11 @@ class ServerMechanism(Protocol):
         """The name of the mechanism, as it is announced."""
         ...
 
-    def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or the authenticated user.
+    def respond(self, response: bytes | None) -> bytes | Identity | Awaitable[bytes | Identity]:
+        """Return the next challenge, or the authenticated user; or an awaitable of one of these (asyncio and trio).
 
-        It calls the authenticator, and blocks if that does. After an `Identity` or an error, the exchange is over.
+        It calls the authenticator, and blocks if that does; it returns an awaitable if the answer of the authenticator
+        is one. After an `Identity` or an error, the exchange is over.
 
         Args:
             response: the response of the client. In the first call its initial response, or None if there was none
@@ -141,8 +144,11 @@ class ServerMechanism(Protocol):
         ...
 
 
-Dialogue: TypeAlias = Generator[bytes, bytes, Identity]
-"""A server-side exchange as a generator: yields challenges, receives responses, returns the authenticated user."""
+Dialogue: TypeAlias = Generator[bytes | Awaitable[object], bytes, Identity]
+"""A server-side exchange as a generator: yields challenges, receives responses, returns the authenticated user.
+
+It calls the authenticator by `yield from answered(...)`, which yields what has to be awaited.
+"""
 
 
 class DialogueServer(ABC):
@@ -155,21 +161,33 @@ class DialogueServer(ABC):
     def _begin(self, initial: bytes | None) -> Dialogue:
         """Run the exchange; `initial` is the initial response, or None."""
 
-    def respond(self, response: bytes | None) -> bytes | Identity:
-        """Return the next challenge, or the authenticated user; see `ServerMechanism.respond`."""
-        try:
-            if self._dialogue is None:
-                self._dialogue = self._begin(response)
-                return next(self._dialogue)
-            if response is not None:
-                return self._dialogue.send(response)
-            self._dialogue.close()  # only the first response can be None
-            identity = None
-        except StopIteration as end:
-            identity = end.value
-        if not isinstance(identity, Identity):  # a generator that ended earlier returns None
-            raise MechanismError("the SASL exchange is already complete")
-        return identity
+    def respond(self, response: bytes | None) -> bytes | Identity | Awaitable[bytes | Identity]:
+        """Return the next challenge or the authenticated user, or an awaitable of it; see `ServerMechanism`."""
+        first = self._dialogue is None
+        dialogue = self._dialogue = self._dialogue or self._begin(response)
+        if not first and response is None:  # only the first response can be None
+            dialogue.close()
+        steps = _until_challenge(dialogue, None if first else response)
+        return settled(steps)
+
+
+def _until_challenge(dialogue: Dialogue, response: bytes | None) -> Steps[bytes | Identity]:
+    """Go on with a dialogue to its next challenge or its end; yield what it has awaited meanwhile."""
+    try:
+        step = next(dialogue) if response is None else dialogue.send(response)
+        while not isinstance(step, bytes):
+            try:
+                answer = yield step
+            except BaseException as error:  # noqa: BLE001 - the mechanism decides what becomes of it
+                step = dialogue.throw(error)
+            else:
+                step = dialogue.send(cast("bytes", answer))  # `answered` waits for it, and knows its type
+    except StopIteration as end:
+        if isinstance(end.value, Identity):  # a generator that ended earlier returns None
+            return end.value
+    else:
+        return step
+    raise MechanismError("the SASL exchange is already complete")
 
 
 class OneMessageClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 from typing_extensions import override
@@ -13,10 +13,12 @@ from pop3proto.core.text import decode_text
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.names import check_name, escape_name, prepare_name, read_name, read_utf8, unescape_name
 
+from .answers import answered
+from .authenticator import named
 from .mechanism import Dialogue, DialogueServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = [
     "BearerClient",
@@ -30,6 +32,8 @@ __all__ = [
     "format_pairs",
     "parse_pairs",
 ]
+
+CheckToken: TypeAlias = "Callable[[str, str], str | Awaitable[str | None] | None]"
 
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _PAIR: Final = re.compile(rb"([A-Za-z]+)=([\t\n\r -~\x80-\xff]*)")  # RFC 7628, plus UTF-8 for user names in XOAUTH2
@@ -89,7 +93,7 @@ class BearerServer(DialogueServer):
         rejected: the error message, JSON, if the token is not valid.
     """
 
-    def __init__(self, check_token: Callable[[str, str], str | None], *, no_bearer: bytes, rejected: bytes) -> None:
+    def __init__(self, check_token: CheckToken, *, no_bearer: bytes, rejected: bytes) -> None:
         super().__init__()
         self._check_token: Final = check_token
         self._no_bearer: Final = no_bearer
@@ -103,7 +107,9 @@ class BearerServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         claim = self._parse((yield b"") if initial is None else initial)
         bearer = _BEARER.fullmatch(claim.authorization)
-        owner = self._check_token(claim.user, bearer[1].decode("ascii")) if bearer else None
+        owner = None
+        if bearer:
+            owner = named((yield from answered(self._check_token(claim.user, bearer[1].decode("ascii")))))
         if owner is None:
             yield self._rejected if bearer else self._no_bearer
             # Any response is accepted: some clients send 0x01 in XOAUTH2 too, and it makes no difference.
@@ -185,7 +191,7 @@ class OAuthBearerServer(BearerServer):
 
     name: str = "OAUTHBEARER"
 
-    def __init__(self, check_token: Callable[[str, str], str | None]) -> None:
+    def __init__(self, check_token: CheckToken) -> None:
         super().__init__(check_token, no_bearer=b'{"status":"invalid_request"}', rejected=b'{"status":"invalid_token"}')
 
     @override
@@ -241,7 +247,7 @@ class XOAuth2Server(BearerServer):
 
     name: str = "XOAUTH2"
 
-    def __init__(self, check_token: Callable[[str, str], str | None]) -> None:
+    def __init__(self, check_token: CheckToken) -> None:
         super().__init__(check_token, no_bearer=_ERROR, rejected=_ERROR)
 
     @override

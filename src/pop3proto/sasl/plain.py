@@ -9,11 +9,13 @@ from typing_extensions import override
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.names import check_name, read_name
 
+from .answers import answered
+from .authenticator import verdict
 from .mechanism import Dialogue, DialogueServer, OneMessageClient
 from .names import check_password, read_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["LoginClient", "LoginServer", "PlainClient", "PlainServer"]
 
@@ -51,7 +53,7 @@ class PlainServer(DialogueServer):
 
     name: str = "PLAIN"
 
-    def __init__(self, check_password: Callable[[str, str], bool]) -> None:
+    def __init__(self, check_password: Callable[[str, str], bool | Awaitable[bool]]) -> None:
         super().__init__()
         self._check_password: Final = check_password
 
@@ -62,7 +64,7 @@ class PlainServer(DialogueServer):
             raise MechanismError("a PLAIN message must have three parts, separated by NUL")
         authzid = read_name(parts[0], "the authorization identity", required=False)
         authcid = read_name(parts[1], "the user name")
-        if not self._check_password(authcid, read_password(parts[2])):
+        if not verdict((yield from answered(self._check_password(authcid, read_password(parts[2]))))):
             raise CredentialsRejected("the user name or the password is wrong")
         return Identity(authcid, authzid)
 
@@ -114,7 +116,7 @@ class LoginServer(DialogueServer):
 
     name: str = "LOGIN"
 
-    def __init__(self, check_password: Callable[[str, str], bool]) -> None:
+    def __init__(self, check_password: Callable[[str, str], bool | Awaitable[bool]]) -> None:
         super().__init__()
         self._check_password: Final = check_password
 
@@ -125,6 +127,6 @@ class LoginServer(DialogueServer):
         # The draft has "User Name" and "Password"; clients that read the challenges know these two.
         user = read_name((yield b"Username:"), "the user name")
         password = read_password((yield b"Password:"))
-        if not self._check_password(user, password):
+        if not verdict((yield from answered(self._check_password(user, password)))):
             raise CredentialsRejected("the user name or the password is wrong")
         return Identity(user)

@@ -21,8 +21,6 @@ from .authenticator import (
     ScramKeySource,
     SecretSource,
     TokenVerifier,
-    named,
-    verdict,
 )
 from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from .external import AnonymousClient, AnonymousServer, ExternalClient, ExternalServer
@@ -242,18 +240,18 @@ def _has(kind: type[T]) -> Callable[[Authenticator, SessionInfo], bool]:
 
 def _plain_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(PasswordVerifier, context)
-    return PlainServer(lambda user, password: verdict(verifier.check_password(user, password, context.session)))
+    return PlainServer(lambda user, password: verifier.check_password(user, password, context.session))
 
 
 def _login_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(PasswordVerifier, context)
-    return LoginServer(lambda user, password: verdict(verifier.check_password(user, password, context.session)))
+    return LoginServer(lambda user, password: verifier.check_password(user, password, context.session))
 
 
 def _cram_md5_server(context: ServerContext) -> ServerMechanism:
     source = _who(SecretSource, context)
     challenge = f"<{context.nonce}@{context.hostname}>".encode()
-    return CramMd5Server(lambda user: named(source.secret(user, context.session)), challenge)
+    return CramMd5Server(lambda user: source.secret(user, context.session), challenge)
 
 
 def _has_scram(algorithm: str, authenticator: Authenticator, _session: SessionInfo) -> bool:
@@ -287,12 +285,12 @@ def _scram_plus_server(algorithm: str, context: ServerContext) -> ServerMechanis
 
 def _oauthbearer_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(TokenVerifier, context)
-    return OAuthBearerServer(lambda user, token: named(verifier.check_token(user, token, context.session)))
+    return OAuthBearerServer(lambda user, token: verifier.check_token(user, token, context.session))
 
 
 def _xoauth2_server(context: ServerContext) -> ServerMechanism:
     verifier = _who(TokenVerifier, context)
-    return XOAuth2Server(lambda user, token: named(verifier.check_token(user, token, context.session)))
+    return XOAuth2Server(lambda user, token: verifier.check_token(user, token, context.session))
 
 
 def _has_certificate(authenticator: Authenticator, session: SessionInfo) -> bool:
@@ -306,12 +304,12 @@ def _external_server(context: ServerContext) -> ServerMechanism:
     if tls is None or tls.certificate is None:
         raise MechanismError("the client has shown no certificate")
     certificate = tls.certificate
-    return ExternalServer(lambda authzid: named(verifier.check_certificate(certificate, authzid, context.session)))
+    return ExternalServer(lambda authzid: verifier.check_certificate(certificate, authzid, context.session))
 
 
 def _anonymous_server(context: ServerContext) -> ServerMechanism:
     host = _who(AnonymousHost, context)
-    return AnonymousServer(lambda trace: named(host.admit(trace, context.session)))
+    return AnonymousServer(lambda trace: host.admit(trace, context.session))
 
 
 _SERVER: Final[ServerMechanisms] = {

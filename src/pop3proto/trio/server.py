@@ -9,7 +9,9 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
+from pop3proto._io.driver import LOGIN_THREADS
 from pop3proto._io.listening import Listeners
+from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
 from pop3proto.trio.stream import TrioStream
@@ -86,6 +88,7 @@ class Server(AsyncServer):
         self._stopped: Final = trio.Event()  # no connection is accepted any more
         self._running: Final[dict[trio.CancelScope, trio.Event]] = {}  # sessions, and whether each has ended
         self._ended: Final = trio.Event()
+        self._logins: Final = trio.CapacityLimiter(LOGIN_THREADS)
 
     @override
     async def wait(self) -> None:
@@ -118,13 +121,13 @@ class Server(AsyncServer):
             else:
                 scope = trio.CancelScope()
                 self._running[scope] = trio.Event()
-                sessions.start_soon(self._serve, stream, scope)
+                sessions.start_soon(self._serve, stream, scope, listener_name(listener.socket.getsockname()))
 
-    async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope, listener: str) -> None:
         _own_session.set(scope)
         try:
             with scope:
-                await self._sessions.handle(TrioStream(stream, self._sessions.channel))
+                await self._sessions.handle(TrioStream(stream, self._sessions.channel, self._logins), listener)
         finally:
             self._running.pop(scope).set()
 

@@ -15,7 +15,7 @@ from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
 
@@ -28,10 +28,14 @@ class TrioStream(AsyncStream):
     Args:
         stream: connected.
         channel: makes what TLS needs; None: there is none.
+        logins: how many threads the work of logins may have; None: as many as other work.
     """
 
-    def __init__(self, stream: trio.abc.Stream, channel: MakeChannel | None) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, channel: MakeChannel | None, logins: trio.CapacityLimiter | None = None
+    ) -> None:
         super().__init__(_peer(stream), channel)
+        self._logins: Final = logins
         self._stream: Final = stream
         self._receiving: trio.CancelScope | None = None
 
@@ -44,11 +48,18 @@ class TrioStream(AsyncStream):
         await trio.sleep(seconds)
 
     @override
-    async def run(self, call: Callable[[], object]) -> object:
+    async def run(self, call: Callable[[], object], *, login: bool) -> object:
         result: object = None
         with trio.CancelScope(shield=True):
-            result = await trio.to_thread.run_sync(call)
+            result = await trio.to_thread.run_sync(call, limiter=self._logins if login else None)
         return result  # noqa: RET504 - mypy thinks that a scope may swallow more
+
+    @override
+    async def finish(self, awaitable: Awaitable[object]) -> object:
+        result: object = None
+        with trio.CancelScope(shield=True):
+            result = await awaitable
+        return result  # noqa: RET504 - as above
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -130,5 +141,5 @@ class TrioStream(AsyncStream):
 def _peer(stream: trio.abc.Stream) -> Peer:
     if isinstance(stream, trio.SocketStream):
         with contextlib.suppress(OSError):  # it is gone already
-            return Peer.of(stream.socket.family, stream.socket.getpeername())
+            return Peer.of(stream.socket.family, stream.socket.getpeername(), stream.socket.getsockname())
     return UNKNOWN_PEER

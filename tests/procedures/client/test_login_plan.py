@@ -17,6 +17,7 @@ from pop3proto.procedures.client.commands import call, greet, quit_session
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from pop3proto.procedures.client.session import Session
+from pop3proto.sasl.authenticator import CustomAuthenticator
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError, Strength
@@ -457,7 +458,7 @@ class TicketServer:
         return Identity(self._user)
 
 
-class Tickets:
+class Tickets(CustomAuthenticator):
     blocks = False
 
     def __init__(self, **keys):

@@ -19,6 +19,7 @@ from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.operations import Now, Random, Run, Sleep, Write
 from pop3proto.procedures.server.loop import serve
 from pop3proto.procedures.server.service import Service
+from pop3proto.sasl.authenticator import CustomAuthenticator
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.external import AnonymousClient, ExternalClient
 from pop3proto.sasl.md5 import CramMd5Client, apop_digest
@@ -223,7 +224,7 @@ def subsets(members) -> list[tuple]:
 
 
 def users(*abilities: type) -> object:
-    return type("Users", abilities, {"blocks": False})()
+    return type("Users", (*abilities, CustomAuthenticator), {"blocks": False})()
 
 
 def expected(abilities, tls: TlsInfo | None, *, clear: bool) -> list[str]:
@@ -832,20 +833,6 @@ def test_keys_that_are_none_for_the_algorithm_are_a_fault_of_ours():
         session.actor.outcome()
 
 
-class Eager:
-    """An authenticator as somebody writes it who thinks of asyncio."""
-
-    blocks = False
-
-    async def check_password(self, user, password, session):
-        return False
-
-
-def test_an_authenticator_with_coroutines_is_refused_at_once():
-    with pytest.raises(TypeError, match="check_password of the authenticator must not be a coroutine"):
-        Service(store=FakeStore(), authenticator=Eager())
-
-
 @pytest.mark.parametrize("line", [b"USER ann\r\nPASS x\r\n", b"AUTH PLAIN AGFubgB4\r\n"])
 @pytest.mark.parametrize("answer", ["yes", 1, object(), None])
 def test_what_is_merely_true_lets_nobody_in(line, answer):
@@ -859,12 +846,3 @@ def test_what_is_merely_true_lets_nobody_in(line, answer):
     assert codes(session.lines(line))[-1] == b"-ERR [SYS/TEMP]"
     assert isinstance(session.actor.error, TypeError)
     assert not session.store.opened
-
-
-@pytest.mark.parametrize(
-    "store, authenticator, missing",
-    [(None, Everyone(), "store, a NoneType, has no blocks, open, capabilities"), (FakeStore(), 1, "no blocks")],
-)
-def test_a_service_says_what_is_missing(store, authenticator, missing):
-    with pytest.raises(TypeError, match=missing):
-        Service(store=store, authenticator=authenticator)

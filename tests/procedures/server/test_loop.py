@@ -3,6 +3,7 @@
 import base64
 import math
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
@@ -572,7 +573,7 @@ def test_top_reads_no_more_than_it_sends():
     [source] = session.store.sources
     assert source.closings == 1
     runs = [operation for operation in session.actor.performed if isinstance(operation, Run)]
-    assert len(runs) == 2 + 3 + 1, "password, maildrop; three pieces; closed"
+    assert len(runs) == 2 + 3, "password, maildrop; three pieces, closed with the last"
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -990,7 +991,8 @@ def test_the_store_is_told_of_the_client():
     service = Service(store=Curious(), authenticator=OneUser())
     actor = Actor(serve(service, ServerConnection(tls=True), info))
     actor.receive(b"USER ann\r\nPASS tanstaaf\r\n", b"").outcome()
-    assert seen == [("ann", info)]
+    assert seen == [("ann", attrs.evolve(info, user="ann"))]
+    assert seen[0][1].state is info.state
 
 
 def test_what_does_not_block_is_called_in_place():

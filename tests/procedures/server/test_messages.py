@@ -31,7 +31,7 @@ def read(reader: MessageReader, number: int) -> tuple[bytes, int]:
     piece, source = perform(reader.begin(number))
     pieces = [piece]
     while source is not None:
-        piece, source = perform(reader.go_on(number, source))
+        piece, source = perform(reader.go_on(source))
         pieces.append(piece)
     return b"".join(pieces), calls
 

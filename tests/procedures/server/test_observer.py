@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.core.commands import Apop, Auth, Capa, Dele, ListOne, Noop, Pass, Quit, Retr, Stls, User
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, ConnectionClosed
+from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, ConnectionClosed
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
+from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.observer import masked
 from pop3proto.procedures.operations import Run, StartTls
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -71,7 +72,7 @@ class Recorder:
         return [(kind, item) for kind, _, item in self.told]
 
 
-def serving(*mail: bytes, recorder: Recorder, **arguments) -> Serving:
+def serving(*mail: bytes, recorder: Recorder | list[Recorder], **arguments) -> Serving:
     authenticator = arguments.pop("authenticator", None)
     return Serving(FakeStore(*mail), authenticator, observer=recorder, **arguments)
 
@@ -366,3 +367,57 @@ def test_an_observer_that_fails_at_the_end():
         session.actor.outcome()
     assert recorder.check_end() is None
     session.store.check_all_is_closed()
+
+
+# ------------------------------------------------------------------------------------------ several observers
+
+
+def test_several_observers_are_told_the_same():
+    recorders = [Recorder(), Recorder()]
+    session = serving(MAIL, recorder=recorders).logged_in()
+    session.ask(b"RETR 1\r\nQUIT\r\n")
+    assert recorders[0].told == recorders[1].told
+    assert recorders[0].check_end() is None
+    alone = Recorder()
+    serving(MAIL, recorder=alone).logged_in().ask(b"RETR 1\r\nQUIT\r\n")
+    assert [item for _, item in alone.lines] == [item for _, item in recorders[0].lines]
+
+
+@pytest.mark.parametrize("fails_at", ["heard Noop", "said Greeting", "ended NoneType"])
+def test_every_observer_is_told_the_end_whichever_fails(fails_at):
+    recorders = [Recorder(), Recorder(fails_at=fails_at), Recorder()]
+    session = serving(MAIL, recorder=recorders)
+    session.ask(b"USER ann\r\nPASS tanstaaf\r\nNOOP\r\nQUIT\r\n")
+    with pytest.raises(ZeroDivisionError):
+        session.actor.outcome()
+    assert len({type(recorder.check_end()) for recorder in recorders}) == 1
+    session.store.check_all_is_closed()
+
+
+@pytest.mark.parametrize("observer", [1, [Recorder(), None], type("Half", (), {"heard": 1, "said": print})()])
+def test_what_is_not_an_observer_is_refused(observer):
+    with pytest.raises(TypeError, match="an observer needs the methods heard, said and ended"):
+        serving(recorder=observer)
+
+
+def test_the_user_is_known_from_the_answer_to_the_password_on():
+    recorder = Recorder()
+    session = serving(MAIL, recorder=recorder).greeted()
+    session.ask(b"USER ann\r\nPASS guess\r\nUSER ann\r\nPASS tanstaaf\r\nNOOP\r\n")
+    users = [info.user for _, info, _ in recorder.told]
+    assert users == [None] * 8 + ["ann"] * 3
+    assert len({id(info.state) for _, info, _ in recorder.told}) == 1
+
+
+def test_a_maildrop_that_cannot_be_opened_is_no_login():
+    recorder = Recorder()
+    session = serving(MAIL, recorder=recorder).greeted()
+    session.store.failures["open"] = Unavailable()
+    session.ask(b"USER ann\r\nPASS tanstaaf\r\n")
+    assert {info.user for _, info, _ in recorder.told} == {None}
+
+
+@pytest.mark.parametrize("command", [Pass(MARKER), Auth("PLAIN", MARKER.encode()), Apop("ann", DIGEST)])
+def test_the_answer_that_a_client_hears_holds_no_secret(command):
+    shown = everything(masked(Answer(command, Ok("done"))))
+    assert not any(secret in shown for secret in (MARKER, DIGEST, b64encode(MARKER.encode()).decode()))

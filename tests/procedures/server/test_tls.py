@@ -219,7 +219,7 @@ def test_store_and_authenticator_know_of_tls(mode):
         session.ask(b"STLS\r\n")
     session.ask(LOGIN)
     assert users.told == [SessionInfo("", BOUND)]
-    assert session.store.openers == [("ann", SessionInfo("", BOUND))]
+    assert session.store.openers == [("ann", SessionInfo("", BOUND, user="ann"))]
 
 
 def test_without_tls_they_know_that():

@@ -13,7 +13,6 @@ from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
 from pop3proto.sasl.authenticator import PasswordVerifier
 
 from .login_handlers import LOGIN_HANDLERS
-from .messages import Excerpt
 from .session import HandlerTable
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _table: Final = HandlerTable()
 def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     settings = session.settings
     user = session.user if session.maildrop is not None else None
-    added = yield from session.run(settings.store.blocks, partial(settings.store.capabilities, user))
+    added = yield from session.call_store(partial(settings.store.capabilities, user))
     capabilities = Capabilities(
         top=True,
         uidl=True,
@@ -53,9 +52,8 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
     if (maildrop := session.maildrop) is not None:
         # The lock goes before the answer does: a client that has read it may log in again at once.
         try:
-            yield from session.run(
-                session.settings.store.blocks,
-                partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved)),
+            yield from session.call_store(
+                partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
         finally:
             yield from session.close_maildrop()
@@ -100,13 +98,13 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     session.retrieved.add(command.number)
     sent = session.connection.body_octets
     if sent != announced and (maildrop := session.maildrop) is not None:
-        yield from session.run(session.settings.store.blocks, partial(maildrop.correct, command.number, sent))
+        yield from session.call_store(partial(maildrop.correct, command.number, sent))
 
 
 @_table.answers(Top)
 def _top(session: ServerSession, command: Top) -> Procedure[None]:
     session.message(command.number)
-    yield from _send_message(session, command.number, Ok("top of message follows"), Excerpt(command.lines))
+    yield from _send_message(session, command.number, Ok("top of message follows"), command.lines)
 
 
 @_table.answers(Dele)
@@ -128,7 +126,7 @@ def _rset(session: ServerSession, _command: Rset) -> None:
     session.say(Ok(f"maildrop has {session.summary()}"))
 
 
-def _send_message(session: ServerSession, number: int, reply: Ok, excerpt: Excerpt | None) -> Procedure[None]:
+def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | None) -> Procedure[None]:
     """Answer with a message, or its top, in constant memory.
 
     Raises:
@@ -137,24 +135,24 @@ def _send_message(session: ServerSession, number: int, reply: Ok, excerpt: Excer
     """
     reader = session.reader
     assert reader is not None  # noqa: S101 - RETR and TOP are legal after login only
-    piece, source = yield from reader.begin(number)
+    piece, message = yield from reader.begin(number, lines)
     session.say(reply)
     try:
         while True:
-            session.say(BodyChunk(piece if excerpt is None else excerpt.feed(piece)))
-            if source is None or (excerpt is not None and excerpt.complete):
+            session.say(BodyChunk(piece))
+            if message is None:
                 break
-            piece, source = yield from reader.go_on(number, source)
+            piece, message = yield from reader.go_on(message)
             if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
                 yield from session.flush()
     finally:
-        if source is not None:
-            yield from reader.give_up(source)
+        if message is not None:
+            yield from reader.give_up(message)
     session.say(BodyEnd())
 
 
 HANDLERS: Final[Handlers] = {**LOGIN_HANDLERS, **_table}
 """What answers each class of commands. To add a private verb: `{**HANDLERS, Xdate: answer_xdate}`.
 
-A handler gets the session and the command. It answers with `session.say`, or raises `Refused`; if it needs the world,
-it is a generator that yields operations, `yield from session.run(...)` above all."""
+A handler gets the session and the command. It answers with `session.say`, or raises `Refused`. If it has to wait, it is
+a generator that yields operations: `yield from session.call_store(...)` for example."""

@@ -10,6 +10,7 @@ from pop3proto.core.events import AuthResponse
 from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
 from pop3proto.procedures.maildrop import Refused
+from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, named, verdict
 from pop3proto.sasl.md5 import apop_matches
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError, Strength
@@ -19,9 +20,10 @@ from pop3proto.sasl.registry import ServerContext
 from .session import HandlerTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pop3proto.procedures.operations import Procedure
+    from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.mechanism import ServerMechanism
 
     from .session import ServerSession
@@ -55,13 +57,13 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
 
-    def check() -> Identity:
+    def check() -> Steps[Identity]:
         user, password = _credentials(name or "", command.password)
-        if not verdict(verifier.check_password(user, password, session.info)):
+        if not verdict((yield from answered(verifier.check_password(user, password, session.info)))):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
-    identity = yield from _ask(session, check)
+    identity = yield from _ask(session, lambda: settled(check()))
     yield from _log_in(session, identity)
 
 
@@ -71,13 +73,14 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     if not isinstance(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
 
-    def check() -> Identity:
+    def check() -> Steps[Identity]:
         user, _ = _credentials(command.name, command.digest)
-        if not apop_matches(timestamp, named(source.secret(user, session.info)), command.digest):
+        secret = named((yield from answered(source.secret(user, session.info))))
+        if not apop_matches(timestamp, secret, command.digest):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
-    identity = yield from _ask(session, check)
+    identity = yield from _ask(session, lambda: settled(check()))
     yield from _log_in(session, identity)
 
 
@@ -115,7 +118,8 @@ def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[
 
 def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[], bytes | None]) -> Procedure[None]:
     """Let a mechanism say what follows from what the client has said: a challenge, or the end."""
-    outcome = yield from _ask(session, lambda: mechanism.respond(said()))
+    turn: Procedure[bytes | Identity] = _ask(session, lambda: mechanism.respond(said()))
+    outcome = yield from turn
     if isinstance(outcome, bytes):
         session.exchange = mechanism
         session.say(Challenge(outcome))
@@ -123,15 +127,15 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
         yield from _log_in(session, outcome)
 
 
-def _ask(session: ServerSession, question: Callable[[], T]) -> Procedure[T]:
+def _ask(session: ServerSession, question: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
     """Ask the authenticator something.
 
     Raises:
-        Refused: the client is not who it says, which is counted and answered late; or what it said makes no sense.
+        Refused: the credentials are wrong, which is counted and answered late; or what the client sent is not valid.
         Exception: whatever the authenticator raised.
     """
     try:
-        return (yield from session.run(session.settings.authenticator.blocks, question))
+        return (yield from session.call_authenticator(question))
     except MechanismError as error:
         raise Refused(str(error)) from None
     except CredentialsRejected:
@@ -150,12 +154,12 @@ def _reject(session: ServerSession) -> Procedure[NoReturn]:
 
 
 def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
-    """Open the maildrop of who has proved to be somebody."""
+    """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
     user = identity.authzid or identity.authcid
     if user != identity.authcid and not (
         isinstance(authenticator, Authorizer)
-        and (yield from _ask(session, lambda: verdict(authenticator.may_act_as(identity.authcid, user, session.info))))
+        and verdict((yield from _ask(session, lambda: authenticator.may_act_as(identity.authcid, user, session.info))))
     ):
         yield from _reject(session)
     yield from session.open_maildrop(user)
@@ -166,13 +170,13 @@ def _credentials(name: str, password: str) -> tuple[str, str]:
     """Return the name and the password of USER and PASS as they are compared with others.
 
     Raises:
-        CredentialsRejected: they can be nobody's.
+        CredentialsRejected: no user can have them.
     """
     try:
         return read_name(encode_text(name), "the name"), read_password(encode_text(password))
     except MechanismError:
         pass
-    raise CredentialsRejected("the name or the password is none")
+    raise CredentialsRejected("not a valid name or password")
 
 
 def _check_passwords(session: ServerSession) -> PasswordVerifier:

@@ -11,7 +11,6 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
 from pop3proto.core.replies import Err, Greeting, ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.observer import masked
 from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
@@ -102,8 +101,7 @@ class _Loop:
     def _answer(self, event: Asked) -> Procedure[None]:
         session = self._session
         try:
-            if (observer := self._service.observer) is not None:
-                observer.heard(session.info, masked(event))
+            session.observers.heard(session.info, event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit):
                     self._dismiss()
@@ -180,9 +178,10 @@ def serve(
         failure = error
         raise
     finally:
-        if service.observer is not None:
-            service.observer.ended(session.info, failure)
-        failure = None  # it holds this frame
+        try:
+            session.observers.ended(session.info, failure)
+        finally:
+            failure = None  # it holds this frame
 
 
 def refuse(connection: ServerConnection, service: Service, text: str) -> Procedure[None]:

@@ -5,26 +5,69 @@ A call of a store that blocks costs a change of threads, which for a small messa
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.errors import Broken
-from pop3proto.procedures.maildrop import Refused, Unavailable
-from pop3proto.procedures.operations import Run
+from pop3proto.core.errors import Broken, LocalProtocolError
+from pop3proto.procedures.maildrop import Refused, SupportsOpenMany, SupportsTop, Unavailable
+from pop3proto.sasl.answers import answered
+
+from .calls import perform_steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pop3proto.procedures.maildrop import Maildrop, MessageStream
     from pop3proto.procedures.operations import Procedure
+    from pop3proto.sasl.answers import Steps
 
-__all__ = ["PIECE", "Excerpt", "MessageReader"]
+__all__ = ["PIECE", "TOP_PIECE", "Excerpt", "MessageReader", "OpenMessage"]
 
 PIECE: Final = 1_048_576
 """Octets of a message that are read in one call."""
 
+TOP_PIECE: Final = 16_384
+"""Octets that are read at once for TOP, which needs the header and little more."""
+
 _AHEAD: Final = 131_072
 """Octets of messages that are read in one call before they are asked for."""
+
+
+class OpenMessage:
+    """A message that is being read.
+
+    Args:
+        number: the message's.
+        source: where it is read.
+        excerpt: cuts it, for TOP; None: all of it is wanted.
+    """
+
+    def __init__(self, number: int, source: MessageStream, excerpt: Excerpt | None) -> None:
+        self.number: Final = number
+        self.complete = False  # all that is wanted was read, and the source is closed
+        self._source: Final = source
+        self._excerpt: Final = excerpt
+
+    def read(self, most: int) -> Steps[bytes]:
+        """Read the next piece of at most so many octets, and close the source behind the last."""
+        at_once = most if self._excerpt is None else min(most, TOP_PIECE)
+        pieces: list[bytes] = []
+        ended = False
+        while most > 0 and not ended:
+            octets = yield from answered(self._source.read(min(most, at_once)))
+            most -= len(octets)
+            pieces.append(octets if self._excerpt is None else self._excerpt.feed(octets))
+            ended = not octets or (self._excerpt is not None and self._excerpt.complete)
+        if ended:
+            self.complete = True
+            yield from answered(self._source.close())
+        return b"".join(pieces)
+
+    def close(self) -> Steps[None]:
+        """Close the source, unless it is closed."""
+        if not self.complete:
+            self.complete = True
+            yield from answered(self._source.close())
 
 
 class MessageReader:
@@ -33,7 +76,7 @@ class MessageReader:
     Args:
         maildrop: where they are.
         blocks: its calls may block.
-        deleted: the numbers of those that nobody can ask for; it may change.
+        deleted: the numbers of those that the client cannot ask for; it may change.
     """
 
     def __init__(self, maildrop: Maildrop, deleted: Collection[int], *, blocks: bool) -> None:
@@ -41,101 +84,139 @@ class MessageReader:
         self._deleted: Final = deleted
         self._blocks: Final = blocks
         self._next = 0  # the number behind the one that was asked for last
+        self._lines: int | None = None  # what was asked for last: TOP with so many lines; None: RETR
         self._ahead: dict[int, bytes] = {}
 
-    def begin(self, number: int) -> Procedure[tuple[bytes, MessageStream | None]]:
-        """Return the first piece of a message, and where the rest is to be had if there may be more.
+    def begin(self, number: int, lines: int | None = None) -> Procedure[tuple[bytes, OpenMessage | None]]:
+        """Return the first piece of a message, and where the rest is read if there may be more.
+
+        Args:
+            number: the message's.
+            lines: how many lines of the body TOP asks for; None: the whole message.
 
         Raises:
             Refused: it cannot be read.
         """
-        follows, self._next = number == self._next, number + 1
+        follows = number == self._next and lines == self._lines
+        if lines != self._lines:
+            self._ahead.clear()
+        self._next, self._lines = number + 1, lines
         if (piece := self._ahead.pop(number, None)) is not None:
             return piece, None
-        if not self._blocks:
-            return _open(self._maildrop, number)
-        if not follows:
-            return (yield from Run(partial(_open, self._maildrop, number)))
-        piece, source, self._ahead = yield from Run(
-            partial(_open_more, self._maildrop, number, self._following(number))
-        )
-        return piece, source
+        following = self._following(number) if follows and self._reads_ahead else ()
+        steps = _open_several(self._maildrop, (number, *following), lines)
+        piece, message, ahead = yield from perform_steps(steps, blocks=self._blocks)
+        if follows:
+            self._ahead = ahead
+        return piece, message
 
-    def go_on(self, number: int, source: MessageStream) -> Procedure[tuple[bytes, MessageStream | None]]:
-        """Return the next piece of a message, and the source unless that was the last.
+    def go_on(self, message: OpenMessage) -> Procedure[tuple[bytes, OpenMessage | None]]:
+        """Return the next piece of a message, and the message unless that was the last.
 
         Raises:
             Broken: the rest cannot be read, and it is too late to refuse.
         """
-        call = partial(_go_on_or_break, number, source)
-        return (yield from Run(call)) if self._blocks else call()
+        try:
+            piece = yield from perform_steps(message.read(PIECE), blocks=self._blocks)
+        except (OSError, Refused) as error:
+            raise Broken(f"message {message.number} cannot be read to its end") from error
+        return piece, None if message.complete else message
 
-    def give_up(self, source: MessageStream) -> Procedure[None]:
-        """Let go of the rest of a message."""
-        if self._blocks:
-            yield from Run(source.close)
-        else:
-            source.close()
+    def give_up(self, message: OpenMessage) -> Procedure[None]:
+        """Close a message before its end."""
+        yield from perform_steps(message.close(), blocks=self._blocks)
+
+    @property
+    def _reads_ahead(self) -> bool:
+        return self._blocks or (self._lines is None and isinstance(self._maildrop, SupportsOpenMany))
 
     def _following(self, number: int) -> Sequence[int]:
         """Return the numbers of the messages behind one that are small enough to be read with it."""
         messages, room = self._maildrop.messages, _AHEAD
         following: list[int] = []
-        while number < len(messages) and (room := room - messages[number].octets) > 0:
+        while number < len(messages) and (room := room - self._cost(messages[number].octets)) > 0:
             number += 1
             if number not in self._deleted:
                 following.append(number)
         return following
 
+    def _cost(self, octets: int) -> int:
+        return octets if self._lines is None else min(octets, TOP_PIECE)
 
-def _open_more(
-    maildrop: Maildrop, number: int, following: Sequence[int]
-) -> tuple[bytes, MessageStream | None, dict[int, bytes]]:
-    """Return what `_open` does, and the messages that follow as far as they can be had whole."""
-    piece, source = _open(maildrop, number)
-    ahead: dict[int, bytes] = {}
-    if source is None:
-        for later in following:
+
+def _open_several(
+    maildrop: Maildrop, numbers: Sequence[int], lines: int | None
+) -> Steps[tuple[bytes, OpenMessage | None, dict[int, bytes]]]:
+    """Return the first piece of a message, the message if there may be more, and those that follow if they are whole.
+
+    Raises:
+        Refused: the first cannot be read.
+    """
+    waiting: list[OpenMessage] = []  # opened, and not yet read
+    try:
+        first, *waiting = yield from _open_first(maildrop, numbers, lines)
+        piece = yield from _read_first(first)
+        if not first.complete:
+            return piece, first, {}
+        opens_many = bool(waiting)
+        ahead: dict[int, bytes] = {}
+        for number in numbers[1:]:
             try:
-                ahead[later], rest = _open(maildrop, later)
+                if not waiting:
+                    if opens_many:
+                        break
+                    waiting.append((yield from _open(maildrop, number, lines)))
+                octets = yield from waiting[0].read(PIECE if lines is None else TOP_PIECE)
             except Exception:  # noqa: BLE001 - it will be raised when that one is asked for
                 break
-            if rest is not None:  # it is larger than it was said to be
-                del ahead[later]
-                rest.close()
+            if not waiting[0].complete:  # it is larger than it was said to be
                 break
-    return piece, source, ahead
+            del waiting[0]
+            ahead[number] = octets
+        return piece, None, ahead
+    finally:
+        for message in waiting:
+            with suppress(Exception):  # as above
+                yield from message.close()
 
 
-def _open(maildrop: Maildrop, number: int) -> tuple[bytes, MessageStream | None]:
+def _open_first(maildrop: Maildrop, numbers: Sequence[int], lines: int | None) -> Steps[list[OpenMessage]]:
+    """Open a message; those behind it as well, if the maildrop opens many in one call."""
     try:
-        source = maildrop.open(number)
-        try:
-            return _go_on(source)
-        except BaseException:
-            source.close()
-            raise
+        if len(numbers) > 1 and lines is None and isinstance(maildrop, SupportsOpenMany):
+            sources = yield from answered(maildrop.open_many(numbers))
+            opened = [OpenMessage(number, source, None) for number, source in zip(numbers, sources, strict=False)]
+            if not opened:
+                raise LocalProtocolError("open_many() of the maildrop returned no message")
+            return opened
+        return [(yield from _open(maildrop, numbers[0], lines))]
     except OSError as error:
-        raise Unavailable("the message cannot be read now") from error
+        raise _unreadable() from error
 
 
-def _go_on_or_break(number: int, source: MessageStream) -> tuple[bytes, MessageStream | None]:
+def _read_first(message: OpenMessage) -> Steps[bytes]:
+    """Read the first piece of a message; close it if that fails."""
     try:
-        return _go_on(source)
-    except (OSError, Refused) as error:
-        raise Broken(f"message {number} cannot be read to its end") from error
+        return (yield from message.read(PIECE))
+    except BaseException as error:
+        yield from message.close()
+        if isinstance(error, OSError):
+            raise _unreadable() from error
+        raise
 
 
-def _go_on(source: MessageStream) -> tuple[bytes, MessageStream | None]:
-    """Return the next piece, and the source unless that was the last; then it is closed."""
-    pieces: list[bytes] = []
-    room = PIECE
-    while room and (octets := source.read(room)):
-        pieces.append(octets)
-        room -= len(octets)
-    if room:
-        source.close()
-    return b"".join(pieces), None if room else source
+def _unreadable() -> Unavailable:
+    return Unavailable("the message cannot be read now")
+
+
+def _open(maildrop: Maildrop, number: int, lines: int | None) -> Steps[OpenMessage]:
+    if lines is None:
+        return OpenMessage(number, (yield from answered(maildrop.open(number))), None)
+    if isinstance(maildrop, SupportsTop):
+        source = yield from answered(maildrop.top(number, lines))
+    else:
+        source = yield from answered(maildrop.open(number))
+    return OpenMessage(number, source, Excerpt(lines))
 
 
 _LONGEST_BLANK: Final = 2  # octets of a line that may be the blank one: CR LF

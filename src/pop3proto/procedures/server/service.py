@@ -38,12 +38,15 @@ class Service(ServiceSettings):
         hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
         mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
-        observer: is told of all that happens.
+        limits: the bounds of each connection.
+        quirks: the deviations of clients that are tolerated.
+        observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
+            hear and say, with secrets masked.
         handlers: what answers each class of commands; the commands among their keys are those that are read.
 
     Raises:
         LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
-        TypeError: the store or the authenticator lacks what it must have, or has it as a coroutine.
+        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments.
     """
 
     handlers: Handlers = attrs.field(default=HANDLERS, repr=False)
@@ -66,4 +69,4 @@ class Service(ServiceSettings):
     def connection(self, *, tls: bool) -> ServerConnection:
         """Return a new connection that reads the commands which the handlers answer."""
         commands = {cast("type[Command[object]]", kind) for kind in self.handlers if issubclass(kind, Command)}
-        return ServerConnection(tls=tls, commands=STANDARD | commands)
+        return ServerConnection(limits=self.limits, quirks=self.quirks, tls=tls, commands=STANDARD | commands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
@@ -11,9 +11,10 @@ import attrs
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
-from pop3proto.procedures.observer import masked
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, Sleep, StartTls, Write
+from pop3proto.procedures.observer import Observers
+from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
 
+from .calls import awaited
 from .messages import MessageReader
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ServerSession:
         deleted: numbers of the messages that DELE has marked.
         retrieved: numbers of the messages that RETR has sent.
         failed_logins: how many passwords were wrong.
+        observers: receive what is heard and said.
         collected: octets of answers that wait to be written.
         login_until: the moment at which the client must be logged in.
     """
@@ -66,7 +68,7 @@ class ServerSession:
     ) -> None:
         self.settings: Final = settings
         self.connection: Final = connection
-        self.info = info
+        self.info: SessionInfo = info
         self.timestamp: str | None = None
         self.exchange: ServerMechanism | None = None
         self.user: str | None = None
@@ -76,6 +78,7 @@ class ServerSession:
         self.retrieved: Final[set[int]] = set()
         self.failed_logins = 0
         self.login_until = 0.0
+        self.observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
         self._output: list[bytes] = []
@@ -102,7 +105,7 @@ class ServerSession:
         return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
 
     def summary(self) -> str:
-        """Return what there is, for people."""
+        """Return how many messages there are, and their octets, as text."""
         messages = self.messages().values()
         return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
 
@@ -122,8 +125,7 @@ class ServerSession:
     def say(self, item: Response) -> None:
         """Answer, or go on answering; it is written when there is enough, or nothing else to do."""
         octets = self.connection.send(item)
-        if (observer := self.settings.observer) is not None:
-            observer.said(self.info, masked(item))
+        self.observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
 
@@ -184,9 +186,19 @@ class ServerSession:
             self.connection.fail("the connection was given up")
             raise
 
-    def run(self, blocks: bool, function: Callable[[], T]) -> Procedure[T]:  # noqa: FBT001 - it is the question
-        """Call a function of the store or the authenticator: in the world's hands if it may block."""
-        return (yield from Run(function)) if blocks else function()
+    def call_store(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
+        """Call a function of the store, in a worker thread if the store blocks, and await what it returns if it can be.
+
+        Args:
+            function: plain, or a coroutine function; it takes no arguments.
+        """
+        answer = (yield from Run(function)) if self.settings.store.blocks else function()
+        return (yield from awaited(answer))
+
+    def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
+        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
+        answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
+        return (yield from awaited(answer))
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -194,8 +206,13 @@ class ServerSession:
         Raises:
             Refused: it cannot be opened.
         """
-        store = self.settings.store
-        self.maildrop = yield from self.run(store.blocks, partial(store.open, user, self.info))
+        store, before = self.settings.store, self.info
+        self.info = attrs.evolve(before, user=user)
+        try:
+            self.maildrop = yield from self.call_store(partial(store.open, user, self.info))
+        except BaseException:
+            self.info = before
+            raise
         self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
         self.user = user
 
@@ -203,7 +220,7 @@ class ServerSession:
         """Release the lock, if it is held."""
         if (maildrop := self.maildrop) is not None:
             self.maildrop = self.reader = None
-            yield from self.run(self.settings.store.blocks, maildrop.close)
+            yield from self.call_store(maildrop.close)
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from pop3proto.procedures.cleartext import check_cleartext
+from pop3proto.procedures.observer import ServerObserver, observers_of
 from pop3proto.sasl.mechanism import Strength
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
 
+from .parts import check_authenticator, check_store, coroutine_methods
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence, Set as AbstractSet
+
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.procedures.maildrop import MaildropStore
-    from pop3proto.procedures.observer import ServerObserver
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.channel import SessionInfo
 
@@ -62,6 +66,10 @@ def _check_hostname(_service: object, _attribute: object, hostname: str) -> None
         raise LocalProtocolError("a hostname has letters, digits, dots and hyphens")
 
 
+def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple[ServerObserver, ...]:
+    return observers_of(given)
+
+
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
     """What all sessions of a server share, except how commands are answered.
@@ -79,11 +87,14 @@ class ServiceSettings:
         hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
         mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
-        observer: is told of all that happens.
+        limits: the bounds of each connection.
+        quirks: the deviations of clients that are tolerated.
+        observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
+            hear and say, with secrets masked.
 
     Raises:
         LocalProtocolError: the hostname cannot be sent.
-        TypeError: the store or the authenticator lacks what it must have, or has it as a coroutine.
+        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments.
     """
 
     store: MaildropStore
@@ -98,12 +109,31 @@ class ServiceSettings:
     hostname: str = attrs.field(default="localhost", validator=_check_hostname)
     implementation: str = "pop3proto"
     mechanisms: ServerMechanisms = attrs.field(default=SERVER_MECHANISMS, repr=False)
-    observer: ServerObserver | None = attrs.field(default=None, repr=False)
+    limits: Limits = attrs.field(default=DEFAULT_LIMITS, repr=False)
+    quirks: AbstractSet[Quirk] = attrs.field(default=NO_QUIRKS, repr=False)
+    observer: tuple[ServerObserver, ...] = attrs.field(default=(), converter=_observers, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_cleartext(self.cleartext)
-        _check_parts("store", self.store, ("blocks", "open", "capabilities"))
-        _check_parts("authenticator", self.authenticator, ("blocks",))
+        check_store(self.store)
+        check_authenticator(self.authenticator)
+
+    @property
+    def coroutine_methods(self) -> tuple[str, ...]:
+        """The coroutine methods of the store and the authenticator, which asyncio and trio await."""
+        return coroutine_methods(self.store, self.authenticator)
+
+    def check_plain(self) -> None:
+        """Refuse a service that a driver without `Await` cannot serve.
+
+        Raises:
+            TypeError: a method of the store or the authenticator is a coroutine method.
+        """
+        if methods := self.coroutine_methods:
+            raise TypeError(
+                f"the blocking server cannot await coroutine methods ({', '.join(methods)}): "
+                "make them plain methods, or use serve of pop3proto.asyncio or pop3proto.trio"
+            )
 
     def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
         """Return the mechanisms that a client can use."""
@@ -112,12 +142,3 @@ class ServiceSettings:
             for name, entry in self.mechanisms.items()
             if (may_show_password or entry.strength > Strength.CLEAR) and entry.suits(self.authenticator, info)
         }
-
-
-def _check_parts(what: str, value: object, needed: tuple[str, ...]) -> None:
-    """Refuse at once what would fail at the first client; or, a coroutine being true, let everybody in."""
-    if missing := [name for name in needed if not hasattr(value, name)]:
-        raise TypeError(f"the {what}, a {type(value).__name__}, has no {', '.join(missing)}")
-    for name in dir(type(value)):
-        if not name.startswith("_") and iscoroutinefunction(getattr(type(value), name)):
-            raise TypeError(f"{name} of the {what} must not be a coroutine: with blocks it is called in a thread")

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import encode_base64
+from pop3proto.sasl.answers import answered
 from pop3proto.sasl.mechanism import CredentialsRejected, Dialogue, DialogueServer, Identity, MechanismError
 from pop3proto.sasl.names import password_key, prepare_name
 from pop3proto.sasl.scram.keys import ScramHash, ScramKeys, xor
@@ -30,7 +31,7 @@ from pop3proto.sasl.scram.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pop3proto.sasl.channel import ChannelBinding
 
@@ -184,7 +185,7 @@ class ScramServer(DialogueServer):
     def __init__(
         self,
         algorithm: str,
-        keys: Callable[[str], ScramKeys],
+        keys: Callable[[str], ScramKeys | Awaitable[ScramKeys]],
         *,
         nonce: str,
         bindings: Sequence[ChannelBinding] = (),
@@ -221,7 +222,7 @@ class ScramServer(DialogueServer):
     def _begin(self, initial: bytes | None) -> Dialogue:
         first = ClientFirst.parse((yield b"") if initial is None else initial)
         self._check_flag(first)
-        keys = self._source(first.user)
+        keys = yield from answered(self._source(first.user))
         if not len(keys.stored_key) == len(keys.server_key) == self._hash.octets:
             raise LocalProtocolError(f"the user's stored keys do not have the length of {self._hash.algorithm}")
         nonce = first.nonce + self._nonce

@@ -849,7 +849,7 @@ def test_an_observer_that_fails_ends_the_session(world):
 
 def test_limits_of_a_client(world):
     with (
-        pytest.raises(RemoteProtocolError, match="more than 20 octets"),
+        pytest.raises(RemoteProtocolError, match="longer than 20 octets"),
         told(world, Script(greeting=b"+OK " + b"x" * 20 + b"\r\n"), limits=Limits(reply_line=20)),
     ):
         pytest.fail("it has no greeting")

@@ -11,6 +11,7 @@ import ssl
 import threading
 import warnings
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -29,6 +30,7 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser
+from tests.helpers.processes import join
 
 PATIENCE = 30  # seconds until a test that hangs fails
 LOOP = contextvars.ContextVar("LOOP")
@@ -114,16 +116,10 @@ class Adapter:
 
     def in_background(self, function, times=1):
         """Call a method several times at once; return what waits for all of them."""
-        threads = [threading.Thread(target=self.do, args=(function,)) for _ in range(times)]
+        threads = [threading.Thread(target=self.do, args=(function,), daemon=True) for _ in range(times)]
         for thread in threads:
             thread.start()
-
-        def join():
-            for thread in threads:
-                thread.join(PATIENCE)
-                assert not thread.is_alive()
-
-        return join
+        return partial(join, *threads)
 
 
 def descriptors():

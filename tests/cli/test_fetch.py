@@ -548,8 +548,8 @@ def test_a_message_that_ends_early_is_left_and_the_others_are_fetched(target, ca
         assert [line for line in server.heard if line.startswith("DELE")] == ["DELE 1", "DELE 3"]
     told = capsys.readouterr()
     assert told.err == (
-        "pop3proto fetch: message 2 was left on the server: it seems to end early (the server may not dot-stuff it), "
-        "or the connection was lost right after it\n"
+        "pop3proto fetch: message 2 was left on the server: it seems to end early "
+        "(the server may not have dot-stuffed it), or the connection was lost right after it\n"
     )
     assert told.out == "2 messages fetched, 2 deleted on the server\n"
     assert stored(target) == [b"one\n", b"three\n"]

@@ -245,7 +245,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
             [],
             (
                 "note: serving without TLS: cleartext passwords are accepted only from this machine (see --certificate "
-                "and --allow-cleartext); others on the network can read the mail of other sessions\n"
+                "and --allow-cleartext); mail is sent in cleartext to other machines too\n"
             ),
         ),
         (

@@ -569,7 +569,7 @@ def test_what_is_no_drop_listing(text):
 
 @pytest.mark.parametrize("text", ["", "2", "200", "3 200", "2 -1", "2 x", "2 200octets", "0 200", "2 " + "1" * 21])
 def test_what_says_nothing_of_the_size_of_the_message(text):
-    with pytest.raises(MalformedReply, match="the answer to LIST 2 is not about message 2: "):
+    with pytest.raises(MalformedReply, match="the answer to LIST 2 has no valid row for that message: "):
         ListOne(2).parse(Ok(text))
 
 
@@ -578,7 +578,7 @@ def test_what_says_nothing_of_the_size_of_the_message(text):
 )
 def test_what_says_nothing_of_the_unique_id_of_the_message(text):
     # RFC 1939 section 7, UIDL: nothing follows the unique id.
-    with pytest.raises(MalformedReply, match="the answer to UIDL 2 is not about message 2: "):
+    with pytest.raises(MalformedReply, match="the answer to UIDL 2 has no valid row for that message: "):
         UidlOne(2).parse(Ok(text))
 
 

@@ -259,7 +259,7 @@ def _warn_about_cleartext(host: str, *, allowed: bool) -> None:
     else:
         warn(
             "note: serving without TLS: cleartext passwords are accepted only from this machine (see --certificate and "
-            "--allow-cleartext); others on the network can read the mail of other sessions"
+            "--allow-cleartext); mail is sent in cleartext to other machines too"
         )
 
 

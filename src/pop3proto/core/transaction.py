@@ -70,9 +70,7 @@ class Capa(Command[Capabilities]):
 
 @attrs.frozen
 class Lang(Command["str | None"]):
-    """LANG with a language: selects the language of reply texts (RFC 6856 section 3.2).
-
-    The positive reply is the first in that language.
+    """LANG with a language: selects the language of reply texts, from the positive reply on (RFC 6856 section 3.2).
 
     Args:
         language: a basic language range; "*" lets the server choose.
@@ -106,8 +104,7 @@ class Lang(Command["str | None"]):
         """Return the reply that begins with this language tag.
 
         Raises:
-            LocalProtocolError: parsing the reply would give another result, as when `result` is None and `text` begins
-                with a word that looks like a tag.
+            LocalProtocolError: the reply would be parsed as another language: `text` begins with what looks like a tag.
         """
         reply = Ok(text if result is None else f"{result} {text}".rstrip(" "))
         if self.parse(reply) != result:
@@ -146,11 +143,7 @@ class LangList(Command[tuple[Language, ...]]):
 
 @attrs.frozen
 class Quit(PlainCommand):
-    """QUIT: ends the session.
-
-    After login, the server removes the messages that are marked as deleted (the UPDATE state). It closes the
-    connection after its answer, whether that is positive or negative (RFC 1939 section 6).
-    """
+    """QUIT: ends the session, whatever the answer; after login, removes what DELE has marked (RFC 1939 section 6)."""
 
     verb = "QUIT"
     legal_in = frozenset({State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION})
@@ -347,9 +340,7 @@ def _own_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) 
     """Parse a reply that is one row of a listing, and return the value of the command's message."""
     rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
     if command.number not in rows:
-        raise MalformedReply(
-            f"the answer to {command} is not about message {command.number}: {excerpt(reply.encode())}"
-        )
+        raise MalformedReply(f"the answer to {command} has no valid row for that message: {excerpt(reply.encode())}")
     return rows[command.number]
 
 

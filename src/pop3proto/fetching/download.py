@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["SERIES", "Download", "OutOfStep", "Proof", "choose_proof"]
 
 SERIES: Final = 8
-"""Commands after each message on a server without UIDL. A sender who forges their answers in a message guesses all of
-them right once in 256 times; that only cuts the sender's own message short. To forge another message, the sender has
-to guess the answers after that one too."""
+"""Commands after each message on a server without UIDL. Text in a message that imitates their answers is right once in
+256 times (2**8), and then only cuts that message short. To replace the next message too, the text must also imitate
+the answers after it."""
 
 _UIDL_ATTEMPTS: Final = 10
 """Messages to try `UIDL n` with before concluding that the server does not support it."""
@@ -126,7 +126,7 @@ class OutOfStep(Exception):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"message {number} was left on the server: it seems to end early (the server may not dot-stuff it), "
+            f"message {number} was left on the server: it seems to end early (the server may not have dot-stuffed it), "
             "or the connection was lost right after it"
         )
         self.number = number

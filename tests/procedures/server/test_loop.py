@@ -875,8 +875,7 @@ def test_a_fault_of_the_authenticator_is_told_and_raised():
     "fault",
     [
         RuntimeError("a fault"),
-        ConnectionLost("that of the store to its own server"),
-        RemoteProtocolError("likewise"),
+        RemoteProtocolError("of the store's own server"),
         Refused("two\r\nlines"),
         Refused("long" * 200),
     ],
@@ -894,6 +893,15 @@ def test_a_fault_of_the_store_is_told_and_raised(call, line, fault):
         session.actor.outcome()
     assert session.store.closings == [1] * len(session.store.opened)
     assert not session.store.locked
+
+
+@pytest.mark.parametrize("line", [b"RETR 1", b"TOP 1 0"])
+@pytest.mark.parametrize("fault", [ConnectionLost("the store's own server is gone"), OSError("bad disk")])
+def test_a_message_that_cannot_be_read_now_is_refused(line, fault):
+    session = serving(UNIX)
+    session.store.failures["open 1"] = fault
+    session.greeted().ask(b"USER ann\r\nPASS tanstaaf\r\n")
+    assert codes(session.lines(line + b"\r\nNOOP\r\n")) == [b"-ERR [SYS/TEMP]", b"+OK"]
 
 
 def test_a_fault_after_the_whole_answer_ends_the_session():

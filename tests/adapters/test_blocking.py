@@ -935,11 +935,11 @@ def test_last_words_go_out_before_the_handshake(authority, pair):
 
 def test_lingering_has_an_end(pair, monkeypatch):
     stream, peer = pair
-    monkeypatch.setattr(_driver, "_LINGER", 0.02)
+    monkeypatch.setattr(_driver, "LINGER", 0.02)
     peer.sendall(b"NOOP\r\n")
     run_blocking(stream._driver.linger())
     assert peer.recv(10) == b""
-    monkeypatch.setattr(_driver, "_LINGER", 0)
+    monkeypatch.setattr(_driver, "LINGER", 0)
     run_blocking(stream._driver.linger())
 
 

@@ -208,7 +208,10 @@ def test_a_certificate_for_another_name_is_refused(target, authority, capsys, tl
 def test_tls_to_a_server_without(target, capsys, options):
     with serving(MemoryStore()) as server:
         assert fetch_tls("implicit", server.address[1], target, *options) == 1
-    assert capsys.readouterr().err == "pop3proto fetch: the server does not use TLS on this port\n"
+    assert (
+        capsys.readouterr().err
+        == "pop3proto fetch: the TLS handshake failed: the server does not use TLS on this port\n"
+    )
 
 
 def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import poplib
 import re
+import shlex
+import shutil
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import trio
 import trustme
-from typing_extensions import override
 
-from pop3proto import Auth, Command, Pass
+import pop3proto
+from pop3proto import Auth, Command, Limits, Pass, Pop3Error
 from pop3proto.authenticators import MemoryTokenAuthenticator
 from pop3proto.blocking import Server, serve
+from pop3proto.cli import _parser
+from pop3proto.cli.failures import _INTERRUPTED
 from pop3proto.core.events import ServerEvent
 from pop3proto.core.server import Response
+from pop3proto.fetching.failures import FAILURE, USAGE
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures import Service, SessionInfo
+from pop3proto.procedures import Deadlines, Service, SessionInfo
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.login_plan import APOP, USER_PASS
 from pop3proto.sasl import CLIENT_MECHANISMS, SERVER_MECHANISMS, ChannelBinding, ServerMechanisms, Strength, TlsInfo
 from pop3proto.sasl.authenticator import CustomAuthenticator
+from pop3proto.testing import Pop3Server
+from tests.helpers.snippets import DOCS, PAGES, Snippet, shell_commands, snippets
 
-DOCS = Path(__file__).parent.parent / "docs"
+pytest_plugins = ["pop3proto.testing.fixtures"]
+
 AUTHENTICATION = DOCS / "authentication"
-PAGES = sorted(DOCS.rglob("*.md"))
+SNIPPETS = list(snippets(*PAGES))
 
 TOKEN = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"  # the one in Google's description of XOAUTH2
 LONG_TOKEN = "eyJ0eXAi" + 500 * "Ab0-"  # Microsoft's are as long
@@ -50,33 +62,6 @@ ABOUT = {
     "apop": {APOP},
     "user-pass": {USER_PASS},
 }
-
-
-@attrs.frozen
-class Example:
-    """A block of Python, and what it prints if a block of text follows at once."""
-
-    page: Path
-    line: int
-    code: str
-    output: str | None
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(DOCS)}:{self.line}"
-
-
-_EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-
-
-def examples() -> Iterator[Example]:
-    for page in PAGES:
-        text = page.read_text("utf-8")
-        for match in _EXAMPLE.finditer(text):
-            yield Example(page, text.count("\n", 0, match.start()) + 1, match[1], match[2])
-
-
-EXAMPLES = list(examples())
 
 
 # ------------------------------------------------------------------------------------------- the servers
@@ -114,29 +99,52 @@ class Witness:
         return {USER_PASS if name == "PASS" else name for name in named}
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the examples name: certificates and keys of servers and users, and their authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.cert_pem.write_to_path(folder / "clients.pem")
+    for name, hosts in {"server": ["pop.example.org"], "cloud": ["pop.gmail.com", "outlook.office365.com"]}.items():
+        authority.issue_cert(*hosts).private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+    ann = authority.issue_cert("ann@example.org")
+    ann.private_key_and_cert_chain_pem.write_to_path(folder / "ann.pem")
+    ann.cert_chain_pems[0].write_to_path(folder / "ann-certificate.pem")
+    return folder
+
+
 class World:
-    """What the examples take for pop.example.org, Gmail and Microsoft 365; their certificates are trusted."""
+    """What the examples take for pop.example.org, Gmail and Microsoft 365: each begins when it is connected to."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.stack = stack
-        self.authority = trustme.CA()
-        self.authority.cert_pem.write_to_path(folder / "ca.pem")
-        self.authority.cert_pem.write_to_path(folder / "clients.pem")
-        self.authority.issue_cert("pop.example.org").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-        ann = self.authority.issue_cert("ann@example.org")
-        ann.private_key_and_cert_chain_pem.write_to_path(folder / "ann.pem")
-        ann.cert_chain_pems[0].write_to_path(folder / "ann-certificate.pem")
-        users = Everybody({"ann": "tanstaaf", "ann@example.com": "abcdefghijklmnop"}, TOKENS)
+        self.users = Everybody({"ann": "tanstaaf", "ann@example.com": "abcdefghijklmnop"}, TOKENS)
         self.witness = Witness()
-        self.servers = {
-            ("pop.example.org", 995): self.start(users),
-            ("pop.example.org", 110): self.start(users, "starttls"),
-            ("pop.gmail.com", 995): self.start(users, names=("PLAIN", "XOAUTH2", "OAUTHBEARER")),
-            ("outlook.office365.com", 995): self.start(users, names=("PLAIN", "XOAUTH2")),
-        }
+        self.servers: dict[tuple[str, int], Server] = {}
 
-    def start(self, users: Everybody, tls: TlsMode = "implicit", names: tuple[str, ...] | None = None) -> Server:
+    def address(self, host: str, port: int) -> tuple[str, int]:
+        """Return where a server of this name is."""
+        if host == "127.0.0.1":
+            return host, port
+        if (host, port) not in self.servers:
+            self.servers[host, port] = self.start(host, port)
+        return self.servers[host, port].address
+
+    def start(self, host: str, port: int) -> Server:
+        tls: TlsMode = "implicit" if port == 995 else "starttls"
+        match host:
+            case "pop.example.org":
+                return self.serve(self.users, tls, certificate="server.pem")
+            case "pop.gmail.com":
+                return self.serve(self.users, tls, names=("PLAIN", "XOAUTH2", "OAUTHBEARER"), certificate="cloud.pem")
+            case "outlook.office365.com":
+                return self.serve(self.users, tls, names=("PLAIN", "XOAUTH2"), certificate="cloud.pem")
+            case _:
+                raise AssertionError(f"an example connects to {host}")
+
+    def serve(self, users: Everybody, tls: TlsMode, names: tuple[str, ...] | None = None, **options: Any) -> Server:
         known: ServerMechanisms = (
             SERVER_MECHANISMS if names is None else {each: SERVER_MECHANISMS[each] for each in names}
         )
@@ -146,55 +154,74 @@ class World:
             mechanisms=known,
             failure_delay=0,
             observer=self.witness,
+            deadlines=Deadlines(grace=0),
         )
-        if names is None:
-            return self.stack.enter_context(serve(service, tls=tls, certificate=self.folder / "server.pem"))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("pop.gmail.com", "outlook.office365.com").configure_cert(context)
-        return self.stack.enter_context(serve(service, tls=tls, context=context))
+        return self.stack.enter_context(serve(service, tls=tls, **options))
 
     def ask_for_certificates(self) -> None:
         """Let pop.example.org want to know who its clients are, as TLS tells."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.folder / "clients.pem")
         context.load_cert_chain(self.folder / "server.pem")
         context.verify_mode = ssl.CERT_OPTIONAL
-        service = Service(
-            store=MemoryStore({"ann": MAIL}), authenticator=Everybody({}, {}), failure_delay=0, observer=self.witness
-        )
-        server = self.stack.enter_context(serve(service, tls="implicit", context=context))
-        self.servers["pop.example.org", 995] = server
+        self.servers["pop.example.org", 995] = self.serve(Everybody({}, {}), "implicit", context=context)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Path) -> Iterator[World]:
+    shutil.copytree(certificates, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "token").write_text(f"{SHORT_TOKEN}\n")
     with ExitStack() as stack:
         world = World(tmp_path, stack)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         monkeypatch.chdir(tmp_path)
-        connect = socket.create_connection
-
-        def here(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
-            host, _ = address
-            return connect(address if host == "127.0.0.1" else world.servers[address].address, *args, **kwargs)
-
-        monkeypatch.setattr(socket, "create_connection", here)
+        send_there(world, monkeypatch)
         yield world
+
+
+def send_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names lead to this machine, by the three ways in which the adapters and poplib connect."""
+    connect = socket.create_connection
+    monkeypatch.setattr(
+        socket,
+        "create_connection",
+        lambda address, *args, **options: connect(world.address(*address), *args, **options),
+    )
+    create = asyncio.BaseEventLoop.create_connection
+
+    def create_connection(loop: asyncio.BaseEventLoop, protocol: Any, host: str, port: int, **options: Any) -> Any:
+        return create(loop, protocol, *world.address(host, port), **options)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create_connection)
+    open_stream = trio.open_tcp_stream
+    monkeypatch.setattr(
+        trio, "open_tcp_stream", lambda host, port, **options: open_stream(*world.address(host, port), **options)
+    )
 
 
 # ------------------------------------------------------------------------------------------ the examples
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_an_example_runs(example: Example, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    if example.page.stem == "external":
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
+def test_an_example_runs(
+    snippet: Snippet,
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    start_pop3_server: Callable[..., Pop3Server],
+) -> None:
+    if snippet.page.stem == "external":
         world.ask_for_certificates()
-    token = LONG_TOKEN if "office365" in example.code else TOKEN if "gmail" in example.code else SHORT_TOKEN
-    names = {"__name__": "example", "get_token": lambda: token}
-    exec(compile(example.code, str(example), "exec"), names)
-    if example.output is not None:
-        assert capsys.readouterr().out == example.output
+    token = LONG_TOKEN if "office365" in snippet.code else TOKEN if "gmail" in snippet.code else SHORT_TOKEN
+    (world.folder / "token").write_text(f"{token}\n")
+    names: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(snippet.code, str(snippet), "exec", dont_inherit=True), names)
+    for name, value in names.items():
+        if name.startswith("test_"):
+            assert [*inspect.signature(value).parameters] == ["start_pop3_server"]
+            value(start_pop3_server)
+    if snippet.output is not None:
+        assert capsys.readouterr().out == snippet.output
 
-    about = ABOUT.get(example.page.stem, set())
+    about = ABOUT.get(snippet.page.stem, set())
     if about and world.witness.commands:  # a client of that page logs in as the page says
         assert world.witness.ways() & about
     if about and isinstance(service := names.get("service"), Service):  # and a server of that page lets it
@@ -202,17 +229,31 @@ def test_an_example_runs(example: Example, world: World, capsys: pytest.CaptureF
 
 
 def test_an_example_can_be_read_at_a_glance() -> None:
-    assert EXAMPLES
-    assert [str(example) for example in EXAMPLES if len(example.code.splitlines()) > 50] == []
-    too_wide = [str(each) for each in EXAMPLES if max(map(len, each.code.splitlines())) > 120]
+    assert SNIPPETS
+    assert [str(snippet) for snippet in SNIPPETS if len(snippet.code.splitlines()) > 50] == []
+    too_wide = [str(each) for each in SNIPPETS if max(map(len, each.code.splitlines())) > 120]
     assert too_wide == []
 
 
+COMMANDS = [
+    pytest.param(command, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, command in enumerate(shell_commands(page))
+    if command.startswith("pop3proto ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_one_that_the_command_line_takes(command: str) -> None:
+    arguments = _parser().parse_args(shlex.split(command)[1:])
+    assert callable(arguments.run)
+
+
 def test_microsoft_hears_the_mechanism_on_a_line_of_its_own(world: World) -> None:
-    [example] = [each for each in EXAMPLES if "office365" in each.code]
-    users = Everybody({}, {"short": "ann@example.com"})  # so short that it would fit into the line of AUTH
-    world.servers["outlook.office365.com", 995] = world.start(users, names=("PLAIN", "XOAUTH2"))
-    exec(compile(example.code, str(example), "exec"), {"get_token": lambda: "short"})
+    [snippet] = [each for each in SNIPPETS if "office365" in each.code]
+    world.users = Everybody({}, {"short": "ann@example.com"})  # so short that it would fit into the line of AUTH
+    (world.folder / "token").write_text("short")
+    exec(compile(snippet.code, str(snippet), "exec"), {})
     assert Auth("XOAUTH2") in world.witness.commands
     assert not any(isinstance(command, Pass) for command in world.witness.commands)
 
@@ -285,6 +326,58 @@ def test_the_table_of_protocols_is_what_a_server_offers() -> None:
         if "and their -PLUS" in mechanisms:
             told |= {f"{each}-PLUS" for each in told}
         assert told == offered(Service(store=MemoryStore({}), authenticator=authenticator))
+
+
+# ------------------------------------------------------------------------------------- more facts on pages
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """The names in code in the first column of all tables below a heading."""
+    text = (DOCS / page).read_text("utf-8")
+    [section] = [each for each in re.split(r"^##? ", text, flags=re.MULTILINE) if each.startswith(f"{heading}\n")]
+    return [name for row in re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE) for name in re.findall("`(.*?)`", row)]
+
+
+def test_the_tree_of_errors_is_that_of_the_code() -> None:
+    [tree] = re.findall(r"^```text\n(Pop3Error\n.*?)^```$", (DOCS / "errors.md").read_text(), re.MULTILINE | re.DOTALL)
+    path: list[type[BaseException]] = []
+    for line in tree.splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 4, line.strip()
+        kind = getattr(pop3proto, name)
+        assert kind.__base__ is (path[depth - 1] if depth else Exception) or path[depth - 1] in kind.__bases__
+        path[depth:] = [kind]
+    public = (getattr(pop3proto, name) for name in pop3proto.__all__)
+    errors = {each.__name__ for each in public if inspect.isclass(each) and issubclass(each, Pop3Error)}
+    assert errors == set(tree.split())
+    states = first_column("errors.md", "Which errors are there, and what is left of the session?")
+    assert {*states, "Pop3Error", "ProtocolError"} == errors
+
+
+def test_every_method_of_poplib_has_its_counterpart() -> None:
+    told = {name.partition("(")[0] for name in first_column("from-poplib.md", "Method by method")}
+    methods = {name for name in {**vars(poplib.POP3), **vars(poplib.POP3_SSL)} if not name.startswith("_")}
+    assert methods | {"POP3", "POP3_SSL", "error_proto"} == told - {"timeout="}
+
+
+def test_the_page_of_the_command_line_knows_every_option_and_status() -> None:
+    text = (DOCS / "command-line.md").read_text("utf-8")
+    [commands] = [each for each in _parser()._actions if isinstance(each.choices, dict)]
+    assert isinstance(commands.choices, dict)
+    options = {option for command in commands.choices.values() for option in command._option_string_actions}
+    assert set(re.findall(r"--[a-z][a-z-]*", text)) - {"--version"} == options - {"-h"}
+    statuses = re.findall(r"^\| ([0-9]+) \|", text, re.MULTILINE)
+    assert statuses == ["0", str(FAILURE), str(USAGE), str(_INTERRUPTED)]
+
+
+def test_the_pages_know_the_defaults() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (DOCS / "server.md").read_text("utf-8"), re.MULTILINE))
+    defaults = {each.name: each.default for each in attrs.fields(Service)}
+    assert told.pop("deadlines") == "`Deadlines()`"
+    assert {name: value.strip('`"') for name, value in told.items()} == {name: str(defaults[name]) for name in told}
+    security, limits = (DOCS / "security.md").read_text("utf-8"), Limits()
+    for number in (limits.reply_line, limits.command_line, limits.sasl_line, limits.listing_entries, limits.buffered):
+        assert re.search(rf"\b{number:,}\b", security)
+    assert f"| {limits.body >> 20} MiB |" in security
 
 
 # --------------------------------------------------------------------------------------------- the links

@@ -43,7 +43,6 @@ from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, 
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
-from pop3proto.sasl.channel import SessionInfo
 
 PATIENCE = 60  # seconds until a test that hangs fails
 GREETING = b"+OK ready\r\n"

@@ -223,7 +223,7 @@ def test_without_a_timeout_it_waits(server):
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
     monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
-    words = "way to log in: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
+    words = "login method: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
     with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
     with here(server, cleartext="always") as client, pytest.raises(LoginFailed, match="TLS only"):
@@ -950,11 +950,11 @@ def test_last_words_go_out_before_the_handshake(authority, pair):
 
 def test_lingering_has_an_end(pair, monkeypatch):
     stream, peer = pair
-    monkeypatch.setattr(_driver, "_LINGER", 0.02)
+    monkeypatch.setattr(_driver, "LINGER", 0.02)
     peer.sendall(b"NOOP\r\n")
     run_blocking(stream._driver.linger())
     assert peer.recv(10) == b""
-    monkeypatch.setattr(_driver, "_LINGER", 0)
+    monkeypatch.setattr(_driver, "LINGER", 0)
     run_blocking(stream._driver.linger())
 
 

@@ -14,6 +14,7 @@ import attrs
 from hypothesis import event, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pop3proto._io.peers import UNKNOWN_PEER
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking.client import Client
 from pop3proto.core.capabilities import Capabilities
@@ -230,6 +231,8 @@ class World:
         read: octets that the client was given.
         sent: lines that it has sent, and the length of `read` at that time.
     """
+
+    peer = UNKNOWN_PEER
 
     def __init__(self, draw, session, *, honest, capabilities, verified):
         self.draw = draw

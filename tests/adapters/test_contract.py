@@ -1201,6 +1201,37 @@ def test_a_client_without_a_block(coroutines):
     assert script.verbs == [b"QUIT", b"QUIT"]
 
 
+def test_closing_over_a_stream_that_does_not_close():
+    """trio's streams close at once if they are cancelled; a client does not wait for another kind of end."""
+
+    class Reluctant(trio.abc.Stream):
+        closed = False
+
+        async def receive_some(self, max_bytes=None):
+            return GREETING
+
+        async def send_all(self, data):
+            pytest.fail("nothing is sent")
+
+        async def wait_send_all_might_not_block(self):
+            pytest.fail("nothing is sent")
+
+        async def aclose(self):
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.closed = True
+
+    async def main():
+        stream = Reluctant()
+        with trio.fail_after(PATIENCE):
+            client = await over_trio.connect_over(stream, tls="none")
+            await client.aclose()
+        assert stream.closed
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_a_connection_that_is_never_begun(coroutines):
     """Neither awaited nor entered: there is nothing to close, and no warning."""
 

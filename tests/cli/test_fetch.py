@@ -208,7 +208,10 @@ def test_a_certificate_for_another_name_is_refused(target, authority, capsys, tl
 def test_tls_to_a_server_without(target, capsys, options):
     with serving(MemoryStore()) as server:
         assert fetch_tls("implicit", server.address[1], target, *options) == 1
-    assert capsys.readouterr().err == "pop3proto fetch: the server does not use TLS on this port\n"
+    assert (
+        capsys.readouterr().err
+        == "pop3proto fetch: the TLS handshake failed: the server does not use TLS on this port\n"
+    )
 
 
 def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):
@@ -359,7 +362,7 @@ def test_a_way_to_log_in_that_the_url_names(target, authority, capsys, tls, way)
         status = fetch_tls(tls, port, target, *authority.trusted, user=f"ann;auth={way}")
     if tls == "starttls" and "APOP" in way.upper():  # the timestamp came before TLS
         assert status == 1
-        assert "there is no way to log in: APOP: " in capsys.readouterr().err
+        assert "no usable login method: APOP: " in capsys.readouterr().err
     else:
         assert status == 0
         assert stored(target) == sorted(STORED)
@@ -458,7 +461,7 @@ def test_a_token_never_goes_where_a_password_is_wanted(target, capsys):
         url = f"pop://ann@127.0.0.1:{server.address[1]}"
         assert main(["fetch", url, str(target), "--token-file", token_file(target.parent), "--allow-cleartext"]) == 1
         assert server.heard == ["STLS", "CAPA"]
-    assert capsys.readouterr().err.startswith("pop3proto fetch: there is no way to log in: OAUTHBEARER, XOAUTH2: ")
+    assert capsys.readouterr().err.startswith("pop3proto fetch: no usable login method: OAUTHBEARER, XOAUTH2: ")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class AsyncClient(AsyncSessionRunner):
-    """A session with a server. It is a context manager: at the end it sends QUIT; left by an exception it hangs up.
+    """A session with a server. As a context manager it sends QUIT at the end; left by an exception it hangs up.
 
     Every method may raise `CommandFailed` (the server said `-ERR`), `MalformedReply`, `LocalProtocolError` and `Busy`,
     after which the session goes on; and `RemoteProtocolError`, `ConnectionLost` and `TimedOut`, after which every
@@ -66,7 +66,7 @@ class AsyncClient(AsyncSessionRunner):
         binding: ChannelBinding | None = None,
         mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
     ) -> None:
-        """Log in by the best way that both sides know.
+        """Log in by the best method that both sides support.
 
         Args:
             user: the mailbox; or credentials of any kind, alone.
@@ -74,13 +74,13 @@ class AsyncClient(AsyncSessionRunner):
             token: or an OAuth 2.0 access token for it.
             only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried.
             initial_response: it may go with AUTH; some servers want it on a line of its own.
-            binding: what this TLS channel can be bound to, if you know better: "tls-exporter", say.
+            binding: the channel binding to use in place of what was found: "tls-exporter" for example.
             mechanisms: those that are known.
 
         Raises:
             LoginFailed: the server refused; another try is possible, unless it has hung up.
-            LocalProtocolError: there is no way that does not show a password or token to others, or the server has
-                none. Nothing of them was sent.
+            LocalProtocolError: no method is usable: each would show a password or token to others, or the server does
+                not support it. No credentials were sent.
         """
         try:
             with forgetting_locals():
@@ -188,8 +188,8 @@ class AsyncClient(AsyncSessionRunner):
         """Yield a message for each command, to be read in an `async with` block; pipelined if the server takes that.
 
         It is for RETR and TOP; any other command is a message without octets, whose `reply` tells. What is left unread
-        of one is thrown away when the next is asked for. A command beside these ends the iteration: going on with it
-        raises `Broken`.
+        of one is discarded when the next is asked for. Any other command ends the iteration: going on with it raises
+        `Broken`.
         """
         return IncomingMessages(self, commands)
 
@@ -211,7 +211,7 @@ class AsyncClient(AsyncSessionRunner):
 
     @asynccontextmanager
     async def keep_alive(self, every: float = 30) -> AsyncGenerator[None]:
-        """Say NOOP while a block is busy with something else: some servers hang up after a minute of silence.
+        """Send NOOP while a block is busy with something else: some servers hang up after a minute of silence.
 
         Inside the block the client cannot be used: any other call raises `Busy`.
 

@@ -23,9 +23,9 @@ __all__ = ["AsyncIncomingMessage", "IncomingMessages", "WholeMessages"]
 
 
 class AsyncIncomingMessage:
-    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `async with` block.
+    """A message that is being received, in constant memory: iterate over it or `read` it in its `async with` block.
 
-    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
+    The block may be left early: the rest is discarded before the next command, up to 1 MiB, and before QUIT.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class AsyncIncomingMessage:
 
         Raises:
             CommandFailed: there is no such message.
-            LocalProtocolError, Broken: it was asked for before, or thrown away.
+            LocalProtocolError, Broken: it was asked for before, or discarded.
         """
         if not self._sent:
             await self._client.perform(self._pipeline.begin())
@@ -141,7 +141,7 @@ class IncomingMessages:
         return self
 
     async def __anext__(self) -> AsyncIncomingMessage:
-        """Return the next message; what is left of the one before is thrown away."""
+        """Return the next message; what is left of the one before is discarded."""
         if not self._begun:
             await self._client.perform(self._pipeline.begin())
             self._begun = True

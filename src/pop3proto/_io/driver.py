@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
-_LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
+LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
 
 
 class Driver(ABC):
@@ -265,7 +265,7 @@ class Driver(ABC):
 
     async def linger(self) -> None:
         """Close the sending half, and wait a little for the peer to close: else it may lose the last answer."""
-        until = self.now() + _LINGER
+        until = self.now() + LINGER
         with contextlib.suppress(ConnectionLost, TimedOut):
             await self._close_tls(until)
             await self.send_eof()
@@ -276,7 +276,7 @@ class Driver(ABC):
         """Close the connection, with the closing alert of TLS."""
         try:
             with contextlib.suppress(ConnectionLost, TimedOut):
-                await self._close_tls(self.now() + _LINGER)
+                await self._close_tls(self.now() + LINGER)
         finally:
             await self.hang_up()
 

@@ -160,5 +160,5 @@ def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | Non
             message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
             return CertificateError(message, host=host, reason=reason)
         if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-            return ConnectionLost("the TLS handshake failed: the server does not speak TLS on this port")
+            return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
     return ConnectionLost(f"the TLS handshake failed: {error}")

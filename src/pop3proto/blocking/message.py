@@ -21,9 +21,9 @@ __all__ = ["IncomingMessage", "WholeMessages"]
 
 
 class IncomingMessage:
-    """A message as it comes, in constant memory: iterate over it, or `read` it, inside its `with` block.
+    """A message that is being received, in constant memory: iterate over it or `read` it in its `with` block.
 
-    Leaving the block early is fine: what is left is thrown away before the next command, up to a limit.
+    The block may be left early: the rest is discarded before the next command, up to 1 MiB, and before QUIT.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class IncomingMessage:
 
         Raises:
             CommandFailed: there is no such message.
-            LocalProtocolError, Broken: it was asked for before, or thrown away.
+            LocalProtocolError, Broken: it was asked for before, or discarded.
         """
         if not self._sent:
             self._client.perform(self._pipeline.begin())

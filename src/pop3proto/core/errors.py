@@ -1,4 +1,4 @@
-"""What can go wrong, and whose fault it was.
+"""The exceptions of the library, by what happened and whose fault it was.
 
 The connections raise `LocalProtocolError`, `RemoteProtocolError` and, at end of stream, `ConnectionLost` or
 `UncertainUpdate`; parsing a reply raises `MalformedReply`. The rest are raised by the procedures and the adapters.
@@ -32,15 +32,15 @@ __all__ = [
 
 
 class Pop3Error(Exception):
-    """The base of everything that this library raises on purpose."""
+    """The base class of all exceptions of this library."""
 
 
 class ProtocolError(Pop3Error):
-    """Somebody broke the protocol; the two subclasses say who."""
+    """The protocol was violated: by this side (`LocalProtocolError`) or by the peer (`RemoteProtocolError`)."""
 
 
 class LocalProtocolError(ProtocolError):
-    """You asked for something that the protocol forbids.
+    """The caller asked for something that the protocol forbids.
 
     Nothing was sent and nothing has changed: the connection can still be used.
     """
@@ -51,9 +51,9 @@ class RemoteProtocolError(ProtocolError):
 
 
 class MalformedReply(Pop3Error):
-    """A positive reply, or its body, does not mean what the command asked for.
+    """A positive reply, or its body, could not be parsed as the answer to its command.
 
-    Framing is intact, so the session is in step and goes on.
+    Framing is intact, so the session goes on.
     """
 
 

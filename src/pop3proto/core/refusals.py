@@ -48,7 +48,7 @@ class LoginAttempt:
     Args:
         command: AUTH, APOP, USER or PASS, without its secret.
         reply: the answer.
-        detail: what the server had said of it within the exchange, JSON (RFC 7628 section 3.2.2) say; "" is nothing.
+        detail: what the server had said of it within the exchange, as JSON (RFC 7628 section 3.2.2); "": nothing.
     """
 
     command: Command[object]
@@ -81,7 +81,7 @@ class LoginFailed(CommandFailed):
 
 
 class SessionRefused(Pop3Error):
-    """The server greeted with `-ERR`: it is too busy, say, or does not serve this address. The session is over.
+    """The server greeted with `-ERR`: it is too busy for example, or does not serve this address. The session is over.
 
     Attributes:
         reply: the greeting.

@@ -10,7 +10,7 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT
+from pop3proto._io.driver import GIVEN_UP, LINGER, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -96,7 +96,8 @@ class TrioStream(AsyncStream):
 
     @override
     async def hang_up(self) -> None:
-        await self._stream.aclose()
+        with trio.move_on_after(LINGER):  # a stream that is cancelled in this closes all the same
+            await self._stream.aclose()
 
     @override
     async def abort(self) -> None:

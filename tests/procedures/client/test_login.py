@@ -131,7 +131,7 @@ class TestOtherThanAscii:
 
 def test_nothing_is_sent_in_clear_unasked():
     script = Script(may_show_password=False)
-    with pytest.raises(LocalProtocolError, match=r"there is no way to log in: PLAIN, USER/PASS: it shows the password"):
+    with pytest.raises(LocalProtocolError, match=r"no usable login method: PLAIN, USER/PASS: it shows the password"):
         script.run(login(script.session, Password("ann", SECRET)), CAPA)
     assert script.heard == [b"CAPA\r\n"]
     script.run(learn_capabilities(script.session), CAPA)

@@ -1,4 +1,4 @@
-"""The body of one answer, as it comes."""
+"""The body of one answer, in chunks."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Body:
             size: how many; None or negative: all that are left.
 
         Raises:
-            MalformedReply: there are more than `limit` left; the rest is thrown away.
+            MalformedReply: there are more than `limit` left; the rest is discarded.
         """
         self._check_open()
         everything = size is None or size < 0

@@ -1,4 +1,4 @@
-"""What a client does: greet, call, start TLS, keep the session alive, quit. How it logs in is in `login`."""
+"""The procedures of a client: greet, call, start TLS, keep the session alive, quit. Logging in is in `login`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def establish(session: Session, tls: TlsMode) -> Procedure[None]:
     Raises:
         CommandFailed: the server refused STLS. Nothing else was sent, and nothing must be (RFC 2595 section 9).
         SessionRefused: it greeted with `-ERR`. The session is over.
-        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, it hung up, or the handshake failed.
+        RemoteProtocolError, ConnectionLost, TimedOut: it is not a POP3 server, it hung up, or the handshake failed.
     """
     if tls == "implicit":
         session.secured((yield from StartTls(until=(yield from session.deadline()))))
@@ -66,7 +66,7 @@ def greet(session: Session) -> Procedure[Greeting]:
 
     Raises:
         SessionRefused: it is `-ERR`. The session is over.
-        RemoteProtocolError, ConnectionLost, TimedOut: this is no POP3 server, or it hung up.
+        RemoteProtocolError, ConnectionLost, TimedOut: it is not a POP3 server, or it hung up.
     """
     event = yield from session.in_time(session.next_event())
     if not isinstance(event, Greeting):
@@ -82,7 +82,7 @@ def start_tls(session: Session) -> Procedure[TlsInfo]:
 
     Raises:
         CommandFailed: the server refused. The session goes on, in clear.
-        LocalProtocolError, Busy: it cannot be sent now: TLS is active, say. Nothing was sent.
+        LocalProtocolError, Busy: it cannot be sent now, because TLS is active for example. Nothing was sent.
         RemoteProtocolError: the server sent octets in clear behind its answer. The session is over.
         ConnectionLost, TimedOut: the handshake failed, or the server hung up. Likewise.
     """
@@ -227,7 +227,7 @@ def _quit(session: Session) -> Procedure[None]:
 
 
 def keep_alive(session: Session, every: float) -> Procedure[None]:
-    """Say NOOP now and then, until `ShuttingDown` is thrown in: some servers hang up after a minute without a command.
+    """Send NOOP at intervals until `ShuttingDown` is thrown in: some servers hang up after a minute without a command.
 
     Args:
         session: logged in; nothing else may use it meanwhile.
@@ -253,7 +253,7 @@ def keep_alive(session: Session, every: float) -> Procedure[None]:
 
 
 def _noop(session: Session) -> Procedure[bool]:
-    """Say NOOP, and wait for the answer in any case; return whether to go on. A refusal keeps a session, too."""
+    """Send NOOP and wait for the answer in any case; return whether to go on. A refusal keeps it alive, too."""
     going_on = True
     exchange = Pipeline(session, [Noop()])
     yield from exchange.begin()

@@ -1,4 +1,4 @@
-"""How a client logs in: one SASL exchange, and the walk along a plan."""
+"""Logging in, for clients: one SASL exchange, and trying the methods of a plan in order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["authenticate", "login", "login_by", "planned"]
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
 
 _PASSES: Final = (ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SYS_TEMP)
-"""What a refusal with one of these codes is about has nothing to do with the way to log in (RFC 3206 section 4)."""
+"""Response codes of refusals that do not depend on the login method (RFC 3206 section 4)."""
 
 
 def login(  # noqa: PLR0913 - each has its default, and a name
@@ -46,7 +46,7 @@ def login(  # noqa: PLR0913 - each has its default, and a name
     initial_response: bool = True,
     binding: ChannelBinding | None = None,
 ) -> Procedure[None]:
-    """Log in by the best way that both sides know, and learn the capabilities before and after.
+    """Log in by the best method that both sides support; ask for the capabilities before and after.
 
     Args:
         session: in the AUTHORIZATION state.
@@ -54,7 +54,7 @@ def login(  # noqa: PLR0913 - each has its default, and a name
         only: names of mechanisms, "APOP" and "USER/PASS" included, that may be tried; None: as `plan_login` sees fit.
         mechanisms: those that are known.
         initial_response: it may go with AUTH; some servers want it on a line of its own.
-        binding: what this TLS channel can be bound to, if the caller knows better: "tls-exporter", say.
+        binding: what this TLS channel can be bound to, in place of what the stream found: "tls-exporter" for example.
 
     Raises:
         LocalProtocolError: there is no way that the credentials and the policy allow, or they cannot be sent. Nothing
@@ -110,7 +110,7 @@ def _login(
     plan = plan_login(credentials, session.context, only=only, mechanisms=mechanisms)
     if not plan.steps:
         why = plan.objections or ("no mechanism takes these credentials" if only is None else "none that is asked for")
-        raise LocalProtocolError(f"there is no way to log in: {why}")
+        raise LocalProtocolError(f"no usable login method: {why}")
     yield from _walk(session, plan.steps, credentials, initial_response=initial_response)
     session.logged_in(getattr(credentials, "user", None))
     yield from _conclude(session)
@@ -155,7 +155,7 @@ def _walk(
     attempts: list[LoginAttempt] = []
     unfit: LocalProtocolError | None = None
     judged = False  # the password was looked at, and is wrong: a digest of it will not be better
-    bound = False  # what binds to the channel was refused: perhaps there is somebody in it
+    bound = False  # a mechanism with channel binding was refused: perhaps the TLS channel is intercepted
     for step in steps:
         if (judged and step.strength > Strength.CLEAR) or (bound and step.strength < Strength.MUTUAL):
             continue
@@ -181,7 +181,7 @@ def _walk(
 
 
 def _gave_up(failure: LoginFailed) -> bool:
-    """Return whether the client itself has ended the exchange: whoever is there is not to be tried any more."""
+    """Return whether the client itself has ended the exchange: this server is not trusted any more."""
     # What the server has said of why it refuses, "e=..." of SCRAM say, is a refusal like any other.
     return failure.__cause__ is not None and not failure.attempts[-1].detail
 
@@ -194,7 +194,7 @@ def _is_judgement(session: Session, failure: LoginFailed) -> bool:
 
 
 def _settles(step: LoginMethod, failure: LoginFailed, *, judged: bool) -> bool:
-    """Return whether a refusal is about something that no other way to log in would change."""
+    """Return whether no other login method would change a refusal."""
     if any(failure.reply.has(code) for code in _PASSES):
         return True
     # Of a token that it has refused, a server says more within the exchange (RFC 7628 section 3.2.2).
@@ -202,7 +202,7 @@ def _settles(step: LoginMethod, failure: LoginFailed, *, judged: bool) -> bool:
 
 
 def _take(session: Session, step: LoginMethod, credentials: Credentials, *, initial_response: bool) -> Procedure[None]:
-    """Try one way to log in.
+    """Try one login method.
 
     Raises:
         LocalProtocolError: the credentials do not fit into it; nothing of them was sent.

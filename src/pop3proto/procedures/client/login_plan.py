@@ -1,8 +1,8 @@
-"""Which ways to log in a client tries, and in which order: a pure function of all that it knows.
+"""The login plan of a client: which methods it tries, and in which order. A pure function.
 
-Two rules keep passwords from whoever stands in the middle. What shows a password or token is planned only where
-`policy` lets it be shown. And without verified TLS a refusal, or a mechanism that is not announced, may be somebody
-else's doing: then only the strongest of what is left is planned, and nothing weaker follows it.
+Two rules protect passwords from an attacker between client and server. A method that shows a password or token is
+planned only where `may_show_password` allows it. And without verified TLS, a refusal or a missing mechanism may come
+from the attacker: then only the strongest of the remaining methods are planned, and nothing weaker follows.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _WORDS: Final = {
 _UNANNOUNCED: Final = "the server does not announce it"
 _UNBOUND: Final = "there is nothing to bind it to"
 _UNSTAMPED: Final = "the server's greeting has no timestamp for it, or came before TLS"
-_TWINS: Final = {"LOGIN": "PLAIN"}  # the draft of LOGIN, section 1: not where PLAIN is to be had
+_TWINS: Final = {"LOGIN": "PLAIN"}  # the draft of LOGIN, section 1: not where PLAIN is available
 
 
 @attrs.frozen(kw_only=True)
 class LoginContext:
-    """All that decides how to log in, beside the credentials and the caller's wishes.
+    """What decides how to log in, apart from the credentials and the caller's arguments.
 
     Args:
         capabilities: what the server announces now; None: unknown, or the server has no CAPA.
@@ -64,7 +64,7 @@ class LoginContext:
 
     @property
     def verified(self) -> bool:
-        """Whether nobody can be in the middle."""
+        """Whether TLS is active and the server's certificate was verified."""
         return self.tls is not None and self.tls.verified
 
     @property
@@ -85,7 +85,7 @@ class LoginContext:
 
 @attrs.frozen
 class LoginMethod:
-    """One way to log in.
+    """One login method.
 
     Args:
         name: a mechanism's, "APOP", or "USER/PASS".
@@ -104,7 +104,7 @@ class LoginMethod:
 
 @attrs.frozen
 class LoginPlan:
-    """What to try, in order; printed, it tells people so.
+    """The login methods to try, in order; `print` it to read it.
 
     Args:
         steps: the ways to log in, the best first.

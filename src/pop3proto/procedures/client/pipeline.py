@@ -47,7 +47,7 @@ def check_command(command: object) -> None:
 
 
 class Pipeline(Generic[T_co]):
-    """Some commands and their answers.
+    """Commands under way and their answers, in order.
 
     `begin` it; then `poll` until it says NEED_DATA, `step`, and so on; `poll` returns None when all is answered.
 
@@ -57,7 +57,7 @@ class Pipeline(Generic[T_co]):
     """
 
     def __init__(self, session: Session, commands: Iterable[Command[T_co]]) -> None:
-        self.locked = False  # somebody is reading: no other exchange may begin
+        self.locked = False  # an answer is being read: no other pipeline may begin
         self.answered = 0  # commands that are wholly answered
         self._session = session
         self._connection = session.connection
@@ -145,7 +145,7 @@ class Pipeline(Generic[T_co]):
         """Read once; and before that, if half the window is free, send what fits into it, in one write.
 
         Raises:
-            RemoteProtocolError, ConnectionLost: the server has said something that nobody asked for.
+            RemoteProtocolError, ConnectionLost: the server sent something unsolicited.
         """
         if not self._unanswered:
             yield from self._session.await_idle()

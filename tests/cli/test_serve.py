@@ -167,12 +167,14 @@ def test_verbose(maildir):
         out, err = end(process)
     lines = err.splitlines()
     assert out == ""
-    assert all(line.startswith("pop3proto serve: 127.0.0.1 ") for line in lines)
-    said = [line.removeprefix("pop3proto serve: 127.0.0.1 ") for line in lines]
-    assert said[0].startswith("S: +OK POP3 server ready <")
-    assert {"C: USER ann", "C: PASS ***", "C: AUTH SCRAM-SHA-256 ***", "C: RETR 1", "S: (16 octets)"} <= {*said}
-    assert said[-3:-1] == ["C: QUIT", "S: +OK bye"]
-    assert said[-1] == "-: the session ended"
+    prefix = "pop3proto serve: 1 127.0.0.1 "  # the number of the session, and the address
+    assert all(line.startswith((f"{prefix}- ", f"{prefix}ann ")) for line in lines)
+    said = [line.removeprefix(prefix) for line in lines]
+    assert said[0].startswith("- S: +OK POP3 server ready <")
+    assert {"- C: USER ann", "- C: PASS ***", "- C: AUTH SCRAM-SHA-256 ***"} <= {*said}
+    assert {"ann C: RETR 1", "ann S: (16 octets)"} <= {*said}
+    assert said[-3:-1] == ["ann C: QUIT", "ann S: +OK bye"]
+    assert said[-1] == "ann -: the session ended"
     assert "marker" not in err
     assert "Subject" not in err
 

@@ -329,13 +329,16 @@ class Source(io.BytesIO):
         self._breaks_at = breaks_at
         self._failure = failure
         self.closings = 0
+        self.was_read = 0  # octets
 
     def read(self, size: int | None = -1, /) -> bytes:
         if self._breaks_at is not None and self.tell() >= self._breaks_at:
             raise self._failure
         assert size is not None
         assert size > 0, "never all at once"
-        return super().read(size)
+        octets = super().read(size)
+        self.was_read += len(octets)
+        return octets
 
     def close(self) -> None:
         self.closings += 1

@@ -289,7 +289,7 @@ def test_a_size_is_counted_once(folder: Path, counted: list[str]) -> None:
     (folder / "new/1.a").write_bytes(b"a\nb")
     assert look(folder) == look(folder) == [Message(6, UniqueId("1.a"))]
     (folder / "new/1.a").rename(folder / "cur/1.a:2,S")
-    assert look(folder) == [Message(6, UniqueId("1.a"))]
+    assert look(folder) == [Message(6, UniqueId("1.a"), retrieved=True)]
     assert counted == ["1.a"]
 
 
@@ -545,7 +545,7 @@ def test_a_message_with_two_names_is_one_and_found_by_either(folder: Path) -> No
     (folder / "new/1.a").write_bytes(b"a\n")
     (folder / "cur/1.a:2,S").hardlink_to(folder / "new/1.a")
     maildrop = opened(folder)
-    assert maildrop.messages == [Message(3, UniqueId("1.a"))]
+    assert maildrop.messages == [Message(3, UniqueId("1.a"), retrieved=True)]
     (folder / "cur/1.a:2,S").unlink()
     assert contents(maildrop, 1) == b"a\n"
 
@@ -1094,3 +1094,15 @@ def test_a_folder_is_synced_and_its_descriptor_closed(tmp_path: Path, monkeypatc
     [descriptor] = synced
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize(
+    "name, retrieved", [("1.a:2,S", True), ("1.b:2,RS", True), ("1.c:2,F", False), ("1.S", False), ("1.d:1,S", False)]
+)
+def test_a_message_was_retrieved_if_its_flags_say_that_it_was_seen(folder, name, retrieved):
+    (folder / "cur" / name).write_bytes(b"A: b\n\nbody\n")
+    maildrop = MaildirStore({"ann": folder}).open("ann", SessionInfo())
+    assert [message.retrieved for message in maildrop.messages] == [retrieved]
+    maildrop.correct(1, 99)
+    assert [(message.octets, message.retrieved) for message in maildrop.messages] == [(99, retrieved)]
+    maildrop.close()

@@ -71,6 +71,11 @@ def unique_id(unique: str, *marks: int) -> UniqueId:
     return UniqueId(hashlib.sha256(octets).hexdigest())
 
 
+def is_seen(name: str) -> bool:
+    """Return whether the flags in a name say that the message was read ("S")."""
+    return "S" in name.partition(":2,")[2]
+
+
 def _before_flags(name: str) -> str:
     return name.partition(":")[0]
 

@@ -22,7 +22,7 @@ from pop3proto.procedures.maildrop import (
     wire_size,
 )
 
-from .files import FOLDERS, MessageFiles
+from .files import FOLDERS, MessageFiles, is_seen
 from .lock import FolderLock
 from .sizes import SizeCache
 
@@ -162,7 +162,7 @@ class _MaildirMaildrop(Maildrop):
         octets = self._octets(file)
         if octets is not None:
             self._snapshot.append(file)
-            self._messages.append(Message(octets, file.unique_id))
+            self._messages.append(Message(octets, file.unique_id, retrieved=is_seen(file.paths[-1])))
 
     def _octets(self, file: MessageFile) -> int | None:
         octets = self._sizes.get(file)
@@ -194,9 +194,8 @@ class _MaildirMaildrop(Maildrop):
 
     @override
     def correct(self, number: int, octets: int) -> None:
-        file = self._snapshot[number - 1]
-        self._messages[number - 1] = Message(octets, file.unique_id)
-        self._sizes.put(file, octets)
+        self._messages[number - 1] = attrs.evolve(self._messages[number - 1], octets=octets)
+        self._sizes.put(self._snapshot[number - 1], octets)
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:

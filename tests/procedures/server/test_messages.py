@@ -1,15 +1,18 @@
 """How messages are read from a store: whole, in few calls, and never more ahead than is said."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
-from pop3proto.procedures.maildrop import Refused
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.procedures.maildrop import MessageStream, Refused
 from pop3proto.procedures.operations import Run
 from pop3proto.procedures.server import messages as reader_module
 from pop3proto.procedures.server.messages import MessageReader
 from pop3proto.sasl.channel import SessionInfo
-from tests.helpers.drivers import Actor, FakeStore
+from tests.helpers.drivers import Actor, FakeMaildrop, FakeStore, Source
 
 SMALL = [b"Subject: %d\n\n" % number for number in range(1, 9)]
 
@@ -116,3 +119,120 @@ def test_a_failure_ahead_is_told_when_that_message_is_asked_for():
         assert actor.error is failure
     del store.failures["open 3"]
     assert read(reader, 3)[0] == SMALL[2]
+
+
+# --------------------------------------------------------------------------------------------------- TOP
+
+
+def top(reader: MessageReader, number: int, lines: int) -> tuple[bytes, int]:
+    """The top of a message, and in how many calls of the store it was read."""
+    actor = Actor(reader.begin(number, lines)).go()
+    piece, message = actor.outcome()
+    assert message is None
+    return piece, sum(isinstance(operation, Run) for operation in actor.performed)
+
+
+LARGE = b"A: b\n\n" + b"x" * 99 + b"\n" + b"y" * 1_000_000
+
+
+def test_top_reads_little_of_a_large_message():
+    store = FakeStore(LARGE)
+    assert top(reader_of(store), 1, 1) == (LARGE[:106], 1)
+    [source] = store.sources
+    assert source.closings == 1
+    assert source.was_read <= reader_module.TOP_PIECE
+
+
+def test_tops_one_after_the_other_are_read_ahead():
+    store = FakeStore(*[LARGE] * 12)
+    reader = reader_of(store)
+    calls = [top(reader, number, 0)[1] for number in range(1, 13)]
+    assert calls[:2] == [1, 1]
+    assert sum(calls) < 6
+    assert all(source.closings == 1 for source in store.sources)
+    assert len(store.sources) == 12, "each was opened once"
+    assert sum(source.was_read for source in store.sources) <= 12 * reader_module.TOP_PIECE
+
+
+def test_what_was_read_ahead_for_top_is_not_taken_for_a_message():
+    store = FakeStore(*[b"A: b\n\n1\n2\n"] * 6)
+    reader = reader_of(store)
+    for number in (1, 2):
+        assert top(reader, number, 0)[0] == b"A: b\n\n"
+    assert top(reader, 3, 1)[0] == b"A: b\n\n1\n"
+    assert read(reader, 4)[0] == b"A: b\n\n1\n2\n"
+
+
+# ------------------------------------------------------------------------------------- what a maildrop may have
+
+
+class WithTop(FakeMaildrop):
+    """It can read the top of a message; it returns one line more than it must."""
+
+    def top(self, number: int, lines: int) -> MessageStream:
+        self._store.note(f"top {number} {lines}")
+        header, _, body = self._octets[number - 1].partition(b"\n\n")
+        part = header + b"\n\n" + b"".join(body.splitlines(keepends=True)[: lines + 1])
+        self.sources.append(Source(part, None, OSError()))
+        return self.sources[-1]
+
+
+class WithOpenMany(FakeMaildrop):
+    """It opens several messages in one call, but not more than `most`."""
+
+    most = 100
+
+    def open_many(self, numbers: Sequence[int]) -> Sequence[MessageStream]:
+        self._store.note(f"open many {len(numbers)}")
+        return [self.open(number) for number in numbers[: self.most]]
+
+
+def reader_over(kind: type[FakeMaildrop], store: FakeStore) -> MessageReader:
+    store.locked = True
+    return MessageReader(kind(store), set(), blocks=store.blocks)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_maildrop_that_has_top_is_asked_for_it(blocks):
+    store = FakeStore(b"A: b\n\n1\n2\n3\n", blocks=blocks)
+    reader = reader_over(WithTop, store)
+    assert top(reader, 1, 1)[0] == b"A: b\n\n1\n"
+    assert read(reader, 1)[0] == b"A: b\n\n1\n2\n3\n"
+    assert store.log == ["top 1 1", "open 1"]
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_maildrop_that_opens_many_is_asked_once(blocks):
+    store = FakeStore(*SMALL, blocks=blocks)
+    maildrop_reader = reader_over(WithOpenMany, store)
+    assert [read(maildrop_reader, number)[0] for number in range(1, 9)] == SMALL
+    assert store.log == ["open 1", "open many 7", *(f"open {number}" for number in range(2, 9))]
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_maildrop_may_open_fewer_than_it_is_asked_for(most, monkeypatch):
+    monkeypatch.setattr(WithOpenMany, "most", most)
+    store = FakeStore(*SMALL)
+    reader = reader_over(WithOpenMany, store)
+    assert [read(reader, number)[0] for number in range(1, 9)] == SMALL
+    assert store.log.count("open 5") == 1
+
+
+def test_a_message_that_opens_with_others_and_cannot_be_read_is_refused_alone():
+    store = FakeStore(*SMALL)
+    store.breaks_at[4] = 0
+    reader = reader_over(WithOpenMany, store)
+    for number in (1, 2, 3):
+        assert read(reader, number)[0] == SMALL[number - 1]
+    assert isinstance(Actor(reader.begin(4)).go().error, Refused)
+    assert read(reader, 5)[0] == SMALL[4]
+    [opened] = {id(reader._maildrop): reader._maildrop}.values()
+    assert all(source.closings == 1 for source in opened.sources)
+
+
+def test_a_maildrop_that_opens_none_is_at_fault(monkeypatch):
+    monkeypatch.setattr(WithOpenMany, "most", 0)
+    reader = reader_over(WithOpenMany, FakeStore(*SMALL))
+    read(reader, 1)
+    with pytest.raises(LocalProtocolError, match="open_many"):
+        Actor(reader.begin(2)).go().outcome()

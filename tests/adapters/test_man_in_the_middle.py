@@ -23,7 +23,7 @@ from pop3proto.blocking import connect, serve
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Capa, Stat
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError, Pop3Error, RemoteProtocolError
+from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error, RemoteProtocolError
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.states import State
 from pop3proto.procedures.client.commands import call, establish, greet, start_tls
@@ -758,7 +758,10 @@ class TestStlsOverSockets:
             with context.wrap_socket(connection.dup(), server_side=True) as tls:
                 self.heard += tls.recv(65_536)
 
-        with Attacker(deed) as attacker, pytest.raises(ConnectionLost, match="certificate verify failed"):
+        with (
+            Attacker(deed) as attacker,
+            pytest.raises(CertificateError, match="certificate of localhost was not accepted"),
+        ):
             log_in(attacker.port, trusting)
         assert attacker.heard == b"STLS\r\n"
 
@@ -792,16 +795,21 @@ class TestStlsOverSockets:
         def deed(self, connection):
             self.wait_for(connection, b"STLS\r\n")
             connection.sendall(b"+OK\r\n")
-            behind = connect(*server.address, tls="starttls", context=careless)
-            genuine = behind._stream._socket
-            with behind, theirs.wrap_socket(connection.dup(), server_side=True) as tls:
-                while said := tls.recv(65_536):
-                    self.heard += said
-                    genuine.sendall(said)
-                    answer = genuine.recv(65_536)
-                    while answer.startswith(b"+OK capa") and not answer.endswith(b"\r\n.\r\n"):
-                        answer += genuine.recv(65_536)
-                    tls.sendall(b"".join(map(edit, answer.splitlines(keepends=True))))
+            with (
+                socket.create_connection(server.address, PATIENCE) as clear,
+                theirs.wrap_socket(connection.dup(), server_side=True) as tls,
+            ):
+                assert clear.recv(65_536).startswith(b"+OK")
+                clear.sendall(b"STLS\r\n")
+                assert clear.recv(65_536).startswith(b"+OK")
+                with careless.wrap_socket(clear) as genuine:
+                    while said := tls.recv(65_536):
+                        self.heard += said
+                        genuine.sendall(said)
+                        answer = genuine.recv(65_536)
+                        while answer.startswith(b"+OK capa") and not answer.endswith(b"\r\n.\r\n"):
+                            answer += genuine.recv(65_536)
+                        tls.sendall(b"".join(map(edit, answer.splitlines(keepends=True))))
 
         with (
             serve(service, tls="starttls", certificate=tmp_path / "pem") as server,

@@ -352,7 +352,7 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
         url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
         join(thread)
-    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: Connection reset by peer"
+    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: the peer closed the connection"
 
 
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):

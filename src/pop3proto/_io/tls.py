@@ -161,4 +161,6 @@ def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | Non
             return CertificateError(message, host=host, reason=reason)
         if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
             return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
+    if isinstance(error, ssl.SSLEOFError):
+        return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

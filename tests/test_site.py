@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import types
+import typing
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -103,11 +105,16 @@ def resolve(dotted):
     return getattr(importlib.import_module(package), name)
 
 
+def is_definition(thing):
+    """Whether two packages that export it export the same: a class, a function or a union, and no plain value."""
+    union = typing.get_origin(thing) in (typing.Union, types.UnionType)
+    return union or inspect.isclass(thing) or inspect.isfunction(thing)
+
+
 def test_the_reference_names_no_name_twice():
     names = named()
     assert sorted(names) == sorted(set(names))
-    things = [resolve(name) for name in names]
-    definitions = [each for each in things if inspect.isclass(each) or inspect.isfunction(each)]
+    definitions = [thing for thing in map(resolve, names) if is_definition(thing)]
     assert len(definitions) == len(set(definitions))
 
 
@@ -115,11 +122,11 @@ def test_the_reference_names_no_name_twice():
 def test_the_reference_names_every_public_name(package):
     names = named()
     # What two packages export is named once.
-    definitions = {thing for thing in map(resolve, names) if inspect.isclass(thing) or inspect.isfunction(thing)}
+    definitions = {thing for thing in map(resolve, names) if is_definition(thing)}
     missing = []
     for name in importlib.import_module(package).__all__:
         thing = resolve(f"{package}.{name}")
-        elsewhere = (inspect.isclass(thing) or inspect.isfunction(thing)) and thing in definitions
+        elsewhere = is_definition(thing) and thing in definitions
         if f"{package}.{name}" not in names and not elsewhere:
             missing.append(name)
     assert missing == []

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.core.client import Request
 from pop3proto.core.commands import Auth, Pass, Retr
 from pop3proto.core.events import (
     Answer,
@@ -18,7 +19,7 @@ from pop3proto.core.events import (
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.logs import LogObserver
-from pop3proto.procedures.observer import Observers, Request
+from pop3proto.procedures.observer import Observers
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.drivers import FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
 

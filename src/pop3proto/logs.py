@@ -10,9 +10,9 @@ from .core.events import Answer, AuthCancel, AuthResponse, BadCommand, BodyChunk
 from .core.replies import Challenge, Err, Greeting, Ok
 
 if TYPE_CHECKING:
+    from .core.client import Request
     from .core.events import ClientEvent, ServerEvent
     from .core.server import Response
-    from .procedures.observer import Request
     from .sasl.channel import SessionInfo
 
 __all__ = ["LogObserver"]

@@ -64,7 +64,7 @@ class Driver(ABC):
     """
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
-        self.peer = peer
+        self.peer: Peer = peer
         self._channel = channel
         self._tls: TlsChannel | None = None
         self._shutdown: ShuttingDown | None = None  # for the next `Read`

@@ -6,8 +6,23 @@ from pop3proto._aio.client import AsyncClient
 from pop3proto._aio.message import AsyncIncomingMessage
 from pop3proto._aio.session import Connecting
 from pop3proto._io.peers import Peer
+from pop3proto.procedures.cleartext import Cleartext, TlsMode
+from pop3proto.procedures.client.login_plan import LoginMethod, LoginPlan
 
 from .connecting import connect, connect_over
 from .server import Server, serve
 
-__all__ = ["AsyncClient", "AsyncIncomingMessage", "Connecting", "Peer", "Server", "connect", "connect_over", "serve"]
+__all__ = [
+    "AsyncClient",
+    "AsyncIncomingMessage",
+    "Cleartext",
+    "Connecting",
+    "LoginMethod",
+    "LoginPlan",
+    "Peer",
+    "Server",
+    "TlsMode",
+    "connect",
+    "connect_over",
+    "serve",
+]

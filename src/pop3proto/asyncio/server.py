@@ -88,6 +88,7 @@ class Server(AsyncServer):
 
     @override
     async def wait(self) -> None:
+        """Wait until the server has ended."""
         await self._ended.wait()
 
     @override

@@ -61,7 +61,8 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            self.peer = Peer.of(sock.family, transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+            names = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+            self.peer: Peer = Peer.of(sock.family, *names)
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 try:
     import fcntl
-except ImportError as error:
-    raise ImportError("CheckPassword needs to pass descriptor 3 to a program, which only POSIX systems can") from error
+except ImportError as _error:
+    raise ImportError("CheckPassword needs to pass descriptor 3 to a program, which only POSIX systems can") from _error
 
 from typing_extensions import override
 
@@ -87,6 +87,7 @@ class CheckPassword(PasswordVerifier):
 
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
+        """Run the program, and return whether it accepts the name and the password."""
         message = _message(user, password)
         if message is None:
             return False

@@ -71,10 +71,12 @@ class MemoryAuthenticator(PasswordVerifier, SecretSource, ScramKeySource):
 
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
+        """Return whether this is the user's password; False if there is no such user."""
         return hmac.compare_digest(_octets(password), _octets(self._passwords.get(user, self._decoy_password)))
 
     @override
     def secret(self, user: str, session: SessionInfo, /) -> str | None:
+        """Return the user's password; None if there is no such user."""
         return self._passwords.get(user)
 
     @property
@@ -84,6 +86,7 @@ class MemoryAuthenticator(PasswordVerifier, SecretSource, ScramKeySource):
 
     @override
     def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
+        """Return the user's keys; if there is no such user, keys that no password matches."""
         # Always derived, so that known and unknown users take the same time.
         decoy = ScramKeys.decoy(
             algorithm, user, self._decoy_secret, iterations=self._iterations, salt_octets=_SALT_OCTETS
@@ -112,6 +115,7 @@ class MemoryTokens(TokenVerifier):
 
     @override
     def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
+        """Return the owner of the token; None if it is unknown or belongs to another user."""
         owner = self._owners.get(_token_digest(token))
         return owner if user in ("", owner) else None
 
@@ -146,6 +150,7 @@ class MemoryTokenAuthenticator(MemoryAuthenticator, TokenVerifier):
 
     @override
     def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
+        """Return the owner of the token; None if it is unknown or belongs to another user."""
         return self._tokens.check_token(user, token, session)
 
 

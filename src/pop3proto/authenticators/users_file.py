@@ -69,6 +69,7 @@ class UsersFile(PasswordVerifier, ScramKeySource):
 
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
+        """Return whether this is the user's password, by its scrypt hash in the file."""
         current = self._current()
         record = current.table.records.get(user)
         try:
@@ -85,6 +86,7 @@ class UsersFile(PasswordVerifier, ScramKeySource):
 
     @override
     def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
+        """Return the user's keys from the file; if it has none, keys that no password matches."""
         current = self._current()
         iterations, salt_octets = current.scram_parameters(algorithm)
         # Always derived, so that known and unknown users take the same time.

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from pop3proto._io.peers import Peer
+from pop3proto.procedures.cleartext import Cleartext, TlsMode
+from pop3proto.procedures.client.login_plan import LoginMethod, LoginPlan
 
 from .client import Client
 from .connecting import connect, connect_over
 from .message import IncomingMessage
 from .server import Server, serve
 
-__all__ = ["Client", "IncomingMessage", "Peer", "Server", "connect", "connect_over", "serve"]
+__all__ = [
+    "Cleartext",
+    "Client",
+    "IncomingMessage",
+    "LoginMethod",
+    "LoginPlan",
+    "Peer",
+    "Server",
+    "TlsMode",
+    "connect",
+    "connect_over",
+    "serve",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import attrs
 from typing_extensions import override
@@ -74,19 +74,22 @@ class User(PlainCommand):
 
     verb = "USER"
     takes_arguments = True
-    legal_in = frozenset({State.AUTHORIZATION, State.USER_GIVEN})  # a second USER replaces the first
-    on_ok = State.USER_GIVEN
-    on_err = State.AUTHORIZATION
+    # A second USER replaces the first.
+    legal_in: ClassVar[frozenset[State]] = frozenset({State.AUTHORIZATION, State.USER_GIVEN})
+    on_ok: ClassVar[State | None] = State.USER_GIVEN
+    on_err: ClassVar[State | None] = State.AUTHORIZATION
 
     name: str = attrs.field(validator=_check_name)
 
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the mailbox."""
         return cls(decode_text(arguments))
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the mailbox in UTF-8, and its CRLF."""
         return self._line(encode_text(self.name))
 
     @override
@@ -106,24 +109,27 @@ class Pass(PlainCommand):
     takes_arguments = True
     shows_secret = True
     trailing_blanks = True
-    legal_in = frozenset({State.USER_GIVEN})
+    legal_in: ClassVar[frozenset[State]] = frozenset({State.USER_GIVEN})
     barrier = True
-    on_ok = State.TRANSACTION
-    on_err = State.AUTHORIZATION
+    on_ok: ClassVar[State | None] = State.TRANSACTION
+    on_err: ClassVar[State | None] = State.AUTHORIZATION
 
     password: str = attrs.field(repr=False, validator=_check_password)
 
     @override
     def redacted(self) -> Self:
+        """Return the command with `***` in place of the password."""
         return attrs.evolve(self, password="***")  # noqa: S106 - a placeholder
 
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the password, spaces included."""
         return cls(decode_text(arguments))
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the password in UTF-8, and its CRLF."""
         return self._line(encode_text(self.password))
 
     @override
@@ -144,24 +150,27 @@ class Apop(PlainCommand):
     takes_arguments = True
     legal_in = BEFORE_LOGIN
     barrier = True
-    on_ok = State.TRANSACTION
-    on_err = State.AUTHORIZATION
+    on_ok: ClassVar[State | None] = State.TRANSACTION
+    on_err: ClassVar[State | None] = State.AUTHORIZATION
 
     name: str = attrs.field(validator=_check_name)
     digest: str = attrs.field(converter=_lower, repr=False, validator=_check_digest)
 
     @override
     def redacted(self) -> Self:
+        """Return the command with zeros in place of the digest."""
         return attrs.evolve(self, digest="0" * 32)
 
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the mailbox, and after the last space the digest."""
         name, _, digest = decode_text(arguments).rpartition(" ")  # at the last space: names may contain spaces
         return cls(name, digest)
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the mailbox in UTF-8, and its CRLF."""
         return self._line(encode_text(f"{self.name} {self.digest}"))
 
     @override
@@ -184,19 +193,21 @@ class Auth(PlainCommand):
     challenged = True
     legal_in = BEFORE_LOGIN
     barrier = True
-    on_ok = State.TRANSACTION
-    on_err = State.AUTHORIZATION
+    on_ok: ClassVar[State | None] = State.TRANSACTION
+    on_err: ClassVar[State | None] = State.AUTHORIZATION
 
     mechanism: str = attrs.field(converter=ascii_upper, validator=_check_mechanism)
     initial_response: bytes | None = attrs.field(default=None, repr=False)
 
     @override
     def redacted(self) -> Self:
+        """Return the command with an empty initial response in place of one that it has."""
         return self if self.initial_response is None else attrs.evolve(self, initial_response=b"")
 
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the mechanism and the initial response, if any, in base64."""
         mechanism, blank, encoded = arguments.partition(b" ")
         if not blank:
             return cls(decode_text(mechanism))
@@ -207,6 +218,7 @@ class Auth(PlainCommand):
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the initial response in base64, and its CRLF."""
         if self.initial_response is None:
             return self._line(self.mechanism.encode())
         return self._line(self.mechanism.encode() + b" " + (encode_base64(self.initial_response) or b"="))
@@ -253,9 +265,9 @@ class Stls(PlainCommand):
 
     verb = "STLS"
     legal_in = BEFORE_LOGIN
-    excluded_by = frozenset({Fact.TLS, Fact.UTF8})  # RFC 6856 section 2.1: not after UTF8
+    excluded_by: ClassVar[frozenset[Fact]] = frozenset({Fact.TLS, Fact.UTF8})  # RFC 6856 section 2.1: not after UTF8
     barrier = True
-    on_ok = State.TLS_HANDSHAKE
+    on_ok: ClassVar[State | None] = State.TLS_HANDSHAKE
 
 
 @attrs.frozen
@@ -265,4 +277,4 @@ class Utf8(PlainCommand):
     verb = "UTF8"
     legal_in = BEFORE_LOGIN
     barrier = True
-    establishes = Fact.UTF8
+    establishes: ClassVar[Fact | None] = Fact.UTF8

@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 import attrs
 from typing_extensions import override
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, MalformedReply
 from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from .replies import Ok
-from .text import numeric, read_number
+from .text import encode_text, excerpt, numeric, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
+    from .results import Listing
     from .states import Fact, State
 
 __all__ = ["Command", "NumberedCommand", "PlainCommand"]
 
 R_co = TypeVar("R_co", covariant=True)
+V = TypeVar("V")
 
 
 @attrs.frozen
@@ -118,7 +120,7 @@ class PlainCommand(Command[None]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> None:
-        return None
+        """Return None: the positive reply carries no result."""
 
     def answer(self, result: None = None, text: str = "") -> tuple[Ok, bytes]:  # noqa: ARG002 - the same signature for all commands
         """Return the positive reply, with a human-readable text, and an empty body."""
@@ -140,10 +142,12 @@ class NumberedCommand(Command[R_co]):
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the message number."""
         return cls(parse_argument(cls.verb, arguments))
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the message number, and its CRLF."""
         return self._line(b"%d" % self.number)
 
     @override
@@ -160,3 +164,20 @@ def parse_argument(verb: str, octets: bytes) -> int:
     if (number := read_number(octets)) is None:
         raise LocalProtocolError(f"{verb} needs a number")
     return number
+
+
+def parse_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) -> V:
+    """Parse a reply that is one row of a listing, and return the value of the command's message.
+
+    Raises:
+        MalformedReply: the reply has no valid row for that message.
+    """
+    rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
+    if command.number not in rows:
+        raise MalformedReply(f"the answer to {command} has no valid row for that message: {excerpt(reply.encode())}")
+    return rows[command.number]
+
+
+def encode_row(listing: Listing[V]) -> tuple[Ok, bytes]:
+    """Return the reply that is the only row of a listing, and an empty body."""
+    return Ok(listing.encode().decode("ascii").removesuffix("\r\n")), b""

@@ -28,7 +28,7 @@ class ReceiveBuffer:
         self._data: bytes | bytearray = b""  # bytes as received; a bytearray once chunks were joined
         self._start = 0  # octets before this offset are consumed
         self._searched = 0  # no CRLF begins between _start and this offset
-        self.ended = False  # end of stream was received
+        self.ended: bool = False  # end of stream was received
 
     def __len__(self) -> int:
         """Return the number of unconsumed octets."""

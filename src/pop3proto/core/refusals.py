@@ -72,8 +72,8 @@ class LoginFailed(CommandFailed):
 
     def __init__(self, attempts: Sequence[LoginAttempt]) -> None:
         super().__init__(attempts[-1].command, attempts[-1].reply)
-        self.args = (attempts,)
-        self.attempts = tuple(attempts)
+        self.args: tuple[Sequence[LoginAttempt]] = (attempts,)
+        self.attempts: tuple[LoginAttempt, ...] = tuple(attempts)
 
     @override
     def __str__(self) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import attrs
 from typing_extensions import override
 
 from .capabilities import Capabilities
-from .command import Command, NumberedCommand, PlainCommand, parse_argument
+from .command import Command, NumberedCommand, PlainCommand, encode_row, parse_argument, parse_row
 from .errors import LocalProtocolError, MalformedReply
 from .limits import DEFAULT_LIMITS, MAX_DIGITS, NO_QUIRKS, Limits, Quirk
 from .replies import Ok
-from .results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
+from .results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
 from .states import AFTER_LOGIN, ANYWHERE, State
 from .text import decode_text, encode_text, excerpt, lines_of, numeric, read_number
 
@@ -38,8 +38,6 @@ __all__ = [
     "UidlOne",
 ]
 
-V = TypeVar("V")
-
 _LANGUAGE_RANGE: Final = re.compile(r"\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")  # RFC 4647 section 2.1
 _LANGUAGE_TAG: Final = re.compile(r"[A-Za-z0-9-]+")
 
@@ -61,6 +59,7 @@ class Capa(Command[Capabilities]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> Capabilities:
+        """Return the capabilities that the body lists."""
         return Capabilities.parse(body, lines=limits.text_lines)
 
     def answer(self, result: Capabilities, text: str = "") -> tuple[Ok, bytes]:
@@ -86,10 +85,12 @@ class Lang(Command["str | None"]):
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the language range."""
         return cls(decode_text(arguments))
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with the language range, and its CRLF."""
         return self._line(self.language.encode())
 
     @override
@@ -146,11 +147,11 @@ class Quit(PlainCommand):
     """QUIT: ends the session, whatever the answer; after login, removes what DELE has marked (RFC 1939 section 6)."""
 
     verb = "QUIT"
-    legal_in = frozenset({State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION})
+    legal_in: ClassVar[frozenset[State]] = frozenset({State.AUTHORIZATION, State.USER_GIVEN, State.TRANSACTION})
     barrier = True
-    on_receipt = State.UPDATE
-    on_ok = State.CLOSED
-    on_err = State.CLOSED
+    on_receipt: ClassVar[State | None] = State.UPDATE
+    on_ok: ClassVar[State | None] = State.CLOSED
+    on_err: ClassVar[State | None] = State.CLOSED
 
 
 @attrs.frozen
@@ -188,6 +189,7 @@ class List(Command[ScanListing]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> ScanListing:
+        """Return the sizes that the body lists."""
         return ScanListing.parse(body, entries=limits.listing_entries)
 
     def answer(self, result: ScanListing, text: str = "") -> tuple[Ok, bytes]:
@@ -207,11 +209,11 @@ class ListOne(NumberedCommand[int]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> int:
         """Return the size in octets; text after it is ignored."""
-        return _own_row(self, reply, ScanListing)
+        return parse_row(self, reply, ScanListing)
 
     def answer(self, result: int) -> tuple[Ok, bytes]:
         """Return the reply with the message number and this size in octets."""
-        return _row(ScanListing({self.number: result}))
+        return encode_row(ScanListing({self.number: result}))
 
 
 @attrs.frozen
@@ -226,6 +228,7 @@ class Uidl(Command[UniqueIdListing]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> UniqueIdListing:
+        """Return the unique ids that the body lists."""
         return UniqueIdListing.parse(body, entries=limits.listing_entries)
 
     def answer(self, result: UniqueIdListing, text: str = "") -> tuple[Ok, bytes]:
@@ -244,11 +247,12 @@ class UidlOne(NumberedCommand[UniqueId]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> UniqueId:
-        return _own_row(self, reply, UniqueIdListing)
+        """Return the unique id of the message."""
+        return parse_row(self, reply, UniqueIdListing)
 
     def answer(self, result: UniqueId) -> tuple[Ok, bytes]:
         """Return the reply with the message number and this unique id."""
-        return _row(UniqueIdListing({self.number: result}))
+        return encode_row(UniqueIdListing({self.number: result}))
 
 
 @attrs.frozen
@@ -263,6 +267,7 @@ class Retr(NumberedCommand[bytes]):
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> bytes:
+        """Return the body: the message."""
         return body
 
     def answer(self, result: bytes, text: str = "") -> tuple[Ok, bytes]:
@@ -288,6 +293,7 @@ class Top(NumberedCommand[bytes]):
     @classmethod
     @override
     def from_arguments(cls, arguments: bytes) -> Self:
+        """Parse the arguments of a command line: the message number and the number of lines."""
         number, _, lines = arguments.partition(b" ")
         if lines.isdigit():
             lines = lines.lstrip(b"0")[:MAX_DIGITS] or b"0"  # a number with more digits means the whole message anyway
@@ -295,12 +301,14 @@ class Top(NumberedCommand[bytes]):
 
     @override
     def encode(self) -> bytes:
+        """Return the command line, with both numbers, and its CRLF."""
         return self._line(b"%d %d" % (self.number, self.lines))
 
     @override
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> bytes:
+        """Return the body: the header of the message and the lines that were asked for."""
         return body
 
     def answer(self, result: bytes, text: str = "") -> tuple[Ok, bytes]:
@@ -334,16 +342,3 @@ class Rset(PlainCommand):
 
     verb = "RSET"
     legal_in = AFTER_LOGIN
-
-
-def _own_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) -> V:
-    """Parse a reply that is one row of a listing, and return the value of the command's message."""
-    rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
-    if command.number not in rows:
-        raise MalformedReply(f"the answer to {command} has no valid row for that message: {excerpt(reply.encode())}")
-    return rows[command.number]
-
-
-def _row(listing: Listing[V]) -> tuple[Ok, bytes]:
-    """Return the reply that is the only row of a listing, and an empty body."""
-    return Ok(listing.encode().decode("ascii").removesuffix("\r\n")), b""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from .memory import MemoryStore
 
 if TYPE_CHECKING:
-    from .maildir import MaildirStore
+    from .maildir import Maildirs, MaildirStore
 
-__all__ = ["MaildirStore", "MemoryStore"]
+__all__ = ["MaildirStore", "Maildirs", "MemoryStore"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "MaildirStore":
-        from .maildir import MaildirStore  # noqa: PLC0415 - see above
+    if name in ("MaildirStore", "Maildirs"):
+        from . import maildir  # noqa: PLC0415 - see above
 
-        return MaildirStore
+        return getattr(maildir, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

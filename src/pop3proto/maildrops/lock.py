@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 try:
     import fcntl
-except ImportError as error:
-    raise ImportError("Maildirs need flock, which only POSIX systems have") from error
+except ImportError as _error:
+    raise ImportError("Maildirs need flock, which only POSIX systems have") from _error
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -105,6 +105,7 @@ class MaildirStore(MaildropStore):
 
     @override
     def open(self, user: str, session: SessionInfo) -> Maildrop:
+        """Lock the user's Maildir for one session, and list its messages."""
         maildir = self._maildirs.get(user)
         if maildir is None:
             raise Refused("this user has no maildrop", ResponseCode.SYS_PERM)
@@ -115,6 +116,7 @@ class MaildirStore(MaildropStore):
 
     @override
     def capabilities(self, user: str | None) -> Capabilities:
+        """Return no capabilities: a Maildir adds none."""
         return Capabilities()
 
 

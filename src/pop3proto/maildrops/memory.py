@@ -75,6 +75,7 @@ class MemoryStore(MaildropStore):
 
     @override
     def open(self, user: str, session: SessionInfo) -> Maildrop:
+        """Open and lock the user's maildrop for one session."""
         box = self._box(user)
         if not box.session.acquire(blocking=False):
             raise InUse
@@ -82,6 +83,7 @@ class MemoryStore(MaildropStore):
 
     @override
     def capabilities(self, user: str | None) -> Capabilities:
+        """Return the capabilities that the store was made with, for every user."""
         return self._capabilities
 
     @property

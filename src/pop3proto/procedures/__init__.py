@@ -15,6 +15,7 @@ from .maildrop import (
     MaildropStore,
     Message,
     MessageStream,
+    ReadableFile,
     Refused,
     SupportsOpenMany,
     SupportsTop,
@@ -22,7 +23,7 @@ from .maildrop import (
     wire_size,
 )
 from .observer import ClientObserver, Observer, ServerObserver
-from .operations import Await, Procedure, Run
+from .operations import Await, Operation, Procedure, Run
 from .server.handlers import HANDLERS
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
@@ -42,7 +43,9 @@ __all__ = [
     "Message",
     "MessageStream",
     "Observer",
+    "Operation",
     "Procedure",
+    "ReadableFile",
     "Refused",
     "Run",
     "ServerObserver",

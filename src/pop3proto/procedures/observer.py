@@ -17,24 +17,22 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar, 
 
 import attrs
 
+from pop3proto.core.client import Request
 from pop3proto.core.commands import Command
-from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadCommand, ClientEvent, ServerEvent
+from pop3proto.core.events import Answer, AuthResponse, BadCommand, ClientEvent, ServerEvent
 from pop3proto.core.replies import Challenge
 from pop3proto.core.server import Response
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["ClientObserver", "Observer", "Observers", "Request", "ServerObserver", "masked", "observers_of"]
+__all__ = ["ClientObserver", "Observer", "Observers", "ServerObserver", "masked", "observers_of"]
 
 T = TypeVar("T")
 E = TypeVar("E")
 I = TypeVar("I")  # noqa: E741 - item
 E_contra = TypeVar("E_contra", contravariant=True)
 I_contra = TypeVar("I_contra", contravariant=True)
-
-Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
-"""What a client says."""
 
 
 class Observer(Protocol[E_contra, I_contra]):

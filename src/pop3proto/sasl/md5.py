@@ -54,7 +54,7 @@ class CramMd5Client:
         check_name(user, "the user name")
         self._user: Final = user
         self._key: Final = password_key(password, stored=False)
-        self.complete = False
+        self.complete: bool = False
 
     def respond(self, challenge: bytes) -> bytes:
         """Return the user name and the digest.

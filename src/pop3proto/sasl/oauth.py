@@ -67,8 +67,8 @@ class BearerClient:
     def __init__(self, message: str, farewell: bytes) -> None:
         self.initial_response: Final = message.encode()
         self._farewell: Final = farewell
-        self.complete = True
-        self.failure = ""
+        self.complete: bool = True
+        self.failure: str = ""
 
     def respond(self, challenge: bytes) -> bytes:
         """Store the server's error message in `failure`, and return the final response (RFC 7628 section 3.2.3).

@@ -38,7 +38,7 @@ class Body:
         self._index = exchange.answered
         self._block = block
         self._rest = memoryview(b"")  # was taken, and not given yet
-        self.ended = False
+        self.ended: bool = False
         self._too_long = False  # to be read at once: what is left must not pass for the whole
 
     def open(self) -> Procedure[None]:

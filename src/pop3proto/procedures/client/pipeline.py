@@ -57,8 +57,8 @@ class Pipeline(Generic[T_co]):
     """
 
     def __init__(self, session: Session, commands: Iterable[Command[T_co]]) -> None:
-        self.locked = False  # an answer is being read: no other pipeline may begin
-        self.answered = 0  # commands that are wholly answered
+        self.locked: bool = False  # an answer is being read: no other pipeline may begin
+        self.answered: int = 0  # commands that are wholly answered
         self._session = session
         self._connection = session.connection
         self._commands: Iterator[Command[T_co]] = iter(commands)

@@ -117,11 +117,11 @@ class Session:
         self.connection: Final = connection
         self.host: Final = host
         self.timeout: Final = timeout
-        self.info = info or SessionInfo()
+        self.info: SessionInfo = info or SessionInfo()
         self.greeting: Greeting | None = None
         self.last_reply: Ok | Err | None = None
         self._observers: Final = Observers(observers)
-        self.context = LoginContext(loopback=loopback, cleartext=check_cleartext(cleartext))
+        self.context: LoginContext = LoginContext(loopback=loopback, cleartext=check_cleartext(cleartext))
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._deadline: float | None = None  # of the greeting or the login that is under way

@@ -44,7 +44,7 @@ class OpenMessage:
 
     def __init__(self, number: int, source: MessageStream, excerpt: Excerpt | None) -> None:
         self.number: Final = number
-        self.complete = False  # all that is wanted was read, and the source is closed
+        self.complete: bool = False  # all that is wanted was read, and the source is closed
         self._source: Final = source
         self._excerpt: Final = excerpt
 
@@ -230,7 +230,7 @@ class Excerpt:
     """
 
     def __init__(self, lines: int) -> None:
-        self.complete = False  # all that TOP sends has passed
+        self.complete: bool = False  # all that TOP sends has passed
         self._lines = lines
         self._in_header = True
         self._line = b""  # the start of the header line that the last chunk has left open

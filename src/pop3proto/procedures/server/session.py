@@ -77,12 +77,12 @@ class ServerSession:
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self.failed_logins = 0
-        self.login_until = 0.0
+        self.login_until: float = 0.0
         self.observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
         self._output: list[bytes] = []
-        self.collected = 0  # octets of these
+        self.collected: int = 0  # octets of these
 
     @property
     def may_show_password(self) -> bool:

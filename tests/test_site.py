@@ -106,9 +106,9 @@ def resolve(dotted):
 
 
 def is_definition(thing):
-    """Whether two packages that export it export the same: a class, a function or a union, and no plain value."""
-    union = typing.get_origin(thing) in (typing.Union, types.UnionType)
-    return union or inspect.isclass(thing) or inspect.isfunction(thing)
+    """Whether two packages that export it export the same: a class, a function or a type alias, and no plain value."""
+    alias = typing.get_origin(thing) in (typing.Union, types.UnionType, typing.Literal)
+    return alias or inspect.isclass(thing) or inspect.isfunction(thing)
 
 
 def test_the_reference_names_no_name_twice():

@@ -5,13 +5,24 @@ from typing import assert_type
 
 from pop3proto import Capabilities, ClientConnection, Limits, Quirk
 from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.core.client import Request
 from pop3proto.core.commands import Command
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed
 from pop3proto.core.server import Response
 from pop3proto.logs import LogObserver
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures import Await, InUse, Maildrop, Message, MessageStream, Procedure, Service, SessionInfo
-from pop3proto.procedures.observer import ClientObserver, Observer, Request
+from pop3proto.procedures import (
+    Await,
+    ClientObserver,
+    InUse,
+    Maildrop,
+    Message,
+    MessageStream,
+    Observer,
+    Procedure,
+    Service,
+    SessionInfo,
+)
 from pop3proto.sasl import CustomAuthenticator, ScramKeys
 
 STORE = MemoryStore()

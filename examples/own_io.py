@@ -16,11 +16,20 @@ from subprocess import PIPE, Popen
 from typing import IO, TypeVar, cast
 
 from pop3proto import ClientConnection, ConnectionLost, Pop3Error, TimedOut, Top, Uidl
-from pop3proto.procedures import Procedure
-from pop3proto.procedures.client.commands import call, establish, quit_session
-from pop3proto.procedures.client.login import login
-from pop3proto.procedures.client.session import Session
-from pop3proto.procedures.operations import Now, Operation, Random, Read, Run, Write
+from pop3proto.procedures import (
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Session,
+    Write,
+    call,
+    establish,
+    login,
+    quit_session,
+)
 from pop3proto.sasl import Password
 
 T = TypeVar("T")

@@ -1,7 +1,8 @@
-"""What programs do with the protocol, written once, as generators that ask the world for operations. No I/O.
+"""Procedures: what clients and servers do with the protocol, as generators that yield operations. No I/O.
 
-`client` and `server` hold the procedures, `operations` what they may ask for. The names below are those that a
-server's author needs: what it serves, and the protocols that a store and an authenticator of one's own implement.
+The names here are for authors of stores, authenticators, observers and handlers of commands, and for those who drive
+procedures over an I/O library of their own: a client's `Session` with `establish`, `login`, `call`; a server's `serve`;
+and the operations that a driver performs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
+from .client.commands import call, call_all, establish, quit_session, start_tls
+from .client.login import authenticate, login
+from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
+from .client.session import Session
 from .maildrop import (
     InUse,
     Maildrop,
@@ -23,8 +28,22 @@ from .maildrop import (
     wire_size,
 )
 from .observer import ClientObserver, Observer, ServerObserver
-from .operations import Await, Operation, Procedure, Run
+from .operations import (
+    Await,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    RunLogin,
+    ShuttingDown,
+    Sleep,
+    StartTls,
+    Write,
+)
 from .server.handlers import HANDLERS
+from .server.loop import serve
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
 from .server.settings import Deadlines
@@ -38,22 +57,43 @@ __all__ = [
     "Handler",
     "Handlers",
     "InUse",
+    "LoginContext",
+    "LoginMethod",
+    "LoginPlan",
     "Maildrop",
     "MaildropStore",
     "Message",
     "MessageStream",
+    "Now",
     "Observer",
     "Operation",
     "Procedure",
+    "Random",
+    "Read",
     "ReadableFile",
     "Refused",
     "Run",
+    "RunLogin",
     "ServerObserver",
     "ServerSession",
     "Service",
+    "Session",
     "SessionInfo",
+    "ShuttingDown",
+    "Sleep",
+    "StartTls",
     "SupportsOpenMany",
     "SupportsTop",
     "Unavailable",
+    "Write",
+    "authenticate",
+    "call",
+    "call_all",
+    "establish",
+    "login",
+    "plan_login",
+    "quit_session",
+    "serve",
+    "start_tls",
     "wire_size",
 ]

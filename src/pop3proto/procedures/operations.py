@@ -1,11 +1,11 @@
-"""All that a procedure may ask of the world.
+"""Operations: what a procedure asks its driver to do.
 
-A procedure is a generator. It yields an operation, is sent its result, and returns its own result:
+A procedure is a generator. It yields an operation, receives the result of the operation, and returns its own result:
 
     octets = yield from Read()
 
-A driver performs the operations. If one fails, it throws the error in and performs on until the procedure returns:
-it never closes the generator, so that what a `finally` asks for is done too.
+A driver performs the operations. If one fails, the driver throws the error into the procedure, and goes on performing
+operations until the procedure returns. It never closes the generator, so operations in a `finally` block are performed.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ShuttingDown(Pop3Error):
-    """The server is to end. A driver throws this into a session's next `Read`, once, be it under way or to come."""
+    """The server is shutting down. A driver throws this once into a session's `Read`: the present one or the next."""
 
 
 class Operation(Generic[T_co]):
-    """One request; `T_co` is the type of its result, which `yield from` returns."""
+    """The base of all operations; `T_co` is the type of the result, which `yield from` returns."""
 
     __slots__ = ()
 
@@ -58,15 +58,15 @@ Procedure: TypeAlias = Generator[Operation[object], object, T]
 
 @attrs.frozen
 class Write(Operation[None]):
-    """Write octets, all of them.
+    """Write all of the octets.
 
     Args:
-        octets: what to write.
-        until: the moment, on the clock of `Now`, after which `TimedOut` is thrown in; None is no such moment.
+        octets: the octets.
+        until: deadline on the clock of `Now`, after which `TimedOut` is thrown in; None: no deadline.
 
     Raises:
-        ConnectionLost: the peer does not take them any more.
-        TimedOut: it was too slow.
+        ConnectionLost: the connection cannot be written to any more.
+        TimedOut: the peer was too slow.
     """
 
     octets: bytes = attrs.field(repr=False)
@@ -82,7 +82,7 @@ class Read(Operation[bytes]):
 
     Raises:
         TimedOut: nothing came in time.
-        ShuttingDown: in a session of a server that is to end. Nothing was read.
+        ShuttingDown: the server is shutting down. Nothing was read.
     """
 
     until: float | None = None
@@ -90,7 +90,7 @@ class Read(Operation[bytes]):
 
 @attrs.frozen
 class StartTls(Operation[TlsInfo]):
-    """Shake hands, with nothing read in clear once it has begun.
+    """Do the TLS handshake; nothing is read in clear once it has begun.
 
     Args:
         last_words: octets to write in clear before the handshake begins.
@@ -153,17 +153,17 @@ class Await(Operation[T]):
 
 
 class Now(Operation[float]):
-    """Ask for the time: seconds on a clock that never goes back."""
+    """Return the time: seconds on a monotonic clock."""
 
     __slots__ = ()
 
 
 @attrs.frozen
 class Sleep(Operation[None]):
-    """Let time pass; none at all lets other tasks run.
+    """Wait for some seconds; 0 lets other tasks run.
 
     Args:
-        seconds: how much.
+        seconds: how long.
 
     Raises:
         ConnectionLost: the connection was given up meanwhile.
@@ -174,7 +174,7 @@ class Sleep(Operation[None]):
 
 @attrs.frozen
 class Random(Operation[bytes]):
-    """Ask for octets that nobody can guess.
+    """Return random octets, fit for secrets.
 
     Args:
         count: how many.

@@ -12,7 +12,7 @@ __all__ = ["ChannelBinding", "SessionInfo", "TlsInfo", "server_end_point"]
 
 @attrs.frozen
 class ChannelBinding:
-    """What both ends of a TLS channel know of it, and nobody in the middle can have on both sides (RFC 5056).
+    """A value that identifies a TLS channel to both ends: a man in the middle has two different ones (RFC 5056).
 
     Args:
         type: its registered name: "tls-exporter" (RFC 9266), "tls-unique" or "tls-server-end-point" (RFC 5929).
@@ -25,13 +25,13 @@ class ChannelBinding:
 
 @attrs.frozen
 class TlsInfo:
-    """What a handshake came to.
+    """The result of a TLS handshake.
 
     Args:
-        version: "TLSv1.3", say.
+        version: for example "TLSv1.3".
         verified: the peer's certificate was verified; by a client, also that it names the host.
         certificate: the peer's certificate, DER; None if it sent none.
-        bindings: what may be bound to, the best first.
+        bindings: the channel bindings, the best first.
         server_name: on the server's side, the host name that the client asked for (SNI, RFC 6066 section 3); None if
             it named none.
     """

@@ -1,4 +1,4 @@
-"""How many sessions a server takes: in all, and from each address."""
+"""Limits on the number of concurrent sessions, in total and per address."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["SessionLimiter"]
 
 
 class SessionLimiter:
-    """Counts the sessions of one server. It is not safe to use from several threads at once.
+    """Counts the sessions of one server against its limits. Not thread-safe.
 
     Args:
-        service: holds the bounds.
+        service: has the limits.
     """
 
     def __init__(self, service: Service) -> None:
@@ -24,13 +24,13 @@ class SessionLimiter:
         self._by_address: Counter[str] = Counter()
 
     def enter(self, address: str) -> str | None:
-        """Count a session in, unless there are too many.
+        """Count a session in, if there is room.
 
         Args:
-            address: the client's; "" is none, and has no bound of its own.
+            address: the client's address; "" for a client that has none, to which no limit per address applies.
 
         Returns:
-            None; or why it is not let in, for `refuse`: it is not counted then, and must not `leave`.
+            None; or the reason for `refuse`. A refused session is not counted and must not `leave`.
         """
         if self._sessions >= self._service.max_sessions:
             return "too many sessions"
@@ -42,7 +42,7 @@ class SessionLimiter:
         return None
 
     def leave(self, address: str) -> None:
-        """Count a session out that was let in."""
+        """Count a session out that `enter` has counted in."""
         self._sessions -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:

@@ -28,13 +28,13 @@ __all__ = ["refuse", "serve"]
 FLUSH_AT: Final = 65_536
 """Octets of answers that are collected before they are written, while commands wait."""
 
-_TURN: Final = 50  # commands that one session may have before the others
+_TURN: Final = 50  # commands answered before other sessions can run
 
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 
 
 class _Loop:
-    """Reads the commands of one session and has them answered.
+    """Reads the commands of one session and calls their handlers.
 
     Args:
         service: has the handlers and the deadlines.
@@ -44,8 +44,8 @@ class _Loop:
     def __init__(self, service: Service, session: ServerSession) -> None:
         self._service: Final = service
         self._session: Final = session
-        self._grace_until = math.inf  # or the server is to end
-        self._idle_until: float | None = None  # None: a command has come since the last time that we waited for one
+        self._grace_until = math.inf  # finite: the server is shutting down
+        self._idle_until: float | None = None  # None: not waiting for a command
 
     def run(self, tls: TlsMode) -> Procedure[None]:
         """Serve the session from its first octet to its end; release the lock, however it ends."""
@@ -59,12 +59,12 @@ class _Loop:
             yield from session.close_maildrop()
 
     def _converse(self) -> Procedure[None]:
-        """Greet, and answer until the session is over."""
+        """Greet, and answer commands until the session is over."""
         session = self._session
         greeting = self._service.greet((yield from session.nonce()))
         session.timestamp = greeting.timestamp
         session.say(greeting)
-        turn = 0  # commands since other sessions had theirs
+        turn = 0  # commands answered since other sessions could run
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
@@ -86,12 +86,12 @@ class _Loop:
     def _read(self) -> Procedure[None]:
         session = self._session
         try:
-            session.connection.receive_data((yield from Read((yield from self._patience()))))
+            session.connection.receive_data((yield from Read((yield from self._deadline()))))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
 
-    def _patience(self) -> Procedure[float]:
-        """Return the moment until which to wait for the next command. Half a command does not prolong it."""
+    def _deadline(self) -> Procedure[float]:
+        """Return the deadline for the next command. A part of a command does not extend it."""
         session = self._session
         if self._idle_until is None:
             self._idle_until = (yield from Now()) + self._service.deadlines.idle
@@ -104,7 +104,7 @@ class _Loop:
             session.observers.heard(session.info, event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit):
-                    self._dismiss()
+                    self._refuse_during_shutdown()
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
             except Refused as refusal:
@@ -112,7 +112,7 @@ class _Loop:
                 if session.failed_logins >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
         except Exception:
-            yield from self._apologise()
+            yield from self._report_fault()
             raise
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
@@ -132,16 +132,16 @@ class _Loop:
                 return handler(session, command)
         return None
 
-    def _dismiss(self) -> None:
-        """Answer whatever it is, as the server is to end."""
+    def _refuse_during_shutdown(self) -> None:
+        """Answer any command with [SYS/TEMP] and end the session."""
         session = self._session
         session.say(Err.coded(ResponseCode.SYS_TEMP, "the server is going down"))
         session.connection.fail("the server is going down")
 
-    def _apologise(self) -> Procedure[None]:
-        """Say that something failed that is not the client's business. The failure counts, not whether that arrives."""
+    def _report_fault(self) -> Procedure[None]:
+        """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
         session = self._session
-        with suppress(LocalProtocolError):  # in the middle of a body, say, or because nobody listens any more
+        with suppress(LocalProtocolError):  # inside a body, for example, or after the connection failed
             session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
         with suppress(ConnectionLost, TimedOut):
             yield from session.flush()
@@ -158,11 +158,11 @@ def serve(
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
     Args:
-        service: what it shares with the others.
+        service: the server's service.
         connection: the protocol, before the greeting; it knows whether TLS is implicit.
-        info: what the store and the authenticator may know of the client.
+        info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
-        tls: where TLS comes in.
+        tls: where TLS begins.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.

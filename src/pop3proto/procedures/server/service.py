@@ -26,18 +26,18 @@ class Service(ServiceSettings):
     """A server, without its sockets.
 
     Args:
-        store: where the mail is.
-        authenticator: who may log in.
+        store: the maildrops.
+        authenticator: checks logins.
         cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
-        deadlines: how long to wait.
-        max_sessions: how many at once; more are greeted with [SYS/TEMP].
-        max_sessions_per_address: how many at once from one address; None is no bound.
-        login_attempts: how many wrong passwords end a session.
-        failure_delay: seconds before a wrong password is answered.
+        deadlines: timeouts.
+        max_sessions: maximum number of concurrent sessions; more are greeted with [SYS/TEMP].
+        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit.
+        login_attempts: number of refused logins that end a session.
+        failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
-        hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
+        hostname: the server's name in challenges and timestamps; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
-        mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
+        mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
@@ -57,7 +57,7 @@ class Service(ServiceSettings):
         self.connection(tls=False).send(self.greet("0" * 32))
 
     def greet(self, nonce: str) -> Greeting:
-        """Return the greeting: with a timestamp if somebody can log in by APOP (RFC 1939 section 7).
+        """Return the greeting, with a timestamp if APOP can succeed (RFC 1939 section 7).
 
         Args:
             nonce: letters and digits, never used before.

@@ -1,4 +1,4 @@
-"""One session of a server, as the handlers of its commands see it."""
+"""The server's session, as handlers of commands use it."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
 
 _MEGABYTE: Final = 1_048_576
-_NONCE: Final = 16  # octets of chance in a timestamp or a challenge
+_NONCE: Final = 16  # random octets in a timestamp or a challenge
 
 
 class ServerSession:
-    """One session of a server, as its handlers see it.
+    """A server's session: its state and the ways to answer, for handlers of commands.
 
     Attributes:
-        settings: what it shares with the others.
+        settings: settings that all sessions of the server share.
         connection: the protocol.
-        info: the client.
-        timestamp: of the greeting, for APOP; None: there is none.
-        exchange: the SASL mechanism that is under way.
-        user: the name that USER gave, or that has logged in.
-        maildrop: locked, after login.
-        reader: of its messages.
-        deleted: numbers of the messages that DELE has marked.
-        retrieved: numbers of the messages that RETR has sent.
-        failed_logins: how many passwords were wrong.
-        observers: receive what is heard and said.
-        collected: octets of answers that wait to be written.
-        login_until: the moment at which the client must be logged in.
+        info: the client, as stores and authenticators see it.
+        timestamp: the timestamp of the greeting, for APOP; None: the greeting has none.
+        exchange: the SASL exchange in progress.
+        user: the name from USER, or the user that is logged in.
+        maildrop: the locked maildrop; None before login.
+        reader: reads its messages.
+        deleted: numbers of the messages marked by DELE.
+        retrieved: numbers of the messages sent by RETR.
+        failed_logins: number of refused logins.
+        observers: the observers of this session.
+        collected: number of octets that wait to be written.
+        login_until: deadline of the login.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ServerSession:
         """Return a message that is not deleted.
 
         Raises:
-            Refused: there is none.
+            Refused: there is no such message, or it is deleted.
         """
         messages = self.maildrop.messages if self.maildrop is not None else ()
         if number > len(messages):
@@ -123,14 +123,14 @@ class ServerSession:
         return messages[number - 1]
 
     def say(self, item: Response) -> None:
-        """Answer, or go on answering; it is written when there is enough, or nothing else to do."""
+        """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
         self.observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
 
     def start_tls(self) -> Procedure[None]:
-        """Shake hands; what was said goes out before. A name that the client gave in clear is forgotten.
+        """Write what was said so far, and do the TLS handshake. A name from USER, sent in clear, is forgotten.
 
         Raises:
             ConnectionLost, TimedOut: the handshake failed. The session is over.
@@ -140,7 +140,7 @@ class ServerSession:
         self.user = None
 
     def shake_hands(self) -> Procedure[None]:
-        """Shake hands; the connection is not told.
+        """Do the TLS handshake, without telling the connection.
 
         Raises:
             ConnectionLost, TimedOut: as `start_tls`.
@@ -148,7 +148,7 @@ class ServerSession:
         try:
             tls = yield from StartTls(self._take_output(), self.login_until)
         except BaseException:
-            self.connection.fail("the TLS handshake failed")  # there is no way back to clear text
+            self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
         self.info = attrs.evolve(self.info, tls=tls)
 
@@ -159,27 +159,27 @@ class ServerSession:
         return octets
 
     def say_body(self, reply: Ok, body: bytes) -> None:
-        """Answer with a body that is at hand."""
+        """Answer with a whole body."""
         self.say(reply)
         self.say(BodyChunk(body))
         self.say(BodyEnd())
 
     def nonce(self) -> Procedure[str]:
-        """Return letters and digits that were never used before, and that nobody can guess."""
+        """Return random hexadecimal digits for a timestamp or a challenge."""
         return (yield from Random(_NONCE)).hex()
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""
         if octets := self._take_output():
-            patience = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
+            timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
-                yield from Write(octets, (yield from Now()) + patience)
+                yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.connection.fail("an answer was cut off")  # so that nothing is said behind it
+                self.connection.fail("an answer was cut off")  # nothing may follow half an answer
                 raise
 
     def delay(self, seconds: float) -> Procedure[None]:
-        """Let time pass."""
+        """Wait for some seconds; 0 lets other sessions run."""
         try:
             yield from Sleep(seconds)
         except BaseException:

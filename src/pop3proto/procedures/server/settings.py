@@ -33,14 +33,14 @@ _LEAST_IDLE: Final = 600  # RFC 1939 section 3: an autologout timer must be of a
 
 @attrs.frozen(kw_only=True)
 class Deadlines:
-    """How long a server waits, in seconds. When a deadline passes, it hangs up without a word and removes nothing.
+    """Timeouts of a server in seconds. When one passes, the server closes the connection silently, and deletes nothing.
 
     Args:
-        login: from the greeting to the end of a successful login, in all.
-        idle: for the next command, after login.
-        write: for the client to take up to a megabyte of an answer.
-        grace: for the next command, once the server is to end; it is answered with [SYS/TEMP], but QUIT as ever.
-        short_idle: an `idle` of less than ten minutes is meant, although RFC 1939 section 3 forbids it.
+        login: for the whole time from the greeting to a successful login.
+        idle: for the next command after login.
+        write: for the client to read each megabyte of an answer.
+        grace: for the next command after a shutdown began; it is answered with [SYS/TEMP], except QUIT.
+        short_idle: allow `idle` of less than ten minutes, which RFC 1939 section 3 forbids.
 
     Raises:
         LocalProtocolError: a deadline is not positive (`grace` may be 0), or `idle` is too short.
@@ -75,18 +75,18 @@ class ServiceSettings:
     """What all sessions of a server share, except how commands are answered.
 
     Args:
-        store: where the mail is.
-        authenticator: who may log in.
+        store: the maildrops.
+        authenticator: checks logins.
         cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
-        deadlines: how long to wait.
-        max_sessions: how many at once; more are greeted with [SYS/TEMP].
-        max_sessions_per_address: how many at once from one address; None is no bound.
-        login_attempts: how many wrong passwords end a session.
-        failure_delay: seconds before a wrong password is answered.
+        deadlines: timeouts.
+        max_sessions: maximum number of concurrent sessions; more are greeted with [SYS/TEMP].
+        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit.
+        login_attempts: number of refused logins that end a session.
+        failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
-        hostname: the server's name, for the challenges in which clients want one; letters, digits, dots and hyphens.
+        hostname: the server's name in challenges and timestamps; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
-        mechanisms: the mechanisms of SASL that it knows; the authenticator decides which are offered.
+        mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions

@@ -543,6 +543,16 @@ async def test_any_number_of_tasks_close_a_connection_at_once(adapter, store, ce
 
 
 @contract
+async def test_a_connection_is_opened_once(adapter, store):
+    async with adapter.serve(Service(store=store, authenticator=OneUser())) as server:
+        connecting = adapter.connect(*server.address, tls="none")
+        async with connecting as client:
+            with pytest.raises(RuntimeError, match=r"call connect\(\) again"):
+                await connecting
+            assert await client.capa() is not None
+
+
+@contract
 async def test_no_connection(adapter):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

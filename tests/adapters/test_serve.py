@@ -307,6 +307,11 @@ def test_the_copy_of_a_socket_in_another_process_still_listens(adapter):
             sock.accept()[0].close()
 
 
+def test_a_socket_that_is_given_twice(adapter):
+    with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(ValueError, match="the same socket twice"):
+        adapter.serve(service(), sockets=[sock, sock])
+
+
 @needs_ipv6
 def test_a_dual_stack_socket(adapter):
     sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)

@@ -29,10 +29,18 @@ class Connecting:
 
     def __init__(self, make: Callable[[], Coroutine[object, object, AsyncClient]]) -> None:
         self._make: Final = make
+        self._used = False
         self._client: AsyncClient
 
     def __await__(self) -> Generator[object, object, AsyncClient]:
-        """Connect, and return the client."""
+        """Connect, and return the client.
+
+        Raises:
+            RuntimeError: it was awaited or entered before.
+        """
+        if self._used:
+            raise RuntimeError("a connection is opened once: call connect() again")
+        self._used = True
         return self._make().__await__()
 
     async def __aenter__(self) -> AsyncClient:

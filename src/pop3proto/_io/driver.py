@@ -186,9 +186,11 @@ class Driver(ABC):
                 self._used_in_clear = True
                 return await self.receive(until)
             while (octets := self._tls.read()) is None:
+                await self._send_pending(self._tls, until)  # an answer to a certificate request, for example
                 self._tls.feed(await self.receive(until))
                 self._raise_shutdown()
-            await self._send_pending(self._tls, until)  # an answer to a key update, for example
+            with contextlib.suppress(ConnectionLost):  # the next operation raises it; these octets have arrived
+                await self._send_pending(self._tls, until)
         except ssl.SSLError as error:
             raise ConnectionLost(f"the connection broke: {error}") from error
         else:
@@ -238,7 +240,11 @@ class Driver(ABC):
             await self.send(last_words, until)
         try:
             tls = self._channel()
-        except (OSError, ValueError) as error:  # an impossible host name; the context of a server, for a client
+        except (
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:  # an impossible host name; the context of a server, for a client
             raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls

@@ -28,7 +28,8 @@ class Listeners:
         sockets: bound stream sockets in place of host and port; they are closed with the server.
 
     Raises:
-        ValueError: there is no address and no socket, or there is a port and sockets, or a socket is not bound.
+        ValueError: there is no address and no socket, or there is a port and sockets, or a socket is not bound or
+            is there twice.
     """
 
     def __init__(self, host: str | Sequence[str], port: int, sockets: Sequence[socket.socket] | None) -> None:
@@ -41,6 +42,8 @@ class Listeners:
             raise ValueError("give either a port or sockets=, not both")
         if not (self.sockets if self._given else self._hosts):
             raise ValueError("there is nothing to listen on: give at least one address or one socket")
+        if len({sock.fileno() for sock in self.sockets}) < len(self.sockets):
+            raise ValueError("sockets= has the same socket twice")
         for sock in self.sockets:
             if sock.type is not socket.SOCK_STREAM or (sock.family in _INTERNET and not _address(sock)[1]):
                 raise ValueError(f"not a bound stream socket: {sock}")

@@ -122,7 +122,9 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
     """
     version = tls.version() or ""
     certificate = tls.getpeercert(binary_form=True)
-    verified = verifies_peer(tls.context, server_side=tls.server_side)
+    verified = verifies_peer(tls.context, server_side=tls.server_side) and (
+        tls.server_side or bool(tls.server_hostname)
+    )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
     servers = own if tls.server_side else certificate
@@ -155,7 +157,7 @@ def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | Non
     """
     if tls is not None and not tls.server_side:
         if isinstance(error, ssl.SSLCertVerificationError):
-            host, reason = tls.server_hostname or "", error.verify_message
+            host, reason = tls.server_hostname or "", error.verify_message.rstrip(".")
             remedy = _REMEDIES.get(error.verify_code, _TRUST)
             message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
             return CertificateError(message, host=host, reason=reason)

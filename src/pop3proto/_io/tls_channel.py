@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from pop3proto.core.errors import LocalProtocolError
+
 from .tls import ServerTls, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class TlsChannel:
         certificate: the server's own certificate, DER, if this end is the server.
 
     Raises:
-        ValueError: the name is impossible, or is needed and not there.
+        ValueError: the name is impossible.
+        LocalProtocolError: the certificate is to be checked for a name, and there is no name.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class TlsChannel:
         server_side: bool = False,
         certificate: bytes | None = None,
     ) -> None:
+        if context.check_hostname and not (server_side or hostname):  # `wrap_bio` would not check the name then
+            raise LocalProtocolError("the server's name is needed to check its certificate: pass host=")
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
@@ -53,6 +58,7 @@ class TlsChannel:
         )
         self._certificate = certificate
         self._ended = False
+        self._error: ssl.SSLError | None = None  # for each `read` to come
 
     def feed(self, octets: bytes) -> None:
         """Take octets from the peer; no octets are the end of the stream."""
@@ -95,6 +101,8 @@ class TlsChannel:
         """
         chunks: list[bytes] = []
         try:
+            if self._error is not None:
+                raise self._error
             while not self._ended and len(chunks) < _MOST // _RECORD:
                 octets = self._object.read(_RECORD)
                 chunks.append(octets)
@@ -104,6 +112,11 @@ class TlsChannel:
                 return None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self._ended = True
+        except ssl.SSLError as error:
+            self._error = error
+            if not chunks:
+                raise
+            # What came before it counts, however the octets were cut.
         return b"".join(chunks)
 
     def write(self, octets: bytes) -> bytes:

@@ -203,6 +203,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     async def hang_up(self) -> None:
+        self._given_up = True
         self._transport.abort()  # nothing waits in it: see `send`
         await self._ended.wait()
 

@@ -108,23 +108,30 @@ class SocketDriver(Driver):
 
     @override
     async def receive(self, until: float | None) -> bytes:
-        self._set_timeout(until)
         try:
+            self._set_timeout(until)
             if self._reading and self.wakeup is not None:
                 self._wait_readable(self.wakeup)
-            return self._socket.recv(RECEIVE)
+            octets = self._socket.recv(RECEIVE)
+        except (ConnectionLost, TimedOut):
+            raise
         except TimeoutError:
             raise TimedOut(READ_TIMEOUT) from None
         except ConnectionError:
-            return b""  # the end of the stream; the procedure knows whether an answer was due
+            octets = b""  # the end of the stream; the procedure knows whether an answer was due
         except OSError as error:
             raise ConnectionLost(f"the connection broke: {error}") from error
+        if not octets and self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        return octets
 
     @override
     async def send(self, octets: bytes, until: float | None) -> None:
-        self._set_timeout(until)
         try:
+            self._set_timeout(until)
             self._socket.sendall(octets)
+        except (ConnectionLost, TimedOut):
+            raise
         except TimeoutError:
             raise TimedOut(WRITE_TIMEOUT) from None
         except OSError as error:
@@ -137,6 +144,7 @@ class SocketDriver(Driver):
 
     @override
     async def hang_up(self) -> None:
+        self._interrupted.set()
         self._socket.close()
 
     @override

@@ -938,6 +938,15 @@ def test_what_is_left_is_thrown_away_up_to_a_limit(server, left, fits, monkeypat
     assert server.heard == [b"RETR 1\r\n"]
 
 
+def test_what_is_due_behind_a_refusal_that_was_raised_is_never_too_much(pipelining, monkeypatch):
+    """The caller has not left it unread: it was sent already when the refusal came."""
+    monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 20)
+    with pytest.raises(CommandFailed):
+        pipelining.run(call_all(pipelining.session, [Retr(99), Retr(3)]), b"-ERR no such message\r\n")
+    rest = b"+OK\r\n" + b"x" * 100 + b"\r\n.\r\n"
+    assert pipelining.run(call(pipelining.session, Noop()), rest, b"+OK\r\n") is None
+
+
 def test_a_broken_session_says_why(server):
     server.session.broken = "TimedOut: too late"
     with pytest.raises(Broken, match="cannot be used any more: TimedOut: too late"):

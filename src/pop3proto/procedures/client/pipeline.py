@@ -67,6 +67,7 @@ class Pipeline(Generic[T_co]):
         self._in_flight = 0  # octets of these
         self._objection: Exception | None = None  # to the next command; raised once the others are answered
         self._begun = False
+        self._failed = False  # a refusal was raised: what is due behind it was not left unread by the caller
         self._deadline: float | None = None  # of what is waited for now
         self._in_body = False  # ... and whatever comes prolongs it
         self._abandoned = False
@@ -190,6 +191,7 @@ class Pipeline(Generic[T_co]):
             return (yield from self._result())
         except (CommandFailed, MalformedReply) as failure:
             if not return_exceptions:
+                self._failed = isinstance(failure, CommandFailed)
                 raise
             self._abandoned = False
             yield from self.skip(index)
@@ -245,6 +247,7 @@ class Pipeline(Generic[T_co]):
             Busy: an answer is being read.
             Broken: there is more to come than `DISCARD_LIMIT`. The session is over.
         """
+        everything = everything or self._failed
         if self.locked:
             raise Busy(f"the answer to {self.command} is being read")
         command, limit = self.command, DISCARD_LIMIT

@@ -1,0 +1,132 @@
+"""The TLS channel over memory buffers: names, pieces, and what both sides have to say while they read."""
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+
+import pytest
+import trustme
+
+from pop3proto import blocking
+from pop3proto._io.tls import client_context
+from pop3proto._io.tls_channel import TlsChannel
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.testing import pop3_server
+from tests.helpers.processes import PATIENCE, join
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def contexts(authority):
+    ours, theirs = client_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("localhost").configure_cert(theirs)
+    return ours, theirs
+
+
+def pair(contexts, hostname="localhost"):
+    """Both ends of a channel, after the handshake."""
+    client = TlsChannel(contexts[0], hostname=hostname)
+    server = TlsChannel(contexts[1], server_side=True)
+    done = [False, False]
+    while not all(done):
+        for index, (one, other) in enumerate([(client, server), (server, client)]):
+            done[index] = done[index] or one.handshake()
+            if octets := one.take():
+                other.feed(octets)
+    while octets := server.take():  # tickets
+        client.feed(octets)
+    return client, server
+
+
+def test_a_channel_with_a_name_is_verified(contexts):
+    client, server = pair(contexts)
+    assert client.info().verified
+    client.feed(server.write(b"+OK\r\n"))
+    assert client.read() == b"+OK\r\n"
+
+
+def test_without_a_name_nothing_is_verified(contexts, authority):
+    """`wrap_bio` does not ask for the name that `check_hostname` needs."""
+    with pytest.raises(LocalProtocolError, match="pass host="):
+        TlsChannel(contexts[0])
+    careless = client_context()
+    careless.check_hostname = False
+    authority.configure_trust(careless)
+    client, _ = pair((careless, contexts[1]), hostname=None)
+    assert not client.info().verified
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+def test_no_session_begins_without_the_name(authority, tls, tmp_path):
+    authority.issue_cert("evil.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    context = client_context()
+    authority.configure_trust(context)
+    with pop3_server({"ann": []}, tls=tls, certificate=tmp_path / "pem") as server:
+        stream = socket.create_connection((server.host, server.port), PATIENCE)
+        with pytest.raises(LocalProtocolError, match="pass host="):
+            blocking.connect_over(stream, tls=tls, context=context)
+        assert stream.fileno() == -1, "it is closed"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_came_before_a_bad_record_counts(contexts, together):
+    client, server = pair(contexts)
+    good, bad = server.write(b"+OK bye\r\n"), b"no TLS record at all"
+    if together:
+        client.feed(good + bad)
+        assert client.read() == b"+OK bye\r\n"
+    else:
+        client.feed(good)
+        assert client.read() == b"+OK bye\r\n"
+        client.feed(bad)
+    for _ in range(2):
+        with pytest.raises(ssl.SSLError):
+            client.read()
+
+
+def test_a_certificate_is_shown_when_it_is_asked_for_later(contexts, authority):
+    """TLS 1.3, RFC 8446 section 4.6.2: the answer is to be sent while nothing is written."""
+    ours = client_context()
+    authority.configure_trust(ours)
+    authority.issue_cert("ann@example.org").configure_cert(ours)
+    ours.post_handshake_auth = True
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(theirs)
+    authority.configure_trust(theirs)
+    theirs.verify_mode, theirs.post_handshake_auth = ssl.CERT_OPTIONAL, True
+    theirs.minimum_version = ssl.TLSVersion.TLSv1_3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), PATIENCE)
+        accepted, _ = listener.accept()
+    asked: list[bytes | None] = []
+
+    def serve():
+        with theirs.wrap_socket(accepted, server_side=True) as tls:
+            tls.settimeout(PATIENCE)
+            tls.sendall(b"+OK ready\r\n")
+            assert tls.recv(100) == b"CAPA\r\n"
+            tls.verify_client_post_handshake()
+            tls.write(b"-ERR ")  # with it the request goes out
+            tls.setblocking(False)
+            while tls.getpeercert(binary_form=True) is None:
+                assert select.select([tls], [], [], PATIENCE)[0]
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.read(1)
+            tls.settimeout(PATIENCE)
+            asked.append(tls.getpeercert(binary_form=True))
+            tls.sendall(b"no\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with blocking.connect_over(client, host="localhost", context=ours) as session:
+        assert session.capa() is None
+        session.close()
+    join(thread)
+    assert asked[0] is not None

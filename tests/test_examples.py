@@ -3,15 +3,23 @@
 import ast
 import poplib
 import re
+import runpy
+import socket
 import sys
-from contextlib import ExitStack
+import threading
+from collections import deque
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import attrs
 import pytest
 import trustme
 
+from pop3proto import ConnectionLost
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
+from tests.helpers.cli_servers import HangUp, Scripted, body
+from tests.helpers.processes import join
 from tests.helpers.programs import PATIENCE, Program, run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -111,6 +119,231 @@ def test_a_message_that_is_not_there_makes_no_file(world):
     assert "no such message" in failed.stderr
     assert failed.stderr.count("\n") == 1
     assert not (world.folder / "nine.eml").exists()
+
+
+# ------------------------------------------------------------------------------ the core in a loop of selectors
+
+WINDOW = 16  # what the program takes for its own
+
+
+@pytest.mark.parametrize("mode", ["none", "implicit"])
+def test_fifty_messages_come_by_the_core_alone(world, mode):
+    host, options = world.place(mode)
+    more = [b"Subject: %d\r\n\r\n.%d\r\n" % (number, number) + b".\r\n" * number for number in range(4, 53)]
+    for message in more:
+        world.servers[mode].deliver("ann", message)
+    folder = world.folder / "mail"
+    ended = world.run("sans_io_selectors.py", host, "ann", folder, *options)
+    assert (ended.stdout, ended.stderr) == ("", "")
+    expected = {f"{number}.eml": message for number, message in enumerate([*WIRE, *more][:50], 1)}
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == expected
+    assert len(world.servers[mode].messages("ann")) == 52
+
+
+class Counting:
+    """A server that counts how many requests are unanswered; it writes each answer whole before it reads again."""
+
+    def __init__(self, messages, capa):
+        self.messages, self.capa = messages, capa
+        self.heard, self.most = [], 0
+        self._waiting, self._unfinished = deque(), b""
+
+    @contextmanager
+    def serving(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(PATIENCE)
+            thread = threading.Thread(target=self._serve, args=[listener], daemon=True)
+            thread.start()
+            yield listener.getsockname()[1]
+            join(thread)
+
+    def _serve(self, listener):
+        sock, _ = listener.accept()
+        with sock:
+            sock.settimeout(PATIENCE)
+            sock.sendall(b"+OK ready\r\n")
+            while self.heard[-1:] != ["QUIT"]:
+                # A client that pipelines fills its window before the first message is answered.
+                expected = WINDOW if self._waiting == deque(["RETR 1"]) and b"PIPELINING" in self.capa else 1
+                while len(self._waiting) < expected:
+                    self._receive(sock)
+                sock.settimeout(0)
+                try:
+                    self._receive(sock)  # more than should be
+                except BlockingIOError:
+                    pass
+                finally:
+                    sock.settimeout(PATIENCE)
+                self.most = max(self.most, len(self._waiting))
+                self.heard.append(self._waiting.popleft())
+                sock.sendall(self._answer(self.heard[-1]))
+
+    def _receive(self, sock):
+        octets = sock.recv(65_536)
+        if not octets:
+            raise ConnectionError("the client hung up")
+        *lines, self._unfinished = (self._unfinished + octets).split(b"\r\n")
+        self._waiting += [line.decode() for line in lines]
+
+    def _answer(self, line):
+        verb, _, argument = line.partition(" ")
+        match verb:
+            case "CAPA":
+                return self.capa
+            case "STAT":
+                return f"+OK {len(self.messages)} 1\r\n".encode()
+            case "RETR":
+                return b"+OK\r\n" + self.messages[int(argument) - 1] + b".\r\n"
+            case _:
+                return b"+OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "capa, most",
+    [
+        (b"+OK\r\nPIPELINING\r\n.\r\n", WINDOW),
+        (b"+OK\r\nTOP\r\n.\r\n", 1),
+        (b"-ERR unknown\r\n", 1),
+    ],
+)
+def test_requests_are_pipelined_in_a_window_if_the_server_says_that_it_can(world, capa, most):
+    messages = [b"%d\r\n" % number + b"x" * 100_000 + b"\r\n" for number in range(50)]
+    server = Counting(messages, capa)
+    folder = world.folder / "mail"
+    with server.serving() as port:
+        world.run("sans_io_selectors.py", "127.0.0.1", "ann", folder, "--tls", "none", "--port", str(port))
+    retrieved = [f"RETR {number}" for number in range(1, 51)]
+    assert server.heard == ["USER ann", f"PASS {PASSWORD}", "CAPA", "STAT", *retrieved, "QUIT"]
+    assert server.most == most
+    assert [(folder / f"{number}.eml").read_bytes() for number in range(1, 51)] == messages
+
+
+def test_the_core_in_a_loop_fails_in_one_line(world):
+    host, options = world.place("implicit")
+    failed = world.run("sans_io_selectors.py", host, "ann", world.folder, *options, password="wrong", status=1)
+    assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+    assert "[AUTH]" in failed.stderr
+    for answers, greeting, why in [
+        ({}, b"-ERR too busy\r\n", "too busy"),
+        ({"STAT": b"+OK 2 9\r\n", "RETR 1": body("one"), "RETR 2": b"-ERR gone\r\n"}, b"+OK\r\n", "gone"),
+        ({"STAT": b"+OK 1 9\r\n", "RETR 1": HangUp(b"+OK\r\nhalf")}, b"+OK\r\n", "closed the connection"),
+        ({"USER": b"what?\r\n"}, b"+OK\r\n", "what?"),
+    ]:
+        with Scripted(answers, greeting) as server:
+            folder = world.folder / "".join(filter(str.isalpha, why))
+            place = ("--tls", "none", "--port", str(server.address[1]))
+            failed = world.run("sans_io_selectors.py", "127.0.0.1", "ann", folder, *place, status=1)
+        assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+        assert why in failed.stderr
+        assert [file.read_bytes() for file in folder.glob("*.eml")] == ([b"one\r\n"] if why == "gone" else [])
+
+
+@pytest.mark.parametrize(
+    "address, taken", [("127.0.0.1", True), ("::1", True), ("192.0.2.1", False), ("fe80::1%eth0", False)]
+)
+def test_the_core_in_a_loop_sends_no_password_in_clear_to_another_machine(address, taken):
+    names = runpy.run_path(str(EXAMPLES / "sans_io_selectors.py"))
+    sock = Mock(getpeername=lambda: (address, 110))
+    with nullcontext() if taken else pytest.raises(ConnectionLost, match="only over TLS"):
+        names["check_loopback"](sock)
+
+
+# ------------------------------------------------------------------------------------- a script from poplib
+
+BEFORE, AFTER = Path(__file__).parent / "data" / "from_poplib.py", EXAMPLES / "moved_from_poplib.py"
+
+
+def files(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_script_from_poplib_does_the_same_when_it_is_moved(world, mode):
+    server, (host, options) = world.servers[mode], world.place(mode)
+    mail = [*WIRE, "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nGrüße\r\n".encode(), b"\r\nno header\r\n"]
+    for message in mail[3:]:
+        server.deliver("ann", message)
+    before = world.run(BEFORE, host, "ann", world.folder / "before", *options)
+    assert server.messages("ann") == []
+    for message in mail:
+        server.deliver("ann", message)
+    after = world.run(AFTER, host, "ann", world.folder / "after", *options)
+    assert server.messages("ann") == []
+    subjects = ["one", "two", "three", "Grüße", "(no subject)"]
+    assert before.stdout.splitlines() == [
+        f"{number}: {len(message)} octets, {subject}"
+        for number, (message, subject) in enumerate(zip(mail, subjects, strict=True), 1)
+    ]
+    assert after.stdout == before.stdout
+    assert files(world.folder / "after") == files(world.folder / "before")
+    assert sorted(files(world.folder / "after").values()) == sorted(mail)
+
+
+@pytest.mark.parametrize("script", [BEFORE, AFTER], ids=["before", "after"])
+def test_a_script_from_poplib_fails_in_one_line_as_before(world, script):
+    host, options = world.place("starttls")
+    failed = world.run(script, host, "ann", world.folder / "mail", *options, password="wrong", status=1)
+    assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+    assert failed.stderr.startswith("failed: ")
+    assert "[AUTH]" in failed.stderr
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]  # free again in a moment
+    place = ("--tls", "none", "--port", str(port))
+    failed = world.run(script, "127.0.0.1", "ann", world.folder / "mail", *place, status=1)
+    assert (failed.stdout, failed.stderr.count("\n")) == ("", 1)
+    assert failed.stderr.startswith("failed: ")
+
+
+def scripted_runs(world, answers):
+    """What each script printed, how it ended, and what it sent from LIST on; and what it stored."""
+    for script in BEFORE, AFTER:
+        with Scripted({"DELE": b"+OK\r\n", **answers}) as server:
+            folder = world.folder / script.stem
+            place = ("--tls", "none", "--port", str(server.address[1]))
+            ended = world.run(script, "127.0.0.1", "ann", folder, *place, status=None)
+        yield ended, server.heard[server.heard.index("LIST") :], files(folder)
+
+
+def test_a_script_from_poplib_skips_what_is_refused_as_before(world):
+    answers = {
+        "LIST": body("1 17", "2 17", "3 17"),
+        "RETR 1": body("Subject: one", ""),
+        "RETR 2": b"-ERR gone\r\n",
+        "RETR 3": body("Subject: three", ""),
+    }
+    (before, *did_before), (after, *did_after) = scripted_runs(world, answers)
+    assert (before.returncode, after.returncode) == (0, 0)
+    assert before.stdout == "1: 17 octets, one\n2: skipped, b'-ERR gone'\n3: 17 octets, three\n"
+    assert after.stdout == "1: 17 octets, one\n2: skipped, gone\n3: 17 octets, three\n"
+    assert did_after == did_before
+    assert did_after[0] == ["LIST", "RETR 1", "DELE 1", "RETR 2", "RETR 3", "DELE 3", "QUIT"]
+
+
+def test_a_script_from_poplib_tells_a_lost_connection_from_a_refusal(world):
+    answers = {
+        "LIST": body("1 17", "2 17", "3 17"),
+        "RETR 1": body("Subject: one", ""),
+        "RETR 2": HangUp(b"+OK\r\nSubject: t"),
+    }
+    (before, *did_before), (after, *did_after) = scripted_runs(world, answers)
+    assert (before.returncode, after.returncode) == (1, 1)
+    assert did_after == did_before
+    assert did_after[0] == ["LIST", "RETR 1", "DELE 1", "RETR 2"]
+    assert list(did_after[1].values()) == [b"Subject: one\r\n\r\n"]
+    assert "2: skipped" in before.stdout  # it took the end of the connection for an answer
+    assert after.stdout == "1: 17 octets, one\n"
+    assert "closed the connection" in after.stderr
+
+
+def test_a_script_from_poplib_takes_long_lines_when_it_is_moved(world):
+    message = b"Subject: long\r\n\r\n" + b"x" * 3_000 + b"\r\n"
+    with pop3_server({"ann": [message]}) as server:
+        place = ("--tls", "none", "--port", str(server.port))
+        before = world.run(BEFORE, server.host, "ann", world.folder / "before", *place, status=1)
+        assert "line too long" in before.stdout
+        assert (files(world.folder / "before"), len(server.messages("ann"))) == ({}, 1)
+        world.run(AFTER, server.host, "ann", world.folder / "after", *place)
+        assert (list(files(world.folder / "after").values()), server.messages("ann")) == ([message], [])
 
 
 # ------------------------------------------------------------------------------------------- the server
@@ -233,7 +466,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 def test_every_example_is_run_by_a_test() -> None:
     text = Path(__file__).read_text("utf-8")
     assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
-    assert len(PROGRAMS) == 6
+    assert len(PROGRAMS) == 8
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)

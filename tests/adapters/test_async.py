@@ -544,7 +544,7 @@ async def test_any_number_of_tasks_close_a_connection_at_once(adapter, store, ce
 
 @contract
 async def test_a_connection_is_opened_once(adapter, store):
-    async with adapter.serve(Service(store=store, authenticator=OneUser())) as server:
+    async with adapter.serve(service(store)) as server:
         connecting = adapter.connect(*server.address, tls="none")
         async with connecting as client:
             with pytest.raises(RuntimeError, match=r"call connect\(\) again"):

@@ -10,6 +10,7 @@ from pop3proto.core.commands import Apop, Auth, Capa, Pass, Retr
 from pop3proto.core.errors import (
     Broken,
     Busy,
+    CertificateError,
     ConnectionLost,
     LocalProtocolError,
     MalformedReply,
@@ -19,6 +20,7 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
     forget_locals,
+    forgetting_locals,
 )
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
 from pop3proto.core.replies import Err, ResponseCode
@@ -175,3 +177,21 @@ def test_a_call_that_goes_on_keeps_its_own():
         error = raised
     forget_locals(error)
     assert secrets_in(error) == [secret]
+
+
+def test_whatever_leaves_the_block_is_forgotten():
+    error = None
+    try:
+        with forgetting_locals():
+            fail(ConnectionLost("gone"))
+    except ConnectionLost as raised:
+        error = raised
+    assert secrets_in(error) == []
+    with forgetting_locals():
+        pass  # nothing is raised
+
+
+def test_what_is_known_of_a_certificate():
+    error = CertificateError("the certificate of a.example was not accepted", host="a.example", reason="expired")
+    assert (str(error), error.host, error.reason) == (error.args[0], "a.example", "expired")
+    assert isinstance(error, ConnectionError)

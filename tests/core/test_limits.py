@@ -47,3 +47,8 @@ def test_what_may_wait_holds_the_longest_line(name):
         match=r"^limit buffered must be at least as large as command_line, sasl_line and reply_line$",
     ):
         Limits(**lines, buffered=99)
+
+
+def test_a_repr_shows_what_is_not_the_default():
+    assert repr(Limits()) == "Limits()"
+    assert repr(Limits(body=1_000, bad_commands=3)) == "Limits(body=1000, bad_commands=3)"

@@ -392,3 +392,13 @@ def test_languages(language, line):
 def test_what_is_no_language(tag, description):
     with pytest.raises(LocalProtocolError):
         Language(tag, description)
+
+
+def test_a_listing_shows_what_is_not_in_its_mapping():
+    whole = UniqueIdListing.parse(b"1 a\r\n2 b\r\n", entries=10)
+    assert whole.complete
+    assert repr(whole) == "UniqueIdListing({1: 'a', 2: 'b'})"
+    lacking = UniqueIdListing.parse(b"1 a\r\n2 " + b"x" * 71 + b"\r\n1 c\r\n", entries=10)
+    assert not lacking.complete
+    assert f"unreadable=({b'2 ' + b'x' * 71!r},)" in repr(lacking)
+    assert "duplicates=((1, 'c'),)" in repr(lacking)

@@ -3,14 +3,18 @@
 import ast
 import poplib
 import re
+import sqlite3
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import attrs
 import pytest
 import trustme
 
+from pop3proto.blocking import connect
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from tests.helpers.programs import PATIENCE, Program, run
 
@@ -111,6 +115,71 @@ def test_a_message_that_is_not_there_makes_no_file(world):
     assert "no such message" in failed.stderr
     assert failed.stderr.count("\n") == 1
     assert not (world.folder / "nine.eml").exists()
+
+
+# ------------------------------------------------------------------------- the client that deletes old mail
+
+
+def test_mail_stays_on_the_server_for_fourteen_days(world):
+    host, options = world.place("starttls")
+    server, folder = world.servers["starttls"], world.folder / "mail"
+
+    def keep(*more):
+        return world.run("asyncio_keep_14_days.py", host, "ann", folder, *options, *more).stdout
+
+    def stored_days_ago(number, days):
+        """Change the record, as if one of the messages had been stored then."""
+        day = (datetime.now(tz=UTC).date() - timedelta(days=days)).isoformat()
+        with closing(sqlite3.connect(folder / "record.sqlite")) as database, database:
+            assert database.execute("UPDATE stored SET day = ? WHERE unique_id = ?", (day, ids[number])).rowcount == 1
+
+    def recorded():
+        with closing(sqlite3.connect(folder / "record.sqlite")) as database:
+            return {unique_id for (unique_id,) in database.execute("SELECT unique_id FROM stored")}
+
+    ids = dict(re.findall(r"(?m)^(\d) (\S+) stored$", keep()))
+    assert sorted(ids) == ["1", "2", "3"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(WIRE)
+    assert keep() == ""  # nothing is new, nothing old
+
+    stored_days_ago("1", 14)  # 15, if midnight passes meanwhile
+    stored_days_ago("2", 16)
+    server.deliver("ann", b"Subject: four\n")
+    said = keep("--days", "15")
+    assert re.findall(r"(?m)^(\d) \S+ (stored|deleted on the server)$", said) == [
+        ("4", "stored"),
+        ("2", "deleted on the server"),
+    ]
+    assert server.messages("ann") == [MAIL[0], MAIL[2], b"Subject: four\n"]
+    files = [*WIRE, b"Subject: four\r\n"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(files)  # what was stored here stays
+    assert ids["2"] in recorded()  # until the server lists it no more
+
+    stored_days_ago("1", 16)
+    assert keep() == f"1 {ids['1']} deleted on the server\n"
+    assert ids["2"] not in recorded()
+    assert server.messages("ann") == [MAIL[2], b"Subject: four\n"]
+    assert keep("--days", "1") == ""  # yesterday's would stay, if midnight has passed meanwhile
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(files)
+
+
+def test_nothing_is_deleted_by_a_run_that_fails(world):
+    """The second message cannot be stored: what was marked before is not removed, what was stored is known."""
+    host, options = world.place("none")
+    folder = world.folder / "mail"
+    folder.mkdir()
+    with connect(host, world.servers["none"].port, tls="none") as client:
+        client.login("ann", PASSWORD)
+        second = client.uidl_one(2)
+    (folder / f"{sha256(second.encode()).hexdigest()}.part").mkdir()  # it is in the way
+    failed = world.run("asyncio_keep_14_days.py", host, "ann", folder, *options, status=1)
+    assert "IsADirectoryError" in failed.stderr
+    assert [file.read_bytes() for file in folder.glob("*.eml")] == WIRE[:1]
+    assert world.servers["none"].messages("ann") == MAIL
+    (folder / f"{sha256(second.encode()).hexdigest()}.part").rmdir()
+    said = world.run("asyncio_keep_14_days.py", host, "ann", folder, *options).stdout
+    assert re.findall(r"(?m)^(\d) \S+ stored$", said) == ["2", "3"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(WIRE)
 
 
 # ------------------------------------------------------------------------------------------- the server
@@ -233,7 +302,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 def test_every_example_is_run_by_a_test() -> None:
     text = Path(__file__).read_text("utf-8")
     assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
-    assert len(PROGRAMS) == 6
+    assert len(PROGRAMS) == 7
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)

@@ -4,7 +4,9 @@ import ast
 import poplib
 import re
 import sqlite3
+import ssl
 import sys
+import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -14,6 +16,7 @@ import attrs
 import pytest
 import trustme
 
+from pop3proto import LoginFailed, MaildropStatus, ResponseCode
 from pop3proto.blocking import connect
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from tests.helpers.programs import PATIENCE, Program, run
@@ -214,6 +217,17 @@ def logged_in(port):
     return client
 
 
+def when_unlocked(port):
+    """Log in once the server has noticed that the session before has ended."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return logged_in(port)
+        except poplib.error_proto as error:
+            if "[IN-USE]" not in str(error) or time.monotonic() > until:
+                raise
+
+
 def test_a_maildrop_of_ones_own(own_maildrop):
     folder, port = own_maildrop
     client = logged_in(port)
@@ -239,6 +253,87 @@ def test_a_message_that_was_removed_meanwhile_ends_one_session(own_maildrop):
     with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
         client.retr(1)
     client.close()
+
+
+# ----------------------------------------------------------------------------------- the server of a database
+
+
+@pytest.fixture
+def sqlite_server(world):
+    """The server of a database that has the mail in it; the database and the port."""
+    database, files = world.folder / "mail.sqlite", [world.folder / f"{number}.eml" for number in range(len(MAIL))]
+    for file, message in zip(files, MAIL, strict=True):
+        file.write_bytes(message)
+    words = (database, "ann", world.folder / "server.pem", "127.0.0.1", "0", "--add", *files)
+    program = Program(sys.executable, EXAMPLES / "asyncio_sqlite_server.py", *words, env=world.env())
+    try:
+        ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
+        assert ready is not None, program.said
+        yield database, int(ready[1])
+    finally:
+        program.stop()
+
+
+def in_database(database, statement, *values):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def test_a_maildrop_in_a_database(world, sqlite_server):
+    database, port = sqlite_server
+    context = ssl.create_default_context(cafile=world.ca_file)
+    with connect("127.0.0.1", port, tls="starttls", context=context) as client:
+        client.login("ann", PASSWORD)
+        assert client.stat() == MaildropStatus(3, sum(map(len, WIRE)))
+        ids = dict(client.uidl())
+        assert [octets for _, octets in client.retrieve(client.list())] == WIRE
+        with pytest.raises(LoginFailed) as refused, connect("127.0.0.1", port, tls="none") as second:
+            second.login("ann", PASSWORD)
+        assert refused.value.code == ResponseCode.IN_USE
+        in_database(database, "INSERT INTO message (user, octets, body) VALUES ('ann', 1, ?)", b"Subject: four\n")
+        assert client.stat().count == 3  # the next session sees it
+        client.dele(2)
+        client.dele(3)
+    client = logged_in(port)
+    assert client.uidl()[1] == [f"1 {ids[1]}".encode(), b"2 4"]
+    assert client.retr(2)[1] == [b"Subject: four"]
+    assert client.list(2).endswith(b" 15")  # was counted wrong
+    client.quit()
+    assert in_database(database, "SELECT octets, body FROM message WHERE user = 'ann'") == [
+        (len(WIRE[0]), MAIL[0]),
+        (15, b"Subject: four\n"),
+    ]
+    in_database(database, "DELETE FROM message WHERE id = 4")
+    in_database(database, "INSERT INTO message (user, octets, body) VALUES ('ann', 2, ?)", b"")
+    client = logged_in(port)
+    assert client.uidl()[1][-1] == b"2 5"  # no id is used twice
+    client.quit()
+
+
+def test_a_session_that_hangs_up_deletes_nothing_from_a_database(sqlite_server):
+    database, port = sqlite_server
+    client = logged_in(port)
+    client.dele(1)
+    in_database(database, "DELETE FROM message WHERE id = 3")
+    with pytest.raises(poplib.error_proto, match="another program has removed this message"):
+        client.retr(3)
+    client.noop()  # the session goes on
+    client.close()
+    when_unlocked(port).quit()
+    assert [body for (body,) in in_database(database, "SELECT body FROM message ORDER BY id")] == MAIL[:2]
+
+
+def test_a_database_that_is_locked_is_unavailable(sqlite_server):
+    database, port = sqlite_server
+    client = logged_in(port)
+    client.dele(1)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+            client.quit()
+    client.close()
+    when_unlocked(port).quit()
+    assert len(in_database(database, "SELECT id FROM message")) == 3
 
 
 # --------------------------------------------------------------------------------------- an I/O of one's own
@@ -302,7 +397,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 def test_every_example_is_run_by_a_test() -> None:
     text = Path(__file__).read_text("utf-8")
     assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
-    assert len(PROGRAMS) == 7
+    assert len(PROGRAMS) == 8
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)

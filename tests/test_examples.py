@@ -3,12 +3,15 @@
 import ast
 import poplib
 import re
+import shlex
 import sqlite3
 import ssl
 import sys
 import time
-from contextlib import ExitStack, closing
+from base64 import b64encode
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -217,12 +220,12 @@ def logged_in(port):
     return client
 
 
-def when_unlocked(port):
+def until_unlocked(log_in):
     """Log in once the server has noticed that the session before has ended."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            return logged_in(port)
+            return log_in()
         except poplib.error_proto as error:
             if "[IN-USE]" not in str(error) or time.monotonic() > until:
                 raise
@@ -319,7 +322,7 @@ def test_a_session_that_hangs_up_deletes_nothing_from_a_database(sqlite_server):
         client.retr(3)
     client.noop()  # the session goes on
     client.close()
-    when_unlocked(port).quit()
+    until_unlocked(lambda: logged_in(port)).quit()
     assert [body for (body,) in in_database(database, "SELECT body FROM message ORDER BY id")] == MAIL[:2]
 
 
@@ -332,8 +335,154 @@ def test_a_database_that_is_locked_is_unavailable(sqlite_server):
         with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
             client.quit()
     client.close()
-    when_unlocked(port).quit()
+    until_unlocked(lambda: logged_in(port)).quit()
     assert len(in_database(database, "SELECT id FROM message")) == 3
+
+
+# ---------------------------------------------------------------------------------------------- the proxy
+
+TOKEN = "mF_9.B5f-4.1JqM"
+
+
+@attrs.frozen
+class Proxied:
+    """A proxy, and the server behind it that takes no passwords from it."""
+
+    upstream: Pop3Server
+    token_file: Path
+    program: Program
+    port: int
+
+
+@contextmanager
+def upstream_of_a_proxy(world):
+    certificate, passwords = world.folder / "server.pem", {"ann": "not the one of the proxy"}
+    with pop3_server(
+        {"ann": MAIL}, passwords=passwords, tokens={TOKEN: "ann"}, tls="implicit", certificate=certificate
+    ) as upstream:
+        yield upstream
+
+
+@contextmanager
+def proxying(world, upstream, *source):
+    words = (upstream.host, "ann", "0", "--port", str(upstream.port), *source)
+    program = Program(sys.executable, EXAMPLES / "oauth_proxy.py", *words, env=world.env())
+    try:
+        ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
+        assert ready is not None, program.said
+        yield program, int(ready[1])
+    finally:
+        program.stop()
+
+
+@pytest.fixture(params=["file", "command"])
+def proxied(world, request):
+    token_file = world.folder / "token"
+    token_file.write_text(f"{TOKEN}\n")
+    script = "import sys; print(open(sys.argv[1]).read())"
+    source = {
+        "file": ("--token-file", token_file),
+        "command": ("--token-command", shlex.join([sys.executable, "-c", script, str(token_file)])),
+    }[request.param]
+    with upstream_of_a_proxy(world) as upstream, proxying(world, upstream, *source) as (program, port):
+        yield Proxied(upstream, token_file, program, port)
+
+
+def upstream_session(world, proxied):
+    """A session with the server itself; it is refused while the proxy has one."""
+    context = ssl.create_default_context(cafile=world.ca_file)
+    client = poplib.POP3_SSL(proxied.upstream.host, proxied.upstream.port, timeout=PATIENCE, context=context)
+    try:
+        client.user("ann")
+        client.pass_("not the one of the proxy")
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def test_a_proxy_passes_a_maildrop_through(world, proxied):
+    client = logged_in(proxied.port)
+    assert client.stat() == (3, sum(map(len, WIRE)))
+    assert client.list()[1] == [f"{number} {len(message)}".encode() for number, message in enumerate(WIRE, 1)]
+    ids = client.uidl()[1]
+    for number, message in enumerate(WIRE, 1):
+        assert b"".join(line + b"\r\n" for line in client.retr(number)[1]) == message
+    assert client.top(2, 1)[1] == [b"Subject: two", b"", b"two"]
+    assert client.retr(1)[1] == [b"Subject: one", b"", b".one"]  # the session goes on where TOP left it
+    with pytest.raises(poplib.error_proto, match=r"\[IN-USE\]"):
+        logged_in(proxied.port)
+    client.dele(1)
+    client.dele(2)
+    assert proxied.upstream.messages("ann") == MAIL
+    client.quit()
+    assert proxied.upstream.messages("ann") == MAIL[2:]
+    client = until_unlocked(lambda: upstream_session(world, proxied))
+    assert [row.split()[1] for row in client.uidl()[1]] == [ids[2].split()[1]]
+    client.quit()
+
+
+def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
+    client = logged_in(proxied.port)
+    client.dele(1)
+    client.close()
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()  # the proxy has hung up, too
+    assert proxied.upstream.messages("ann") == MAIL
+    client = logged_in(proxied.port)
+    client.dele(1)
+    client.sock.sendall(b"RETR 2\r\n")
+    assert client.sock.recv(1) == b"+"
+    client.close()  # in the middle of a message
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()
+    assert proxied.upstream.messages("ann") == MAIL
+
+
+def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
+    """The password is right, and the login is refused all the same: ann may not act as bob."""
+    client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
+    with pytest.raises(poplib.error_proto):
+        client._shortcmd("AUTH PLAIN " + b64encode(f"bob\0ann\0{PASSWORD}".encode()).decode())
+    client.close()
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()
+
+
+def test_a_proxy_whose_token_has_expired(proxied):
+    proxied.token_file.write_text("expired")
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+        logged_in(proxied.port)
+    assert proxied.program.wait_for(r"session \d+: .*OAUTHBEARER.*\n") is not None
+    proxied.token_file.write_text(TOKEN)
+    logged_in(proxied.port).quit()  # the token is asked for at each login
+    proxied.token_file.unlink()
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+        logged_in(proxied.port)
+
+
+def test_a_proxy_says_that_the_upstream_server_is_gone(world):
+    (world.folder / "token").write_text(TOKEN)
+    with ExitStack() as stack:
+        upstream_stack = stack.enter_context(ExitStack())
+        upstream = upstream_stack.enter_context(upstream_of_a_proxy(world))
+        program, port = stack.enter_context(proxying(world, upstream, "--token-file", world.folder / "token"))
+        client = logged_in(port)
+        client.dele(1)
+        upstream_stack.close()
+        for call in (partial(client.retr, 2), client.quit):
+            with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+                call()
+        client.close()
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+            logged_in(port)
+        assert upstream.messages("ann") == MAIL
+        assert "Traceback" not in program.said
+
+
+def test_a_proxy_checks_its_own_password(proxied):
+    client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
+    client.user("ann")
+    with pytest.raises(poplib.error_proto, match=r"\[AUTH\]"):
+        client.pass_("not the one of the proxy")
+    client.close()
 
 
 # --------------------------------------------------------------------------------------- an I/O of one's own
@@ -397,7 +546,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 def test_every_example_is_run_by_a_test() -> None:
     text = Path(__file__).read_text("utf-8")
     assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
-    assert len(PROGRAMS) == 8
+    assert len(PROGRAMS) == 9
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)

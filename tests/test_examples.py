@@ -4,11 +4,19 @@ import ast
 import poplib
 import re
 import runpy
+import shlex
 import socket
+import sqlite3
+import ssl
 import sys
 import threading
+import time
+from base64 import b64encode
 from collections import deque
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,7 +24,8 @@ import attrs
 import pytest
 import trustme
 
-from pop3proto import ConnectionLost
+from pop3proto import ConnectionLost, LoginFailed, MaildropStatus, ResponseCode
+from pop3proto.blocking import connect
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from tests.helpers.cli_servers import HangUp, Scripted, body
 from tests.helpers.processes import join
@@ -346,6 +355,71 @@ def test_a_script_from_poplib_takes_long_lines_when_it_is_moved(world):
         assert (list(files(world.folder / "after").values()), server.messages("ann")) == ([message], [])
 
 
+# ------------------------------------------------------------------------- the client that deletes old mail
+
+
+def test_mail_stays_on_the_server_for_fourteen_days(world):
+    host, options = world.place("starttls")
+    server, folder = world.servers["starttls"], world.folder / "mail"
+
+    def keep(*more):
+        return world.run("asyncio_keep_14_days.py", host, "ann", folder, *options, *more).stdout
+
+    def stored_days_ago(number, days):
+        """Change the record, as if one of the messages had been stored then."""
+        day = (datetime.now(tz=UTC).date() - timedelta(days=days)).isoformat()
+        with closing(sqlite3.connect(folder / "record.sqlite")) as database, database:
+            assert database.execute("UPDATE stored SET day = ? WHERE unique_id = ?", (day, ids[number])).rowcount == 1
+
+    def recorded():
+        with closing(sqlite3.connect(folder / "record.sqlite")) as database:
+            return {unique_id for (unique_id,) in database.execute("SELECT unique_id FROM stored")}
+
+    ids = dict(re.findall(r"(?m)^(\d) (\S+) stored$", keep()))
+    assert sorted(ids) == ["1", "2", "3"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(WIRE)
+    assert keep() == ""  # nothing is new, nothing old
+
+    stored_days_ago("1", 14)  # 15, if midnight passes meanwhile
+    stored_days_ago("2", 16)
+    server.deliver("ann", b"Subject: four\n")
+    said = keep("--days", "15")
+    assert re.findall(r"(?m)^(\d) \S+ (stored|deleted on the server)$", said) == [
+        ("4", "stored"),
+        ("2", "deleted on the server"),
+    ]
+    assert server.messages("ann") == [MAIL[0], MAIL[2], b"Subject: four\n"]
+    files = [*WIRE, b"Subject: four\r\n"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(files)  # what was stored here stays
+    assert ids["2"] in recorded()  # until the server lists it no more
+
+    stored_days_ago("1", 16)
+    assert keep() == f"1 {ids['1']} deleted on the server\n"
+    assert ids["2"] not in recorded()
+    assert server.messages("ann") == [MAIL[2], b"Subject: four\n"]
+    assert keep("--days", "1") == ""  # yesterday's would stay, if midnight has passed meanwhile
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(files)
+
+
+def test_nothing_is_deleted_by_a_run_that_fails(world):
+    """The second message cannot be stored: what was marked before is not removed, what was stored is known."""
+    host, options = world.place("none")
+    folder = world.folder / "mail"
+    folder.mkdir()
+    with connect(host, world.servers["none"].port, tls="none") as client:
+        client.login("ann", PASSWORD)
+        second = client.uidl_one(2)
+    (folder / f"{sha256(second.encode()).hexdigest()}.part").mkdir()  # it is in the way
+    failed = world.run("asyncio_keep_14_days.py", host, "ann", folder, *options, status=1)
+    assert "IsADirectoryError" in failed.stderr
+    assert [file.read_bytes() for file in folder.glob("*.eml")] == WIRE[:1]
+    assert world.servers["none"].messages("ann") == MAIL
+    (folder / f"{sha256(second.encode()).hexdigest()}.part").rmdir()
+    said = world.run("asyncio_keep_14_days.py", host, "ann", folder, *options).stdout
+    assert re.findall(r"(?m)^(\d) \S+ stored$", said) == ["2", "3"]
+    assert sorted(file.read_bytes() for file in folder.glob("*.eml")) == sorted(WIRE)
+
+
 # ------------------------------------------------------------------------------------------- the server
 
 
@@ -378,6 +452,17 @@ def logged_in(port):
     return client
 
 
+def until_unlocked(log_in):
+    """Log in once the server has noticed that the session before has ended."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return log_in()
+        except poplib.error_proto as error:
+            if "[IN-USE]" not in str(error) or time.monotonic() > until:
+                raise
+
+
 def test_a_maildrop_of_ones_own(own_maildrop):
     folder, port = own_maildrop
     client = logged_in(port)
@@ -402,6 +487,233 @@ def test_a_message_that_was_removed_meanwhile_ends_one_session(own_maildrop):
     (folder / "0.eml").unlink()
     with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
         client.retr(1)
+    client.close()
+
+
+# ----------------------------------------------------------------------------------- the server of a database
+
+
+@pytest.fixture
+def sqlite_server(world):
+    """The server of a database that has the mail in it; the database and the port."""
+    database, files = world.folder / "mail.sqlite", [world.folder / f"{number}.eml" for number in range(len(MAIL))]
+    for file, message in zip(files, MAIL, strict=True):
+        file.write_bytes(message)
+    words = (database, "ann", world.folder / "server.pem", "127.0.0.1", "0", "--add", *files)
+    program = Program(sys.executable, EXAMPLES / "asyncio_sqlite_server.py", *words, env=world.env())
+    try:
+        ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
+        assert ready is not None, program.said
+        yield database, int(ready[1])
+    finally:
+        program.stop()
+
+
+def in_database(database, statement, *values):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def test_a_maildrop_in_a_database(world, sqlite_server):
+    database, port = sqlite_server
+    context = ssl.create_default_context(cafile=world.ca_file)
+    with connect("127.0.0.1", port, tls="starttls", context=context) as client:
+        client.login("ann", PASSWORD)
+        assert client.stat() == MaildropStatus(3, sum(map(len, WIRE)))
+        ids = dict(client.uidl())
+        assert [octets for _, octets in client.retrieve(client.list())] == WIRE
+        with pytest.raises(LoginFailed) as refused, connect("127.0.0.1", port, tls="none") as second:
+            second.login("ann", PASSWORD)
+        assert refused.value.code == ResponseCode.IN_USE
+        in_database(database, "INSERT INTO message (user, octets, body) VALUES ('ann', 1, ?)", b"Subject: four\n")
+        assert client.stat().count == 3  # the next session sees it
+        client.dele(2)
+        client.dele(3)
+    client = logged_in(port)
+    assert client.uidl()[1] == [f"1 {ids[1]}".encode(), b"2 4"]
+    assert client.retr(2)[1] == [b"Subject: four"]
+    assert client.list(2).endswith(b" 15")  # was counted wrong
+    client.quit()
+    assert in_database(database, "SELECT octets, body FROM message WHERE user = 'ann'") == [
+        (len(WIRE[0]), MAIL[0]),
+        (15, b"Subject: four\n"),
+    ]
+    in_database(database, "DELETE FROM message WHERE id = 4")
+    in_database(database, "INSERT INTO message (user, octets, body) VALUES ('ann', 2, ?)", b"")
+    client = logged_in(port)
+    assert client.uidl()[1][-1] == b"2 5"  # no id is used twice
+    client.quit()
+
+
+def test_a_session_that_hangs_up_deletes_nothing_from_a_database(sqlite_server):
+    database, port = sqlite_server
+    client = logged_in(port)
+    client.dele(1)
+    in_database(database, "DELETE FROM message WHERE id = 3")
+    with pytest.raises(poplib.error_proto, match="another program has removed this message"):
+        client.retr(3)
+    client.noop()  # the session goes on
+    client.close()
+    until_unlocked(lambda: logged_in(port)).quit()
+    assert [body for (body,) in in_database(database, "SELECT body FROM message ORDER BY id")] == MAIL[:2]
+
+
+def test_a_database_that_is_locked_is_unavailable(sqlite_server):
+    database, port = sqlite_server
+    client = logged_in(port)
+    client.dele(1)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+            client.quit()
+    client.close()
+    until_unlocked(lambda: logged_in(port)).quit()
+    assert len(in_database(database, "SELECT id FROM message")) == 3
+
+
+# ---------------------------------------------------------------------------------------------- the proxy
+
+TOKEN = "mF_9.B5f-4.1JqM"
+
+
+@attrs.frozen
+class Proxied:
+    """A proxy, and the server behind it that takes no passwords from it."""
+
+    upstream: Pop3Server
+    token_file: Path
+    program: Program
+    port: int
+
+
+@contextmanager
+def upstream_of_a_proxy(world):
+    certificate, passwords = world.folder / "server.pem", {"ann": "not the one of the proxy"}
+    with pop3_server(
+        {"ann": MAIL}, passwords=passwords, tokens={TOKEN: "ann"}, tls="implicit", certificate=certificate
+    ) as upstream:
+        yield upstream
+
+
+@contextmanager
+def proxying(world, upstream, *source):
+    words = (upstream.host, "ann", "0", "--port", str(upstream.port), *source)
+    program = Program(sys.executable, EXAMPLES / "oauth_proxy.py", *words, env=world.env())
+    try:
+        ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
+        assert ready is not None, program.said
+        yield program, int(ready[1])
+    finally:
+        program.stop()
+
+
+@pytest.fixture(params=["file", "command"])
+def proxied(world, request):
+    token_file = world.folder / "token"
+    token_file.write_text(f"{TOKEN}\n")
+    script = "import sys; print(open(sys.argv[1]).read())"
+    source = {
+        "file": ("--token-file", token_file),
+        "command": ("--token-command", shlex.join([sys.executable, "-c", script, str(token_file)])),
+    }[request.param]
+    with upstream_of_a_proxy(world) as upstream, proxying(world, upstream, *source) as (program, port):
+        yield Proxied(upstream, token_file, program, port)
+
+
+def upstream_session(world, proxied):
+    """A session with the server itself; it is refused while the proxy has one."""
+    context = ssl.create_default_context(cafile=world.ca_file)
+    client = poplib.POP3_SSL(proxied.upstream.host, proxied.upstream.port, timeout=PATIENCE, context=context)
+    try:
+        client.user("ann")
+        client.pass_("not the one of the proxy")
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def test_a_proxy_passes_a_maildrop_through(world, proxied):
+    client = logged_in(proxied.port)
+    assert client.stat() == (3, sum(map(len, WIRE)))
+    assert client.list()[1] == [f"{number} {len(message)}".encode() for number, message in enumerate(WIRE, 1)]
+    ids = client.uidl()[1]
+    for number, message in enumerate(WIRE, 1):
+        assert b"".join(line + b"\r\n" for line in client.retr(number)[1]) == message
+    assert client.top(2, 1)[1] == [b"Subject: two", b"", b"two"]
+    assert client.retr(1)[1] == [b"Subject: one", b"", b".one"]  # the session goes on where TOP left it
+    with pytest.raises(poplib.error_proto, match=r"\[IN-USE\]"):
+        logged_in(proxied.port)
+    client.dele(1)
+    client.dele(2)
+    assert proxied.upstream.messages("ann") == MAIL
+    client.quit()
+    assert proxied.upstream.messages("ann") == MAIL[2:]
+    client = until_unlocked(lambda: upstream_session(world, proxied))
+    assert [row.split()[1] for row in client.uidl()[1]] == [ids[2].split()[1]]
+    client.quit()
+
+
+def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
+    client = logged_in(proxied.port)
+    client.dele(1)
+    client.close()
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()  # the proxy has hung up, too
+    assert proxied.upstream.messages("ann") == MAIL
+    client = logged_in(proxied.port)
+    client.dele(1)
+    client.sock.sendall(b"RETR 2\r\n")
+    assert client.sock.recv(1) == b"+"
+    client.close()  # in the middle of a message
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()
+    assert proxied.upstream.messages("ann") == MAIL
+
+
+def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
+    """The password is right, and the login is refused all the same: ann may not act as bob."""
+    client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
+    with pytest.raises(poplib.error_proto):
+        client._shortcmd("AUTH PLAIN " + b64encode(f"bob\0ann\0{PASSWORD}".encode()).decode())
+    client.close()
+    until_unlocked(lambda: upstream_session(world, proxied)).quit()
+
+
+def test_a_proxy_whose_token_has_expired(proxied):
+    proxied.token_file.write_text("expired")
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+        logged_in(proxied.port)
+    assert proxied.program.wait_for(r"session \d+: .*OAUTHBEARER.*\n") is not None
+    proxied.token_file.write_text(TOKEN)
+    logged_in(proxied.port).quit()  # the token is asked for at each login
+    proxied.token_file.unlink()
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+        logged_in(proxied.port)
+
+
+def test_a_proxy_says_that_the_upstream_server_is_gone(world):
+    (world.folder / "token").write_text(TOKEN)
+    with ExitStack() as stack:
+        upstream_stack = stack.enter_context(ExitStack())
+        upstream = upstream_stack.enter_context(upstream_of_a_proxy(world))
+        program, port = stack.enter_context(proxying(world, upstream, "--token-file", world.folder / "token"))
+        client = logged_in(port)
+        client.dele(1)
+        upstream_stack.close()
+        for call in (partial(client.retr, 2), client.quit):
+            with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+                call()
+        client.close()
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+            logged_in(port)
+        assert upstream.messages("ann") == MAIL
+        assert "Traceback" not in program.said
+
+
+def test_a_proxy_checks_its_own_password(proxied):
+    client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
+    client.user("ann")
+    with pytest.raises(poplib.error_proto, match=r"\[AUTH\]"):
+        client.pass_("not the one of the proxy")
     client.close()
 
 
@@ -466,7 +778,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 def test_every_example_is_run_by_a_test() -> None:
     text = Path(__file__).read_text("utf-8")
     assert [file.name for file in PROGRAMS if f'"{file.name}"' not in text] == []
-    assert len(PROGRAMS) == 8
+    assert len(PROGRAMS) == 11
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.name)

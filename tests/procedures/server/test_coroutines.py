@@ -32,22 +32,31 @@ class Coroutines:
 
     def __init__(self, plain: Any, names: tuple[str, ...]) -> None:
         self.plain, self.names = plain, names
+        # Attributes of its own: since Python 3.12, what `__getattr__` finds does not count for `isinstance`.
+        for name in USERS + STORE:
+            if hasattr(plain, name):
+                setattr(self, name, self._wrapped(name))
+        for name in ("blocks", "scram_algorithms"):
+            if hasattr(plain, name):
+                setattr(self, name, getattr(plain, name))
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self.plain, name)
-        if name not in USERS + STORE:
-            return value
+        return getattr(self.plain, name)
 
+    def _wrapped(self, name: str) -> Any:
         def convert(result: Any) -> Any:
             return Coroutines(result, self.names) if hasattr(result, "commit") or hasattr(result, "read") else result
 
+        def now(*arguments: Any) -> Any:
+            return convert(getattr(self.plain, name)(*arguments))
+
         async def later(*arguments: Any) -> Any:
             await Pause()
-            result = convert(value(*arguments))
+            result = now(*arguments)
             await Pause()
             return result
 
-        return later if name in self.names else lambda *arguments: convert(value(*arguments))
+        return later if name in self.names else now
 
 
 SCRIPT = [

@@ -107,7 +107,7 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     Args:
         stream: a transport that has given nothing to its protocol yet, which is replaced; or a connected socket. It
             belongs to the client from when this is awaited or entered.
-        host: the server's name, for TLS.
+        host: the server's name; without it a certificate that must name the server cannot be checked.
         tls: as `connect`: what is done over the stream.
         context: as `connect`.
         cleartext: as `connect`.
@@ -121,6 +121,7 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         Pop3Error: as `connect`.
+        LocalProtocolError: the certificate is to be checked for a name, and there is no `host`. No handshake began.
         ValueError: there is no such `tls` or `cleartext`.
     """
     options = SessionOptions(

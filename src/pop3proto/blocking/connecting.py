@@ -102,7 +102,7 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
 
     Args:
         stream: a connected socket; it belongs to the client from now on.
-        host: the server's name, for TLS.
+        host: the server's name; without it a certificate that must name the server cannot be checked.
         tls: as `connect`: what is done over the stream.
         context: as `connect`.
         cleartext: as `connect`.
@@ -116,6 +116,7 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         Pop3Error: as `connect`.
+        LocalProtocolError: the certificate is to be checked for a name, and there is no `host`. No handshake began.
         ValueError: there is no such `tls` or `cleartext`.
     """
     options = SessionOptions(

@@ -18,7 +18,19 @@ from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.commands import call, greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
-from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    AwaitLogin,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Sleep,
+    StartTls,
+    Write,
+)
 from pop3proto.procedures.server.loop import serve
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
@@ -157,7 +169,7 @@ class Actor:
                 self.after_strike.append(operation)
             if (strike := self._strikes.pop(len(self.performed) - 1, None)) is not None:
                 self._due, self._struck = strike, True
-            if self._due is not None and not isinstance(operation, Run | Await):
+            if self._due is not None and not isinstance(operation, Run | Await | AwaitLogin):
                 error, result, self._due = self._due, None, None
             elif (outcome := self._perform(operation)) is None:
                 return
@@ -172,7 +184,7 @@ class Actor:
                     return None, operation.call()
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
-            case Await():
+            case Await() | AwaitLogin():
                 try:
                     return None, awaited_now(operation.awaitable)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure

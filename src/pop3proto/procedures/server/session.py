@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    AwaitLogin,
+    Now,
+    Procedure,
+    Random,
+    Run,
+    RunLogin,
+    Sleep,
+    StartTls,
+    Write,
+)
 
-from .calls import awaited
 from .messages import MessageReader
 
 if TYPE_CHECKING:
@@ -193,12 +205,23 @@ class ServerSession:
             function: plain, or a coroutine function; it takes no arguments.
         """
         answer = (yield from Run(function)) if self.settings.store.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        return (yield from Await(cast("Awaitable[T]", answer)))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
+        """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
+
+        Raises:
+            Refused: what it returned was awaited until the deadline of the login; the session ends.
+        """
         answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        try:
+            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.login_until))
+        except TimedOut:
+            raise Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP) from None
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.

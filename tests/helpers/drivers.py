@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -367,6 +367,7 @@ class FakeStore(MaildropStore):
         failures: by the name of a method ("open", "commit", "capabilities", "read", ...), what it raises.
         breaks_at: a message number, and the octet behind which it cannot be read.
         announced: by message number, a size that is not the real one.
+        listed: what a maildrop shows in place of its messages.
     """
 
     def __init__(self, *messages: bytes, blocks: bool = True, capabilities: Capabilities | None = None) -> None:
@@ -376,6 +377,7 @@ class FakeStore(MaildropStore):
         self.failures: dict[str, BaseException] = {}
         self.breaks_at: dict[int, int] = {}
         self.announced: dict[int, int] = {}
+        self.listed: Sequence[Message] | None = None
         self.locked = False
         self.opened: list[FakeMaildrop] = []
         self.commits: list[tuple[frozenset[int], frozenset[int]]] = []
@@ -436,8 +438,8 @@ class FakeMaildrop(Maildrop):
         self.sources: list[Source] = []
 
     @property
-    def messages(self) -> list[Message]:
-        return self._messages
+    def messages(self) -> Sequence[Message]:
+        return self._messages if self._store.listed is None else self._store.listed
 
     def open(self, number: int) -> MessageStream:
         self._store.note(f"open {number}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    AwaitLogin,
     Now,
     Operation,
     Procedure,
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = [
+    "GIVEN_UP",
+    "LINGER",
+    "LOGIN_THREADS",
+    "LOGIN_TIMEOUT",
+    "READ_TIMEOUT",
+    "RECEIVE",
+    "WRITE_TIMEOUT",
+    "Driver",
+]
 
 T = TypeVar("T")
 
@@ -50,6 +60,7 @@ LOGIN_THREADS: Final = 4
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
+LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
 LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
@@ -97,6 +108,14 @@ class Driver(ABC):
     @abstractmethod
     async def finish(self, awaitable: Awaitable[object]) -> object:
         """Await something, to its end even if cancelled meanwhile."""
+
+    @abstractmethod
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        """Await something; a cancellation, or the end of the time, cancels it.
+
+        Raises:
+            TimedOut: the time is over.
+        """
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -168,6 +187,8 @@ class Driver(ABC):
                 return await self.run(operation.call, login=isinstance(operation, RunLogin))
             case Await():
                 return await self.finish(operation.awaitable)
+            case AwaitLogin():
+                return await self.wait_for(operation.awaitable, operation.until)
             case Now():
                 return self.now()
             case Random(count):

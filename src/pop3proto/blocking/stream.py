@@ -107,6 +107,10 @@ class SocketDriver(Driver):
         )
 
     @override
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        return await self.finish(awaitable)
+
+    @override
     async def receive(self, until: float | None) -> bytes:
         try:
             self._set_timeout(until)

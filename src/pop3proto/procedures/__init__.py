@@ -30,6 +30,7 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    AwaitLogin,
     Now,
     Operation,
     Procedure,
@@ -52,6 +53,7 @@ __all__ = [
     "HANDLERS",
     "Authenticator",
     "Await",
+    "AwaitLogin",
     "ClientObserver",
     "Deadlines",
     "Handler",

@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import ResponseCode
+from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    AwaitLogin,
+    Now,
+    Procedure,
+    Random,
+    Run,
+    RunLogin,
+    Sleep,
+    StartTls,
+    Write,
+)
+from pop3proto.sasl.answers import answered, settled
 
-from .calls import awaited
 from .messages import MessageReader
 
 if TYPE_CHECKING:
@@ -22,16 +36,24 @@ if TYPE_CHECKING:
     from pop3proto.core.events import AuthResponse
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.procedures.maildrop import MaildropStore
+    from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
     from .settings import ServiceSettings
 
-__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["FLUSH_AT", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
+
+FLUSH_AT: Final = 65_536
+"""Octets of answers that are collected before they are written, while commands wait."""
+
+TURN: Final = 50
+"""Work after which other sessions can run: 1 is a command, or some rows of a listing."""
 
 _MEGABYTE: Final = 1_048_576
 _NONCE: Final = 16  # random octets in a timestamp or a challenge
@@ -49,11 +71,12 @@ class ServerSession:
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
         reader: reads its messages.
-        deleted: numbers of the messages marked by DELE.
+        deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
         failed_logins: number of refused logins.
         observers: the observers of this session.
         collected: number of octets that wait to be written.
+        worked: work that was done since other sessions could run: 1 is a command.
         login_until: deadline of the login.
     """
 
@@ -83,6 +106,10 @@ class ServerSession:
         self._starttls: Final = starttls
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
+        self.worked: float = 0.0
+        # Counted once: a listing of 100,000 messages takes longer than other sessions can wait.
+        self._octets = 0
+        self._deleted_octets = 0
 
     @property
     def may_show_password(self) -> bool:
@@ -99,15 +126,16 @@ class ServerSession:
         """Whether STLS works: before login, and once (RFC 2595 section 4)."""
         return self._starttls and not self.connection.tls and self.maildrop is None
 
-    def messages(self) -> dict[int, Message]:
-        """Return the messages that are not deleted, by number."""
-        messages = self.maildrop.messages if self.maildrop is not None else ()
-        return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
+    @property
+    def status(self) -> MaildropStatus:
+        """Number and octets of the messages that are not deleted."""
+        count = len(self.maildrop.messages) if self.maildrop is not None else 0
+        return MaildropStatus(count - len(self.deleted), self._octets - self._deleted_octets)
 
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
-        messages = self.messages().values()
-        return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
+        status = self.status
+        return f"{status.count} messages ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.
@@ -121,6 +149,28 @@ class ServerSession:
         if number in self.deleted:
             raise Refused(f"message {number} is deleted")
         return messages[number - 1]
+
+    def delete(self, number: int) -> None:
+        """Mark a message as deleted.
+
+        Raises:
+            Refused: as `message`.
+        """
+        self._deleted_octets += self.message(number).octets
+        self.deleted.add(number)
+
+    def reset(self) -> None:
+        """Take back what `delete` has marked, and forget what was retrieved."""
+        self.deleted.clear()
+        self.retrieved.clear()
+        self._deleted_octets = 0
+
+    def correct(self, number: int, octets: int) -> Procedure[None]:
+        """Tell the maildrop that RETR has sent another number of octets than it announced."""
+        if (maildrop := self.maildrop) is not None:
+            before = self.message(number).octets
+            yield from self.call_store(partial(maildrop.correct, number, octets))
+            self._octets += self.message(number).octets - before
 
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
@@ -178,6 +228,14 @@ class ServerSession:
                 self.connection.fail("an answer was cut off")  # nothing may follow half an answer
                 raise
 
+    def give_way(self) -> Procedure[None]:
+        """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
+        if self.collected >= FLUSH_AT:
+            yield from self.flush()
+        if self.worked >= TURN:
+            self.worked = 0
+            yield from self.delay(0)
+
     def delay(self, seconds: float) -> Procedure[None]:
         """Wait for some seconds; 0 lets other sessions run."""
         try:
@@ -193,12 +251,23 @@ class ServerSession:
             function: plain, or a coroutine function; it takes no arguments.
         """
         answer = (yield from Run(function)) if self.settings.store.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        return (yield from Await(cast("Awaitable[T]", answer)))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
+        """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
+
+        Raises:
+            Refused: what it returned was awaited until the deadline of the login; the session ends.
+        """
         answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        try:
+            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.login_until))
+        except TimedOut:
+            raise Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP) from None
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -209,7 +278,8 @@ class ServerSession:
         store, before = self.settings.store, self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            self.maildrop = yield from self.call_store(partial(store.open, user, self.info))
+            steps = _open(store, user, self.info)
+            self.maildrop, self._octets = yield from self.call_store(lambda: settled(steps))
         except BaseException:
             self.info = before
             raise
@@ -221,6 +291,16 @@ class ServerSession:
         if (maildrop := self.maildrop) is not None:
             self.maildrop = self.reader = None
             yield from self.call_store(maildrop.close)
+
+
+def _open(store: MaildropStore, user: str, info: SessionInfo) -> Steps[tuple[Maildrop, int]]:
+    """Open a maildrop, and count its octets."""
+    maildrop = yield from answered(store.open(user, info))
+    try:
+        return maildrop, sum(message.octets for message in maildrop.messages)
+    except BaseException:
+        yield from answered(maildrop.close())
+        raise
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -28,6 +28,8 @@ __all__ = ["HANDLERS"]
 
 _ROWS: Final = 1_000  # rows of a listing that are a turn's work
 
+_TAIL: Final = 2  # octets of a message that wait for its end, or for more
+
 _table: Final = HandlerTable()
 
 
@@ -165,11 +167,15 @@ def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | N
     try:
         while True:
             session.say(BodyChunk(piece))
+            del piece  # it is held as it will be sent
             if message is None:
                 break
+            # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
+            yield from session.flush(keep=_TAIL)
             piece, message = yield from reader.go_on(message)
-            if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
-                yield from session.flush()
+    except BaseException:
+        session.break_off()
+        raise
     finally:
         if message is not None:
             yield from reader.give_up(message)

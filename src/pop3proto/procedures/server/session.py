@@ -218,15 +218,28 @@ class ServerSession:
         """Return random hexadecimal digits for a timestamp or a challenge."""
         return (yield from Random(_NONCE)).hex()
 
-    def flush(self) -> Procedure[None]:
-        """Write what was said."""
-        if octets := self._take_output():
+    def flush(self, keep: int = 0) -> Procedure[None]:
+        """Write what was said.
+
+        Args:
+            keep: how many octets at the end of it to write later.
+        """
+        octets = self._take_output()
+        if keep:
+            self._output, octets = [octets[-keep:]], octets[:-keep]
+            self.collected = len(self._output[0])
+        if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
                 yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.connection.fail("an answer was cut off")  # nothing may follow half an answer
+                self.break_off()
                 raise
+
+    def break_off(self) -> None:
+        """Write nothing more: nothing may follow half an answer."""
+        self._take_output()
+        self.connection.fail("an answer was cut off")
 
     def give_way(self) -> Procedure[None]:
         """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""

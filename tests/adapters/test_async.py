@@ -159,6 +159,7 @@ class Endless(MaildropStore):
         self.octets = octets
         self.read = 0
         self.locked = 0
+        self.closed = anyio.Event()
 
     def capabilities(self, user):
         return MemoryStore().capabilities(user)
@@ -187,6 +188,7 @@ class EndlessMaildrop(Maildrop):
 
     def close(self):
         self.store.locked -= 1
+        self.store.closed.set()
 
 
 class EndlessSource:
@@ -627,8 +629,8 @@ async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
         async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
             await client.login("ann", "tanstaaf")
             async with client.retr(1):
-                while store.locked:
-                    await anyio.lowlevel.checkpoint()
+                await store.closed.wait()
+            assert store.locked == 0
             assert "did not take what was sent in time" in caplog.text
             await client.aclose()
 

@@ -43,6 +43,7 @@ from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, 
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
+from tests.helpers.depth import deep
 
 PATIENCE = 60  # seconds until a test that hangs fails
 GREETING = b"+OK ready\r\n"
@@ -638,6 +639,9 @@ async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
 # --------------------------------------------------------------------------------- cancelled everywhere
 
 
+STRIDE = deep(1, 3)  # to the next operation at which something strikes
+
+
 def count_operations(monkeypatch, role, strike, strike_at):
     """Call `strike` when the n-th operation in sessions of this role is to be performed; return the operations."""
     performed = []
@@ -681,7 +685,7 @@ async def test_a_client_cancelled_at_every_operation(adapter, store, certificate
                 finished = True
             assert scope.cancelled_caught is not finished
             kinds |= {type(operation) for operation in performed}
-            strike_at += 1
+            strike_at += STRIDE
     assert store.locked == 0
     assert {Read, Write, Run, StartTls} <= kinds
     assert strike_at > 15
@@ -699,10 +703,10 @@ def cancel_session(server):
 @contract
 async def test_a_server_session_cancelled_at_every_operation(adapter, store, certificates, monkeypatch):
     kinds = set()
-    strike_at = 0
+    strike_at = 1 - STRIDE
     finished = False
     while not finished:
-        strike_at += 1
+        strike_at += STRIDE
         with monkeypatch.context() as patch:
             ROLE.set("server")
             performed = count_operations(patch, "server", lambda: cancel_session(server), strike_at)

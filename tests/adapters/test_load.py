@@ -276,7 +276,7 @@ def test_whole_large_messages_are_held_one_at_a_time_in_threads():
 
 # ---------------------------------------------------------------------------------------------- many sessions
 
-SESSIONS = deep(2_000, 100)
+SESSIONS = deep(2_000, 60)
 SPARE = 200  # descriptors that are needed beside theirs
 AT_ONCE = 100  # connections that are being made; more than the listener's backlog would wait for the system's clock
 

@@ -240,19 +240,29 @@ def test_the_blocking_server_refuses_coroutine_methods():
         serve_blocking(service(MemoryStore()))
 
 
-def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
-    """Nothing of a maildrop is known before it is opened. No coroutine is left behind, of which Python would warn."""
-    caplog.set_level(logging.ERROR, "pop3proto")
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog, waits):
+    """At the login: nothing of a maildrop is known before it is opened. Its lock is released if that needs no waiting.
 
-    class Disguised(Store):
-        def __init__(self):
-            self.plain = MemoryStore({"ann": [MAIL]})
+    No coroutine is left behind, of which Python would warn.
+    """
+    caplog.set_level(logging.ERROR, "pop3proto")
+    released = threading.Event()
+
+    class Disguised:
+        blocks = False
 
         def open(self, user, session):
-            return Maildrop(self, self.plain.open(user, session))
+            return Asynchronous(self, MemoryStore({"ann": [MAIL]}).open(user, session))
 
         def capabilities(self, user):
             return Capabilities()
+
+    class Asynchronous(Maildrop):
+        async def close(self):
+            released.set()
+            if waits:
+                await anyio.lowlevel.checkpoint()
 
     class Plain(Users):
         def check_password(self, user, password, session):
@@ -261,11 +271,25 @@ def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
     with serve_blocking(service(Disguised(), Plain())) as server:
         client = poplib.POP3(*server.address, timeout=PATIENCE)
         client.user("ann")
-        client.pass_("tanstaaf")
-        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
-            client.retr(1)
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\] the server has a fault"):
+            client.pass_("tanstaaf")
         client.close()
-    assert "cannot await what a coroutine method returned" in caplog.text
+    assert released.is_set()
+    methods = ", ".join(f"{name} of the maildrop (of type Asynchronous)" for name in ("open", "commit", "close"))
+    assert f"cannot await coroutine methods ({methods}): make them plain methods, or use serve of" in caplog.text
+    assert ("the maildrop may still be locked" in caplog.text) == waits
+
+
+@bounded
+async def test_what_is_no_maildrop_is_refused_at_the_login(adapter, caplog):
+    class Forgetful(Store):
+        async def open(self, user, session):
+            await super().open(user, session)
+
+    async with adapter.serve(service(Forgetful(MAIL))) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer)).startswith(b"-ERR [SYS/TEMP]")
+    assert "the maildrop (of type NoneType) has no messages; open of the store must return a maildrop" in caplog.text
 
 
 # ----------------------------------------------------------------------------------------- threads of logins

@@ -346,6 +346,15 @@ def test_what_it_cannot_listen_on(adapter):
         adapter.serve(service(), port=110, sockets=[sock])
 
 
+def test_what_is_no_service(adapter):
+    with pytest.raises(
+        TypeError, match=r"serve takes a Service, not an object of type MemoryStore: Service\(store=.*\)"
+    ):
+        adapter.serve(MemoryStore())
+    with pytest.raises(TypeError, match="serve takes a Service, not an object of type type"):
+        adapter.serve(Service)
+
+
 def test_a_context_for_both_roles_serves(adapter):
     """The server does not guess its role from the context."""
     authority = trustme.CA()

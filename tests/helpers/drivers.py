@@ -476,6 +476,7 @@ class Serving:
         loopback: where the client is.
         mode: where TLS comes in.
         strikes: as `Actor`.
+        awaits: as `serve`.
         service: other arguments of `Service`.
     """
 
@@ -490,12 +491,13 @@ class Serving:
         mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
+        awaits: bool = True,
         **service: Any,
     ) -> None:
         self.store = store
         self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode)
+        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode, awaits=awaits)
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
@@ -62,6 +62,9 @@ class Driver(ABC):
         peer: the other end.
         channel: makes the TLS channel; None: there is no TLS.
     """
+
+    awaits: ClassVar[bool] = True
+    """Whether it performs `Await`."""
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer: Peer = peer

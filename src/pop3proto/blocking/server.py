@@ -62,11 +62,12 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         OSError: it cannot listen there, or a file cannot be used.
         ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
             to listen on.
-        TypeError: the service has coroutine methods, which only asyncio and trio can await.
+        TypeError: it is not a `Service`, or has coroutine methods, which only asyncio and trio can await.
     """
-    service.check_plain()
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+    sessions = Sessions(service, tls, server_tls)
+    service.check_plain()
+    return Server(sessions, Listeners(host, port, sockets))
 
 
 class Server:

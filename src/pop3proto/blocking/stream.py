@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from typing_extensions import override
 
@@ -58,6 +58,8 @@ class SocketDriver(Driver):
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
     """
+
+    awaits: ClassVar[bool] = False
 
     def __init__(
         self,

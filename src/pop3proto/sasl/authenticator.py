@@ -15,10 +15,11 @@ there is such a user. Names and passwords are prepared before (RFC 4013).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Awaitable, Collection, Hashable
 
     from .channel import SessionInfo
     from .scram.keys import ScramKeys
@@ -33,9 +34,25 @@ __all__ = [
     "ScramKeySource",
     "SecretSource",
     "TokenVerifier",
+    "implements",
     "named",
     "verdict",
 ]
+
+T = TypeVar("T")
+
+
+def implements(value: object, protocol: type[T]) -> TypeGuard[T]:
+    """Return whether an object has all members of a protocol, in whatever way, and none of them is None.
+
+    Since Python 3.12 `isinstance` does not see what a `__getattr__` finds, so that what delegates would not count.
+    """
+    return all(getattr(value, name, None) is not None for name in _members(cast("Hashable", protocol)))
+
+
+@cache
+def _members(protocol: type) -> frozenset[str]:
+    return frozenset(name for base in protocol.__mro__ for name in vars(base) if not name.startswith("_"))
 
 
 def verdict(answer: object) -> bool:

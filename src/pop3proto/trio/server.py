@@ -66,6 +66,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         OSError: a file cannot be used.
         ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
             to listen on.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))

@@ -10,7 +10,7 @@ from pop3proto.core.commands import Capa, Dele, List, ListOne, Noop, Quit, Retr,
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Ok
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
-from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier, implements
 
 from .login_handlers import LOGIN_HANDLERS
 from .session import HandlerTable
@@ -33,7 +33,7 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=session.may_show_password and isinstance(settings.authenticator, PasswordVerifier),
+        user=session.may_show_password and implements(settings.authenticator, PasswordVerifier),
         sasl=tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,

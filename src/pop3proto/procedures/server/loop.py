@@ -147,13 +147,14 @@ class _Loop:
             yield from session.flush()
 
 
-def serve(
+def serve(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
     *,
     loopback: bool = False,
     tls: TlsMode = "none",
+    awaits: bool = True,
 ) -> Procedure[None]:
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
@@ -163,6 +164,7 @@ def serve(
         info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
         tls: where TLS begins.
+        awaits: the driver performs `Await`; if not, a maildrop with coroutine methods is refused when it is opened.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.
@@ -170,7 +172,9 @@ def serve(
         TimedOut: a deadline passed. RFC 1939 section 3 wants silence then.
         Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
     """
-    session = ServerSession(service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls")
+    session = ServerSession(
+        service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls", awaits=awaits
+    )
     failure: BaseException | None = None
     try:
         yield from _Loop(service, session).run(tls)

@@ -14,8 +14,9 @@ from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
 
-from .calls import awaited
+from .calls import awaited, close_without_waiting
 from .messages import MessageReader
+from .parts import check_maildrop
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
@@ -57,7 +58,7 @@ class ServerSession:
         login_until: deadline of the login.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default, and a name
         self,
         settings: ServiceSettings,
         connection: ServerConnection,
@@ -65,6 +66,7 @@ class ServerSession:
         *,
         loopback: bool = False,
         starttls: bool = False,
+        awaits: bool = True,
     ) -> None:
         self.settings: Final = settings
         self.connection: Final = connection
@@ -81,6 +83,7 @@ class ServerSession:
         self.observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
+        self._awaits: Final = awaits
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
 
@@ -205,22 +208,28 @@ class ServerSession:
 
         Raises:
             Refused: it cannot be opened.
+            TypeError: what the store has opened cannot serve; `close_maildrop` closes it.
         """
         store, before = self.settings.store, self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            self.maildrop = yield from self.call_store(partial(store.open, user, self.info))
+            maildrop = yield from self.call_store(partial(store.open, user, self.info))
         except BaseException:
             self.info = before
             raise
-        self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
+        self.maildrop = maildrop if hasattr(maildrop, "close") else None
+        check_maildrop(maildrop, awaits=self._awaits)
+        self.reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
         self.user = user
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""
         if (maildrop := self.maildrop) is not None:
             self.maildrop = self.reader = None
-            yield from self.call_store(maildrop.close)
+            # Even one that was refused for its coroutine methods is closed, as far as that is possible.
+            yield from self.call_store(
+                maildrop.close if self._awaits else partial(close_without_waiting, maildrop.close)
+            )
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -224,6 +224,31 @@ async def test_what_is_awaited_goes_on_to_its_end_when_the_server_is_aborted(ada
 
 
 @bounded
+async def test_an_authenticator_awaits_the_end_of_what_it_has_opened(adapter):
+    """Also when the server is aborted meanwhile, and when the session was cut off before the store took anything."""
+
+    class Leaving(Users):
+        def __init__(self):
+            self.entered, self.gate, self.released = anyio.Event(), anyio.Event(), []
+
+        async def session_ended(self, session):
+            self.entered.set()
+            await self.gate.wait()
+            self.released.append(session.state.pop("door"))
+
+    users = Leaving()
+    async with adapter.serve(service(Store(MAIL), users)) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer, b"guess")).startswith(b"-ERR")
+        async with anyio.create_task_group() as tasks:
+            await users.entered.wait()
+            tasks.start_soon(server.abort)
+            await anyio.wait_all_tasks_blocked()
+            users.gate.set()
+    assert users.released == ["guess"]
+
+
+@bounded
 async def test_a_session_that_waits_does_not_hold_up_another(adapter):
     store = Store(MAIL, held="capabilities")
     async with adapter.serve(service(store)) as server:

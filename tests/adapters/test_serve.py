@@ -395,6 +395,35 @@ def test_a_session_of_its_own_that_aborts_it_is_told_to_end(adapter):
     adapter.do(server.close)
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+def test_an_authenticator_is_told_that_its_sessions_have_ended(adapter, blocks):
+    """Those that log in, those that do not, those that hang up and those that are cut off; once each."""
+
+    class Watching(OneUser):
+        def session_ended(self, session):
+            with lock:
+                ended.append(session.id)
+
+        def check_password(self, user, password, session):
+            with lock:
+                begun.append(session.id)
+            return super().check_password(user, password, session)
+
+    lock, begun, ended = threading.Lock(), [], []
+    with adapter.entered(service(authenticator=Watching(blocks=blocks), deadlines=Deadlines(grace=0))) as server:
+        connected(server).quit()
+        with connected(server) as client:
+            client.login("ann", "tanstaaf")
+        hung_up, cut_off = connected(server), connected(server)
+        for client in (hung_up, cut_off):
+            with pytest.raises(LoginFailed):
+                client.login("ann", "guess", only=["USER/PASS"])
+        hung_up.close()
+    cut_off.close()
+    assert len(ended) == len(set(ended)) == 4
+    assert set(begun) < set(ended)
+
+
 @pytest.mark.parametrize("end", ["close", "abort"])
 def test_twice(adapter, end):
     server = adapter.begin(service())

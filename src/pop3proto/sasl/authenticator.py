@@ -33,6 +33,7 @@ __all__ = [
     "PasswordVerifier",
     "ScramKeySource",
     "SecretSource",
+    "SupportsSessionEnded",
     "TokenVerifier",
     "implements",
     "named",
@@ -170,6 +171,19 @@ class Authorizer(_MayBlock, Protocol):
 
     def may_act_as(self, authcid: str, authzid: str, session: SessionInfo, /) -> bool | Awaitable[bool]:
         """Return whether one user may open the maildrop of another."""
+        ...
+
+
+@runtime_checkable
+class SupportsSessionEnded(_MayBlock, Protocol):
+    """Learns when a session ends: to release what it has left in `SessionInfo.state`, and no store took from there."""
+
+    def session_ended(self, session: SessionInfo, /) -> Awaitable[None] | None:
+        """Release what belongs to a session.
+
+        It is called once for each session, however that ends, after the maildrop was closed; also if there was no
+        login. What it raises is logged as a failure of the session.
+        """
         ...
 
 

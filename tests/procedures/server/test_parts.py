@@ -77,6 +77,11 @@ def test_a_store_that_cannot_work_is_refused(store, message):
             "has no check_token; is check_tokens meant to be it",
         ),
         (without(Passwords, check_password=lambda self, user, password: True), "must take 3 arguments: user, password"),
+        (without(Passwords, session_ended=lambda self: None), r"session_ended of .* must take 1 argument: session"),
+        (
+            without(Passwords, sessions_ended=lambda self, session: None),
+            "has no session_ended; is sessions_ended meant",
+        ),
         (without(Passwords, secret=lambda self, user, session, more: None), "secret of .* must take 2 arguments: user"),
         (without(Passwords, secret="tanstaaf"), "secret of .* is not a method"),
         (without(Passwords, scram_keys=Passwords.check_password), "has scram_keys and no scram_algorithms"),

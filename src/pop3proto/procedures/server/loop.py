@@ -48,7 +48,7 @@ class _Loop:
         self._idle_until: float | None = None  # None: not waiting for a command
 
     def run(self, tls: TlsMode) -> Procedure[None]:
-        """Serve the session from its first octet to its end; release the lock, however it ends."""
+        """Serve the session to its end; however it ends, release the lock, and tell the authenticator."""
         session = self._session
         session.login_until = (yield from Now()) + self._service.deadlines.login
         try:
@@ -56,7 +56,10 @@ class _Loop:
                 yield from session.shake_hands()
             yield from self._converse()
         finally:
-            yield from session.close_maildrop()
+            try:
+                yield from session.close_maildrop()
+            finally:
+                yield from session.tell_authenticator()
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -108,7 +111,7 @@ class _Loop:
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
             except Refused as refusal:
-                session.say(refusal.reply)
+                session.refuse(refusal)
                 if session.failed_logins >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
         except Exception:

@@ -28,7 +28,7 @@ _STORE: Final = {"open": ("user", "session"), "capabilities": ("user",)}
 _MAILDROP: Final = ("messages", "open", "correct", "commit", "close")
 _MORE_OF_A_MAILDROP: Final = ("top", "open_many")
 
-# Those by which a client can log in, and the one that adds to them.
+# Those by which a client can log in, and those that add to them.
 _LOGINS: Final = {
     "check_password": ("user", "password", "session"),
     "secret": ("user", "session"),
@@ -37,7 +37,7 @@ _LOGINS: Final = {
     "check_certificate": ("certificate", "authzid", "session"),
     "admit": ("trace", "session"),
 }
-_AUTHENTICATOR: Final = {**_LOGINS, "may_act_as": ("authcid", "authzid", "session")}
+_AUTHENTICATOR: Final = {**_LOGINS, "may_act_as": ("authcid", "authzid", "session"), "session_ended": ("session",)}
 _KINDS: Final = (PasswordVerifier, SecretSource, ScramKeySource, TokenVerifier, CertificateVerifier, AnonymousHost)
 
 _NEAR: Final = 0.75  # how much a name is like another that it may be meant for

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import Err
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
 from .calls import awaited, close_without_waiting
 from .messages import MessageReader
@@ -132,6 +134,14 @@ class ServerSession:
         self._output.append(octets)
         self.collected += len(octets)
 
+    def refuse(self, refusal: Refused) -> None:
+        """Answer with `-ERR`; what makes the line too long is cut off."""
+        reply, most = refusal.reply, self.connection.limits.reply_line_sent
+        if len(octets := reply.encode()) > most:
+            kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
+            reply = Err(kept.decode("utf-8", "ignore") + "...")
+        self.say(reply)
+
     def start_tls(self) -> Procedure[None]:
         """Write what was said so far, and do the TLS handshake. A name from USER, sent in clear, is forgotten.
 
@@ -230,6 +240,12 @@ class ServerSession:
             yield from self.call_store(
                 maildrop.close if self._awaits else partial(close_without_waiting, maildrop.close)
             )
+
+    def tell_authenticator(self) -> Procedure[None]:
+        """Tell an authenticator that wants to know it that the session has ended."""
+        authenticator = self.settings.authenticator
+        if implements(authenticator, SupportsSessionEnded):
+            yield from self.call_authenticator(partial(authenticator.session_ended, self.info))
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -56,18 +56,19 @@ class Connecting:
 
 
 async def client_over(
-    stream: AsyncStream, options: SessionOptions, host: str | None = None, *, loopback: bool = False
+    stream: AsyncStream, options: SessionOptions, host: str | None = None, port: int = 0, *, loopback: bool = False
 ) -> AsyncClient:
     """Begin a session over a stream, which is closed if that fails.
 
     Args:
         stream: connected.
         options: of the session.
-        host: the server's name.
+        host: the server's name; None: it is unknown.
+        port: its port; 0: it is unknown.
         loopback: the server is on this machine.
     """
     info = new_session_info(stream.peer)
-    client = AsyncClient(options.session(info, host, loopback=loopback), stream)
+    client = AsyncClient(options.session(info, host, port, loopback=loopback), stream)
     try:
         await client.perform(establish(client.session, options.tls))
     except BaseException as error:

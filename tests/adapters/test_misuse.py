@@ -17,7 +17,7 @@ import trustme
 
 from pop3proto._io.tls import client_context
 from pop3proto.core.commands import Stls
-from pop3proto.core.errors import Busy, CertificateError, ConnectionLost
+from pop3proto.core.errors import Broken, Busy, CertificateError, ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.server.handlers import HANDLERS
@@ -240,6 +240,24 @@ def test_a_certificate_at_the_wrong_time(adapter, authority, begin, end, reason,
     assert str(error) == f"the certificate of 127.0.0.1, port {port}, was not accepted: {reason}; {remedy}"
 
 
+# --------------------------------------------------------------------------- a client that was not awaited
+
+
+@pytest.mark.parametrize("name", ["stat", "login", "peer", "aclose", "session", "anything"])
+def test_a_client_that_was_not_awaited_says_so(adapter, name):
+    if not adapter.lazy:
+        pytest.skip("it is connected when connect returns")
+    words = rf"there is no '{name}' before the client is connected: await .*, or enter it with `async with`"
+    for client in (
+        ADAPTERS[adapter.name].connect("127.0.0.1", 110, tls="none"),
+        ADAPTERS[adapter.name].connect_over(in_its_way(adapter, sock := a_stream()), tls="none"),
+    ):
+        with pytest.raises(AttributeError, match=words) as refusal:
+            getattr(client, name)
+        assert (refusal.value.name, refusal.value.obj) == (name, client)
+    sock.close()
+
+
 # ------------------------------------------------------------------------------------------- connect_over
 
 
@@ -294,6 +312,66 @@ def test_over_a_socket_that_does_its_own_tls(adapter):
     with pytest.raises(TypeError, match="SSLSocket"):
         adapter.do(connect_over, adapter, sock)
     assert sock.fileno() < 0
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+def test_over_a_stream_without_the_name_that_the_certificate_is_checked_for(adapter, authority, tls):
+    """No handshake begins: of TLS from the start nothing is sent, by STLS nothing behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname(), PATIENCE)
+        peer, _ = listener.accept()
+    heard = []
+
+    def serve():
+        with peer, contextlib.suppress(ConnectionError):
+            peer.settimeout(PATIENCE)
+            if tls == "starttls":
+                peer.sendall(b"+OK ready\r\n")
+                heard.append(peer.recv(100))
+                peer.sendall(b"+OK begin\r\n")
+            heard.append(peer.recv(100))
+
+    with in_thread(serve), pytest.raises(LocalProtocolError, match=r"the server's name is needed .*: pass host="):
+        adapter.do(lambda: connect_over(adapter, sock, tls=tls, context=for_a_client(authority)))
+    assert heard == ([b"STLS\r\n", b""] if tls == "starttls" else [b""])
+
+
+# ---------------------------------------------------------------------------- closed in the middle of a call
+
+
+@contextlib.contextmanager
+def in_thread(function, *args):
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        join(thread)
+
+
+def test_a_client_that_is_closed_in_the_middle_of_a_call(adapter):
+    """By another thread or task. The call ends, and says why; so does each that follows."""
+    outcomes = []
+
+    def call():
+        with pytest.raises(ConnectionLost) as lost:
+            adapter.do(client.capa)
+        outcomes.append(str(lost.value))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname(), PATIENCE)
+        peer, _ = listener.accept()
+    with peer:
+        peer.settimeout(PATIENCE)
+        peer.sendall(b"+OK ready\r\n")
+        client = adapter.do(lambda: connect_over(adapter, sock, tls="none"))
+        with in_thread(call):
+            assert peer.recv(100) == b"CAPA\r\n"
+            close(adapter, client)
+    assert outcomes == ["the connection was given up"]
+    with pytest.raises(Broken, match="it was closed"):
+        adapter.do(client.stat)
+    close(adapter, client)
 
 
 # ------------------------------------------------------------------------------------------------ sockets

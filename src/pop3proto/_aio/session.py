@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pop3proto._io.session_info import new_session_info
 from pop3proto.procedures.client.commands import establish
@@ -42,6 +42,21 @@ class Connecting:
             raise RuntimeError("a connection is opened once: call connect() again")
         self._used = True
         return self._make().__await__()
+
+    if not TYPE_CHECKING:  # type checkers say by themselves that there is no such attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what is missing to one who takes this for the client.
+
+            Raises:
+                AttributeError: always.
+            """
+            raise AttributeError(
+                f"there is no {name!r} before the client is connected: await what connect() returns, or enter it with "
+                "`async with`",
+                name=name,
+                obj=self,
+            )
 
     async def __aenter__(self) -> AsyncClient:
         """Connect, and return the client."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.loop import refuse, serve
+from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
 
 from .session_info import new_session_info
@@ -105,7 +105,7 @@ class Sessions:
         address = stream.peer.address
         connection = self._service.connection(tls=self._tls == "implicit")
         info = new_session_info(stream.peer, listener)
-        session = serve(
+        session = serve_session(
             self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls, awaits=stream.awaits
         )
         try:

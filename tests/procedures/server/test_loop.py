@@ -19,7 +19,7 @@ from pop3proto.procedures.maildrop import InUse, Message, Refused, Unavailable
 from pop3proto.procedures.operations import Now, Read, Run, RunLogin, StartTls, Write
 from pop3proto.procedures.server import loop as server_module, messages as reader
 from pop3proto.procedures.server.handlers import HANDLERS
-from pop3proto.procedures.server.loop import refuse, serve
+from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -1121,7 +1121,7 @@ def test_the_store_is_told_of_the_client():
 
     info = SessionInfo("192.0.2.1", tls=True)
     service = Service(store=Curious(), authenticator=OneUser())
-    actor = Actor(serve(service, ServerConnection(tls=True), info))
+    actor = Actor(serve_session(service, ServerConnection(tls=True), info))
     actor.receive(b"USER ann\r\nPASS tanstaaf\r\n", b"").outcome()
     assert seen == [("ann", attrs.evolve(info, user="ann"))]
     assert seen[0][1].state is info.state

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import Capa, Dele, List, ListOne, Noop, Quit, Retr, Rset, Stat, Top, Uidl, UidlOne
-from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Ok
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
 from pop3proto.sasl.authenticator import PasswordVerifier, implements
@@ -94,7 +93,7 @@ def _uidl_one(session: ServerSession, command: UidlOne) -> None:
 @_table.answers(Retr)
 def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
-    yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
+    yield from session.send_message(command.number, Ok(f"{announced} octets"))
     session.retrieved.add(command.number)
     sent = session.connection.body_octets
     if sent != announced and (maildrop := session.maildrop) is not None:
@@ -104,7 +103,7 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
 @_table.answers(Top)
 def _top(session: ServerSession, command: Top) -> Procedure[None]:
     session.message(command.number)
-    yield from _send_message(session, command.number, Ok("top of message follows"), command.lines)
+    yield from session.send_message(command.number, Ok("top of message follows"), command.lines)
 
 
 @_table.answers(Dele)
@@ -124,31 +123,6 @@ def _rset(session: ServerSession, _command: Rset) -> None:
     session.deleted.clear()
     session.retrieved.clear()
     session.say(Ok(f"maildrop has {session.summary()}"))
-
-
-def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | None) -> Procedure[None]:
-    """Answer with a message, or its top, in constant memory.
-
-    Raises:
-        Refused: it cannot be read; nothing was said.
-        Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
-    """
-    reader = session.reader
-    assert reader is not None  # noqa: S101 - RETR and TOP are legal after login only
-    piece, message = yield from reader.begin(number, lines)
-    session.say(reply)
-    try:
-        while True:
-            session.say(BodyChunk(piece))
-            if message is None:
-                break
-            piece, message = yield from reader.go_on(message)
-            if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
-                yield from session.flush()
-    finally:
-        if message is not None:
-            yield from reader.give_up(message)
-    session.say(BodyEnd())
 
 
 HANDLERS: Final[Handlers] = {**LOGIN_HANDLERS, **_table}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .service import Service
 
-__all__ = ["refuse", "serve"]
+__all__ = ["refuse", "serve_session"]
 
 FLUSH_AT: Final = 65_536
 """Octets of answers that are collected before they are written, while commands wait."""
@@ -104,7 +104,7 @@ class _Loop:
     def _answer(self, event: Asked) -> Procedure[None]:
         session = self._session
         try:
-            session.observers.heard(session.info, event)
+            session.hear(event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit):
                     self._refuse_during_shutdown()
@@ -150,7 +150,7 @@ class _Loop:
             yield from session.flush()
 
 
-def serve(  # noqa: PLR0913 - each has its default, and a name
+def serve_session(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
@@ -186,7 +186,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         raise
     finally:
         try:
-            session.observers.ended(session.info, failure)
+            session.end(failure)
         finally:
             failure = None  # it holds this frame
 

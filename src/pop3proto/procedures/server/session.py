@@ -22,7 +22,7 @@ from .parts import check_maildrop
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
-    from pop3proto.core.events import AuthResponse
+    from pop3proto.core.events import AuthResponse, ServerEvent
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
     from pop3proto.sasl.channel import SessionInfo
@@ -51,11 +51,9 @@ class ServerSession:
         exchange: the SASL exchange in progress.
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
-        reader: reads its messages.
         deleted: numbers of the messages marked by DELE.
         retrieved: numbers of the messages sent by RETR.
         failed_logins: number of refused logins.
-        observers: the observers of this session.
         collected: number of octets that wait to be written.
         login_until: deadline of the login.
     """
@@ -77,12 +75,12 @@ class ServerSession:
         self.exchange: ServerMechanism | None = None
         self.user: str | None = None
         self.maildrop: Maildrop | None = None
-        self.reader: MessageReader | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self.failed_logins = 0
         self.login_until: float = 0.0
-        self.observers: Final = Observers(settings.observer)
+        self._reader: MessageReader | None = None
+        self._observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
         self._awaits: Final = awaits
@@ -127,10 +125,18 @@ class ServerSession:
             raise Refused(f"message {number} is deleted")
         return messages[number - 1]
 
+    def hear(self, event: ServerEvent) -> None:
+        """Tell the observers what the client has sent."""
+        self._observers.heard(self.info, event)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the observers that the session has ended, and by what error, if any."""
+        self._observers.ended(self.info, error)
+
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        self.observers.said(self.info, item)
+        self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
 
@@ -175,6 +181,35 @@ class ServerSession:
         """Answer with a whole body."""
         self.say(reply)
         self.say(BodyChunk(body))
+        self.say(BodyEnd())
+
+    def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
+        """Answer with a message, or its top, in constant memory.
+
+        Args:
+            number: the message's, which is not deleted.
+            reply: goes before it.
+            lines: how many lines of the body to send behind the header; None: the whole message.
+
+        Raises:
+            Refused: it cannot be read; nothing was said.
+            Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
+        """
+        reader = self._reader
+        assert reader is not None  # noqa: S101 - there are messages after login only
+        piece, message = yield from reader.begin(number, lines)
+        self.say(reply)
+        try:
+            while True:
+                self.say(BodyChunk(piece))
+                if message is None:
+                    break
+                piece, message = yield from reader.go_on(message)
+                if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
+                    yield from self.flush()
+        finally:
+            if message is not None:
+                yield from reader.give_up(message)
         self.say(BodyEnd())
 
     def nonce(self) -> Procedure[str]:
@@ -229,13 +264,13 @@ class ServerSession:
             raise
         self.maildrop = maildrop if hasattr(maildrop, "close") else None
         check_maildrop(maildrop, awaits=self._awaits)
-        self.reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
+        self._reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
         self.user = user
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""
         if (maildrop := self.maildrop) is not None:
-            self.maildrop = self.reader = None
+            self.maildrop = self._reader = None
             # Even one that was refused for its coroutine methods is closed, as far as that is possible.
             yield from self.call_store(
                 maildrop.close if self._awaits else partial(close_without_waiting, maildrop.close)

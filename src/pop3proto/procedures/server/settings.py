@@ -72,7 +72,7 @@ def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """What all sessions of a server share, except how commands are answered.
+    """What all sessions of a server share, except how commands are answered: a `Service` is one.
 
     Args:
         store: the maildrops.

@@ -193,7 +193,7 @@ def test_tls_with_an_authority_of_ones_own(target, authority, tls, capsys):
 def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options):
     with serving_tls(MemoryStore(), authority.certificate(), tls) as port:
         assert fetch_tls(tls, port, target, *options) == 1
-    assert "pop3proto fetch: the certificate of 127.0.0.1 was not accepted: " in capsys.readouterr().err
+    assert f"pop3proto fetch: the certificate of 127.0.0.1, port {port}, was not accepted: " in capsys.readouterr().err
 
 
 @both

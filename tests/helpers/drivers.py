@@ -31,7 +31,7 @@ from pop3proto.procedures.operations import (
     StartTls,
     Write,
 )
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -490,6 +490,7 @@ class Serving:
         loopback: where the client is.
         mode: where TLS comes in.
         strikes: as `Actor`.
+        awaits: as `serve`.
         service: other arguments of `Service`.
     """
 
@@ -504,12 +505,13 @@ class Serving:
         mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
+        awaits: bool = True,
         **service: Any,
     ) -> None:
         self.store = store
         self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode)
+        procedure = serve_session(self.service, self.connection, loopback=loopback, tls=mode, awaits=awaits)
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

@@ -116,15 +116,15 @@ class AsyncClient(AsyncSessionRunner):
         """Begin TLS by STLS, and ask for the capabilities again.
 
         Args:
-            context: for TLS; None: that of `connect`.
+            context: for TLS; None: that of `connect`, which stays what it was.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.
             CertificateError: the server's certificate was not accepted.
             ConnectionLost: the handshake failed.
+            ValueError: the context is for a server. Nothing was sent.
         """
-        self._trust(context)
-        return await self.perform(start_tls(self.session))
+        return await self._perform_with(start_tls(self.session), context)
 
     async def capa(self) -> Capabilities | None:
         """Ask what the server can do; None if it does not know CAPA."""

@@ -55,10 +55,6 @@ class AsyncSessionRunner(SessionView):
         finally:
             await (self._stream.abort() if self._busy else self._stream.close())
 
-    def _trust(self, context: ssl.SSLContext | None) -> None:
-        if context is not None:
-            self._stream.use_channel(client_channel(context, self.session.host))
-
     async def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
 
@@ -68,6 +64,16 @@ class AsyncSessionRunner(SessionView):
         self._acquire()
         try:
             return await self._perform(procedure)
+        finally:
+            self._busy = False
+
+    async def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
+        """As `perform`; a TLS handshake in it uses this context, unless it is None."""
+        channel = None if context is None else client_channel(context, self.session.host, self.session.port)
+        self._acquire()
+        try:
+            with self._stream.using_channel(channel):
+                return await self._perform(procedure)
         finally:
             self._busy = False
 

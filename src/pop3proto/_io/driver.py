@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
@@ -32,7 +32,7 @@ from pop3proto.procedures.operations import (
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from pop3proto.sasl.channel import TlsInfo
 
@@ -73,6 +73,9 @@ class Driver(ABC):
         peer: the other end.
         channel: makes the TLS channel; None: there is no TLS.
     """
+
+    awaits: ClassVar[bool] = True
+    """Whether it performs `Await`."""
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer: Peer = peer
@@ -248,9 +251,15 @@ class Driver(ABC):
 
     # TLS.
 
-    def use_channel(self, channel: MakeChannel) -> None:
-        """Use another channel for the handshake to come."""
-        self._channel = channel
+    @contextlib.contextmanager
+    def using_channel(self, channel: MakeChannel | None) -> Generator[None]:
+        """Use another channel for a handshake inside a block; None: the same."""
+        before = self._channel
+        self._channel = channel or before
+        try:
+            yield
+        finally:
+            self._channel = before
 
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
@@ -261,11 +270,7 @@ class Driver(ABC):
             await self.send(last_words, until)
         try:
             tls = self._channel()
-        except (
-            OSError,
-            TypeError,
-            ValueError,
-        ) as error:  # an impossible host name; the context of a server, for a client
+        except (OSError, TypeError, ValueError) as error:  # an impossible host name
             raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.loop import refuse, serve
+from pop3proto.procedures.server.loop import refuse, serve_session
+from pop3proto.procedures.server.service import Service
 
 from .session_info import new_session_info
 from .tls_channel import server_channel
 
 if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import TlsMode
-    from pop3proto.procedures.server.service import Service
 
     from .driver import Driver
     from .tls import ServerTls
@@ -35,9 +35,17 @@ class Sessions:
         service: what they share.
         tls: where TLS comes in.
         server_tls: context and certificate; None: there is no TLS.
+
+    Raises:
+        TypeError: it is not a service.
     """
 
     def __init__(self, service: Service, tls: TlsMode, server_tls: ServerTls | None) -> None:
+        if not isinstance(given := cast("object", service), Service):
+            raise TypeError(
+                f"serve takes a Service, not an object of type {type(given).__name__}: "
+                "Service(store=..., authenticator=...)"
+            )
         self.grace: Final = service.deadlines.grace
         self.channel: Final = server_channel(server_tls)
         self._service: Final = service
@@ -97,8 +105,11 @@ class Sessions:
         address = stream.peer.address
         connection = self._service.connection(tls=self._tls == "implicit")
         info = new_session_info(stream.peer, listener)
+        session = serve_session(
+            self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls, awaits=stream.awaits
+        )
         try:
-            await stream.perform(serve(self._service, connection, info, loopback=stream.peer.loopback, tls=self._tls))
+            await stream.perform(session)
         except (ConnectionLost, TimedOut, RemoteProtocolError) as error:
             log.info("session from %s ended: %s", address, error)
             return

@@ -53,7 +53,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -66,8 +66,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
@@ -101,7 +102,7 @@ class Server(AsyncServer):
 
     def _accept_from(self, listener: socket.socket) -> None:
         acceptor = asyncio.create_task(self._accept(listener), name="pop3proto-accept")
-        acceptor.add_done_callback(lambda _: listener.close())
+        acceptor.add_done_callback(lambda _: self._listeners.release(listener))
         self._acceptors[acceptor] = listener
 
     # Not loop.create_server: it loses, unclosed, the connection that it accepts while it is being closed.
@@ -114,6 +115,9 @@ class Server(AsyncServer):
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
+                if self._listeners.is_withdrawn(listener):
+                    sock.close()
+                    return
                 self._begin_session(sock, listener_name(listener.getsockname()))
 
     def _begin_session(self, sock: socket.socket, listener: str) -> None:

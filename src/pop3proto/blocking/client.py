@@ -118,15 +118,15 @@ class Client(SessionRunner):
         """Begin TLS by STLS, and ask for the capabilities again.
 
         Args:
-            context: for TLS; None: that of `connect`.
+            context: for TLS; None: that of `connect`, which stays what it was.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.
             CertificateError: the server's certificate was not accepted.
             ConnectionLost: the handshake failed.
+            ValueError: the context is for a server. Nothing was sent.
         """
-        self._trust(context)
-        return self.perform(start_tls(self.session))
+        return self._perform_with(start_tls(self.session), context)
 
     def capa(self) -> Capabilities | None:
         """Ask what the server can do; None if it does not know CAPA."""

@@ -63,10 +63,6 @@ class SessionRunner(SessionView):
             finally:
                 self._stream.interrupt()  # the thread that uses it will close it
 
-    def _trust(self, context: ssl.SSLContext | None) -> None:
-        if context is not None:
-            self._stream.use_channel(client_channel(context, self.session.host))
-
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
 
@@ -76,6 +72,16 @@ class SessionRunner(SessionView):
         self._acquire()
         try:
             return self._perform(procedure)
+        finally:
+            self._release()
+
+    def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
+        """As `perform`; a TLS handshake in it uses this context, unless it is None."""
+        channel = None if context is None else client_channel(context, self.session.host, self.session.port)
+        self._acquire()
+        try:
+            with self._stream.using_channel(channel):
+                return self._perform(procedure)
         finally:
             self._release()
 

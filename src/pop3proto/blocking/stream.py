@@ -9,19 +9,19 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from typing_extensions import override
 
 from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.tls_channel import MakeChannel, client_channel
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Generator
+    from contextlib import AbstractContextManager
 
+    from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.procedures.operations import Procedure
 
 __all__ = ["Selector", "SocketDriver", "SocketStream", "bounded", "run_blocking"]
@@ -58,6 +58,8 @@ class SocketDriver(Driver):
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
     """
+
+    awaits: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -192,29 +194,21 @@ class SocketStream:
 
     Args:
         sock: connected; it belongs to the stream from now on.
+        channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
-        context: for TLS; None: certificate and name are verified.
-        hostname: the server's name, for TLS.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        stall: float | None = None,
-        context: ssl.SSLContext | None = None,
-        hostname: str | None = None,
-    ) -> None:
-        self._driver: Final = SocketDriver(sock, client_channel(context, hostname), stall=stall)
+    def __init__(self, sock: socket.socket, channel: MakeChannel | None = None, *, stall: float | None = None) -> None:
+        self._driver: Final = SocketDriver(sock, channel, stall=stall)
         self.peer: Final = self._driver.peer
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
         return run_blocking(self._driver.perform(procedure))
 
-    def use_channel(self, channel: MakeChannel) -> None:
-        """Use another channel for the handshake to come."""
-        self._driver.use_channel(channel)
+    def using_channel(self, channel: MakeChannel | None) -> AbstractContextManager[None]:
+        """Use another channel for a handshake inside a block; None: the same."""
+        return self._driver.using_channel(channel)
 
     def close(self) -> None:
         """Close the connection, with the closing alert of TLS."""

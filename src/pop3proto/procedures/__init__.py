@@ -1,8 +1,8 @@
 """Procedures: what clients and servers do with the protocol, as generators that yield operations. No I/O.
 
 The names here are for authors of stores, authenticators, observers and handlers of commands, and for those who drive
-procedures over an I/O library of their own: a client's `Session` with `establish`, `login`, `call`; a server's `serve`;
-and the operations that a driver performs.
+procedures over an I/O library of their own: a client's `Session` with `establish`, `login`, `call`; a server's
+`serve_session`; and the operations that a driver performs.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from .operations import (
     Write,
 )
 from .server.handlers import HANDLERS
-from .server.loop import serve
+from .server.loop import serve_session
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
-from .server.settings import Deadlines
+from .server.settings import Deadlines, ServiceSettings
 
 __all__ = [
     "HANDLERS",
@@ -79,6 +79,7 @@ __all__ = [
     "ServerObserver",
     "ServerSession",
     "Service",
+    "ServiceSettings",
     "Session",
     "SessionInfo",
     "ShuttingDown",
@@ -95,7 +96,7 @@ __all__ = [
     "login",
     "plan_login",
     "quit_session",
-    "serve",
+    "serve_session",
     "start_tls",
     "wire_size",
 ]

@@ -21,6 +21,7 @@ from .authenticator import (
     ScramKeySource,
     SecretSource,
     TokenVerifier,
+    implements,
 )
 from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from .external import AnonymousClient, AnonymousServer, ExternalClient, ExternalServer
@@ -229,13 +230,13 @@ ServerMechanisms: TypeAlias = Mapping[str, ServerEntry]
 
 def _who(kind: type[T], context: ServerContext) -> T:
     """Return the authenticator, of the kind that `suits` has looked for."""
-    if not isinstance(context.authenticator, kind):
+    if not implements(context.authenticator, kind):
         raise MechanismError(f"this mechanism needs a {kind.__name__}")
     return context.authenticator
 
 
 def _has(kind: type[T]) -> Callable[[Authenticator, SessionInfo], bool]:
-    return lambda authenticator, _session: isinstance(authenticator, kind)
+    return lambda authenticator, _session: implements(authenticator, kind)
 
 
 def _plain_server(context: ServerContext) -> ServerMechanism:
@@ -255,7 +256,7 @@ def _cram_md5_server(context: ServerContext) -> ServerMechanism:
 
 
 def _has_scram(algorithm: str, authenticator: Authenticator, _session: SessionInfo) -> bool:
-    return isinstance(authenticator, ScramKeySource) and algorithm in authenticator.scram_algorithms
+    return implements(authenticator, ScramKeySource) and algorithm in authenticator.scram_algorithms
 
 
 def _has_scram_plus(algorithm: str, authenticator: Authenticator, session: SessionInfo) -> bool:
@@ -295,7 +296,7 @@ def _xoauth2_server(context: ServerContext) -> ServerMechanism:
 
 def _has_certificate(authenticator: Authenticator, session: SessionInfo) -> bool:
     shown = session.tls is not None and session.tls.verified and session.tls.certificate is not None
-    return shown and isinstance(authenticator, CertificateVerifier)
+    return shown and implements(authenticator, CertificateVerifier)
 
 
 def _external_server(context: ServerContext) -> ServerMechanism:

@@ -400,6 +400,18 @@ def test_what_is_not_an_observer_is_refused(observer):
         serving(recorder=observer)
 
 
+def test_an_observer_is_an_instance_and_has_plain_methods():
+    with pytest.raises(TypeError, match=r"an observer is a class, Recorder; pass an instance: Recorder\("):
+        serving(recorder=Recorder)
+
+    class Late(Recorder):
+        async def ended(self, session, error):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match=r"ended of the observer .* is a coroutine method; it must be a plain one"):
+        serving(recorder=[Recorder(), Late()])
+
+
 def test_the_user_is_known_from_the_answer_to_the_password_on():
     recorder = Recorder()
     session = serving(MAIL, recorder=recorder).greeted()

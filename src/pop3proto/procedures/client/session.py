@@ -67,17 +67,19 @@ class SessionOptions:
         default_port(self.tls)
         check_cleartext(self.cleartext)
 
-    def session(self, info: SessionInfo, host: str | None = None, *, loopback: bool = False) -> Session:
+    def session(self, info: SessionInfo, host: str | None = None, port: int = 0, *, loopback: bool = False) -> Session:
         """Return a new session.
 
         Args:
             info: as in `Session`.
             host: as in `Session`.
+            port: as in `Session`.
             loopback: as in `Session`.
         """
         return Session(
             ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit"),
             host=host,
+            port=port,
             loopback=loopback,
             cleartext=self.cleartext,
             timeout=self.timeout,
@@ -92,6 +94,7 @@ class Session:
     Args:
         connection: the connection, before its greeting.
         host: the server's name; None: it is unknown.
+        port: its port; 0: it is unknown.
         loopback: the server is on this machine.
         cleartext: when passwords and tokens may be sent without verified TLS.
         timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
@@ -108,6 +111,7 @@ class Session:
         connection: ClientConnection,
         *,
         host: str | None = None,
+        port: int = 0,
         loopback: bool = False,
         cleartext: Cleartext = "loopback",
         timeout: float | None = None,
@@ -116,6 +120,7 @@ class Session:
     ) -> None:
         self.connection: Final = connection
         self.host: Final = host
+        self.port: Final = port
         self.timeout: Final = timeout
         self.info: SessionInfo = info or SessionInfo()
         self.greeting: Greeting | None = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .service import Service
 
-__all__ = ["refuse", "serve"]
+__all__ = ["refuse", "serve_session"]
 
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 
@@ -43,7 +43,7 @@ class _Loop:
         self._idle_until: float | None = None  # None: not waiting for a command
 
     def run(self, tls: TlsMode) -> Procedure[None]:
-        """Serve the session from its first octet to its end; release the lock, however it ends."""
+        """Serve the session to its end; however it ends, release the lock, and tell the authenticator."""
         session = self._session
         session.login_until = (yield from Now()) + self._service.deadlines.login
         try:
@@ -51,7 +51,10 @@ class _Loop:
                 yield from session.shake_hands()
             yield from self._converse()
         finally:
-            yield from session.close_maildrop()
+            try:
+                yield from session.close_maildrop()
+            finally:
+                yield from session.tell_authenticator()
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -91,14 +94,14 @@ class _Loop:
     def _answer(self, event: Asked) -> Procedure[None]:
         session = self._session
         try:
-            session.observers.heard(session.info, event)
+            session.hear(event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit):
                     self._refuse_during_shutdown()
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
             except Refused as refusal:
-                session.say(refusal.reply)
+                session.refuse(refusal)
                 if session.failed_logins >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
         except Exception:
@@ -137,13 +140,14 @@ class _Loop:
             yield from session.flush()
 
 
-def serve(
+def serve_session(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
     *,
     loopback: bool = False,
     tls: TlsMode = "none",
+    awaits: bool = True,
 ) -> Procedure[None]:
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
@@ -153,6 +157,7 @@ def serve(
         info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
         tls: where TLS begins.
+        awaits: the driver performs `Await`; if not, a maildrop with coroutine methods is refused when it is opened.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.
@@ -160,7 +165,9 @@ def serve(
         TimedOut: a deadline passed. RFC 1939 section 3 wants silence then.
         Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
     """
-    session = ServerSession(service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls")
+    session = ServerSession(
+        service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls", awaits=awaits
+    )
     failure: BaseException | None = None
     try:
         yield from _Loop(service, session).run(tls)
@@ -169,7 +176,7 @@ def serve(
         raise
     finally:
         try:
-            session.observers.ended(session.info, failure)
+            session.end(failure)
         finally:
             failure = None  # it holds this frame
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from pop3proto.core.commands import STANDARD, Apop, Command
 from pop3proto.core.replies import Greeting, Ok
 from pop3proto.core.server import ServerConnection
-from pop3proto.sasl.authenticator import SecretSource
+from pop3proto.sasl.authenticator import SecretSource, implements
 
 from .handlers import HANDLERS
 from .settings import ServiceSettings
@@ -62,7 +62,7 @@ class Service(ServiceSettings):
         Args:
             nonce: letters and digits, never used before.
         """
-        if Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
+        if Apop not in self.handlers or not implements(self.authenticator, SecretSource):
             return Greeting(Ok(self.greeting))
         return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
 

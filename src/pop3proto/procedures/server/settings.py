@@ -14,7 +14,7 @@ from pop3proto.procedures.observer import ServerObserver, observers_of
 from pop3proto.sasl.mechanism import Strength
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
 
-from .parts import check_authenticator, check_store, coroutine_methods
+from .parts import check_authenticator, check_plain, check_store, coroutine_methods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set as AbstractSet
@@ -72,7 +72,7 @@ def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """What all sessions of a server share, except how commands are answered.
+    """What all sessions of a server share, except how commands are answered: a `Service` is one.
 
     Args:
         store: the maildrops.
@@ -129,11 +129,7 @@ class ServiceSettings:
         Raises:
             TypeError: a method of the store or the authenticator is a coroutine method.
         """
-        if methods := self.coroutine_methods:
-            raise TypeError(
-                f"the blocking server cannot await coroutine methods ({', '.join(methods)}): "
-                "make them plain methods, or use serve of pop3proto.asyncio or pop3proto.trio"
-            )
+        check_plain(self.coroutine_methods)
 
     def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
         """Return the mechanisms that a client can use."""

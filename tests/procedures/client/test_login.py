@@ -71,6 +71,12 @@ def challenge(octets: bytes) -> bytes:
     return b"+ " + base64.b64encode(octets) + b"\r\n"
 
 
+def scram_first(script: Script) -> bytes:
+    """The server's first message in the exchange that was begun last."""
+    client_first = base64.b64decode(script.heard[-1].split()[2])
+    return client_first[client_first.index(b"r=") :] + b"x,s=c2FsdA==,i=4096"
+
+
 def failing(script: Script, procedure, *answers: bytes) -> LoginFailed:
     with pytest.raises(LoginFailed) as failure:
         script.run(procedure, *answers)
@@ -300,6 +306,7 @@ def test_what_is_no_part_of_an_exchange():
 # ---------------------------------------------------------------------------------------------- the walk
 
 NO = b"-ERR no\r\n"
+PLUS_AND_LESS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN")
 WALK = announcing("PLAIN", "CRAM-MD5", "SCRAM-SHA-256")
 CRAM = [b"+ PDFAYT4=\r\n"]  # <1@a>
 
@@ -663,6 +670,28 @@ def test_nothing_clear_follows_what_binds_to_the_channel(said, reply):
         b"AUTH SCRAM-SHA-256",
     }
     assert b"tanstaaf" not in b"".join(script.heard)
+
+
+@pytest.mark.parametrize("refusal", [b"-ERR no\r\n", b"-ERR [AUTH] bad protocol / cancel\r\n"])
+def test_the_refusal_of_what_binds_judges_the_binding_alone(refusal):
+    """Cyrus 3.6 over TLS 1.3 knows no binding that we know, and says [AUTH] to it: SCRAM without one is tried once."""
+    capabilities = announcing(*PLUS_AND_LESS, auth_resp_code=True)
+    script = secured(capabilities, tls=TlsInfo("TLSv1.3", verified=True, bindings=(BINDING,)))
+    actor = script.begin(login(script.session, ANN))
+    script.tell(actor, challenge(scram_first(script)))
+    script.tell(actor, refusal)
+    assert base64.b64decode(script.heard[-1].split()[2]).startswith(b"n,,n=ann,r="), "we could have bound"
+    script.tell(actor, challenge(scram_first(script)))
+    script.tell(actor, b"-ERR [AUTH] no\r\n")
+    with pytest.raises(LoginFailed):
+        actor.outcome()
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256-PLUS", b"AUTH SCRAM-SHA-256"]
+
+
+def test_the_refusal_of_what_binds_is_the_end_without_verified_tls():
+    script = secured(announcing(*PLUS_AND_LESS), tls=TlsInfo("TLSv1.3", verified=False, bindings=(BINDING,)))
+    failing(script, login(script.session, ANN), NO)
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256-PLUS"]
 
 
 @pytest.mark.parametrize("name,farewell", [("XOAUTH2", b""), ("OAUTHBEARER", b"\1")])

@@ -165,8 +165,10 @@ def _walk(
             unfit = unfit or error
         except LoginFailed as failure:
             attempts += failure.attempts
-            judged |= _is_judgement(session, failure)
-            bound |= step.strength is Strength.BOUND
+            if step.strength is Strength.BOUND:
+                bound = True  # whatever its code says, it may be the binding alone that the server cannot check
+            else:
+                judged |= _is_judgement(session, failure)
             if _gave_up(failure) or _settles(step, failure, judged=judged):
                 raise LoginFailed(attempts) from failure.__cause__
         except ConnectionLost as lost:

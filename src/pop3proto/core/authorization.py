@@ -241,6 +241,11 @@ class AuthList(Command[tuple[str, ...]]):
     barrier = True  # like AUTH: some servers drop what is pipelined behind it
 
     @override
+    def body_limit(self, limits: Limits) -> int:
+        """Return `limits.text_octets`."""
+        return limits.text_octets
+
+    @override
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> tuple[str, ...]:

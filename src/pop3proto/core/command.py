@@ -79,6 +79,10 @@ class Command(ABC, Generic[R_co]):
         """
         raise LocalProtocolError(f"{cls.verb} takes no arguments")
 
+    def body_limit(self, limits: Limits) -> int:
+        """Return how many octets of the body, un-stuffed, a client holds to parse it."""
+        return limits.body
+
     def redacted(self) -> Self:
         """Return the command with its secret, if any, replaced; for observers and errors."""
         return self

@@ -56,6 +56,11 @@ class Capa(Command[Capabilities]):
     legal_in = ANYWHERE
 
     @override
+    def body_limit(self, limits: Limits) -> int:
+        """Return `limits.text_octets`."""
+        return limits.text_octets
+
+    @override
     def parse(
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> Capabilities:
@@ -125,6 +130,11 @@ class LangList(Command[tuple[Language, ...]]):
     multi_line = True
     legal_in = ANYWHERE
     barrier = True
+
+    @override
+    def body_limit(self, limits: Limits) -> int:
+        """Return `limits.text_octets`."""
+        return limits.text_octets
 
     @override
     def parse(

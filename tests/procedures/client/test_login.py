@@ -29,6 +29,7 @@ from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, T
 from pop3proto.sasl.mechanism import MechanismError, Strength
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientEntry
+from pop3proto.sasl.scram.keys import ScramHash
 from tests.helpers.drivers import Actor, FakeStore, Script, Serving, talk
 
 WITH_PLAIN = Capabilities(sasl=("PLAIN",))
@@ -810,6 +811,24 @@ def test_nothing_is_begun_while_a_body_is_read(server):
         server.run(login(server.session, ANN, only=["PLAIN"]))
     with pytest.raises(LocalProtocolError, match="not open"):
         Body(exchange, Noop()).poll()
+
+
+@pytest.mark.parametrize("limit,asked,computed", [(None, 600_000, True), (None, 600_001, False), (5_000, 5_001, False)])
+def test_how_much_a_server_lets_us_compute_is_a_limit(limit, asked, computed, monkeypatch):
+    monkeypatch.setattr(ScramHash, "salted_password", lambda *_: b"x" * 32)
+    connection = ClientConnection(tls=True, limits=Limits() if limit is None else Limits(scram_iterations=limit))
+    script = Script(may_show_password=False, connection=connection, capabilities=announcing("SCRAM-SHA-256"))
+    script.session.context = attrs.evolve(script.session.context, tls=VERIFIED)
+    actor = script.begin(login(script.session, ANN, only=["SCRAM-SHA-256"]))
+    first = scram_first(script).replace(b"i=4096", b"i=%d" % asked)
+    script.tell(actor, challenge(first))
+    assert (script.heard[-1] != b"*\r\n") == computed
+    if not computed:
+        script.tell(actor, b"-ERR\r\n")
+        with pytest.raises(LoginFailed) as failure:
+            actor.outcome()
+        assert f"asks for {asked:,} SCRAM iterations" in str(failure.value.__cause__)
+        assert "raise Limits.scram_iterations" in str(failure.value.__cause__)
 
 
 # --------------------------------------------------------------------------------------------- deadlines

@@ -116,7 +116,8 @@ def call(session: Session, command: Command[T]) -> Procedure[T]:
 
     Raises:
         CommandFailed: the server answered `-ERR`. The session goes on.
-        MalformedReply: the answer makes no sense, or its body has more than `limits.body` octets. The session goes on.
+        MalformedReply: the answer makes no sense, or its body has more than `Command.body_limit` octets. The session
+            goes on.
         LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
         TypeError: it is not a command; raised at once.

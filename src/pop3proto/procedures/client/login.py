@@ -220,6 +220,7 @@ def _take(session: Session, step: LoginMethod, credentials: Credentials, *, init
                     nonce=nonce,
                     binding=context.binding,
                     announced=context.announced,
+                    scram_iterations=session.connection.limits.scram_iterations,
                 )
             )
         except MechanismError as error:

@@ -11,7 +11,8 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
 from .client.commands import call, call_all, establish, quit_session, start_tls
-from .client.login import authenticate, login
+from .client.exchange import authenticate
+from .client.login import login
 from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from .client.session import Session
 from .maildrop import (

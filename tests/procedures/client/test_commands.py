@@ -58,7 +58,8 @@ from pop3proto.procedures.client.commands import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.login import authenticate, login, planned
+from pop3proto.procedures.client.exchange import authenticate
+from pop3proto.procedures.client.login import login, planned
 from pop3proto.procedures.client.pipeline import WINDOW, Pipeline, Retrieval
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write

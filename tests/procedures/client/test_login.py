@@ -12,7 +12,15 @@ from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Auth, Noop, Pass, Stat, User
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    RemoteProtocolError,
+    TimedOut,
+)
 from pop3proto.core.limits import Limits
 from pop3proto.core.refusals import LoginAttempt, LoginFailed
 from pop3proto.core.replies import Err, ResponseCode
@@ -20,7 +28,8 @@ from pop3proto.core.results import MaildropStatus
 from pop3proto.core.states import State
 from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.commands import call, greet, learn_capabilities
-from pop3proto.procedures.client.login import authenticate, login, planned
+from pop3proto.procedures.client.exchange import authenticate
+from pop3proto.procedures.client.login import login, planned
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Random, Run
@@ -748,11 +757,33 @@ def test_a_server_that_refuses_inside_the_exchange_is_refusing_and_no_more():
 
 
 @pytest.mark.parametrize("line", [b"+ not base64!\r\n", b"+ YQ\r\n", b"+ YQ==x\r\n", b"+ =\r\n"])
-def test_a_challenge_that_is_not_base64(line):
-    script = secured(announcing("LOGIN"))
-    with pytest.raises(RemoteProtocolError, match="not valid base64"):
-        script.run(login(script.session, ANN, only=["LOGIN"]), line)
-    assert script.heard == [b"AUTH LOGIN\r\n"]
+class TestAChallengeThatIsNotBase64:
+    """RFC 5034 section 4: the exchange is cancelled, and the session goes on."""
+
+    def test_it_is_no_challenge_to_answer(self, line):
+        script = secured(announcing("LOGIN"))
+        failure = failing(script, login(script.session, ANN, only=["LOGIN"]), line, b"-ERR as you wish\r\n")
+        assert script.heard == [b"AUTH LOGIN\r\n", b"*\r\n"]
+        assert failure.attempts == (LoginAttempt(Auth("LOGIN"), Err("as you wish")),)
+        assert isinstance(failure.__cause__, MalformedReply)
+        assert str(failure.__cause__) == "the server sent a challenge for AUTH LOGIN that is not valid base64"
+        assert script.run(call(script.session, User("ann")), b"+OK\r\n") is None
+
+    def test_the_next_method_is_tried(self, line):
+        script = secured(announcing("CRAM-MD5", "PLAIN"))
+        script.run(login(script.session, ANN), line, b"-ERR\r\n", b"+OK\r\n", CAPA)
+        assert verbs(script) == [b"AUTH CRAM-MD5", b"AUTH PLAIN", b"CAPA"]
+
+    def test_nothing_weaker_is_without_verified_tls(self, line):
+        script = Script(capabilities=announcing("SCRAM-SHA-256", "CRAM-MD5", "PLAIN"))
+        failing(script, login(script.session, ANN), line, b"-ERR\r\n")
+        assert verbs(script) == [b"AUTH SCRAM-SHA-256"]
+
+    def test_a_server_that_goes_on_is_not_believed(self, line):
+        for answer in (b"+OK\r\n", b"+ \r\n"):
+            script = secured(announcing("LOGIN"))
+            with pytest.raises(RemoteProtocolError):
+                script.run(login(script.session, ANN, only=["LOGIN"]), line, answer)
 
 
 def test_challenges_without_end_are_not_answered_without_end():

@@ -5,31 +5,29 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.commands import Apop, Auth, Command, Pass, User
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError, Pop3Error, RemoteProtocolError
-from pop3proto.core.events import Answer, AuthCancel, AuthResponse
+from pop3proto.core.commands import Apop, Command, Pass, User
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, MalformedReply
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
-from pop3proto.core.replies import Challenge, Err, Ok, ResponseCode
+from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
-from pop3proto.procedures.cleartext import IN_CLEAR
-from pop3proto.procedures.operations import Procedure, Random, Run, Write
+from pop3proto.procedures.operations import Procedure, Random
 from pop3proto.sasl.credentials import Credentials, Password
 from pop3proto.sasl.md5 import apop_digest
 from pop3proto.sasl.mechanism import ClientMechanism, MechanismError, Strength
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientContext, ClientMechanisms
 
 from .commands import call, learn_capabilities, relearn_capabilities
+from .exchange import authenticate
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, plan_login
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pop3proto.core.client import Request
     from pop3proto.sasl.channel import ChannelBinding
 
     from .session import Session
 
-__all__ = ["authenticate", "login", "login_by", "planned"]
+__all__ = ["login", "login_by", "planned"]
 
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
 
@@ -153,6 +151,7 @@ def _walk(
     session: Session, steps: tuple[LoginMethod, ...], credentials: Credentials, *, initial_response: bool
 ) -> Procedure[None]:
     attempts: list[LoginAttempt] = []
+    cause: BaseException | None = None  # of the last refusal, if the client has cancelled
     unfit: LocalProtocolError | None = None
     judged = False  # the password was looked at, and is wrong: a digest of it will not be better
     bound = False  # a mechanism with channel binding was refused: perhaps the TLS channel is intercepted
@@ -165,12 +164,13 @@ def _walk(
             unfit = unfit or error
         except LoginFailed as failure:
             attempts += failure.attempts
+            cause = failure.__cause__
             if step.strength is Strength.BOUND:
                 bound = True  # whatever its code says, it may be the binding alone that the server cannot check
             else:
                 judged |= _is_judgement(session, failure)
             if _gave_up(failure) or _settles(step, failure, judged=judged):
-                raise LoginFailed(attempts) from failure.__cause__
+                break
         except ConnectionLost as lost:
             if not attempts:
                 raise
@@ -179,13 +179,15 @@ def _walk(
             raise LoginFailed(attempts) from lost
     if unfit is not None and not attempts:
         raise unfit
-    raise LoginFailed(attempts)
+    raise LoginFailed(attempts) from cause
 
 
 def _gave_up(failure: LoginFailed) -> bool:
     """Return whether the client itself has ended the exchange: this server is not trusted any more."""
-    # What the server has said of why it refuses, "e=..." of SCRAM say, is a refusal like any other.
-    return failure.__cause__ is not None and not failure.attempts[-1].detail
+    # What the server has said of why it refuses, "e=..." of SCRAM say, is a refusal like any other. A challenge that
+    # is not base64 shows a broken server and nothing more: one that wants the next method need only refuse.
+    cause = failure.__cause__
+    return cause is not None and not isinstance(cause, MalformedReply) and not failure.attempts[-1].detail
 
 
 def _is_judgement(session: Session, failure: LoginFailed) -> bool:
@@ -257,78 +259,3 @@ def _fitting(session: Session, *commands: Command[object], text: str) -> list[Co
     if max(len(command.encode()) for command in commands) > limit:
         raise LocalProtocolError(f"name and password must each fit into a line of {limit} octets")
     return list(commands)
-
-
-def authenticate(session: Session, mechanism: ClientMechanism, *, initial_response: bool = True) -> Procedure[None]:
-    """Log in by one SASL mechanism (RFC 5034 section 4), with the capabilities that are known.
-
-    The initial response goes with AUTH if the server announces SASL and the line has room, else on its own.
-
-    Args:
-        session: in the AUTHORIZATION state.
-        mechanism: a new one.
-        initial_response: it may go with AUTH.
-
-    Raises:
-        LoginFailed: the server refused; or the exchange was cancelled, as a challenge did not belong to the mechanism
-            or the response was too long: `__cause__` says so. The session is in the AUTHORIZATION state.
-        LocalProtocolError, Busy: it cannot be sent now, or it would show a secret. Nothing was sent.
-        RemoteProtocolError: the server accepted the client before it knew who that is, or before it proved that it
-            knows the password itself. The session is over.
-        ConnectionLost, TimedOut: likewise.
-    """
-    if mechanism.shows_secret and not session.context.may_show_password:
-        raise LocalProtocolError(f"{mechanism.name} shows the password or token, {IN_CLEAR}")
-    yield from session.acquire()
-    connection = session.connection
-    command = Auth(mechanism.name, mechanism.initial_response)
-    announced = session.capabilities is not None and session.capabilities.sasl
-    if not (initial_response and announced and connection.can_send(command)):
-        command = Auth(mechanism.name)
-    owed = mechanism.initial_response if command.initial_response is None else None
-    item: Request = command
-    cause: Pop3Error | None = None  # why it was cancelled
-    while True:
-        yield from Write(session.send(item), (yield from session.deadline()))
-        match (yield from session.next_event()):
-            case Challenge(data):
-                initial = None if data else owed
-                owed = owed if data else None
-                item, cause = yield from _respond(session, mechanism, data, initial)
-            case Answer(_, Ok()) if owed is None and mechanism.complete:
-                return
-            case Answer(_, Ok()):
-                connection.fail("the server cannot be believed")  # else the state would be that after a login
-                raise RemoteProtocolError(
-                    f"the server accepted {command} before the exchange was complete: it may be an impostor"
-                )
-            case Answer(_, Err() as reply):
-                raise LoginFailed([LoginAttempt(command.redacted(), reply, mechanism.failure)]) from cause
-            case _:
-                raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")
-
-
-def _respond(
-    session: Session, mechanism: ClientMechanism, challenge: bytes, initial: bytes | None
-) -> Procedure[tuple[AuthResponse | AuthCancel, Pop3Error | None]]:
-    """Return what to answer to a challenge; if that is to cancel, also why.
-
-    Args:
-        session: the session.
-        mechanism: of the exchange.
-        challenge: what the server said.
-        initial: the initial response, if it is this that the server asks for.
-    """
-    try:
-        if initial is not None:
-            response = AuthResponse(initial)
-        elif mechanism.blocks:
-            response = AuthResponse((yield from Run(lambda: mechanism.respond(challenge))))
-        else:
-            response = AuthResponse(mechanism.respond(challenge))
-    except MechanismError as error:
-        return AuthCancel(), error
-    if not session.connection.can_send(response):
-        limit = session.connection.limits.sasl_line
-        return AuthCancel(), LocalProtocolError(f"the {mechanism.name} response does not fit into {limit} octets")
-    return response, None

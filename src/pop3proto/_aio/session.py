@@ -56,7 +56,12 @@ class Connecting:
 
 
 async def client_over(
-    stream: AsyncStream, options: SessionOptions, host: str | None = None, *, loopback: bool = False
+    stream: AsyncStream,
+    options: SessionOptions,
+    host: str | None = None,
+    *,
+    loopback: bool = False,
+    reconnects: bool = False,
 ) -> AsyncClient:
     """Begin a session over a stream, which is closed if that fails.
 
@@ -65,9 +70,10 @@ async def client_over(
         options: of the session.
         host: the server's name.
         loopback: the server is on this machine.
+        reconnects: the stream can connect to it again.
     """
     info = new_session_info(stream.peer)
-    client = AsyncClient(options.session(info, host, loopback=loopback), stream)
+    client = AsyncClient(options.session(info, host, loopback=loopback, reconnects=reconnects), stream)
     try:
         await client.perform(establish(client.session, options.tls))
     except BaseException as error:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
@@ -28,6 +30,7 @@ from pop3proto.procedures.operations import (
     Write,
 )
 
+from .session_info import new_session_info
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
@@ -133,6 +136,14 @@ class Driver(ABC):
     async def abort(self) -> None:
         """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
 
+    async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
+        """Close the connection at once, make another one to the same server, and note its `peer`.
+
+        Raises:
+            LocalProtocolError, ConnectionLost, TimedOut: as `Reconnect`.
+        """
+        raise LocalProtocolError("this driver does not know where to connect to")
+
     @abstractmethod
     def _interrupt(self) -> None:
         """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
@@ -170,6 +181,8 @@ class Driver(ABC):
                 return await self.finish(operation.awaitable)
             case Now():
                 return self.now()
+            case Reconnect(until):
+                return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
             case Sleep(seconds):
@@ -207,6 +220,12 @@ class Driver(ABC):
             except ssl.SSLError as error:
                 raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
         await self.send(octets, until)
+
+    async def _reconnect(self, until: float | None) -> NewConnection:
+        self._tls = None
+        self._used_in_clear = False
+        await self.connect_again(until)
+        return NewConnection(new_session_info(self.peer), self.peer.loopback)
 
     # Shutdown of a server.
 

@@ -74,8 +74,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     )
     where = host, default_port(tls) if port is None else port
 
-    async def make() -> AsyncClient:
-        stream = AsyncioStream(client_channel(context, host))
+    async def open_transport(stream: AsyncioStream) -> None:
         try:
             async with asyncio.timeout(connect_timeout):
                 await asyncio.get_running_loop().create_connection(lambda: stream, *where)
@@ -83,7 +82,11 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
-        return await client_over(stream, options, host, loopback=stream.peer.loopback)
+
+    async def make() -> AsyncClient:
+        stream = AsyncioStream(client_channel(context, host), connect=open_transport)
+        await open_transport(stream)
+        return await client_over(stream, options, host, loopback=stream.peer.loopback, reconnects=True)
 
     return Connecting(make)
 

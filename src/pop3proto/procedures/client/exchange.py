@@ -30,6 +30,7 @@ class Exchange:
         initial_response: it may go with AUTH.
 
     Attributes:
+        in_one_line: the initial response goes with AUTH.
         challenged: the server sent a challenge, so that it did not refuse the form of the AUTH command.
     """
 
@@ -41,6 +42,7 @@ class Exchange:
         announced = session.capabilities is not None and session.capabilities.sasl
         if not (initial_response and announced and session.connection.can_send(command)):
             command = Auth(mechanism.name)
+        self.in_one_line: bool = command.initial_response is not None
         self._command: Final = command
         self._owed = mechanism.initial_response if command.initial_response is None else None
 

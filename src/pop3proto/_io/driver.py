@@ -222,9 +222,9 @@ class Driver(ABC):
         await self.send(octets, until)
 
     async def _reconnect(self, until: float | None) -> NewConnection:
+        await self.connect_again(until)
         self._tls = None
         self._used_in_clear = False
-        await self.connect_again(until)
         return NewConnection(new_session_info(self.peer), self.peer.loopback)
 
     # Shutdown of a server.

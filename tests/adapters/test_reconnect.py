@@ -466,3 +466,19 @@ def test_who_does_not_know_where_to_connect_says_so(adapter):
 
     with Server({b"QUIT": [OK]}) as server:
         over_a_stream(adapter, server.port, work)
+
+
+# ------------------------------------------------------------------------------------- passwords that are not ASCII
+
+
+@pytest.mark.parametrize("encoding", [None, "latin-1"])
+def test_a_password_that_is_not_ascii(adapter, certified, trusting, encoding):
+    script = {b"CAPA": [capa("USER")] * 2} | USER_PASS
+
+    async def work(client):
+        await client.login("jörg", "pässwörd", password_encoding=encoding)
+
+    with Server(script, contexts=certified, implicit=True) as server:
+        adapter(server.port, work, {"context": trusting})
+    sent = [line.decode(encoding or "utf-8").strip() for line in server.heard[0][1:3]]
+    assert sent == ["USER jörg", "PASS pässwörd"]

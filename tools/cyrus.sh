@@ -16,7 +16,7 @@ if [[ -e $folder/complete && $(<"$folder/complete") == "$release" ]]; then
 fi
 command -v apt-get >/dev/null || { echo "this is not Debian" >&2; exit 1; }
 rm -rf "$folder"
-mkdir -p "$folder/packages" "$folder/root"
+mkdir -p "$folder/packages" "$folder/tree"
 cd "$folder/packages"
 packages=("${programs[@]}")
 for library in $(apt-cache depends --important "${programs[@]}" | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }' | sort -u); do
@@ -24,12 +24,12 @@ for library in $(apt-cache depends --important "${programs[@]}" | awk '$1 == "De
 done
 timeout 300 apt-get download -qq "${packages[@]}" </dev/null
 for package in ./*.deb; do
-  dpkg-deb -x "$package" "$folder/root"
+  dpkg-deb -x "$package" "$folder/tree"
 done
 cd "$folder"
 rm -r packages
 machine=$(uname -m)-linux-gnu
-export LD_LIBRARY_PATH=$folder/root/usr/lib/$machine:$folder/root/lib/$machine
-missing=$(ldd root/usr/lib/cyrus/bin/{master,pop3d} | awk '/not found/ { print $1 }' | sort -u | tr '\n' ' ')
+export LD_LIBRARY_PATH=$folder/tree/usr/lib/$machine:$folder/tree/lib/$machine
+missing=$(ldd tree/usr/lib/cyrus/bin/{master,pop3d} | awk '/not found/ { print $1 }' | sort -u | tr '\n' ' ')
 [[ ! $missing ]] || { echo "Cyrus lacks libraries: $missing" >&2; exit 1; }
 echo "$release" >complete

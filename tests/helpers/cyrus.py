@@ -50,8 +50,8 @@ def cyrus_serving() -> Generator[Cyrus]:
         folder = Path(tempfile.mkdtemp(prefix="pop3proto-"))
         cleanup.callback(shutil.rmtree, folder)
         folder.chmod(0o755)
-        root = folder / "root"
-        shutil.copytree(UNPACKED / "root", root, symlinks=True)
+        root = folder / "tree"
+        shutil.copytree(UNPACKED / "tree", root, symlinks=True)
         machine = f"{platform.machine()}-linux-gnu"
         libraries = f"{root}/usr/lib/{machine}"
         user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name  # it does not run as root

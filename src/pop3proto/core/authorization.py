@@ -237,13 +237,9 @@ class AuthList(Command[tuple[str, ...]]):
 
     verb = "AUTH"
     multi_line = True
+    short_body = True
     legal_in = BEFORE_LOGIN
     barrier = True  # like AUTH: some servers drop what is pipelined behind it
-
-    @override
-    def body_limit(self, limits: Limits) -> int:
-        """Return `limits.text_octets`."""
-        return limits.text_octets
 
     @override
     def parse(

@@ -53,12 +53,8 @@ class Capa(Command[Capabilities]):
 
     verb = "CAPA"
     multi_line = True
+    short_body = True
     legal_in = ANYWHERE
-
-    @override
-    def body_limit(self, limits: Limits) -> int:
-        """Return `limits.text_octets`."""
-        return limits.text_octets
 
     @override
     def parse(
@@ -128,13 +124,9 @@ class LangList(Command[tuple[Language, ...]]):
 
     verb = "LANG"
     multi_line = True
+    short_body = True
     legal_in = ANYWHERE
     barrier = True
-
-    @override
-    def body_limit(self, limits: Limits) -> int:
-        """Return `limits.text_octets`."""
-        return limits.text_octets
 
     @override
     def parse(

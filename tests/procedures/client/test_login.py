@@ -174,6 +174,15 @@ class TestOtherThanAscii:
         text = "".join(traceback.format_exception(refusal.value))
         assert not any(word in text for word in ("jörg", "pässword", "p\\xe4ssword"))
 
+    @pytest.mark.parametrize("refused", [b"-ERR never heard of\r\n", b"+OK\r\n"])
+    def test_a_refusal_shows_the_name_as_it_was_given(self, name, password, refused):
+        script = Script()
+        procedure = login(script.session, Password(name, password), password_encoding="latin-1")
+        failure = failing(script, procedure, b"-ERR\r\n", refused, *([NO] if refused == b"+OK\r\n" else []))
+        text = str(failure)
+        assert text == text.encode().decode(), "it can be printed"
+        assert (f"USER {name}" in text) == (refused != b"+OK\r\n")
+
     def test_no_encoding_overrides_the_rule_about_clear_passwords(self, name, password):
         script = far_away("loopback")
         with pytest.raises(LocalProtocolError, match="no usable login method"):

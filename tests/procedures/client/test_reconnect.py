@@ -1,10 +1,12 @@
 """A login that goes on over another connection: where it does, where it stops, and that it never gets weaker."""
 
 import base64
+import contextlib
 from collections import deque
 
 import attrs
 import pytest
+from hypothesis import given, strategies as st
 
 from pop3proto.core.client import ClientConnection
 from pop3proto.core.errors import (
@@ -12,6 +14,7 @@ from pop3proto.core.errors import (
     CertificateError,
     ConnectionLost,
     LocalProtocolError,
+    Pop3Error,
     RemoteProtocolError,
     TimedOut,
 )
@@ -88,14 +91,16 @@ class World:
         lines: each a `Line`, or what is raised in place of the connection.
         broken_pipe: writing to a connection that is over fails.
         seconds: that pass with each connection.
+        silence: a server that says nothing more is a timeout; else the test fails.
     """
 
-    def __init__(self, *lines, broken_pipe=False, seconds=0.0):
+    def __init__(self, *lines, broken_pipe=False, seconds=0.0, silence=False):
         self.lines = deque(lines)
         self.now = 1_000.0
         self.operations = []
         self._broken_pipe = broken_pipe
         self._seconds = seconds
+        self._silence = silence
         self.line = self.lines.popleft()
 
     def run(self, procedure):
@@ -118,6 +123,8 @@ class World:
             case Read():
                 if self.line.outgoing:
                     return self.line.outgoing.popleft()
+                if self._silence and not self.line.over:
+                    raise TimedOut("nothing came in time")
                 assert self.line.over, f"the client waits for ever: {self.line.heard}"
                 return b""
             case Write(octets):
@@ -638,3 +645,64 @@ def test_what_the_caller_has_asked_of_the_connection_holds_for_the_other():
     assert session.connection is not before
     assert session.connection.limits is limits
     assert session.connection.quirks == {Quirk.BARE_LF}
+
+
+# ------------------------------------------------------------------------------------------------ laws
+
+
+class AnyLine(Line):
+    """A connection on which the server says anything."""
+
+    def __init__(self, data):
+        tls = data.draw(st.sampled_from([VERIFIED, attrs.evolve(VERIFIED, verified=False)]))
+        super().__init__({}, greeting=STAMPED, tls=tls, loopback=data.draw(st.booleans()))
+        self._data = data
+
+    def hear(self, octets):
+        for line in octets.splitlines():
+            self.heard.append(line)
+            if self.over:
+                return
+            usual = USUAL.get(line, [NO, HANG_UP])
+            for answer in self._data.draw(st.sampled_from([*[usual] * len(ANSWERS), *ANSWERS])):
+                if answer == HANG_UP:
+                    self.over = True
+                else:
+                    self.outgoing.append(answer)
+
+
+USUAL = {b"CAPA": [capa("SASL PLAIN SCRAM-SHA-256-PLUS CRAM-MD5", "USER")], b"STLS": [b"+OK\r\n"]}
+ANSWERS = [
+    [HANG_UP],
+    [NO],
+    [b"+OK\r\n"],
+    [b"-ERR [AUTH] no\r\n", HANG_UP],
+    [b"+ \r\n"],
+    [b"+ PDFAYT4=\r\n"],
+    [b"+ not base64\r\n"],
+    [capa("USER")],
+    [NO, b"-ERR bye\r\n", HANG_UP],
+]
+
+
+@given(
+    st.data(),
+    st.sampled_from(["implicit", "starttls", "none"]),
+    st.sampled_from([None, ["PLAIN"], ["APOP", "USER/PASS"]]),
+)
+def test_it_ends_and_shows_no_password_where_it_must_not(data, mode, only):
+    lines = [AnyLine(data) for _ in range(MOST)]
+    world = World(*lines, silence=True)
+    with contextlib.suppress(Pop3Error):
+        session = session_of(world, mode, loopback=lines[0].loopback)
+        world.run(login(session, ANN, only=only))
+        assert session.connection.state is State.TRANSACTION
+    assert world.connections < MOST
+    for line in lines:
+        shown = b"".join(line.heard)
+        if PLAINLY in shown or b"tanstaaf" in shown:
+            assert line.loopback or (mode != "none" and line.tls.verified)
+
+
+MOST = 12
+PLAINLY = base64.b64encode(b"\0ann\0tanstaaf")

@@ -296,7 +296,7 @@ def _start_dovecot(dovecot: str, folder: Path, mechanisms: Sequence[str]) -> tup
     modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
     configuration = folder / "dovecot.conf"
     for _ in range(5):  # somebody else may take a free port before Dovecot does
-        ports = _free_ports()
+        ports = free_ports()
         configuration.write_text(_dovecot_configuration(folder, *ports, mechanisms, modern=modern), encoding="utf-8")
         program = Program(dovecot, "-F", "-c", configuration)
         try:
@@ -423,6 +423,7 @@ def _mail_user() -> pwd.struct_passwd:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Return two ports of loopback that nothing listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]

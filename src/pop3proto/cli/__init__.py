@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
@@ -33,10 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    try:
-        parser = _parser()
-    except ImportError as error:
-        raise Failure(str(error)) from error
+    parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help(sys.stderr)
@@ -45,14 +44,22 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
-    from . import demo, fetch, passwd, serve  # noqa: PLC0415
-
     parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():
-        subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+    for name in ("demo", "fetch", "passwd", "serve"):
+        try:
+            command = importlib.import_module(f".{name}", __package__)
+        except ImportError as error:  # it needs what only POSIX systems have
+            subparser = commands.add_parser(name, add_help=False, prefix_chars="\0", help="(not on this system)")
+            subparser.add_argument("rest", nargs="*")
+            subparser.set_defaults(run=partial(_refuse, str(error)))
+        else:
+            subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
+            command.add_arguments(subparser)
+            subparser.set_defaults(run=command.run)
     return parser
+
+
+def _refuse(reason: str, _arguments: argparse.Namespace) -> NoReturn:
+    raise Failure(f"it does not work on this system: {reason}")

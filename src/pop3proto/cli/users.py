@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.fetching.failures import USAGE, Failure
 from pop3proto.maildrops import MaildirStore
-from pop3proto.maildrops.folders import FOLDERS, is_maildir, missing
+from pop3proto.maildrops.folders import FOLDERS, complete, is_maildir
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
@@ -131,10 +132,14 @@ def _checked_password(password: str) -> str:
 
 
 def _checked_maildir(maildir: Path) -> Path:
-    os.scandir(maildir).close()
-    absent = [name for name in missing(maildir) if name in FOLDERS]
-    if absent and not is_maildir(maildir):
-        raise Failure(f"{maildir} is not a Maildir: it has no folder {absent[0]!r}")
+    if maildir.is_dir() and is_maildir(maildir):
+        with suppress(OSError):  # a read-only one can be served if new and cur are there
+            complete(maildir)
+    for folder in FOLDERS:
+        try:
+            os.scandir(maildir / folder).close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise Failure(f"{maildir} is not a Maildir: it has no folder {folder!r}") from None
     return maildir
 
 

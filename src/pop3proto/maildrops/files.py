@@ -41,10 +41,10 @@ class Removed:
         failures: why others are still there, or may be; empty if none is.
     """
 
-    indices: list[int] = attrs.field(factory=list)
+    indices: list[int] = attrs.field(factory=list[int])
     octets: int = 0
     files: int = 0
-    failures: list[OSError] = attrs.field(factory=list)
+    failures: list[OSError] = attrs.field(factory=list[OSError])
 
 
 class MessageFiles:

@@ -7,6 +7,7 @@ import io
 import logging
 import lzma
 import os
+import random
 import sys
 import tempfile
 import tracemalloc
@@ -134,6 +135,16 @@ def test_what_begins_a_little_like_it_is_not_compressed(maildir: Path, text: byt
     maildrop = opened(maildir)
     assert contents(maildrop, 1) == text
     maildrop.close()
+
+
+@each_way
+@pytest.mark.parametrize("octets", [65_535, 65_536, 65_537, 270_203])
+def test_a_message_of_several_pieces_comes_back(tmp_path: Path, pack: Pack, octets: int) -> None:
+    text = b"".join(b"%x\n" % random.Random(line).getrandbits(400) for line in range(3_000))[:octets]
+    (tmp_path / "file").write_bytes(pack(text))
+    assert unpack(tmp_path / "file") == text
+    (tmp_path / "file").write_bytes(pack(bytes(octets)))
+    assert unpack(tmp_path / "file") == bytes(octets)
 
 
 @given(messages, st.sampled_from(sorted(WAYS)), st.integers(1, 99))

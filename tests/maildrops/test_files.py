@@ -59,11 +59,20 @@ class Renaming:
     Args:
         maildir: the Maildir.
         hide: which file, by the number of the listing; None: none.
+        shown: whether the listing shows the old name.
     """
 
-    def __init__(self, maildir: Path, monkeypatch: pytest.MonkeyPatch, hide: Callable[[int], str | None]) -> None:
+    def __init__(
+        self,
+        maildir: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        hide: Callable[[int], str | None],
+        *,
+        shown: bool = False,
+    ) -> None:
         self.maildir = maildir
         self.hide = hide
+        self.shown = shown
         self.listings = 0
         self._scandir = os.scandir
         monkeypatch.setattr(os, "scandir", self)
@@ -80,7 +89,7 @@ class Renaming:
             for entry in shown:
                 if entry.name.startswith(f"{hidden}."):
                     (cur / entry.name).rename(cur / f"{entry.name}x")
-            shown = [entry for entry in shown if not entry.name.startswith(f"{hidden}.")]
+            shown = [entry for entry in shown if self.shown or not entry.name.startswith(f"{hidden}.")]
         return nullcontext(shown)
 
 
@@ -112,6 +121,22 @@ def test_messages_that_are_renamed_all_the_time_are_not_missed_and_the_login_doe
         source: Any = maildrop.open(number)
         assert source.read(9) == b"a\n"
         source.close()
+
+
+def test_a_message_that_is_renamed_whenever_it_is_looked_at_is_looked_at_again(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renaming = Renaming(three, monkeypatch, lambda listing: "2" if listing < 9 else None, shown=True)
+    maildrop = opened(three)
+    assert [message.unique_id for message in maildrop.messages] == ["1.a", "2.a", "3.a"]
+    assert renaming.listings >= 9
+
+
+def test_a_login_does_not_wait_for_a_message_that_never_stays(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renaming = Renaming(three, monkeypatch, lambda _listing: "2", shown=True)
+    maildrop = opened(three)
+    assert [message.unique_id for message in maildrop.messages] == ["1.a", "3.a"]
+    assert renaming.listings <= 12
 
 
 def test_folders_that_do_not_change_are_listed_once(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

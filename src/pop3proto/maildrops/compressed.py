@@ -140,14 +140,15 @@ def _members(file: FileIO, make: Callable[[], _Decompressor]) -> Iterator[bytes]
     """Unpack a file of one compressed stream, or of several, as all but LZ4 have it."""
     rest = file.read(_PIECE)
     while rest:
-        decompressor = make()
+        decompressor, ended = make(), False
         while not decompressor.eof:
             if decompressor.needs_input and not rest:
                 rest = file.read(_PIECE)
+                ended = not rest
             piece = decompressor.decompress(rest, _UNPACKED_PIECE)
             if piece:
                 yield piece
-            elif not rest and not decompressor.eof:
+            elif ended and not decompressor.eof:
                 raise EOFError
             rest = b""
         rest = (decompressor.unused_data or file.read(_PIECE)).lstrip(b"\0")  # padding

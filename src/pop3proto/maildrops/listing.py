@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Listing", "MessageFile", "Stamp", "list_files", "list_messages", "stamp"]
 
-_ATTEMPTS: Final = 4
+_ATTEMPTS: Final = 4  # listings of folders that change all the time ...
+_MOST_ATTEMPTS: Final = 12  # ... and as long as each finds more
 _TICK: Final = 20_000_000  # nanoseconds; on some kernels two changes within 10 ms have one modification time
 
 
@@ -136,13 +137,16 @@ def list_files(folders: MessageFolders) -> Listing:
     unchanged = False
     with folders.open() as descriptors:
         before = stamp(descriptors)
-        for _ in range(_ATTEMPTS):
-            entries = _list_once(descriptors)
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            entries, vanished = _list_once(descriptors)
             after = stamp(descriptors)
             unchanged = after == before
             if unchanged and not _is_recent(after):
                 return Listing(entries, complete=True, stamp=after)
+            found = len(every)
             every |= entries
+            if attempt >= _ATTEMPTS and len(every) == found and vanished <= {unique for unique, _ in every}:
+                break
             before = after
     return Listing(every, complete=unchanged, stamp=None)
 
@@ -158,8 +162,10 @@ def _is_recent(stamp: Stamp) -> bool:
     return any(0 <= now - changed < _TICK for changed in stamp)
 
 
-def _list_once(descriptors: tuple[int, ...]) -> _Entries:
+def _list_once(descriptors: tuple[int, ...]) -> tuple[_Entries, set[str]]:
+    """Return the files, and the unique parts of those that were renamed or removed before they were looked at."""
     listing: _Entries = {}
+    vanished: set[str] = set()
     for folder, descriptor in enumerate(descriptors):
         with os.scandir(descriptor) as entries:
             for entry in entries:
@@ -168,10 +174,11 @@ def _list_once(descriptors: tuple[int, ...]) -> _Entries:
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # moved or removed during the listing
+                except FileNotFoundError:
+                    vanished.add(unique_part(name))
                     continue
                 if stat.S_ISREG(status.st_mode):
                     listing[unique_part(name), status.st_ino] = Entry(
                         folder, name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_nlink
                     )
-    return listing
+    return listing, vanished

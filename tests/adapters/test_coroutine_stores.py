@@ -145,7 +145,7 @@ class Source:
 
 
 def service(store, users=None, **arguments):
-    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01} | arguments
+    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01, "login_penalty": None} | arguments
     return Service(store=store, authenticator=users or Users(), **arguments)
 
 

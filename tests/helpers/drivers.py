@@ -18,8 +18,22 @@ from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.commands import call, greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
-from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Sleep,
+    StartTls,
+    Turn,
+    Write,
+)
+from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.record import SessionRecord
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -83,7 +97,7 @@ class Actor:
         self.performed: list[Operation[object]] = []
         self.after_strike: list[Operation[object]] = []
         self.inbox: deque[bytes] = deque()
-        self.waits: Read | Write | None = None
+        self.waits: Read | Write | Turn | None = None
         self.finished = False
         self.deaf = False
         self.gone = False
@@ -179,6 +193,9 @@ class Actor:
                     return error, None
             case Write() | Read():
                 return self._move(operation)
+            case Turn():
+                self.waits = None if operation.has_come else operation
+                return (None, None) if operation.has_come else None
             case StartTls():
                 self.written += [operation.last_words] if operation.last_words else []
                 return (self._tls, None) if isinstance(self._tls, BaseException) else (None, self._tls)
@@ -466,6 +483,17 @@ class OneUser:
         return (user, password) == ("ann", "tanstaaf")
 
 
+class FailedLogins(SessionRecord):
+    """Keeps what is said of failed logins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: list[tuple[str, str]] = []
+
+    def login_failed(self, method: str, user: str) -> None:
+        self.failed.append((method, user))
+
+
 class Serving:
     """A session of a server, from the client's end of the wire.
 
@@ -476,6 +504,8 @@ class Serving:
         loopback: where the client is.
         mode: where TLS comes in.
         strikes: as `Actor`.
+        address: the client's.
+        limiter: shared with other sessions of the same server, whose service it has.
         service: other arguments of `Service`.
     """
 
@@ -490,12 +520,23 @@ class Serving:
         mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
+        address: str = "",
+        limiter: SessionLimiter | None = None,
         **service: Any,
     ) -> None:
         self.store = store
         self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode)
+        self.record = FailedLogins()
+        place = None if limiter is None else limiter.enter(address)
+        assert not isinstance(place, str), place
+        procedure = serve(
+            *(self.service, self.connection, SessionInfo(address)),
+            loopback=loopback,
+            tls=mode,
+            place=place,
+            record=self.record,
+        )
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

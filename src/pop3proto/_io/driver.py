@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    Displaced,
     Now,
     Operation,
     Procedure,
@@ -25,6 +26,7 @@ from pop3proto.procedures.operations import (
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "TURN_TIMEOUT", "WRITE_TIMEOUT", "Driver"]
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ LOGIN_THREADS: Final = 4
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
+TURN_TIMEOUT: Final = "other logins from this address took too long"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
 LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
@@ -67,7 +70,7 @@ class Driver(ABC):
         self.peer: Peer = peer
         self._channel = channel
         self._tls: TlsChannel | None = None
-        self._shutdown: ShuttingDown | None = None  # for the next `Read`
+        self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
 
@@ -97,6 +100,15 @@ class Driver(ABC):
     @abstractmethod
     async def finish(self, awaitable: Awaitable[object]) -> object:
         """Await something, to its end even if cancelled meanwhile."""
+
+    @abstractmethod
+    async def wait_for(self, turn: Turn) -> None:
+        """Wait until a turn has come.
+
+        Raises:
+            ConnectionLost: the connection was given up.
+            TimedOut: it did not come in time.
+        """
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -174,6 +186,8 @@ class Driver(ABC):
                 return secrets.token_bytes(count)
             case Sleep(seconds):
                 await self.sleep(seconds)
+            case Turn():
+                await self.wait_for(operation)
             case _:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
         return None
@@ -215,6 +229,13 @@ class Driver(ABC):
         self._shutdown = ShuttingDown("the server is shutting down")
         if self._reading:
             self._interrupt()
+
+    def displace(self) -> bool:
+        """Throw `Displaced` into the `Read` that is under way; return whether there is one."""
+        if self._reading:
+            self._shutdown = Displaced("too many sessions before login")
+            self._interrupt()
+        return self._reading
 
     def cancel_shutdown(self) -> None:
         """Take back a `begin_shutdown` that no `Read` has raised yet."""

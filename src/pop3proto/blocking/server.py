@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.listening import Listeners
+from pop3proto._io.driver import LOGIN_THREADS
+from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -81,6 +82,7 @@ class Server:
         self._listeners: Final = listeners
         self._lock: Final = threading.Lock()
         self._threads: Final[dict[SocketDriver, threading.Thread]] = {}
+        self._logins: Final = threading.Semaphore(LOGIN_THREADS)
         self._closed = False
         self._ended: Final = threading.Event()
         with contextlib.ExitStack() as undo:
@@ -168,16 +170,16 @@ class Server:
 
     def _accept_from(self, listener: socket.socket) -> None:
         try:
-            sock, _ = listener.accept()
-        except BlockingIOError:  # the client has gone, or another process has taken it
-            return
+            for sock in accepted(listener):
+                self._admit(sock, listener_name(listener.getsockname()))
         except OSError as error:
             log.warning("accepting a connection failed: %s", error)
             time.sleep(ACCEPT_PAUSE)
-            return
-        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
-        if (reason := self._sessions.admit(driver)) is None:
-            reason = self._begin_session(driver, listener_name(listener.getsockname()))
+
+    def _admit(self, sock: socket.socket, listener: str) -> None:
+        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup, logins=self._logins)
+        if (reason := self._sessions.admit(driver, driver.interrupt)) is None:
+            reason = self._begin_session(driver, listener)
         if reason is not None:
             run_blocking(self._sessions.refuse(driver, reason))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import override
 
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
+from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.tls_channel import MakeChannel, client_channel
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Generator
 
-    from pop3proto.procedures.operations import Procedure
+    from pop3proto.procedures.operations import Procedure, Turn
 
 __all__ = ["Selector", "SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
@@ -57,6 +57,7 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
+        logins: how many threads may do the work of logins at once; None: all.
     """
 
     def __init__(
@@ -66,14 +67,25 @@ class SocketDriver(Driver):
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
+        logins: threading.Semaphore | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
+        self._logins: Final = logins
         self._socket: Final = sock
         self._stall: Final = stall
         self._interrupted: Final = threading.Event()
+        self._turn_or_interrupted: Final = threading.Event()
         with contextlib.suppress(OSError):  # a Unix socket, for example
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @override
+    def displace(self) -> bool:
+        displaced = super().displace()
+        if displaced:  # wake the thread that reads; what it writes still arrives
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+        return displaced
 
     def interrupt(self) -> None:
         """End the connection while another thread uses it; that thread has still to close it.
@@ -81,6 +93,7 @@ class SocketDriver(Driver):
         Closing is left to it, as the descriptor could belong to another file before it looks again.
         """
         self._interrupted.set()
+        self._turn_or_interrupted.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -95,7 +108,8 @@ class SocketDriver(Driver):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        return call()
+        with self._logins if login and self._logins is not None else contextlib.nullcontext():
+            return call()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
@@ -105,6 +119,17 @@ class SocketDriver(Driver):
             "the blocking server cannot await what a coroutine method returned: "
             "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
         )
+
+    @override
+    async def wait_for(self, turn: Turn) -> None:
+        self._turn_or_interrupted.clear()
+        turn.wake_by(self._turn_or_interrupted.set)
+        left = None if turn.until is None else max(turn.until - time.monotonic(), 0)
+        come = self._interrupted.is_set() or self._turn_or_interrupted.wait(bounded(left))
+        if self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        if not come:
+            raise TimedOut(TURN_TIMEOUT)
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -175,6 +200,7 @@ class SocketDriver(Driver):
             ready = [key.fileobj for key, _ in selector.select(self._socket.gettimeout())]
         if self._interrupted.is_set():
             raise ConnectionLost(GIVEN_UP)
+        self._raise_shutdown()
         if wakeup in ready:
             self.wakeup = None  # it stays readable
             self.begin_shutdown()

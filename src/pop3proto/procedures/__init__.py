@@ -30,6 +30,7 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    Displaced,
     Now,
     Operation,
     Procedure,
@@ -40,10 +41,14 @@ from .operations import (
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 from .server.handlers import HANDLERS
+from .server.limits import Place, SessionLimiter
 from .server.loop import serve
+from .server.penalties import LoginAttempt, LoginPenalty
+from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
 from .server.settings import Deadlines
@@ -54,11 +59,14 @@ __all__ = [
     "Await",
     "ClientObserver",
     "Deadlines",
+    "Displaced",
     "Handler",
     "Handlers",
     "InUse",
+    "LoginAttempt",
     "LoginContext",
     "LoginMethod",
+    "LoginPenalty",
     "LoginPlan",
     "Maildrop",
     "MaildropStore",
@@ -67,6 +75,7 @@ __all__ = [
     "Now",
     "Observer",
     "Operation",
+    "Place",
     "Procedure",
     "Random",
     "Read",
@@ -79,11 +88,14 @@ __all__ = [
     "Service",
     "Session",
     "SessionInfo",
+    "SessionLimiter",
+    "SessionRecord",
     "ShuttingDown",
     "Sleep",
     "StartTls",
     "SupportsOpenMany",
     "SupportsTop",
+    "Turn",
     "Unavailable",
     "Write",
     "authenticate",

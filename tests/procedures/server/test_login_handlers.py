@@ -101,6 +101,7 @@ def serving(
     authenticator=None, *mail: bytes, tls: TlsInfo | None = BOUND, loopback: bool = False, **service
 ) -> Serving:
     mode = "none" if tls is None else "implicit"
+    service = {"mechanisms": SERVER_MECHANISMS} | service
     return Serving(
         FakeStore(*mail), authenticator or Everyone(), mode=mode, tls=tls, loopback=loopback, **service
     ).greeted()

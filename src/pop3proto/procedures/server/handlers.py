@@ -33,7 +33,7 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=session.may_show_password and isinstance(settings.authenticator, PasswordVerifier),
+        user=session.may_show_password and settings.user_pass and isinstance(settings.authenticator, PasswordVerifier),
         sasl=tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,
@@ -55,6 +55,7 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
             yield from session.call_store(
                 partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
+            session.record.deleted = len(session.deleted)
         finally:
             yield from session.close_maildrop()
     session.say(Ok("bye"))
@@ -96,6 +97,7 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
     yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
     session.retrieved.add(command.number)
+    session.record.retrieved += 1
     sent = session.connection.body_octets
     if sent != announced and (maildrop := session.maildrop) is not None:
         yield from session.call_store(partial(maildrop.correct, command.number, sent))

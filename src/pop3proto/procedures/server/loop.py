@@ -10,8 +10,9 @@ from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
 from pop3proto.core.replies import Err, Greeting, ResponseCode
+from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, Write
+from pop3proto.procedures.operations import Displaced, Now, Procedure, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
 from .session import ServerSession
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from pop3proto.core.server import ServerConnection
     from pop3proto.procedures.cleartext import TlsMode
 
+    from .limits import Place
+    from .record import SessionRecord
     from .service import Service
 
 __all__ = ["refuse", "serve"]
 
 FLUSH_AT: Final = 65_536
 """Octets of answers that are collected before they are written, while commands wait."""
+
+_FAREWELL: Final = 1.0  # seconds for the last line of a session that has to go: it fits into the system's buffer
 
 _TURN: Final = 50  # commands answered before other sessions can run
 
@@ -64,6 +69,7 @@ class _Loop:
         greeting = self._service.greet((yield from session.nonce()))
         session.timestamp = greeting.timestamp
         session.say(greeting)
+        record = session.record
         turn = 0  # commands answered since other sessions could run
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
@@ -74,6 +80,8 @@ class _Loop:
                 break
             else:
                 self._idle_until = None
+                if isinstance(event, Quit):
+                    record.end = "quit"
                 yield from self._answer(event)
                 turn += 1
                 if session.collected >= FLUSH_AT:
@@ -81,6 +89,7 @@ class _Loop:
                 if turn >= _TURN:
                     turn = 0
                     yield from session.delay(0)
+        record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:
@@ -89,6 +98,16 @@ class _Loop:
             session.connection.receive_data((yield from Read((yield from self._deadline()))))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
+        except Displaced as error:
+            yield from self._say_farewell(error)
+
+    def _say_farewell(self, why: Displaced) -> Procedure[None]:
+        """Say why the session ends, if the client can take that at once."""
+        session, farewell = self._session, Err.coded(ResponseCode.SYS_TEMP, str(why))
+        session.connection.fail(str(why))
+        session.observers.said(session.info, farewell)
+        with suppress(ConnectionLost, TimedOut):
+            yield from Write(farewell.encode(), (yield from Now()) + _FAREWELL)
 
     def _deadline(self) -> Procedure[float]:
         """Return the deadline for the next command. A part of a command does not extend it."""
@@ -111,6 +130,7 @@ class _Loop:
                 session.say(refusal.reply)
                 if session.failed_logins >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
+                    session.record.end = "failed logins"
         except Exception:
             yield from self._report_fault()
             raise
@@ -137,23 +157,28 @@ class _Loop:
         session = self._session
         session.say(Err.coded(ResponseCode.SYS_TEMP, "the server is going down"))
         session.connection.fail("the server is going down")
+        session.record.end = "shutdown"
 
     def _report_fault(self) -> Procedure[None]:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
         session = self._session
-        with suppress(LocalProtocolError):  # inside a body, for example, or after the connection failed
+        if session.connection.state is State.CLOSED:  # the connection failed
+            return
+        with suppress(LocalProtocolError):  # inside a body, for example
             session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
         with suppress(ConnectionLost, TimedOut):
             yield from session.flush()
 
 
-def serve(
+def serve(  # noqa: PLR0913 - most are keywords with defaults
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
     *,
     loopback: bool = False,
     tls: TlsMode = "none",
+    place: Place | None = None,
+    record: SessionRecord | None = None,
 ) -> Procedure[None]:
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
@@ -163,6 +188,8 @@ def serve(
         info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
         tls: where TLS begins.
+        place: from the `SessionLimiter` that all sessions of the server share; None: this session alone has one.
+        record: notes what the session has done.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.
@@ -170,7 +197,15 @@ def serve(
         TimedOut: a deadline passed. RFC 1939 section 3 wants silence then.
         Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
     """
-    session = ServerSession(service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls")
+    session = ServerSession(
+        service,
+        connection,
+        info or SessionInfo(),
+        loopback=loopback,
+        starttls=tls == "starttls",
+        place=place,
+        record=record,
+    )
     failure: BaseException | None = None
     try:
         yield from _Loop(service, session).run(tls)

@@ -15,7 +15,9 @@ from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
 
 from .calls import awaited
+from .limits import Place, SessionLimiter
 from .messages import MessageReader
+from .record import SessionRecord
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
+    from .penalties import LoginAttempt
     from .settings import ServiceSettings
 
 __all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
@@ -51,13 +54,16 @@ class ServerSession:
         reader: reads its messages.
         deleted: numbers of the messages marked by DELE.
         retrieved: numbers of the messages sent by RETR.
+        place: its place among the sessions of the server.
+        record: what it has done.
+        attempt: the login under way; None between logins.
         failed_logins: number of refused logins.
         observers: the observers of this session.
         collected: number of octets that wait to be written.
         login_until: deadline of the login.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         settings: ServiceSettings,
         connection: ServerConnection,
@@ -65,6 +71,8 @@ class ServerSession:
         *,
         loopback: bool = False,
         starttls: bool = False,
+        place: Place | None = None,
+        record: SessionRecord | None = None,
     ) -> None:
         self.settings: Final = settings
         self.connection: Final = connection
@@ -76,6 +84,9 @@ class ServerSession:
         self.reader: MessageReader | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
+        self.place: Final = place or Place(SessionLimiter(settings), info.address)
+        self.record: Final = record or SessionRecord()
+        self.attempt: LoginAttempt | None = None
         self.failed_logins = 0
         self.login_until: float = 0.0
         self.observers: Final = Observers(settings.observer)
@@ -177,6 +188,14 @@ class ServerSession:
             except BaseException:
                 self.connection.fail("an answer was cut off")  # nothing may follow half an answer
                 raise
+            self.record.octets += len(octets)
+
+    def _now(self) -> Procedure[float]:
+        try:
+            return (yield from Now())
+        except BaseException:
+            self.connection.fail("the connection was given up")
+            raise
 
     def delay(self, seconds: float) -> Procedure[None]:
         """Wait for some seconds; 0 lets other sessions run."""
@@ -196,9 +215,49 @@ class ServerSession:
         return (yield from awaited(answer))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
-        answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        return (yield from awaited(answer))
+        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks.
+
+        Before that it waits as long as the failures from this address demand, and for its turn.
+        """
+        attempt = self.attempt or (yield from self.begin_attempt("-"))
+        try:
+            turn = yield from self.place.logins.wait(self.place.origin, attempt, self.login_until)
+        except BaseException:
+            self.connection.fail("the login was given up")
+            raise
+        try:
+            answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
+            return (yield from awaited(answer))
+        finally:
+            self.place.logins.done(self.place.origin, turn)
+
+    def begin_attempt(self, method: str) -> Procedure[LoginAttempt]:
+        """Begin an attempt to log in, and return it: add to it what the client shows, a name and a password.
+
+        Args:
+            method: a SASL mechanism, or another name for the log.
+        """
+        self.attempt = self.place.logins.attempt(method, (yield from self._now()))
+        return self.attempt
+
+    def note_failed_login(self, user: str) -> Procedure[None]:
+        """Note that the credentials of the attempt were wrong.
+
+        Args:
+            user: the name that the client gave; "" if it gave none.
+        """
+        self.failed_logins += 1
+        if (attempt := self.attempt) is not None:
+            self.attempt = None
+            self.record.login_failed(attempt.method, user)
+            self.place.logins.failed(self.place.origin, attempt, (yield from self._now()))
+
+    def note_login(self) -> None:
+        """Note that the credentials of the attempt were right."""
+        self.place.verified()
+        if (attempt := self.attempt) is not None:
+            self.attempt = None
+            self.record.method = attempt.method
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -214,7 +273,7 @@ class ServerSession:
             self.info = before
             raise
         self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
-        self.user = user
+        self.user = self.record.user = user
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""

@@ -15,7 +15,8 @@ import poplib
 import socket
 import ssl
 import threading
-from contextlib import asynccontextmanager, suppress
+import tracemalloc
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -1148,6 +1149,33 @@ def test_asyncio_twice_cancelled_run(store):
 
     held = threading.Event()
     asyncio.run(main(), debug=True)
+
+
+@contract
+async def test_a_client_that_does_not_read_makes_its_session_hold_little(adapter):
+    """Whatever the size of the message, and however much is asked for."""
+    store = MemoryStore({str(number): [b"x" * 8_000_000] * 3 for number in range(4)})
+    service = Service(store=store, authenticator=MemoryAuthenticator(dict.fromkeys("0123", "tanstaaf")))
+    async with adapter.serve(service) as server:
+        async with AsyncExitStack() as clients:
+            streams = [await clients.enter_async_context(await anyio.connect_tcp(*server.address)) for _ in range(4)]
+            for number, stream in enumerate(streams):
+                await stream.send(b"USER %d\r\nPASS tanstaaf\r\n" % number)
+                received = b""
+                while received.count(b"\n") < 3:
+                    received += await stream.receive()
+                assert received.count(b"+OK") == 3
+            tracemalloc.start()
+            try:
+                before, _ = tracemalloc.get_traced_memory()
+                for stream in streams:
+                    await stream.send(b"RETR 1\r\nRETR 2\r\nRETR 3\r\n")
+                await anyio.wait_all_tasks_blocked()
+                after, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            await server.abort()
+    assert (after - before) / len(streams) < 262_144
 
 
 def test_asyncio_cancels_a_run_that_ends_at_once():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    AwaitLogin,
     Displaced,
     Now,
     Operation,
@@ -40,7 +41,17 @@ if TYPE_CHECKING:
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "TURN_TIMEOUT", "WRITE_TIMEOUT", "Driver"]
+__all__ = [
+    "GIVEN_UP",
+    "LINGER",
+    "LOGIN_THREADS",
+    "LOGIN_TIMEOUT",
+    "READ_TIMEOUT",
+    "RECEIVE",
+    "TURN_TIMEOUT",
+    "WRITE_TIMEOUT",
+    "Driver",
+]
 
 T = TypeVar("T")
 
@@ -53,6 +64,7 @@ LOGIN_THREADS: Final = 4
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
 TURN_TIMEOUT: Final = "other logins from this address took too long"
+LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
 LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
@@ -102,7 +114,15 @@ class Driver(ABC):
         """Await something, to its end even if cancelled meanwhile."""
 
     @abstractmethod
-    async def wait_for(self, turn: Turn) -> None:
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        """Await something; a cancellation, or the end of the time, cancels it.
+
+        Raises:
+            TimedOut: the time is over.
+        """
+
+    @abstractmethod
+    async def wait_for_turn(self, turn: Turn) -> None:
         """Wait until a turn has come.
 
         Raises:
@@ -180,17 +200,23 @@ class Driver(ABC):
                 return await self.run(operation.call, login=isinstance(operation, RunLogin))
             case Await():
                 return await self.finish(operation.awaitable)
+            case AwaitLogin():
+                return await self.wait_for(operation.awaitable, operation.until)
             case Now():
                 return self.now()
             case Random(count):
                 return secrets.token_bytes(count)
-            case Sleep(seconds):
-                await self.sleep(seconds)
-            case Turn():
-                await self.wait_for(operation)
+            case Sleep() | Turn():
+                await self._wait_until_due(operation)
             case _:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
         return None
+
+    async def _wait_until_due(self, operation: Sleep | Turn) -> None:
+        if isinstance(operation, Sleep):
+            await self.sleep(operation.seconds)
+        else:
+            await self.wait_for_turn(operation)
 
     async def _read(self, until: float | None) -> bytes:
         self._reading = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
+from pop3proto._io.driver import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -160,7 +160,19 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         return future.result()
 
     @override
-    async def wait_for(self, turn: Turn) -> None:
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        # It begins, even if it is cancelled at once: Python warns of a coroutine that never began.
+        limit = asyncio.timeout_at(until if self._cancellation is None else self.now())
+        try:
+            async with limit:
+                return await awaitable
+        except TimeoutError:
+            if limit.expired():
+                raise TimedOut(LOGIN_TIMEOUT) from None
+            raise
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
         come = asyncio.Event()
         turn.wake_by(come.set)
         try:

@@ -121,7 +121,11 @@ class SocketDriver(Driver):
         )
 
     @override
-    async def wait_for(self, turn: Turn) -> None:
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        return await self.finish(awaitable)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
         self._turn_or_interrupted.clear()
         turn.wake_by(self._turn_or_interrupted.set)
         left = None if turn.until is None else max(turn.until - time.monotonic(), 0)

@@ -30,6 +30,7 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    AwaitLogin,
     Displaced,
     Now,
     Operation,
@@ -57,6 +58,7 @@ __all__ = [
     "HANDLERS",
     "Authenticator",
     "Await",
+    "AwaitLogin",
     "ClientObserver",
     "Deadlines",
     "Displaced",

@@ -21,6 +21,7 @@ from pop3proto.sasl.channel import TlsInfo
 
 __all__ = [
     "Await",
+    "AwaitLogin",
     "Displaced",
     "Now",
     "Operation",
@@ -157,6 +158,26 @@ class Await(Operation[T]):
 
     def __init__(self, awaitable: Awaitable[T]) -> None:
         self.awaitable: Awaitable[T] = awaitable
+
+
+class AwaitLogin(Operation[T]):
+    """Await something, as work of a login, which has no lock to release: it is cancelled where `Await` goes on.
+
+    Args:
+        awaitable: what a coroutine method of an authenticator returned.
+        until: as in `Write`.
+
+    Raises:
+        LocalProtocolError: the driver cannot await.
+        TimedOut: it took too long, and was cancelled.
+        Exception: whatever the awaitable raises.
+    """
+
+    __slots__ = ("awaitable", "until")
+
+    def __init__(self, awaitable: Awaitable[T], until: float | None = None) -> None:
+        self.awaitable: Awaitable[T] = awaitable
+        self.until: float | None = until
 
 
 class Now(Operation[float]):

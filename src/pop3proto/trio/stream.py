@@ -10,7 +10,15 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, LINGER, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
+from pop3proto._io.driver import (
+    GIVEN_UP,
+    LINGER,
+    LOGIN_TIMEOUT,
+    READ_TIMEOUT,
+    RECEIVE,
+    TURN_TIMEOUT,
+    WRITE_TIMEOUT,
+)
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -50,20 +58,30 @@ class TrioStream(AsyncStream):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        result: object = None
+        result: list[object] = []  # trio refuses a function that returns a coroutine, as a plain method may
+
+        def in_thread() -> None:
+            result.append(call())
+
         with trio.CancelScope(shield=True):
-            result = await trio.to_thread.run_sync(call, limiter=self._logins if login else None)
-        return result  # noqa: RET504 - mypy thinks that a scope may swallow more
+            await trio.to_thread.run_sync(in_thread, limiter=self._logins if login else None)
+        return result.pop()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
         result: object = None
         with trio.CancelScope(shield=True):
             result = await awaitable
-        return result  # noqa: RET504 - as above
+        return result  # noqa: RET504 - mypy thinks that a scope may swallow more
 
     @override
-    async def wait_for(self, turn: Turn) -> None:
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        with trio.CancelScope(deadline=math.inf if until is None else until):
+            return await awaitable
+        raise TimedOut(LOGIN_TIMEOUT)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
         come = trio.Event()
         turn.wake_by(come.set)
         with trio.CancelScope(deadline=math.inf if turn.until is None else turn.until) as scope:

@@ -13,20 +13,9 @@ from pop3proto.procedures.operations import Await, Procedure, Run
 if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
 
-__all__ = ["awaited", "perform_steps"]
+__all__ = ["perform_steps"]
 
 T = TypeVar("T")
-
-
-def awaited(answer: T | Awaitable[T]) -> Procedure[T]:
-    """Return an answer; if it is awaitable, await it first.
-
-    Args:
-        answer: what a method of a store or an authenticator returned.
-    """
-    if not isinstance(answer, Awaitable):
-        return answer
-    return (yield from Await(cast("Awaitable[T]", answer)))
 
 
 @attrs.frozen

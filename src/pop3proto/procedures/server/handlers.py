@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import Capa, Dele, List, ListOne, Noop, Quit, Retr, Rset, Stat, Top, Uidl, UidlOne
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Ok
-from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
+from pop3proto.core.results import ScanListing, UniqueIdListing
 from pop3proto.sasl.authenticator import PasswordVerifier
 
 from .login_handlers import LOGIN_HANDLERS
-from .session import HandlerTable
+from .session import TURN, HandlerTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pop3proto.procedures.maildrop import Message
     from pop3proto.procedures.operations import Procedure
 
     from .session import Handlers, ServerSession
 
 __all__ = ["HANDLERS"]
+
+_ROWS: Final = 1_000  # rows of a listing that are a turn's work
+
+_TAIL: Final = 2  # octets of a message that wait for its end, or for more
 
 _table: Final = HandlerTable()
 
@@ -63,15 +71,17 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
 
 @_table.answers(Stat)
 def _stat(session: ServerSession, command: Stat) -> None:
-    messages = session.messages().values()
-    reply, _ = command.answer(MaildropStatus(len(messages), sum(message.octets for message in messages)))
+    reply, _ = command.answer(session.status)
     session.say(reply)
 
 
 @_table.answers(List)
-def _list(session: ServerSession, command: List) -> None:
-    listing = ScanListing({number: message.octets for number, message in session.messages().items()})
-    session.say_body(*command.answer(listing, session.summary()))
+def _list(session: ServerSession, command: List) -> Procedure[None]:
+    def rows(messages: Mapping[int, Message]) -> bytes:
+        _, body = command.answer(ScanListing({number: message.octets for number, message in messages.items()}))
+        return body
+
+    return _say_listing(session, rows)
 
 
 @_table.answers(ListOne)
@@ -81,9 +91,12 @@ def _list_one(session: ServerSession, command: ListOne) -> None:
 
 
 @_table.answers(Uidl)
-def _uidl(session: ServerSession, command: Uidl) -> None:
-    listing = UniqueIdListing({number: message.unique_id for number, message in session.messages().items()})
-    session.say_body(*command.answer(listing, session.summary()))
+def _uidl(session: ServerSession, command: Uidl) -> Procedure[None]:
+    def rows(messages: Mapping[int, Message]) -> bytes:
+        _, body = command.answer(UniqueIdListing({number: message.unique_id for number, message in messages.items()}))
+        return body
+
+    return _say_listing(session, rows)
 
 
 @_table.answers(UidlOne)
@@ -98,9 +111,8 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
     session.retrieved.add(command.number)
     session.record.retrieved += 1
-    sent = session.connection.body_octets
-    if sent != announced and (maildrop := session.maildrop) is not None:
-        yield from session.call_store(partial(maildrop.correct, command.number, sent))
+    if (sent := session.connection.body_octets) != announced:
+        yield from session.correct(command.number, sent)
 
 
 @_table.answers(Top)
@@ -111,8 +123,7 @@ def _top(session: ServerSession, command: Top) -> Procedure[None]:
 
 @_table.answers(Dele)
 def _dele(session: ServerSession, command: Dele) -> None:
-    session.message(command.number)
-    session.deleted.add(command.number)
+    session.delete(command.number)
     session.say(Ok(f"message {command.number} deleted"))
 
 
@@ -123,9 +134,25 @@ def _noop(session: ServerSession, _command: Noop) -> None:
 
 @_table.answers(Rset)
 def _rset(session: ServerSession, _command: Rset) -> None:
-    session.deleted.clear()
-    session.retrieved.clear()
+    session.reset()
     session.say(Ok(f"maildrop has {session.summary()}"))
+
+
+def _say_listing(session: ServerSession, rows: Callable[[Mapping[int, Message]], bytes]) -> Procedure[None]:
+    """Answer with a row for each message that is not deleted; other sessions can run between the parts of it.
+
+    Args:
+        session: after login.
+        rows: makes the rows of messages by number.
+    """
+    messages = enumerate(session.maildrop.messages if session.maildrop is not None else (), 1)
+    session.say(Ok(session.summary()))
+    while part := dict(islice(messages, _ROWS)):
+        remaining = {number: message for number, message in part.items() if number not in session.deleted}
+        session.say(BodyChunk(rows(remaining)))
+        session.worked += TURN * len(part) / _ROWS
+        yield from session.give_way()
+    session.say(BodyEnd())
 
 
 def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | None) -> Procedure[None]:
@@ -142,11 +169,15 @@ def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | N
     try:
         while True:
             session.say(BodyChunk(piece))
+            del piece  # it is held as it will be sent
             if message is None:
                 break
+            # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
+            yield from session.flush(keep=_TAIL)
             piece, message = yield from reader.go_on(message)
-            if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
-                yield from session.flush()
+    except BaseException:
+        session.break_off()
+        raise
     finally:
         if message is not None:
             yield from reader.give_up(message)

@@ -56,7 +56,7 @@ def _user(session: ServerSession, command: User) -> None:
 def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
-    (yield from session.begin_attempt("USER/PASS")).add(encode_text(name or ""), encode_text(command.password))
+    (yield from session.logins.begin("USER/PASS")).add(encode_text(name or ""), encode_text(command.password))
 
     def check() -> Steps[Identity]:
         user, password = _credentials(name or "", command.password)
@@ -73,7 +73,7 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
     if not isinstance(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
-    (yield from session.begin_attempt("APOP")).add(encode_text(command.name), encode_text(command.digest))
+    (yield from session.logins.begin("APOP")).add(encode_text(command.name), encode_text(command.digest))
 
     def check() -> Steps[Identity]:
         user, _ = _credentials(command.name, command.digest)
@@ -108,7 +108,7 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
             announced=frozenset(session.offers),
         )
     )
-    yield from session.begin_attempt(command.mechanism)
+    yield from session.logins.begin(command.mechanism)
     yield from _step(session, mechanism, lambda: command.initial_response)
 
 
@@ -121,8 +121,8 @@ def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[
 
 def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[], bytes | None]) -> Procedure[None]:
     """Let a mechanism say what follows from what the client has said: a challenge, or the end."""
-    if session.attempt is not None:
-        session.attempt.add(said() or b"")
+    if session.logins.attempt is not None:
+        session.logins.attempt.add(said() or b"")
     turn: Procedure[bytes | Identity] = _ask(
         session,
         lambda: mechanism.respond(said()),
@@ -163,7 +163,7 @@ def _ask(
 
 
 def _reject(session: ServerSession, claimed_user: str) -> Procedure[NoReturn]:
-    yield from session.note_failed_login(claimed_user)
+    yield from session.logins.note_failure(claimed_user)
     yield from session.flush()
     yield from session.delay(session.settings.failure_delay)
     raise Refused("wrong name or password", ResponseCode.AUTH)
@@ -186,7 +186,7 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
         )
     ):
         yield from _reject(session, identity.authcid)
-    session.note_login()
+    session.logins.note_success()
     yield from session.open_maildrop(user)
     session.say(Ok(f"maildrop has {session.summary()}"))
 

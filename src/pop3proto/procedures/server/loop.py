@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse", "serve"]
 
-FLUSH_AT: Final = 65_536
-"""Octets of answers that are collected before they are written, while commands wait."""
-
 _FAREWELL: Final = 1.0  # seconds for the last line of a session that has to go: it fits into the system's buffer
-
-_TURN: Final = 50  # commands answered before other sessions can run
 
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 
@@ -55,7 +50,7 @@ class _Loop:
     def run(self, tls: TlsMode) -> Procedure[None]:
         """Serve the session from its first octet to its end; release the lock, however it ends."""
         session = self._session
-        session.login_until = (yield from Now()) + self._service.deadlines.login
+        session.logins.until = (yield from Now()) + self._service.deadlines.login
         try:
             if tls == "implicit":
                 yield from session.shake_hands()
@@ -70,12 +65,11 @@ class _Loop:
         session.timestamp = greeting.timestamp
         session.say(greeting)
         record = session.record
-        turn = 0  # commands answered since other sessions could run
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
                 yield from self._read()
-                turn = 0
+                session.worked = 0
             elif event is Signal.PAUSED:  # nothing is due: the session is over
                 break
             else:
@@ -83,12 +77,8 @@ class _Loop:
                 if isinstance(event, Quit):
                     record.end = "quit"
                 yield from self._answer(event)
-                turn += 1
-                if session.collected >= FLUSH_AT:
-                    yield from session.flush()
-                if turn >= _TURN:
-                    turn = 0
-                    yield from session.delay(0)
+                session.worked += 1
+                yield from session.give_way()
         record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
@@ -114,7 +104,7 @@ class _Loop:
         session = self._session
         if self._idle_until is None:
             self._idle_until = (yield from Now()) + self._service.deadlines.idle
-        login_until = math.inf if session.maildrop is not None else session.login_until
+        login_until = math.inf if session.maildrop is not None else session.logins.until
         return min(self._idle_until, login_until, self._grace_until)
 
     def _answer(self, event: Asked) -> Procedure[None]:
@@ -128,7 +118,7 @@ class _Loop:
                     yield from steps
             except Refused as refusal:
                 session.say(refusal.reply)
-                if session.failed_logins >= self._service.login_attempts:
+                if session.logins.failed >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
                     session.record.end = "failed logins"
         except Exception:

@@ -9,32 +9,50 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    Now,
+    Procedure,
+    Random,
+    Run,
+    Sleep,
+    StartTls,
+    Write,
+)
+from pop3proto.sasl.answers import answered, settled
 
-from .calls import awaited
 from .limits import Place, SessionLimiter
 from .messages import MessageReader
 from .record import SessionRecord
+from .session_logins import SessionLogins
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
     from pop3proto.core.events import AuthResponse
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.procedures.maildrop import MaildropStore
+    from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
-    from .penalties import LoginAttempt
     from .settings import ServiceSettings
 
-__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["FLUSH_AT", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
+
+FLUSH_AT: Final = 65_536
+"""Octets of answers that are collected before they are written, while commands wait."""
+
+TURN: Final = 50
+"""Work after which other sessions can run: 1 is a command, or some rows of a listing."""
 
 _MEGABYTE: Final = 1_048_576
 _NONCE: Final = 16  # random octets in a timestamp or a challenge
@@ -52,15 +70,13 @@ class ServerSession:
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
         reader: reads its messages.
-        deleted: numbers of the messages marked by DELE.
+        deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
-        place: its place among the sessions of the server.
         record: what it has done.
-        attempt: the login under way; None between logins.
-        failed_logins: number of refused logins.
+        logins: its logins.
         observers: the observers of this session.
         collected: number of octets that wait to be written.
-        login_until: deadline of the login.
+        worked: work that was done since other sessions could run: 1 is a command.
     """
 
     def __init__(  # noqa: PLR0913 - most are keywords with defaults
@@ -84,16 +100,19 @@ class ServerSession:
         self.reader: MessageReader | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.place: Final = place or Place(SessionLimiter(settings), info.address)
         self.record: Final = record or SessionRecord()
-        self.attempt: LoginAttempt | None = None
-        self.failed_logins = 0
-        self.login_until: float = 0.0
+        self.logins: Final = SessionLogins(
+            connection, place or Place(SessionLimiter(settings), info.address), self.record
+        )
         self.observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
+        self.worked: float = 0.0
+        # Counted once: a listing of 100,000 messages takes longer than other sessions can wait.
+        self._octets = 0
+        self._deleted_octets = 0
 
     @property
     def may_show_password(self) -> bool:
@@ -110,15 +129,16 @@ class ServerSession:
         """Whether STLS works: before login, and once (RFC 2595 section 4)."""
         return self._starttls and not self.connection.tls and self.maildrop is None
 
-    def messages(self) -> dict[int, Message]:
-        """Return the messages that are not deleted, by number."""
-        messages = self.maildrop.messages if self.maildrop is not None else ()
-        return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
+    @property
+    def status(self) -> MaildropStatus:
+        """Number and octets of the messages that are not deleted."""
+        count = len(self.maildrop.messages) if self.maildrop is not None else 0
+        return MaildropStatus(count - len(self.deleted), self._octets - self._deleted_octets)
 
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
-        messages = self.messages().values()
-        return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
+        status = self.status
+        return f"{status.count} messages ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.
@@ -132,6 +152,28 @@ class ServerSession:
         if number in self.deleted:
             raise Refused(f"message {number} is deleted")
         return messages[number - 1]
+
+    def delete(self, number: int) -> None:
+        """Mark a message as deleted.
+
+        Raises:
+            Refused: as `message`.
+        """
+        self._deleted_octets += self.message(number).octets
+        self.deleted.add(number)
+
+    def reset(self) -> None:
+        """Take back what `delete` has marked, and forget what was retrieved."""
+        self.deleted.clear()
+        self.retrieved.clear()
+        self._deleted_octets = 0
+
+    def correct(self, number: int, octets: int) -> Procedure[None]:
+        """Tell the maildrop that RETR has sent another number of octets than it announced."""
+        if (maildrop := self.maildrop) is not None:
+            before = self.message(number).octets
+            yield from self.call_store(partial(maildrop.correct, number, octets))
+            self._octets += self.message(number).octets - before
 
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
@@ -157,7 +199,7 @@ class ServerSession:
             ConnectionLost, TimedOut: as `start_tls`.
         """
         try:
-            tls = yield from StartTls(self._take_output(), self.login_until)
+            tls = yield from StartTls(self._take_output(), self.logins.until)
         except BaseException:
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
@@ -179,23 +221,37 @@ class ServerSession:
         """Return random hexadecimal digits for a timestamp or a challenge."""
         return (yield from Random(_NONCE)).hex()
 
-    def flush(self) -> Procedure[None]:
-        """Write what was said."""
-        if octets := self._take_output():
+    def flush(self, keep: int = 0) -> Procedure[None]:
+        """Write what was said.
+
+        Args:
+            keep: how many octets at the end of it to write later.
+        """
+        octets = self._take_output()
+        if keep:
+            self._output, octets = [octets[-keep:]], octets[:-keep]
+            self.collected = len(self._output[0])
+        if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
                 yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.connection.fail("an answer was cut off")  # nothing may follow half an answer
+                self.break_off()
                 raise
             self.record.octets += len(octets)
 
-    def _now(self) -> Procedure[float]:
-        try:
-            return (yield from Now())
-        except BaseException:
-            self.connection.fail("the connection was given up")
-            raise
+    def break_off(self) -> None:
+        """Write nothing more: nothing may follow half an answer."""
+        self._take_output()
+        self.connection.fail("an answer was cut off")
+
+    def give_way(self) -> Procedure[None]:
+        """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
+        if self.collected >= FLUSH_AT:
+            yield from self.flush()
+        if self.worked >= TURN:
+            self.worked = 0
+            yield from self.delay(0)
 
     def delay(self, seconds: float) -> Procedure[None]:
         """Wait for some seconds; 0 lets other sessions run."""
@@ -212,52 +268,19 @@ class ServerSession:
             function: plain, or a coroutine function; it takes no arguments.
         """
         answer = (yield from Run(function)) if self.settings.store.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        return (yield from Await(cast("Awaitable[T]", answer)))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks.
+        """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
 
         Before that it waits as long as the failures from this address demand, and for its turn.
+
+        Raises:
+            Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
         """
-        attempt = self.attempt or (yield from self.begin_attempt("-"))
-        try:
-            turn = yield from self.place.logins.wait(self.place.origin, attempt, self.login_until)
-        except BaseException:
-            self.connection.fail("the login was given up")
-            raise
-        try:
-            answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-            return (yield from awaited(answer))
-        finally:
-            self.place.logins.done(self.place.origin, turn)
-
-    def begin_attempt(self, method: str) -> Procedure[LoginAttempt]:
-        """Begin an attempt to log in, and return it: add to it what the client shows, a name and a password.
-
-        Args:
-            method: a SASL mechanism, or another name for the log.
-        """
-        self.attempt = self.place.logins.attempt(method, (yield from self._now()))
-        return self.attempt
-
-    def note_failed_login(self, user: str) -> Procedure[None]:
-        """Note that the credentials of the attempt were wrong.
-
-        Args:
-            user: the name that the client gave; "" if it gave none.
-        """
-        self.failed_logins += 1
-        if (attempt := self.attempt) is not None:
-            self.attempt = None
-            self.record.login_failed(attempt.method, user)
-            self.place.logins.failed(self.place.origin, attempt, (yield from self._now()))
-
-    def note_login(self) -> None:
-        """Note that the credentials of the attempt were right."""
-        self.place.verified()
-        if (attempt := self.attempt) is not None:
-            self.attempt = None
-            self.record.method = attempt.method
+        return (yield from self.logins.call(function, blocks=self.settings.authenticator.blocks))
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -268,7 +291,8 @@ class ServerSession:
         store, before = self.settings.store, self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            self.maildrop = yield from self.call_store(partial(store.open, user, self.info))
+            steps = _open(store, user, self.info)
+            self.maildrop, self._octets = yield from self.call_store(lambda: settled(steps))
         except BaseException:
             self.info = before
             raise
@@ -280,6 +304,16 @@ class ServerSession:
         if (maildrop := self.maildrop) is not None:
             self.maildrop = self.reader = None
             yield from self.call_store(maildrop.close)
+
+
+def _open(store: MaildropStore, user: str, info: SessionInfo) -> Steps[tuple[Maildrop, int]]:
+    """Open a maildrop, and count its octets."""
+    maildrop = yield from answered(store.open(user, info))
+    try:
+        return maildrop, sum(message.octets for message in maildrop.messages)
+    except BaseException:
+        yield from answered(maildrop.close())
+        raise
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -67,6 +67,13 @@ class Client:
         self.sock.close()
 
 
+def wait_until_reading(server) -> None:
+    """Wait until each session waits for its client: what goes on behind an answer takes a moment."""
+    until = time.monotonic() + PATIENCE
+    while not all(vars(driver)["_reading"] for driver in tuple(server._sessions._places)):
+        assert time.monotonic() < until
+
+
 def greeted(server, *arguments, **options) -> Client:
     client = Client(server, *arguments, **options)
     assert client.line().startswith(b"+OK")
@@ -180,6 +187,7 @@ def test_the_oldest_silent_session_makes_room_for_a_new_one(adapter, tls, mode):
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(greeted(server, context=context)) for _ in range(2)]
             for _ in range(3):
+                wait_until_reading(server)
                 clients.append(stack.enter_context(greeted(server, context=context)))
                 oldest = clients.pop(0)
                 assert oldest.line() == DISPLACED
@@ -356,15 +364,17 @@ def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
         with greeted(server) as client:
             client.say(*[b"x"] * 10)
             assert b"closing" in b"".join(iter(client.line, b""))
-        with greeted(server) as client, greeted(server) as last:
-            assert client.line() == DISPLACED
-            assert client.line() == b""
-            assert last.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK")
-            wait = adapter.in_background(server.close)
-            while (line := last.ask(b"NOOP")).startswith(b"+OK"):
-                pass
-            assert line in (b"", b"-ERR [SYS/TEMP] the server is going down\r\n")
-            wait()
+        with greeted(server) as client:
+            wait_until_reading(server)
+            with greeted(server) as last:
+                assert client.line() == DISPLACED
+                assert client.line() == b""
+                assert last.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK")
+                wait = adapter.in_background(server.close)
+                while (line := last.ask(b"NOOP")).startswith(b"+OK"):
+                    pass
+                assert line in (b"", b"-ERR [SYS/TEMP] the server is going down\r\n")
+                wait()
     ends = [line.partition(" end=")[2] for line in logged() if ": ended: " in line]
     assert sorted(ends[:4]) == ["bad-commands", "closed", "displaced", "failed-logins"]
     assert ends[4].startswith(("shutdown", "cut-off", "connection-lost"))

@@ -56,7 +56,9 @@ def _user(session: ServerSession, command: User) -> None:
 def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
-    (yield from session.logins.begin("USER/PASS")).add(encode_text(name or ""), encode_text(command.password))
+    session.logins.begin("USER/PASS", (yield from session.now())).add(
+        encode_text(name or ""), encode_text(command.password)
+    )
 
     def check() -> Steps[Identity]:
         user, password = _credentials(name or "", command.password)
@@ -73,7 +75,7 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
     if not isinstance(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
-    (yield from session.logins.begin("APOP")).add(encode_text(command.name), encode_text(command.digest))
+    session.logins.begin("APOP", (yield from session.now())).add(encode_text(command.name), encode_text(command.digest))
 
     def check() -> Steps[Identity]:
         user, _ = _credentials(command.name, command.digest)
@@ -108,7 +110,7 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
             announced=frozenset(session.offers),
         )
     )
-    yield from session.logins.begin(command.mechanism)
+    session.logins.begin(command.mechanism, (yield from session.now()))
     yield from _step(session, mechanism, lambda: command.initial_response)
 
 
@@ -163,7 +165,7 @@ def _ask(
 
 
 def _reject(session: ServerSession, claimed_user: str) -> Procedure[NoReturn]:
-    yield from session.logins.note_failure(claimed_user)
+    session.logins.note_failure(claimed_user, (yield from session.now()))
     yield from session.flush()
     yield from session.delay(session.settings.failure_delay)
     raise Refused("wrong name or password", ResponseCode.AUTH)

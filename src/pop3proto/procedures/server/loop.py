@@ -10,7 +10,6 @@ from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
 from pop3proto.core.replies import Err, Greeting, ResponseCode
-from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import Displaced, Now, Procedure, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
@@ -152,9 +151,7 @@ class _Loop:
     def _report_fault(self) -> Procedure[None]:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
         session = self._session
-        if session.connection.state is State.CLOSED:  # the connection failed
-            return
-        with suppress(LocalProtocolError):  # inside a body, for example
+        with suppress(LocalProtocolError):  # inside a body, for example, or after the connection failed
             session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
         with suppress(ConnectionLost, TimedOut):
             yield from session.flush()

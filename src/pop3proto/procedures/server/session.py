@@ -245,6 +245,14 @@ class ServerSession:
         self._take_output()
         self.connection.fail("an answer was cut off")
 
+    def now(self) -> Procedure[float]:
+        """Return the time."""
+        try:
+            return (yield from Now())
+        except BaseException:
+            self.break_off()
+            raise
+
     def give_way(self) -> Procedure[None]:
         """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
         if self.collected >= FLUSH_AT:
@@ -280,7 +288,8 @@ class ServerSession:
         Raises:
             Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
         """
-        return (yield from self.logins.call(function, blocks=self.settings.authenticator.blocks))
+        attempt = self.logins.attempt or self.logins.begin("-", (yield from self.now()))
+        return (yield from self.logins.call(attempt, function, blocks=self.settings.authenticator.blocks))
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
+from pop3proto.procedures.operations import AwaitLogin, Procedure, RunLogin, Turn
 
 if TYPE_CHECKING:
     from pop3proto.core.server import ServerConnection
@@ -46,26 +46,27 @@ class SessionLogins:
         self._place: Final = place
         self._record: Final = record
 
-    def begin(self, method: str) -> Procedure[LoginAttempt]:
+    def begin(self, method: str, now: float) -> LoginAttempt:
         """Begin an attempt to log in, and return it: add to it what the client shows, a name and a password.
 
         Args:
             method: a SASL mechanism, or another name for the log.
+            now: the time.
         """
-        self.attempt = self._place.logins.attempt(method, (yield from self._now()))
+        self.attempt = self._place.logins.attempt(method, now)
         return self.attempt
 
-    def call(self, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
+    def call(self, attempt: LoginAttempt, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
         """Call a function of the authenticator, when the failures from this address and other logins allow it.
 
         Args:
+            attempt: for which attempt to log in.
             function: plain, or a coroutine function; it takes no arguments.
             blocks: it may wait, so it is called in a thread.
 
         Raises:
             Refused: the deadline of the login has passed; the session ends.
         """
-        attempt = self.attempt or (yield from self.begin("-"))
         turn = yield from self._wait(attempt)
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
@@ -86,17 +87,18 @@ class SessionLogins:
             self._connection.fail("the login was given up")
             raise
 
-    def note_failure(self, user: str) -> Procedure[None]:
+    def note_failure(self, user: str, now: float) -> None:
         """Note that the credentials of the attempt were wrong.
 
         Args:
             user: the name that the client gave; "" if it gave none.
+            now: the time.
         """
         self.failed += 1
         if (attempt := self.attempt) is not None:
             self.attempt = None
             self._record.login_failed(attempt.method, user)
-            self._place.logins.failed(self._place.origin, attempt, (yield from self._now()))
+            self._place.logins.failed(self._place.origin, attempt, now)
 
     def note_success(self) -> None:
         """Note that the credentials of the attempt were right."""
@@ -104,10 +106,3 @@ class SessionLogins:
         if (attempt := self.attempt) is not None:
             self.attempt = None
             self._record.method = attempt.method
-
-    def _now(self) -> Procedure[float]:
-        try:
-            return (yield from Now())
-        except BaseException:
-            self._connection.fail("the connection was given up")
-            raise

@@ -7,7 +7,7 @@ import poplib
 import pty
 import re
 import selectors
-import signal
+import termios
 import time
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from pop3proto.logs import LogObserver
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
 from pop3proto.sasl.channel import SessionInfo
+from tests.helpers.processes import started
 from tests.helpers.programs import PASSWORD, PATIENCE, USER, pop3proto_serving, run
 
 FILTER = Path(tests.__file__).parent.parent / "contrib/fail2ban/filter.d/pop3proto.conf"
@@ -112,22 +113,21 @@ def test_fail2ban_reads_what_serve_writes(tmp_path, require_program):
 
 def run_on_a_terminal(program: str, *arguments: str, home: Path) -> bytes:
     """Run a program that wants a terminal to its end, and return what it has drawn."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.environ.update(TERM="vt100", HOME=str(home))
-        os.execv(program, [program, *arguments])
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
     drawn = b""
     try:
-        with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):  # its end
-            selector.register(terminal, selectors.EVENT_READ)
+        environment = os.environ | {"TERM": "vt100", "HOME": str(home)}
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        with started(program, *arguments, env=environment, **streams), selectors.DefaultSelector() as selector:
+            os.close(theirs)
+            selector.register(ours, selectors.EVENT_READ)
             until = time.monotonic() + PATIENCE
-            while selector.select(max(until - time.monotonic(), 0)) and (octets := os.read(terminal, 65_536)):
-                drawn += octets
+            with contextlib.suppress(OSError):  # the program has ended
+                while selector.select(max(until - time.monotonic(), 0)) and (octets := os.read(ours, 65_536)):
+                    drawn += octets
     finally:
-        os.close(terminal)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        os.close(ours)
     return drawn
 
 

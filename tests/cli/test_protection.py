@@ -160,21 +160,21 @@ def not_serving(monkeypatch):
 
 
 @pytest.mark.usefixtures("not_serving")
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o604])
-def test_files_with_secrets_that_all_can_read(folder, users, tmp_path, capsys, mode):  # noqa: F811 - fixtures
-    readable = bool(mode & stat.S_IROTH)
-    for file in (users, password := password_file(tmp_path), token := tmp_path / "token"):
-        if file is token:
-            token.write_text("token\n")
-        file.chmod(mode)
-    assert main(["serve", str(folder), "--users", str(users)]) == 0
-    assert warned(capsys, "users", users) == readable
-    assert main(["serve", str(folder / "ann"), "--user", "ann", "--password-file", str(password)]) == 0
-    assert warned(capsys, "password", password) == readable
-    nowhere = "pop://ann@127.0.0.1:1"
-    for what, option, file in (("password", "--password-file", password), ("token", "--token-file", token)):
-        assert main(["fetch", nowhere, str(tmp_path / "got"), option, str(file), "--allow-cleartext"]) == 1
-        assert warned(capsys, what, file) == readable
+def test_files_with_secrets_that_all_can_read(folder, users, tmp_path, capsys):  # noqa: F811 - they are fixtures
+    password, token = password_file(tmp_path), tmp_path / "token"
+    token.write_text("token\n")
+    fetch = ["fetch", "pop://ann@127.0.0.1:1", str(tmp_path / "got"), "--allow-cleartext"]
+    commands = [
+        ("users", users, 0, ["serve", str(folder), "--users", str(users)]),
+        ("password", password, 0, ["serve", str(folder / "ann"), "--user", "ann", "--password-file", str(password)]),
+        ("password", password, 1, [*fetch, "--password-file", str(password)]),
+        ("token", token, 1, [*fetch, "--token-file", str(token)]),
+    ]
+    for what, file, status, arguments in commands:
+        for mode in (0o600, 0o640, 0o644, 0o604):
+            file.chmod(mode)
+            assert main(arguments) == status
+            assert warned(capsys, what, file) == bool(mode & stat.S_IROTH)
 
 
 def test_a_pipe_is_no_file_that_others_read(tmp_path, capsys):

@@ -45,6 +45,7 @@ from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
 from pop3proto.sasl.registry import SERVER_MECHANISMS
+from tests.helpers.depth import deep
 
 PATIENCE = 60  # seconds until a test that hangs fails
 GREETING = b"+OK ready\r\n"
@@ -161,6 +162,7 @@ class Endless(MaildropStore):
         self.octets = octets
         self.read = 0
         self.locked = 0
+        self.closed = anyio.Event()
 
     def capabilities(self, user):
         return MemoryStore().capabilities(user)
@@ -189,6 +191,7 @@ class EndlessMaildrop(Maildrop):
 
     def close(self):
         self.store.locked -= 1
+        self.store.closed.set()
 
 
 class EndlessSource:
@@ -630,13 +633,16 @@ async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
         async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
             await client.login("ann", "tanstaaf")
             async with client.retr(1):
-                while store.locked:
-                    await anyio.lowlevel.checkpoint()
+                await store.closed.wait()
+            assert store.locked == 0
             assert "did not take what was sent in time" in caplog.text
             await client.aclose()
 
 
 # --------------------------------------------------------------------------------- cancelled everywhere
+
+
+STRIDE = deep(1, 3)  # to the next operation at which something strikes
 
 
 def count_operations(monkeypatch, role, strike, strike_at):
@@ -682,7 +688,7 @@ async def test_a_client_cancelled_at_every_operation(adapter, store, certificate
                 finished = True
             assert scope.cancelled_caught is not finished
             kinds |= {type(operation) for operation in performed}
-            strike_at += 1
+            strike_at += STRIDE
     assert store.locked == 0
     assert {Read, Write, Run, StartTls} <= kinds
     assert strike_at > 15
@@ -700,10 +706,10 @@ def cancel_session(server):
 @contract
 async def test_a_server_session_cancelled_at_every_operation(adapter, store, certificates, monkeypatch):
     kinds = set()
-    strike_at = 0
+    strike_at = 1 - STRIDE
     finished = False
     while not finished:
-        strike_at += 1
+        strike_at += STRIDE
         with monkeypatch.context() as patch:
             ROLE.set("server")
             performed = count_operations(patch, "server", lambda: cancel_session(server), strike_at)

@@ -15,7 +15,7 @@ import trustme
 from pop3proto._io import driver as _driver, peers as _peers
 from pop3proto._io.peers import Peer
 from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
-from pop3proto._io.tls_channel import TlsChannel, server_channel
+from pop3proto._io.tls_channel import TlsChannel, client_channel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.blocking import connect, connect_over, serve
 from pop3proto.blocking.stream import SocketDriver, SocketStream, run_blocking
@@ -359,9 +359,9 @@ def test_stls_by_hand(stls, trusting, monkeypatch):
 
 def test_stls_by_hand_verifies_unless_it_is_told_otherwise(stls):
     with connect("localhost", stls.address[1], tls="none") as client:
-        with pytest.raises(CertificateError, match="the certificate of localhost was not accepted"):
+        with pytest.raises(CertificateError, match=r"the certificate of localhost, port \d+, was not accepted"):
             client.start_tls()
-        with pytest.raises(Broken, match="the certificate of localhost was not accepted"):
+        with pytest.raises(Broken, match=r"the certificate of localhost, port \d+, was not accepted"):
             client.login("ann", "tanstaaf")
 
 
@@ -978,7 +978,7 @@ def test_an_interrupted_stream_does_nothing_any_more(pair):
 
 def test_an_interrupted_stream_says_nothing_in_clear(secure, trusting):
     with socket.create_connection(secure.address, PATIENCE) as plain:
-        stream = SocketStream(plain.dup(), context=trusting, hostname="localhost")
+        stream = SocketStream(plain.dup(), client_channel(trusting, "localhost"))
         stream.perform(one(StartTls()))
         assert stream.perform(one(Read())).startswith(b"+OK")
         stream.interrupt()

@@ -226,6 +226,31 @@ async def test_what_is_awaited_goes_on_to_its_end_when_the_server_is_aborted(ada
 
 
 @bounded
+async def test_an_authenticator_awaits_the_end_of_what_it_has_opened(adapter):
+    """Also when the server is aborted meanwhile, and when the session was cut off before the store took anything."""
+
+    class Leaving(Users):
+        def __init__(self):
+            self.entered, self.gate, self.released = anyio.Event(), anyio.Event(), []
+
+        async def session_ended(self, session):
+            self.entered.set()
+            await self.gate.wait()
+            self.released.append(session.state.pop("door"))
+
+    users = Leaving()
+    async with adapter.serve(service(Store(MAIL), users)) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer, b"guess")).startswith(b"-ERR")
+        async with anyio.create_task_group() as tasks:
+            await users.entered.wait()
+            tasks.start_soon(server.abort)
+            await anyio.wait_all_tasks_blocked()
+            users.gate.set()
+    assert users.released == ["guess"]
+
+
+@bounded
 async def test_a_session_that_waits_does_not_hold_up_another(adapter):
     store = Store(MAIL, held="capabilities")
     async with adapter.serve(service(store)) as server:
@@ -242,19 +267,29 @@ def test_the_blocking_server_refuses_coroutine_methods():
         serve_blocking(service(MemoryStore()))
 
 
-def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
-    """Nothing of a maildrop is known before it is opened. No coroutine is left behind, of which Python would warn."""
-    caplog.set_level(logging.ERROR, "pop3proto")
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog, waits):
+    """At the login: nothing of a maildrop is known before it is opened. Its lock is released if that needs no waiting.
 
-    class Disguised(Store):
-        def __init__(self):
-            self.plain = MemoryStore({"ann": [MAIL]})
+    No coroutine is left behind, of which Python would warn.
+    """
+    caplog.set_level(logging.ERROR, "pop3proto")
+    released = threading.Event()
+
+    class Disguised:
+        blocks = False
 
         def open(self, user, session):
-            return Maildrop(self, self.plain.open(user, session))
+            return Asynchronous(self, MemoryStore({"ann": [MAIL]}).open(user, session))
 
         def capabilities(self, user):
             return Capabilities()
+
+    class Asynchronous(Maildrop):
+        async def close(self):
+            released.set()
+            if waits:
+                await anyio.lowlevel.checkpoint()
 
     class Plain(Users):
         def check_password(self, user, password, session):
@@ -263,11 +298,25 @@ def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
     with serve_blocking(service(Disguised(), Plain())) as server:
         client = poplib.POP3(*server.address, timeout=PATIENCE)
         client.user("ann")
-        client.pass_("tanstaaf")
-        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
-            client.retr(1)
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\] the server has a fault"):
+            client.pass_("tanstaaf")
         client.close()
-    assert "cannot await what a coroutine method returned" in caplog.text
+    assert released.is_set()
+    methods = ", ".join(f"{name} of the maildrop (of type Asynchronous)" for name in ("open", "commit", "close"))
+    assert f"cannot await coroutine methods ({methods}): make them plain methods, or use serve of" in caplog.text
+    assert ("the maildrop may still be locked" in caplog.text) == waits
+
+
+@bounded
+async def test_what_is_no_maildrop_is_refused_at_the_login(adapter, caplog):
+    class Forgetful(Store):
+        async def open(self, user, session):
+            await super().open(user, session)
+
+    async with adapter.serve(service(Forgetful(MAIL))) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer)).startswith(b"-ERR [SYS/TEMP]")
+    assert "the maildrop (of type NoneType) has no messages; open of the store must return a maildrop" in caplog.text
 
 
 # ----------------------------------------------------------------------------------------- threads of logins

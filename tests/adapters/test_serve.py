@@ -26,7 +26,7 @@ from pop3proto._io import listening
 from pop3proto._io.listening import Listeners
 from pop3proto.core.commands import Pass, User
 from pop3proto.core.errors import ConnectionLost, Pop3Error
-from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
@@ -337,14 +337,17 @@ def test_what_it_cannot_listen_on(adapter):
         adapter.serve(service(), [])
     with pytest.raises(ValueError, match="nothing to listen on"):
         adapter.serve(service(), sockets=[])
-    with socket.socket() as unbound, pytest.raises(ValueError, match="not a bound stream socket"):
-        adapter.serve(service(), sockets=[unbound])
-    with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-        datagrams.bind(("127.0.0.1", 0))
-        with pytest.raises(ValueError, match="not a bound stream socket"):
-            adapter.serve(service(), sockets=[datagrams])
     with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(ValueError, match="not both"):
         adapter.serve(service(), port=110, sockets=[sock])
+
+
+def test_what_is_no_service(adapter):
+    with pytest.raises(
+        TypeError, match=r"serve takes a Service, not an object of type MemoryStore: Service\(store=.*\)"
+    ):
+        adapter.serve(MemoryStore())
+    with pytest.raises(TypeError, match="serve takes a Service, not an object of type type"):
+        adapter.serve(Service)
 
 
 def test_a_context_for_both_roles_serves(adapter):
@@ -365,6 +368,35 @@ def test_a_context_for_both_roles_serves(adapter):
 
 
 # -------------------------------------------------------------------------------------------- how it ends
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_an_authenticator_is_told_that_its_sessions_have_ended(adapter, blocks):
+    """Those that log in, those that do not, those that hang up and those that are cut off; once each."""
+
+    class Watching(OneUser):
+        def session_ended(self, session):
+            with lock:
+                ended.append(session.id)
+
+        def check_password(self, user, password, session):
+            with lock:
+                begun.append(session.id)
+            return super().check_password(user, password, session)
+
+    lock, begun, ended = threading.Lock(), [], []
+    with adapter.entered(service(authenticator=Watching(blocks=blocks), deadlines=Deadlines(grace=0))) as server:
+        connected(server).quit()
+        with connected(server) as client:
+            client.login("ann", "tanstaaf")
+        hung_up, cut_off = connected(server), connected(server)
+        for client in (hung_up, cut_off):
+            with pytest.raises(LoginFailed):
+                client.login("ann", "guess", only=["USER/PASS"])
+        hung_up.close()
+    cut_off.close()
+    assert len(ended) == len(set(ended)) == 4
+    assert set(begun) < set(ended)
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])

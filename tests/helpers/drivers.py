@@ -33,7 +33,7 @@ from pop3proto.procedures.operations import (
     Write,
 )
 from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.record import SessionRecord
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
@@ -509,6 +509,7 @@ class Serving:
         strikes: as `Actor`.
         address: the client's.
         limiter: shared with other sessions of the same server, whose service it has.
+        awaits: as `serve`.
         service: other arguments of `Service`.
     """
 
@@ -525,6 +526,7 @@ class Serving:
         tls: TlsInfo | BaseException = TLS,
         address: str = "",
         limiter: SessionLimiter | None = None,
+        awaits: bool = True,
         **service: Any,
     ) -> None:
         self.store = store
@@ -533,10 +535,11 @@ class Serving:
         self.record = FailedLogins()
         place = None if limiter is None else limiter.enter(address)
         assert not isinstance(place, str), place
-        procedure = serve(
+        procedure = serve_session(
             *(self.service, self.connection, SessionInfo(address)),
             loopback=loopback,
             tls=mode,
+            awaits=awaits,
             place=place,
             record=self.record,
         )

@@ -10,18 +10,20 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
     Displaced,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
@@ -31,10 +33,11 @@ from pop3proto.procedures.operations import (
     Write,
 )
 
+from .session_info import new_session_info
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from pop3proto.sasl.channel import TlsInfo
 
@@ -77,6 +80,9 @@ class Driver(ABC):
         peer: the other end.
         channel: makes the TLS channel; None: there is no TLS.
     """
+
+    awaits: ClassVar[bool] = True
+    """Whether it performs `Await`."""
 
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer: Peer = peer
@@ -165,6 +171,14 @@ class Driver(ABC):
     async def abort(self) -> None:
         """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
 
+    async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
+        """Close the connection at once, make another one to the same server, and note its `peer`.
+
+        Raises:
+            LocalProtocolError, ConnectionLost, TimedOut: as `Reconnect`.
+        """
+        raise LocalProtocolError("this driver does not know where to connect to")
+
     @abstractmethod
     def _interrupt(self) -> None:
         """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
@@ -188,7 +202,7 @@ class Driver(ABC):
         finally:
             error = None  # it holds this frame
 
-    async def _perform(self, operation: Operation[object]) -> object:
+    async def _perform(self, operation: Operation[object]) -> object:  # noqa: C901 - a case for each operation
         match operation:
             case Read(until):
                 return await self._read(until)
@@ -204,6 +218,8 @@ class Driver(ABC):
                 return await self.wait_for(operation.awaitable, operation.until)
             case Now():
                 return self.now()
+            case Reconnect(until):
+                return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
             case Sleep() | Turn():
@@ -248,6 +264,12 @@ class Driver(ABC):
                 raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
         await self.send(octets, until)
 
+    async def _reconnect(self, until: float | None) -> NewConnection:
+        await self.connect_again(until)
+        self._tls = None
+        self._used_in_clear = False
+        return NewConnection(new_session_info(self.peer), self.peer.loopback)
+
     # Shutdown of a server.
 
     def begin_shutdown(self) -> None:
@@ -274,9 +296,20 @@ class Driver(ABC):
 
     # TLS.
 
-    def use_channel(self, channel: MakeChannel) -> None:
-        """Use another channel for the handshake to come."""
-        self._channel = channel
+    @contextlib.contextmanager
+    def using_channel(self, channel: MakeChannel | None) -> Generator[None]:
+        """Use another channel for a handshake inside a block, and for those of later connections if it succeeds.
+
+        Args:
+            channel: None: the same.
+        """
+        before = self._channel
+        self._channel = channel or before
+        try:
+            yield
+        except BaseException:
+            self._channel = before
+            raise
 
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
@@ -287,11 +320,7 @@ class Driver(ABC):
             await self.send(last_words, until)
         try:
             tls = self._channel()
-        except (
-            OSError,
-            TypeError,
-            ValueError,
-        ) as error:  # an impossible host name; the context of a server, for a client
+        except (OSError, TypeError, ValueError) as error:  # an impossible host name
             raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls

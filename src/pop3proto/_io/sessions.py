@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.procedures.server.loop import refuse, serve
+from pop3proto.procedures.server.loop import refuse, serve_session
+from pop3proto.procedures.server.service import Service
 
 from .listening import warn_of_few_descriptors
 from .session_info import new_session_info
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.server.limits import Place
-    from pop3proto.procedures.server.service import Service
 
     from .driver import Driver
     from .tls import ServerTls
@@ -42,9 +42,17 @@ class Sessions:
         service: what they share.
         tls: where TLS comes in.
         server_tls: context and certificate; None: there is no TLS.
+
+    Raises:
+        TypeError: it is not a service.
     """
 
     def __init__(self, service: Service, tls: TlsMode, server_tls: ServerTls | None) -> None:
+        if not isinstance(given := cast("object", service), Service):
+            raise TypeError(
+                f"serve takes a Service, not an object of type {type(given).__name__}: "
+                "Service(store=..., authenticator=...)"
+            )
         self.grace: Final = service.deadlines.grace
         self.channel: Final = server_channel(server_tls)
         self._service: Final = service
@@ -112,18 +120,18 @@ class Sessions:
         info = new_session_info(stream.peer, listener)
         record = LoggedSession(info)
         error: BaseException | None = None
+        session = serve_session(
+            self._service,
+            connection,
+            info,
+            loopback=stream.peer.loopback,
+            tls=self._tls,
+            awaits=stream.awaits,
+            place=place,
+            record=record,
+        )
         try:
-            await stream.perform(
-                serve(
-                    self._service,
-                    connection,
-                    info,
-                    loopback=stream.peer.loopback,
-                    tls=self._tls,
-                    place=place,
-                    record=record,
-                )
-            )
+            await stream.perform(session)
         except (ConnectionLost, TimedOut, RemoteProtocolError) as raised:
             error = raised
             return

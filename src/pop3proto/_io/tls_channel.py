@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pop3proto.core.errors import LocalProtocolError
 
 from .alpn import ClientHello, ForeignProtocol, check_chosen
-from .tls import ServerTls, client_context, handshake_failure, tls_info
+from .tls import ServerTls, check_role, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
     from pop3proto.core.errors import ConnectionLost
@@ -34,6 +34,7 @@ class TlsChannel:
     Args:
         context: for the handshake.
         hostname: the server's name, for a client.
+        port: the server's port, for error messages; 0: it is unknown.
         server_side: this end is the server, whatever the context is for.
         certificate: the server's own certificate, DER, if this end is the server.
         pop3_only: refuse a client that offers other protocols (ALPN), if this end is the server.
@@ -43,11 +44,12 @@ class TlsChannel:
         LocalProtocolError: the certificate is to be checked for a name, and there is no name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         context: ssl.SSLContext,
         *,
         hostname: str | None = None,
+        port: int = 0,
         server_side: bool = False,
         certificate: bytes | None = None,
         pop3_only: bool = False,
@@ -59,6 +61,7 @@ class TlsChannel:
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname
         )
+        self._port = port
         self._certificate = certificate
         self._hello = ClientHello() if server_side and pop3_only else None  # None when it was read
         self._foreign: ForeignProtocol | None = None
@@ -104,7 +107,7 @@ class TlsChannel:
 
     def failure(self, error: ssl.SSLError) -> ConnectionLost:
         """Return what to raise for a handshake that failed."""
-        return handshake_failure(error, self._object)
+        return handshake_failure(error, self._object, self._port)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""
@@ -159,14 +162,20 @@ class TlsChannel:
 MakeChannel: TypeAlias = Callable[[], TlsChannel]
 
 
-def client_channel(context: ssl.SSLContext | None, host: str | None) -> MakeChannel:
+def client_channel(context: ssl.SSLContext | None, host: str | None, port: int = 0) -> MakeChannel:
     """Return what makes a client's channel.
 
     Args:
         context: for the handshake; None: certificate and name are verified.
-        host: the server's name.
+        host: the server's name; None: it is unknown.
+        port: the server's port, for error messages; 0: it is unknown.
+
+    Raises:
+        ValueError, TypeError: as `check_role`.
     """
-    return lambda: TlsChannel(context or client_context(), hostname=host)
+    if context is not None:
+        check_role(context, server_side=False)
+    return lambda: TlsChannel(context or client_context(), hostname=host, port=port)
 
 
 def server_channel(tls: ServerTls | None) -> MakeChannel | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +54,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -66,8 +67,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
@@ -101,7 +103,7 @@ class Server(AsyncServer):
 
     def _accept_from(self, listener: socket.socket) -> None:
         acceptor = asyncio.create_task(self._accept(listener), name="pop3proto-accept")
-        acceptor.add_done_callback(lambda _: listener.close())
+        acceptor.add_done_callback(lambda _: self._listeners.release(listener))
         self._acceptors[acceptor] = listener
 
     # Not loop.create_server: it loses, unclosed, the connection that it accepts while it is being closed.
@@ -109,11 +111,13 @@ class Server(AsyncServer):
     async def _accept(self, listener: socket.socket) -> None:
         while not self._closed:
             try:
-                sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-                keep_alive(sock)
-                self._begin_session(sock, listener_name(listener.getsockname()))
-                for more in accepted(listener):
-                    self._begin_session(more, listener_name(listener.getsockname()))
+                first, _ = await asyncio.get_running_loop().sock_accept(listener)
+                keep_alive(first)
+                for sock in itertools.chain([first], accepted(listener)):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        return
+                    self._begin_session(sock, listener_name(listener.getsockname()))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)

@@ -49,7 +49,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -61,13 +61,14 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: it cannot listen there, or a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
-        TypeError: the service has coroutine methods, which only asyncio and trio can await.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`, or has coroutine methods, which only asyncio and trio can await.
     """
-    service.check_plain()
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+    sessions = Sessions(service, tls, server_tls)
+    service.check_plain()
+    return Server(sessions, Listeners(host, port, sockets))
 
 
 class Server:
@@ -181,17 +182,23 @@ class Server:
                 selector.register(listener, selectors.EVENT_READ, listener)
             while not self._closed:
                 for key, _ in selector.select():
-                    if key.data is not None:
-                        self._accept_from(key.data)
+                    if key.data is not None and not self._accept_from(key.data):
+                        selector.unregister(key.data)
+                        key.data.close()
         self._listeners.close()
 
-    def _accept_from(self, listener: socket.socket) -> None:
+    def _accept_from(self, listener: socket.socket) -> bool:
+        """Accept the connections that wait; return whether to go on with that."""
         try:
             for sock in accepted(listener):
+                if self._listeners.is_withdrawn(listener):
+                    sock.close()
+                    return False
                 self._admit(sock, listener_name(listener.getsockname()))
         except OSError as error:
             log.warning("accepting a connection failed: %s", error)
             time.sleep(ACCEPT_PAUSE)
+        return True
 
     def _admit(self, sock: socket.socket, listener: str) -> None:
         driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup, logins=self._logins)

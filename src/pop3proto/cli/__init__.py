@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+_COMMANDS: Final = ("demo", "fetch", "passwd", "serve")
+"""The commands, in the order of the help. Each is a module of this package."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,25 +37,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    given = sys.argv[1:] if argv is None else argv
+    # The modules of all commands take much longer to import than those of one.
+    commands = given[:1] if given and given[0] in _COMMANDS else _COMMANDS
     try:
-        parser = _parser()
+        parser = _parser(commands)
     except ImportError as error:
         raise Failure(str(error)) from error
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
     return guard(f"pop3proto {arguments.command}", lambda: arguments.run(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
-    from . import demo, fetch, passwd, serve  # noqa: PLC0415
-
+def _parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():
+    for name in names:
+        # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
+        command = importlib.import_module(f"{__name__}.{name}")
         subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)

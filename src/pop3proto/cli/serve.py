@@ -235,7 +235,7 @@ async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Ser
         return await serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
-    except UnicodeError as error:
+    except ValueError as error:
         raise Failure(f"cannot listen on {host} port {port}: {host} is not a valid host name") from error
 
 

@@ -17,17 +17,19 @@ from typing import Generic, ParamSpec, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.sasl.channel import TlsInfo
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 __all__ = [
     "Await",
     "AwaitLogin",
     "Displaced",
+    "NewConnection",
     "Now",
     "Operation",
     "Procedure",
     "Random",
     "Read",
+    "Reconnect",
     "Run",
     "RunLogin",
     "ShuttingDown",
@@ -110,6 +112,37 @@ class StartTls(Operation[TlsInfo]):
     """
 
     last_words: bytes = attrs.field(default=b"", repr=False)
+    until: float | None = None
+
+
+@attrs.frozen
+class NewConnection:
+    """The result of `Reconnect`.
+
+    Args:
+        info: of the session that begins.
+        loopback: the server is on this machine.
+    """
+
+    info: SessionInfo
+    loopback: bool = False
+
+
+@attrs.frozen
+class Reconnect(Operation[NewConnection]):
+    """Close the connection, and make another one to the same server. Nothing is read or written over it, TLS neither.
+
+    The drivers of clients that `connect` has made perform it.
+
+    Args:
+        until: as in `Write`.
+
+    Raises:
+        ConnectionLost: there is no connection, or it was given up meanwhile.
+        TimedOut: it was not made in time.
+        LocalProtocolError: this driver does not know where to connect to.
+    """
+
     until: float | None = None
 
 

@@ -51,7 +51,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -64,8 +64,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
@@ -116,11 +117,15 @@ class Server(AsyncServer):
             try:
                 await trio.lowlevel.wait_readable(listener)
                 for sock in accepted(listener):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        listener.close()
+                        return
                     stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
                     scope = trio.CancelScope()
                     self._running[scope] = trio.Event()
                     sessions.start_soon(self._serve, stream, scope, listener_name(listener.getsockname()))
-            except (OSError, ValueError, trio.ClosedResourceError) as error:  # the latter: the caller has closed it
+            except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await trio.sleep(ACCEPT_PAUSE)
 

@@ -38,14 +38,22 @@ class TrioStream(AsyncStream):
         stream: connected.
         channel: makes the TLS channel; None: there is no TLS.
         logins: how many threads the work of logins may have; None: as many as other work.
+        connect: connects to the same server again; None: nobody knows where it is.
     """
 
     def __init__(
-        self, stream: trio.abc.Stream, channel: MakeChannel | None, logins: trio.CapacityLimiter | None = None
+        self,
+        stream: trio.abc.Stream,
+        channel: MakeChannel | None,
+        logins: trio.CapacityLimiter | None = None,
+        connect: Callable[[], Awaitable[trio.abc.Stream]] | None = None,
     ) -> None:
         super().__init__(_peer(stream), channel)
         self._logins: Final = logins
-        self._stream: Final = stream
+        self._stream: trio.abc.Stream = stream
+        self._connect: Final = connect
+        self._connecting: trio.CancelScope | None = None
+        self._given_up = False
         self._receiving: trio.CancelScope | None = None
 
     @override
@@ -128,7 +136,30 @@ class TrioStream(AsyncStream):
             await self._stream.aclose()
 
     @override
+    async def connect_again(self, until: float | None) -> None:
+        if self._connect is None:
+            await super().connect_again(until)
+            return
+        await trio.aclose_forcefully(self._stream)
+        with trio.CancelScope(deadline=math.inf if until is None else until) as scope:
+            self._connecting = scope
+            try:
+                if not self._given_up:
+                    self._stream = await self._connect()
+            finally:
+                self._connecting = None
+        if self._given_up:
+            await trio.aclose_forcefully(self._stream)
+            raise ConnectionLost(GIVEN_UP)
+        if scope.cancelled_caught:
+            raise TimedOut("no connection in time")
+        self.peer = _peer(self._stream)
+
+    @override
     async def abort(self) -> None:
+        self._given_up = True
+        if self._connecting is not None:
+            self._connecting.cancel()
         await trio.aclose_forcefully(self._stream)
 
     @override

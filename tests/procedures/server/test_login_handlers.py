@@ -17,7 +17,7 @@ from pop3proto.core.replies import Greeting, parse_reply
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.operations import Now, Random, Run, Sleep, Write
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import CustomAuthenticator
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
@@ -402,7 +402,7 @@ def timestamp(session: Serving) -> str:
 
 def greeting_of(service: Service, chance: bytes) -> bytes:
     """What the server says first, for some octets of chance."""
-    procedure = serve(service, service.connection(tls=False))
+    procedure = serve_session(service, service.connection(tls=False))
     result: object = None
     while not isinstance(operation := procedure.send(result), Write):
         match operation:

@@ -22,7 +22,7 @@ from pop3proto.procedures.maildrop import InUse, Message, Refused, Unavailable
 from pop3proto.procedures.operations import Now, Read, Run, RunLogin, Sleep, StartTls, Write
 from pop3proto.procedures.server import messages as reader, session as session_module
 from pop3proto.procedures.server.handlers import HANDLERS
-from pop3proto.procedures.server.loop import refuse, serve
+from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -32,6 +32,7 @@ from tests.helpers.drivers import (
     Clock,
     FakeStore,
     OneUser,
+    Pause,
     Serving,
     as_sent,
     codes,
@@ -952,10 +953,8 @@ def test_a_fault_of_the_authenticator_is_told_and_raised():
     [
         RuntimeError("a fault"),
         RemoteProtocolError("of the store's own server"),
-        Refused("two\r\nlines"),
-        Refused("long" * 200),
     ],
-    ids=lambda fault: f"{type(fault).__name__}-{len(str(fault))}",
+    ids=lambda fault: type(fault).__name__,
 )
 def test_a_fault_of_the_store_is_told_and_raised(call, line, fault):
     session = serving(UNIX)
@@ -965,10 +964,135 @@ def test_a_fault_of_the_store_is_told_and_raised(call, line, fault):
         session.ask(b"PASS tanstaaf\r\nDELE 1\r\nRSET\r\n")
     answers = session.lines(line + b"\r\nNOOP\r\n")
     assert codes(answers) == [b"-ERR [SYS/TEMP]"]
-    with pytest.raises(LocalProtocolError if isinstance(fault, Refused) else type(fault)):
+    with pytest.raises(type(fault)):
         session.actor.outcome()
     assert session.store.closings == [1] * len(session.store.opened)
     assert not session.store.locked
+
+
+@pytest.mark.parametrize(
+    "call,line",
+    [("open", b"PASS tanstaaf"), ("open 1", b"RETR 1"), ("open 1", b"TOP 1 0"), ("commit", b"QUIT")],
+)
+@pytest.mark.parametrize(
+    "text,code,answer",
+    [
+        ("two\r\nlines", None, b"-ERR two lines"),
+        ("\r\n\0two\n\n\0lines\r", ResponseCode.IN_USE, b"-ERR [IN-USE] two lines"),
+        ("\n", None, b"-ERR"),
+        ("\ud800", None, b"-ERR ?"),
+        ("\udcff", None, b"-ERR \xff"),
+        ("x" * 505, None, b"-ERR " + b"x" * 505),
+        ("x" * 506, None, b"-ERR " + b"x" * 502 + b"..."),
+        ("x" * 600, ResponseCode.AUTH, b"-ERR [AUTH] " + b"x" * 495 + b"..."),
+        ("\u00e9" * 600, None, b"-ERR " + "\u00e9".encode() * 251 + b"..."),
+        ("x\u00e9" * 600, None, b"-ERR " + "x\u00e9".encode() * 167 + b"x..."),
+    ],
+    ids=ascii,
+)
+def test_a_refusal_that_no_reply_can_carry_is_cleaned_and_cut(call, line, text, code, answer):
+    session = serving(UNIX)
+    session.store.failures[call] = Refused(text, code)
+    session.greeted().ask(b"USER ann\r\n")
+    if call != "open":
+        session.ask(b"PASS tanstaaf\r\n")
+    assert session.lines(line + b"\r\n") == [answer]
+    if call != "commit":
+        assert codes(session.lines(b"CAPA\r\n"))[0] == b"+OK"
+    session.hang_up().outcome()
+    session.store.check_all_is_closed()
+
+
+def test_a_refusal_of_an_authenticator_is_cut_to_the_limit_of_the_connection():
+    connection = ServerConnection(limits=Limits(reply_line_sent=30))
+    users = OneUser(failure=Refused("come back\nlater, when it is done"))
+    session = serving(authenticator=users, connection=connection).greeted()
+    assert session.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1] == b"-ERR come back later, whe..."
+    assert session.lines(b"USER ann\r\n") == [b"+OK send the password"]
+
+
+# --------------------------------------------------------------- an authenticator that is told of the end
+
+
+class Watching(OneUser):
+    """It counts what it has opened, and closes it when the session ends. May be asked by a coroutine method."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.left, self.ended = [], []
+
+    def check_password(self, user, password, session):
+        self.left.append(session.state.setdefault("left", len(self.left)))
+        return super().check_password(user, password, session)
+
+    def session_ended(self, session):
+        self.ended.append((session.user, session.state.pop("left", None)))
+
+
+class WatchingLater(Watching):
+    async def session_ended(self, session):
+        await Pause()
+        super().session_ended(session)
+
+
+@pytest.mark.parametrize("kind", [Watching, WatchingLater])
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        (b"", (None, None)),
+        (b"QUIT\r\n", (None, None)),
+        (b"USER ann\r\nPASS guess\r\n", (None, 0)),
+        (b"USER ann\r\nPASS tanstaaf\r\n", ("ann", 0)),
+        (b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n", ("ann", 0)),
+    ],
+    ids=["nothing", "quit", "refused", "hung up", "whole"],
+)
+def test_an_authenticator_is_told_once_that_a_session_has_ended(kind, blocks, said, told):
+    users = kind(blocks=blocks)
+    session = serving(UNIX, authenticator=users).greeted()
+    session.ask(said)
+    assert not users.ended or session.actor.finished
+    session.actor.receive(b"")
+    assert session.actor.finished
+    assert users.ended == [told]
+    last = [type(operation) for operation in session.actor.performed][-2:]
+    assert (RunLogin in last) == blocks
+    session.store.check_all_is_closed()
+
+
+@pytest.mark.parametrize("kind", [Watching, WatchingLater])
+@pytest.mark.parametrize("error", [Cancelled, lambda: ConnectionLost("gone")], ids=["cancelled", "lost"])
+def test_an_authenticator_is_told_wherever_the_session_breaks_off(kind, error):
+    def session_of(strikes):
+        users = kind()
+        session = serving(UNIX, authenticator=users, strikes=strikes, mode="starttls")
+        session.actor.receive(b"STLS\r\n", b"USER ann\r\nPASS tanstaaf\r\nRETR 1\r\nQUIT\r\n", b"")
+        assert session.actor.finished
+        assert len(users.ended) == 1
+        session.store.check_all_is_closed()
+        return session
+
+    for number in range(1, len(session_of({}).actor.performed)):  # before the first there is nothing to tell
+        session_of({number: error()})
+
+
+def test_an_authenticator_is_told_although_the_maildrop_cannot_be_closed():
+    users = Watching()
+    session = serving(UNIX, authenticator=users)
+    session.store.failures["close"] = ZeroDivisionError()
+    session.logged_in().hang_up()
+    assert isinstance(session.actor.error, ZeroDivisionError)
+    assert users.ended == [("ann", 0)]
+
+
+def test_a_failure_of_being_told_is_a_failure_of_the_session():
+    users = Watching()
+    users.ended = None
+    session = serving(UNIX, authenticator=users).logged_in()
+    with pytest.raises(AttributeError):
+        session.hang_up().outcome()
+    session.store.check_all_is_closed()
 
 
 @pytest.mark.parametrize("line", [b"RETR 1", b"TOP 1 0"])
@@ -1073,7 +1197,7 @@ def test_the_store_is_told_of_the_client():
 
     info = SessionInfo("192.0.2.1", tls=True)
     service = Service(store=Curious(), authenticator=OneUser())
-    actor = Actor(serve(service, ServerConnection(tls=True), info))
+    actor = Actor(serve_session(service, ServerConnection(tls=True), info))
     actor.receive(b"USER ann\r\nPASS tanstaaf\r\n", b"").outcome()
     assert seen == [("ann", attrs.evolve(info, user="ann"))]
     assert seen[0][1].state is info.state

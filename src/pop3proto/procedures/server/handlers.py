@@ -11,7 +11,7 @@ from pop3proto.core.commands import Capa, Dele, List, ListOne, Noop, Quit, Retr,
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Ok
 from pop3proto.core.results import ScanListing, UniqueIdListing
-from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.sasl.authenticator import PasswordVerifier, implements
 
 from .login_handlers import LOGIN_HANDLERS
 from .session import TURN, HandlerTable
@@ -28,8 +28,6 @@ __all__ = ["HANDLERS"]
 
 _ROWS: Final = 1_000  # rows of a listing that are a turn's work
 
-_TAIL: Final = 2  # octets of a message that wait for its end, or for more
-
 _table: Final = HandlerTable()
 
 
@@ -41,7 +39,7 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=session.may_show_password and settings.user_pass and isinstance(settings.authenticator, PasswordVerifier),
+        user=session.may_show_password and settings.user_pass and implements(settings.authenticator, PasswordVerifier),
         sasl=tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,
@@ -108,7 +106,7 @@ def _uidl_one(session: ServerSession, command: UidlOne) -> None:
 @_table.answers(Retr)
 def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
-    yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
+    yield from session.send_message(command.number, Ok(f"{announced} octets"))
     session.retrieved.add(command.number)
     session.record.retrieved += 1
     if (sent := session.connection.body_octets) != announced:
@@ -118,7 +116,7 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
 @_table.answers(Top)
 def _top(session: ServerSession, command: Top) -> Procedure[None]:
     session.message(command.number)
-    yield from _send_message(session, command.number, Ok("top of message follows"), command.lines)
+    yield from session.send_message(command.number, Ok("top of message follows"), command.lines)
 
 
 @_table.answers(Dele)
@@ -152,35 +150,6 @@ def _say_listing(session: ServerSession, rows: Callable[[Mapping[int, Message]],
         session.say(BodyChunk(rows(remaining)))
         session.worked += TURN * len(part) / _ROWS
         yield from session.give_way()
-    session.say(BodyEnd())
-
-
-def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | None) -> Procedure[None]:
-    """Answer with a message, or its top, in constant memory.
-
-    Raises:
-        Refused: it cannot be read; nothing was said.
-        Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
-    """
-    reader = session.reader
-    assert reader is not None  # noqa: S101 - RETR and TOP are legal after login only
-    piece, message = yield from reader.begin(number, lines)
-    session.say(reply)
-    try:
-        while True:
-            session.say(BodyChunk(piece))
-            del piece  # it is held as it will be sent
-            if message is None:
-                break
-            # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
-            yield from session.flush(keep=_TAIL)
-            piece, message = yield from reader.go_on(message)
-    except BaseException:
-        session.break_off()
-        raise
-    finally:
-        if message is not None:
-            yield from reader.give_up(message)
     session.say(BodyEnd())
 
 

@@ -11,7 +11,7 @@ from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.answers import answered, settled
-from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, named, verdict
+from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, implements, named, verdict
 from pop3proto.sasl.md5 import apop_matches
 from pop3proto.sasl.mechanism import CredentialsRejected, DialogueServer, Identity, MechanismError, Strength
 from pop3proto.sasl.names import read_name, read_password
@@ -73,7 +73,7 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
 @LOGIN_HANDLERS.answers(Apop)
 def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
-    if not isinstance(source, SecretSource) or timestamp is None:
+    if not implements(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
     session.logins.begin("APOP", (yield from session.now())).add(encode_text(command.name), encode_text(command.digest))
 
@@ -176,7 +176,7 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     authenticator = session.settings.authenticator
     user = identity.authzid or identity.authcid
     if user != identity.authcid and not (
-        isinstance(authenticator, Authorizer)
+        implements(authenticator, Authorizer)
         and verdict(
             (
                 yield from _ask(
@@ -208,7 +208,7 @@ def _credentials(name: str, password: str) -> tuple[str, str]:
 
 def _check_passwords(session: ServerSession) -> PasswordVerifier:
     verifier = session.settings.authenticator
-    if not session.settings.user_pass or not isinstance(verifier, PasswordVerifier):
+    if not session.settings.user_pass or not implements(verifier, PasswordVerifier):
         raise Refused("USER and PASS are not supported here")
     return verifier
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from .record import SessionRecord
     from .service import Service
 
-__all__ = ["refuse", "serve"]
-
-_FAREWELL: Final = 1.0  # seconds for the last line of a session that has to go: it fits into the system's buffer
+__all__ = ["refuse", "serve_session"]
 
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 
@@ -47,7 +45,7 @@ class _Loop:
         self._idle_until: float | None = None  # None: not waiting for a command
 
     def run(self, tls: TlsMode) -> Procedure[None]:
-        """Serve the session from its first octet to its end; release the lock, however it ends."""
+        """Serve the session to its end; however it ends, release the lock, and tell the authenticator."""
         session = self._session
         session.logins.until = (yield from Now()) + self._service.deadlines.login
         try:
@@ -55,7 +53,10 @@ class _Loop:
                 yield from session.shake_hands()
             yield from self._converse()
         finally:
-            yield from session.close_maildrop()
+            try:
+                yield from session.close_maildrop()
+            finally:
+                yield from session.tell_authenticator()
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -88,15 +89,7 @@ class _Loop:
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
         except Displaced as error:
-            yield from self._say_farewell(error)
-
-    def _say_farewell(self, why: Displaced) -> Procedure[None]:
-        """Say why the session ends, if the client can take that at once."""
-        session, farewell = self._session, Err.coded(ResponseCode.SYS_TEMP, str(why))
-        session.connection.fail(str(why))
-        session.observers.said(session.info, farewell)
-        with suppress(ConnectionLost, TimedOut):
-            yield from Write(farewell.encode(), (yield from Now()) + _FAREWELL)
+            yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
 
     def _deadline(self) -> Procedure[float]:
         """Return the deadline for the next command. A part of a command does not extend it."""
@@ -109,14 +102,14 @@ class _Loop:
     def _answer(self, event: Asked) -> Procedure[None]:
         session = self._session
         try:
-            session.observers.heard(session.info, event)
+            session.hear(event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit):
                     self._refuse_during_shutdown()
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
             except Refused as refusal:
-                session.say(refusal.reply)
+                session.refuse(refusal)
                 if session.logins.failed >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
                     session.record.end = "failed logins"
@@ -157,13 +150,14 @@ class _Loop:
             yield from session.flush()
 
 
-def serve(  # noqa: PLR0913 - most are keywords with defaults
+def serve_session(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
     *,
     loopback: bool = False,
     tls: TlsMode = "none",
+    awaits: bool = True,
     place: Place | None = None,
     record: SessionRecord | None = None,
 ) -> Procedure[None]:
@@ -175,6 +169,7 @@ def serve(  # noqa: PLR0913 - most are keywords with defaults
         info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
         tls: where TLS begins.
+        awaits: the driver performs `Await`; if not, a maildrop with coroutine methods is refused when it is opened.
         place: from the `SessionLimiter` that all sessions of the server share; None: this session alone has one.
         record: notes what the session has done.
 
@@ -190,6 +185,7 @@ def serve(  # noqa: PLR0913 - most are keywords with defaults
         info or SessionInfo(),
         loopback=loopback,
         starttls=tls == "starttls",
+        awaits=awaits,
         place=place,
         record=record,
     )
@@ -201,7 +197,7 @@ def serve(  # noqa: PLR0913 - most are keywords with defaults
         raise
     finally:
         try:
-            session.observers.ended(session.info, failure)
+            session.end(failure)
         finally:
             failure = None  # it holds this frame
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from pop3proto.core.commands import STANDARD, Apop, Command
 from pop3proto.core.replies import Greeting, Ok
 from pop3proto.core.server import ServerConnection
-from pop3proto.sasl.authenticator import SecretSource
+from pop3proto.sasl.authenticator import SecretSource, implements
 
 from .handlers import HANDLERS
 from .limits import SessionLimiter
@@ -75,7 +75,7 @@ class Service(ServiceSettings):
         Args:
             nonce: letters and digits, never used before.
         """
-        if not self.apop or Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
+        if not self.apop or Apop not in self.handlers or not implements(self.authenticator, SecretSource):
             return Greeting(Ok(self.greeting))
         return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
 

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import Err
 from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import (
-    Await,
     Now,
     Procedure,
     Random,
     Run,
+    RunLogin,
     Sleep,
     StartTls,
     Write,
 )
 from pop3proto.sasl.answers import answered, settled
+from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
+from .calls import awaited, close_without_waiting
 from .limits import Place, SessionLimiter
 from .messages import MessageReader
+from .parts import check_maildrop
 from .record import SessionRecord
 from .session_logins import SessionLogins
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
-    from pop3proto.core.events import AuthResponse
+    from pop3proto.core.events import AuthResponse, ServerEvent
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
-    from pop3proto.procedures.maildrop import MaildropStore
     from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
@@ -54,7 +59,9 @@ FLUSH_AT: Final = 65_536
 TURN: Final = 50
 """Work after which other sessions can run: 1 is a command, or some rows of a listing."""
 
+_FAREWELL: Final = 1.0  # seconds for a line that fits into the system's buffer
 _MEGABYTE: Final = 1_048_576
+_TAIL: Final = 2  # octets of a message that wait for its end, or for more
 _NONCE: Final = 16  # random octets in a timestamp or a challenge
 
 
@@ -69,17 +76,15 @@ class ServerSession:
         exchange: the SASL exchange in progress.
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
-        reader: reads its messages.
         deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
         record: what it has done.
         logins: its logins.
-        observers: the observers of this session.
         collected: number of octets that wait to be written.
         worked: work that was done since other sessions could run: 1 is a command.
     """
 
-    def __init__(  # noqa: PLR0913 - most are keywords with defaults
+    def __init__(  # noqa: PLR0913 - each has its default, and a name
         self,
         settings: ServiceSettings,
         connection: ServerConnection,
@@ -87,6 +92,7 @@ class ServerSession:
         *,
         loopback: bool = False,
         starttls: bool = False,
+        awaits: bool = True,
         place: Place | None = None,
         record: SessionRecord | None = None,
     ) -> None:
@@ -97,16 +103,17 @@ class ServerSession:
         self.exchange: ServerMechanism | None = None
         self.user: str | None = None
         self.maildrop: Maildrop | None = None
-        self.reader: MessageReader | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self.record: Final = record or SessionRecord()
         self.logins: Final = SessionLogins(
             connection, place or Place(SessionLimiter(settings), info.address), self.record
         )
-        self.observers: Final = Observers(settings.observer)
+        self._reader: MessageReader | None = None
+        self._observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
+        self._awaits: Final = awaits
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
         self.worked: float = 0.0
@@ -175,12 +182,35 @@ class ServerSession:
             yield from self.call_store(partial(maildrop.correct, number, octets))
             self._octets += self.message(number).octets - before
 
+    def hear(self, event: ServerEvent) -> None:
+        """Tell the observers what the client has sent."""
+        self._observers.heard(self.info, event)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the observers that the session has ended, and by what error, if any."""
+        self._observers.ended(self.info, error)
+
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        self.observers.said(self.info, item)
+        self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
+
+    def say_farewell(self, reply: Err) -> Procedure[None]:
+        """End the session by a line that answers nothing, if the client can take it at once."""
+        self.connection.fail(reply.text)
+        self._observers.said(self.info, reply)
+        with suppress(ConnectionLost, TimedOut):
+            yield from Write(reply.encode(), (yield from Now()) + _FAREWELL)
+
+    def refuse(self, refusal: Refused) -> None:
+        """Answer with `-ERR`; what makes the line too long is cut off."""
+        reply, most = refusal.reply, self.connection.limits.reply_line_sent
+        if len(octets := reply.encode()) > most:
+            kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
+            reply = Err(kept.decode("utf-8", "ignore") + "...")
+        self.say(reply)
 
     def start_tls(self) -> Procedure[None]:
         """Write what was said so far, and do the TLS handshake. A name from USER, sent in clear, is forgotten.
@@ -217,16 +247,49 @@ class ServerSession:
         self.say(BodyChunk(body))
         self.say(BodyEnd())
 
+    def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
+        """Answer with a message, or its top, in constant memory.
+
+        Args:
+            number: the message's, which is not deleted.
+            reply: goes before it.
+            lines: how many lines of the body to send behind the header; None: the whole message.
+
+        Raises:
+            Refused: it cannot be read; nothing was said.
+            Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
+        """
+        reader = self._reader
+        assert reader is not None  # noqa: S101 - there are messages after login only
+        piece, message = yield from reader.begin(number, lines)
+        self.say(reply)
+        try:
+            while True:
+                self.say(BodyChunk(piece))
+                del piece  # it is held as it will be sent
+                if message is None:
+                    break
+                # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
+                yield from self._flush(keep=_TAIL)
+                piece, message = yield from reader.go_on(message)
+        except BaseException:
+            self._break_off()
+            raise
+        finally:
+            if message is not None:
+                yield from reader.give_up(message)
+        self.say(BodyEnd())
+
     def nonce(self) -> Procedure[str]:
         """Return random hexadecimal digits for a timestamp or a challenge."""
         return (yield from Random(_NONCE)).hex()
 
-    def flush(self, keep: int = 0) -> Procedure[None]:
-        """Write what was said.
+    def flush(self) -> Procedure[None]:
+        """Write what was said."""
+        return self._flush()
 
-        Args:
-            keep: how many octets at the end of it to write later.
-        """
+    def _flush(self, keep: int = 0) -> Procedure[None]:
+        """Write what was said, but so many octets at the end of it."""
         octets = self._take_output()
         if keep:
             self._output, octets = [octets[-keep:]], octets[:-keep]
@@ -236,11 +299,11 @@ class ServerSession:
             try:
                 yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.break_off()
+                self._break_off()
                 raise
             self.record.octets += len(octets)
 
-    def break_off(self) -> None:
+    def _break_off(self) -> None:
         """Write nothing more: nothing may follow half an answer."""
         self._take_output()
         self.connection.fail("an answer was cut off")
@@ -250,7 +313,7 @@ class ServerSession:
         try:
             return (yield from Now())
         except BaseException:
-            self.break_off()
+            self._break_off()
             raise
 
     def give_way(self) -> Procedure[None]:
@@ -276,9 +339,7 @@ class ServerSession:
             function: plain, or a coroutine function; it takes no arguments.
         """
         answer = (yield from Run(function)) if self.settings.store.blocks else function()
-        if not isinstance(answer, Awaitable):
-            return answer
-        return (yield from Await(cast("Awaitable[T]", answer)))
+        return (yield from awaited(answer))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
         """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
@@ -296,33 +357,42 @@ class ServerSession:
 
         Raises:
             Refused: it cannot be opened.
+            TypeError: what the store has opened cannot serve; `close_maildrop` closes it.
         """
-        store, before = self.settings.store, self.info
+        before = self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            steps = _open(store, user, self.info)
-            self.maildrop, self._octets = yield from self.call_store(lambda: settled(steps))
+            steps = self._open(user)
+            yield from self.call_store(lambda: settled(steps))
         except BaseException:
-            self.info = before
+            if self.maildrop is None:
+                self.info = before
             raise
-        self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
         self.user = self.record.user = user
+
+    def _open(self, user: str) -> Steps[None]:
+        store = self.settings.store
+        maildrop = yield from answered(store.open(user, self.info))
+        self.maildrop = maildrop if hasattr(maildrop, "close") else None
+        check_maildrop(maildrop, awaits=self._awaits)
+        self._octets = sum(message.octets for message in maildrop.messages)
+        self._reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""
         if (maildrop := self.maildrop) is not None:
-            self.maildrop = self.reader = None
-            yield from self.call_store(maildrop.close)
+            self.maildrop = self._reader = None
+            # Even one that was refused for its coroutine methods is closed, as far as that is possible.
+            yield from self.call_store(
+                maildrop.close if self._awaits else partial(close_without_waiting, maildrop.close)
+            )
 
-
-def _open(store: MaildropStore, user: str, info: SessionInfo) -> Steps[tuple[Maildrop, int]]:
-    """Open a maildrop, and count its octets."""
-    maildrop = yield from answered(store.open(user, info))
-    try:
-        return maildrop, sum(message.octets for message in maildrop.messages)
-    except BaseException:
-        yield from answered(maildrop.close())
-        raise
+    def tell_authenticator(self) -> Procedure[None]:
+        """Tell an authenticator that wants to know it that the session has ended."""
+        authenticator = self.settings.authenticator
+        if implements(authenticator, SupportsSessionEnded):
+            ended = partial(authenticator.session_ended, self.info)
+            yield from awaited((yield from RunLogin(ended)) if authenticator.blocks else ended())
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -16,7 +16,7 @@ from pop3proto.sasl.mechanism import Strength
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
 
 from .addresses import networks_of
-from .parts import check_authenticator, check_store, coroutine_methods
+from .parts import check_authenticator, check_plain, check_store, coroutine_methods
 from .penalties import LoginPenalty
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """What all sessions of a server share, except how commands are answered.
+    """What all sessions of a server share, except how commands are answered: a `Service` is one.
 
     Args:
         store: the maildrops.
@@ -171,11 +171,7 @@ class ServiceSettings:
         Raises:
             TypeError: a method of the store or the authenticator is a coroutine method.
         """
-        if methods := self.coroutine_methods:
-            raise TypeError(
-                f"the blocking server cannot await coroutine methods ({', '.join(methods)}): "
-                "make them plain methods, or use serve of pop3proto.asyncio or pop3proto.trio"
-            )
+        check_plain(self.coroutine_methods)
 
     def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
         """Return the mechanisms that a client can use."""

@@ -163,6 +163,7 @@ def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | Non
             return CertificateError(message, host=host, reason=reason)
         if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
             return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
-    if isinstance(error, ssl.SSLEOFError):
+    # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

@@ -63,8 +63,10 @@ from .core.events import (
     Farewell,
     ServerEvent,
     Signal,
+    Tolerated,
 )
 from .core.limits import Limits, Quirk
+from .core.quirks import PROFILES, quirks_named
 from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
 from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
 from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
@@ -77,6 +79,7 @@ __all__ = [
     "BEFORE_LOGIN",
     "NEED_DATA",
     "PAUSED",
+    "PROFILES",
     "STANDARD",
     "Answer",
     "Apop",
@@ -144,6 +147,7 @@ __all__ = [
     "State",
     "Stls",
     "TimedOut",
+    "Tolerated",
     "Top",
     "Uidl",
     "UidlOne",
@@ -154,6 +158,7 @@ __all__ = [
     "Utf8",
     "__version__",
     "check_unique_id",
+    "quirks_named",
 ]
 
 __version__ = "0.1.0.dev0"

@@ -329,7 +329,10 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
         port = silent.getsockname()[1]
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
-    assert line_of(capsys) == "pop3proto fetch: the peer sent nothing in time"
+    assert line_of(capsys) == (
+        "pop3proto fetch: the peer sent nothing in time: waited for the greeting; "
+        "if TLS begins at once on this port, the server waits, too: use implicit TLS"
+    )
 
 
 def test_a_longest_timeout(tmp_path):

@@ -20,6 +20,7 @@ def test_the_defaults():
         "text_lines": 1_000,
         "body": 268_435_456,
         "bad_commands": 10,
+        "bad_commands_after_login": 100,
         "buffered": 65_536,
     }
     assert Limits() == DEFAULT_LIMITS

@@ -18,7 +18,19 @@ from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.commands import call, greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
-from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    Look,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Sleep,
+    StartTls,
+    Write,
+)
 from pop3proto.procedures.server.loop import serve
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
@@ -202,6 +214,8 @@ class Actor:
         match operation:
             case Now():
                 return self.clock.now
+            case Look():
+                return self.inbox.popleft() if self.inbox else None
             case Sleep(seconds):
                 self.clock.now += seconds
                 return None

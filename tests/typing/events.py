@@ -24,6 +24,7 @@ from pop3proto import (
     ServerConnection,
     ServerEvent,
     Signal,
+    Tolerated,
 )
 
 
@@ -76,6 +77,8 @@ def client(connection: ClientConnection) -> str:
             return data.decode()
         case BodyEnd() | ConnectionClosed():
             return "end"
+        case Tolerated(quirk=quirk):
+            return quirk.value
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -128,6 +131,8 @@ def server(connection: ServerConnection) -> str:
             return reply.text
         case ConnectionClosed():
             return "end"
+        case Tolerated(quirk=quirk):
+            return quirk.value
         case _ as unreachable:
             assert_never(unreachable)
 

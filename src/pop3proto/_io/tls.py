@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from pop3proto.core.errors import CertificateError, ConnectionLost
+from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
@@ -139,6 +140,15 @@ def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBind
     return ChannelBinding("tls-unique", octets)
 
 
+_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1: type and version
+
+
+def _in_clear(octets: bytes, *, server_side: bool) -> str:
+    if server_side:
+        return "the client sent octets in clear"
+    return f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; use another port, or STLS"
+
+
 _REMEDIES: Final = {
     9: "check the clock of this machine",  # X509_V_ERR_CERT_NOT_YET_VALID
     10: "the server needs a new one; check the clock of this machine, too",  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -148,21 +158,23 @@ _REMEDIES: Final = {
 _TRUST: Final = "to trust its issuer, pass context=ssl.create_default_context(cafile=...)"
 
 
-def handshake_failure(error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None) -> ConnectionLost:
+def handshake_failure(
+    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, first: bytes = b""
+) -> ConnectionLost:
     """Return what to raise for a handshake that failed, in words for people.
 
     Args:
         error: why.
         tls: the channel; None: it could not be made.
+        first: what the peer has sent first.
     """
-    if tls is not None and not tls.server_side:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            host, reason = tls.server_hostname or "", error.verify_message.rstrip(".")
-            remedy = _REMEDIES.get(error.verify_code, _TRUST)
-            message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
-            return CertificateError(message, host=host, reason=reason)
-        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-            return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
+    if tls is not None and first and not _RECORD.match(first):
+        return ConnectionLost(f"the TLS handshake failed: {_in_clear(first, server_side=tls.server_side)}")
+    if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
+        host, reason = tls.server_hostname or "", error.verify_message.rstrip(".")
+        remedy = _REMEDIES.get(error.verify_code, _TRUST)
+        message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
+        return CertificateError(message, host=host, reason=reason)
     if isinstance(error, ssl.SSLEOFError):
         return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

@@ -83,9 +83,14 @@ class TlsChannel:
             return False
         return True
 
-    def failure(self, error: ssl.SSLError) -> ConnectionLost:
-        """Return what to raise for a handshake that failed."""
-        return handshake_failure(error, self._object)
+    def failure(self, error: ssl.SSLError, first: bytes) -> ConnectionLost:
+        """Return what to raise for a handshake that failed.
+
+        Args:
+            error: why.
+            first: what the peer has sent first.
+        """
+        return handshake_failure(error, self._object, first)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

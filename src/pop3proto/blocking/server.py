@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._io.listening import Listeners
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
+from pop3proto._io.sockets import Selector
 from pop3proto._io.tls import ServerTls
 
-from .stream import Selector, SocketDriver, run_blocking
+from .stream import SocketDriver, run_blocking
 
 if TYPE_CHECKING:
     import ssl

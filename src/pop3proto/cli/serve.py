@@ -17,7 +17,9 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.asyncio import serve
+from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
+from pop3proto.core.quirks import SERVER_QUIRKS
 from pop3proto.fetching.failures import USAGE, Failure, reason, visible, warn
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
@@ -171,6 +173,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="maximum number of concurrent sessions from one address (default: %(default)s)",
     )
+    add_quirks_argument(parser, "clients", SERVER_QUIRKS)
     parser.add_argument(
         "--verbose",
         action="store_true",
@@ -188,6 +191,7 @@ def run(arguments: Namespace) -> int:
         cleartext="always" if arguments.allow_cleartext else "loopback",
         max_sessions=arguments.max_sessions,
         max_sessions_per_address=arguments.max_sessions_per_address,
+        quirks=arguments.quirks,
         observer=LogObserver() if arguments.verbose else None,
     )
     with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):

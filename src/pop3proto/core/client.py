@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from typing_extensions import override
 
-from .commands import Command
+from .commands import Auth, Command
 from .connection import Connection
 from .dots import BodyDecoder
 from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UncertainUpdate
@@ -23,23 +23,26 @@ from .events import (
     ConnectionClosed,
     Farewell,
     Signal,
+    Tolerated,
 )
-from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits
-from .lines import LineTooLong
-from .replies import Err, Greeting, Ok, looks_like, parse_challenge, parse_reply
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
+from .lines import Deviation, LineTooLong
+from .replies import Challenge, Err, Greeting, Ok, looks_like, parse_challenge, parse_reply
 from .states import Fact, State
-from .text import excerpt
+from .text import decode_base64, encode_text, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
-
-    from .limits import Quirk
 
 __all__ = ["ClientConnection", "Request"]
 
 Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
 
 _BODY_END: Final = BodyEnd()
+
+
+def _is_challenge(line: bytes) -> bool:
+    return line.startswith(b"+ ") or line == b"+"
 
 
 class ClientConnection(Connection):
@@ -71,6 +74,7 @@ class ClientConnection(Connection):
         self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
         self._last_body: Command[object] | None = None  # the command whose body ended last
         self._challenged = False  # the server waits for a SASL response
+        self._deviating: Challenge | None = None  # a challenge that was tolerated, and is the next event
         self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
 
     @property
@@ -82,6 +86,25 @@ class ClientConnection(Connection):
     def unasked(self) -> bool:
         """Whether unsolicited octets are buffered; `next_event` reports them once they are a complete line."""
         return not self._outstanding and len(self._buffer) > 0
+
+    @property
+    def awaited(self) -> str:
+        """What the server is to send next, and what it has sent of that: for the error when nothing comes."""
+        waiting, start = self._buffer.peek()
+        octets = waiting[start:]
+        if self.state is State.GREETING:
+            text = f"the greeting{looks_like(octets)}"
+            if not octets and not self.tls:
+                text += "; if TLS begins at once on this port, the server waits, too: use implicit TLS"
+        elif self._outstanding:
+            text = f"{'the rest of the body of' if self._body is not None else 'the answer to'} {self._outstanding[0]}"
+        else:
+            text = "the rest of a line"
+        if self._body is None and octets:
+            text += f"; it has sent {excerpt(octets)} without CRLF"
+            if octets.endswith(b"\n"):
+                text += " (the quirk bare_lf takes LF for it)"
+        return text
 
     def can_send(self, item: Request) -> bool:
         """Whether `send` would accept this now."""
@@ -109,6 +132,7 @@ class ClientConnection(Connection):
             self._expected = self._expected.after(item, Ok)
         else:
             self._challenged = False
+            self._deviating = None
             self._cancelled = isinstance(item, AuthCancel)
         return octets
 
@@ -170,7 +194,8 @@ class ClientConnection(Connection):
         if self._body is not None:
             return self._next_of_body(self._body)
         if self._challenged:
-            return PAUSED
+            challenge, self._deviating = self._deviating, None
+            return challenge or PAUSED
         state = self._session.state
         if state is State.TLS_HANDSHAKE:
             return self._next_of_handshake()
@@ -181,23 +206,20 @@ class ClientConnection(Connection):
             limit = max(limit, self.limits.sasl_line)
         try:
             line = self._buffer.next_line(limit)
+            if line is None:
+                return self._end_of_stream() if self._buffer.ended else NEED_DATA
+            return self._answer(self._outstanding[0], line) if self._outstanding else self._unsolicited(line)
         except LineTooLong:
             data, start = self._buffer.peek()
             hint = self._hint(data[start : start + limit])
             raise self._broken(f"the server sent a line longer than {limit} octets{hint}") from None
-        if line is None:
-            return self._end_of_stream() if self._buffer.ended else NEED_DATA
-        if self._outstanding:
-            return self._answer(self._outstanding[0], line)
-        return self._unsolicited(line)
+        except Deviation as met:
+            return Tolerated(met.quirk)
 
     def _answer(self, command: Command[object], line: bytes) -> ClientEvent:
-        if line.startswith(b"+ ") or line == b"+":
-            return self._challenge(command, line)
+        if command.challenged and (event := self._within_exchange(command, line)) is not None:
+            return event
         reply = self._reply(line)
-        if self._cancelled and isinstance(reply, Ok):
-            raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
-        self._cancelled = False
         self._last_body = None
         assumed = self._session.after(command, Ok)
         self._session = self._session.after(command, type(reply))
@@ -213,14 +235,35 @@ class ClientConnection(Connection):
             self._outstanding.popleft()
         return Answer(command, reply)
 
-    def _challenge(self, command: Command[object], line: bytes) -> ClientEvent:
-        if not command.challenged or self._cancelled:
-            raise self._broken(f"the server sent a challenge instead of an answer to {command}{self._hint()}")
-        if (challenge := parse_challenge(line)) is None:
-            raise self._broken(f"the server sent a challenge for {command} that is not valid base64")
+    def _within_exchange(self, command: Command[object], line: bytes) -> ClientEvent | None:
+        """Return the event of a line within a SASL exchange; None if it is the reply that ends it."""
+        if _is_challenge(line) and not self._cancelled:
+            if (challenge := parse_challenge(line)) is not None:
+                self._await_response()
+                return challenge
+            if Quirk.UNENCODED_CHALLENGE not in self.quirks:
+                raise self._broken(f"the server sent a challenge for {command} that is not valid base64")
+            return self._tolerate(Quirk.UNENCODED_CHALLENGE, Challenge())
+        reply = self._reply(line)
+        if isinstance(reply, Ok) and self._cancelled:
+            raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
+        if isinstance(reply, Ok) and Quirk.OK_AS_CHALLENGE in self.quirks and self._is_first_step(command):
+            return self._tolerate(Quirk.OK_AS_CHALLENGE, Challenge(decode_base64(encode_text(reply.text)) or b""))
+        self._cancelled = False
+        return None
+
+    def _is_first_step(self, command: Command[object]) -> bool:
+        # No mechanism is complete before the client has said something.
+        return isinstance(command, Auth) and command.initial_response is None and self.state is not State.SASL
+
+    def _tolerate(self, quirk: Quirk, challenge: Challenge) -> Tolerated:
+        self._await_response()
+        self._deviating = challenge
+        return Tolerated(quirk)
+
+    def _await_response(self) -> None:
         self._challenged = True
         self._session = self._session.at(State.SASL)
-        return challenge
 
     def _unsolicited(self, line: bytes) -> ClientEvent:
         reply = self._reply(line)
@@ -238,9 +281,17 @@ class ClientConnection(Connection):
             reply = parse_reply(line)
         except LocalProtocolError as error:
             raise self._broken(f"the server sent {excerpt(line)}: {error}") from None
-        if reply is None:
-            raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint(line)}")
-        return reply
+        if reply is not None:
+            return reply
+        if _is_challenge(line) and self._outstanding:
+            raise self._broken(f"the server sent a challenge {self._context()}{self._hint()}")
+        if line == b"." and Quirk.STRAY_DOT in self.quirks and self._may_stray:
+            raise Deviation(Quirk.STRAY_DOT)
+        raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint(line)}")
+
+    @property
+    def _may_stray(self) -> bool:
+        return self.state is not State.GREETING and self._last_body is None
 
     def _context(self) -> str:
         if self._outstanding:

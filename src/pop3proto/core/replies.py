@@ -227,5 +227,6 @@ def looks_like(octets: bytes) -> str:
     """
     for pattern, name in _OTHER_PROTOCOLS:
         if pattern.match(octets):
-            return f" (this looks like {name}, not POP3)"
+            remedy = "; use implicit TLS on this port" if name == "TLS" else ""
+            return f" (this looks like {name}, not POP3{remedy})"
     return ""

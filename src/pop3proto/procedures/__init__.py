@@ -30,6 +30,7 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    Look,
     Now,
     Operation,
     Procedure,
@@ -60,6 +61,7 @@ __all__ = [
     "LoginContext",
     "LoginMethod",
     "LoginPlan",
+    "Look",
     "Maildrop",
     "MaildropStore",
     "Message",

@@ -21,6 +21,7 @@ from pop3proto.sasl.channel import TlsInfo
 
 __all__ = [
     "Await",
+    "Look",
     "Now",
     "Operation",
     "Procedure",
@@ -86,6 +87,18 @@ class Read(Operation[bytes]):
     """
 
     until: float | None = None
+
+
+class Look(Operation["bytes | None"]):
+    """Return octets that have arrived already, without waiting; None if there are none, b"" at end of stream.
+
+    A driver that cannot know without waiting returns None.
+
+    Raises:
+        ConnectionLost: the connection failed or was given up.
+    """
+
+    __slots__ = ()
 
 
 @attrs.frozen

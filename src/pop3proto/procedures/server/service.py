@@ -39,7 +39,7 @@ class Service(ServiceSettings):
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
         mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
         limits: the bounds of each connection.
-        quirks: the deviations of clients that are tolerated.
+        quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
             hear and say, with secrets masked.
         handlers: what answers each class of commands; the commands among their keys are those that are read.
@@ -54,17 +54,21 @@ class Service(ServiceSettings):
     @override
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.connection(tls=False).send(self.greet("0" * 32))
+        self.connection(tls=False).send(self.greet(b"\0" * 16))
 
-    def greet(self, nonce: str) -> Greeting:
+    def greet(self, nonce: bytes) -> Greeting:
         """Return the greeting, with a timestamp if APOP can succeed (RFC 1939 section 7).
 
+        Some clients take nothing but `digits.digits@host` for a timestamp, the form of the examples in the RFC.
+
         Args:
-            nonce: letters and digits, never used before.
+            nonce: random octets, never used before.
         """
         if Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
             return Greeting(Ok(self.greeting))
-        return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
+        half = len(nonce) // 2
+        first, second = int.from_bytes(nonce[:half]), int.from_bytes(nonce[half:])
+        return Greeting(Ok(f"{self.greeting} <{first:020d}.{second:020d}@{self.hostname}>"))
 
     def connection(self, *, tls: bool) -> ServerConnection:
         """Return a new connection that reads the commands which the handlers answer."""

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
     from .settings import ServiceSettings
 
-__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["NONCE", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
 
 _MEGABYTE: Final = 1_048_576
-_NONCE: Final = 16  # random octets in a timestamp or a challenge
+NONCE: Final = 16
+"""Random octets in a timestamp or a challenge."""
 
 
 class ServerSession:
@@ -165,8 +166,8 @@ class ServerSession:
         self.say(BodyEnd())
 
     def nonce(self) -> Procedure[str]:
-        """Return random hexadecimal digits for a timestamp or a challenge."""
-        return (yield from Random(_NONCE)).hex()
+        """Return random hexadecimal digits for a challenge."""
+        return (yield from Random(NONCE)).hex()
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""

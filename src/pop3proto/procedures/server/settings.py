@@ -88,7 +88,7 @@ class ServiceSettings:
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
         mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
         limits: the bounds of each connection.
-        quirks: the deviations of clients that are tolerated.
+        quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
             hear and say, with secrets masked.
 

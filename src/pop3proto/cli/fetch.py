@@ -14,7 +14,7 @@ import attrs
 from pop3proto._io.tls import client_context
 from pop3proto.blocking import connect
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.core.limits import NO_QUIRKS, Quirk
+from pop3proto.core.limits import NO_QUIRKS, Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.text import counted
@@ -101,6 +101,7 @@ class Access:
             cleartext="always" if self.allow_cleartext else "loopback",
             connect_timeout=self.timeout,
             timeout=self.timeout,
+            limits=_LIMITS,
             quirks=self.quirks,
         )
 
@@ -132,6 +133,9 @@ _MAX_EARLY_ENDS: Final = 10
 
 _MAX_VANISHED: Final = 10
 """If no more messages than this were left on the server, it is plausible that all of them are gone now."""
+
+_LIMITS: Final = Limits(least_rate=100)
+"""A fetch runs unattended, and must come to an end although a server sends an octet now and then."""
 
 _DAY: Final = 86_400
 """The longest timeout, in seconds: the system does not support timeouts of any length."""

@@ -43,6 +43,8 @@ from pop3proto.core.session_state import SessionState
 from pop3proto.core.states import State
 from tests.helpers.sessions import REQUESTS, client_in, everything, in_pieces, take
 
+SILENT = "if TLS begins at once on this port, the server waits, too: use implicit TLS"
+BARE = " (the quirk bare_lf takes LF for it)"
 TLS_ALERT = "this looks like TLS, not POP3; use implicit TLS on this port"
 
 
@@ -922,6 +924,35 @@ def test_fail_does_not_hide_what_the_server_did():
 
 
 # --------------------------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    "make, octets, awaited",
+    [
+        (
+            ClientConnection,
+            b"",
+            "the greeting; if TLS begins at once on this port, the server waits, too: use implicit TLS",
+        ),
+        (lambda: ClientConnection(tls=True), b"", "the greeting"),
+        (ClientConnection, b"+OK", "the greeting; it has sent '+OK' without CRLF"),
+        (
+            ClientConnection,
+            b"+OK\n",
+            f"the greeting; it has sent '+OK\\n' without CRLF{BARE}",
+        ),
+        (ClientConnection, b"\x15\x03\x01", f"the greeting ({TLS_ALERT}); it has sent '\\x15\\x03\\x01' without CRLF"),
+        (lambda: after_sending(Stat(), Noop()), b"", "the answer to STAT"),
+        (lambda: after_sending(Pass("secret"), state=State.USER_GIVEN), b"", "the answer to PASS ***"),
+        (lambda: after_sending(Retr(1)), b"+OK\r\nx\n.", "the rest of the body of RETR 1"),
+        (logged_in, b"-ERR", "the rest of a line; it has sent '-ERR' without CRLF"),
+    ],
+)
+def test_what_is_awaited(make, octets, awaited):
+    connection = make()
+    if octets:
+        take(connection, octets)
+    assert connection.awaited == awaited
 
 
 def test_a_reply_line_has_a_limit_whatever_the_cut():

@@ -260,6 +260,11 @@ CLIENTS = (
         ],
     ),
     OfClient(
+        "hang-up",
+        "a hang-up after DELE",
+        [(b"DELE 1\r\nDELE 2\r\n", b"+OK message 1 deleted\r\n+OK message 2 deleted\r\n")],
+    ),
+    OfClient(
         "arguments",
         "arguments where there are none",
         [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import LocalProtocolError, MalformedReply
 from .limits import NO_QUIRKS, Quirk
-from .results import Listing
+from .results import UniqueIdListing
 from .transaction import Stat, Uidl, UidlOne
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ PROFILES: Final[Mapping[str, frozenset[Quirk]]] = MappingProxyType(
 SERVER_QUIRKS: Final = frozenset({Quirk.BARE_LF})
 """The quirks that a server can tolerate in its clients; the others are deviations of servers."""
 
-_OF_PARSERS: Final = {
+_UIDL: Final = frozenset({Quirk.UIDL_ANY_UNIQUE_ID, Quirk.UIDL_PREFIXED_ROWS})
+_OF_PARSERS: Final[Mapping[type[Command[Any]], frozenset[Quirk]]] = {
     Stat: frozenset({Quirk.STAT_WITHOUT_OCTETS}),
-    Uidl: frozenset({Quirk.UIDL_ANY_UNIQUE_ID, Quirk.UIDL_PREFIXED_ROWS}),
-    UidlOne: frozenset({Quirk.UIDL_ANY_UNIQUE_ID, Quirk.UIDL_PREFIXED_ROWS}),
+    Uidl: _UIDL,
+    UidlOne: _UIDL,
 }
 
 
@@ -89,4 +90,4 @@ def parse_tolerantly(
 
 
 def _key(result: object) -> object:
-    return (result, result.unreadable) if isinstance(result, Listing) else result
+    return (result, result.unreadable) if isinstance(result, UniqueIdListing) else result

@@ -328,7 +328,7 @@ class Session:
         self.check_idle()
         if self.connection.unasked:
             deadline = yield from self.deadline()
-            while True:  # the line ends, or the stream, or time; each raises
+            while self.connection.unasked:  # the line ends, or the stream, or time: each raises, unless it is tolerated
                 yield from self.receive(deadline)
                 self.check_idle()
 

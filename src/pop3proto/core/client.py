@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from typing_extensions import override
 
+from .client_errors import ClientErrors
 from .commands import Auth, Command
-from .connection import Connection
 from .dots import BodyDecoder
-from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UncertainUpdate
+from .errors import LocalProtocolError
 from .events import (
     NEED_DATA,
     PAUSED,
@@ -27,7 +26,7 @@ from .events import (
 )
 from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from .lines import Deviation, LineTooLong
-from .replies import Challenge, Err, Greeting, Ok, looks_like, parse_challenge, parse_reply
+from .replies import Challenge, Err, Greeting, Ok, parse_challenge, parse_reply
 from .states import Fact, State
 from .text import decode_base64, encode_text, excerpt
 
@@ -45,7 +44,7 @@ def _is_challenge(line: bytes) -> bool:
     return line.startswith(b"+ ") or line == b"+"
 
 
-class ClientConnection(Connection):
+class ClientConnection(ClientErrors):
     r"""The client side of a POP3 connection: tracks state and outstanding commands. Does no I/O.
 
     Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
@@ -70,9 +69,6 @@ class ClientConnection(Connection):
     ) -> None:
         super().__init__(limits, quirks, tls=tls)
         self._expected = self._session  # the state if every outstanding command is answered +OK
-        self._outstanding: deque[Command[object]] = deque()
-        self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
-        self._last_body: Command[object] | None = None  # the command whose body ended last
         self._challenged = False  # the server waits for a SASL response
         self._deviating: Challenge | None = None  # a challenge that was tolerated, and is the next event
         self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
@@ -86,25 +82,6 @@ class ClientConnection(Connection):
     def unasked(self) -> bool:
         """Whether unsolicited octets are buffered; `next_event` reports them once they are a complete line."""
         return not self._outstanding and len(self._buffer) > 0
-
-    @property
-    def awaited(self) -> str:
-        """What the server is to send next, and what it has sent of that: for the error when nothing comes."""
-        waiting, start = self._buffer.peek()
-        octets = waiting[start:]
-        if self.state is State.GREETING:
-            text = f"the greeting{looks_like(octets)}"
-            if not octets and not self.tls:
-                text += "; if TLS begins at once on this port, the server waits, too: use implicit TLS"
-        elif self._outstanding:
-            text = f"{'the rest of the body of' if self._body is not None else 'the answer to'} {self._outstanding[0]}"
-        else:
-            text = "the rest of a line"
-        if self._body is None and octets:
-            text += f"; it has sent {excerpt(octets)} without CRLF"
-            if octets.endswith(b"\n"):
-                text += " (the quirk bare_lf takes LF for it)"
-        return text
 
     def can_send(self, item: Request) -> bool:
         """Whether `send` would accept this now."""
@@ -293,11 +270,6 @@ class ClientConnection(Connection):
     def _may_stray(self) -> bool:
         return self.state is not State.GREETING and self._last_body is None
 
-    def _context(self) -> str:
-        if self._outstanding:
-            return f"instead of an answer to {self._outstanding[0]}"
-        return "instead of a greeting" if self.state is State.GREETING else "although no command was outstanding"
-
     def _next_of_body(self, decoder: BodyDecoder) -> ClientEvent | Signal:
         if not decoder.eof:
             data, offset = self._buffer.peek()
@@ -326,43 +298,6 @@ class ClientConnection(Connection):
         if len(self._buffer):
             raise self._broken("the server sent data after the end of the session")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
-
-    def _end_of_stream(self) -> ConnectionClosed:
-        waiting, _ = self._buffer.peek()
-        if self._body is not None:
-            dot = ", after a dot without CRLF, which does not end a body" if self._body.held else ""
-            raise self._lost(f"in the middle of the body of {self._outstanding[0]}{dot}")
-        if self._outstanding:
-            raise self._lost(f"before answering {self._outstanding[0]}")
-        if self.state is State.GREETING:
-            raise self._lost(f"before its greeting{looks_like(waiting)}")
-        if len(self._buffer):
-            raise self._lost("in the middle of a line")
-        self._close()
-        return ConnectionClosed()
-
-    def _lost(self, when: str) -> ConnectionLost:
-        message = f"the server closed the connection {when}"
-        if any(command.on_receipt is State.UPDATE for command in self._outstanding) and self.state is State.TRANSACTION:
-            message += "; deletions may or may not have happened"
-            self._error = UncertainUpdate(message)
-        else:
-            self._error = ConnectionLost(message)
-        self._close()
-        return self._error
-
-    def _broken(self, message: str) -> RemoteProtocolError:
-        self._error = RemoteProtocolError(message)
-        self._close()
-        return self._error
-
-    def _hint(self, line: bytes = b"") -> str:
-        """Return a guess at why the stream is out of step, to be appended to an error message."""
-        if self.state is State.GREETING:
-            return looks_like(line)
-        if self._last_body is not None:
-            return f" (the body of {self._last_body} may have ended early: the server may not dot-stuff)"
-        return ""
 
     def tls_established(self) -> None:
         """Resume after the TLS handshake that follows a positive answer to STLS.

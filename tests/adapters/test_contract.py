@@ -1114,7 +1114,6 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
     store.contents[1] = b"x" * 3_000_000
     with logged_in(world, store) as client:
-        client.dele(2)
         with client.retr(1):
             pass
         for _ in range(2):
@@ -1123,13 +1122,16 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     assert store.commits == []
 
 
-def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch):
+@pytest.mark.parametrize("then", ["quit", "stat"])
+def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch, then):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
     store.contents[1] = b"x" * 3_000_000
     with logged_in(world, store) as client:
         client.dele(2)
         with client.retr(1):
             pass
+        if then == "stat":
+            assert client.stat().count == 1
     assert list(store.contents) == [1]
 
 

@@ -211,7 +211,7 @@ def test_tls_to_a_server_without(target, capsys, options):
     error = capsys.readouterr().err
     why = "the server does not begin TLS at once on this port: it sent '+OK POP3 server ready"
     assert error.startswith(f"pop3proto fetch: the TLS handshake failed: {why}")
-    assert error.endswith("; use another port, or STLS\n")
+    assert error.endswith("; use another port, or begin TLS after the greeting\n")
 
 
 def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):

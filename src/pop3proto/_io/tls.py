@@ -146,7 +146,10 @@ _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1:
 def _in_clear(octets: bytes, *, server_side: bool) -> str:
     if server_side:
         return "the client sent octets in clear"
-    return f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; use another port, or STLS"
+    return (
+        f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; "
+        "use another port, or begin TLS after the greeting"
+    )
 
 
 _REMEDIES: Final = {

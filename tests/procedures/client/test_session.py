@@ -309,6 +309,12 @@ def test_what_an_answer_needs_is_told_before_its_result():
     assert session.tolerated == set(notes.tolerated)
 
 
+def test_any_number_of_stray_dots():
+    session, notes = logged_in(Quirk.STRAY_DOT)
+    assert run(session, call(session, Noop()), b".\r\n" * 5_000 + b"+OK\r\n") is None
+    assert len(notes.tolerated) == 5_000
+
+
 def test_a_stray_dot_that_comes_late_is_no_news():
     session, notes = logged_in(Quirk.STRAY_DOT)
     assert run(session, call(session, ListOne(1)), b"+OK 1 5\r\n") == 5

@@ -217,16 +217,13 @@ class Session:
     def poll(self) -> ClientEvent | Signal:
         """Return the next event, without any I/O; raises as `ClientConnection.next_event`."""
         event = self.connection.next_event()
-        if isinstance(event, _ASIDE):
-            return self._aside(event)
+        while isinstance(event, _ASIDE):
+            if isinstance(event, Signal):
+                return event
+            self._tolerate(event)
+            event = self.connection.next_event()
         self._observers.heard(self.info, event)
         return event
-
-    def _aside(self, event: Signal | Tolerated) -> ClientEvent | Signal:
-        if isinstance(event, Signal):
-            return event
-        self._tolerate(event)
-        return self.poll()
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)

@@ -327,16 +327,17 @@ class Session:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
-        yield from self._look()
+        now = yield from Now()
+        if now - self._active >= PAUSE:
+            yield from self._look()
+        self._active = now
         yield from self.await_idle()
         self._finish = finish
 
     def _look(self) -> Procedure[None]:
-        """After a pause, see whether the server has hung up or said farewell, which is no answer to what comes next."""
-        now = yield from Now()
-        if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
+        """See whether the server has hung up or said farewell, which is no answer to what comes next."""
+        if (octets := (yield from Look())) is not None:
             self.connection.receive_data(octets)
-        self._active = now
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.

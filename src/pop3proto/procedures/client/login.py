@@ -300,7 +300,8 @@ def authenticate(session: Session, mechanism: ClientMechanism, *, initial_respon
                     f"the server accepted {command} before the exchange was complete: it may be an impostor"
                 )
             case Answer(_, Err() as reply):
-                raise LoginFailed([LoginAttempt(command.redacted(), reply, mechanism.failure)]) from cause
+                detail = session.without_secrets(mechanism.failure)
+                raise LoginFailed([LoginAttempt(command.redacted(), reply, detail)]) from cause
             case _:
                 raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from pop3proto.core.client import ClientConnection
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, MalformedReply
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    RemoteProtocolError,
+)
 from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
 from pop3proto.core.refusals import CommandFailed
@@ -18,6 +25,7 @@ from pop3proto.procedures.operations import Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
+from .secrets import SECRETIVE, reply_without, secrets_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set as AbstractSet
@@ -129,6 +137,7 @@ class Session:
         self.context: LoginContext = LoginContext(loopback=loopback, cleartext=check_cleartext(cleartext))
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
+        self._secrets: tuple[str, ...] = ()  # of the login that is under way, or was the last command
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -192,12 +201,28 @@ class Session:
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
+        if type(item) in SECRETIVE or self._secrets:
+            self._secrets = secrets_of(item, self._secrets)
         self._observers.said(self.info, item)
         return octets
 
+    def without_secrets(self, text: str) -> str:
+        """Return what the server has said in a login, without the secrets that it was sent."""
+        return without(text, self._secrets)
+
     def poll(self) -> ClientEvent | Signal:
-        """Return the next event, without any I/O; raises as `ClientConnection.next_event`."""
-        event = self.connection.next_event()
+        """Return the next event, without any I/O; raises as `ClientConnection.next_event`.
+
+        Secrets of a login do not come back in the text of its answer, nor in that of an error.
+        """
+        try:
+            event = self.connection.next_event()
+        except RemoteProtocolError as error:
+            if self._secrets:
+                raise RemoteProtocolError(self.without_secrets(str(error))) from None
+            raise
+        if self._secrets and isinstance(event, Answer):
+            event = attrs.evolve(event, reply=reply_without(event.reply, self._secrets))
         if not isinstance(event, Signal):
             self._observers.heard(self.info, event)
         return event

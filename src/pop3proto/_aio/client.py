@@ -68,6 +68,8 @@ class AsyncClient(AsyncSessionRunner):
     ) -> None:
         """Log in by the best method that both sides support.
 
+        It asks for the capabilities (CAPA) itself: before, unless they are known, and after, as they may differ then.
+
         Args:
             user: the mailbox; or credentials of any kind, alone.
             password: its password.

@@ -185,10 +185,12 @@ async def log_in(peer, password=b"tanstaaf"):
     return await peer.ask(b"PASS " + password + b"\r\n")
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 @bounded
-async def test_a_session_with_coroutine_methods(adapter):
-    store = Store(MAIL, MAIL)
-    async with adapter.serve(service(store)) as server:
+async def test_a_session_with_coroutine_methods(adapter, blocks):
+    store, users = Store(MAIL, MAIL), Users()
+    store.blocks = users.blocks = blocks
+    async with adapter.serve(service(store, users)) as server:
         async with peer_of(server) as peer:
             assert (await log_in(peer, b"guess")).startswith(b"-ERR [AUTH]")
             assert (await log_in(peer)).startswith(b"+OK")
@@ -409,6 +411,86 @@ async def test_a_store_that_is_busy_holds_up_no_login(adapter, anyio_backend_nam
                     assert (await log_in(peer, b"wrong")).startswith(b"-ERR [AUTH]")
                 finally:
                     store.go_on.set()
+
+
+# ------------------------------------------------------------------------ an authenticator that does not answer
+
+
+class Silent:
+    """Its coroutine never returns by itself."""
+
+    blocks = False
+
+    def __init__(self):
+        self.asked, self.cancelled = anyio.Event(), anyio.Event()
+
+    async def check_password(self, user, password, session):
+        self.asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled.set()
+
+
+@bounded
+async def test_an_authenticator_that_does_not_answer_is_cancelled_at_the_deadline_of_the_login(adapter):
+    users = Silent()
+    limited = service(Store(MAIL), users, deadlines=Deadlines(login=0.2, grace=PATIENCE))
+    async with adapter.serve(limited) as server, peer_of(server) as peer:
+        await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+        assert (await peer.line()).startswith(b"+OK")
+        assert await peer.line() == b"-ERR [SYS/TEMP] the login cannot be checked in time\r\n"
+        with pytest.raises(anyio.EndOfStream):
+            await peer.line()
+        assert users.cancelled.is_set()
+
+
+@bounded
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_an_authenticator_that_does_not_answer_holds_up_no_end(adapter, end):
+    users = Silent()
+    limited = service(Store(MAIL), users, deadlines=Deadlines(grace=0))
+    async with adapter.serve(limited) as server, peer_of(server) as peer:
+        await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+        await users.asked.wait()
+        await getattr(server, end)()
+        assert users.cancelled.is_set()
+
+
+@bounded
+async def test_an_end_while_a_thread_asks_the_authenticator_reaches_what_is_awaited_next(adapter):
+    class Slow(Silent):
+        blocks = True
+
+        def check_password(self, user, password, session):
+            entered.release()
+            assert go_on.wait(PATIENCE)
+            return super().check_password(user, password, session)
+
+    entered, go_on = threading.Semaphore(0), threading.Event()
+    users = Slow()
+    async with adapter.serve(service(Store(MAIL), users)) as server, peer_of(server) as peer:
+        try:
+            await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+            await acquired(entered)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(server.abort)
+                await anyio.wait_all_tasks_blocked()
+                go_on.set()
+        finally:
+            go_on.set()
+        assert users.cancelled.is_set()
+
+
+@bounded
+async def test_a_timeout_of_the_authenticators_own_is_a_fault_of_its_own(adapter, caplog):
+    class Failing(Users):
+        async def check_password(self, user, password, session):
+            raise TimeoutError("the directory is away")
+
+    async with adapter.serve(service(Store(MAIL), Failing())) as server, peer_of(server) as peer:
+        assert (await log_in(peer)).startswith(b"-ERR [SYS/TEMP]")
+    assert "the directory is away" in caplog.text
 
 
 # -------------------------------------------------------------------------- what a session knows of itself

@@ -520,7 +520,7 @@ def test_a_signature_of_another_exchange(where):
 
 
 @false_everywhere
-@pytest.mark.parametrize("iterations", [b"1", b"4095", b"1000000000", b"2000001", b"0", b"-1", b"9" * 30, b"x", b""])
+@pytest.mark.parametrize("iterations", [b"1", b"4095", b"1000000000", b"600001", b"0", b"-1", b"9" * 30, b"x", b""])
 def test_an_iteration_count_that_serves_to_guess_or_to_keep_busy(where, iterations):
     error, script = false_scram(where, {"iterations": iterations}, after=(b"-ERR\r\n",))
     assert isinstance(error, LoginFailed)

@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -18,7 +18,19 @@ from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.commands import call, greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
-from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    AwaitLogin,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Sleep,
+    StartTls,
+    Write,
+)
 from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
@@ -157,7 +169,7 @@ class Actor:
                 self.after_strike.append(operation)
             if (strike := self._strikes.pop(len(self.performed) - 1, None)) is not None:
                 self._due, self._struck = strike, True
-            if self._due is not None and not isinstance(operation, Run | Await):
+            if self._due is not None and not isinstance(operation, Run | Await | AwaitLogin):
                 error, result, self._due = self._due, None, None
             elif (outcome := self._perform(operation)) is None:
                 return
@@ -172,7 +184,7 @@ class Actor:
                     return None, operation.call()
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
-            case Await():
+            case Await() | AwaitLogin():
                 try:
                     return None, awaited_now(operation.awaitable)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
@@ -355,6 +367,7 @@ class FakeStore(MaildropStore):
         failures: by the name of a method ("open", "commit", "capabilities", "read", ...), what it raises.
         breaks_at: a message number, and the octet behind which it cannot be read.
         announced: by message number, a size that is not the real one.
+        listed: what a maildrop shows in place of its messages.
     """
 
     def __init__(self, *messages: bytes, blocks: bool = True, capabilities: Capabilities | None = None) -> None:
@@ -364,6 +377,7 @@ class FakeStore(MaildropStore):
         self.failures: dict[str, BaseException] = {}
         self.breaks_at: dict[int, int] = {}
         self.announced: dict[int, int] = {}
+        self.listed: Sequence[Message] | None = None
         self.locked = False
         self.opened: list[FakeMaildrop] = []
         self.commits: list[tuple[frozenset[int], frozenset[int]]] = []
@@ -424,8 +438,8 @@ class FakeMaildrop(Maildrop):
         self.sources: list[Source] = []
 
     @property
-    def messages(self) -> list[Message]:
-        return self._messages
+    def messages(self) -> Sequence[Message]:
+        return self._messages if self._store.listed is None else self._store.listed
 
     def open(self, number: int) -> MessageStream:
         self._store.note(f"open {number}")

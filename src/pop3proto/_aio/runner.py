@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from typing_extensions import override
+
 from pop3proto._io.session_view import SessionView
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
+    from pop3proto._io.peers import Peer
     from pop3proto.procedures.client.session import Session
     from pop3proto.procedures.operations import Procedure
 
@@ -33,9 +36,14 @@ class AsyncSessionRunner(SessionView):
     """
 
     def __init__(self, session: Session, stream: AsyncStream) -> None:
-        super().__init__(session, stream.peer)
+        super().__init__(session)
         self._stream = stream
         self._busy = False
+
+    @property
+    @override
+    def peer(self) -> Peer:
+        return self._stream.peer
 
     async def _end(self, procedure: Procedure[None]) -> None:
         try:

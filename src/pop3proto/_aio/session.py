@@ -70,8 +70,14 @@ class Connecting:
         await self._client.__aexit__(kind, error, traceback)
 
 
-async def client_over(
-    stream: AsyncStream, options: SessionOptions, host: str | None = None, port: int = 0, *, loopback: bool = False
+async def client_over(  # noqa: PLR0913 - each has its name
+    stream: AsyncStream,
+    options: SessionOptions,
+    host: str | None = None,
+    port: int = 0,
+    *,
+    loopback: bool = False,
+    reconnects: bool = False,
 ) -> AsyncClient:
     """Begin a session over a stream, which is closed if that fails.
 
@@ -81,9 +87,10 @@ async def client_over(
         host: the server's name; None: it is unknown.
         port: its port; 0: it is unknown.
         loopback: the server is on this machine.
+        reconnects: the stream can connect to it again.
     """
     info = new_session_info(stream.peer)
-    client = AsyncClient(options.session(info, host, port, loopback=loopback), stream)
+    client = AsyncClient(options.session(info, host, port, loopback=loopback, reconnects=reconnects), stream)
     try:
         await client.perform(establish(client.session, options.tls))
     except BaseException as error:

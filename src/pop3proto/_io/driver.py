@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    AwaitLogin,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
@@ -28,6 +31,7 @@ from pop3proto.procedures.operations import (
     Write,
 )
 
+from .session_info import new_session_info
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
@@ -38,7 +42,16 @@ if TYPE_CHECKING:
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = [
+    "GIVEN_UP",
+    "LINGER",
+    "LOGIN_THREADS",
+    "LOGIN_TIMEOUT",
+    "READ_TIMEOUT",
+    "RECEIVE",
+    "WRITE_TIMEOUT",
+    "Driver",
+]
 
 T = TypeVar("T")
 
@@ -50,6 +63,7 @@ LOGIN_THREADS: Final = 4
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
+LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
 LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
@@ -102,6 +116,14 @@ class Driver(ABC):
         """Await something, to its end even if cancelled meanwhile."""
 
     @abstractmethod
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        """Await something; a cancellation, or the end of the time, cancels it.
+
+        Raises:
+            TimedOut: the time is over.
+        """
+
+    @abstractmethod
     async def receive(self, until: float | None) -> bytes:
         """Return at least one octet, as it came from the network; none at the end of the stream.
 
@@ -136,6 +158,14 @@ class Driver(ABC):
     async def abort(self) -> None:
         """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
 
+    async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
+        """Close the connection at once, make another one to the same server, and note its `peer`.
+
+        Raises:
+            LocalProtocolError, ConnectionLost, TimedOut: as `Reconnect`.
+        """
+        raise LocalProtocolError("this driver does not know where to connect to")
+
     @abstractmethod
     def _interrupt(self) -> None:
         """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
@@ -159,7 +189,7 @@ class Driver(ABC):
         finally:
             error = None  # it holds this frame
 
-    async def _perform(self, operation: Operation[object]) -> object:
+    async def _perform(self, operation: Operation[object]) -> object:  # noqa: C901 - a case for each operation
         match operation:
             case Read(until):
                 return await self._read(until)
@@ -171,8 +201,12 @@ class Driver(ABC):
                 return await self.run(operation.call, login=isinstance(operation, RunLogin))
             case Await():
                 return await self.finish(operation.awaitable)
+            case AwaitLogin():
+                return await self.wait_for(operation.awaitable, operation.until)
             case Now():
                 return self.now()
+            case Reconnect(until):
+                return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
             case Sleep(seconds):
@@ -211,6 +245,12 @@ class Driver(ABC):
                 raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
         await self.send(octets, until)
 
+    async def _reconnect(self, until: float | None) -> NewConnection:
+        await self.connect_again(until)
+        self._tls = None
+        self._used_in_clear = False
+        return NewConnection(new_session_info(self.peer), self.peer.loopback)
+
     # Shutdown of a server.
 
     def begin_shutdown(self) -> None:
@@ -232,13 +272,18 @@ class Driver(ABC):
 
     @contextlib.contextmanager
     def using_channel(self, channel: MakeChannel | None) -> Generator[None]:
-        """Use another channel for a handshake inside a block; None: the same."""
+        """Use another channel for a handshake inside a block, and for those of later connections if it succeeds.
+
+        Args:
+            channel: None: the same.
+        """
         before = self._channel
         self._channel = channel or before
         try:
             yield
-        finally:
+        except BaseException:
             self._channel = before
+            raise
 
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:

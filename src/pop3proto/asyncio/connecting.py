@@ -75,8 +75,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     where = host, port_of(tls, port)
     channel = client_channel(context, *where)
 
-    async def make() -> AsyncClient:
-        stream = AsyncioStream(channel)
+    async def open_transport(stream: AsyncioStream) -> None:
         try:
             async with asyncio.timeout(connect_timeout):
                 await asyncio.get_running_loop().create_connection(lambda: stream, *where)
@@ -84,7 +83,11 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
-        return await client_over(stream, options, *where, loopback=stream.peer.loopback)
+
+    async def make() -> AsyncClient:
+        stream = AsyncioStream(channel, connect=open_transport)
+        await open_transport(stream)
+        return await client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
     return Connecting(make)
 

@@ -21,7 +21,7 @@ from pop3proto.asyncio.stream import AsyncioStream, all_done
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
     from pop3proto.procedures.cleartext import TlsMode
@@ -77,13 +77,16 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 class Server(AsyncServer):
     """A server over asyncio. It serves from the moment that it is entered (`async with`) or awaited, until `close`.
 
-    The end of an `async with` block closes it; an exception that leaves the block aborts it.
+    The end of an `async with` block closes it; an exception that leaves the block aborts it. One that is awaited and
+    never closed is cancelled at the end of `asyncio.run`, with the coroutine methods of stores that are under way:
+    close it.
     """
 
     def __init__(self, sessions: Sessions, listeners: Listeners) -> None:
         super().__init__(sessions, listeners)
         self._acceptors: Final[dict[asyncio.Task[None], socket.socket]] = {}
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._tasks: Final[set[asyncio.Task[None]]] = set()  # of the sessions
+        self._ends: Final[set[asyncio.Task[None]]] = set()  # of what a session began
         self._ended: Final = asyncio.Event()
         self._logins: Final = ThreadPoolExecutor(LOGIN_THREADS, "pop3proto-login")  # a thread is started when needed
 
@@ -142,25 +145,31 @@ class Server(AsyncServer):
                     loop.remove_reader(listener)
             loop.call_soon(acceptor.cancel)  # after its wakeup, if it has accepted a connection just now
 
-    def _others(self) -> set[asyncio.Task[None]]:
-        return {task for task in self._tasks if task is not _own_session.get()}
+    @override
+    def _in_session(self) -> bool:
+        return _own_session.get() in self._tasks
+
+    @override
+    def _do_later(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        task = asyncio.create_task(work(), name="pop3proto-end", context=contextvars.Context())
+        self._ends.add(task)  # the loop alone would not keep it
+        task.add_done_callback(self._ends.discard)
 
     @override
     async def _wait_for_sessions(self, seconds: float) -> None:
         if self._acceptors:
             await asyncio.wait(self._acceptors)
-        if others := self._others():
-            await asyncio.wait(others, timeout=seconds)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     @override
     async def _cancel_sessions(self) -> None:
         cancellation = await all_done(self._acceptors)
-        others = self._others()
-        for task in others:
+        tasks = self._tasks.copy()
+        for task in tasks:
             task.cancel()
-        cancellation = await all_done(others) or cancellation
-        # Its threads are idle and end at once, unless the caller is a login of this server, in one of them.
-        self._logins.shutdown(wait=_own_session.get() not in self._tasks)
+        cancellation = await all_done(tasks) or cancellation
+        self._logins.shutdown()  # its threads are idle, and end at once
         self._ended.set()
         if cancellation is not None:
             raise cancellation

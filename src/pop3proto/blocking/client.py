@@ -67,10 +67,13 @@ class Client(SessionRunner):
         initial_response: bool = True,
         binding: ChannelBinding | None = None,
         mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+        password_encoding: str | None = None,
     ) -> None:
         """Log in by the best method that both sides support.
 
         It asks for the capabilities (CAPA) itself: before, unless they are known, and after, as they may differ then.
+        If the server hangs up after a refusal, or on CAPA, a client that `connect` has made connects again, with TLS as
+        before, and goes on with the next method of the plan; all within `timeout`.
 
         Args:
             user: the mailbox; or credentials of any kind, alone.
@@ -80,9 +83,12 @@ class Client(SessionRunner):
             initial_response: it may go with AUTH; some servers want it on a line of its own.
             binding: the channel binding to use in place of what was found: "tls-exporter" for example.
             mechanisms: those that are known.
+            password_encoding: of a name or password that is not ASCII, in USER and PASS, "latin-1" for example; None:
+                it is UTF-8, and sent under verified TLS, on loopback, and where the server announces `UTF8 USER`.
 
         Raises:
-            LoginFailed: the server refused; another try is possible, unless it has hung up.
+            LoginFailed: the server refused; another try is possible, unless it has hung up. `left` names what was not
+                tried because of that, and `why` says why not.
             LocalProtocolError: no method is usable: each would show a password or token to others, or the server does
                 not support it. No credentials were sent.
         """
@@ -97,6 +103,7 @@ class Client(SessionRunner):
                         initial_response=initial_response,
                         binding=binding,
                         mechanisms=mechanisms,
+                        password_encoding=password_encoding,
                     )
                 )
         finally:

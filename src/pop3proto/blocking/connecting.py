@@ -76,14 +76,18 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     )
     where = host, port_of(tls, port)
     channel = client_channel(context, *where)
-    try:
-        sock = socket.create_connection(where, bounded(connect_timeout))
-    except TimeoutError:
-        raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
-    except (OSError, ValueError) as error:  # ValueError: an impossible host name
-        raise ConnectionLost(unreachable(*where, error)) from error
-    stream = SocketStream(sock, channel, stall=timeout)
-    return _client_over(stream, options, *where, loopback=stream.peer.loopback)
+
+    def open_socket(left: float | None = None) -> socket.socket:
+        seconds = min((each for each in (connect_timeout, left) if each is not None), default=None)
+        try:
+            return socket.create_connection(where, bounded(seconds))
+        except TimeoutError:
+            raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
+        except (OSError, ValueError) as error:  # ValueError: an impossible host name
+            raise ConnectionLost(unreachable(*where, error)) from error
+
+    stream = SocketStream(open_socket(), channel, stall=timeout, connect=open_socket)
+    return _client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
 
 def connect_over(  # noqa: PLR0913 - each has its default, and a name
@@ -134,12 +138,18 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     return _client_over(SocketStream(stream, channel, stall=timeout), options, host)
 
 
-def _client_over(
-    stream: SocketStream, options: SessionOptions, host: str | None, port: int = 0, *, loopback: bool = False
+def _client_over(  # noqa: PLR0913 - each has its name
+    stream: SocketStream,
+    options: SessionOptions,
+    host: str | None,
+    port: int = 0,
+    *,
+    loopback: bool = False,
+    reconnects: bool = False,
 ) -> Client:
     """Begin a session over a stream, which is closed if that fails."""
     info = new_session_info(stream.peer)
-    client = Client(options.session(info, host, port, loopback=loopback), stream)
+    client = Client(options.session(info, host, port, loopback=loopback, reconnects=reconnects), stream)
     try:
         client.perform(establish(client.session, options.tls))
     except BaseException as error:

@@ -18,7 +18,7 @@ from .stream import Selector, SocketDriver, run_blocking
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
     from types import TracebackType
     from typing import Self
@@ -113,20 +113,32 @@ class Server:
         Stop listening. Each session finishes the command in hand, and answers the next that arrives within the grace
         time with [SYS/TEMP], except QUIT, which works as ever. After that time sessions are cut off, and none of their
         deletions happen. Returns when all maildrops are closed. It may be called in any state, and more than once.
+
+        A session of this server, an authenticator's for example, cannot wait for its own end: called there, this
+        begins the end and returns at once, and `wait` waits for it.
         """
         self._stop_listening()
+        if self._in_session():
+            self._do_later(self.close)
+            return
         until = time.monotonic() + self._sessions.grace
-        for thread in self._others().values():
+        for thread in self._running().values():
             thread.join(max(until - time.monotonic(), 0))
         self.abort()
 
     def abort(self) -> None:
-        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed."""
+        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed.
+
+        Called by a session of this server, it begins that and returns at once, as `close` does.
+        """
         self._stop_listening()
-        others = self._others()
-        for driver in others:
+        if self._in_session():
+            self._do_later(self.abort)
+            return
+        running = self._running()
+        for driver in running:
             driver.interrupt()
-        for thread in others.values():
+        for thread in running.values():
             thread.join()
         self._close_wakeup()
         self._ended.set()
@@ -150,11 +162,16 @@ class Server:
         self._wakeup_sender.close()
         self._acceptor.join()
 
-    def _others(self) -> dict[SocketDriver, threading.Thread]:
-        """Return the sessions but the caller's own: an authenticator may have called this."""
+    def _running(self) -> dict[SocketDriver, threading.Thread]:
         with self._lock:
-            sessions = self._threads.items()
-            return {driver: thread for driver, thread in sessions if thread is not threading.current_thread()}
+            return self._threads.copy()
+
+    def _in_session(self) -> bool:
+        return threading.current_thread() in self._running().values()
+
+    def _do_later(self, work: Callable[[], None]) -> None:
+        """Do some work outside of all sessions."""
+        threading.Thread(target=work, name="pop3proto-end", daemon=True).start()
 
     def _accept(self) -> None:
         with Selector() as selector:

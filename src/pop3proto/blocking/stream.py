@@ -8,8 +8,8 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
@@ -18,7 +18,7 @@ from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Generator
     from contextlib import AbstractContextManager
 
     from pop3proto._io.tls_channel import MakeChannel
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Selector", "SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
 T = TypeVar("T")
+
+Connect: TypeAlias = Callable[[float | None], socket.socket]
 
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
 
@@ -57,6 +59,8 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
+        connect: connects to the same server again, within some seconds (None: no limit); None: nobody knows where it
+            is.
     """
 
     awaits: ClassVar[bool] = False
@@ -68,14 +72,15 @@ class SocketDriver(Driver):
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
+        connect: Connect | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
-        self._socket: Final = sock
+        self._socket: socket.socket = sock
         self._stall: Final = stall
+        self._connect: Final = connect
         self._interrupted: Final = threading.Event()
-        with contextlib.suppress(OSError):  # a Unix socket, for example
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _send_at_once(sock)
 
     def interrupt(self) -> None:
         """End the connection while another thread uses it; that thread has still to close it.
@@ -107,6 +112,10 @@ class SocketDriver(Driver):
             "the blocking server cannot await what a coroutine method returned: "
             "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
         )
+
+    @override
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        return await self.finish(awaitable)
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -155,6 +164,24 @@ class SocketDriver(Driver):
         self._socket.close()
 
     @override
+    async def connect_again(self, until: float | None) -> None:
+        if self._connect is None:
+            await super().connect_again(until)
+            return
+        self._socket.close()
+        if self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimedOut("the deadline has passed")
+        self._socket = self._connect(left)
+        self.peer = _peer(self._socket)
+        _send_at_once(self._socket)
+        if self._interrupted.is_set():  # meanwhile
+            self._socket.close()
+            raise ConnectionLost(GIVEN_UP)
+
+    @override
     def _interrupt(self) -> None:
         """Do nothing: the wakeup socket does this."""
 
@@ -192,11 +219,23 @@ class SocketStream:
         sock: connected; it belongs to the stream from now on.
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
+        connect: as in `SocketDriver`.
     """
 
-    def __init__(self, sock: socket.socket, channel: MakeChannel | None = None, *, stall: float | None = None) -> None:
-        self._driver: Final = SocketDriver(sock, channel, stall=stall)
-        self.peer: Final = self._driver.peer
+    def __init__(
+        self,
+        sock: socket.socket,
+        channel: MakeChannel | None = None,
+        *,
+        stall: float | None = None,
+        connect: Connect | None = None,
+    ) -> None:
+        self._driver: Final = SocketDriver(sock, channel, stall=stall, connect=connect)
+
+    @property
+    def peer(self) -> Peer:
+        """The other end."""
+        return self._driver.peer
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
@@ -246,6 +285,11 @@ class SocketStream:
                 self._driver.wakeup = None
         if failures:
             raise failures[0]
+
+
+def _send_at_once(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # a Unix socket, for example
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _peer(sock: socket.socket) -> Peer:

@@ -11,7 +11,8 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
 from .client.commands import call, call_all, establish, quit_session, start_tls
-from .client.login import authenticate, login
+from .client.exchange import authenticate
+from .client.login import login
 from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from .client.session import Session
 from .maildrop import (
@@ -30,11 +31,14 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    AwaitLogin,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
@@ -52,6 +56,7 @@ __all__ = [
     "HANDLERS",
     "Authenticator",
     "Await",
+    "AwaitLogin",
     "ClientObserver",
     "Deadlines",
     "Handler",
@@ -64,6 +69,7 @@ __all__ = [
     "MaildropStore",
     "Message",
     "MessageStream",
+    "NewConnection",
     "Now",
     "Observer",
     "Operation",
@@ -71,6 +77,7 @@ __all__ = [
     "Random",
     "Read",
     "ReadableFile",
+    "Reconnect",
     "Refused",
     "Run",
     "RunLogin",

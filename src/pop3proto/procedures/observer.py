@@ -19,7 +19,7 @@ import attrs
 
 from pop3proto.core.client import Request
 from pop3proto.core.commands import Command
-from pop3proto.core.events import Answer, AuthResponse, BadCommand, ClientEvent, ServerEvent
+from pop3proto.core.events import Answer, AuthResponse, BadChallenge, BadCommand, ClientEvent, ServerEvent
 from pop3proto.core.replies import Challenge
 from pop3proto.core.server import Response
 from pop3proto.sasl.answers import is_coroutine_method
@@ -129,7 +129,7 @@ def masked(item: T) -> T:
             return attrs.evolve(item, command=command.redacted())
         case AuthResponse() | Challenge():
             return attrs.evolve(item, data=b"")
-        case BadCommand():
+        case BadCommand() | BadChallenge():
             return attrs.evolve(item, octets=b"")
         case _:
             return item

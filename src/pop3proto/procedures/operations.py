@@ -17,15 +17,18 @@ from typing import Generic, ParamSpec, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.sasl.channel import TlsInfo
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 __all__ = [
     "Await",
+    "AwaitLogin",
+    "NewConnection",
     "Now",
     "Operation",
     "Procedure",
     "Random",
     "Read",
+    "Reconnect",
     "Run",
     "RunLogin",
     "ShuttingDown",
@@ -105,6 +108,37 @@ class StartTls(Operation[TlsInfo]):
     until: float | None = None
 
 
+@attrs.frozen
+class NewConnection:
+    """The result of `Reconnect`.
+
+    Args:
+        info: of the session that begins.
+        loopback: the server is on this machine.
+    """
+
+    info: SessionInfo
+    loopback: bool = False
+
+
+@attrs.frozen
+class Reconnect(Operation[NewConnection]):
+    """Close the connection, and make another one to the same server. Nothing is read or written over it, TLS neither.
+
+    The drivers of clients that `connect` has made perform it.
+
+    Args:
+        until: as in `Write`.
+
+    Raises:
+        ConnectionLost: there is no connection, or it was given up meanwhile.
+        TimedOut: it was not made in time.
+        LocalProtocolError: this driver does not know where to connect to.
+    """
+
+    until: float | None = None
+
+
 class Run(Operation[T]):
     """Call a function that may block. It goes on to its end even if the procedure is cancelled meanwhile.
 
@@ -150,6 +184,26 @@ class Await(Operation[T]):
 
     def __init__(self, awaitable: Awaitable[T]) -> None:
         self.awaitable: Awaitable[T] = awaitable
+
+
+class AwaitLogin(Operation[T]):
+    """Await something, as work of a login, which has no lock to release: it is cancelled where `Await` goes on.
+
+    Args:
+        awaitable: what a coroutine method of an authenticator returned.
+        until: as in `Write`.
+
+    Raises:
+        LocalProtocolError: the driver cannot await.
+        TimedOut: it took too long, and was cancelled.
+        Exception: whatever the awaitable raises.
+    """
+
+    __slots__ = ("awaitable", "until")
+
+    def __init__(self, awaitable: Awaitable[T], until: float | None = None) -> None:
+        self.awaitable: Awaitable[T] = awaitable
+        self.until: float | None = until
 
 
 class Now(Operation[float]):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import attrs
 from typing_extensions import override
 
+from pop3proto.core.limits import DEFAULT_LIMITS
+
 from .authenticator import (
     AnonymousHost,
     Authenticator,
@@ -60,12 +62,14 @@ class ClientContext:
         nonce: chance, printable and without commas, never used before.
         binding: what this TLS channel can be bound to; None if there is nothing.
         announced: the mechanisms that the server announces.
+        scram_iterations: the most that are computed for a server (`Limits.scram_iterations`).
     """
 
     credentials: Credentials
     nonce: str = attrs.field(repr=False)
     binding: ChannelBinding | None = None
     announced: AbstractSet[str] = frozenset()
+    scram_iterations: int = DEFAULT_LIMITS.scram_iterations
 
 
 @attrs.frozen
@@ -127,6 +131,7 @@ def _scram(algorithm: str, context: ClientContext) -> ClientMechanism:
         authzid=credentials.authzid,
         # The truth (RFC 5802 section 6): we could have bound, and the server did not say that it can.
         unannounced=context.binding is not None and f"SCRAM-{algorithm}-PLUS" not in context.announced,
+        most_iterations=context.scram_iterations,
     )
 
 
@@ -141,6 +146,7 @@ def _scram_plus(algorithm: str, context: ClientContext) -> ClientMechanism:
         nonce=context.nonce,
         authzid=credentials.authzid,
         binding=context.binding,
+        most_iterations=context.scram_iterations,
     )
 
 

@@ -76,16 +76,18 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     where = host, port_of(tls, port)
     channel = client_channel(context, *where)
 
-    async def make() -> AsyncClient:
+    async def open_stream() -> trio.abc.Stream:
         try:
             with trio.fail_after(math.inf if connect_timeout is None else connect_timeout):
-                connected = await trio.open_tcp_stream(*where)
+                return await trio.open_tcp_stream(*where)
         except trio.TooSlowError:
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
-        stream = TrioStream(connected, channel)
-        return await client_over(stream, options, *where, loopback=stream.peer.loopback)
+
+    async def make() -> AsyncClient:
+        stream = TrioStream(await open_stream(), channel, connect=open_stream)
+        return await client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
     return Connecting(make)
 

@@ -19,7 +19,7 @@ from pop3proto.trio.stream import TrioStream
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
     from pop3proto.procedures.cleartext import TlsMode
@@ -141,26 +141,31 @@ class Server(AsyncServer):
     def _stop_accepting(self) -> None:
         self._accepting.cancel()
 
-    def _others(self) -> dict[trio.CancelScope, trio.Event]:
-        return {scope: ended for scope, ended in self._running.items() if scope is not _own_session.get()}
+    @override
+    def _in_session(self) -> bool:
+        return _own_session.get() in self._running
+
+    @override
+    def _do_later(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        trio.lowlevel.spawn_system_task(work, name="pop3proto-end")
 
     @override
     async def _wait_for_sessions(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
-            await self._wait_for_others()
+            await self._wait_for_all()
 
     @override
     async def _cancel_sessions(self) -> None:
         with trio.CancelScope(shield=True):
             if self._serving:
                 await self._stopped.wait()
-            for scope in self._others():
+            for scope in self._running:
                 scope.cancel()
-            await self._wait_for_others()
+            await self._wait_for_all()
         self._ended.set()
 
-    async def _wait_for_others(self) -> None:
+    async def _wait_for_all(self) -> None:
         if self._serving:
             await self._stopped.wait()
-        for ended in self._others().values():
+        for ended in list(self._running.values()):
             await ended.wait()

@@ -13,7 +13,8 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import Err, Ok, ResponseCode
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.client.commands import call, call_all
-from pop3proto.procedures.client.login import authenticate, login
+from pop3proto.procedures.client.exchange import authenticate
+from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.secrets import reply_without, secrets_of, without
 from pop3proto.procedures.observer import Observers
 from pop3proto.sasl.credentials import Password, Token

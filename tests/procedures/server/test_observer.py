@@ -10,7 +10,16 @@ from hypothesis import given, strategies as st
 from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.core.commands import Apop, Auth, Capa, Dele, ListOne, Noop, Pass, Quit, Retr, Stls, User
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, ConnectionClosed
+from pop3proto.core.events import (
+    Answer,
+    AuthCancel,
+    AuthResponse,
+    BadChallenge,
+    BadCommand,
+    BodyChunk,
+    BodyEnd,
+    ConnectionClosed,
+)
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.observer import masked
@@ -91,6 +100,7 @@ def serving(*mail: bytes, recorder: Recorder | list[Recorder], **arguments) -> S
         Challenge(MARKER.encode()),
         Apop("ann", DIGEST),
         BadCommand(f"PASS {MARKER}".encode(), "not now", Err("not now")),
+        BadChallenge(MARKER.encode()),
         BadCommand(MARKER.encode(), "unknown command", Err("unknown command")),
     ],
     ids=lambda item: type(item).__name__,

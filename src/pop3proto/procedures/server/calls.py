@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def awaited(answer: T | Awaitable[T]) -> Procedure[T]:
-    """Return an answer; if it is awaitable, await it first.
+    """Return an answer; if it is awaitable, await it first, to its end.
 
     Args:
         answer: what a method of a store or an authenticator returned.

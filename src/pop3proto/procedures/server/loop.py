@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse", "serve_session"]
 
-FLUSH_AT: Final = 65_536
-"""Octets of answers that are collected before they are written, while commands wait."""
-
-_TURN: Final = 50  # commands answered before other sessions can run
-
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
 
 
@@ -67,23 +62,18 @@ class _Loop:
         greeting = self._service.greet((yield from session.nonce()))
         session.timestamp = greeting.timestamp
         session.say(greeting)
-        turn = 0  # commands answered since other sessions could run
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
                 yield from self._read()
-                turn = 0
+                session.worked = 0
             elif event is Signal.PAUSED:  # nothing is due: the session is over
                 break
             else:
                 self._idle_until = None
                 yield from self._answer(event)
-                turn += 1
-                if session.collected >= FLUSH_AT:
-                    yield from session.flush()
-                if turn >= _TURN:
-                    turn = 0
-                    yield from session.delay(0)
+                session.worked += 1
+                yield from session.give_way()
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:

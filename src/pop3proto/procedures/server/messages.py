@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PIECE", "TOP_PIECE", "Excerpt", "MessageReader", "OpenMessage"]
 
-PIECE: Final = 1_048_576
-"""Octets of a message that are read in one call."""
+PIECE: Final = 122_880
+"""Octets of a message that are read in one call.
+
+A session whose client does not read holds these, and its connection up to as many: 256 KiB in all. Fewer would cost
+large messages their speed, as each call of a store that blocks is a change of threads."""
 
 TOP_PIECE: Final = 16_384
 """Octets that are read at once for TOP, which needs the header and little more."""

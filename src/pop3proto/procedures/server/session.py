@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
-from pop3proto.core.replies import Err
+from pop3proto.core.replies import Err, ResponseCode
+from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    AwaitLogin,
+    Now,
+    Procedure,
+    Random,
+    Run,
+    RunLogin,
+    Sleep,
+    StartTls,
+    Write,
+)
+from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
 from .calls import awaited, close_without_waiting
@@ -25,18 +38,26 @@ if TYPE_CHECKING:
     from pop3proto.core.events import AuthResponse, ServerEvent
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
     from .settings import ServiceSettings
 
-__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["FLUSH_AT", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
 
+FLUSH_AT: Final = 65_536
+"""Octets of answers that are collected before they are written, while commands wait."""
+
+TURN: Final = 50
+"""Work after which other sessions can run: 1 is a command, or some rows of a listing."""
+
 _MEGABYTE: Final = 1_048_576
+_TAIL: Final = 2  # octets of a message that wait for its end, or for more
 _NONCE: Final = 16  # random octets in a timestamp or a challenge
 
 
@@ -51,10 +72,11 @@ class ServerSession:
         exchange: the SASL exchange in progress.
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
-        deleted: numbers of the messages marked by DELE.
+        deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
         failed_logins: number of refused logins.
         collected: number of octets that wait to be written.
+        worked: work that was done since other sessions could run: 1 is a command.
         login_until: deadline of the login.
     """
 
@@ -86,6 +108,10 @@ class ServerSession:
         self._awaits: Final = awaits
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
+        self.worked: float = 0.0
+        # Counted once: a listing of 100,000 messages takes longer than other sessions can wait.
+        self._octets = 0
+        self._deleted_octets = 0
 
     @property
     def may_show_password(self) -> bool:
@@ -102,15 +128,16 @@ class ServerSession:
         """Whether STLS works: before login, and once (RFC 2595 section 4)."""
         return self._starttls and not self.connection.tls and self.maildrop is None
 
-    def messages(self) -> dict[int, Message]:
-        """Return the messages that are not deleted, by number."""
-        messages = self.maildrop.messages if self.maildrop is not None else ()
-        return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
+    @property
+    def status(self) -> MaildropStatus:
+        """Number and octets of the messages that are not deleted."""
+        count = len(self.maildrop.messages) if self.maildrop is not None else 0
+        return MaildropStatus(count - len(self.deleted), self._octets - self._deleted_octets)
 
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
-        messages = self.messages().values()
-        return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
+        status = self.status
+        return f"{status.count} messages ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.
@@ -124,6 +151,28 @@ class ServerSession:
         if number in self.deleted:
             raise Refused(f"message {number} is deleted")
         return messages[number - 1]
+
+    def delete(self, number: int) -> None:
+        """Mark a message as deleted.
+
+        Raises:
+            Refused: as `message`.
+        """
+        self._deleted_octets += self.message(number).octets
+        self.deleted.add(number)
+
+    def reset(self) -> None:
+        """Take back what `delete` has marked, and forget what was retrieved."""
+        self.deleted.clear()
+        self.retrieved.clear()
+        self._deleted_octets = 0
+
+    def correct(self, number: int, octets: int) -> Procedure[None]:
+        """Tell the maildrop that RETR has sent another number of octets than it announced."""
+        if (maildrop := self.maildrop) is not None:
+            before = self.message(number).octets
+            yield from self.call_store(partial(maildrop.correct, number, octets))
+            self._octets += self.message(number).octets - before
 
     def hear(self, event: ServerEvent) -> None:
         """Tell the observers what the client has sent."""
@@ -202,11 +251,15 @@ class ServerSession:
         try:
             while True:
                 self.say(BodyChunk(piece))
+                del piece  # it is held as it will be sent
                 if message is None:
                     break
+                # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
+                yield from self._flush(keep=_TAIL)
                 piece, message = yield from reader.go_on(message)
-                if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
-                    yield from self.flush()
+        except BaseException:
+            self._break_off()
+            raise
         finally:
             if message is not None:
                 yield from reader.give_up(message)
@@ -218,13 +271,34 @@ class ServerSession:
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""
-        if octets := self._take_output():
+        return self._flush()
+
+    def _flush(self, keep: int = 0) -> Procedure[None]:
+        """Write what was said, but so many octets at the end of it."""
+        octets = self._take_output()
+        if keep:
+            self._output, octets = [octets[-keep:]], octets[:-keep]
+            self.collected = len(self._output[0])
+        if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
                 yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.connection.fail("an answer was cut off")  # nothing may follow half an answer
+                self._break_off()
                 raise
+
+    def _break_off(self) -> None:
+        """Write nothing more: nothing may follow half an answer."""
+        self._take_output()
+        self.connection.fail("an answer was cut off")
+
+    def give_way(self) -> Procedure[None]:
+        """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
+        if self.collected >= FLUSH_AT:
+            yield from self.flush()
+        if self.worked >= TURN:
+            self.worked = 0
+            yield from self.delay(0)
 
     def delay(self, seconds: float) -> Procedure[None]:
         """Wait for some seconds; 0 lets other sessions run."""
@@ -244,9 +318,18 @@ class ServerSession:
         return (yield from awaited(answer))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
+        """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
+
+        Raises:
+            Refused: what it returned was awaited until the deadline of the login; the session ends.
+        """
         answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        return (yield from awaited(answer))
+        if not isinstance(answer, Awaitable):
+            return answer
+        try:
+            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.login_until))
+        except TimedOut:
+            raise Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP) from None
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -255,17 +338,24 @@ class ServerSession:
             Refused: it cannot be opened.
             TypeError: what the store has opened cannot serve; `close_maildrop` closes it.
         """
-        store, before = self.settings.store, self.info
+        before = self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            maildrop = yield from self.call_store(partial(store.open, user, self.info))
+            steps = self._open(user)
+            yield from self.call_store(lambda: settled(steps))
         except BaseException:
-            self.info = before
+            if self.maildrop is None:
+                self.info = before
             raise
+        self.user = user
+
+    def _open(self, user: str) -> Steps[None]:
+        store = self.settings.store
+        maildrop = yield from answered(store.open(user, self.info))
         self.maildrop = maildrop if hasattr(maildrop, "close") else None
         check_maildrop(maildrop, awaits=self._awaits)
+        self._octets = sum(message.octets for message in maildrop.messages)
         self._reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
-        self.user = user
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""
@@ -280,7 +370,8 @@ class ServerSession:
         """Tell an authenticator that wants to know it that the session has ended."""
         authenticator = self.settings.authenticator
         if implements(authenticator, SupportsSessionEnded):
-            yield from self.call_authenticator(partial(authenticator.session_ended, self.info))
+            ended = partial(authenticator.session_ended, self.info)
+            yield from awaited((yield from RunLogin(ended)) if authenticator.blocks else ended())
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

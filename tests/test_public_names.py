@@ -32,7 +32,16 @@ PACKAGES = (
 LIST = Path(__file__).parent / "data" / "public_names.txt"
 
 # The library makes these objects, so their constructors are not public.
-MADE_BY_THE_LIBRARY = {"AsyncClient", "AsyncIncomingMessage", "Client", "IncomingMessage", "Server", "ServerSession"}
+MADE_BY_THE_LIBRARY = {
+    "AsyncClient",
+    "AsyncIncomingMessage",
+    "Client",
+    "IncomingMessage",
+    "Place",
+    "Server",
+    "ServerSession",
+    "SessionLimiter",
+}
 
 
 def all_of(package: str) -> list[str]:

@@ -11,7 +11,7 @@ set -euo pipefail
 
 packages=(
   python3.14 python3.14-venv python3.15 python3.15-venv
-  dovecot-pop3d mpop fetchmail curl openssl
+  dovecot-pop3d mpop fetchmail mutt neomutt fail2ban curl openssl
   ca-certificates
 )
 checkout=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")

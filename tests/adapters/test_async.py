@@ -44,6 +44,7 @@ from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, 
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.sasl.registry import SERVER_MECHANISMS
 from tests.helpers.depth import deep
 
 PATIENCE = 60  # seconds until a test that hangs fails
@@ -216,6 +217,7 @@ def store():
 
 def service(store, **arguments):
     arguments = {"authenticator": Anybody(), "deadlines": Deadlines(grace=0.2), "failure_delay": 0.01} | arguments
+    arguments = {"login_penalty": None} | arguments
     return Service(store=store, **arguments)
 
 
@@ -387,7 +389,7 @@ async def test_a_session(adapter, store, certificates, tls):
 @contract
 async def test_scram_runs_in_a_thread_and_binds_to_the_channel(adapter, certificates):
     users = MemoryAuthenticator({"ann": "tanstaaf"}, scram_algorithms=["SHA-256"])
-    shared = service(MemoryStore(), authenticator=users)
+    shared = service(MemoryStore(), authenticator=users, mechanisms=SERVER_MECHANISMS)
     async with adapter.serve(shared, tls="implicit", certificate=certificates.pem) as server:
         async with adapter.connect(*server.address, context=certificates.client) as client:
             await client.login("ann", "tanstaaf", only=["SCRAM-SHA-256-PLUS"])
@@ -879,7 +881,7 @@ async def test_a_cancelled_close_does_not_wait(adapter, store):
 
 @contract
 async def test_the_gate(adapter, store, certificates):
-    shared = service(store, max_sessions=2, max_sessions_per_address=None)
+    shared = service(store, max_sessions=2, max_sessions_before_login=2, max_sessions_per_address=None)
     async with adapter.serve(shared) as server, raw(server):
         async with raw(server):
             for _ in range(3):

@@ -490,7 +490,7 @@ class Memory(Trio):
     def serve(self, service, *, tls="none", certificate=None):
         sessions = Sessions(service, tls, ServerTls.choose(tls, certificate=certificate))
         return self._taking(
-            lambda stream: sessions.handle(TrioStream(stream, sessions.channel)), sessions.begin_shutdown
+            lambda stream: sessions.handle(TrioStream(stream, sessions.channel), lambda: None), sessions.begin_shutdown
         )
 
     def playing(self, script):
@@ -627,6 +627,7 @@ def store():
 
 def service(world, store, **arguments):
     defaults = {"authenticator": OneUser(), "failure_delay": 0.01, "deadlines": Deadlines(grace=BRIEF)}
+    defaults["login_penalty"] = None
     return Service(store=store, **defaults | {"cleartext": "always" if world.cleartext else "loopback"} | arguments)
 
 

@@ -145,7 +145,7 @@ class Source:
 
 
 def service(store, users=None, **arguments):
-    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01} | arguments
+    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01, "login_penalty": None} | arguments
     return Service(store=store, authenticator=users or Users(), **arguments)
 
 
@@ -367,7 +367,8 @@ async def acquired(semaphore, times=1):
 @bounded
 async def test_guesses_hold_up_no_session_that_is_logged_in(adapter):
     users, store = Doorman(), SlowStore({"ann": [MAIL]})
-    async with adapter.serve(service(store, users)) as server, contextlib.AsyncExitStack() as stack:
+    shared = service(store, users, logins_per_address=LOGIN_THREADS + 3)
+    async with adapter.serve(shared) as server, contextlib.AsyncExitStack() as stack:
         stack.callback(users.go_on.set)  # in any case: a thread that waits would hold up the end
         peer = await stack.enter_async_context(peer_of(server))
         assert (await log_in(peer)).startswith(b"+OK")

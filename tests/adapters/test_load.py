@@ -328,6 +328,7 @@ async def test_many_sessions_at_once(adapter, many_descriptors):
         store=store,
         authenticator=users,
         max_sessions=SESSIONS,
+        max_sessions_before_login=SESSIONS,
         max_sessions_per_address=None,
         observer=observer,
     )

@@ -27,7 +27,7 @@ def password_file(folder: Path, text: str = f"{PASSWORD}\n") -> Path:
 @contextmanager
 def serving(store: MaildropStore, context: ssl.SSLContext | None = None, port: int = 0) -> Generator[Server]:
     """Serve a store to ann. When the block ends, all sessions have ended."""
-    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD}))
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD}), login_penalty=None)
     with serve(service, port=port, context=context) as server:
         yield server
 

@@ -29,9 +29,12 @@ from pop3proto.procedures.operations import (
     Run,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
+from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import serve_session
+from pop3proto.procedures.server.record import SessionRecord
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -95,7 +98,7 @@ class Actor:
         self.performed: list[Operation[object]] = []
         self.after_strike: list[Operation[object]] = []
         self.inbox: deque[bytes] = deque()
-        self.waits: Read | Write | None = None
+        self.waits: Read | Write | Turn | None = None
         self.finished = False
         self.deaf = False
         self.gone = False
@@ -191,6 +194,9 @@ class Actor:
                     return error, None
             case Write() | Read():
                 return self._move(operation)
+            case Turn():
+                self.waits = None if operation.has_come else operation
+                return (None, None) if operation.has_come else None
             case StartTls():
                 self.written += [operation.last_words] if operation.last_words else []
                 return (self._tls, None) if isinstance(self._tls, BaseException) else (None, self._tls)
@@ -480,6 +486,17 @@ class OneUser:
         return (user, password) == ("ann", "tanstaaf")
 
 
+class FailedLogins(SessionRecord):
+    """Keeps what is said of failed logins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: list[tuple[str, str]] = []
+
+    def login_failed(self, method: str, user: str) -> None:
+        self.failed.append((method, user))
+
+
 class Serving:
     """A session of a server, from the client's end of the wire.
 
@@ -490,6 +507,8 @@ class Serving:
         loopback: where the client is.
         mode: where TLS comes in.
         strikes: as `Actor`.
+        address: the client's.
+        limiter: shared with other sessions of the same server, whose service it has.
         awaits: as `serve`.
         service: other arguments of `Service`.
     """
@@ -505,13 +524,25 @@ class Serving:
         mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
+        address: str = "",
+        limiter: SessionLimiter | None = None,
         awaits: bool = True,
         **service: Any,
     ) -> None:
         self.store = store
         self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve_session(self.service, self.connection, loopback=loopback, tls=mode, awaits=awaits)
+        self.record = FailedLogins()
+        place = None if limiter is None else limiter.enter(address)
+        assert not isinstance(place, str), place
+        procedure = serve_session(
+            *(self.service, self.connection, SessionInfo(address)),
+            loopback=loopback,
+            tls=mode,
+            awaits=awaits,
+            place=place,
+            record=self.record,
+        )
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

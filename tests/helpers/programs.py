@@ -205,6 +205,7 @@ def pop3proto_serving(folder: Path, messages: Iterable[bytes]) -> Generator[Pop3
     password_file = folder / "password"
     password_file.write_text(f"{PASSWORD}\n", encoding="ascii")
     password_file.chmod(0o600)
+    password_file.chmod(0o600)
     program = Program(
         *POP3PROTO, *("serve", maildir), *("--user", USER), *("--password-file", password_file), *("--port", "0")
     )

@@ -60,6 +60,7 @@ def fetch(dovecot, tmp_path):
 
     def fetch(user, target, *options, scheme="pops", password=PASSWORD, **arguments):
         password_file.write_text(f"{password}\n")
+        password_file.chmod(0o600)
         port = dovecot.port if scheme == "pop" else dovecot.tls_port
         url = f"{scheme}://{user}@{dovecot.host}:{port}"
         arguments.setdefault("env", {"SSL_CERT_FILE": str(dovecot.ca_file)})

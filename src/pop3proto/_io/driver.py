@@ -16,6 +16,7 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProt
 from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
+    Displaced,
     NewConnection,
     Now,
     Operation,
@@ -28,6 +29,7 @@ from pop3proto.procedures.operations import (
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 
@@ -49,6 +51,7 @@ __all__ = [
     "LOGIN_TIMEOUT",
     "READ_TIMEOUT",
     "RECEIVE",
+    "TURN_TIMEOUT",
     "WRITE_TIMEOUT",
     "Driver",
 ]
@@ -63,6 +66,7 @@ LOGIN_THREADS: Final = 4
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
+TURN_TIMEOUT: Final = "other logins from this address took too long"
 LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
@@ -84,7 +88,7 @@ class Driver(ABC):
         self.peer: Peer = peer
         self._channel = channel
         self._tls: TlsChannel | None = None
-        self._shutdown: ShuttingDown | None = None  # for the next `Read`
+        self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
 
@@ -121,6 +125,15 @@ class Driver(ABC):
 
         Raises:
             TimedOut: the time is over.
+        """
+
+    @abstractmethod
+    async def wait_for_turn(self, turn: Turn) -> None:
+        """Wait until a turn has come.
+
+        Raises:
+            ConnectionLost: the connection was given up.
+            TimedOut: it did not come in time.
         """
 
     @abstractmethod
@@ -209,11 +222,17 @@ class Driver(ABC):
                 return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
-            case Sleep(seconds):
-                await self.sleep(seconds)
+            case Sleep() | Turn():
+                await self._wait_until_due(operation)
             case _:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
         return None
+
+    async def _wait_until_due(self, operation: Sleep | Turn) -> None:
+        if isinstance(operation, Sleep):
+            await self.sleep(operation.seconds)
+        else:
+            await self.wait_for_turn(operation)
 
     async def _read(self, until: float | None) -> bytes:
         self._reading = True
@@ -258,6 +277,13 @@ class Driver(ABC):
         self._shutdown = ShuttingDown("the server is shutting down")
         if self._reading:
             self._interrupt()
+
+    def displace(self) -> bool:
+        """Throw `Displaced` into the `Read` that is under way; return whether there is one."""
+        if self._reading:
+            self._shutdown = Displaced("too many sessions before login")
+            self._interrupt()
+        return self._reading
 
     def cancel_shutdown(self) -> None:
         """Take back a `begin_shutdown` that no `Read` has raised yet."""

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.procedures.cleartext import check_port
@@ -13,13 +14,18 @@ from pop3proto.procedures.cleartext import check_port
 from .peers import listener_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
-__all__ = ["Listeners"]
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
 
 _log: Final = logging.getLogger("pop3proto")
 
-_BACKLOG: Final = 128
+_BACKLOG: Final = 4_096  # the system has a bound of its own (on Linux net.core.somaxconn)
+_AT_ONCE: Final = 256  # connections accepted before other tasks run
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 _PORT_ATTEMPTS: Final = 10
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
@@ -113,6 +119,46 @@ class Listeners:
                     raise
             else:
                 return
+
+
+def accepted(listener: socket.socket) -> Generator[socket.socket]:
+    """Yield the connections that wait to be accepted, some hundreds at most; none if there are none.
+
+    Args:
+        listener: non-blocking.
+
+    Raises:
+        OSError: accepting failed: most likely there are no descriptors left. The connections stay where they are.
+    """
+    for _ in range(_AT_ONCE):
+        try:
+            sock, _address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # the latter: that client has gone; more may wait
+            return
+        keep_alive(sock)
+        yield sock
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the system find out within two minutes that the other end is dead; else a session would keep its lock."""
+    with contextlib.suppress(OSError):  # a Unix socket, for example
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if (option := getattr(socket, name, None)) is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def warn_of_few_descriptors(sessions: int) -> None:
+    """Log a warning if this process may not open as many files as there may be sessions."""
+    if sys.platform == "win32":  # it has no such limit
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < sessions:
+        _log.warning(
+            "max_sessions is %d, and this process may open %d files only: raise its limit, or lower max_sessions",
+            sessions,
+            soft,
+        )
 
 
 def _check_host(host: object) -> None:

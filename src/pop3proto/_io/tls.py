@@ -15,6 +15,7 @@ from pop3proto.core.errors import CertificateError, ConnectionLost
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
+from .alpn import ForeignProtocol, allow_pop3_only
 from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def client_context() -> ssl.SSLContext:
     """Return a context that verifies the server's certificate and name, with TLS 1.2 at least (RFC 8314 section 4)."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    allow_pop3_only(context)
     return context
 
 
@@ -58,6 +60,7 @@ class ServerTls:
     Args:
         context: for the handshake.
         certificate: its own certificate, DER; None: clients cannot bind to it (RFC 5929 section 4).
+        pop3_only: refuse a client that offers other protocols (ALPN).
 
     Raises:
         ValueError, TypeError: as `check_role`.
@@ -65,6 +68,7 @@ class ServerTls:
 
     context: ssl.SSLContext
     certificate: bytes | None = attrs.field(default=None, repr=False)
+    pop3_only: bool = False
 
     def __attrs_post_init__(self) -> None:
         check_role(self.context, server_side=True)
@@ -94,7 +98,8 @@ class ServerTls:
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
-        return cls(context, first_certificate(Path(certificate)))
+        allow_pop3_only(context)
+        return cls(context, first_certificate(Path(certificate)), pop3_only=True)
 
     @classmethod
     def choose(
@@ -211,6 +216,8 @@ def handshake_failure(
             return CertificateError(message, host=host, port=port, reason=reason)
         if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
             return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
+    if isinstance(error, ForeignProtocol):
+        return ConnectionLost(f"the TLS handshake failed: {error.strerror}")
     if isinstance(error, ssl.SSLEOFError):
         return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

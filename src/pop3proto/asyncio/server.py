@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
 from pop3proto._io.driver import LOGIN_THREADS
-from pop3proto._io.listening import Listeners
+from pop3proto._io.listening import Listeners, accepted, keep_alive
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -110,15 +111,18 @@ class Server(AsyncServer):
     async def _accept(self, listener: socket.socket) -> None:
         while not self._closed:
             try:
-                sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+                first, _ = await asyncio.get_running_loop().sock_accept(listener)
+                keep_alive(first)
+                for sock in itertools.chain([first], accepted(listener)):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        return
+                    self._begin_session(sock, listener_name(listener.getsockname()))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
-                if self._listeners.is_withdrawn(listener):
-                    sock.close()
-                    return
-                self._begin_session(sock, listener_name(listener.getsockname()))
+                await asyncio.sleep(0)  # let sessions begin
 
     def _begin_session(self, sock: socket.socket, listener: str) -> None:
         task = asyncio.create_task(self._serve(sock, listener), name="pop3proto-session")
@@ -127,14 +131,16 @@ class Server(AsyncServer):
         task.add_done_callback(lambda _: sock.close())  # if it was cancelled before it began
 
     async def _serve(self, sock: socket.socket, listener: str) -> None:
-        _own_session.set(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the type checkers cannot know
+        _own_session.set(task)
         stream = AsyncioStream(self._sessions.channel, self._logins)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError as error:
             log.info("a connection was gone before its session began: %s", error)
         else:
-            await self._sessions.handle(stream, listener)
+            await self._sessions.handle(stream, task.cancel, listener)
 
     @override
     def _stop_accepting(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT
+from pop3proto._io.driver import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pop3proto._io.tls_channel import MakeChannel
+    from pop3proto.procedures.operations import Turn
 
 __all__ = ["AsyncioStream", "all_done"]
 
@@ -181,6 +182,16 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             if limit.expired():
                 raise TimedOut(LOGIN_TIMEOUT) from None
             raise
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        come = asyncio.Event()
+        turn.wake_by(come.set)
+        try:
+            async with asyncio.timeout_at(turn.until):
+                await come.wait()
+        except TimeoutError:
+            raise TimedOut(TURN_TIMEOUT) from None
 
     @override
     async def receive(self, until: float | None) -> bytes:

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.listening import Listeners
+from pop3proto._io.driver import LOGIN_THREADS
+from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -82,6 +83,7 @@ class Server:
         self._listeners: Final = listeners
         self._lock: Final = threading.Lock()
         self._threads: Final[dict[SocketDriver, threading.Thread]] = {}
+        self._logins: Final = threading.Semaphore(LOGIN_THREADS)
         self._closed = False
         self._ended: Final = threading.Event()
         with contextlib.ExitStack() as undo:
@@ -186,24 +188,24 @@ class Server:
         self._listeners.close()
 
     def _accept_from(self, listener: socket.socket) -> bool:
-        """Accept a connection; return whether to go on with that."""
+        """Accept the connections that wait; return whether to go on with that."""
         try:
-            sock, _ = listener.accept()
-        except BlockingIOError:  # the client has gone, or another process has taken it
-            return True
+            for sock in accepted(listener):
+                if self._listeners.is_withdrawn(listener):
+                    sock.close()
+                    return False
+                self._admit(sock, listener_name(listener.getsockname()))
         except OSError as error:
             log.warning("accepting a connection failed: %s", error)
             time.sleep(ACCEPT_PAUSE)
-            return True
-        if self._listeners.is_withdrawn(listener):
-            sock.close()
-            return False
-        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
-        if (reason := self._sessions.admit(driver)) is None:
-            reason = self._begin_session(driver, listener_name(listener.getsockname()))
+        return True
+
+    def _admit(self, sock: socket.socket, listener: str) -> None:
+        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup, logins=self._logins)
+        if (reason := self._sessions.admit(driver, driver.interrupt)) is None:
+            reason = self._begin_session(driver, listener)
         if reason is not None:
             run_blocking(self._sessions.refuse(driver, reason))
-        return True
 
     def _begin_session(self, driver: SocketDriver, listener: str) -> str | None:
         """Begin a session in a thread; return why it cannot be."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
+from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pop3proto._io.tls_channel import MakeChannel
-    from pop3proto.procedures.operations import Procedure
+    from pop3proto.procedures.operations import Procedure, Turn
 
 __all__ = ["Selector", "SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
@@ -59,28 +59,40 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
+        logins: how many threads may do the work of logins at once; None: all.
         connect: connects to the same server again, within some seconds (None: no limit); None: nobody knows where it
             is.
     """
 
     awaits: ClassVar[bool] = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         sock: socket.socket,
         channel: MakeChannel | None = None,
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
+        logins: threading.Semaphore | None = None,
         connect: Connect | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
+        self._logins: Final = logins
         self._socket: socket.socket = sock
         self._stall: Final = stall
         self._connect: Final = connect
         self._interrupted: Final = threading.Event()
+        self._turn_or_interrupted: Final = threading.Event()
         _send_at_once(sock)
+
+    @override
+    def displace(self) -> bool:
+        displaced = super().displace()
+        if displaced:  # wake the thread that reads; what it writes still arrives
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+        return displaced
 
     def interrupt(self) -> None:
         """End the connection while another thread uses it; that thread has still to close it.
@@ -88,6 +100,7 @@ class SocketDriver(Driver):
         Closing is left to it, as the descriptor could belong to another file before it looks again.
         """
         self._interrupted.set()
+        self._turn_or_interrupted.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -102,7 +115,8 @@ class SocketDriver(Driver):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        return call()
+        with self._logins if login and self._logins is not None else contextlib.nullcontext():
+            return call()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
@@ -116,6 +130,17 @@ class SocketDriver(Driver):
     @override
     async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
         return await self.finish(awaitable)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        self._turn_or_interrupted.clear()
+        turn.wake_by(self._turn_or_interrupted.set)
+        left = None if turn.until is None else max(turn.until - time.monotonic(), 0)
+        come = self._interrupted.is_set() or self._turn_or_interrupted.wait(bounded(left))
+        if self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        if not come:
+            raise TimedOut(TURN_TIMEOUT)
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -204,6 +229,7 @@ class SocketDriver(Driver):
             ready = [key.fileobj for key, _ in selector.select(self._socket.gettimeout())]
         if self._interrupted.is_set():
             raise ConnectionLost(GIVEN_UP)
+        self._raise_shutdown()
         if wakeup in ready:
             self.wakeup = None  # it stays readable
             self.begin_shutdown()

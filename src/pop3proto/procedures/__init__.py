@@ -32,6 +32,7 @@ from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
     AwaitLogin,
+    Displaced,
     NewConnection,
     Now,
     Operation,
@@ -44,10 +45,14 @@ from .operations import (
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 from .server.handlers import HANDLERS
+from .server.limits import Place, SessionLimiter
 from .server.loop import serve_session
+from .server.penalties import LoginAttempt, LoginPenalty
+from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
 from .server.settings import Deadlines, ServiceSettings
@@ -59,11 +64,14 @@ __all__ = [
     "AwaitLogin",
     "ClientObserver",
     "Deadlines",
+    "Displaced",
     "Handler",
     "Handlers",
     "InUse",
+    "LoginAttempt",
     "LoginContext",
     "LoginMethod",
+    "LoginPenalty",
     "LoginPlan",
     "Maildrop",
     "MaildropStore",
@@ -73,6 +81,7 @@ __all__ = [
     "Now",
     "Observer",
     "Operation",
+    "Place",
     "Procedure",
     "Random",
     "Read",
@@ -87,11 +96,14 @@ __all__ = [
     "ServiceSettings",
     "Session",
     "SessionInfo",
+    "SessionLimiter",
+    "SessionRecord",
     "ShuttingDown",
     "Sleep",
     "StartTls",
     "SupportsOpenMany",
     "SupportsTop",
+    "Turn",
     "Unavailable",
     "Write",
     "authenticate",

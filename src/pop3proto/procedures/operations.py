@@ -22,6 +22,7 @@ from pop3proto.sasl.channel import SessionInfo, TlsInfo
 __all__ = [
     "Await",
     "AwaitLogin",
+    "Displaced",
     "NewConnection",
     "Now",
     "Operation",
@@ -34,6 +35,7 @@ __all__ = [
     "ShuttingDown",
     "Sleep",
     "StartTls",
+    "Turn",
     "Write",
 ]
 
@@ -44,6 +46,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 class ShuttingDown(Pop3Error):
     """The server is shutting down. A driver throws this once into a session's `Read`: the present one or the next."""
+
+
+class Displaced(Pop3Error):
+    """A session that has not logged in has to make room for a newer one. A driver throws this into its `Read`."""
 
 
 class Operation(Generic[T_co]):
@@ -86,6 +92,7 @@ class Read(Operation[bytes]):
     Raises:
         TimedOut: nothing came in time.
         ShuttingDown: the server is shutting down. Nothing was read.
+        Displaced: the session has to end. Nothing was read.
     """
 
     until: float | None = None
@@ -235,3 +242,38 @@ class Random(Operation[bytes]):
     """
 
     count: int
+
+
+class Turn(Operation[None]):
+    """Wait until another session calls `come`, without a thread where the driver can do that.
+
+    Args:
+        until: as in `Write`.
+
+    Raises:
+        TimedOut: it did not come in time.
+        ConnectionLost: the connection was given up meanwhile.
+    """
+
+    __slots__ = ("_wake", "has_come", "until")
+
+    def __init__(self, until: float | None = None) -> None:
+        self.until: float | None = until
+        self.has_come: bool = False
+        self._wake: Callable[[], object] | None = None
+
+    def come(self) -> None:
+        """Let the session that waits go on. It may be called in any thread in which sessions run."""
+        self.has_come = True
+        if (wake := self._wake) is not None:
+            wake()
+
+    def wake_by(self, wake: Callable[[], object]) -> None:
+        """For drivers: set what `come` calls. If the turn has come already, it is called at once.
+
+        Args:
+            wake: wakes the driver; it may be called twice.
+        """
+        self._wake = wake
+        if self.has_come:
+            wake()

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
 from pop3proto._io.driver import LOGIN_THREADS
-from pop3proto._io.listening import Listeners
+from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -98,42 +98,43 @@ class Server(AsyncServer):
 
     @override
     def _begin(self, listening: list[socket.socket]) -> None:
-        listeners = {sock: trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in listening}
         context = contextvars.copy_context()
-        trio.lowlevel.spawn_system_task(self._run, listeners, name="pop3proto-server", context=context)
+        trio.lowlevel.spawn_system_task(self._run, listening, name="pop3proto-server", context=context)
 
-    async def _run(self, listeners: dict[socket.socket, trio.SocketListener]) -> None:
+    async def _run(self, listeners: list[socket.socket]) -> None:
         async with trio.open_nursery() as sessions:
             try:
                 with self._accepting:
                     async with trio.open_nursery() as acceptors:
-                        for sock, listener in listeners.items():
-                            acceptors.start_soon(self._accept, sock, listener, sessions)
+                        for listener in listeners:
+                            acceptors.start_soon(self._accept, listener, sessions)
             finally:
                 self._listeners.close()
                 self._stopped.set()
 
-    async def _accept(self, sock: socket.socket, listener: trio.SocketListener, sessions: trio.Nursery) -> None:
+    async def _accept(self, listener: socket.socket, sessions: trio.Nursery) -> None:
         while True:
             try:
-                stream = await listener.accept()
+                await trio.lowlevel.wait_readable(listener)
+                for sock in accepted(listener):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        listener.close()
+                        return
+                    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+                    scope = trio.CancelScope()
+                    self._running[scope] = trio.Event()
+                    sessions.start_soon(self._serve, stream, scope, listener_name(listener.getsockname()))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await trio.sleep(ACCEPT_PAUSE)
-            else:
-                if self._listeners.is_withdrawn(sock):
-                    await trio.aclose_forcefully(stream)
-                    await listener.aclose()
-                    return
-                scope = trio.CancelScope()
-                self._running[scope] = trio.Event()
-                sessions.start_soon(self._serve, stream, scope, listener_name(listener.socket.getsockname()))
 
     async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope, listener: str) -> None:
         _own_session.set(scope)
         try:
             with scope:
-                await self._sessions.handle(TrioStream(stream, self._sessions.channel, self._logins), listener)
+                driver = TrioStream(stream, self._sessions.channel, self._logins)
+                await self._sessions.handle(driver, scope.cancel, listener)
         finally:
             self._running.pop(scope).set()
 

@@ -10,7 +10,15 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, LINGER, LOGIN_TIMEOUT, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT
+from pop3proto._io.driver import (
+    GIVEN_UP,
+    LINGER,
+    LOGIN_TIMEOUT,
+    READ_TIMEOUT,
+    RECEIVE,
+    TURN_TIMEOUT,
+    WRITE_TIMEOUT,
+)
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
+    from pop3proto.procedures.operations import Turn
 
 __all__ = ["TrioStream"]
 
@@ -78,6 +87,15 @@ class TrioStream(AsyncStream):
         with trio.CancelScope(deadline=math.inf if until is None else until):
             return await awaitable
         raise TimedOut(LOGIN_TIMEOUT)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        come = trio.Event()
+        turn.wake_by(come.set)
+        with trio.CancelScope(deadline=math.inf if turn.until is None else turn.until) as scope:
+            await come.wait()
+        if scope.cancelled_caught:
+            raise TimedOut(TURN_TIMEOUT)
 
     @override
     async def receive(self, until: float | None) -> bytes:

@@ -37,7 +37,7 @@ from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, Token
 from pop3proto.sasl.mechanism import MechanismError, Strength
 from pop3proto.sasl.plain import PlainClient
-from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientEntry
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, SERVER_MECHANISMS, ClientEntry
 from pop3proto.sasl.scram.keys import ScramHash
 from tests.helpers.drivers import Actor, FakeStore, Script, Serving, talk
 
@@ -1051,7 +1051,7 @@ def meeting(credentials, *, only=None, tls=None, authenticator=None, **arguments
     authenticator = authenticator or MemoryTokenAuthenticator({"ann": SECRET}, {"ya29.token": "ann@example.org"})
     mode = "none" if tls is None else "implicit"
     store = FakeStore(b"Subject: 1\n\n", b"")
-    serving = Serving(store, authenticator, mode=mode, tls=tls or VERIFIED, loopback=True)
+    serving = Serving(store, authenticator, mode=mode, tls=tls or VERIFIED, mechanisms=SERVER_MECHANISMS)
     session = Session(ClientConnection(tls=tls is not None), loopback=True)
 
     def client():

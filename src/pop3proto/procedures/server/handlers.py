@@ -39,7 +39,7 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=session.may_show_password and implements(settings.authenticator, PasswordVerifier),
+        user=session.may_show_password and settings.user_pass and implements(settings.authenticator, PasswordVerifier),
         sasl=tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,
@@ -61,6 +61,7 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
             yield from session.call_store(
                 partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
+            session.record.deleted = len(session.deleted)
         finally:
             yield from session.close_maildrop()
     session.say(Ok("bye"))
@@ -107,6 +108,7 @@ def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
     yield from session.send_message(command.number, Ok(f"{announced} octets"))
     session.retrieved.add(command.number)
+    session.record.retrieved += 1
     if (sent := session.connection.body_octets) != announced:
         yield from session.correct(command.number, sent)
 

@@ -11,7 +11,7 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
 from pop3proto.core.replies import Err, Greeting, ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, Write
+from pop3proto.procedures.operations import Displaced, Now, Procedure, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
 from .session import ServerSession
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pop3proto.core.server import ServerConnection
     from pop3proto.procedures.cleartext import TlsMode
 
+    from .limits import Place
+    from .record import SessionRecord
     from .service import Service
 
 __all__ = ["refuse", "serve_session"]
@@ -45,7 +47,7 @@ class _Loop:
     def run(self, tls: TlsMode) -> Procedure[None]:
         """Serve the session to its end; however it ends, release the lock, and tell the authenticator."""
         session = self._session
-        session.login_until = (yield from Now()) + self._service.deadlines.login
+        session.logins.until = (yield from Now()) + self._service.deadlines.login
         try:
             if tls == "implicit":
                 yield from session.shake_hands()
@@ -62,6 +64,7 @@ class _Loop:
         greeting = self._service.greet((yield from session.nonce()))
         session.timestamp = greeting.timestamp
         session.say(greeting)
+        record = session.record
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
@@ -71,9 +74,12 @@ class _Loop:
                 break
             else:
                 self._idle_until = None
+                if isinstance(event, Quit):
+                    record.end = "quit"
                 yield from self._answer(event)
                 session.worked += 1
                 yield from session.give_way()
+        record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:
@@ -82,13 +88,15 @@ class _Loop:
             session.connection.receive_data((yield from Read((yield from self._deadline()))))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
+        except Displaced as error:
+            yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
 
     def _deadline(self) -> Procedure[float]:
         """Return the deadline for the next command. A part of a command does not extend it."""
         session = self._session
         if self._idle_until is None:
             self._idle_until = (yield from Now()) + self._service.deadlines.idle
-        login_until = math.inf if session.maildrop is not None else session.login_until
+        login_until = math.inf if session.maildrop is not None else session.logins.until
         return min(self._idle_until, login_until, self._grace_until)
 
     def _answer(self, event: Asked) -> Procedure[None]:
@@ -102,8 +110,9 @@ class _Loop:
                     yield from steps
             except Refused as refusal:
                 session.refuse(refusal)
-                if session.failed_logins >= self._service.login_attempts:
+                if session.logins.failed >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
+                    session.record.end = "failed logins"
         except Exception:
             yield from self._report_fault()
             raise
@@ -130,6 +139,7 @@ class _Loop:
         session = self._session
         session.say(Err.coded(ResponseCode.SYS_TEMP, "the server is going down"))
         session.connection.fail("the server is going down")
+        session.record.end = "shutdown"
 
     def _report_fault(self) -> Procedure[None]:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
@@ -148,6 +158,8 @@ def serve_session(  # noqa: PLR0913 - each has its default, and a name
     loopback: bool = False,
     tls: TlsMode = "none",
     awaits: bool = True,
+    place: Place | None = None,
+    record: SessionRecord | None = None,
 ) -> Procedure[None]:
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
@@ -158,6 +170,8 @@ def serve_session(  # noqa: PLR0913 - each has its default, and a name
         loopback: the client is on this machine.
         tls: where TLS begins.
         awaits: the driver performs `Await`; if not, a maildrop with coroutine methods is refused when it is opened.
+        place: from the `SessionLimiter` that all sessions of the server share; None: this session alone has one.
+        record: notes what the session has done.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.
@@ -166,7 +180,14 @@ def serve_session(  # noqa: PLR0913 - each has its default, and a name
         Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
     """
     session = ServerSession(
-        service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls", awaits=awaits
+        service,
+        connection,
+        info or SessionInfo(),
+        loopback=loopback,
+        starttls=tls == "starttls",
+        awaits=awaits,
+        place=place,
+        record=record,
     )
     failure: BaseException | None = None
     try:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
-from pop3proto.core.errors import TimedOut
+from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
-from pop3proto.core.replies import Err, ResponseCode
+from pop3proto.core.replies import Err
 from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import (
-    AwaitLogin,
     Now,
     Procedure,
     Random,
@@ -30,8 +30,11 @@ from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
 from .calls import awaited, close_without_waiting
+from .limits import Place, SessionLimiter
 from .messages import MessageReader
 from .parts import check_maildrop
+from .record import SessionRecord
+from .session_logins import SessionLogins
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
@@ -56,6 +59,7 @@ FLUSH_AT: Final = 65_536
 TURN: Final = 50
 """Work after which other sessions can run: 1 is a command, or some rows of a listing."""
 
+_FAREWELL: Final = 1.0  # seconds for a line that fits into the system's buffer
 _MEGABYTE: Final = 1_048_576
 _TAIL: Final = 2  # octets of a message that wait for its end, or for more
 _NONCE: Final = 16  # random octets in a timestamp or a challenge
@@ -74,10 +78,10 @@ class ServerSession:
         maildrop: the locked maildrop; None before login.
         deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
-        failed_logins: number of refused logins.
+        record: what it has done.
+        logins: its logins.
         collected: number of octets that wait to be written.
         worked: work that was done since other sessions could run: 1 is a command.
-        login_until: deadline of the login.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default, and a name
@@ -89,6 +93,8 @@ class ServerSession:
         loopback: bool = False,
         starttls: bool = False,
         awaits: bool = True,
+        place: Place | None = None,
+        record: SessionRecord | None = None,
     ) -> None:
         self.settings: Final = settings
         self.connection: Final = connection
@@ -99,8 +105,10 @@ class ServerSession:
         self.maildrop: Maildrop | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.failed_logins = 0
-        self.login_until: float = 0.0
+        self.record: Final = record or SessionRecord()
+        self.logins: Final = SessionLogins(
+            connection, place or Place(SessionLimiter(settings), info.address), self.record
+        )
         self._reader: MessageReader | None = None
         self._observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
@@ -189,6 +197,13 @@ class ServerSession:
         self._output.append(octets)
         self.collected += len(octets)
 
+    def say_farewell(self, reply: Err) -> Procedure[None]:
+        """End the session by a line that answers nothing, if the client can take it at once."""
+        self.connection.fail(reply.text)
+        self._observers.said(self.info, reply)
+        with suppress(ConnectionLost, TimedOut):
+            yield from Write(reply.encode(), (yield from Now()) + _FAREWELL)
+
     def refuse(self, refusal: Refused) -> None:
         """Answer with `-ERR`; what makes the line too long is cut off."""
         reply, most = refusal.reply, self.connection.limits.reply_line_sent
@@ -214,7 +229,7 @@ class ServerSession:
             ConnectionLost, TimedOut: as `start_tls`.
         """
         try:
-            tls = yield from StartTls(self._take_output(), self.login_until)
+            tls = yield from StartTls(self._take_output(), self.logins.until)
         except BaseException:
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
@@ -286,11 +301,20 @@ class ServerSession:
             except BaseException:
                 self._break_off()
                 raise
+            self.record.octets += len(octets)
 
     def _break_off(self) -> None:
         """Write nothing more: nothing may follow half an answer."""
         self._take_output()
         self.connection.fail("an answer was cut off")
+
+    def now(self) -> Procedure[float]:
+        """Return the time."""
+        try:
+            return (yield from Now())
+        except BaseException:
+            self._break_off()
+            raise
 
     def give_way(self) -> Procedure[None]:
         """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
@@ -320,16 +344,13 @@ class ServerSession:
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
         """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
 
+        Before that it waits as long as the failures from this address demand, and for its turn.
+
         Raises:
-            Refused: what it returned was awaited until the deadline of the login; the session ends.
+            Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
         """
-        answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        if not isinstance(answer, Awaitable):
-            return answer
-        try:
-            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.login_until))
-        except TimedOut:
-            raise Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP) from None
+        attempt = self.logins.attempt or self.logins.begin("-", (yield from self.now()))
+        return (yield from self.logins.call(attempt, function, blocks=self.settings.authenticator.blocks))
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
@@ -347,7 +368,7 @@ class ServerSession:
             if self.maildrop is None:
                 self.info = before
             raise
-        self.user = user
+        self.user = self.record.user = user
 
     def _open(self, user: str) -> Steps[None]:
         store = self.settings.store

@@ -54,7 +54,8 @@ class ExternalServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         message = (yield b"") if initial is None else initial
-        authzid = self.claimed_user = read_name(message, "the authorization identity", required=False)
+        authzid = read_name(message, "the authorization identity", required=False)
+        self.claimed_user: str = authzid
         user = named((yield from answered(self._identify(authzid))))
         if user is None:
             raise CredentialsRejected("the client is not known, or may not act as the user that it asked for")

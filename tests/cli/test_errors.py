@@ -7,12 +7,14 @@ import struct
 import subprocess
 import sys
 import threading
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pop3proto.blocking import Server
-from pop3proto.cli import main
+from pop3proto.cli import _COMMANDS, main
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
@@ -148,8 +150,22 @@ def test_without_posix_the_store_says_what_it_needs(name):
     assert run_without_posix("import pop3proto.maildrops; pop3proto.maildrops.MemoryStore").returncode == 0
 
 
+@pytest.mark.parametrize("arguments, imported", [(["fetch"], ["fetch"]), (["--help", "fetch"], [*_COMMANDS])])
+def test_a_command_imports_no_other(monkeypatch, arguments, imported):
+    modules: list[str] = []
+
+    def note(names: Sequence[str]) -> ArgumentParser:
+        modules.extend(names)
+        return ArgumentParser()
+
+    monkeypatch.setattr("pop3proto.cli._parser", note)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert modules == imported
+
+
 def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
-    def interrupt() -> None:
+    def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pop3proto.cli._parser", interrupt)

@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import socket
+import ssl
 import stat
 import threading
 import time
@@ -151,6 +152,12 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(folder / "ca.pem"))
         self.trusted = ("--ca-file", str(folder / "ca.pem"))
 
+    def context(self) -> ssl.SSLContext:
+        """A context of a server on 127.0.0.1."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate())
+        return context
+
     def certificate(self, name: str = "127.0.0.1") -> Path:
         """A file with a certificate for a name, and its key."""
         file = self._folder / f"{name}.pem"
@@ -197,7 +204,7 @@ def test_tls_with_an_authority_of_ones_own(target, authority, tls, capsys):
 def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options):
     with serving_tls(MemoryStore(), authority.certificate(), tls) as port:
         assert fetch_tls(tls, port, target, *options) == 1
-    assert "pop3proto fetch: the certificate of 127.0.0.1 was not accepted: " in capsys.readouterr().err
+    assert f"pop3proto fetch: the certificate of 127.0.0.1, port {port}, was not accepted: " in capsys.readouterr().err
 
 
 @both
@@ -388,9 +395,43 @@ def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, caps
         file.write_text("S3cret")
         assert fetch_tls("implicit", port, target, *authority.trusted, "--password-file", str(file)) == 1
     err = capsys.readouterr().err
-    assert err == "pop3proto fetch: login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password)\n"
+    assert err == (
+        "pop3proto fetch: login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password; "
+        "AUTH SCRAM-SHA-512 ***: [AUTH] wrong name or password)\n"
+    )
     assert "token" not in err
     assert "S3cret" not in err
+
+
+STAMPED = b"+OK ready <1896.697170952@dbc.mtview.ca.us>\r\n"
+REFUSING_APOP = {"CAPA": body("USER", "UIDL"), "APOP": HangUp(b"-ERR authorization failed\r\n"), "UIDL": body()}
+
+
+def test_a_server_that_hangs_up_after_refusing_apop(target, authority, capsys):
+    with Scripted(REFUSING_APOP, STAMPED, authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 0
+    verbs = [line.split()[0] for line in server.heard]
+    assert verbs == ["CAPA", "APOP", "CAPA", "USER", "PASS", "CAPA", "UIDL", "QUIT"]
+    assert capsys.readouterr() == ("0 messages fetched\n", "")
+
+
+def test_a_login_that_is_refused_over_two_connections_says_which(target, authority, capsys):
+    answers = REFUSING_APOP | {"PASS": HangUp(b"-ERR wrong\r\n")}
+    with Scripted(answers, STAMPED, authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 1
+    assert capsys.readouterr().err == (
+        "pop3proto fetch: login failed (connection 1: APOP ann ***: authorization failed; "
+        "connection 2: PASS ***: wrong)\n"
+    )
+
+
+def test_a_password_that_is_not_ascii(target, authority, capsys):
+    answers = {"CAPA": body("USER", "UIDL"), "PASS": b"-ERR wrong\r\n", "PASS pässwörd": b"+OK\r\n", "UIDL": body()}
+    file = str(password_file(target.parent, "pässwörd\n"))
+    with Scripted(answers, context=authority.context()) as server:
+        options = (*authority.trusted, "--password-file", file)
+        assert fetch_tls("implicit", server.address[1], target, *options) == 0
+    assert capsys.readouterr() == ("0 messages fetched\n", "")
 
 
 def test_why_the_client_gave_up_is_told(target, capsys):

@@ -18,7 +18,9 @@ def test_the_defaults():
         "reply_line_sent": 512,
         "listing_entries": 1_000_000,
         "text_lines": 1_000,
+        "text_octets": 65_536,
         "body": 268_435_456,
+        "scram_iterations": 600_000,
         "bad_commands": 10,
         "buffered": 65_536,
     }

@@ -21,6 +21,7 @@ from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
 from .passwd import read_password
+from .process import warn_if_readable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -102,6 +103,7 @@ class Users:
     @classmethod
     def _of_file(cls, store: MaildropStore, file: Path) -> Users:
         try:
+            warn_if_readable(file, file, "users")
             return cls(f"the users in {file}", UsersFile(file), store)
         except OSError as error:
             raise Failure(f"cannot read the users file {file}: {error.strerror or error}") from error

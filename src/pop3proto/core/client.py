@@ -17,6 +17,7 @@ from .events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BodyChunk,
     BodyEnd,
     ClientEvent,
@@ -71,6 +72,7 @@ class ClientConnection(Connection):
         self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
         self._last_body: Command[object] | None = None  # the command whose body ended last
         self._challenged = False  # the server waits for a SASL response
+        self._undecodable = False  # ... to a challenge that is not valid base64
         self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
 
     @property
@@ -95,7 +97,8 @@ class ClientConnection(Connection):
         """Record that a command or SASL response is sent, and return its line, to be written to the server.
 
         Args:
-            item: a command; or `AuthResponse` or `AuthCancel`, as the answer to a `Challenge`.
+            item: a command; or `AuthResponse` or `AuthCancel`, as the answer to a `Challenge`; or `AuthCancel`, as that
+                to a `BadChallenge`.
 
         Raises:
             LocalProtocolError: `item` is not legal now, or its line is too long. Nothing has changed.
@@ -130,7 +133,11 @@ class ClientConnection(Connection):
     def _objection(self, item: Request) -> str | None:
         """Return why this cannot be sent now, or None if it can."""
         if not isinstance(item, Command):
-            return None if self._challenged else "no challenge is waiting for a response"
+            if not self._challenged:
+                return "no challenge is waiting for a response"
+            if self._undecodable and not isinstance(item, AuthCancel):
+                return "the challenge is not valid base64: send AuthCancel"
+            return None
         if self._challenged:
             return "a challenge is waiting for its response: send AuthResponse or AuthCancel"
         if self._outstanding and self._outstanding[-1].barrier:
@@ -157,8 +164,9 @@ class ClientConnection(Connection):
         """Return the next event from the server.
 
         Returns:
-            The event; NEED_DATA if `receive_data` must be called first; or PAUSED, after a `Challenge` until its
-            response is sent, and after a positive answer to STLS until `tls_established` is called.
+            The event; NEED_DATA if `receive_data` must be called first; or PAUSED, after a `Challenge` or
+            `BadChallenge` until its response is sent, and after a positive answer to STLS until `tls_established` is
+            called.
 
         Raises:
             RemoteProtocolError: the server broke the protocol. The session is over; every further call raises again.
@@ -216,11 +224,11 @@ class ClientConnection(Connection):
     def _challenge(self, command: Command[object], line: bytes) -> ClientEvent:
         if not command.challenged or self._cancelled:
             raise self._broken(f"the server sent a challenge instead of an answer to {command}{self._hint()}")
-        if (challenge := parse_challenge(line)) is None:
-            raise self._broken(f"the server sent a challenge for {command} that is not valid base64")
+        challenge = parse_challenge(line)
         self._challenged = True
+        self._undecodable = challenge is None
         self._session = self._session.at(State.SASL)
-        return challenge
+        return BadChallenge(line[2:]) if challenge is None else challenge
 
     def _unsolicited(self, line: bytes) -> ClientEvent:
         reply = self._reply(line)

@@ -50,6 +50,7 @@ class IdRecord:
         self._path = maildir / IDS_NAME
         self._known = _read(self._path)
         self._used: dict[UniqueId, dict[int, int]] = {each: files for each, files in self._known.items() if files}
+        self._seen: set[tuple[UniqueId, int]] = set()  # unique parts, and inodes of files that have them
         self._changed = len(self._used) < len(self._known)
 
     def assign(self, unique: str, inode: int, modified: int, *, shared: bool) -> UniqueId:
@@ -65,16 +66,19 @@ class IdRecord:
         if not shared and plain not in self._known:
             return plain
         files = self._used.setdefault(plain, {})
-        if inode not in files:
+        # An inode may have been that of a file that was removed.
+        if inode not in files or unique_id(unique, inode, files[inode]) in self._known:
             files[inode] = modified
             self._changed = True
+        self._seen.add((plain, inode))
         return unique_id(unique, inode, files[inode])
 
     def save(self) -> None:
-        """Write the record, if it has changed. In a read-only Maildir it is not written."""
-        if not self._changed:
+        """Write the record of the files that were assigned an id, if it has changed; not in a read-only Maildir."""
+        present = [(each, inode, time) for each, files in self._used.items() for inode, time in files.items()]
+        rows = [f"{each} {inode} {time}\n" for each, inode, time in present if (each, inode) in self._seen]
+        if not self._changed and len(rows) == len(present):
             return
-        rows = [f"{each} {inode} {time}\n" for each, files in self._used.items() for inode, time in files.items()]
         with suppress(OSError):
             if rows:
                 replace(self._path, "".join(rows).encode(), like=self._path.parent.stat())

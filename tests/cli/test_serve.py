@@ -250,7 +250,9 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
             with pytest.raises(LoginFailed, match="not a Maildir"):
                 client.login("ann", PASSWORD)
         words = f"the maildrop of ann cannot be opened: {maildir / 'cur'}: No such file or directory"
-        assert end(process) == ("", f"pop3proto serve: {words}\n")
+        out, err = end(process)
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.endswith(f"pop3proto serve: {words}\n")
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,9 @@ def test_a_file_of_users(folder, users, capsys):
         with connect("127.0.0.1", port, tls="none") as client:
             client.login("dora", "new", only=["SCRAM-SHA-256"])
         words = f"the maildrop of carl cannot be opened: {folder / 'carl' / 'new'}: No such file or directory"
-        assert end(process) == ("", f"pop3proto serve: {words}\n")
+        out, err = end(process)
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.endswith(f"pop3proto serve: {words}\n")
 
 
 @pytest.mark.parametrize("options,served", [((), False), (("--follow-links",), True)])

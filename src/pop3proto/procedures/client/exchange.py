@@ -35,7 +35,7 @@ class Exchange:
     """
 
     def __init__(self, session: Session, mechanism: ClientMechanism, *, initial_response: bool = True) -> None:
-        self.challenged = False
+        self.challenged: bool = False
         self._session: Final = session
         self._mechanism: Final = mechanism
         command = Auth(mechanism.name, mechanism.initial_response)

@@ -55,6 +55,7 @@ from .server.penalties import LoginAttempt, LoginPenalty
 from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
+from .server.session_logins import SessionLogins
 from .server.settings import Deadlines, ServiceSettings
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "Session",
     "SessionInfo",
     "SessionLimiter",
+    "SessionLogins",
     "SessionRecord",
     "ShuttingDown",
     "Sleep",

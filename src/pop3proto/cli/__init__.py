@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
@@ -39,11 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = sys.argv[1:] if argv is None else argv
     # The modules of all commands take much longer to import than those of one.
-    commands = given[:1] if given and given[0] in _COMMANDS else _COMMANDS
-    try:
-        parser = _parser(commands)
-    except ImportError as error:
-        raise Failure(str(error)) from error
+    parser = _parser(given[:1] if given and given[0] in _COMMANDS else _COMMANDS)
     arguments = parser.parse_args(given)
     if arguments.command is None:
         parser.print_help(sys.stderr)
@@ -56,9 +53,18 @@ def _parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in names:
-        # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
-        command = importlib.import_module(f"{__name__}.{name}")
-        subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+        try:
+            command = importlib.import_module(f"{__name__}.{name}")
+        except ImportError as error:  # it needs what only POSIX systems have
+            subparser = commands.add_parser(name, add_help=False, prefix_chars="\0", help="(not on this system)")
+            subparser.add_argument("rest", nargs="*")
+            subparser.set_defaults(run=partial(_refuse, str(error)))
+        else:
+            subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
+            command.add_arguments(subparser)
+            subparser.set_defaults(run=command.run)
     return parser
+
+
+def _refuse(reason: str, _arguments: argparse.Namespace) -> NoReturn:
+    raise Failure(f"it does not work on this system: {reason}")

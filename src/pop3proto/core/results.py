@@ -26,6 +26,7 @@ UniqueId = NewType("UniqueId", str)
 V = TypeVar("V")
 
 _UNIQUE_ID: Final = "[!-~]{1,70}"
+_is_unique_id: Final = re.compile(_UNIQUE_ID).fullmatch
 
 
 def check_unique_id(text: str) -> UniqueId:
@@ -34,7 +35,7 @@ def check_unique_id(text: str) -> UniqueId:
     Raises:
         LocalProtocolError: it is empty, longer than 70 octets, or holds an octet outside 0x21-0x7E.
     """
-    if not re.fullmatch(_UNIQUE_ID, text):
+    if not _is_unique_id(text):
         raise LocalProtocolError(f"{text!r} is no unique id: 1 to 70 octets in 0x21-0x7E")
     return UniqueId(text)
 

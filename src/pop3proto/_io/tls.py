@@ -218,6 +218,7 @@ def handshake_failure(
             return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
     if isinstance(error, ForeignProtocol):
         return ConnectionLost(f"the TLS handshake failed: {error.strerror}")
-    if isinstance(error, ssl.SSLEOFError):
+    # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

@@ -17,6 +17,7 @@ from typing import IO, TypeVar, cast
 
 from pop3proto import ClientConnection, ConnectionLost, Pop3Error, TimedOut, Top, Uidl
 from pop3proto.procedures import (
+    Look,
     Now,
     Operation,
     Procedure,
@@ -59,6 +60,8 @@ def do(operation: Operation[object], reader: IO[bytes], writer: IO[bytes]) -> ob
             if not select.select([reader], [], [], until and max(until - time.monotonic(), 0))[0]:
                 raise TimedOut("the server said nothing in time")
             return os.read(reader.fileno(), 65_536)
+        case Look():
+            return os.read(reader.fileno(), 65_536) if select.select([reader], [], [], 0)[0] else None
         case Write(octets):
             return writer.write(octets)
         case Now():

@@ -267,7 +267,7 @@ TLS = TlsInfo("TLSv1.3", verified=True, certificate=b"x", bindings=(ChannelBindi
 def offered(service: Service) -> set[str]:
     """How one can log in at a server, the client having shown a certificate."""
     ways = set(service.offers(SessionInfo(tls=TLS), may_show_password=True))
-    if service.greet("0").timestamp is not None:
+    if service.greet(b"0").timestamp is not None:
         ways.add(APOP)
     if hasattr(service.authenticator, "check_password"):
         ways.add(USER_PASS)

@@ -16,7 +16,9 @@ from pop3proto.core.events import (
     ClientEvent,
     ConnectionClosed,
     Farewell,
+    Tolerated,
 )
+from pop3proto.core.limits import Quirk
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.observer import Observers
@@ -92,6 +94,7 @@ def test_a_client_writes_the_same_lines(caplog):
     client.heard(info, Challenge(b"tanstaaf"))
     client.said(info, AuthResponse(b"tanstaaf"))
     client.said(info, AuthCancel())
+    client.heard(info, Tolerated(Quirk.STRAY_DOT))
     client.heard(info, Farewell(Err("going down")))
     client.heard(info, ConnectionClosed())
     client.ended(info, None)
@@ -102,6 +105,7 @@ def test_a_client_writes_the_same_lines(caplog):
         *("C: AUTH PLAIN ***", "S: +OK done"),
         *("S: (6 octets)", "S: ."),
         *("S: + ***", "C: ***", "C: *"),
+        "-: tolerated: a line with a single dot after a single-line answer",
         "S: -ERR going down",
         "-: the session ended",
     ]

@@ -64,8 +64,10 @@ from .core.events import (
     Farewell,
     ServerEvent,
     Signal,
+    Tolerated,
 )
 from .core.limits import Limits, Quirk
+from .core.quirks import PROFILES, quirks_named
 from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
 from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
 from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
@@ -78,6 +80,7 @@ __all__ = [
     "BEFORE_LOGIN",
     "NEED_DATA",
     "PAUSED",
+    "PROFILES",
     "STANDARD",
     "Answer",
     "Apop",
@@ -146,6 +149,7 @@ __all__ = [
     "State",
     "Stls",
     "TimedOut",
+    "Tolerated",
     "Top",
     "Uidl",
     "UidlOne",
@@ -156,6 +160,7 @@ __all__ = [
     "Utf8",
     "__version__",
     "check_unique_id",
+    "quirks_named",
 ]
 
 __version__ = "0.1.0.dev0"

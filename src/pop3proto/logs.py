@@ -6,7 +6,17 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from .core.commands import Command
-from .core.events import Answer, AuthCancel, AuthResponse, BadChallenge, BadCommand, BodyChunk, BodyEnd, Farewell
+from .core.events import (
+    Answer,
+    AuthCancel,
+    AuthResponse,
+    BadChallenge,
+    BadCommand,
+    BodyChunk,
+    BodyEnd,
+    Farewell,
+    Tolerated,
+)
 from .core.replies import Challenge, Err, Greeting, Ok
 
 if TYPE_CHECKING:
@@ -41,7 +51,10 @@ class LogObserver:
 
     def heard(self, session: SessionInfo, event: ServerEvent | ClientEvent, /) -> None:
         """Write what the peer sent."""
-        self._write_item(session, event)
+        if isinstance(event, Tolerated):
+            self._write(session, "-", f"tolerated: {event.quirk.value}")
+        else:
+            self._write_item(session, event)
 
     def said(self, session: SessionInfo, item: Response | Request, /) -> None:
         """Write what is sent to the peer."""

@@ -33,6 +33,8 @@ from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as
 from pop3proto._aio.message import AsyncIncomingMessage
 from pop3proto._io.sessions import Sessions
 from pop3proto._io.tls import ServerTls, client_context
+from pop3proto.asyncio.stream import AsyncioStream
+from pop3proto.blocking.stream import SocketDriver
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import Dele, Noop, Quit, Retr, Stat, Top
 from pop3proto.core.errors import (
@@ -43,14 +45,16 @@ from pop3proto.core.errors import (
     LocalProtocolError,
     MalformedReply,
     RemoteProtocolError,
+    TimedOut,
     UncertainUpdate,
 )
+from pop3proto.core.events import Tolerated
 from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting, Ok
 from pop3proto.core.results import Language, MaildropStatus
 from pop3proto.core.states import State
-from pop3proto.procedures.client import pipeline as pipeline_module
+from pop3proto.procedures.client import pipeline as pipeline_module, session as session_module
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.plain import PlainClient
@@ -856,9 +860,116 @@ def test_limits_of_a_client(world):
         pytest.fail("it has no greeting")
 
 
+LINES_OF_LF = {
+    b"AUTH": b"+ \n",
+    b"AGFubgB0YW5zdGFhZg==": b"+OK\n",
+    b"CAPA": b"+OK\nSASL PLAIN\n.\n",
+    b"UIDL": b"+OK\n1 a\n.\n",
+    b"RETR": b"+OK\none\n..\n.\n",
+    b"QUIT": b"+OK\n",
+}
+
+
 def test_quirks_of_a_client(world):
-    with told(world, Script(), quirks={Quirk.BARE_LF}) as client:
-        assert client.session.connection.quirks == {Quirk.BARE_LF}
+    notes = Notes()
+    script = Script(LINES_OF_LF, greeting=b"+OK ready\n")
+    with told(world, script, quirks={Quirk.BARE_LF}, observer=notes) as client:
+        client.authenticate(PlainClient("ann", "tanstaaf"), initial_response=False)
+        assert client.uidl() == {1: "a"}
+        assert client.fetch(1) == b"one\r\n.\r\n"
+        assert client.tolerated == {Quirk.BARE_LF}
+    assert notes.heard_events.count(Tolerated(Quirk.BARE_LF)) == 1
+
+
+@pytest.mark.parametrize(
+    "answers, greeting, waited_for",
+    [
+        ({}, b"+OK ready\n", r"the greeting; it has sent '\+OK ready\\n' without CRLF \(the quirk bare_lf takes"),
+        ({b"AUTH": b"+ \n"}, GREETING, r"the answer to AUTH PLAIN; it has sent '\+ \\n' without CRLF"),
+    ],
+)
+def test_a_server_whose_lines_end_with_lf(world, answers, greeting, waited_for):
+    timeout = A_WHILE if answers else BRIEF
+    with (
+        pytest.raises(TimedOut, match=waited_for),
+        told(world, Script(answers, greeting=greeting), timeout=timeout) as client,
+    ):
+        client.authenticate(PlainClient("ann", "tanstaaf"), initial_response=False)
+
+
+def test_a_server_that_begins_tls_at_once(world, store, certificates):
+    with (
+        pytest.raises(TimedOut, match=r"waited for the greeting; if TLS begins at once .* use implicit TLS$"),
+        world.serve(service(world, store), tls="implicit", certificate=certificates.pem) as server,
+        world.connect(server, tls="none", timeout=BRIEF),
+    ):
+        pytest.fail("it has no greeting")
+
+
+class Leaving(Script):
+    """A server that says something unasked, and hangs up, when it is told to.
+
+    Args:
+        last_words: what it says.
+        context: for TLS; None: in clear.
+    """
+
+    def __init__(self, last_words, context=None):
+        super().__init__({b"CAPA": b"+OK\r\n.\r\n"})
+        self.last_words = last_words
+        self.go = threading.Event()
+        self.gone = threading.Event()
+        self._context = context
+
+    def answer(self, line):
+        yield from super().answer(line)
+        assert self.go.wait(PATIENCE)
+        if self.last_words:
+            yield self.last_words
+        self.over = True
+
+    def run(self, sock):
+        super().run(sock if self._context is None else self._context.wrap_socket(sock, server_side=True))
+        self.gone.set()
+
+
+@pytest.mark.parametrize("mode", ["none", "implicit"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        (b"-ERR inactive\r\n", ConnectionLost, "has ended the session: inactive"),
+        (b"", ConnectionLost, "the server has closed the connection"),
+        (b"+OK\r\n", RemoteProtocolError, r"sent '\+OK' although no command was outstanding"),
+    ],
+)
+def test_what_came_during_a_pause_is_no_answer(network, certificates, monkeypatch, mode, what):
+    monkeypatch.setattr(session_module, "PAUSE", 0.0)
+    last_words, failure, message = what
+    script = Leaving(last_words, None if mode == "none" else ServerTls.load(certificates.pem).context)
+    arguments = {"tls": mode, "context": certificates.trusting} if mode == "implicit" else {"tls": mode}
+    with (
+        pytest.raises(failure, match=message),
+        network.playing(script) as target,
+        network.connect(target, **arguments) as client,
+    ):
+        client.capa()
+        script.go.set()
+        assert script.gone.wait(PATIENCE)
+        client.call(Stat())
+    assert script.verbs == [b"CAPA"]
+
+
+def test_without_a_pause_nothing_is_looked_for(network, store, monkeypatch):
+    monkeypatch.setattr(session_module, "PAUSE", math.inf)
+    looks = []
+    for driver in (SocketDriver, AsyncioStream, TrioStream):
+        monkeypatch.setattr(driver, "readable", lambda _: looks.append(1) or False)
+    with logged_in(network, store) as client:
+        client.stat()
+        assert not looks
+        monkeypatch.setattr(session_module, "PAUSE", 0.0)
+        client.stat()
+        assert len(looks) == 1
 
 
 @pytest.mark.parametrize("limits", [{}, {"limits": Limits(body=1)}])
@@ -1004,7 +1115,6 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
     store.contents[1] = b"x" * 3_000_000
     with logged_in(world, store) as client:
-        client.dele(2)
         with client.retr(1):
             pass
         for _ in range(2):
@@ -1013,13 +1123,16 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     assert store.commits == []
 
 
-def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch):
+@pytest.mark.parametrize("then", ["quit", "stat"])
+def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch, then):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
     store.contents[1] = b"x" * 3_000_000
     with logged_in(world, store) as client:
         client.dele(2)
         with client.retr(1):
             pass
+        if then == "stat":
+            assert client.stat().count == 1
     assert list(store.contents) == [1]
 
 
@@ -1522,7 +1635,7 @@ def test_a_handshake_that_is_cut(world):
 
 def test_no_tls_on_the_other_side(world):
     with (
-        pytest.raises(ConnectionLost, match="handshake failed"),
+        pytest.raises(ConnectionLost, match=r"handshake failed: the server does not begin TLS at once .*: it sent"),
         world.playing(Script()) as target,
         world.connect(target, tls="implicit"),
     ):

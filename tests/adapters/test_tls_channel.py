@@ -1,6 +1,7 @@
 """The TLS channel over memory buffers: names, pieces, and what both sides have to say while they read."""
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -10,6 +11,7 @@ import pytest
 import trustme
 
 from pop3proto import blocking
+from pop3proto._io.sockets import is_readable
 from pop3proto._io.tls import client_context, handshake_failure
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.core.errors import LocalProtocolError
@@ -136,3 +138,47 @@ def test_a_certificate_is_shown_when_it_is_asked_for_later(contexts, authority):
 def test_a_stream_that_ends_in_the_handshake_is_told_alike_by_every_python(error):
     failure = handshake_failure(error(6, "as OpenSSL says it"))
     assert str(failure) == "the TLS handshake failed: the peer closed the connection"
+
+
+GREETING = b"+OK ready\r\n"
+
+
+@pytest.mark.parametrize(
+    "first, message",
+    [
+        (
+            GREETING,
+            r"server does not begin TLS at once .*: it sent '\+OK ready\\r\\n'; use another port, or .*greeting$",
+        ),
+        (b"+", r"does not begin TLS at once on this port: it sent '\+'; use another port, or .*greeting$"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", r"the TLS handshake failed: .*(?i:alert)"),
+    ],
+)
+def test_a_client_names_what_came_in_place_of_tls(contexts, first, message):
+    client = TlsChannel(contexts[0], hostname="localhost")
+    client.handshake()
+    client.feed(first + b"x" * 10)
+    with pytest.raises(ssl.SSLError) as failure:
+        client.handshake()
+    assert re.search(message, str(client.failure(failure.value, first)))
+
+
+def test_a_server_names_a_client_that_speaks_in_clear(contexts):
+    server = TlsChannel(contexts[1], server_side=True)
+    server.feed(b"USER ann\r\n")
+    with pytest.raises(ssl.SSLError) as failure:
+        server.handshake()
+    message = "the TLS handshake failed: the client sent octets in clear"
+    assert str(server.failure(failure.value, b"USER ann\r\n")) == message
+
+
+def test_what_waits_in_a_socket():
+    left, right = socket.socketpair()
+    assert not is_readable(left)
+    right.send(b"x")
+    assert is_readable(left)
+    left.recv(1)
+    right.close()
+    assert is_readable(left), "the end of the stream is news"
+    left.close()
+    assert not is_readable(left)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pop3proto.blocking import Server
-from pop3proto.cli import _COMMANDS, main
+from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
+from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
@@ -385,7 +386,46 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
         port = silent.getsockname()[1]
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
-    assert line_of(capsys) == "pop3proto fetch: the peer sent nothing in time"
+    assert line_of(capsys) == (
+        "pop3proto fetch: the peer sent nothing in time: waited for the greeting; "
+        "if TLS begins at once on this port, the server waits, too: use implicit TLS"
+    )
+
+
+LONG = "x" * 100
+
+
+def test_a_quirk_of_the_server(tmp_path, capsys):
+    answers = {
+        "UIDL": body(f"1 {LONG}"),
+        "UIDL 1": f"+OK 1 {LONG}\r\n".encode(),
+        "RETR": body("A: b", ""),
+    }
+    with Scripted(answers) as server:
+        assert fetch(server, tmp_path / "m") == 1
+        assert "its row in UIDL cannot be read" in capsys.readouterr().err
+        assert fetch(server, tmp_path / "m", "--quirks", "courier,stray_dot") == 0
+    assert capsys.readouterr().out.startswith("1 message fetched")
+
+
+def test_a_quirk_that_does_not_exist(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "m"), "--quirks", "couriers"])
+    assert ended.value.code == 2
+    assert "there is no quirk 'couriers'; the names are bare_lf, " in capsys.readouterr().err
+
+
+def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):
+    limits = []
+
+    def connecting(*_where, **arguments):
+        limits.append(arguments["limits"])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(fetch_module, "connect", connecting)
+    url, file = "pop://ann@127.0.0.1", password_file(tmp_path)
+    assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert limits == [Limits(least_rate=100)]
 
 
 def test_a_longest_timeout(tmp_path):

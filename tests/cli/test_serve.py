@@ -21,6 +21,7 @@ from pop3proto.blocking import connect
 from pop3proto.cli import main, serve
 from pop3proto.cli.serve import ServerTls
 from pop3proto.core.errors import ConnectionLost
+from pop3proto.core.limits import Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.server.service import Service
@@ -230,6 +231,29 @@ def test_bounds_of_sessions_that_are_none(maildir, capsys, option, number):
         main(["serve", str(maildir), "--user", "ann", "--password-file", "f", f"{option}={number}"])
     assert ended.value.code == 2
     assert f"argument {option}: it must be a number, 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "names, quirks", [("bare_lf", {Quirk.BARE_LF}), ("lenient", {Quirk.BARE_LF}), ("strict", set())]
+)
+def test_quirks(maildir, monkeypatch, names, quirks):
+    made: list[Service] = []
+
+    async def serving(service: Service, *_: object) -> None:
+        made.append(service)
+
+    monkeypatch.setattr(serve, "_serve", serving)
+    secret = password_file(maildir.parent, "secret")
+    assert main(["serve", str(maildir), "--user", "ann", "--password-file", str(secret), "--quirks", names]) == 0
+    assert made[0].quirks == quirks
+
+
+@pytest.mark.parametrize("name", ["stray_dot", "gmail", "bare"])
+def test_a_quirk_that_is_none_of_clients(maildir, capsys, name):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", str(maildir), "--user", "ann", "--password-file", "f", "--quirks", name])
+    assert ended.value.code == 2
+    assert f"there is no quirk '{name}'; the names are bare_lf, strict, lenient" in capsys.readouterr().err
 
 
 def test_poplib_fetches_and_deletes(maildir):

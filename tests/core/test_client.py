@@ -36,12 +36,17 @@ from pop3proto.core.events import (
     BodyEnd,
     ConnectionClosed,
     Farewell,
+    Tolerated,
 )
 from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.session_state import SessionState
 from pop3proto.core.states import State
 from tests.helpers.sessions import REQUESTS, client_in, everything, in_pieces, take
+
+SILENT = "if TLS begins at once on this port, the server waits, too: use implicit TLS"
+BARE = " (the quirk bare_lf takes LF for it)"
+TLS_ALERT = "this looks like TLS, not POP3; use implicit TLS on this port"
 
 
 def logged_in(**arguments):
@@ -174,7 +179,7 @@ def test_what_is_no_greeting(octets, message):
         (b"+OK rea", "the server closed the connection before its greeting"),
         (
             b"\x15\x03\x01\x00\x02\x02\x50",
-            "the server closed the connection before its greeting (this looks like TLS, not POP3)",
+            f"the server closed the connection before its greeting ({TLS_ALERT})",
         ),
     ],
 )
@@ -628,6 +633,69 @@ def test_ok_in_place_of_a_challenge_is_an_answer_and_no_secret_follows_it():
     assert refusal(connection, AuthResponse(b"secret")) == "no challenge is waiting for a response"
 
 
+def test_ok_may_be_the_first_challenge():
+    quirks = {Quirk.OK_AS_CHALLENGE}
+    for text, data in ((b"", b""), (b" go on", b""), (b" YQ==", b"a")):
+        connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION, quirks=quirks)
+        tolerated = [Tolerated(Quirk.OK_AS_CHALLENGE), Challenge(data), PAUSED]
+        assert take(connection, b"+OK" + text + b"\r\n") == tolerated
+        assert connection.state is State.SASL
+        connection.send(AuthResponse(b"secret"))
+        assert take(connection, b"+OK\r\n") == [Answer(Auth("PLAIN"), Ok()), NEED_DATA]
+
+
+@pytest.mark.parametrize("command", [Auth("PLAIN", b""), Auth("PLAIN", b"x"), Stat()])
+def test_any_other_ok_is_an_answer(command):
+    state = State.TRANSACTION if command == Stat() else State.AUTHORIZATION
+    connection = after_sending(command, state=state, quirks={Quirk.OK_AS_CHALLENGE})
+    assert take(connection, b"+OK\r\n") == [Answer(command, Ok()), NEED_DATA]
+
+
+def test_a_response_may_be_sent_before_the_challenge_that_is_tolerated_was_taken():
+    connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION, quirks={Quirk.UNENCODED_CHALLENGE})
+    connection.receive_data(b"+ go on\r\n")
+    assert connection.next_event() == Tolerated(Quirk.UNENCODED_CHALLENGE)
+    connection.send(AuthResponse())
+    assert take(connection, b"-ERR\r\n") == [Answer(Auth("PLAIN"), Err()), NEED_DATA]
+
+
+def test_a_challenge_may_be_text():
+    connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION, quirks={Quirk.UNENCODED_CHALLENGE})
+    assert take(connection, b"+ go on\r\n") == [Tolerated(Quirk.UNENCODED_CHALLENGE), Challenge(), PAUSED]
+    assert take(connection) == [PAUSED]
+
+
+def test_a_stray_dot_may_be_skipped():
+    connection = logged_in(quirks={Quirk.STRAY_DOT})
+    assert take(connection, b".\r\n") == [Tolerated(Quirk.STRAY_DOT), NEED_DATA]
+    connection.send(ListOne(1))
+    skipped = [Tolerated(Quirk.STRAY_DOT), Answer(ListOne(1), Ok("1 2")), NEED_DATA]
+    assert take(connection, b".\r\n+OK 1 2\r\n") == skipped
+    assert broken(logged_in(), b".\r\n") == "the server sent '.' although no command was outstanding"
+    assert broken(ClientConnection(quirks={Quirk.STRAY_DOT}), b".\r\n") == "the server sent '.' instead of a greeting"
+
+
+def test_a_dot_behind_a_body_is_never_stray():
+    connection = after_sending(List(), quirks={Quirk.STRAY_DOT})
+    assert len(take(connection, b"+OK\r\n.\r\n")) == 3
+    assert "may have ended early" in broken(connection, b".\r\n")
+
+
+def test_lf_may_end_lines():
+    for chunks in in_pieces(b"+OK\na\n..b\n.\n+OK\n"):
+        connection = after_sending(Retr(1), Noop(), quirks={Quirk.BARE_LF})
+        events = take(connection, *chunks)
+        assert events[:2] == [Tolerated(Quirk.BARE_LF), Answer(Retr(1), Ok())]
+        assert b"".join(event.data for event in events[2:-3]) == b"a\r\n.b\r\n"
+        assert events[-3:] == [BodyEnd(), Answer(Noop(), Ok()), NEED_DATA]
+
+
+@pytest.mark.parametrize("quirks", ["lenient", ["bare_lf"], {1}])
+def test_quirks_are_a_set_of_quirk(quirks):
+    with pytest.raises(TypeError, match=r"^quirks takes a set of Quirk, such as PROFILES\[\"lenient\"\]; quirks_named"):
+        ClientConnection(quirks=quirks)
+
+
 def test_a_challenge_may_be_as_long_as_a_sasl_line():
     limits = Limits(command_line=80, sasl_line=90, reply_line=80)
     for octets in (b"+ " + b"A" * 84 + b"\r\n", b"+OK " + b"x" * 84 + b"\r\n"):
@@ -869,6 +937,35 @@ def test_fail_does_not_hide_what_the_server_did():
 
 
 # --------------------------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    "make, octets, awaited",
+    [
+        (
+            ClientConnection,
+            b"",
+            "the greeting; if TLS begins at once on this port, the server waits, too: use implicit TLS",
+        ),
+        (lambda: ClientConnection(tls=True), b"", "the greeting"),
+        (ClientConnection, b"+OK", "the greeting; it has sent '+OK' without CRLF"),
+        (
+            ClientConnection,
+            b"+OK\n",
+            f"the greeting; it has sent '+OK\\n' without CRLF{BARE}",
+        ),
+        (ClientConnection, b"\x15\x03\x01", f"the greeting ({TLS_ALERT}); it has sent '\\x15\\x03\\x01' without CRLF"),
+        (lambda: after_sending(Stat(), Noop()), b"", "the answer to STAT"),
+        (lambda: after_sending(Pass("secret"), state=State.USER_GIVEN), b"", "the answer to PASS ***"),
+        (lambda: after_sending(Retr(1)), b"+OK\r\nx\n.", "the rest of the body of RETR 1"),
+        (logged_in, b"-ERR", "the rest of a line; it has sent '-ERR' without CRLF"),
+    ],
+)
+def test_what_is_awaited(make, octets, awaited):
+    connection = make()
+    if octets:
+        take(connection, octets)
+    assert connection.awaited == awaited
 
 
 def test_a_reply_line_has_a_limit_whatever_the_cut():

@@ -530,7 +530,13 @@ def buffered(size, limit, cut):
 
 
 def bad_commands(size, limit, cut):
-    server = server_in(State.TRANSACTION, limits=Limits(bad_commands=limit + 1))
+    server = server_in(State.AUTHORIZATION, limits=Limits(bad_commands=limit + 1))
+    Trace(server, cut(b"x\r\n" * size), in_bulk, reaction_of_a_server([]))
+    return server.state is State.AUTHORIZATION
+
+
+def bad_commands_after_login(size, limit, cut):
+    server = server_in(State.TRANSACTION, limits=Limits(bad_commands_after_login=limit + 1))
     Trace(server, cut(b"x\r\n" * size), in_bulk, reaction_of_a_server([]))
     return server.state is State.TRANSACTION
 
@@ -582,6 +588,7 @@ def listing_entries(size, limit, cut):
         (reply_line_sent, 512),
         (buffered, 90),
         (bad_commands, 5),
+        (bad_commands_after_login, 5),
         (number_digits, 20),
         (listing_entries, 30),
     ],

@@ -21,7 +21,9 @@ def test_the_defaults():
         "text_octets": 65_536,
         "body": 268_435_456,
         "scram_iterations": 600_000,
+        "least_rate": 1,
         "bad_commands": 10,
+        "bad_commands_after_login": 100,
         "buffered": 65_536,
     }
     assert Limits() == DEFAULT_LIMITS

@@ -6,7 +6,8 @@ from typing_extensions import override
 
 from pop3proto.core import lines
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.core.lines import LineTooLong, ReceiveBuffer
+from pop3proto.core.limits import Quirk
+from pop3proto.core.lines import BareLf, CommandBuffer, Deviation, LenientBuffer, LineTooLong, ReceiveBuffer
 from tests.helpers.strategies import chunkings
 
 streams = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"\0", b"some words", b"\xff" * 9])).map(b"".join)
@@ -122,6 +123,92 @@ def test_a_line_that_is_too_long_stays_where_it_is():
 def test_lines_are_bytes_whatever_they_were_cut_from():
     buffer = buffer_with(b"a", b"b\r\nc\r\n")
     assert [type(buffer.next_line(9)), type(buffer.next_line(9))] == [bytes, bytes]
+
+
+# ---------------------------------------------------------------------------------- LF without a CR
+
+
+def commands(chunks, limit):
+    """What a server's buffer finds: lines, the octets of those that end with LF alone, and those that are too long."""
+    buffer = CommandBuffer()
+    found = []
+    skipping = False
+    for chunk in chunks:
+        buffer.feed(chunk)
+        while not skipping or buffer.skip_line():
+            skipping = False
+            try:
+                line = buffer.next_line(limit)
+            except LineTooLong:
+                found.append("too long")
+                skipping = True
+            except BareLf as bare:
+                found.append(("bare", bare.line))
+            else:
+                if line is None:
+                    break
+                found.append(line)
+    return [*found, "..." if skipping else bytes(buffer.peek()[0][buffer.peek()[1] :])]
+
+
+@given(data=st.data(), octets=streams, limit=st.integers(2, 30))
+def test_a_server_finds_each_line_at_its_lf_in_any_chunking(data, octets, limit):
+    *whole, rest = octets.split(b"\n")
+    found = []
+    for line in whole:
+        if len(line) + 1 > limit:
+            found.append("too long")
+        else:
+            found.append(line[:-1] if line.endswith(b"\r") else ("bare", line))
+    found += [rest] if len(rest) < limit else ["too long", "..."]
+    assert commands([octets], limit) == found
+    assert commands(data.draw(chunkings(octets)), limit) == found
+
+
+def lenient(chunks, limit):
+    """What a buffer finds that takes LF for CRLF."""
+    buffer = LenientBuffer()
+    found = []
+    for chunk in chunks:
+        buffer.feed(chunk)
+        while True:
+            try:
+                line = buffer.next_line(limit)
+            except Deviation as met:
+                line = met.quirk
+            if line is None:
+                break
+            found.append(line)
+    return [*found, bytes(buffer.peek()[0][buffer.peek()[1] :])]
+
+
+@given(data=st.data(), octets=streams)
+def test_lf_may_count_as_crlf_and_that_is_reported_once(data, octets):
+    *lines, rest = octets.replace(b"\r\n", b"\n").split(b"\n")
+    ends = octets.split(b"\n")[:-1]
+    bare = [number for number, line in enumerate(ends) if not line.endswith(b"\r")]
+    found = lines if not bare else [*lines[: bare[0]], Quirk.BARE_LF, *lines[bare[0] :]]
+    assert lenient([octets], 1_000_000) == [*found, rest]
+    assert lenient(data.draw(chunkings(octets)), 1_000_000) == [*found, rest]
+
+
+def test_a_bare_lf_in_what_was_consumed_is_reported_with_the_next_line():
+    buffer = LenientBuffer()
+    for chunk in (b"a\n.\r\n", b"+O", b"K\r"):
+        buffer.feed(chunk)
+        if chunk.startswith(b"a"):
+            assert buffer.peek() == (b"a\r\n.\r\n", 0)
+            buffer.consume(6)
+        assert buffer.next_line(9) is None
+    buffer.feed(b"\n")
+    with pytest.raises(Deviation):
+        buffer.next_line(9)
+    assert buffer.next_line(9) == b"+OK"
+
+
+def test_a_line_that_is_too_long_with_lf_as_its_end():
+    with pytest.raises(LineTooLong):
+        lenient([b"a" * 9 + b"\n"], 9)
 
 
 # --------------------------------------------------------------------------------------------- feed

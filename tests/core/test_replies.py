@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from pop3proto.core import replies
+from pop3proto.core.commands import Stat
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok, ResponseCode, looks_like, parse_challenge, parse_reply
 from tests.helpers import strategies as some
 
@@ -361,7 +363,8 @@ def test_a_challenge_does_not_show_its_data():
     ],
 )
 def test_a_wrong_port_is_named(octets, name):
-    assert looks_like(octets) == f" (this looks like {name}, not POP3)"
+    remedy = "; use implicit TLS on this port" if name == "TLS" else ""
+    assert looks_like(octets) == f" (this looks like {name}, not POP3{remedy})"
 
 
 @pytest.mark.parametrize(
@@ -401,3 +404,24 @@ def test_what_may_be_anything_is_not_named(octets):
 @given(st.binary())
 def test_a_pop3_server_is_no_stranger(octets):
     assert looks_like(b"+OK" + octets) == looks_like(b"-ERR" + octets) == ""
+
+
+@pytest.mark.parametrize(
+    "text, code",
+    [
+        ("Mailbox locked by another session", ResponseCode.IN_USE),
+        ("maildrop already in use", ResponseCode.IN_USE),
+        ("mailbox is already open", ResponseCode.IN_USE),
+        ("Too many logins, please wait 5 minutes", ResponseCode.LOGIN_DELAY),
+        ("minimum login delay not met", ResponseCode.LOGIN_DELAY),
+        ("Server busy, try again later", ResponseCode.SYS_TEMP),
+        ("Server Unavailable. 21", ResponseCode.SYS_TEMP),
+        ("[AUTH] mailbox locked", None),
+        ("invalid password", None),
+        ("blocked", None),
+        ("", None),
+    ],
+)
+def test_words_are_a_guess_where_there_is_no_code(text, code):
+    assert Err(text).guessed_code == code
+    assert CommandFailed(Stat(), Err(text)).guessed_code == code

@@ -37,6 +37,8 @@ WHEN = {
 def objection(command, state):
     if isinstance(command, Pass) and state is State.AUTHORIZATION:
         return "PASS is not legal yet; send USER first"
+    if state is State.TRANSACTION:
+        return f"{command.verb} is not legal: already logged in"
     return f"{command.verb} is not legal {WHEN[state]}"
 
 
@@ -62,7 +64,7 @@ def test_facts_make_a_command_illegal(facts, objection):
 
 def test_the_state_is_objected_to_first():
     standing = SessionState(State.TRANSACTION, frozenset({Fact.TLS}))
-    assert standing.objection(Stls()) == "STLS is not legal after login"
+    assert standing.objection(Stls()) == "STLS is not legal: already logged in"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Messag
 from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
+    Look,
     Now,
     Operation,
     Procedure,
@@ -220,6 +221,8 @@ class Actor:
         match operation:
             case Now():
                 return self.clock.now
+            case Look():
+                return self.inbox.popleft() if self.inbox else None
             case Sleep(seconds):
                 self.clock.now += seconds
                 return None

@@ -98,7 +98,8 @@ def everything(connection):
 
 def _value(value):
     if isinstance(value, ReceiveBuffer | BodyDecoder | BodyEncoder | Vocabulary):
-        return {name: _value(getattr(value, name)) for name in type(value).__slots__}
+        slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        return {name: _value(getattr(value, name)) for name in slots}
     if isinstance(value, bytearray | deque | dict):
         return type(value)(value)
     return value

@@ -25,6 +25,7 @@ from pop3proto import (
     ServerConnection,
     ServerEvent,
     Signal,
+    Tolerated,
 )
 
 
@@ -80,6 +81,8 @@ def client(connection: ClientConnection) -> str:
             return "not base64"
         case BodyEnd() | ConnectionClosed():
             return "end"
+        case Tolerated(quirk=quirk):
+            return quirk.value
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -132,6 +135,8 @@ def server(connection: ServerConnection) -> str:
             return reply.text
         case ConnectionClosed():
             return "end"
+        case Tolerated(quirk=quirk):
+            return quirk.value
         case _ as unreachable:
             assert_never(unreachable)
 

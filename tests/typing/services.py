@@ -7,7 +7,7 @@ from pop3proto import Capabilities, ClientConnection, Limits, Quirk
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.core.client import Request
 from pop3proto.core.commands import Command
-from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed
+from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Tolerated
 from pop3proto.core.server import Response
 from pop3proto.logs import LogObserver
 from pop3proto.maildrops import MemoryStore
@@ -195,7 +195,7 @@ class OnlyServer:
     def heard(
         self,
         session: SessionInfo,
-        event: Command[object] | AuthResponse | AuthCancel | BadCommand | ConnectionClosed,
+        event: Command[object] | AuthResponse | AuthCancel | BadCommand | ConnectionClosed | Tolerated,
         /,
     ) -> None: ...
 

@@ -25,7 +25,8 @@ __all__ = ["AsyncIncomingMessage", "IncomingMessages", "WholeMessages"]
 class AsyncIncomingMessage:
     """A message that is being received, in constant memory: iterate over it or `read` it in its `async with` block.
 
-    The block may be left early: the rest is discarded before the next command, up to 1 MiB, and before QUIT.
+    The block may be left early: the rest is discarded before the next command, up to 1 MiB, or without limit if a
+    message is marked as deleted; and before QUIT.
     """
 
     def __init__(

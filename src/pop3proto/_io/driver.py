@@ -17,6 +17,7 @@ from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
     Displaced,
+    Look,
     NewConnection,
     Now,
     Operation,
@@ -164,6 +165,13 @@ class Driver(ABC):
         return False  # unless octets are received before they are asked for
 
     @abstractmethod
+    def readable(self) -> bool:
+        """Whether `receive` would return at once: octets have arrived, or the end of the stream.
+
+        False where that cannot be known without waiting.
+        """
+
+    @abstractmethod
     async def hang_up(self) -> None:
         """Close the connection: what was sent may still arrive."""
 
@@ -210,6 +218,8 @@ class Driver(ABC):
                 await self._write(octets, until)
             case StartTls(last_words, until):
                 return await self._start_tls(last_words, until)
+            case Look():
+                return await self._look()
             case Run():
                 return await self.run(operation.call, login=isinstance(operation, RunLogin))
             case Await():
@@ -253,6 +263,22 @@ class Driver(ABC):
             return octets
         finally:
             self._reading = False
+
+    async def _look(self) -> bytes | None:
+        tls = self._tls
+        try:
+            while True:
+                if tls is not None and (octets := tls.read()) is not None:
+                    return octets
+                if not self.readable():
+                    return None
+                arrived = await self.receive(None)
+                if tls is None:
+                    self._used_in_clear = True
+                    return arrived
+                tls.feed(arrived)
+        except ssl.SSLError as error:
+            raise ConnectionLost(f"the connection broke: {error}") from error
 
     async def _write(self, octets: bytes, until: float | None) -> None:
         if self._tls is None:
@@ -327,17 +353,21 @@ class Driver(ABC):
         return tls.info()
 
     async def _shake_hands(self, tls: TlsChannel, until: float | None) -> None:
+        first = b""  # what the peer has sent first
         try:
             while not tls.handshake():
                 await self._send_pending(tls, until)
-                tls.feed(await self.receive(until))
+                octets = await self.receive(until)
+                first = first or octets
+                tls.feed(octets)
             await self._send_pending(tls, until)
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise tls.failure(error) from error
+            raise tls.failure(error, first) from error
         except TimedOut:
-            raise TimedOut("the TLS handshake was not done in time") from None
+            silent = "" if first else ": the peer has sent nothing, and may not use TLS on this port"
+            raise TimedOut(f"the TLS handshake was not done in time{silent}") from None
 
     async def _send_pending(self, tls: TlsChannel, until: float | None) -> None:
         if octets := tls.take():

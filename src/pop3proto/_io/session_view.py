@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.limits import Quirk
     from pop3proto.core.replies import Err, Greeting, Ok
     from pop3proto.core.states import State
     from pop3proto.procedures.client.login_plan import LoginPlan
@@ -55,6 +56,11 @@ class SessionView(ABC):
     def last_reply(self) -> Ok | Err | None:
         """The latest reply, with its text: after `dele`, `login` or `quit` for example, which return nothing."""
         return self.session.last_reply
+
+    @property
+    def tolerated(self) -> frozenset[Quirk]:
+        """The deviations of the server that were met and tolerated so far; only `quirks=` of `connect` allows any."""
+        return frozenset(self.session.tolerated)
 
     @property
     def tls(self) -> TlsInfo | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from pop3proto.core.errors import CertificateError, ConnectionLost
+from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
@@ -168,6 +169,18 @@ def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBind
     return ChannelBinding("tls-unique", octets)
 
 
+_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1: type and version
+
+
+def _in_clear(octets: bytes, *, server_side: bool) -> str:
+    if server_side:
+        return "the client sent octets in clear"
+    return (
+        f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; "
+        "use another port, or begin TLS after the greeting"
+    )
+
+
 _NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 _EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _REMEDIES: Final = {
@@ -197,7 +210,7 @@ def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
 
 
 def handshake_failure(
-    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, port: int = 0
+    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, *, port: int = 0, first: bytes = b""
 ) -> ConnectionLost:
     """Return what to raise for a handshake that failed, in words for people.
 
@@ -205,17 +218,17 @@ def handshake_failure(
         error: why.
         tls: the channel; None: it could not be made.
         port: the server's; 0: it is unknown.
+        first: what the peer has sent first.
     """
-    if tls is not None and not tls.server_side:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            host = tls.server_hostname or ""
-            reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
-            remedy = _REMEDIES.get(error.verify_code, _TRUST)
-            whose = (host or "the server") + (f", port {port}," if port else "")
-            message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
-            return CertificateError(message, host=host, port=port, reason=reason)
-        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-            return ConnectionLost("the TLS handshake failed: the server does not use TLS on this port")
+    if tls is not None and first and not _RECORD.match(first):
+        return ConnectionLost(f"the TLS handshake failed: {_in_clear(first, server_side=tls.server_side)}")
+    if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
+        host = tls.server_hostname or ""
+        reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
+        remedy = _REMEDIES.get(error.verify_code, _TRUST)
+        whose = (host or "the server") + (f", port {port}," if port else "")
+        message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
+        return CertificateError(message, host=host, port=port, reason=reason)
     if isinstance(error, ForeignProtocol):
         return ConnectionLost(f"the TLS handshake failed: {error.strerror}")
     # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.

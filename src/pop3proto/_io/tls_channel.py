@@ -105,9 +105,14 @@ class TlsChannel:
             check_chosen(self._object)
         return True
 
-    def failure(self, error: ssl.SSLError) -> ConnectionLost:
-        """Return what to raise for a handshake that failed."""
-        return handshake_failure(error, self._object, self._port)
+    def failure(self, error: ssl.SSLError, first: bytes) -> ConnectionLost:
+        """Return what to raise for a handshake that failed.
+
+        Args:
+            error: why.
+            first: what the peer has sent first.
+        """
+        return handshake_failure(error, self._object, port=self._port, first=first)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

@@ -12,6 +12,7 @@ from typing_extensions import override
 from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.driver import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
@@ -235,6 +236,11 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     def hold(self) -> bool:
         self._pause()
         return bool(self._inbox)
+
+    @override
+    def readable(self) -> bool:
+        sock = self._transport.get_extra_info("socket")
+        return bool(self._inbox) or self._eof or (sock is not None and is_readable(sock))
 
     @override
     async def hang_up(self) -> None:

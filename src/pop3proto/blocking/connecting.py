@@ -55,7 +55,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
             begins them again; None: no limit.
         limits: how long lines may be, and how large what is held in memory.
-        quirks: deviations of the server to tolerate.
+        quirks: deviations of the server to tolerate: `{Quirk.BARE_LF}`, or a set of `PROFILES`.
         observer: one or several that see what is sent and received, with secrets masked.
 
     Returns:

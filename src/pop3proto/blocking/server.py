@@ -13,9 +13,10 @@ from pop3proto._io.driver import LOGIN_THREADS
 from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
+from pop3proto._io.sockets import Selector
 from pop3proto._io.tls import ServerTls
 
-from .stream import Selector, SocketDriver, run_blocking
+from .stream import SocketDriver, run_blocking
 
 if TYPE_CHECKING:
     import ssl

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto._io.sockets import Selector, is_readable
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
@@ -24,16 +25,13 @@ if TYPE_CHECKING:
     from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.procedures.operations import Procedure, Turn
 
-__all__ = ["Selector", "SocketDriver", "SocketStream", "bounded", "run_blocking"]
+__all__ = ["SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
 T = TypeVar("T")
 
 Connect: TypeAlias = Callable[[float | None], socket.socket]
 
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
-
-# It needs no descriptor of its own.
-Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def bounded(timeout: float | None) -> float | None:
@@ -177,6 +175,10 @@ class SocketDriver(Driver):
     async def send_eof(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+    @override
+    def readable(self) -> bool:
+        return is_readable(self._socket)
 
     @override
     async def hang_up(self) -> None:

@@ -14,6 +14,7 @@ import attrs
 from pop3proto._io.tls import client_context
 from pop3proto.blocking import connect
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.limits import NO_QUIRKS, Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.text import counted
@@ -26,6 +27,7 @@ from pop3proto.sasl.credentials import Password, Token
 from pop3proto.sasl.mechanism import MechanismError
 
 from .passwd import ask_password, read_password, read_token
+from .quirks import add_quirks_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -51,6 +53,7 @@ class Access:
         context: the SSL context.
         allow_cleartext: continue without TLS if the server refuses STLS.
         timeout: seconds that the server may send nothing.
+        quirks: deviations of the server to tolerate.
     """
 
     account: Account
@@ -58,6 +61,7 @@ class Access:
     context: ssl.SSLContext = attrs.field(repr=False)
     allow_cleartext: bool
     timeout: float
+    quirks: frozenset[Quirk] = NO_QUIRKS
 
     def open(self) -> Client:
         """Connect and log in.
@@ -97,6 +101,8 @@ class Access:
             cleartext="always" if self.allow_cleartext else "loopback",
             connect_timeout=self.timeout,
             timeout=self.timeout,
+            limits=_LIMITS,
+            quirks=self.quirks,
         )
 
     def _log_in(self, client: Client) -> None:
@@ -127,6 +133,9 @@ _MAX_EARLY_ENDS: Final = 10
 
 _MAX_VANISHED: Final = 10
 """If no more messages than this were left on the server, it is plausible that all of them are gone now."""
+
+_LIMITS: Final = Limits(least_rate=100)
+"""A fetch runs unattended, and must come to an end although a server sends an octet now and then."""
 
 _DAY: Final = 86_400
 """The longest timeout, in seconds: the system does not support timeouts of any length."""
@@ -183,6 +192,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up when the server sends nothing for this long (default: %(default)g)",
     )
+    add_quirks_argument(parser, "the server")
 
 
 def run(arguments: Namespace) -> int:
@@ -194,6 +204,7 @@ def run(arguments: Namespace) -> int:
         credentials=_credentials(account, arguments),
         allow_cleartext=arguments.allow_cleartext,
         timeout=arguments.timeout,
+        quirks=arguments.quirks,
     )
     left_out: set[Identity] = set()
     before = 0

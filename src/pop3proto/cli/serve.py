@@ -19,7 +19,9 @@ from typing_extensions import override
 from pop3proto.asyncio import serve
 from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit
 from pop3proto.cli.protection import add_protection_arguments, protected
+from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
+from pop3proto.core.quirks import SERVER_QUIRKS
 from pop3proto.fetching.failures import USAGE, Failure, reason, visible, warn
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
@@ -164,6 +166,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="let the system write core files, which hold passwords, when the server crashes",
     )
+    add_quirks_argument(parser, "clients", SERVER_QUIRKS)
     parser.add_argument(
         "--verbose",
         action="store_true",
@@ -182,6 +185,7 @@ def run(arguments: Namespace) -> int:
         store=users.store,
         authenticator=users.authenticator,
         cleartext="always" if arguments.allow_cleartext else "loopback",
+        quirks=arguments.quirks,
         observer=LogObserver() if arguments.verbose else None,
     )
     service = protected(service, arguments)

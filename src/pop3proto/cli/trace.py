@@ -17,6 +17,7 @@ from pop3proto.core.events import (
     ClientEvent,
     ConnectionClosed,
     Farewell,
+    Tolerated,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.text import counted
@@ -75,7 +76,7 @@ class Transcript(ClientObserver):
             case BodyEnd():
                 for line in (*self._body.shown(), "."):
                     self._say("S", line)
-            case ConnectionClosed():
+            case ConnectionClosed() | Tolerated():
                 pass
 
     @override

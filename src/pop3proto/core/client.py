@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from typing_extensions import override
 
-from .commands import Command
-from .connection import Connection
+from .client_errors import ClientErrors
+from .commands import Auth, Command
 from .dots import BodyDecoder
-from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UncertainUpdate
+from .errors import LocalProtocolError
 from .events import (
     NEED_DATA,
     PAUSED,
@@ -24,17 +23,16 @@ from .events import (
     ConnectionClosed,
     Farewell,
     Signal,
+    Tolerated,
 )
-from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits
-from .lines import LineTooLong
-from .replies import Err, Greeting, Ok, looks_like, parse_challenge, parse_reply
+from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
+from .lines import Deviation, LineTooLong
+from .replies import Challenge, Err, Greeting, Ok, parse_challenge, parse_reply
 from .states import Fact, State
-from .text import excerpt
+from .text import decode_base64, encode_text, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
-
-    from .limits import Quirk
 
 __all__ = ["ClientConnection", "Request"]
 
@@ -43,7 +41,11 @@ Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
 _BODY_END: Final = BodyEnd()
 
 
-class ClientConnection(Connection):
+def _is_challenge(line: bytes) -> bool:
+    return line.startswith(b"+ ") or line == b"+"
+
+
+class ClientConnection(ClientErrors):
     r"""The client side of a POP3 connection: tracks state and outstanding commands. Does no I/O.
 
     Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
@@ -68,11 +70,9 @@ class ClientConnection(Connection):
     ) -> None:
         super().__init__(limits, quirks, tls=tls)
         self._expected = self._session  # the state if every outstanding command is answered +OK
-        self._outstanding: deque[Command[object]] = deque()
-        self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
-        self._last_body: Command[object] | None = None  # the command whose body ended last
         self._challenged = False  # the server waits for a SASL response
         self._undecodable = False  # ... to a challenge that is not valid base64
+        self._deviating: Challenge | None = None  # a challenge that was tolerated, and is the next event
         self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
 
     @property
@@ -112,6 +112,7 @@ class ClientConnection(Connection):
             self._expected = self._expected.after(item, Ok)
         else:
             self._challenged = False
+            self._deviating = None
             self._cancelled = isinstance(item, AuthCancel)
         return octets
 
@@ -178,7 +179,8 @@ class ClientConnection(Connection):
         if self._body is not None:
             return self._next_of_body(self._body)
         if self._challenged:
-            return PAUSED
+            challenge, self._deviating = self._deviating, None
+            return challenge or PAUSED
         state = self._session.state
         if state is State.TLS_HANDSHAKE:
             return self._next_of_handshake()
@@ -189,23 +191,20 @@ class ClientConnection(Connection):
             limit = max(limit, self.limits.sasl_line)
         try:
             line = self._buffer.next_line(limit)
+            if line is None:
+                return self._end_of_stream() if self._buffer.ended else NEED_DATA
+            return self._answer(self._outstanding[0], line) if self._outstanding else self._unsolicited(line)
         except LineTooLong:
             data, start = self._buffer.peek()
             hint = self._hint(data[start : start + limit])
             raise self._broken(f"the server sent a line longer than {limit} octets{hint}") from None
-        if line is None:
-            return self._end_of_stream() if self._buffer.ended else NEED_DATA
-        if self._outstanding:
-            return self._answer(self._outstanding[0], line)
-        return self._unsolicited(line)
+        except Deviation as met:
+            return Tolerated(met.quirk)
 
     def _answer(self, command: Command[object], line: bytes) -> ClientEvent:
-        if line.startswith(b"+ ") or line == b"+":
-            return self._challenge(command, line)
+        if command.challenged and (event := self._within_exchange(command, line)) is not None:
+            return event
         reply = self._reply(line)
-        if self._cancelled and isinstance(reply, Ok):
-            raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
-        self._cancelled = False
         self._last_body = None
         assumed = self._session.after(command, Ok)
         self._session = self._session.after(command, type(reply))
@@ -221,14 +220,37 @@ class ClientConnection(Connection):
             self._outstanding.popleft()
         return Answer(command, reply)
 
-    def _challenge(self, command: Command[object], line: bytes) -> ClientEvent:
-        if not command.challenged or self._cancelled:
-            raise self._broken(f"the server sent a challenge instead of an answer to {command}{self._hint()}")
-        challenge = parse_challenge(line)
+    def _within_exchange(self, command: Command[object], line: bytes) -> ClientEvent | None:
+        """Return the event of a line within a SASL exchange; None if it is the reply that ends it."""
+        if _is_challenge(line) and not self._cancelled:
+            if (challenge := parse_challenge(line)) is not None:
+                self._await_response()
+                return challenge
+            if Quirk.UNENCODED_CHALLENGE in self.quirks:
+                return self._tolerate(Quirk.UNENCODED_CHALLENGE, Challenge())
+            self._await_response(undecodable=True)
+            return BadChallenge(line[2:])
+        reply = self._reply(line)
+        if isinstance(reply, Ok) and self._cancelled:
+            raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
+        if isinstance(reply, Ok) and Quirk.OK_AS_CHALLENGE in self.quirks and self._is_first_step(command):
+            return self._tolerate(Quirk.OK_AS_CHALLENGE, Challenge(decode_base64(encode_text(reply.text)) or b""))
+        self._cancelled = False
+        return None
+
+    def _is_first_step(self, command: Command[object]) -> bool:
+        # No mechanism is complete before the client has said something.
+        return isinstance(command, Auth) and command.initial_response is None and self.state is not State.SASL
+
+    def _tolerate(self, quirk: Quirk, challenge: Challenge) -> Tolerated:
+        self._await_response()
+        self._deviating = challenge
+        return Tolerated(quirk)
+
+    def _await_response(self, *, undecodable: bool = False) -> None:
         self._challenged = True
-        self._undecodable = challenge is None
+        self._undecodable = undecodable
         self._session = self._session.at(State.SASL)
-        return BadChallenge(line[2:]) if challenge is None else challenge
 
     def _unsolicited(self, line: bytes) -> ClientEvent:
         reply = self._reply(line)
@@ -246,14 +268,17 @@ class ClientConnection(Connection):
             reply = parse_reply(line)
         except LocalProtocolError as error:
             raise self._broken(f"the server sent {excerpt(line)}: {error}") from None
-        if reply is None:
-            raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint(line)}")
-        return reply
+        if reply is not None:
+            return reply
+        if _is_challenge(line) and self._outstanding:
+            raise self._broken(f"the server sent a challenge {self._context()}{self._hint()}")
+        if line == b"." and Quirk.STRAY_DOT in self.quirks and self._may_stray:
+            raise Deviation(Quirk.STRAY_DOT)
+        raise self._broken(f"the server sent {excerpt(line)} {self._context()}{self._hint(line)}")
 
-    def _context(self) -> str:
-        if self._outstanding:
-            return f"instead of an answer to {self._outstanding[0]}"
-        return "instead of a greeting" if self.state is State.GREETING else "although no command was outstanding"
+    @property
+    def _may_stray(self) -> bool:
+        return self.state is not State.GREETING and self._last_body is None
 
     def _next_of_body(self, decoder: BodyDecoder) -> ClientEvent | Signal:
         if not decoder.eof:
@@ -283,43 +308,6 @@ class ClientConnection(Connection):
         if len(self._buffer):
             raise self._broken("the server sent data after the end of the session")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
-
-    def _end_of_stream(self) -> ConnectionClosed:
-        waiting, _ = self._buffer.peek()
-        if self._body is not None:
-            dot = ", after a dot without CRLF, which does not end a body" if self._body.held else ""
-            raise self._lost(f"in the middle of the body of {self._outstanding[0]}{dot}")
-        if self._outstanding:
-            raise self._lost(f"before answering {self._outstanding[0]}")
-        if self.state is State.GREETING:
-            raise self._lost(f"before its greeting{looks_like(waiting)}")
-        if len(self._buffer):
-            raise self._lost("in the middle of a line")
-        self._close()
-        return ConnectionClosed()
-
-    def _lost(self, when: str) -> ConnectionLost:
-        message = f"the server closed the connection {when}"
-        if any(command.on_receipt is State.UPDATE for command in self._outstanding) and self.state is State.TRANSACTION:
-            message += "; deletions may or may not have happened"
-            self._error = UncertainUpdate(message)
-        else:
-            self._error = ConnectionLost(message)
-        self._close()
-        return self._error
-
-    def _broken(self, message: str) -> RemoteProtocolError:
-        self._error = RemoteProtocolError(message)
-        self._close()
-        return self._error
-
-    def _hint(self, line: bytes = b"") -> str:
-        """Return a guess at why the stream is out of step, to be appended to an error message."""
-        if self.state is State.GREETING:
-            return looks_like(line)
-        if self._last_body is not None:
-            return f" (the body of {self._last_body} may have ended early: the server may not dot-stuff)"
-        return ""
 
     def tls_established(self) -> None:
         """Resume after the TLS handshake that follows a positive answer to STLS.

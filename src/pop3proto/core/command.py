@@ -172,13 +172,15 @@ def parse_argument(verb: str, octets: bytes) -> int:
     return number
 
 
-def parse_row(command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]]) -> V:
+def parse_row(
+    command: NumberedCommand[V], reply: Ok, listing: type[Listing[V]], quirks: AbstractSet[Quirk] = NO_QUIRKS
+) -> V:
     """Parse a reply that is one row of a listing, and return the value of the command's message.
 
     Raises:
         MalformedReply: the reply has no valid row for that message.
     """
-    rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1)
+    rows = listing.parse(encode_text(reply.text) + b"\r\n", entries=1, quirks=quirks)
     if command.number not in rows:
         raise MalformedReply(f"the answer to {command} has no valid row for that message: {excerpt(reply.encode())}")
     return rows[command.number]

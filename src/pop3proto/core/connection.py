@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from .errors import LocalProtocolError
-from .lines import ReceiveBuffer
+from .limits import Quirk
+from .lines import LenientBuffer, ReceiveBuffer
 from .session_state import SessionState
 from .states import Fact, State
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .errors import ConnectionLost, RemoteProtocolError
-    from .limits import Limits, Quirk
+    from .limits import Limits
 
 __all__ = ["Connection"]
 
@@ -23,10 +24,15 @@ __all__ = ["Connection"]
 class Connection:
     """The receive buffer, the session state and the error that ended it. Use one of the two subclasses."""
 
+    _strict_buffer: ClassVar[type[ReceiveBuffer]] = ReceiveBuffer
+
     def __init__(self, limits: Limits, quirks: AbstractSet[Quirk], *, tls: bool) -> None:
         self.limits: Final = limits
         self.quirks: Final = frozenset(quirks)
-        self._buffer = ReceiveBuffer()
+        for quirk in self.quirks:  # a str is a collection, too
+            if not isinstance(quirk, Quirk):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError('quirks takes a set of Quirk, such as PROFILES["lenient"]; quirks_named() reads names')
+        self._buffer = LenientBuffer() if Quirk.BARE_LF in self.quirks else self._strict_buffer()
         self._session = SessionState(facts=frozenset({Fact.TLS} if tls else ()))
         self._failure: str | None = None  # the reason given to fail()
         self._error: RemoteProtocolError | ConnectionLost | None = None  # the error by which the peer ended it

@@ -6,13 +6,16 @@ Both unions, `ClientEvent` and `ServerEvent`, are closed: a `match` over them ma
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
 from .commands import Command
 from .replies import Challenge, Err, Greeting, Ok
 from .text import encode_base64
+
+if TYPE_CHECKING:
+    from .limits import Quirk
 
 __all__ = [
     "NEED_DATA",
@@ -29,6 +32,7 @@ __all__ = [
     "Farewell",
     "ServerEvent",
     "Signal",
+    "Tolerated",
 ]
 
 
@@ -92,6 +96,20 @@ class ConnectionClosed:
 
 
 @attrs.frozen
+class Tolerated:
+    """The peer has deviated from the protocol in a way that is tolerated. It needs no answer.
+
+    It comes before the event in which the deviation is; BARE_LF is reported once in a connection, the others each
+    time.
+
+    Args:
+        quirk: the deviation.
+    """
+
+    quirk: Quirk
+
+
+@attrs.frozen
 class AuthResponse:
     """A SASL response from the client (RFC 5034 section 4).
 
@@ -142,6 +160,6 @@ class BadCommand:
 
 
 ClientEvent: TypeAlias = (
-    Greeting | Answer | Challenge | BadChallenge | BodyChunk | BodyEnd | Farewell | ConnectionClosed
+    Greeting | Answer | Challenge | BadChallenge | BodyChunk | BodyEnd | Farewell | ConnectionClosed | Tolerated
 )
-ServerEvent: TypeAlias = Command[object] | AuthResponse | AuthCancel | BadCommand | ConnectionClosed
+ServerEvent: TypeAlias = Command[object] | AuthResponse | AuthCancel | BadCommand | ConnectionClosed | Tolerated

@@ -36,7 +36,11 @@ class Limits:
         scram_iterations: the most SCRAM iterations that a client computes when a server asks for them. 600,000 take
             about half a second; servers ask for 4,096 to 20,000, and 600,000 is the most that is recommended for
             SHA-256 today.
-        bad_commands: how many bad commands (bad syntax, unknown, not legal now) make a server end the session.
+        least_rate: octets a second that a body must bring, on average over each timeout that is spent waiting for it.
+            The client's procedures see to it, as the core knows no time.
+        bad_commands: how many bad commands in a row (bad syntax, unknown, not legal now) make a server end a session
+            before login.
+        bad_commands_after_login: the same after login.
         buffered: octets that may be buffered while a command is being answered, beyond any one chunk.
 
     Raises:
@@ -52,7 +56,9 @@ class Limits:
     text_octets: int = 65_536
     body: int = 268_435_456
     scram_iterations: int = 600_000
+    least_rate: int = 1
     bad_commands: int = 10
+    bad_commands_after_login: int = 100
     buffered: int = 65_536
 
     def __attrs_post_init__(self) -> None:
@@ -74,20 +80,29 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 class Quirk(Enum):
-    """A known deviation from the protocol that some peers show; none is tolerated by default.
+    """A known deviation of peers from the protocol; none is tolerated by default.
 
-    Connections and parsers take a set of these. In this version they have no effect yet.
+    Connections and parsers take a set of these; `PROFILES` has the sets for some servers. When a deviation is met and
+    tolerated, the event `Tolerated` says so. The value describes the deviation; the name in lower case is the name for
+    `quirks_named` and for `--quirks`.
     """
 
     BARE_LF = "LF alone ends a line"
+    """LF counts as CRLF, in bodies too. A message that holds a lone dot between two LFs then ends there."""
     UIDL_ANY_UNIQUE_ID = "unique ids longer than 70 octets, or with octets outside 0x21-0x7E"
+    """The rest of the row, without blanks at its ends, is the unique id."""
     UIDL_PREFIXED_ROWS = "+OK before each row of a UIDL listing"
-    UIDL_WITHOUT_UNIQUE_ID = "rows of a UIDL listing that hold only the message number"
-    STAT_WITHOUT_OCTETS = "a drop listing that holds only the message count"
-    OK_AS_CHALLENGE = "+OK in place of a SASL challenge"
+    """It is ignored."""
+    STAT_WITHOUT_OCTETS = "no octets in the answer to STAT, or a value that is not a number"
+    """The octets of the maildrop are then 0."""
+    OK_AS_CHALLENGE = "+OK in place of the first SASL challenge"
+    """`+OK` to an AUTH without initial response is a challenge, with the text as its data if that is base64."""
     UNENCODED_CHALLENGE = "text that is not base64 in a SASL challenge"
-    STRAY_DOT = "a lone dot after a single-line answer"
+    """The challenge is empty."""
+    STRAY_DOT = "a line with a single dot after a single-line answer"
+    """It is skipped."""
     NO_PIPELINING = "PIPELINING is announced and does not work"
+    """The client waits for each answer before it sends the next command."""
 
 
 NO_QUIRKS: Final[frozenset[Quirk]] = frozenset()

@@ -5,18 +5,48 @@ It searches each octet once, whatever the chunk sizes, and copies a chunk only i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
 
 from .errors import LocalProtocolError
+from .limits import Quirk
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["LineTooLong", "ReceiveBuffer"]
+__all__ = ["BareLf", "CommandBuffer", "Deviation", "LenientBuffer", "LineTooLong", "ReceiveBuffer"]
+
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
 class LineTooLong(Exception):
     """There is no CRLF within the first `limit` octets of the buffer."""
+
+
+class BareLf(Exception):
+    """A line ended with LF alone. It is consumed.
+
+    Attributes:
+        line: the line without its LF.
+    """
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__()
+        self.line = line
+
+
+class Deviation(Exception):
+    """A deviation was met that is tolerated.
+
+    Attributes:
+        quirk: the deviation.
+    """
+
+    def __init__(self, quirk: Quirk) -> None:
+        super().__init__()
+        self.quirk = quirk
 
 
 class ReceiveBuffer:
@@ -104,3 +134,77 @@ class ReceiveBuffer:
         if offset == len(self._data):  # free it: it may be large, and may contain a password
             self._data, offset = b"", 0
         self._start = self._searched = offset
+
+
+class CommandBuffer(ReceiveBuffer):
+    """The receive buffer of a server: a line that ends with LF alone is known at once, not when a CRLF follows."""
+
+    __slots__ = ()
+
+    @override
+    def next_line(self, limit: int) -> bytes | None:
+        """Return the next line without its CRLF, or None if it is not complete.
+
+        Raises:
+            LineTooLong: as the base class.
+            BareLf: the line ends with LF alone. It is consumed.
+        """
+        start = self._start
+        end = self._data.find(b"\n", self._searched, start + limit)
+        if end < 0:
+            if len(self) >= limit:
+                raise LineTooLong
+            self._searched = len(self._data)
+            return None
+        line = bytes(self._data[start:end])
+        self.consume(end + 1)
+        if line.endswith(b"\r"):
+            return line[:-1]
+        raise BareLf(line)
+
+    @override
+    def skip_line(self) -> bool:
+        """Drop octets up to and including the next LF; return whether one was found."""
+        end = self._data.find(b"\n", self._searched)
+        self.consume(len(self._data) if end < 0 else end + 1)
+        return end >= 0
+
+
+class LenientBuffer(ReceiveBuffer):
+    """A receive buffer in which LF alone counts as CRLF: it becomes CRLF when it is received."""
+
+    __slots__ = ("_after_cr", "_fed", "_first")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._after_cr = False  # the last octet received is CR
+        self._fed = 0  # octets that were ever buffered
+        self._first: int | None = None  # how many of these come before the first LF that counted as CRLF; reported: -1
+
+    @override
+    def feed(self, data: Buffer) -> None:
+        octets = memoryview(data).tobytes()
+        rest = octets[1:] if self._after_cr and octets.startswith(b"\n") else octets
+        lines = octets[: len(octets) - len(rest)] + _BARE_LF.sub(b"\r\n", rest)
+        super().feed(lines)
+        if self._first is None and len(lines) > len(octets):
+            first = _BARE_LF.search(rest)
+            assert first is not None  # noqa: S101 - something was replaced
+            self._first = self._fed + len(octets) - len(rest) + first.start()
+        self._fed += len(lines)
+        self._after_cr = octets.endswith(b"\r")
+
+    @override
+    def next_line(self, limit: int) -> bytes | None:
+        """Return the next line without its CRLF, or None if it is not complete.
+
+        Raises:
+            LineTooLong: as the base class.
+            Deviation: once, when an LF has counted as CRLF in this line or before it. Nothing is consumed.
+        """
+        data, start = self._data, self._start
+        line = super().next_line(limit)
+        if line is not None and self._first is not None and 0 <= self._first < self._fed - len(self):
+            self._data, self._start, self._searched, self._first = data, start, start, -1
+            raise Deviation(Quirk.BARE_LF)
+        return line

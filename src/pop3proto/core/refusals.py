@@ -36,6 +36,11 @@ class CommandFailed(Pop3Error):
         """The response code of the answer, if it has one (RFC 2449 section 8)."""
         return self.reply.code
 
+    @property
+    def guessed_code(self) -> ResponseCode | None:
+        """As `Reply.guessed_code`: a guess from the words of an answer without a response code."""
+        return self.reply.guessed_code
+
     @override
     def __str__(self) -> str:
         return f"the server refused {self.command}: {self.reply.text or 'it gave no reason'}"

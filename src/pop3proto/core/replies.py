@@ -88,6 +88,14 @@ ResponseCode.SYS_PERM = ResponseCode("SYS/PERM")  # ... which is permanent until
 ResponseCode.UTF8 = ResponseCode("UTF8")  # RFC 6856 section 5: the message requires UTF-8 mode
 
 
+# What servers without response codes say, in English, from the most certain guess to the least.
+_GUESSES: Final = (
+    (re.compile(r"\block(?:ed)?\b|\bin use\b|already (?:open|logged|in session)", re.IGNORECASE), ResponseCode.IN_USE),
+    (re.compile(r"\btoo (?:many|often|frequent)|login delay|\bwait\b", re.IGNORECASE), ResponseCode.LOGIN_DELAY),
+    (re.compile(r"try (?:again|later)|temporar|unavailable|\bbusy\b", re.IGNORECASE), ResponseCode.SYS_TEMP),
+)
+
+
 @attrs.frozen
 class Reply:
     """A status line. Use `Ok` or `Err`.
@@ -117,6 +125,16 @@ class Reply:
         """
         match = _CODE.match(self.text)
         return ResponseCode(match[1]) if match else None
+
+    @property
+    def guessed_code(self) -> ResponseCode | None:
+        """The response code that the words of a text without one suggest; None if there is a code, or no guess.
+
+        It is for a hint to people ("try again later"): words differ by server and language, so decide nothing by it.
+        """
+        if self.code is not None:
+            return None
+        return next((code for words, code in _GUESSES if words.search(self.text)), None)
 
     @property
     def message(self) -> str:
@@ -227,5 +245,6 @@ def looks_like(octets: bytes) -> str:
     """
     for pattern, name in _OTHER_PROTOCOLS:
         if pattern.match(octets):
-            return f" (this looks like {name}, not POP3)"
+            remedy = "; use implicit TLS on this port" if name == "TLS" else ""
+            return f" (this looks like {name}, not POP3{remedy})"
     return ""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set as AbstractSet
+from functools import cache
 from typing import ClassVar, Final, Generic, NewType, Self, TypeVar
 
 import attrs
 from typing_extensions import override
 
 from .errors import LocalProtocolError
-from .limits import MAX_DIGITS
-from .text import check_text, encode_text, lines_of, numeric
+from .limits import MAX_DIGITS, NO_QUIRKS, Quirk
+from .text import check_text, decode_text, encode_text, lines_of, numeric
 
 __all__ = ["Language", "Listing", "MaildropStatus", "ScanListing", "UniqueId", "UniqueIdListing", "check_unique_id"]
 
@@ -99,7 +100,6 @@ class Listing(Mapping[int, V], Generic[V]):
     duplicates: tuple[tuple[int, V], ...] = ()
 
     _strict: ClassVar[re.Pattern[bytes]]  # any number of rows as the RFC writes them, each with its CRLF
-    _lenient: ClassVar[re.Pattern[bytes]]  # one row as servers write them, without its CRLF: (number), (value)
     _format: ClassVar[str]
 
     @property
@@ -145,7 +145,7 @@ class Listing(Mapping[int, V], Generic[V]):
         return octets
 
     @classmethod
-    def parse(cls, body: bytes, *, entries: int) -> Self:
+    def parse(cls, body: bytes, *, entries: int, quirks: AbstractSet[Quirk] = NO_QUIRKS) -> Self:
         """Return the listing that a body holds.
 
         Runs of blanks, a leading or trailing blank and blank lines are passed over.
@@ -153,6 +153,7 @@ class Listing(Mapping[int, V], Generic[V]):
         Args:
             body: CRLF lines, un-stuffed.
             entries: how many rows it may have, blank lines included.
+            quirks: deviations to tolerate.
 
         Raises:
             MalformedReply: it has more.
@@ -165,15 +166,21 @@ class Listing(Mapping[int, V], Generic[V]):
             rows = dict(zip(numbers, cls._values(fields[1::2]), strict=True))
             if len(rows) == len(numbers):
                 return cls(rows)
-        return cls._parse_each(lines_of(body, entries))
+        return cls._parse_each(lines_of(body, entries), quirks)
 
     @classmethod
-    def _parse_each(cls, lines: list[bytes]) -> Self:
+    @abstractmethod
+    def _row(cls, quirks: AbstractSet[Quirk]) -> re.Pattern[bytes]:
+        """Return the pattern of one row as servers write it, without its CRLF: (number), (value)."""
+
+    @classmethod
+    def _parse_each(cls, lines: list[bytes], quirks: AbstractSet[Quirk] = NO_QUIRKS) -> Self:
+        row = cls._row(quirks)
         rows: dict[int, V] = {}
         unreadable: list[bytes] = []
         duplicates: list[tuple[int, V]] = []
         for line in lines:
-            if match := cls._lenient.fullmatch(line):
+            if match := row.fullmatch(line):
                 number, [value] = int(match[1]), cls._values([match[2]])
                 if number in rows:
                     duplicates.append((number, value))
@@ -190,6 +197,8 @@ class Listing(Mapping[int, V], Generic[V]):
 _NUMBER: Final = rf"[1-9][0-9]{{0,{MAX_DIGITS - 1}}}"
 _DIGITS: Final = rf"[0-9]{{1,{MAX_DIGITS}}}"
 
+_SCAN_ROW: Final = re.compile(rf" *({_DIGITS}) +({_DIGITS})(?: .*)?".encode(), re.DOTALL)
+
 
 class ScanListing(Listing[int]):
     """What LIST answers: message number to octets (RFC 1939 section 5). Text behind the octets is ignored."""
@@ -197,8 +206,12 @@ class ScanListing(Listing[int]):
     __slots__ = ()
 
     _strict = re.compile(rf"(?:{_NUMBER} {_DIGITS}\r\n)*+".encode())
-    _lenient = re.compile(rf" *({_DIGITS}) +({_DIGITS})(?: .*)?".encode(), re.DOTALL)
     _format = "%d %d\r\n"
+
+    @classmethod
+    @override
+    def _row(cls, quirks: AbstractSet[Quirk]) -> re.Pattern[bytes]:
+        return _SCAN_ROW
 
     @classmethod
     @override
@@ -206,18 +219,30 @@ class ScanListing(Listing[int]):
         return list(map(int, octets))
 
 
+@cache
+def _unique_id_row(prefixed: bool, any_id: bool) -> re.Pattern[bytes]:  # noqa: FBT001 - two quirks
+    prefix = r" *(?:\+OK +)?" if prefixed else " *"
+    unique_id = r"[^ \r\n\0](?:[^\r\n\0]*[^ \r\n\0])?" if any_id else _UNIQUE_ID
+    return re.compile(rf"{prefix}({_DIGITS}) +({unique_id}) *".encode())
+
+
 class UniqueIdListing(Listing[UniqueId]):
     """What UIDL answers: message number to unique id (RFC 1939 section 7).
 
     Messages whose id could not be read, because it is longer than 70 octets for example, are not in the mapping:
-    `complete` is then False, and `unreadable` has their rows.
+    `complete` is then False, and `unreadable` has their rows, which `repr` shows. With `Quirk.UIDL_ANY_UNIQUE_ID` such
+    ids are taken as they are.
     """
 
     __slots__ = ()
 
     _strict = re.compile(rf"(?:{_NUMBER} {_UNIQUE_ID}\r\n)*+".encode())
-    _lenient = re.compile(rf" *({_DIGITS}) +({_UNIQUE_ID}) *".encode())
     _format = "%d %s\r\n"
+
+    @classmethod
+    @override
+    def _row(cls, quirks: AbstractSet[Quirk]) -> re.Pattern[bytes]:
+        return _unique_id_row(Quirk.UIDL_PREFIXED_ROWS in quirks, Quirk.UIDL_ANY_UNIQUE_ID in quirks)
 
     @property
     def shared(self) -> Mapping[UniqueId, tuple[int, ...]]:
@@ -232,4 +257,4 @@ class UniqueIdListing(Listing[UniqueId]):
     @classmethod
     @override
     def _values(cls, octets: list[bytes]) -> list[UniqueId]:
-        return [UniqueId(value) for value in b"\n".join(octets).decode("ascii").split("\n")] if octets else []
+        return [UniqueId(value) for value in decode_text(b"\n".join(octets)).split("\n")] if octets else []

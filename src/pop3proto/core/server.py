@@ -19,9 +19,10 @@ from .events import (
     ConnectionClosed,
     ServerEvent,
     Signal,
+    Tolerated,
 )
 from .limits import DEFAULT_LIMITS, NO_QUIRKS, Limits
-from .lines import LineTooLong
+from .lines import BareLf, CommandBuffer, Deviation, LineTooLong
 from .replies import Challenge, Err, Greeting, Ok
 from .states import Fact, State
 from .text import decode_base64
@@ -57,6 +58,8 @@ class ServerConnection(Connection):
         tls: TLS is already active (implicit TLS).
         commands: the command classes to accept.
     """
+
+    _strict_buffer = CommandBuffer
 
     def __init__(
         self,
@@ -101,10 +104,10 @@ class ServerConnection(Connection):
 
         Returns:
             A command that is legal now; a `BadCommand`, which must be answered with its `reply`; an `AuthResponse` or
-            `AuthCancel`; or `ConnectionClosed`, once everything received before is answered. NEED_DATA if
-            `receive_data` must be called first. PAUSED until the greeting is sent, after an event until its whole
-            answer is sent, after a positive answer to STLS until `tls_established` is called, and after the end of
-            the session.
+            `AuthCancel`; `Tolerated`, which needs no answer; or `ConnectionClosed`, once everything received before is
+            answered. NEED_DATA if `receive_data` must be called first. PAUSED until the greeting is sent, after an
+            event until its whole answer is sent, after a positive answer to STLS until `tls_established` is called,
+            and after the end of the session.
 
         Raises:
             RemoteProtocolError: the client sent cleartext octets after STLS. The session is over; every further call
@@ -121,7 +124,10 @@ class ServerConnection(Connection):
             return ConnectionClosed()
         if self._due is not None or state in (State.GREETING, State.TLS_HANDSHAKE):
             return PAUSED
-        event = self._read()
+        try:
+            event = self._read()
+        except Deviation as met:
+            return Tolerated(met.quirk)
         if isinstance(event, ConnectionClosed):
             self._close()
         elif not isinstance(event, Signal):
@@ -139,6 +145,8 @@ class ServerConnection(Connection):
             except LineTooLong:
                 data, start = self._buffer.peek()
                 self._overlong = data[start : start + limit]
+            except BareLf as bare:
+                return self._bad(bare.line, "a line must end with CRLF, not with LF alone")
             else:
                 if line is not None:
                     return self._response(line) if self.state is State.SASL else self._command(line)
@@ -156,10 +164,16 @@ class ServerConnection(Connection):
         limit = self.limits.sasl_line if command.challenged else self.limits.command_line
         if len(line) + 2 > limit:
             return self._bad(line, "the line is too long")
-        if (objection := self._session.objection(command)) is not None:
+        session = self._session
+        if session.state is State.USER_GIVEN and State.USER_GIVEN not in command.legal_in:
+            session = session.at(State.AUTHORIZATION)  # some clients send CAPA, AUTH or STLS between USER and PASS
+        if (objection := session.objection(command)) is not None:
             return self._bad(line, objection)
-        if self.state is State.TRANSACTION:
-            self._session = self._session.at(command.on_receipt)
+        self._bad_commands = 0
+        if session.state is State.TRANSACTION:
+            self._session = session.at(command.on_receipt)
+        elif command.on_ok is not None or command.establishes is not None:
+            self._session = session  # CAPA and the like change nothing, and PASS may still follow
         return command
 
     def _response(self, line: bytes) -> ServerEvent:
@@ -170,7 +184,9 @@ class ServerConnection(Connection):
 
     def _bad(self, line: bytes, reason: str) -> BadCommand:
         self._bad_commands += 1
-        self._closing |= self._bad_commands >= self.limits.bad_commands
+        logged_in = self.state is State.TRANSACTION
+        most = self.limits.bad_commands_after_login if logged_in else self.limits.bad_commands
+        self._closing |= self._bad_commands >= most
         return BadCommand(line, reason, Err(f"{reason}; closing the connection" if self._closing else reason))
 
     def send(self, item: Response) -> bytes:

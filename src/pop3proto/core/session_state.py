@@ -33,6 +33,8 @@ class SessionState:
         if self.state not in command.legal_in:
             if self.state is State.AUTHORIZATION and State.USER_GIVEN in command.legal_in:
                 return f"{command.verb} is not legal yet; send USER first"
+            if self.state is State.TRANSACTION:
+                return f"{command.verb} is not legal: already logged in"
             return f"{command.verb} is not legal {self.state.value}"
         if self.facts.isdisjoint(command.excluded_by):
             return None

@@ -168,11 +168,13 @@ class Stat(Command[MaildropStatus]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> MaildropStatus:
         """Return the drop listing; text after the two numbers is ignored."""
-        count, _, rest = encode_text(reply.text).partition(b" ")
-        numbers = read_number(count), read_number(rest.partition(b" ")[0])
-        if numbers[0] is None or numbers[1] is None:
+        first, _, rest = encode_text(reply.text).partition(b" ")
+        count, octets = read_number(first), read_number(rest.partition(b" ")[0])
+        if octets is None and Quirk.STAT_WITHOUT_OCTETS in quirks:
+            octets = 0
+        if count is None or octets is None:
             raise MalformedReply(f"the answer to STAT does not begin with two numbers: {excerpt(reply.encode())}")
-        return MaildropStatus(numbers[0], numbers[1])
+        return MaildropStatus(count, octets)
 
     def answer(self, result: MaildropStatus) -> tuple[Ok, bytes]:
         """Return the reply: two numbers and no text after them (RFC 1939 section 5)."""
@@ -231,7 +233,7 @@ class Uidl(Command[UniqueIdListing]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> UniqueIdListing:
         """Return the unique ids that the body lists."""
-        return UniqueIdListing.parse(body, entries=limits.listing_entries)
+        return UniqueIdListing.parse(body, entries=limits.listing_entries, quirks=quirks)
 
     def answer(self, result: UniqueIdListing, text: str = "") -> tuple[Ok, bytes]:
         """Return the reply and the body with this listing."""
@@ -250,7 +252,7 @@ class UidlOne(NumberedCommand[UniqueId]):
         self, reply: Ok, body: bytes = b"", *, limits: Limits = DEFAULT_LIMITS, quirks: AbstractSet[Quirk] = NO_QUIRKS
     ) -> UniqueId:
         """Return the unique id of the message."""
-        return parse_row(self, reply, UniqueIdListing)
+        return parse_row(self, reply, UniqueIdListing, quirks)
 
     def answer(self, result: UniqueId) -> tuple[Ok, bytes]:
         """Return the reply with the message number and this unique id."""

@@ -10,15 +10,17 @@ import attrs
 
 from pop3proto.core.commands import Dele, ListOne, Noop, Retr, UidlOne
 from pop3proto.core.errors import ConnectionLost, MalformedReply, Pop3Error, RemoteProtocolError
+from pop3proto.core.limits import NO_QUIRKS
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import FAILURE, Failure, reason, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
 
     from pop3proto.blocking import Client, IncomingMessage
     from pop3proto.core.commands import Command
+    from pop3proto.core.limits import Quirk
     from pop3proto.core.replies import Ok
     from pop3proto.fetching.inbox import Inbox
     from pop3proto.fetching.journal import Identity
@@ -50,10 +52,12 @@ class Proof:
     Args:
         commands: returns the commands to send after RETR, for a message number.
         length: number of these commands.
+        quirks: deviations of the server that are tolerated in their answers.
     """
 
     commands: Callable[[int], Sequence[Command[object]]]
     length: int
+    quirks: AbstractSet[Quirk] = NO_QUIRKS
 
     def holds(self, answers: Iterator[IncomingMessage], identity: Identity | None, *, refused: bool) -> bool:
         """Read the answers after one message; return whether all of them are right.
@@ -63,7 +67,25 @@ class Proof:
             identity: identity of the message.
             refused: the server refused RETR; it may then refuse UIDL for this message too.
         """
-        return all(_is_right(answers, identity, refused=refused) for _ in range(self.length))
+        return all(self._is_right(next(answers), identity, refused=refused) for _ in range(self.length))
+
+    def _is_right(self, answer: IncomingMessage, identity: Identity | None, *, refused: bool) -> bool:
+        command = answer.command
+        try:
+            with answer:
+                return self._is_accepted(command, answer.reply, identity)
+        except CommandFailed:
+            return command == _REFUSED or (refused and isinstance(command, UidlOne))
+        except (ConnectionLost, MalformedReply, RemoteProtocolError):
+            # The connection may be lost here because the message ended early, with text that looked like a last reply.
+            return False
+
+    def _is_accepted(self, command: Command[object], reply: Ok | None, identity: Identity | None) -> bool:
+        if reply is None:
+            return False
+        if isinstance(command, UidlOne):
+            return identity is not None and command.parse(reply, quirks=self.quirks) == identity.unique_id
+        return command == _ACCEPTED
 
 
 def choose_proof(client: Client, wanted: Mapping[int, Identity | None]) -> Proof:
@@ -78,7 +100,7 @@ def choose_proof(client: Client, wanted: Mapping[int, Identity | None]) -> Proof
         wanted: identities of the messages to fetch, by message number.
     """
     if any(_supports_uidl_one(client, number, identity) for number, identity in islice(wanted.items(), _UIDL_ATTEMPTS)):
-        return Proof(lambda number: (UidlOne(number),), 1)
+        return Proof(lambda number: (UidlOne(number),), 1, client.session.connection.quirks)
     return Proof(lambda _: _series(), SERIES)
 
 
@@ -91,27 +113,6 @@ def _supports_uidl_one(client: Client, number: int, identity: Identity | None) -
 
 def _series() -> tuple[Command[object], ...]:
     return tuple(secrets.choice((_ACCEPTED, _REFUSED)) for _ in range(SERIES))
-
-
-def _is_right(answers: Iterator[IncomingMessage], identity: Identity | None, *, refused: bool) -> bool:
-    answer = next(answers)
-    command = answer.command
-    try:
-        with answer:
-            return _is_accepted(command, answer.reply, identity)
-    except CommandFailed:
-        return command == _REFUSED or (refused and isinstance(command, UidlOne))
-    except (ConnectionLost, MalformedReply, RemoteProtocolError):
-        # The connection may be lost here because the message ended early, with text that looked like a last reply.
-        return False
-
-
-def _is_accepted(command: Command[object], reply: Ok | None, identity: Identity | None) -> bool:
-    if reply is None:
-        return False
-    if isinstance(command, UidlOne):
-        return identity is not None and command.parse(reply) == identity.unique_id
-    return command == _ACCEPTED
 
 
 class OutOfStep(Exception):

@@ -23,6 +23,7 @@ __all__ = [
     "Await",
     "AwaitLogin",
     "Displaced",
+    "Look",
     "NewConnection",
     "Now",
     "Operation",
@@ -96,6 +97,18 @@ class Read(Operation[bytes]):
     """
 
     until: float | None = None
+
+
+class Look(Operation["bytes | None"]):
+    """Return octets that have arrived already, without waiting; None if there are none, b"" at end of stream.
+
+    A driver that cannot know without waiting returns None.
+
+    Raises:
+        ConnectionLost: the connection failed or was given up.
+    """
+
+    __slots__ = ()
 
 
 @attrs.frozen

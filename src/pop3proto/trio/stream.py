@@ -20,6 +20,7 @@ from pop3proto._io.driver import (
     WRITE_TIMEOUT,
 )
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ class TrioStream(AsyncStream):
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_eof()
+
+    @override
+    def readable(self) -> bool:
+        return isinstance(self._stream, trio.SocketStream) and is_readable(self._stream.socket)
 
     @override
     async def hang_up(self) -> None:

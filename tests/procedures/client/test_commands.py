@@ -1,5 +1,6 @@
 """What a client does: greet, call, pipeline, start TLS, quit; and that no answer is ever taken for another's."""
 
+import contextlib
 import io
 from itertools import pairwise, repeat
 
@@ -70,6 +71,7 @@ from tests.helpers.drivers import (
     TLS,
     Actor,
     Cancelled,
+    Clock,
     FakeStore,
     Script,
     Serving,
@@ -490,7 +492,8 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.session.capabilities is None, "unknown until it has said so under TLS"
     script.tell(actor, CAPA)
     assert actor.outcome() == script.session.tls == TLS
-    assert [type(operation) for operation in actor.performed] == [Write, Read, StartTls, Write, Read]
+    operations = [type(operation) for operation in actor.performed if not isinstance(operation, Now)]
+    assert operations == [Write, Read, StartTls, Write, Read]
     assert script.heard == [b"STLS\r\n", b"CAPA\r\n"]
     assert script.session.capabilities == Capabilities(pipelining=True, sasl=("PLAIN",))
     assert script.session.context.timestamp is None
@@ -949,6 +952,21 @@ def test_quit_discards_until_its_deadline():
     assert script.heard == [b"RETR 1\r\n"]
 
 
+@pytest.mark.parametrize("reply", [b"+OK\r\n", b"-ERR\r\n"])
+def test_nothing_is_too_much_while_a_message_is_marked(server, monkeypatch, reply):
+    monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 20)
+    with contextlib.suppress(CommandFailed):
+        server.run(call(server.session, Dele(2)), reply)
+    rest = b"x" * 1_000 + b"\r\n.\r\n"
+    body = Body(begun(server, [Retr(1)]), Retr(1))
+    server.run(body.open(), b"+OK\r\n")
+    assert server.run(call(server.session, Rset()), rest, b"+OK\r\n") is None
+    body = Body(begun(server, [Retr(1)]), Retr(1))
+    server.run(body.open(), b"+OK\r\n")
+    with pytest.raises(Broken, match="RETR 1 was left unread"):
+        server.tell(server.begin(call(server.session, Noop())), rest).outcome()
+
+
 @pytest.mark.parametrize("left,fits", [(20, True), (21, False)])
 def test_what_is_left_is_thrown_away_up_to_a_limit(server, left, fits, monkeypatch):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 20)
@@ -1031,7 +1049,7 @@ def test_an_error_at_any_operation_passes_through(error):
         return actor.receive(CAPA, b"+OK\r\n", CAPA)
 
     operations = len(going(-1).performed)
-    assert operations == 7
+    assert operations == 11
     for number in range(operations):
         with pytest.raises(error):
             going(number).outcome()
@@ -1147,10 +1165,102 @@ def test_each_answer_has_a_deadline_of_its_own():
 def test_a_body_may_take_as_long_as_it_goes_on():
     script = Script(timeout=60).log_in()
     actor = drips(script, call(script.session, Retr(1)), b"+OK\r\n")
-    for octet in b"text" * 50 + b"\r\n.\r\n":
+    for _ in range(50):
         actor.sleep(50)
-        script.tell(actor, bytes([octet]))
-    assert actor.outcome() == b"text" * 50 + b"\r\n"
+        script.tell(actor, b"text" * 15)
+    actor.sleep(50)
+    assert script.tell(actor, b"\r\n.\r\n").outcome() == b"text" * 750 + b"\r\n"
+
+
+def at_a_rate(rate, octets, seconds):
+    """What comes of a body of which so many octets come every so many seconds, 1,000 in all."""
+    connection = ClientConnection(limits=Limits(least_rate=rate))
+    script = Script(timeout=60, connection=connection).log_in()
+    actor = drips(script, call(script.session, Retr(1)), b"+OK\r\n")
+    for _ in range(1_000 // octets):
+        actor.sleep(seconds)
+        if actor.finished:
+            break
+        script.tell(actor, b"x" * octets)
+    return script.tell(actor, b"\r\n.\r\n").outcome()
+
+
+@pytest.mark.parametrize("rate, octets, seconds", [(1, 10, 9.9), (1, 1, 0.9), (10, 200, 19.9), (10, 100, 9.9)])
+def test_a_body_may_be_as_slow_as_the_least_rate(rate, octets, seconds):
+    assert len(at_a_rate(rate, octets, seconds)) == 1_000 // octets * octets + 2
+
+
+@pytest.mark.parametrize(
+    "rate, octets, seconds, came", [(1, 10, 20, "20 octets"), (1, 1, 31, "1 octet"), (10, 200, 29, "400 octets")]
+)
+def test_a_body_that_drips_is_given_up(rate, octets, seconds, came):
+    message = rf"^the peer was too slow: {came} of a body in 60 seconds, and {60 * rate} are the least: waited for the"
+    with pytest.raises(TimedOut, match=message):
+        at_a_rate(rate, octets, seconds)
+
+
+def test_a_listing_that_drips_is_given_up():
+    script = Script(timeout=60).log_in()
+    actor = drips(script, call(script.session, List()), b"+OK\r\n")
+    for _ in range(6):
+        script.tell(actor, b"1")
+        actor.sleep(10)
+    with pytest.raises(TimedOut, match=r"waited for the rest of the body of LIST"):
+        actor.outcome()
+
+
+def test_the_time_that_a_caller_takes_between_two_reads_is_not_the_servers():
+    script = Script(timeout=60).log_in()
+    body = Body(begun(script, [Retr(1)]), Retr(1))
+    script.run(body.open(), b"+OK\r\n")
+    clock = Clock()
+    for _ in range(10):
+        clock.now += 1_000
+        assert Actor(body.chunk(), clock).receive(b"x").outcome() == b"x"
+
+
+def test_without_a_timeout_nothing_is_too_slow():
+    script = Script().log_in()
+    actor = drips(script, call(script.session, Retr(1)), b"+OK\r\n")
+    actor.sleep(1_000_000)
+    assert script.tell(actor, b"x\r\n.\r\n").outcome() == b"x\r\n"
+
+
+@pytest.mark.parametrize(
+    "greeted, sent, message",
+    [
+        (False, b"", r"the greeting; if TLS begins at once on this port, the server waits, too: use implicit TLS$"),
+        (
+            False,
+            b"+OK ready\n",
+            r"the greeting; it has sent '\+OK ready\\n' without CRLF \(the quirk bare_lf takes",
+        ),
+        (
+            False,
+            b"\x15\x03\x01\x00",
+            r"the greeting \(this looks like TLS, not POP3; use implicit TLS on this port\)",
+        ),
+        (True, b"", r"the answer to STAT$"),
+        (True, b"+OK 1 2", r"the answer to STAT; it has sent '\+OK 1 2' without CRLF$"),
+    ],
+)
+def test_silence_names_what_was_waited_for_and_what_came_of_it(greeted, sent, message):
+    if greeted:
+        script = Script(timeout=60).log_in()
+        actor = script.begin(call(script.session, Stat()))
+    else:
+        actor = Actor(greet(Session(ClientConnection(), timeout=60))).go()
+    actor.receive(*[sent] if sent else [])
+    with pytest.raises(TimedOut, match=rf": waited for {message}"):
+        actor.sleep(60).outcome()
+
+
+def test_silence_within_an_unasked_line():
+    script = Script(timeout=60).log_in()
+    script.connection.receive_data(b"-ERR bye")
+    actor = script.begin(call(script.session, Stat()))
+    with pytest.raises(TimedOut, match=r"waited for the rest of a line; it has sent '-ERR bye' without CRLF$"):
+        actor.sleep(60).outcome()
 
 
 def test_after_a_login_the_deadline_is_forgotten():

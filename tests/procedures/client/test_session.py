@@ -4,19 +4,22 @@ import pytest
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection
-from pop3proto.core.commands import Capa, Dele, Noop, Pass, Quit, Retr, Stat, User
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError
-from pop3proto.core.events import Answer, AuthResponse, BodyChunk, BodyEnd, Farewell
+from pop3proto.core.commands import Capa, Dele, ListOne, Noop, Pass, Quit, Retr, Stat, Uidl, User
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from pop3proto.core.events import Answer, AuthResponse, BodyChunk, BodyEnd, Farewell, Tolerated
 from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
-from pop3proto.procedures.client.commands import call, call_all, greet, quit_session, start_tls
+from pop3proto.core.results import MaildropStatus
+from pop3proto.procedures.client.commands import call, call_all, greet, learn_capabilities, quit_session, start_tls
+from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by
-from pop3proto.procedures.client.session import Session, SessionOptions
+from pop3proto.procedures.client.session import PAUSE, Session, SessionOptions
+from pop3proto.procedures.operations import Look
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.sasl.credentials import Password
 from pop3proto.sasl.plain import PlainClient
-from tests.helpers.drivers import TLS, Actor, Script, sessions_come_to_their_end
+from tests.helpers.drivers import TLS, Actor, Clock, Script, sessions_come_to_their_end
 
 __all__ = ["sessions_come_to_their_end"]
 
@@ -248,3 +251,128 @@ def test_what_an_observer_raises_comes_out():
     with pytest.raises(ZeroDivisionError) as fault:
         run(session, call(session, Capa()))
     assert not session.survives(fault.value)
+
+
+# ---------------------------------------------------------------------------------------------- quirks
+
+ANNOUNCED = b"+OK\r\nPIPELINING\r\n.\r\n"
+
+
+class Tolerations:
+    """An observer that keeps what is tolerated."""
+
+    def __init__(self):
+        self.tolerated = []
+
+    def heard(self, _session, event):
+        if isinstance(event, Tolerated):
+            self.tolerated.append(event.quirk)
+
+    def said(self, _session, item):
+        pass
+
+    def ended(self, _session, error):
+        pass
+
+
+def logged_in(*quirks):
+    notes = Tolerations()
+    options = SessionOptions(tls="none", cleartext="always", quirks=set(quirks), observer=notes)
+    session = options.session(SessionInfo())
+    run(session, greet(session), b"+OK\r\n")
+    run(session, call(session, User("ann")), b"+OK\r\n")
+    run(session, call(session, Pass("x")), b"+OK\r\n")
+    return session, notes
+
+
+@pytest.mark.parametrize("quirks", [set(), {Quirk.NO_PIPELINING}])
+def test_pipelining_that_is_announced_and_broken(quirks):
+    session, notes = logged_in(*quirks)
+    run(session, learn_capabilities(session), b"+OK\r\n.\r\n")
+    assert notes.tolerated == []
+    run(session, learn_capabilities(session), ANNOUNCED)
+    assert session.pipelining == (not quirks)
+    actor = Actor(call_all(session, [Dele(1), Dele(2)])).go()
+    assert actor.take() == (b"DELE 1\r\n" if quirks else b"DELE 1\r\nDELE 2\r\n")
+    actor.receive(b"+OK\r\n", b"+OK\r\n")
+    assert actor.outcome() == [None, None]
+    assert notes.tolerated == list(session.tolerated) == list(quirks)
+
+
+def test_what_an_answer_needs_is_told_before_its_result():
+    session, notes = logged_in(*Quirk)
+    assert run(session, call(session, Stat()), b"+OK 2\r\n") == MaildropStatus(2, 0)
+    assert notes.tolerated == [Quirk.STAT_WITHOUT_OCTETS]
+    assert run(session, call(session, Uidl()), b"+OK\r\n+OK 1 a\r\n.\r\n") == {1: "a"}
+    assert run(session, call(session, ListOne(1)), b"+OK 1 5\r\n.\r\n") == 5
+    assert run(session, call(session, Stat()), b"+OK 1 5\r\n") == MaildropStatus(1, 5)
+    assert notes.tolerated == [Quirk.STAT_WITHOUT_OCTETS, Quirk.UIDL_PREFIXED_ROWS, Quirk.STRAY_DOT]
+    assert session.tolerated == set(notes.tolerated)
+
+
+def test_any_number_of_stray_dots():
+    session, notes = logged_in(Quirk.STRAY_DOT)
+    assert run(session, call(session, Noop()), b".\r\n" * 5_000 + b"+OK\r\n") is None
+    assert len(notes.tolerated) == 5_000
+
+
+def test_a_stray_dot_that_comes_late_is_no_news():
+    session, notes = logged_in(Quirk.STRAY_DOT)
+    assert run(session, call(session, ListOne(1)), b"+OK 1 5\r\n") == 5
+    session.connection.receive_data(b".\r")
+    assert run(session, call(session, Stat()), b"\n", b"+OK 1 5\r\n") == MaildropStatus(1, 5)
+    assert notes.tolerated == [Quirk.STRAY_DOT]
+
+
+@pytest.mark.parametrize("ok", [b"+OK\r\n", b"+OK go on\r\n"])
+def test_ok_as_challenge_sends_the_secret_only_with_the_quirk(ok):
+    for quirks in ([], [Quirk.OK_AS_CHALLENGE]):
+        options = SessionOptions(tls="none", cleartext="always", quirks=set(quirks))
+        session = options.session(SessionInfo())
+        run(session, greet(session), b"+OK\r\n")
+        actor = Actor(authenticate(session, PlainClient("ann", "tanstaaf"))).receive(ok, b"+OK\r\n")
+        assert (b"AGFubgB0YW5zdGFhZg==" in b"".join(actor.written)) == bool(quirks)
+        if quirks:
+            assert actor.outcome() is None
+        else:
+            with pytest.raises(RemoteProtocolError, match="it may be an impostor"):
+                actor.outcome()
+
+
+def test_text_in_place_of_an_empty_challenge():
+    options = SessionOptions(tls="none", cleartext="always", quirks={Quirk.UNENCODED_CHALLENGE})
+    session = options.session(SessionInfo())
+    run(session, greet(session), b"+OK\r\n")
+    actor = Actor(authenticate(session, PlainClient("ann", "tanstaaf")))
+    assert actor.receive(b"+ go on, please\r\n", b"+OK\r\n").outcome() is None
+    assert session.tolerated == {Quirk.UNENCODED_CHALLENGE}
+
+
+# ------------------------------------------------------------------------------------- a look before a command
+
+
+def looks(pause, *arrived):
+    """How often a client looks before its second command, after a pause, and that command."""
+    session, _ = logged_in()
+    clock = Clock()
+    Actor(call(session, Noop()), clock).receive(b"+OK\r\n").outcome()
+    clock.now += pause
+    actor = Actor(call(session, Noop()), clock)
+    actor.inbox.extend(arrived)
+    actor.go()
+    return sum(isinstance(operation, Look) for operation in actor.performed), actor
+
+
+@pytest.mark.parametrize("pause, times", [(0, 0), (PAUSE - 0.01, 0), (PAUSE, 1), (1_000, 1)])
+def test_a_client_looks_before_it_sends_after_a_pause(pause, times):
+    looked, actor = looks(pause)
+    assert looked == times
+    assert actor.take() == b"NOOP\r\n"
+
+
+@pytest.mark.parametrize("words, message", [(b"-ERR idle\r\n", "the session: idle"), (b"", "closed the connection")])
+def test_what_it_sees_is_no_answer(words, message):
+    _, actor = looks(1_000, words)
+    with pytest.raises(ConnectionLost, match=message):
+        actor.outcome()
+    assert actor.take() == b""

@@ -314,11 +314,12 @@ def test_an_unknown_mechanism(name):
     assert log_in(session, RIGHT["PLAIN"]()).startswith(b"+OK")
 
 
-def test_what_is_offered_is_still_announced_after_login():
+def test_ways_to_log_in_are_not_announced_after_login():
     session = serving()
     before = set(session.lines(b"CAPA\r\n"))
     assert log_in(session, RIGHT["PLAIN"]()).startswith(b"+OK")
-    assert set(session.lines(b"CAPA\r\n")) == before  # RFC 5034 section 3
+    left_out = before - set(session.lines(b"CAPA\r\n"))
+    assert sorted(line.split()[0] for line in left_out) == [b"SASL", b"USER"]
     assert codes(session.lines(b"AUTH PLAIN\r\nAUTH\r\nAPOP ann " + b"0" * 32 + b"\r\n")) == [b"-ERR"] * 3
 
 
@@ -423,7 +424,7 @@ def test_a_timestamp_is_always_another_and_always_one_that_clients_know(one, oth
     timestamps = []
     for chance in (one, other):
         greeting = greeting_of(service, chance)
-        match = re.fullmatch(rb"\+OK hello (<[A-Za-z0-9.-]{16,}@[A-Za-z0-9.-]+>)\r\n", greeting)  # S19
+        match = re.fullmatch(rb"\+OK hello (<[0-9]{20}[.][0-9]{20}@[A-Za-z0-9.-]+>)\r\n", greeting)
         assert match
         timestamps.append(match[1])
         assert Greeting(parse_reply(greeting[:-2])).timestamp == match[1].decode()

@@ -107,12 +107,27 @@ def test_a_second_user_replaces_the_first():
     assert users.asked == [("ann", "tanstaaf")]
 
 
-@pytest.mark.parametrize("between", [b"AUTH PLAIN " + plain(), b"CAPA", b"NOOP", b"rubbish"])
-def test_nothing_may_stand_between_user_and_pass(between):
+@pytest.mark.parametrize("between", [b"AUTH PLAIN " + plain(password=b"wrong"), b"APOP ann x", b"NOOP", b"rubbish"])
+def test_what_is_refused_between_user_and_pass_forgets_the_name(between):
     session = serving().greeted()
     answers = session.lines(b"USER ann\r\n" + between + b"\r\nPASS tanstaaf\r\n")
-    assert codes(answers) == [b"+OK", b"-ERR", b"-ERR"]
+    assert [code.split()[0] for code in codes(answers)] == [b"+OK", b"-ERR", b"-ERR"]
     assert not session.store.locked
+
+
+@pytest.mark.parametrize("between", [b"CAPA", b"AUTH"])
+def test_what_only_asks_may_stand_between_user_and_pass(between):
+    users = OneUser()
+    session = serving(authenticator=users).greeted()
+    answers = session.ask(b"USER ann\r\n" + between + b"\r\nPASS tanstaaf\r\n")
+    assert answers.splitlines()[-1].startswith(b"+OK maildrop has")
+    assert users.asked == [("ann", "tanstaaf")]
+
+
+def test_another_way_to_log_in_after_user():
+    session = serving().greeted()
+    assert codes(session.lines(b"USER bob\r\nAUTH PLAIN " + plain() + b"\r\n")) == [b"+OK", b"+OK"]
+    assert session.store.openers[0][0] == "ann"
 
 
 def test_pass_without_user():
@@ -725,8 +740,8 @@ def test_pipelined_commands_are_answered_in_order_however_they_are_cut(data):
 
 
 def test_bad_commands_end_the_session_at_a_limit():
-    session = serving(connection=ServerConnection(limits=Limits(bad_commands=3))).logged_in()
-    assert codes(session.lines(b"HELO x\r\nGET / HTTP/1.1\r\nDELE 99\r\n")) == [b"-ERR"] * 3
+    session = serving(connection=ServerConnection(limits=Limits(bad_commands_after_login=3))).logged_in()
+    assert codes(session.lines(b"HELO x\r\nGET / HTTP/1.1\r\nDELE 99\r\nHELO x\r\nHELO x\r\n")) == [b"-ERR"] * 5
     assert session.ask(b"\x16\x03\x01\0\r\nNOOP\r\n").endswith(b"; closing the connection\r\n")
     assert session.actor.finished
     assert session.actor.outcome() is None

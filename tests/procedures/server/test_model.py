@@ -21,6 +21,7 @@ from tests.helpers.drivers import FakeStore, Serving
 from tests.helpers.strategies import chunkings, messages, near_commands
 
 BAD_COMMANDS = 5
+BAD_AFTER_LOGIN = 8
 LOGIN_ATTEMPTS = 4
 OK, ERR = "+OK", "-ERR"
 NUMBER = re.compile(rb"[0-9]{1,20}")
@@ -94,14 +95,25 @@ class Model:
         verb = verb.upper()
         if verb != b"PASS":
             rest = rest.rstrip(b" ")
-        return getattr(self, f"hear_{verb.decode().lower()}")(rest) if verb in VERBS else self.refuse()
+        if verb not in VERBS:
+            return self.refuse()
+        before = self.bad
+        answer = getattr(self, f"hear_{verb.decode().lower()}")(rest)
+        self.bad = 0 if self.bad == before else self.bad
+        return answer
+
+    @property
+    def early(self):
+        """Whether nobody is logged in, and no exchange under way."""
+        return self.state in ("AUTHORIZATION", "USER_GIVEN")
 
     def refuse(self):
         """It is no command, or not one for this state: RFC 1939 section 3. PASS follows USER at once: section 7."""
         self.bad += 1
+        most = BAD_AFTER_LOGIN if self.state == "TRANSACTION" else BAD_COMMANDS
         if self.state in ("USER_GIVEN", "SASL"):
             self.state = "AUTHORIZATION"
-        if self.bad >= BAD_COMMANDS:
+        if self.bad >= most:
             self.hang_up()
         return (ERR, None, None, None)
 
@@ -113,7 +125,7 @@ class Model:
     # AUTHORIZATION
 
     def hear_user(self, rest):
-        if self.state not in ("AUTHORIZATION", "USER_GIVEN") or not rest or rest.startswith(b" "):
+        if not self.early or not rest or rest.startswith(b" "):
             return self.refuse()
         self.user, self.state = rest, "USER_GIVEN"
         return (OK, None, None, None)
@@ -127,10 +139,11 @@ class Model:
         mechanism, blank, response = rest.partition(b" ")
         named = re.fullmatch(rb"[A-Za-z0-9_-]{1,20}", mechanism)
         encoded = response == b"=" or (response and BASE64.fullmatch(response))
-        if self.state != "AUTHORIZATION" or (rest and not named) or (blank and not encoded):
+        if not self.early or (rest and not named) or (blank and not encoded):
             return self.refuse()
         if not rest:
             return (OK, None, None, b"PLAIN\r\nLOGIN\r\n.\r\n")
+        self.state = "AUTHORIZATION"  # a name from USER is forgotten
         match (mechanism.upper(), blank):
             case (b"PLAIN", b" "):
                 return self.plain(b"" if response == b"=" else base64.b64decode(response))
@@ -191,25 +204,29 @@ class Model:
     def hear_apop(self, rest):
         name, _, digest = rest.rpartition(b" ")
         right = name == name.strip(b" ") and name and re.fullmatch(rb"[0-9A-Fa-f]{32}", digest)
-        return self.not_here(("AUTHORIZATION",), well_formed=right)
+        return self.not_here(self.early, well_formed=right, forgets=True)
 
     def hear_utf8(self, rest):
-        return self.not_here(("AUTHORIZATION",), well_formed=not rest)
+        return self.not_here(self.early, well_formed=not rest, forgets=True)
 
     def hear_lang(self, rest):
         well_formed = not rest or re.fullmatch(rb"\*|[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", rest)
-        return self.not_here(("AUTHORIZATION", "TRANSACTION"), well_formed=well_formed)
+        return self.not_here(self.early or self.state == "TRANSACTION", well_formed=well_formed)
 
-    def not_here(self, states, *, well_formed):
+    def not_here(self, legal, *, well_formed, forgets=False):
         """A command that this server knows, and does not do."""
-        return (ERR, None, None, None) if well_formed and self.state in states else self.refuse()
+        if not well_formed or not legal:
+            return self.refuse()
+        if forgets:
+            self.state = "AUTHORIZATION"
+        return (ERR, None, None, None)
 
     # Both.
 
     def hear_capa(self, rest):
-        if rest or self.state not in ("AUTHORIZATION", "TRANSACTION"):
+        if rest or not (self.early or self.state == "TRANSACTION"):
             return self.refuse()
-        return (OK, None, None, CAPABILITIES)
+        return (OK, None, None, CAPABILITIES if self.early else CAPABILITIES - {b"USER", b"SASL PLAIN LOGIN"})
 
     def hear_quit(self, rest):
         if rest:
@@ -369,7 +386,8 @@ class Wire:
     """One client: what it has typed and not sent yet, its server, and the model of that."""
 
     def __init__(self, store, mailbox):
-        connection = ServerConnection(limits=Limits(bad_commands=BAD_COMMANDS))
+        limits = Limits(bad_commands=BAD_COMMANDS, bad_commands_after_login=BAD_AFTER_LOGIN)
+        connection = ServerConnection(limits=limits)
         self.serving = Serving(store, connection=connection, login_attempts=LOGIN_ATTEMPTS).greeted()
         self.model = Model(mailbox)
         self.typed = b""
@@ -379,10 +397,12 @@ class Wire:
         """Send chunks; after each, the replies must be those that the model gives to the lines that are complete."""
         for chunk in chunks:
             replies = self.serving.ask(chunk)
-            *complete, self._line = (self._line + chunk).split(b"\r\n")
+            *complete, self._line = (self._line + chunk).split(b"\n")
             for line in complete:
                 if self.model.state != "CLOSED":
-                    replies = self.check(line, self.model.hear(line), replies)
+                    whole = line.endswith(b"\r")
+                    expected = self.model.hear(line[:-1]) if whole else self.model.refuse()
+                    replies = self.check(line, expected, replies)
             assert replies == b"", "more than was asked for"
             self.check_state()
 

@@ -13,7 +13,9 @@ from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.states import State
 from pop3proto.procedures.cleartext import IN_CLEAR
-from pop3proto.procedures.operations import Procedure, Read, Write
+from pop3proto.procedures.operations import Procedure, Write
+
+from .pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +62,6 @@ class Pipeline(Generic[T_co]):
         self.locked: bool = False  # an answer is being read: no other pipeline may begin
         self.answered: int = 0  # commands that are wholly answered
         self._session = session
-        self._connection = session.connection
         self._commands: Iterator[Command[T_co]] = iter(commands)
         self._next: Command[T_co] | None = None  # the one to send next
         self._unanswered: deque[tuple[Command[T_co], int]] = deque()  # with the length of each request
@@ -68,8 +69,9 @@ class Pipeline(Generic[T_co]):
         self._objection: Exception | None = None  # to the next command; raised once the others are answered
         self._begun = False
         self._failed = False  # a refusal was raised: what is due behind it was not left unread by the caller
-        self._deadline: float | None = None  # of what is waited for now
-        self._in_body = False  # ... and whatever comes prolongs it
+        self._deadline: float | None = None  # of the reply that is waited for now
+        self._in_body = False  # the rest of a body is waited for
+        self._pace: Final = Pace(session)
         self._abandoned = False
 
     @property
@@ -123,18 +125,21 @@ class Pipeline(Generic[T_co]):
 
     def _next_part(self) -> Part | Literal[Signal.NEED_DATA]:
         event = self._session.poll()
-        if event is not NEED_DATA:
-            self._deadline = None
-            self._in_body = isinstance(event, BodyChunk) or (isinstance(event, Answer) and event.command.multi_line)
         match event:
             case Answer(command, reply) as answer:
                 self._session.last_reply = reply
+                self._deadline = None
                 if isinstance(reply, Err) or not command.multi_line:
                     self._end_of_answer()
+                else:
+                    self._in_body = True
+                    self._pace.begin()
                 return answer
             case BodyChunk() as chunk:
                 return chunk
             case BodyEnd() as end:
+                self._in_body = False
+                self._deadline = None
                 self._end_of_answer()
                 return end
             case Signal.NEED_DATA:
@@ -150,12 +155,14 @@ class Pipeline(Generic[T_co]):
         """
         if not self._unanswered:
             yield from self._session.await_idle()
-        if self._deadline is None or self._in_body:
-            self._deadline = yield from self._session.deadline()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
-            yield from Write(octets, self._deadline)
-        if self._unanswered:
-            self._connection.receive_data((yield from Read(self._deadline)))
+            yield from Write(octets, (yield from self._session.deadline()))
+        if self._in_body:
+            yield from self._pace.receive()
+        elif self._unanswered:
+            if self._deadline is None:
+                self._deadline = yield from self._session.deadline()
+            yield from self._session.receive(self._deadline)
 
     def results(self, *, return_exceptions: bool = False) -> Procedure[list[T_co | CommandFailed | MalformedReply]]:
         """Return what all answers mean, in order.
@@ -202,7 +209,7 @@ class Pipeline(Generic[T_co]):
             raise LocalProtocolError("all commands of this exchange are answered")
         reply: Ok | Err = Err()
         body: list[bytes] = []
-        limits = self._connection.limits
+        limits = self._session.connection.limits
         room = most = command.body_limit(limits)
         before = self.answered
         while self.answered == before:
@@ -221,7 +228,7 @@ class Pipeline(Generic[T_co]):
                     pass
         if isinstance(reply, Err):
             raise CommandFailed(command.redacted(), reply)
-        return command.parse(reply, b"".join(body), limits=limits, quirks=self._connection.quirks)
+        return self._session.parse(command, reply, b"".join(body))
 
     def skip(self, index: int) -> Procedure[None]:
         """Throw away what is left of one answer.
@@ -241,13 +248,13 @@ class Pipeline(Generic[T_co]):
         """Discard what is still to come, for other commands; from now on every use raises.
 
         Args:
-            everything: nothing is too much.
+            everything: nothing is too much; nor is it if a message may be marked as deleted, which would be lost.
 
         Raises:
             Busy: an answer is being read.
             Broken: there is more to come than `DISCARD_LIMIT`. The session is over.
         """
-        everything = everything or self._failed
+        everything = everything or self._failed or self._session.marked
         if self.locked:
             raise Busy(f"the answer to {self.command} is being read")
         command, limit = self.command, DISCARD_LIMIT

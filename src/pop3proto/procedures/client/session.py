@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
 from pop3proto.core.client import ClientConnection
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, MalformedReply
-from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal
+from pop3proto.core.commands import Dele, Rset
+from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, MalformedReply, TimedOut
+from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
+from pop3proto.core.quirks import parse_tolerantly
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Greeting
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext, default_port
 from pop3proto.procedures.observer import ClientObserver, Observers, observers_of
-from pop3proto.procedures.operations import Now, Read
+from pop3proto.procedures.operations import Look, Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import Request
+    from pop3proto.core.command import Command
     from pop3proto.core.events import ClientEvent
     from pop3proto.core.refusals import LoginAttempt
     from pop3proto.core.replies import Err, Ok
@@ -31,9 +35,14 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
 
-__all__ = ["Session", "SessionOptions"]
+__all__ = ["PAUSE", "Session", "SessionOptions"]
 
 T = TypeVar("T")
+
+PAUSE: Final = 1.0
+"""Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
+
+_ASIDE: Final = (Signal, Tolerated)
 
 
 def _observers(given: ClientObserver | Sequence[ClientObserver]) -> tuple[ClientObserver, ...]:
@@ -120,6 +129,8 @@ class Session:
         attempts: what the latest login has tried in vain, in order.
         asks: CAPA may be sent. False once the server has hung up on it.
         tls_mode: where TLS begins on every connection. It becomes "starttls" by STLS, and never weaker.
+        tolerated: the deviations of the server that were met and tolerated so far.
+        marked: messages may be marked as deleted, which is lost without QUIT.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default, and a name
@@ -147,10 +158,14 @@ class Session:
         self.info: SessionInfo = info or SessionInfo()
         self.greeting: Greeting | None = None
         self.last_reply: Ok | Err | None = None
+        self.tolerated: Final[set[Quirk]] = set()
+        self.marked: bool = False
+        self._may_pipeline: Final = Quirk.NO_PIPELINING not in connection.quirks
         self._observers: Final = Observers(observers)
         self.context: LoginContext = LoginContext(loopback=loopback, cleartext=check_cleartext(cleartext))
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
+        self._active = math.inf  # when the last commands were sent
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -171,6 +186,8 @@ class Session:
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
+        if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
+            self._tolerate(Tolerated(Quirk.NO_PIPELINING))
 
     def secured(self, tls: TlsInfo) -> None:
         """Note that TLS is up, and forget what the server said before: nothing protected it (RFC 2595 section 4)."""
@@ -189,6 +206,7 @@ class Session:
         self.greeting = None
         self.broken = None
         self._finish = None
+        self._active = math.inf
 
     def logged_in(self, user: str | None) -> None:
         """Note that the server has accepted a user; None: it has none, or it is unknown."""
@@ -207,14 +225,19 @@ class Session:
 
     @property
     def pipelining(self) -> bool:
-        """Whether the server has said that it takes several commands at once (RFC 2449 section 6.6)."""
-        return self.capabilities is not None and self.capabilities.pipelining
+        """Whether several commands may be sent at once: it is announced, and it works (RFC 2449 section 6.6)."""
+        return self._may_pipeline and self.capabilities is not None and self.capabilities.pipelining
 
     def deadline(self) -> Procedure[float | None]:
         """Return the moment until which to wait for what is asked now."""
         if self._deadline is not None or self.timeout is None:
             return self._deadline
         return (yield from Now()) + self.timeout
+
+    @property
+    def overall_deadline(self) -> float | None:
+        """The moment until which all of the greeting, the login or QUIT must be done; None if none is under way."""
+        return self._deadline
 
     def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
         """Run a procedure that must be done with within `timeout`, however often something comes meanwhile.
@@ -231,24 +254,57 @@ class Session:
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
+        if isinstance(item, Dele | Rset):
+            self.marked = isinstance(item, Dele)
         self._observers.said(self.info, item)
         return octets
 
     def poll(self) -> ClientEvent | Signal:
         """Return the next event, without any I/O; raises as `ClientConnection.next_event`."""
         event = self.connection.next_event()
-        if not isinstance(event, Signal):
-            self._observers.heard(self.info, event)
+        while isinstance(event, _ASIDE):
+            if isinstance(event, Signal):
+                return event
+            self._tolerate(event)
+            event = self.connection.next_event()
+        self._observers.heard(self.info, event)
         return event
+
+    def _tolerate(self, event: Tolerated) -> None:
+        self.tolerated.add(event.quirk)
+        self._observers.heard(self.info, event)
+
+    def parse(self, command: Command[T], reply: Ok, body: bytes) -> T:
+        """Return what a positive answer means; raises as `Command.parse`."""
+        connection = self.connection
+        if not connection.quirks:
+            return command.parse(reply, body, limits=connection.limits)
+        result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
+        for quirk in used:
+            self._tolerate(Tolerated(quirk))
+        return result
 
     def next_event(self) -> Procedure[ClientEvent]:
         """Read until there is an event, and return it."""
         deadline = yield from self.deadline()
         while isinstance(event := self.poll(), Signal):
-            self.connection.receive_data((yield from Read(deadline)))
+            yield from self.receive(deadline)
         if isinstance(event, Answer | Greeting):
             self.last_reply = event.reply
         return event
+
+    def receive(self, until: float | None) -> Procedure[int]:
+        """Read once, and return how many octets came.
+
+        Raises:
+            TimedOut: nothing came; the message tells what was awaited.
+        """
+        try:
+            octets = yield from Read(until)
+        except TimedOut as error:
+            raise TimedOut(f"{error}: waited for {self.connection.awaited}") from None
+        self.connection.receive_data(octets)
+        return len(octets)
 
     def acquire(
         self, finish: Callable[[bool], Procedure[None]] | None = None, *, discard_all: bool = False
@@ -271,8 +327,17 @@ class Session:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
+        now = yield from Now()
+        if now - self._active >= PAUSE:
+            yield from self._look()
+        self._active = now
         yield from self.await_idle()
         self._finish = finish
+
+    def _look(self) -> Procedure[None]:
+        """See whether the server has hung up or said farewell, which is no answer to what comes next."""
+        if (octets := (yield from Look())) is not None:
+            self.connection.receive_data(octets)
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
@@ -306,8 +371,8 @@ class Session:
         self.check_idle()
         if self.connection.unasked:
             deadline = yield from self.deadline()
-            while True:  # the line ends, or the stream, or time; each raises
-                self.connection.receive_data((yield from Read(deadline)))
+            while self.connection.unasked:  # the line ends, or the stream, or time: each raises, unless it is tolerated
+                yield from self.receive(deadline)
                 self.check_idle()
 
     def check_idle(self) -> None:

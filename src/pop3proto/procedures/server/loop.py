@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
-from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal
+from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal, Tolerated
 from pop3proto.core.replies import Err, Greeting, ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Displaced, Now, Procedure, Read, ShuttingDown, Write
+from pop3proto.procedures.operations import Displaced, Now, Procedure, Random, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
-from .session import ServerSession
+from .session import NONCE, ServerSession
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse", "serve_session"]
 
-Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand"
+Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand | Tolerated"
 
 
 class _Loop:
@@ -61,7 +61,7 @@ class _Loop:
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
         session = self._session
-        greeting = self._service.greet((yield from session.nonce()))
+        greeting = self._service.greet((yield from Random(NONCE)))
         session.timestamp = greeting.timestamp
         session.say(greeting)
         record = session.record
@@ -104,7 +104,7 @@ class _Loop:
         try:
             session.hear(event)
             try:
-                if self._grace_until < math.inf and not isinstance(event, Quit):
+                if self._grace_until < math.inf and not isinstance(event, Quit | Tolerated):
                     self._refuse_during_shutdown()
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
@@ -128,6 +128,8 @@ class _Loop:
                 session.say(Err("the exchange is cancelled"))
             case AuthResponse():
                 return self._service.handlers[AuthResponse](session, event)
+            case Tolerated():
+                pass
             case command:
                 if (handler := self._service.handlers.get(type(command))) is None:
                     raise Refused(f"{command.verb} is not supported here")

@@ -52,7 +52,7 @@ class Service(ServiceSettings):
         user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
         apop: whether APOP is offered, if the authenticator has the passwords.
         limits: the bounds of each connection.
-        quirks: the deviations of clients that are tolerated.
+        quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
             hear and say, with secrets masked.
         handlers: what answers each class of commands; the commands among their keys are those that are read.
@@ -67,17 +67,21 @@ class Service(ServiceSettings):
     @override
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.connection(tls=False).send(self.greet("0" * 32))
+        self.connection(tls=False).send(self.greet(b"\0" * 16))
 
-    def greet(self, nonce: str) -> Greeting:
+    def greet(self, nonce: bytes) -> Greeting:
         """Return the greeting, with a timestamp if APOP can succeed (RFC 1939 section 7).
 
+        Some clients take nothing but `digits.digits@host` for a timestamp, the form of the examples in the RFC.
+
         Args:
-            nonce: letters and digits, never used before.
+            nonce: random octets, never used before.
         """
         if not self.apop or Apop not in self.handlers or not implements(self.authenticator, SecretSource):
             return Greeting(Ok(self.greeting))
-        return Greeting(Ok(f"{self.greeting} <{nonce}@{self.hostname}>"))
+        half = len(nonce) // 2
+        first, second = int.from_bytes(nonce[:half]), int.from_bytes(nonce[half:])
+        return Greeting(Ok(f"{self.greeting} <{first:020d}.{second:020d}@{self.hostname}>"))
 
     def limiter(self, key: bytes, lock: AbstractContextManager[object] | None = None) -> SessionLimiter:
         """Return what counts the sessions of a server, and slows down guesses at passwords.

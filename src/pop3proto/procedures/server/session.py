@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .limits import Place
     from .settings import ServiceSettings
 
-__all__ = ["FLUSH_AT", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["FLUSH_AT", "NONCE", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
@@ -63,7 +63,8 @@ TURN: Final = 50
 _FAREWELL: Final = 1.0  # seconds for a line that fits into the system's buffer
 _MEGABYTE: Final = 1_048_576
 _TAIL: Final = 2  # octets of a message that wait for its end, or for more
-_NONCE: Final = 16  # random octets in a timestamp or a challenge
+NONCE: Final = 16
+"""Random octets in a timestamp or a challenge."""
 
 
 class ServerSession:
@@ -282,8 +283,8 @@ class ServerSession:
         self.say(BodyEnd())
 
     def nonce(self) -> Procedure[str]:
-        """Return random hexadecimal digits for a timestamp or a challenge."""
-        return (yield from Random(_NONCE)).hex()
+        """Return random hexadecimal digits for a challenge."""
+        return (yield from Random(NONCE)).hex()
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""

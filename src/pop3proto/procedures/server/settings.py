@@ -118,7 +118,7 @@ class ServiceSettings:
         user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
         apop: whether APOP is offered, if the authenticator has the passwords.
         limits: the bounds of each connection.
-        quirks: the deviations of clients that are tolerated.
+        quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
             hear and say, with secrets masked.
 

@@ -34,6 +34,7 @@ from pop3proto.procedures.maildrop import MaildropStore
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
+from pop3proto.sasl.registry import SERVER_MECHANISMS
 from tests.helpers import cli_servers
 from tests.helpers.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
 from tests.helpers.depth import deep
@@ -176,7 +177,9 @@ def serving_tls(
 ) -> Generator[int]:
     """Serve a store by TLS, to ann if to nobody else; the port."""
     authenticator = authenticator or MemoryAuthenticator({"ann": PASSWORD})
-    service = Service(store=store, authenticator=authenticator, failure_delay=0)
+    service = Service(
+        store=store, authenticator=authenticator, mechanisms=SERVER_MECHANISMS, failure_delay=0, login_penalty=None
+    )
     with serve(service, tls=tls, certificate=certificate) as server:
         yield server.address[1]
 

@@ -6,18 +6,15 @@ import contextlib
 import errno
 import logging
 import socket
-import sys
 from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.procedures.cleartext import check_port
 
+from .open_files import most_open_files
 from .peers import listener_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-
-if sys.platform != "win32":
-    import resource
 
 __all__ = ["Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
 
@@ -150,10 +147,8 @@ def keep_alive(sock: socket.socket) -> None:
 
 def warn_of_few_descriptors(sessions: int) -> None:
     """Log a warning if this process may not open as many files as there may be sessions."""
-    if sys.platform == "win32":  # it has no such limit
-        return
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < sessions:
+    soft, _ = most_open_files()
+    if soft < sessions:
         _log.warning(
             "max_sessions is %d, and this process may open %d files only: raise its limit, or lower max_sessions",
             sessions,

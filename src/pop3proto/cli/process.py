@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING, Final
 
+from pop3proto._io.open_files import allow_open_files, most_open_files
 from pop3proto.fetching.failures import warn
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-if sys.platform != "win32":
-    import resource
 
 __all__ = ["disable_core_dumps", "raise_descriptor_limit", "warn_if_readable"]
 
@@ -24,9 +21,12 @@ _SPARE: Final = 64
 
 def disable_core_dumps() -> None:
     """Keep the system from writing core files: passwords are in memory."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        import resource  # noqa: PLC0415 - POSIX systems alone have it
+    except ImportError:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def raise_descriptor_limit(sessions: int) -> None:
@@ -35,20 +35,15 @@ def raise_descriptor_limit(sessions: int) -> None:
     Args:
         sessions: how many there may be at once.
     """
-    if sys.platform == "win32":
-        return
     needed = sessions * _PER_SESSION + _SPARE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or needed <= soft:
+    soft, hard = most_open_files()
+    if soft >= needed:
         return
-    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    except (OSError, ValueError):
-        most = soft
+    allow_open_files(int(min(needed, hard)))
+    most, _ = most_open_files()
     if most < needed:
         warn(
-            f"note: {sessions} sessions need {needed} open files, and the limit is {most}: raise it (ulimit -n) or "
+            f"note: {sessions} sessions need {needed} open files, and the limit is {most:.0f}: raise it (ulimit -n) or "
             "lower --max-sessions"
         )
 

@@ -162,6 +162,11 @@ class DialogueServer(ABC):
         self.claimed_user: str = ""
         self._dialogue: Dialogue | None = None
 
+    def _claim(self, user: str) -> str:
+        """Note whose credentials the client says that it has, and return that."""
+        self.claimed_user = user
+        return user
+
     @abstractmethod
     def _begin(self, initial: bytes | None) -> Dialogue:
         """Run the exchange; `initial` is the initial response, or None."""

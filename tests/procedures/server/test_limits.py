@@ -57,7 +57,7 @@ def test_it_lets_in_as_many_as_it_may(moves, most, most_strangers, most_from_one
             if len(strangers) > most_strangers:
                 assert strangers.pop(0).displaced
         elif mine and move == "log in":
-            mine[0].verified()
+            mine[0].login_succeeded()
             strangers = [place for place in strangers if place is not mine[0]]
         elif mine:
             inside.remove((own, mine[0]))
@@ -91,7 +91,7 @@ def test_the_bounds_as_they_come():
     strangers = [enter(limiter, "") for _ in range(400)]
     assert not any(place.displaced for place in strangers)
     for place in strangers:
-        place.verified()
+        place.login_succeeded()
     newer = [enter(limiter, "") for _ in range(500)]
     assert sum(place.displaced for place in (*entered[:100], *newer)) == 100, "half of all may be before login"
     assert not any(place.displaced for place in strangers), "those that have logged in stay"

@@ -39,6 +39,10 @@ def service(**bounds) -> Service:
     return Service(store=FakeStore(), authenticator=OneUser(), **bounds)
 
 
+def turns_of(limiter: SessionLimiter) -> LoginTurns:
+    return vars(vars(limiter)["_logins"])["_turns"]
+
+
 # ------------------------------------------------------------------------------------------------ penalties
 
 
@@ -167,19 +171,19 @@ class Hours:
         self.at_once: dict[str, int] = {}
 
     def login(self, login: Login):
-        logins, origin = self.limiter.logins, self.limiter.origin(login.address)
-        made = logins.attempt("USER/PASS", login.came)
+        place = self.limiter.place(login.address)
+        origin, made = place.origin, place.begin_login("USER/PASS", login.came)
         made.add(login.password.encode())
-        turn = yield from logins.wait(origin, made, 1e9)
+        turn = yield from place.wait_to_log_in(made, 1e9)
         login.asked = self.now
         self.at_once[origin] = self.at_once.get(origin, 0) + 1
         self.most_at_once[origin] = max(self.most_at_once.get(origin, 0), self.at_once[origin])
         yield Sleep(self.work)
         self.at_once[origin] -= 1
         login.answered = self.now
-        logins.done(origin, turn)
+        place.end_turn(turn)
         if login.password != "right":
-            logins.failed(origin, made, self.now)
+            place.login_failed(made, self.now)
 
     def run(self, logins: list[Login]) -> None:
         for login in logins:
@@ -252,7 +256,7 @@ def test_every_login_comes_to_its_end_and_the_bound_holds(logins, most, work):
     hours.run(logins)
     assert all(login.answered >= login.asked >= login.came for login in logins)
     assert all(number <= most for number in hours.most_at_once.values())
-    assert not vars(vars(hours.limiter.logins)["_turns"])["_under_way"]
+    assert not vars(turns_of(hours.limiter))["_under_way"]
 
 
 # ------------------------------------------------------------------------------------------------ sessions
@@ -341,12 +345,12 @@ def test_apop_and_what_each_failure_says_for_the_log():
 
 def test_a_session_that_is_cut_off_while_it_waits_gives_its_turn_back():
     shared = Shared(logins_per_address=1)
-    held = vars(shared.limiter.logins)["_turns"].take("192.0.2.1", 0)
+    held = turns_of(shared.limiter).take("192.0.2.1", 0)
     session = shared.session()
     session.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
     assert isinstance(session.actor.waits, Turn)
     waiting = shared.session()
     waiting.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
     session.actor.throw(Cancelled())
-    shared.limiter.logins.done("192.0.2.1", held)
+    shared.limiter.place("192.0.2.1").end_turn(held)
     assert waiting.actor.go().take().endswith(b"octets)\r\n")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from pop3proto.procedures.operations import Procedure, Turn
+
+    from .penalties import LoginAttempt
     from .settings import ServiceSettings
 
 __all__ = ["Place", "SessionLimiter"]
@@ -33,8 +36,8 @@ class SessionLimiter:
         key: bytes = b"",
         lock: AbstractContextManager[object] | None = None,
     ) -> None:
-        self.lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
-        self.logins: Final = LoginLimiter(settings, key, self.lock)
+        self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
+        self._logins: Final = LoginLimiter(settings, key, self._lock)
         self._settings: Final = settings
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
@@ -51,8 +54,8 @@ class SessionLimiter:
             Its place; or the reason for `refuse`.
         """
         settings = self._settings
-        place = Place(self, address, displace)
-        with self.lock:
+        place = self.place(address, displace)
+        with self._lock:
             if self._sessions >= settings.max_sessions:
                 return "too many sessions"
             most = settings.max_sessions_per_address
@@ -67,23 +70,28 @@ class SessionLimiter:
             self._strangers[place] = None
         return place
 
+    def place(self, address: str, displace: Callable[[], object] | None = None) -> Place:
+        """Return a place that is not counted, for a session without others.
+
+        Args:
+            address: as in `enter`.
+            displace: as in `enter`.
+        """
+        return Place(self, self._logins, origin(address, self._settings.exempt), displace)
+
     def know(self, place: Place) -> None:
         """Note that a session's credentials were verified."""
-        with self.lock:
+        with self._lock:
             self._strangers.pop(place, None)
 
     def leave(self, place: Place) -> None:
         """Count a session out."""
-        with self.lock:
+        with self._lock:
             self._strangers.pop(place, None)
             self._sessions -= 1
             self._by_origin[place.origin] -= 1
             if not self._by_origin[place.origin]:
                 del self._by_origin[place.origin]
-
-    def origin(self, address: str) -> str:
-        """Return what counts as one address, for the limits per address."""
-        return origin(address, self._settings.exempt)
 
 
 class Place:
@@ -91,20 +99,22 @@ class Place:
 
     Args:
         limiter: counts the sessions.
-        address: the client's.
+        logins: what logins from the same address wait for.
+        origin: what counts as its address; "": no limit per address applies.
         displace: as in `SessionLimiter.enter`.
 
     Attributes:
-        logins: what its logins wait for.
         origin: what counts as its address.
         displaced: it had to go, before login.
     """
 
-    def __init__(self, limiter: SessionLimiter, address: str, displace: Callable[[], object] | None = None) -> None:
-        self.logins: Final = limiter.logins
-        self.origin: Final = limiter.origin(address)
+    def __init__(
+        self, limiter: SessionLimiter, logins: LoginLimiter, origin: str, displace: Callable[[], object] | None
+    ) -> None:
+        self.origin: Final[str] = origin
         self.displaced: bool = False
         self._limiter: Final = limiter
+        self._logins: Final = logins
         self._displace: Final = displace
 
     def displace(self) -> None:
@@ -113,10 +123,39 @@ class Place:
         if self._displace is not None:
             self._displace()
 
-    def verified(self) -> None:
-        """Note that the credentials were verified: the session is not displaced any more."""
-        self._limiter.know(self)
-
     def leave(self) -> None:
         """Give the place back, after the end of the session."""
         self._limiter.leave(self)
+
+    def begin_login(self, method: str, now: float) -> LoginAttempt:
+        """Return a new attempt to log in, which begins now.
+
+        Args:
+            method: a SASL mechanism, "USER/PASS" or "APOP".
+            now: the time, on a clock that all sessions of the server share and that never goes back.
+        """
+        return self._logins.attempt(method, now)
+
+    def wait_to_log_in(self, attempt: LoginAttempt, until: float) -> Procedure[Turn | None]:
+        """Wait until the authenticator may be asked. The turn must be given to `end_turn` in any case.
+
+        Args:
+            attempt: the delay counts from its begin.
+            until: how long a turn is waited for.
+
+        Raises:
+            TimedOut, ConnectionLost: as the operations `Sleep` and `Turn`.
+        """
+        return self._logins.wait(self.origin, attempt, until)
+
+    def end_turn(self, turn: Turn | None) -> None:
+        """Note that the authenticator has answered."""
+        self._logins.done(self.origin, turn)
+
+    def login_failed(self, attempt: LoginAttempt, now: float) -> None:
+        """Note that credentials were wrong: the next logins from there wait longer."""
+        self._logins.failed(self.origin, attempt, now)
+
+    def login_succeeded(self) -> None:
+        """Note that credentials were right: the session is not displaced any more."""
+        self._limiter.know(self)

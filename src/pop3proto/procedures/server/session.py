@@ -30,7 +30,7 @@ from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
 from .calls import awaited, close_without_waiting
-from .limits import Place, SessionLimiter
+from .limits import SessionLimiter
 from .messages import MessageReader
 from .parts import check_maildrop
 from .record import SessionRecord
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
+    from .limits import Place
     from .settings import ServiceSettings
 
 __all__ = ["FLUSH_AT", "NONCE", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
@@ -108,7 +109,7 @@ class ServerSession:
         self.retrieved: Final[set[int]] = set()
         self.record: Final = record or SessionRecord()
         self.logins: Final = SessionLogins(
-            connection, place or Place(SessionLimiter(settings), info.address), self.record
+            connection, place or SessionLimiter(settings).place(info.address), self.record
         )
         self._reader: MessageReader | None = None
         self._observers: Final = Observers(settings.observer)

@@ -53,7 +53,7 @@ class SessionLogins:
             method: a SASL mechanism, or another name for the log.
             now: the time.
         """
-        self.attempt = self._place.logins.attempt(method, now)
+        self.attempt = self._place.begin_login(method, now)
         return self.attempt
 
     def call(self, attempt: LoginAttempt, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
@@ -76,11 +76,11 @@ class SessionLogins:
         except TimedOut:
             raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
         finally:
-            self._place.logins.done(self._place.origin, turn)
+            self._place.end_turn(turn)
 
     def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
         try:
-            return (yield from self._place.logins.wait(self._place.origin, attempt, self.until))
+            return (yield from self._place.wait_to_log_in(attempt, self.until))
         except TimedOut:
             raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
         except BaseException:
@@ -98,11 +98,11 @@ class SessionLogins:
         if (attempt := self.attempt) is not None:
             self.attempt = None
             self._record.login_failed(attempt.method, user)
-            self._place.logins.failed(self._place.origin, attempt, now)
+            self._place.login_failed(attempt, now)
 
     def note_success(self) -> None:
         """Note that the credentials of the attempt were right."""
-        self._place.verified()
+        self._place.login_succeeded()
         if (attempt := self.attempt) is not None:
             self.attempt = None
             self._record.method = attempt.method

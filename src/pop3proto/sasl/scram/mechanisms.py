@@ -233,7 +233,7 @@ class ScramServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         first = ClientFirst.parse((yield b"") if initial is None else initial)
-        self.claimed_user: str = first.user
+        self._claim(first.user)
         self._check_flag(first)
         keys = yield from answered(self._source(first.user))
         if not len(keys.stored_key) == len(keys.server_key) == self._hash.octets:

@@ -91,7 +91,9 @@ def test_another_protocol_is_refused_by_the_client(authority, pem):
     client = client_channel(trusting(authority, ["imap", "pop3"]), "localhost")()
     with pytest.raises(ForeignProtocol) as refused:
         shake_hands(client, server_channel(ServerTls(theirs))())
-    assert str(client.failure(refused.value, b"")) == "the TLS handshake failed: the server speaks imap, not pop3 (ALPN)"
+    assert (
+        str(client.failure(refused.value, b"")) == "the TLS handshake failed: the server speaks imap, not pop3 (ALPN)"
+    )
 
 
 def test_the_context_of_a_caller_is_left_as_it_is(authority, pem):

@@ -84,6 +84,24 @@ def test_a_refused_login_says_all_that_was_tried():
     assert LoginFailed([refused]).code == ResponseCode.AUTH
 
 
+def test_a_refused_login_says_over_which_connection_and_what_is_left():
+    no = Err("no")
+    attempts = [
+        LoginAttempt(Auth("CRAM-MD5"), no),
+        LoginAttempt(Auth("PLAIN", b"secret"), no, connection=2),
+        LoginAttempt(Auth("PLAIN"), no, connection=2),
+    ]
+    failure = LoginFailed(attempts, ["USER/PASS"], "the server is gone")
+    assert str(failure) == (
+        "login failed (connection 1: AUTH CRAM-MD5: no; connection 2: AUTH PLAIN ***: no; AUTH PLAIN: no); "
+        "not tried: USER/PASS, because the server is gone"
+    )
+    assert (failure.left, failure.why) == (("USER/PASS",), "the server is gone")
+    assert str(LoginFailed(attempts[1:])) == "login failed (AUTH PLAIN ***: no; AUTH PLAIN: no)"
+    again = pickle.loads(pickle.dumps(failure))
+    assert (str(again), again.attempts, again.left) == (str(failure), failure.attempts, failure.left)
+
+
 def test_what_was_tried_says_what_the_server_said_within_the_exchange():
     attempt = LoginAttempt(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
     assert str(attempt) == 'AUTH XOAUTH2 ***: [AUTH] no ({"status":"400"})'
@@ -192,6 +210,7 @@ def test_whatever_leaves_the_block_is_forgotten():
 
 
 def test_what_is_known_of_a_certificate():
-    error = CertificateError("the certificate of a.example was not accepted", host="a.example", reason="expired")
-    assert (str(error), error.host, error.reason) == (error.args[0], "a.example", "expired")
+    error = CertificateError("it was not accepted", host="a.example", port=995, reason="expired")
+    assert (str(error), error.host, error.port, error.reason) == (error.args[0], "a.example", 995, "expired")
+    assert CertificateError("it was not accepted").port == 0
     assert isinstance(error, ConnectionError)

@@ -83,7 +83,8 @@ class KeptInMaildir(Kept):
     @override
     def deliver(self, message: bytes) -> None:
         self.count += 1
-        (self.folder / "new" / f"{self.count}.test").write_bytes(message)
+        # With its size in its name, no message is taken for a compressed one, whatever octets it begins with.
+        (self.folder / "new" / f"{self.count}.test,S={len(message)}").write_bytes(message)
 
     @override
     def left(self) -> list[bytes]:

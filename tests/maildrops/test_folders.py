@@ -196,7 +196,15 @@ def test_a_quota_is_not_made_where_there_is_none(maildir: Path) -> None:
     assert not (maildir / "maildirsize").exists()
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.parent / "other")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Path.mkdir,
+        os.mkfifo,
+        lambda path: path.symlink_to(path.parent / "other"),
+        lambda path: path.hardlink_to(path.parent / "other"),
+    ],
+)
 def test_a_quota_that_is_no_file_is_left_alone(maildir: Path, make: Any) -> None:
     (maildir / "other").touch()
     make(maildir / "maildirsize")

@@ -591,8 +591,8 @@ def test_a_message_that_became_something_else_is_refused(folder: Path, make: Any
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOENT])
-def test_a_message_that_cannot_be_counted_is_left_out(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+def test_a_message_that_cannot_be_counted_is_left_out_and_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     for name in ("new/1.a", "new/2.a"):
         (folder / name).write_bytes(b"a\n")
@@ -604,6 +604,8 @@ def test_a_message_that_cannot_be_counted_is_left_out(
         maildrop.correct(1, 4)
         maildrop.commit(frozenset({1}), UNKNOWN_PEER)
         maildrop.close()
+    words = f"1 message of {folder} left out, the first is 1.a: {os.strerror(number)}"
+    assert [record.getMessage() for record in caplog.records] == ([] if number == errno.ENOENT else [words])
     assert unique_ids(folder) == ["1.a"]
 
 

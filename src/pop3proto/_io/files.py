@@ -18,10 +18,22 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["create", "lock", "open_regular", "replace", "rewrite", "share", "sync_folder", "unlock", "write_all"]
+__all__ = [
+    "append",
+    "create",
+    "lock",
+    "open_regular",
+    "replace",
+    "rewrite",
+    "share",
+    "sync_folder",
+    "unlock",
+    "write_all",
+]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe would block
 _CHANGE: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE: Final = 0o600
 
@@ -71,6 +83,27 @@ def write_all(file: FileIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+def append(path: Path, data: bytes, *, new: bool) -> None:
+    """Append to a file that others may append to as well.
+
+    Args:
+        path: the file.
+        data: what is added, in one write.
+        new: whether a file that does not exist is made, shared like its folder.
+
+    Raises:
+        OSError: it was not added, or not all of it; or the file has a second name, so that it may be another's.
+    """
+    descriptor = os.open(path, _APPEND | os.O_CREAT if new else _APPEND, _PRIVATE)
+    with FileIO(descriptor, "w") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise OSError(errno.EINVAL, "not a regular file with one name", str(path))
+        if new and not status.st_size:
+            share(descriptor, path.parent.stat(), readers=True)
+        write_all(file, data)
 
 
 def sync_folder(path: Path) -> None:

@@ -202,7 +202,7 @@ class SocketDriver(Driver):
         if left is not None and left <= 0:
             raise TimedOut("the deadline has passed")
         self._socket = self._connect(left)
-        self.peer = _peer(self._socket)
+        self.peer: Peer = _peer(self._socket)
         _send_at_once(self._socket)
         if self._interrupted.is_set():  # meanwhile
             self._socket.close()

@@ -62,8 +62,7 @@ class MessageFiles:
         self._folders = folders
         self._folder = array("B", [file.folder for file in files])
         self._ids = [file.unique_id for file in files]
-        # Often the name is the id; then one string is kept.
-        self._names: list[str] = [each.unique_id if each.name == each.unique_id else each.name for each in files]
+        self._names = [file.name for file in files]
         self._inodes = array("Q", [file.inode for file in files])
         self._sizes = array("Q", [file.size for file in files])
         self._modified = array("q", [file.modified for file in files])

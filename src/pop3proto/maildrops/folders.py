@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import sync_folder
+from pop3proto._io.files import append, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,7 +33,6 @@ FOLDERS: Final = ("new", "cur")
 _ALL: Final = ("tmp", *FOLDERS)
 _ABANDONED: Final = 36 * 3600  # seconds without access after which a file in tmp may go, by the rules of Maildir
 _READ_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 # Files that programs for Maildirs put beside `cur`: Dovecot, Courier and Maildir++, mbsync, Exim, this library.
 _SIGNS: Final = (".mbsyncstate", ".pop3proto-", ".uidvalidity", "courier", "dovecot", "maildir", "subscriptions")
@@ -159,9 +158,4 @@ def add_to_quota(maildir: Path, octets: int, messages: int) -> None:
     if (maildir / "maildirfolder").exists():
         maildir = maildir.parent
     with suppress(OSError):
-        descriptor = os.open(maildir / "maildirsize", _APPEND)
-        try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.write(descriptor, b"%d %d\n" % (octets, messages))
-        finally:
-            os.close(descriptor)
+        append(maildir / "maildirsize", b"%d %d\n" % (octets, messages), new=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.files import open_regular, replace, share
+from pop3proto._io.files import append, open_regular, replace
 from pop3proto.core.results import UniqueId
 
 from .names import unique_id
@@ -20,8 +19,6 @@ __all__ = ["IDS_NAME", "IdRecord", "retire"]
 
 IDS_NAME: Final = ".pop3proto-ids"
 
-_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_PRIVATE: Final = 0o600
 _LIMIT: Final = 1 << 26  # octets to read: the file may have been written by another program
 # A unique id; inode and modification time of a file that shares it with another, from when they were first seen.
 _ROW: Final = re.compile(rb"([!-~]{1,70})(?: ([0-9]{1,20}) (-?[0-9]{1,19}))?")
@@ -96,16 +93,7 @@ def retire(maildir: Path, unique_ids: Iterable[UniqueId]) -> None:
     Raises:
         OSError: they could not be recorded.
     """
-    path = maildir / IDS_NAME
-    descriptor = os.open(path, _APPEND, _PRIVATE)
-    try:
-        if not os.fstat(descriptor).st_size:
-            share(descriptor, maildir.stat(), readers=True)
-        rest = memoryview("".join(f"{each}\n" for each in unique_ids).encode())
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
+    append(maildir / IDS_NAME, "".join(f"{each}\n" for each in unique_ids).encode(), new=True)
 
 
 def _read(path: Path) -> dict[UniqueId, dict[int, int]]:

@@ -63,6 +63,7 @@ _PERMANENT: Final = {
 _NOT_THERE: Final = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 # The process or the system is out of a resource; the file itself is not at fault.
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_GONE: Final = "it was removed"
 
 
 class Maildirs(Protocol):
@@ -142,7 +143,7 @@ class MaildirStore(MaildropStore):
         except BlockingIOError as error:
             raise InUse from error
         except OSError as error:
-            _log.error("the maildrop of %s cannot be opened: %s: %s", user, error.filename, error.strerror)
+            _log.error("the maildrop of %s cannot be opened: %s", user, _path_and_reason(error))
             raise _refusal(error) from error
 
     @override
@@ -204,7 +205,7 @@ class _MaildirMaildrop(Maildrop):
         sizes, ids = SizeCache(self._maildir), IdRecord(self._maildir)
         listed = list(list_messages(self._folders, ids))
         files = MessageFiles(self._folders, listed)
-        left_out: dict[int, OSError] = {}
+        left_out: dict[int, str] = {}  # the reasons
         for index, file in enumerate(listed):
             octets = sizes.get(file)
             if octets is None:
@@ -213,7 +214,7 @@ class _MaildirMaildrop(Maildrop):
                 except OSError as error:
                     if error.errno in _EXHAUSTED:
                         raise
-                    left_out[index] = error
+                    left_out[index] = _GONE if isinstance(error, FileNotFoundError) else _reason(error)
                     continue
                 sizes.put(file, octets)
             self._messages.append(Message(octets, file.unique_id, retrieved=is_seen(file.name)))
@@ -222,18 +223,18 @@ class _MaildirMaildrop(Maildrop):
         ids.save()
         if not left_out:
             return files
-        self._tell({listed[index].name: error for index, error in left_out.items()})
+        self._tell({listed[index].name: reason for index, reason in left_out.items()})
         return MessageFiles(self._folders, [files[index] for index in range(len(listed)) if index not in left_out])
 
-    def _tell(self, left_out: Mapping[str, OSError]) -> None:
+    def _tell(self, left_out: Mapping[str, str]) -> None:
         """Log which messages are left out: a line for each reason. Those that are gone by now are no news."""
-        reasons: dict[str | None, list[str]] = {}
-        for name, error in left_out.items():
-            if not isinstance(error, FileNotFoundError):
-                reasons.setdefault(error.strerror, []).append(name)
-        for reason, names in reasons.items():
-            number = counted(len(names), "message")
-            _log.warning("%s of %s left out, the first is %s: %s", number, self._maildir, names[0], reason)
+        names: dict[str, list[str]] = {}
+        for name, reason in left_out.items():
+            names.setdefault(reason, []).append(name)
+        for reason, those in names.items():
+            if reason != _GONE:
+                number = counted(len(those), "message")
+                _log.warning("%s of %s left out, the first is %s: %s", number, self._maildir, those[0], reason)
 
     @property
     @override
@@ -294,6 +295,15 @@ def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
 def _count(files: MessageFiles, index: int) -> int:
     with closing(_open(files, index)) as source:
         return wire_size(source)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _path_and_reason(error: OSError) -> str:
+    # The name of a folder that is open is the number of its descriptor.
+    return f"{error.filename}: {_reason(error)}" if isinstance(error.filename, str) else _reason(error)
 
 
 def _refusal(error: OSError) -> Refused:

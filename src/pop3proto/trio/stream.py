@@ -158,7 +158,7 @@ class TrioStream(AsyncStream):
             raise ConnectionLost(GIVEN_UP)
         if scope.cancelled_caught:
             raise TimedOut("no connection in time")
-        self.peer = _peer(self._stream)
+        self.peer: Peer = _peer(self._stream)
 
     @override
     async def abort(self) -> None:

@@ -636,7 +636,7 @@ def test_not_even_an_empty_response_counts_as_sent_before_it_is(name):
 
 
 class TestARefusalOfTheInitialResponse:
-    """Microsoft's cloud and old servers in Java refuse AUTH with it, and take it on a line of its own (C16)."""
+    """Microsoft's cloud and old servers in Java refuse AUTH with it, and take it on a line of its own."""
 
     @pytest.mark.parametrize("refusal", [b"-ERR\r\n", b"-ERR Protocol error\r\n", b"-ERR [no code here\r\n"])
     @pytest.mark.parametrize("name", MESSAGES)

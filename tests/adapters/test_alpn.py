@@ -77,7 +77,7 @@ def test_another_protocol_is_refused_by_the_server(authority, pem, size):
     server = server_channel(ServerTls.load(pem))()
     with pytest.raises(ForeignProtocol) as refused:
         shake_hands(client, server, size)
-    failure = server.failure(refused.value)
+    failure = server.failure(refused.value, b"")
     assert isinstance(failure, ConnectionLost)
     assert str(failure) == "the TLS handshake failed: the client speaks h2, http/1.1, not pop3 (ALPN)"
     with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
@@ -91,7 +91,9 @@ def test_another_protocol_is_refused_by_the_client(authority, pem):
     client = client_channel(trusting(authority, ["imap", "pop3"]), "localhost")()
     with pytest.raises(ForeignProtocol) as refused:
         shake_hands(client, server_channel(ServerTls(theirs))())
-    assert str(client.failure(refused.value)) == "the TLS handshake failed: the server speaks imap, not pop3 (ALPN)"
+    assert (
+        str(client.failure(refused.value, b"")) == "the TLS handshake failed: the server speaks imap, not pop3 (ALPN)"
+    )
 
 
 def test_the_context_of_a_caller_is_left_as_it_is(authority, pem):

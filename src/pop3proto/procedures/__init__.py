@@ -51,7 +51,6 @@ from .operations import (
 )
 from .server.handlers import HANDLERS
 from .server.limits import Place, SessionLimiter
-from .server.logins import LoginLimiter
 from .server.loop import serve_session
 from .server.penalties import LoginAttempt, LoginPenalty
 from .server.record import SessionRecord
@@ -73,7 +72,6 @@ __all__ = [
     "InUse",
     "LoginAttempt",
     "LoginContext",
-    "LoginLimiter",
     "LoginMethod",
     "LoginPenalty",
     "LoginPlan",

@@ -133,7 +133,7 @@ def check_service(make: Callable[[], Service], octets: bytes, *, tls: TlsMode = 
     There is a session for each of several ways to cut the octets. Each time that the server reads it gets one piece;
     then the client hangs up. Time passes only where the server sleeps. Coroutine methods run in an asyncio event loop.
 
-    - No handler, store or authenticator raises what it must not.
+    - No handler, store or authenticator raises what it must not, and each handler answers.
     - However the octets are cut, the answers are the same.
     - The session ends; then the maildrop can be opened again.
     - Messages are removed only if QUIT came after login.

@@ -24,6 +24,8 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 
+from .fuzzing import FuzzFailure, check_service, fuzz_service
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator, Iterable, Mapping
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from pop3proto.procedures.cleartext import TlsMode
 
-__all__ = ["PASSWORD", "Pop3Server", "pop3_server"]
+__all__ = ["PASSWORD", "FuzzFailure", "Pop3Server", "check_service", "fuzz_service", "pop3_server"]
 
 PASSWORD: Final = "tanstaaf"  # noqa: S105 - not a secret
 """The password of every user for whom no password is given."""

@@ -501,6 +501,23 @@ def test_stls_forgets_what_was_said_before_and_asks_again():
     assert script.connection.tls
 
 
+def test_tls_that_is_up_does_not_fail_by_the_capabilities_behind_it():
+    script = Script(connection=ClientConnection(limits=Limits(text_lines=3)))
+    actor = script.begin(start_tls(script.session))
+    script.tell(actor, b"+OK begin\r\n")
+    script.tell(actor, b"+OK\r\n" + b"X-ODD\r\n" * 9 + b".\r\n")
+    assert actor.outcome() == script.session.tls == TLS
+    assert script.session.capabilities is None
+    assert script.run(call(script.session, Capa()), b"+OK\r\nTOP\r\n.\r\n") == Capabilities(top=True)
+
+
+def test_a_server_whose_capabilities_make_no_sense_is_told_to_who_asks():
+    script = Script(connection=ClientConnection(limits=Limits(text_lines=3)))
+    with pytest.raises(MalformedReply):
+        script.run(learn_capabilities(script.session), b"+OK\r\n" + b"X-ODD\r\n" * 9 + b".\r\n")
+    assert script.connection.state is State.AUTHORIZATION
+
+
 def test_what_the_server_can_do_is_unknown_until_it_has_said_so_under_tls():
     script = Script()
     script.run(learn_capabilities(script.session), STLS_CAPA)

@@ -563,6 +563,26 @@ def test_without_capa_it_is_asked_for_once():
     assert verbs(script) == [b"CAPA", b"USER ann", b"PASS tanstaaf"]
 
 
+BOUNDED = Limits(text_lines=3)
+TOO_MUCH = b"+OK\r\n" + b"X-ODD\r\n" * 9 + b".\r\n"
+
+
+def test_capabilities_that_make_no_sense_are_unknown():
+    script = Script(connection=ClientConnection(limits=BOUNDED))
+    script.run(login(script.session, ANN), TOO_MUCH, b"+OK\r\n", b"+OK\r\n")
+    assert script.heard == [b"CAPA\r\n", b"USER ann\r\n", b"PASS tanstaaf\r\n"]
+    assert script.session.capabilities is None
+    assert script.run(call(script.session, Stat()), b"+OK 2 320\r\n") == MaildropStatus(2, 320)
+
+
+def test_a_login_that_has_worked_does_not_fail_by_the_capabilities_behind_it():
+    script = Script(connection=ClientConnection(limits=BOUNDED), capabilities=WITH_PLAIN)
+    assert script.run(login(script.session, ANN), b"+OK\r\n", TOO_MUCH) is None
+    assert script.connection.state is State.TRANSACTION
+    assert script.session.capabilities is None
+    assert script.run(call(script.session, Stat()), b"+OK 2 320\r\n") == MaildropStatus(2, 320)
+
+
 def test_after_a_refusal_they_are_known_still():
     script = secured(WITH_PLAIN)
     failing(script, login(script.session, ANN, only=["PLAIN"]), b"-ERR [AUTH] no\r\n")

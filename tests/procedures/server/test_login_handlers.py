@@ -13,7 +13,9 @@ from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuth
 from pop3proto.core.commands import Apop
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.events import NEED_DATA
+from pop3proto.core.limits import Limits
 from pop3proto.core.replies import Greeting, parse_reply
+from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.operations import Now, Random, Run, Sleep, Write
@@ -374,6 +376,17 @@ def test_a_long_message_of_plain():
     user, password = "u" * 255, "p" * 255
     session = serving(MemoryAuthenticator({user: password}))
     assert log_in(session, PlainClient(user, password, user), initial=False).startswith(b"+OK")  # RFC 4616 section 2
+
+
+def test_a_challenge_that_does_not_fit_refuses_the_login():
+    # It has the client's nonce in it, and so may be longer than what the client sent.
+    limits = Limits(sasl_line=100, command_line=100, reply_line=100)
+    connection = ServerConnection(limits=limits)
+    session = Serving(FakeStore(), Everyone(), connection=connection).greeted()
+    first = b64encode(ScramClient("SHA-256", "ann", "tanstaaf", nonce="x" * 30).initial_response)
+    answers = session.lines(b"AUTH SCRAM-SHA-256\r\n" + first + b"\r\nUSER ann\r\nPASS tanstaaf\r\n")
+    assert answers[:2] == [b"+ ", b"-ERR [SYS/PERM] the challenge does not fit into 100 octets"]
+    assert codes(answers[2:]) == [b"+OK", b"+OK"]
 
 
 def test_scram_tells_nobody_who_exists():

@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
 from pop3proto.core.commands import STANDARD, PlainCommand
 from pop3proto.core.errors import Broken, ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
+from pop3proto.core.events import BodyChunk
 from pop3proto.core.limits import Limits
 from pop3proto.core.replies import Err, Ok, ResponseCode
 from pop3proto.core.results import UniqueId
@@ -1187,6 +1188,27 @@ def test_a_private_verb_may_refuse():
     connection = ServerConnection(commands=STANDARD | {Xhello})
     session = serving(connection=connection, handlers={**HANDLERS, Xhello: hello}).logged_in()
     assert session.ask(b"XHELLO\r\nNOOP\r\n") == b"-ERR [AUTH] no\r\n+OK nothing done\r\n"
+
+
+@pytest.mark.parametrize("steps", [[], [Ok("a body follows")], [Ok("a body follows"), BodyChunk(b"text")]])
+def test_a_handler_that_does_not_answer_is_a_fault(steps):
+    class Xlist(PlainCommand):
+        verb = "XLIST"
+        legal_in = AFTER_LOGIN
+        multi_line = True
+
+    def answer(session, command):
+        for step in steps:
+            session.say(step)
+
+    connection = ServerConnection(commands=STANDARD | {Xlist})
+    session = serving(connection=connection, handlers={**HANDLERS, Xlist: answer}).logged_in()
+    answers = session.ask(b"XLIST\r\nNOOP\r\n")
+    assert answers.startswith(b"+OK a body follows\r\n" if steps else b"-ERR [SYS/TEMP] the server has a fault")
+    assert b"nothing done" not in answers
+    with pytest.raises(LocalProtocolError, match=r"^the handler of XLIST has not answered$"):
+        session.actor.outcome()
+    session.store.check_all_is_closed()
 
 
 def test_nothing_is_said_behind_an_answer_that_was_cut_off():

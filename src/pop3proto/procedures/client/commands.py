@@ -6,7 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast, overload
 
 from pop3proto.core.commands import Capa, Noop, Quit, Stls
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut, UncertainUpdate
+from pop3proto.core.errors import (
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    RemoteProtocolError,
+    TimedOut,
+    UncertainUpdate,
+)
 from pop3proto.core.events import Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
@@ -18,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pop3proto.core.commands import Command
-    from pop3proto.core.errors import MalformedReply
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.client.session import Session
     from pop3proto.procedures.operations import Procedure
@@ -179,9 +185,15 @@ def learn_capabilities(session: Session) -> Procedure[None]:
 
 
 def relearn_capabilities(session: Session) -> Procedure[None]:
-    """As `learn_capabilities`, within a login or STLS, whose reply is still the session's last."""
+    """As `learn_capabilities`, within a login or STLS, whose reply is still the session's last.
+
+    An answer that makes no sense tells nothing; a login or STLS that has worked does not fail by it.
+    """
     reply = session.last_reply
-    yield from learn_capabilities(session)
+    try:
+        yield from learn_capabilities(session)
+    except MalformedReply:
+        session.learn(None)
     session.last_reply = reply
 
 

@@ -132,8 +132,11 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
+        challenge = Challenge(outcome)
+        if len(challenge.encode()) > (limit := session.connection.limits.sasl_line):
+            raise Refused(f"the challenge does not fit into {limit} octets", ResponseCode.SYS_PERM)
         session.exchange = mechanism
-        session.say(Challenge(outcome))
+        session.say(challenge)
     else:
         yield from _log_in(session, outcome)
 

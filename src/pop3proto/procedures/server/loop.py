@@ -10,6 +10,7 @@ from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal, Tolerated
 from pop3proto.core.replies import Err, Greeting, ResponseCode
+from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import Displaced, Now, Procedure, Random, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
@@ -70,7 +71,11 @@ class _Loop:
                 yield from session.flush()
                 yield from self._read()
                 session.worked = 0
-            elif event is Signal.PAUSED:  # nothing is due: the session is over
+            elif event is Signal.PAUSED:
+                if session.connection.state is not State.CLOSED:
+                    command = session.connection.current
+                    yield from self._report_fault()
+                    raise LocalProtocolError(f"the handler of {command} has not answered")
                 break
             else:
                 self._idle_until = None

@@ -1,0 +1,1 @@
+"""Fuzz targets for pop3proto, and what runs them: `python -m fuzz --help`."""

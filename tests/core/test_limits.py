@@ -19,6 +19,7 @@ def test_the_defaults():
         "listing_entries": 1_000_000,
         "text_lines": 1_000,
         "body": 268_435_456,
+        "least_rate": 1,
         "bad_commands": 10,
         "bad_commands_after_login": 100,
         "buffered": 65_536,

@@ -27,13 +27,12 @@ UPSTREAM = "upstream"  # the key in `SessionInfo.state` for the client that has 
 
 
 class Proxy:
-    """The authenticator, the store and an observer: each sees the same `SessionInfo.state`."""
+    """The authenticator and the store: both see the same `SessionInfo.state`."""
 
     blocks = False  # it has no plain methods that wait
 
     def __init__(self, arguments: argparse.Namespace, password: str) -> None:
         self._arguments, self._password = arguments, password
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def check_password(self, user: str, password: str, session: SessionInfo) -> bool:
         """Check the local password, log in upstream, and leave the client for `open`."""
@@ -47,9 +46,15 @@ class Proxy:
             print(f"session {session.id}: {error}", file=sys.stderr, flush=True)
             in_use = isinstance(error, LoginFailed) and error.code == ResponseCode.IN_USE
             raise (InUse if in_use else Unavailable) from error
-        self._hang_up(session)
+        await self.session_ended(session)  # another login before this one was refused for another reason
         session.state[UPSTREAM] = client
         return True
+
+    async def session_ended(self, session: SessionInfo) -> None:
+        """Close a client that no store took."""
+        client = session.state.pop(UPSTREAM, None)
+        if isinstance(client, AsyncClient):
+            await client.aclose()
 
     async def open(self, user: str, session: SessionInfo) -> Maildrop:
         client = session.state.pop(UPSTREAM)
@@ -62,21 +67,6 @@ class Proxy:
 
     async def capabilities(self, user: str | None) -> Capabilities:
         return Capabilities()  # the server's own are enough
-
-    def heard(self, session: SessionInfo, event: object) -> None: ...
-
-    def said(self, session: SessionInfo, item: object) -> None: ...
-
-    def ended(self, session: SessionInfo, error: BaseException | None) -> None:
-        self._hang_up(session)
-
-    def _hang_up(self, session: SessionInfo) -> None:
-        """Close a client that no store took: the session ended before, or its login was refused for another reason."""
-        client = session.state.pop(UPSTREAM, None)
-        if isinstance(client, AsyncClient):
-            task = asyncio.create_task(client.aclose())
-            self._closing.add(task)  # asyncio itself keeps no reference
-            task.add_done_callback(self._closing.discard)
 
 
 class Passed:
@@ -131,8 +121,7 @@ def passed_on() -> Generator[None]:
     try:
         yield
     except CommandFailed as error:
-        text = error.reply.message.encode("ascii", "replace").decode()[:400]  # a reply line has 512 octets at most
-        raise Refused(text, error.code) from error
+        raise Refused(error.reply.message, error.code) from error
     except Pop3Error as error:
         print(error, file=sys.stderr, flush=True)
         raise Unavailable from error
@@ -191,7 +180,7 @@ async def main() -> None:
     arguments = parser.parse_args()
     password = os.environ.pop("POP3_PASSWORD", None) or getpass()  # the command for the token need not know it
     proxy = Proxy(arguments, password)
-    service = Service(store=proxy, authenticator=proxy, observer=proxy)
+    service = Service(store=proxy, authenticator=proxy)
     async with serve(service, "127.0.0.1", arguments.listen) as server:
         print("serving on {} port {}; Ctrl-C ends it".format(*server.address), flush=True)
         await server.wait()

@@ -6,16 +6,22 @@ it would be skipped: `POP3PROTO_REQUIRE=interop` says that the programs the test
 `POP3PROTO_DEEP=1` runs the tests that are marked with `deep`, too: see `depth.py`.
 """
 
+import asyncio.constants
+import functools
 import gc
 import os
 import shutil
 import signal
 import zlib
 from collections.abc import Callable, Generator, Set as AbstractSet
+from types import SimpleNamespace
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
+from pop3proto.authenticators import memory
+from pop3proto.sasl.scram.keys import ScramKeys
 from tests.helpers.depth import DEEP, deep
 
 REQUIRED = frozenset(filter(None, os.environ.get("POP3PROTO_REQUIRE", "").split(",")))
@@ -24,7 +30,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("POP3PROTO_REQUIRE", "").split(
 # that a failure there is one of the change at hand; chance has its turn on developers' machines.
 settings.register_profile(
     "default",
-    max_examples=deep(100, 15),
+    max_examples=deep(100, 10),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -86,6 +92,42 @@ def bytecode_for_children(tmp_path_factory: pytest.TempPathFactory) -> Generator
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
             patch.delenv("PYTHONDONTWRITEBYTECODE")
             patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_is_trusted(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Trust no authority of this machine: all that tests connect to is their own, and to read them all takes long."""
+    authority = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority))
+        patch.setenv("SSL_CERT_DIR", str(authority.parent / "none"))
+        yield
+
+
+@functools.cache
+def _scram_keys(algorithm: str, password: str, iterations: int) -> ScramKeys:
+    return ScramKeys.derive(algorithm, password, b"salt of all tests", iterations)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scram_keys_are_kept() -> Generator[None]:
+    """Derive the SCRAM keys of a password once for all tests, which make thousands of authenticators in memory."""
+
+    def derive(algorithm: str, password: str, _salt: bytes, iterations: int) -> ScramKeys:
+        return _scram_keys(algorithm, password, iterations)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "ScramKeys", SimpleNamespace(derive=derive, decoy=ScramKeys.decoy))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_origins_of_callbacks() -> Generator[None]:
+    """Let asyncio keep where a callback was made, in debug mode, by its line alone: whole stacks take long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.constants, "DEBUG_STACK_DEPTH", 1)
         yield
 
 

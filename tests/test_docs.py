@@ -22,7 +22,7 @@ import trustme
 
 import pop3proto
 from pop3proto import Auth, Command, Limits, Pass, Pop3Error
-from pop3proto.authenticators import MemoryTokenAuthenticator
+from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import Server, serve
 from pop3proto.cli import _parser
 from pop3proto.cli.failures import _INTERRUPTED
@@ -153,6 +153,7 @@ class World:
             authenticator=users,
             mechanisms=known,
             failure_delay=0,
+            login_penalty=None,
             observer=self.witness,
             deadlines=Deadlines(grace=0),
         )
@@ -325,7 +326,9 @@ def test_the_table_of_protocols_is_what_a_server_offers() -> None:
         told = set(names_in(mechanisms)) & {*SERVER_MECHANISMS, APOP, USER_PASS}
         if "and their -PLUS" in mechanisms:
             told |= {f"{each}-PLUS" for each in told}
-        assert told == offered(Service(store=MemoryStore({}), authenticator=authenticator))
+        assert told == offered(
+            Service(store=MemoryStore({}), authenticator=authenticator, mechanisms=SERVER_MECHANISMS)
+        )
 
 
 # ------------------------------------------------------------------------------------- more facts on pages
@@ -373,6 +376,10 @@ def test_the_pages_know_the_defaults() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (DOCS / "server.md").read_text("utf-8"), re.MULTILINE))
     defaults = {each.name: each.default for each in attrs.fields(Service)}
     assert told.pop("deadlines") == "`Deadlines()`"
+    assert told.pop("login_penalty") == "`LoginPenalty()`"
+    assert (told.pop("exempt"), defaults["exempt"]) == ("none", ())
+    assert (told.pop("max_sessions_before_login"), defaults["max_sessions_before_login"]) == ("half of these", None)
+    assert Service(store=MemoryStore(), authenticator=MemoryAuthenticator({"ann": "x"})).most_before_login == 500
     assert {name: value.strip('`"') for name, value in told.items()} == {name: str(defaults[name]) for name in told}
     security, limits = (DOCS / "security.md").read_text("utf-8"), Limits()
     for number in (limits.reply_line, limits.command_line, limits.sasl_line, limits.listing_entries, limits.buffered):

@@ -29,7 +29,7 @@ from pop3proto.blocking import connect
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from tests.helpers.cli_servers import HangUp, Scripted, body
 from tests.helpers.processes import join
-from tests.helpers.programs import PATIENCE, Program, run
+from tests.helpers.programs import PATIENCE, Program, run_script
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\n" + b"two\n" * 50_000, b"Subject: three\n\nthree"]
@@ -42,12 +42,16 @@ class World:
     """Servers on this machine, one for each place where TLS may come in, and a folder to work in."""
 
     folder: Path
-    ca_file: Path
+    certificates: Path
     servers: dict[str, Pop3Server]
 
+    @property
+    def ca_file(self):
+        return self.certificates / "ca.pem"
+
     def run(self, example, *arguments, password=PASSWORD, **options):
-        """Run an example to its end, in the folder."""
-        return run(sys.executable, EXAMPLES / example, *arguments, env=self.env(password), **options)
+        """Run an example to its end."""
+        return run_script(EXAMPLES / example, *arguments, env=self.env(password), **options)
 
     def env(self, password=PASSWORD):
         # Warnings are errors in these programs, too.
@@ -58,19 +62,24 @@ class World:
         return self.servers[mode].host, ("--tls", mode, "--port", str(self.servers[mode].port))
 
 
-@pytest.fixture
-def world(tmp_path):
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path, certificates):
+    pem = certificates / "server.pem"
     with ExitStack() as stack:
         servers = {
-            mode: stack.enter_context(
-                pop3_server({"ann": MAIL}, tls=mode, certificate=None if mode == "none" else tmp_path / "server.pem")
-            )
-            for mode in MODES
+            mode: stack.enter_context(pop3_server({"ann": MAIL}, tls=mode, certificate=file))
+            for mode, file in {"none": None, "starttls": pem, "implicit": pem}.items()
         }
-        yield World(tmp_path, tmp_path / "ca.pem", servers)
+        yield World(tmp_path, certificates, servers)
 
 
 # ------------------------------------------------------------------------------------------ the clients
@@ -84,14 +93,14 @@ CLIENTS = ["client_blocking.py", "client_asyncio.py", "client_trio.py"]
 def test_a_client_fetches_what_is_new(world, client, mode):
     host, options = world.place(mode)
     folder = world.folder / "mail" / "ann"
-    said = world.run(client, host, "ann", folder, *options).stdout
+    said = world.run(client, host, "ann", folder, *options, apart=True).stdout
     assert re.findall(r"(?m)^(\d) \S+: (\d+) octets, (known|new)$", said) == [
         (str(number), str(len(message)), "new") for number, message in enumerate(WIRE, 1)
     ]
     assert sorted(file.read_bytes() for file in folder.iterdir()) == sorted(WIRE)
 
     world.servers[mode].deliver("ann", b"Subject: four\n")
-    said = world.run(client, host, "ann", folder, *options).stdout
+    said = world.run(client, host, "ann", folder, *options, apart=True).stdout
     assert re.findall(r"octets, (known|new)$", said, re.MULTILINE) == ["known"] * 3 + ["new"]
     assert sorted(file.read_bytes() for file in folder.iterdir()) == sorted([*WIRE, b"Subject: four\r\n"])
     assert len(world.servers[mode].messages("ann")) == 4
@@ -499,7 +508,7 @@ def sqlite_server(world):
     database, files = world.folder / "mail.sqlite", [world.folder / f"{number}.eml" for number in range(len(MAIL))]
     for file, message in zip(files, MAIL, strict=True):
         file.write_bytes(message)
-    words = (database, "ann", world.folder / "server.pem", "127.0.0.1", "0", "--add", *files)
+    words = (database, "ann", world.certificates / "server.pem", "127.0.0.1", "0", "--add", *files)
     program = Program(sys.executable, EXAMPLES / "asyncio_sqlite_server.py", *words, env=world.env())
     try:
         ready = program.wait_for(r"serving on 127\.0\.0\.1 port (\d+); Ctrl-C ends it\n")
@@ -588,7 +597,7 @@ class Proxied:
 
 @contextmanager
 def upstream_of_a_proxy(world):
-    certificate, passwords = world.folder / "server.pem", {"ann": "not the one of the proxy"}
+    certificate, passwords = world.certificates / "server.pem", {"ann": "not the one of the proxy"}
     with pop3_server(
         {"ann": MAIL}, passwords=passwords, tokens={TOKEN: "ann"}, tls="implicit", certificate=certificate
     ) as upstream:

@@ -7,6 +7,7 @@ To write it again: `python -m tests.test_public_names`.
 import ast
 import importlib
 import inspect
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import resolve_name
@@ -31,7 +32,16 @@ PACKAGES = (
 LIST = Path(__file__).parent / "data" / "public_names.txt"
 
 # The library makes these objects, so their constructors are not public.
-MADE_BY_THE_LIBRARY = {"AsyncClient", "AsyncIncomingMessage", "Client", "IncomingMessage", "Server", "ServerSession"}
+MADE_BY_THE_LIBRARY = {
+    "AsyncClient",
+    "AsyncIncomingMessage",
+    "Client",
+    "IncomingMessage",
+    "Place",
+    "Server",
+    "ServerSession",
+    "SessionLimiter",
+}
 
 
 def all_of(package: str) -> list[str]:
@@ -86,7 +96,39 @@ def signatures(public: object) -> Iterator[tuple[str, str, dict[str, object]]]:
             if base.__module__.split(".")[0] == "pop3proto":
                 fields = inspect.get_annotations(base).items()
                 yield base.__module__, base.__qualname__, {name: one for name, one in fields if name[0] != "_"}
+                yield base.__module__, f"{base.__qualname__}.__init__", attributes(base)
                 yield from methods(base, with_constructor=public.__name__ not in MADE_BY_THE_LIBRARY)
+
+
+def attributes(kind: type) -> dict[str, object]:
+    """The public attributes that a constructor sets, with their types: annotated, or those of arguments or classes."""
+    if "__init__" not in vars(kind) or not isinstance(function := vars(kind)["__init__"], FunctionType):
+        return {}
+    given = inspect.get_annotations(function)
+    found: dict[str, object] = {}
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        match node:
+            case ast.AnnAssign(
+                target=ast.Attribute(value=ast.Name("self"), attr=name), annotation=ast.Name("Final"), value=value
+            ):
+                found[name] = type_of(value, given)
+            case ast.AnnAssign(target=ast.Attribute(value=ast.Name("self"), attr=name), annotation=annotation):
+                found[name] = ast.unparse(annotation)
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name("self"), attr=name)], value=value):
+                found[name] = type_of(value, given)
+            case _:
+                pass
+    return {name: one for name, one in found.items() if not name.startswith("_")}
+
+
+def type_of(value: ast.expr | None, given: dict[str, object]) -> object:
+    match value:
+        case ast.Name(name):
+            return given.get(name, "object")
+        case ast.Call(func=ast.Name(name)):
+            return name
+        case _:
+            return "object"
 
 
 def methods(kind: type, *, with_constructor: bool) -> Iterator[tuple[str, str, dict[str, object]]]:
@@ -110,7 +152,9 @@ def types_in(public: object) -> Iterator[tuple[str, str, object]]:
 def test_types_in_signatures_are_found() -> None:
     blocking = importlib.import_module("pop3proto.blocking")
     assert {"TlsMode", "Cleartext", "Client", "ClientObserver"} <= {name for _, name, _ in types_in(blocking.connect)}
-    assert {"LoginPlan", "Capabilities", "TlsInfo"} <= {name for _, name, _ in types_in(blocking.Client)}
+    of_a_client = {name for _, name, _ in types_in(blocking.Client)}
+    assert {"LoginPlan", "Capabilities", "TlsInfo"} <= of_a_client, "of methods and properties"
+    assert {"Session", "Peer"} <= of_a_client, "of attributes"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

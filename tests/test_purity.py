@@ -77,7 +77,7 @@ def test_every_floor_is_looked_at() -> None:
         assert f"pop3proto.{floor}" in public_modules(floor)
 
 
-@pytest.mark.deep(keep=10)
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("module", [m for floor in FLOORS for m in public_modules(floor)])
 def test_a_pure_module_loads_no_input_or_output(module: str) -> None:
     loaded = loaded_by(module)

@@ -32,7 +32,7 @@ from pop3proto.logs import LogObserver
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Run, Write
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from pop3proto.sasl.credentials import Password, Token
@@ -365,7 +365,7 @@ def test_the_frames_of_the_driver_show_nothing_either(name, blocks, pair):
     theirs.sendall(b"".join(LOGINS[name]))
     stream = SocketStream(ours)
     with pytest.raises(ZeroDivisionError) as caught:
-        stream.perform(serve(service, ServerConnection(), loopback=True))
+        stream.perform(serve_session(service, ServerConnection(), loopback=True))
     assert "perform" in frames(caught.value)
     assert leaks(shown_by(caught.value), DIGEST.encode()) == []
 

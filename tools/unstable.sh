@@ -11,7 +11,7 @@ set -euo pipefail
 
 packages=(
   python3.14 python3.14-venv python3.15 python3.15-venv
-  dovecot-pop3d mpop fetchmail curl openssl
+  dovecot-pop3d mpop fetchmail mutt neomutt fail2ban curl openssl
   ca-certificates
 )
 checkout=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
@@ -51,14 +51,18 @@ make_tree() {
 
 copy_settings() {  # names, certificates and the settings of pip: installing works in the tree as it does outside
   local path
+  exec 9>"$tree.lock"
+  flock 9 # another command may be in the tree: what it reads is not replaced unless it has changed
   for path in /etc/hosts /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt \
     /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip"; do
+    if [[ ! -L $tree$path ]] && diff -rq "$path" "$tree$path" &>/dev/null; then continue; fi
     rm -rf "${tree:?}$path"
     if [[ -e $path ]]; then
       mkdir -p "$tree$(dirname "$path")"
       cp --recursive --dereference "$path" "$tree$path"
     fi
   done
+  exec 9>&-
 }
 
 run_in_tree() {

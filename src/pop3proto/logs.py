@@ -6,7 +6,17 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from .core.commands import Command
-from .core.events import Answer, AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, Farewell, Tolerated
+from .core.events import (
+    Answer,
+    AuthCancel,
+    AuthResponse,
+    BadChallenge,
+    BadCommand,
+    BodyChunk,
+    BodyEnd,
+    Farewell,
+    Tolerated,
+)
 from .core.replies import Challenge, Err, Greeting, Ok
 
 if TYPE_CHECKING:
@@ -69,7 +79,7 @@ class LogObserver:
                 self._write(session, "S", _line(item))
             case Greeting() | Answer() | Farewell():
                 self._write(session, "S", _line(item.reply))
-            case Challenge():
+            case Challenge() | BadChallenge():
                 self._write(session, "S", "+ ***")
             case BodyChunk():
                 self._write(session, "S", f"({len(item.data)} octets)")

@@ -15,7 +15,8 @@ import poplib
 import socket
 import ssl
 import threading
-from contextlib import asynccontextmanager, suppress
+import tracemalloc
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -43,6 +44,8 @@ from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, 
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.sasl.registry import SERVER_MECHANISMS
+from tests.helpers.depth import deep
 
 PATIENCE = 60  # seconds until a test that hangs fails
 GREETING = b"+OK ready\r\n"
@@ -159,6 +162,7 @@ class Endless(MaildropStore):
         self.octets = octets
         self.read = 0
         self.locked = 0
+        self.closed = anyio.Event()
 
     def capabilities(self, user):
         return MemoryStore().capabilities(user)
@@ -187,6 +191,7 @@ class EndlessMaildrop(Maildrop):
 
     def close(self):
         self.store.locked -= 1
+        self.store.closed.set()
 
 
 class EndlessSource:
@@ -212,6 +217,7 @@ def store():
 
 def service(store, **arguments):
     arguments = {"authenticator": Anybody(), "deadlines": Deadlines(grace=0.2), "failure_delay": 0.01} | arguments
+    arguments = {"login_penalty": None} | arguments
     return Service(store=store, **arguments)
 
 
@@ -383,7 +389,7 @@ async def test_a_session(adapter, store, certificates, tls):
 @contract
 async def test_scram_runs_in_a_thread_and_binds_to_the_channel(adapter, certificates):
     users = MemoryAuthenticator({"ann": "tanstaaf"}, scram_algorithms=["SHA-256"])
-    shared = service(MemoryStore(), authenticator=users)
+    shared = service(MemoryStore(), authenticator=users, mechanisms=SERVER_MECHANISMS)
     async with adapter.serve(shared, tls="implicit", certificate=certificates.pem) as server:
         async with adapter.connect(*server.address, context=certificates.client) as client:
             await client.login("ann", "tanstaaf", only=["SCRAM-SHA-256-PLUS"])
@@ -627,13 +633,16 @@ async def test_a_client_that_never_reads(adapter, certificates, caplog, tls):
         async with adapter.connect(*server.address, tls=tls, context=certificates.client) as client:
             await client.login("ann", "tanstaaf")
             async with client.retr(1):
-                while store.locked:
-                    await anyio.lowlevel.checkpoint()
+                await store.closed.wait()
+            assert store.locked == 0
             assert "did not take what was sent in time" in caplog.text
             await client.aclose()
 
 
 # --------------------------------------------------------------------------------- cancelled everywhere
+
+
+STRIDE = deep(1, 3)  # to the next operation at which something strikes
 
 
 def count_operations(monkeypatch, role, strike, strike_at):
@@ -679,7 +688,7 @@ async def test_a_client_cancelled_at_every_operation(adapter, store, certificate
                 finished = True
             assert scope.cancelled_caught is not finished
             kinds |= {type(operation) for operation in performed}
-            strike_at += 1
+            strike_at += STRIDE
     assert store.locked == 0
     assert {Read, Write, Run, StartTls} <= kinds
     assert strike_at > 15
@@ -697,10 +706,10 @@ def cancel_session(server):
 @contract
 async def test_a_server_session_cancelled_at_every_operation(adapter, store, certificates, monkeypatch):
     kinds = set()
-    strike_at = 0
+    strike_at = 1 - STRIDE
     finished = False
     while not finished:
-        strike_at += 1
+        strike_at += STRIDE
         with monkeypatch.context() as patch:
             ROLE.set("server")
             performed = count_operations(patch, "server", lambda: cancel_session(server), strike_at)
@@ -872,7 +881,7 @@ async def test_a_cancelled_close_does_not_wait(adapter, store):
 
 @contract
 async def test_the_gate(adapter, store, certificates):
-    shared = service(store, max_sessions=2, max_sessions_per_address=None)
+    shared = service(store, max_sessions=2, max_sessions_before_login=2, max_sessions_per_address=None)
     async with adapter.serve(shared) as server, raw(server):
         async with raw(server):
             for _ in range(3):
@@ -1146,6 +1155,33 @@ def test_asyncio_twice_cancelled_run(store):
 
     held = threading.Event()
     asyncio.run(main(), debug=True)
+
+
+@contract
+async def test_a_client_that_does_not_read_makes_its_session_hold_little(adapter):
+    """Whatever the size of the message, and however much is asked for."""
+    store = MemoryStore({str(number): [b"x" * 8_000_000] * 3 for number in range(4)})
+    service = Service(store=store, authenticator=MemoryAuthenticator(dict.fromkeys("0123", "tanstaaf")))
+    async with adapter.serve(service) as server:
+        async with AsyncExitStack() as clients:
+            streams = [await clients.enter_async_context(await anyio.connect_tcp(*server.address)) for _ in range(4)]
+            for number, stream in enumerate(streams):
+                await stream.send(b"USER %d\r\nPASS tanstaaf\r\n" % number)
+                received = b""
+                while received.count(b"\n") < 3:
+                    received += await stream.receive()
+                assert received.count(b"+OK") == 3
+            tracemalloc.start()
+            try:
+                before, _ = tracemalloc.get_traced_memory()
+                for stream in streams:
+                    await stream.send(b"RETR 1\r\nRETR 2\r\nRETR 3\r\n")
+                await anyio.wait_all_tasks_blocked()
+                after, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            await server.abort()
+    assert (after - before) / len(streams) < 262_144
 
 
 def test_asyncio_cancels_a_run_that_ends_at_once():

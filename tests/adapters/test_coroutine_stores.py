@@ -145,7 +145,7 @@ class Source:
 
 
 def service(store, users=None, **arguments):
-    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01} | arguments
+    arguments = {"deadlines": Deadlines(grace=0.2), "failure_delay": 0.01, "login_penalty": None} | arguments
     return Service(store=store, authenticator=users or Users(), **arguments)
 
 
@@ -185,10 +185,12 @@ async def log_in(peer, password=b"tanstaaf"):
     return await peer.ask(b"PASS " + password + b"\r\n")
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 @bounded
-async def test_a_session_with_coroutine_methods(adapter):
-    store = Store(MAIL, MAIL)
-    async with adapter.serve(service(store)) as server:
+async def test_a_session_with_coroutine_methods(adapter, blocks):
+    store, users = Store(MAIL, MAIL), Users()
+    store.blocks = users.blocks = blocks
+    async with adapter.serve(service(store, users)) as server:
         async with peer_of(server) as peer:
             assert (await log_in(peer, b"guess")).startswith(b"-ERR [AUTH]")
             assert (await log_in(peer)).startswith(b"+OK")
@@ -224,6 +226,31 @@ async def test_what_is_awaited_goes_on_to_its_end_when_the_server_is_aborted(ada
 
 
 @bounded
+async def test_an_authenticator_awaits_the_end_of_what_it_has_opened(adapter):
+    """Also when the server is aborted meanwhile, and when the session was cut off before the store took anything."""
+
+    class Leaving(Users):
+        def __init__(self):
+            self.entered, self.gate, self.released = anyio.Event(), anyio.Event(), []
+
+        async def session_ended(self, session):
+            self.entered.set()
+            await self.gate.wait()
+            self.released.append(session.state.pop("door"))
+
+    users = Leaving()
+    async with adapter.serve(service(Store(MAIL), users)) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer, b"guess")).startswith(b"-ERR")
+        async with anyio.create_task_group() as tasks:
+            await users.entered.wait()
+            tasks.start_soon(server.abort)
+            await anyio.wait_all_tasks_blocked()
+            users.gate.set()
+    assert users.released == ["guess"]
+
+
+@bounded
 async def test_a_session_that_waits_does_not_hold_up_another(adapter):
     store = Store(MAIL, held="capabilities")
     async with adapter.serve(service(store)) as server:
@@ -240,19 +267,29 @@ def test_the_blocking_server_refuses_coroutine_methods():
         serve_blocking(service(MemoryStore()))
 
 
-def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
-    """Nothing of a maildrop is known before it is opened. No coroutine is left behind, of which Python would warn."""
-    caplog.set_level(logging.ERROR, "pop3proto")
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog, waits):
+    """At the login: nothing of a maildrop is known before it is opened. Its lock is released if that needs no waiting.
 
-    class Disguised(Store):
-        def __init__(self):
-            self.plain = MemoryStore({"ann": [MAIL]})
+    No coroutine is left behind, of which Python would warn.
+    """
+    caplog.set_level(logging.ERROR, "pop3proto")
+    released = threading.Event()
+
+    class Disguised:
+        blocks = False
 
         def open(self, user, session):
-            return Maildrop(self, self.plain.open(user, session))
+            return Asynchronous(self, MemoryStore({"ann": [MAIL]}).open(user, session))
 
         def capabilities(self, user):
             return Capabilities()
+
+    class Asynchronous(Maildrop):
+        async def close(self):
+            released.set()
+            if waits:
+                await anyio.lowlevel.checkpoint()
 
     class Plain(Users):
         def check_password(self, user, password, session):
@@ -261,11 +298,25 @@ def test_the_blocking_server_refuses_a_maildrop_with_coroutine_methods(caplog):
     with serve_blocking(service(Disguised(), Plain())) as server:
         client = poplib.POP3(*server.address, timeout=PATIENCE)
         client.user("ann")
-        client.pass_("tanstaaf")
-        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
-            client.retr(1)
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\] the server has a fault"):
+            client.pass_("tanstaaf")
         client.close()
-    assert "cannot await what a coroutine method returned" in caplog.text
+    assert released.is_set()
+    methods = ", ".join(f"{name} of the maildrop (of type Asynchronous)" for name in ("open", "commit", "close"))
+    assert f"cannot await coroutine methods ({methods}): make them plain methods, or use serve of" in caplog.text
+    assert ("the maildrop may still be locked" in caplog.text) == waits
+
+
+@bounded
+async def test_what_is_no_maildrop_is_refused_at_the_login(adapter, caplog):
+    class Forgetful(Store):
+        async def open(self, user, session):
+            await super().open(user, session)
+
+    async with adapter.serve(service(Forgetful(MAIL))) as server:
+        async with peer_of(server) as peer:
+            assert (await log_in(peer)).startswith(b"-ERR [SYS/TEMP]")
+    assert "the maildrop (of type NoneType) has no messages; open of the store must return a maildrop" in caplog.text
 
 
 # ----------------------------------------------------------------------------------------- threads of logins
@@ -316,7 +367,8 @@ async def acquired(semaphore, times=1):
 @bounded
 async def test_guesses_hold_up_no_session_that_is_logged_in(adapter):
     users, store = Doorman(), SlowStore({"ann": [MAIL]})
-    async with adapter.serve(service(store, users)) as server, contextlib.AsyncExitStack() as stack:
+    shared = service(store, users, logins_per_address=LOGIN_THREADS + 3)
+    async with adapter.serve(shared) as server, contextlib.AsyncExitStack() as stack:
         stack.callback(users.go_on.set)  # in any case: a thread that waits would hold up the end
         peer = await stack.enter_async_context(peer_of(server))
         assert (await log_in(peer)).startswith(b"+OK")
@@ -360,6 +412,86 @@ async def test_a_store_that_is_busy_holds_up_no_login(adapter, anyio_backend_nam
                     assert (await log_in(peer, b"wrong")).startswith(b"-ERR [AUTH]")
                 finally:
                     store.go_on.set()
+
+
+# ------------------------------------------------------------------------ an authenticator that does not answer
+
+
+class Silent:
+    """Its coroutine never returns by itself."""
+
+    blocks = False
+
+    def __init__(self):
+        self.asked, self.cancelled = anyio.Event(), anyio.Event()
+
+    async def check_password(self, user, password, session):
+        self.asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled.set()
+
+
+@bounded
+async def test_an_authenticator_that_does_not_answer_is_cancelled_at_the_deadline_of_the_login(adapter):
+    users = Silent()
+    limited = service(Store(MAIL), users, deadlines=Deadlines(login=0.2, grace=PATIENCE))
+    async with adapter.serve(limited) as server, peer_of(server) as peer:
+        await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+        assert (await peer.line()).startswith(b"+OK")
+        assert await peer.line() == b"-ERR [SYS/TEMP] the login cannot be checked in time\r\n"
+        with pytest.raises(anyio.EndOfStream):
+            await peer.line()
+        assert users.cancelled.is_set()
+
+
+@bounded
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_an_authenticator_that_does_not_answer_holds_up_no_end(adapter, end):
+    users = Silent()
+    limited = service(Store(MAIL), users, deadlines=Deadlines(grace=0))
+    async with adapter.serve(limited) as server, peer_of(server) as peer:
+        await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+        await users.asked.wait()
+        await getattr(server, end)()
+        assert users.cancelled.is_set()
+
+
+@bounded
+async def test_an_end_while_a_thread_asks_the_authenticator_reaches_what_is_awaited_next(adapter):
+    class Slow(Silent):
+        blocks = True
+
+        def check_password(self, user, password, session):
+            entered.release()
+            assert go_on.wait(PATIENCE)
+            return super().check_password(user, password, session)
+
+    entered, go_on = threading.Semaphore(0), threading.Event()
+    users = Slow()
+    async with adapter.serve(service(Store(MAIL), users)) as server, peer_of(server) as peer:
+        try:
+            await peer.stream.send(b"USER ann\r\nPASS tanstaaf\r\n")
+            await acquired(entered)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(server.abort)
+                await anyio.wait_all_tasks_blocked()
+                go_on.set()
+        finally:
+            go_on.set()
+        assert users.cancelled.is_set()
+
+
+@bounded
+async def test_a_timeout_of_the_authenticators_own_is_a_fault_of_its_own(adapter, caplog):
+    class Failing(Users):
+        async def check_password(self, user, password, session):
+            raise TimeoutError("the directory is away")
+
+    async with adapter.serve(service(Store(MAIL), Failing())) as server, peer_of(server) as peer:
+        assert (await log_in(peer)).startswith(b"-ERR [SYS/TEMP]")
+    assert "the directory is away" in caplog.text
 
 
 # -------------------------------------------------------------------------- what a session knows of itself

@@ -93,7 +93,7 @@ def contract(test):
 # --------------------------------------------------------------------------------- many octets, little room
 
 MESSAGES = deep(32, 6)
-OCTETS = deep(10_000_000, 3_000_000)
+OCTETS = deep(10_000_000, 2_000_000)
 LINES = 10  # of a pattern that is repeated; one begins with a dot
 BUFFER = 16_384  # octets; the system holds some more
 MEGABYTE = 1_000_000
@@ -203,7 +203,7 @@ class OneUser:
 
 
 ENDLESS = Service(store=Endless(), authenticator=OneUser())
-STREAMED, WHOLE = 8 * MEGABYTE, 5 * OCTETS  # of 320 megabytes, and of 60; in a short run, of 18
+STREAMED, WHOLE = 8 * MEGABYTE, 5 * OCTETS  # of 320 megabytes, and of 60; in a short run, of 12
 NUMBERS = range(1, MESSAGES + 1)
 
 
@@ -276,7 +276,7 @@ def test_whole_large_messages_are_held_one_at_a_time_in_threads():
 
 # ---------------------------------------------------------------------------------------------- many sessions
 
-SESSIONS = deep(2_000, 100)
+SESSIONS = deep(2_000, 60)
 SPARE = 200  # descriptors that are needed beside theirs
 AT_ONCE = 100  # connections that are being made; more than the listener's backlog would wait for the system's clock
 
@@ -328,6 +328,7 @@ async def test_many_sessions_at_once(adapter, many_descriptors):
         store=store,
         authenticator=users,
         max_sessions=SESSIONS,
+        max_sessions_before_login=SESSIONS,
         max_sessions_per_address=None,
         observer=observer,
     )

@@ -34,7 +34,7 @@ from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, Token
 from pop3proto.sasl.mechanism import MechanismError
-from pop3proto.sasl.registry import CLIENT_MECHANISMS
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, SERVER_MECHANISMS
 from pop3proto.sasl.scram.keys import ScramKeys
 from pop3proto.sasl.scram.mechanisms import ScramServer
 from tests.helpers.drivers import TLS, Actor, FakeStore, Script, Serving
@@ -306,7 +306,8 @@ def test_not_even_if_it_is_asked_for(where, name):
 def in_the_middle(client_tls, server_tls, edit, credentials=ANN, **arguments):
     """Our client and our server, and what passes between them edited, line by line; and what the client has written."""
     authenticator = MemoryTokenAuthenticator({"ann": SECRET}, {TOKEN: "ann"}, scram_algorithms=["SHA-256"])
-    serving = Serving(FakeStore(b"x\n"), authenticator, mode="implicit", tls=server_tls, loopback=False)
+    options = {"loopback": False, "mechanisms": SERVER_MECHANISMS}
+    serving = Serving(FakeStore(b"x\n"), authenticator, mode="implicit", tls=server_tls, **options)
     session = Session(ClientConnection(tls=True), **arguments)
 
     def procedure():
@@ -520,7 +521,7 @@ def test_a_signature_of_another_exchange(where):
 
 
 @false_everywhere
-@pytest.mark.parametrize("iterations", [b"1", b"4095", b"1000000000", b"2000001", b"0", b"-1", b"9" * 30, b"x", b""])
+@pytest.mark.parametrize("iterations", [b"1", b"4095", b"1000000000", b"600001", b"0", b"-1", b"9" * 30, b"x", b""])
 def test_an_iteration_count_that_serves_to_guess_or_to_keep_busy(where, iterations):
     error, script = false_scram(where, {"iterations": iterations}, after=(b"-ERR\r\n",))
     assert isinstance(error, LoginFailed)
@@ -760,7 +761,7 @@ class TestStlsOverSockets:
 
         with (
             Attacker(deed) as attacker,
-            pytest.raises(CertificateError, match="certificate of localhost was not accepted"),
+            pytest.raises(CertificateError, match=r"certificate of localhost, port \d+, was not accepted"),
         ):
             log_in(attacker.port, trusting)
         assert attacker.heard == b"STLS\r\n"
@@ -790,7 +791,13 @@ class TestStlsOverSockets:
         trustme.CA().issue_cert("localhost").configure_cert(theirs)
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
         authenticator = MemoryTokenAuthenticator({"ann": SECRET}, {}, scram_algorithms=["SHA-256"])
-        service = Service(store=FakeStore(b"x\n"), authenticator=authenticator, failure_delay=0)
+        service = Service(
+            store=FakeStore(b"x\n"),
+            authenticator=authenticator,
+            mechanisms=SERVER_MECHANISMS,
+            failure_delay=0,
+            login_penalty=None,
+        )
 
         def deed(self, connection):
             self.wait_for(connection, b"STLS\r\n")

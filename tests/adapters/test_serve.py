@@ -24,9 +24,10 @@ import trustme
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._io import listening
 from pop3proto._io.listening import Listeners
-from pop3proto.core.commands import User
-from pop3proto.core.errors import ConnectionLost
+from pop3proto.core.commands import Pass, User
+from pop3proto.core.errors import ConnectionLost, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.replies import ResponseCode
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
@@ -336,14 +337,17 @@ def test_what_it_cannot_listen_on(adapter):
         adapter.serve(service(), [])
     with pytest.raises(ValueError, match="nothing to listen on"):
         adapter.serve(service(), sockets=[])
-    with socket.socket() as unbound, pytest.raises(ValueError, match="not a bound stream socket"):
-        adapter.serve(service(), sockets=[unbound])
-    with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-        datagrams.bind(("127.0.0.1", 0))
-        with pytest.raises(ValueError, match="not a bound stream socket"):
-            adapter.serve(service(), sockets=[datagrams])
     with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(ValueError, match="not both"):
         adapter.serve(service(), port=110, sockets=[sock])
+
+
+def test_what_is_no_service(adapter):
+    with pytest.raises(
+        TypeError, match=r"serve takes a Service, not an object of type MemoryStore: Service\(store=.*\)"
+    ):
+        adapter.serve(MemoryStore())
+    with pytest.raises(TypeError, match="serve takes a Service, not an object of type type"):
+        adapter.serve(Service)
 
 
 def test_a_context_for_both_roles_serves(adapter):
@@ -366,24 +370,33 @@ def test_a_context_for_both_roles_serves(adapter):
 # -------------------------------------------------------------------------------------------- how it ends
 
 
-def test_a_session_of_its_own_that_aborts_it_is_told_to_end(adapter):
-    """It hears of the shutdown at its next command, as nothing else would end it."""
+@pytest.mark.parametrize("blocks", [True, False])
+def test_an_authenticator_is_told_that_its_sessions_have_ended(adapter, blocks):
+    """Those that log in, those that do not, those that hang up and those that are cut off; once each."""
 
-    class Aborting(OneUser):
-        blocks = True
+    class Watching(OneUser):
+        def session_ended(self, session):
+            with lock:
+                ended.append(session.id)
 
         def check_password(self, user, password, session):
-            call_from_thread(adapter, server.abort)
-            return False
+            with lock:
+                begun.append(session.id)
+            return super().check_password(user, password, session)
 
-    limited = service(authenticator=Aborting(), deadlines=Deadlines(grace=PATIENCE))
-    server = adapter.begin_here(limited)
-    with contextlib.closing(connected(server)) as client:
-        with pytest.raises(LoginFailed):
-            client.login("ann", "x", only=["USER/PASS"])
-        with pytest.raises(CommandFailed, match="SYS/TEMP"):
-            client.call(User("ann"))
-    adapter.do(server.close)
+    lock, begun, ended = threading.Lock(), [], []
+    with adapter.entered(service(authenticator=Watching(blocks=blocks), deadlines=Deadlines(grace=0))) as server:
+        connected(server).quit()
+        with connected(server) as client:
+            client.login("ann", "tanstaaf")
+        hung_up, cut_off = connected(server), connected(server)
+        for client in (hung_up, cut_off):
+            with pytest.raises(LoginFailed):
+                client.login("ann", "guess", only=["USER/PASS"])
+        hung_up.close()
+    cut_off.close()
+    assert len(ended) == len(set(ended)) == 4
+    assert set(begun) < set(ended)
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
@@ -435,27 +448,67 @@ def test_closed_inside_its_block(adapter):
         assert is_refused(server.address)
 
 
-def test_closed_by_a_session_of_its_own(adapter):
-    """It cannot wait for itself: it waits for the others, and the end of the block waits for it."""
+class Ending(OneUser):
+    """Ends its server in the middle of a login; `count` logins do it at once."""
 
-    class Closing(OneUser):
-        blocks = True
+    blocks = True
 
-        def check_password(self, user, password, session):
-            call_from_thread(adapter, server.close)
-            closed.set()
-            return False
+    def __init__(self, adapter, end, count):
+        super().__init__()
+        self.adapter, self.end = adapter, end
+        self.together = threading.Barrier(count)
+        self.ended = threading.Semaphore(0)
 
-    closed = threading.Event()
-    server = adapter.begin_here(service(authenticator=Closing()))
-    with (
-        contextlib.suppress(ConnectionLost),
-        contextlib.closing(connected(server)) as client,
-        pytest.raises((LoginFailed, ConnectionLost)),
-    ):
-        client.login("ann", "x", only=["USER/PASS"])
-    assert closed.wait(PATIENCE)
-    adapter.do(server.close)
+    def check_password(self, user, password, session):
+        self.together.wait(PATIENCE)
+        call_from_thread(self.adapter, getattr(self.server, self.end))
+        self.ended.release()
+        return False
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_ended_by_sessions_of_its_own(adapter, end, count):
+    """They cannot wait for their own ends, nor for each other's: they begin the end, and `wait` waits for it."""
+    users = Ending(adapter, end, count)
+    server = users.server = adapter.begin_here(service(authenticator=users, deadlines=Deadlines(grace=PATIENCE)))
+    waiting = adapter.in_background(server.wait, 1)
+    with contextlib.ExitStack() as clients:
+        opened = [clients.enter_context(contextlib.closing(connected(server))) for _ in range(count)]
+        for client in opened:
+            client.call(User("ann"))
+        logins = [in_thread(client.call, Pass("x")) for client in opened]
+        for _ in range(count):
+            assert users.ended.acquire(timeout=PATIENCE), "a session waits for the end of the server"
+        for client, login in zip(opened, logins, strict=True):
+            answer = login()
+            if isinstance(answer, CommandFailed):  # it was refused before the end began
+                answer = in_thread(client.call, User("ann"))()
+            assert isinstance(answer, ConnectionLost) or answer.code == ResponseCode.SYS_TEMP
+    waiting()
+    assert is_refused(server.address)
+    join(*our_threads())
+
+
+def in_thread(function, *arguments):
+    """Call a function in a thread; return a function that waits for what it raises."""
+    raised = []
+
+    def run():
+        try:
+            function(*arguments)
+        except Pop3Error as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def wait():
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        return raised[0]
+
+    return wait
 
 
 def connected(server):

@@ -12,7 +12,7 @@ import trustme
 
 from pop3proto import blocking
 from pop3proto._io.sockets import is_readable
-from pop3proto._io.tls import client_context
+from pop3proto._io.tls import client_context, handshake_failure
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.testing import pop3_server
@@ -132,6 +132,12 @@ def test_a_certificate_is_shown_when_it_is_asked_for_later(contexts, authority):
         session.close()
     join(thread)
     assert asked[0] is not None
+
+
+@pytest.mark.parametrize("error", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_a_stream_that_ends_in_the_handshake_is_told_alike_by_every_python(error):
+    failure = handshake_failure(error(6, "as OpenSSL says it"))
+    assert str(failure) == "the TLS handshake failed: the peer closed the connection"
 
 
 GREETING = b"+OK ready\r\n"

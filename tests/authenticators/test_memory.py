@@ -22,6 +22,11 @@ from tests.helpers.processes import PATIENCE
 HERE = SessionInfo()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def scram_keys_are_kept():
+    """They are derived by each authenticator here."""
+
+
 def prepared(text: str) -> str:
     try:
         return prepare(text, stored=True)

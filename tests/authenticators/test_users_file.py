@@ -1,12 +1,15 @@
 """A file of users: laws of its text, how it is changed, who gets in by it, and what nobody learns from it."""
 
+import errno
 import hashlib
 import logging
 import os
+import re
 import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -595,3 +598,34 @@ def test_a_new_file_that_could_not_be_written_is_not_left_behind(tmp_path, monke
     with pytest.raises(OSError, match="No space"):
         set_password(tmp_path / "users", "ann", "secret")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "number,is_error", [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.ENOSYS, False), (errno.EIO, True)]
+)
+def test_a_folder_that_cannot_be_synced_is_an_error_only_where_folders_can_be_synced(
+    tmp_path, monkeypatch, number, is_error
+):
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match=re.escape(str(tmp_path))) if is_error else nullcontext():
+        set_password(tmp_path / "users", "ann", "tanstaaf")
+    if not is_error:
+        assert users(tmp_path / "users") == ("ann",)
+
+
+def test_a_file_system_without_locks_is_told_with_the_path_and_what_to_do(tmp_path, monkeypatch):
+    def failing(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", failing)
+    with pytest.raises(OSError, match="the file system has no lock for this file") as error:
+        set_password(tmp_path / "users", "ann", "tanstaaf")
+    assert error.value.errno == errno.ENOLCK
+    assert error.value.filename == str(tmp_path / "users")

@@ -7,12 +7,14 @@ import struct
 import subprocess
 import sys
 import threading
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pop3proto.blocking import Server
-from pop3proto.cli import fetch as fetch_module, main
+from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
@@ -102,15 +104,69 @@ def test_the_status_reaches_the_shell(tmp_path):
         assert subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE).returncode == 2
 
 
-def test_a_system_without_locks_is_told_so():
-    code = "import sys; sys.modules['fcntl'] = None; from pop3proto.cli import main; sys.exit(main(['demo']))"
-    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE)
-    assert result.returncode == 1
-    assert result.stderr == "pop3proto: files are locked with flock, which only POSIX systems have\n"
+# What Windows lacks of what is used.
+WITHOUT_POSIX = """
+import os, sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "fchmod", "fchown", "chown", "pread", "uname"):
+    delattr(os, name)
+"""
+
+
+def run_without_posix(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_POSIX + code, *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+
+RUN_MAIN = "from pop3proto.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("fetch", "pop://ann@h", "x"), ("passwd", "-h"), ("serve", "x", "--user", "ann")]
+)
+def test_a_system_without_posix_is_told_so(arguments):
+    result = run_without_posix(RUN_MAIN, *arguments)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"pop3proto {arguments[0]}: it does not work on this system: ")
+    assert result.stderr.endswith("which only POSIX systems have\n") or "only POSIX systems can" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_demo_and_the_help_work_without_posix():
+    result = run_without_posix(RUN_MAIN, "demo")
+    assert (result.returncode, result.stderr) == (0, "")
+    result = run_without_posix(RUN_MAIN, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "(not on this system)" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["MaildirStore", "Maildirs"])
+def test_without_posix_the_store_says_what_it_needs(name):
+    result = run_without_posix(f"from pop3proto.maildrops import {name}")
+    assert result.stderr.splitlines()[-1] == (
+        f"ImportError: {name} needs a POSIX system: files are locked with flock, which only POSIX systems have; "
+        "MemoryStore works on every system"
+    )
+    assert run_without_posix("import pop3proto.maildrops; pop3proto.maildrops.MemoryStore").returncode == 0
+
+
+@pytest.mark.parametrize("arguments, imported", [(["fetch"], ["fetch"]), (["--help", "fetch"], [*_COMMANDS])])
+def test_a_command_imports_no_other(monkeypatch, arguments, imported):
+    modules: list[str] = []
+
+    def note(names: Sequence[str]) -> ArgumentParser:
+        modules.extend(names)
+        return ArgumentParser()
+
+    monkeypatch.setattr("pop3proto.cli._parser", note)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert modules == imported
 
 
 def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
-    def interrupt() -> None:
+    def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pop3proto.cli._parser", interrupt)

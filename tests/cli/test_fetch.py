@@ -1,10 +1,14 @@
 """`pop3proto fetch`: nothing is lost, nothing comes twice, nothing is deleted that is not stored."""
 
+import errno
 import io
 import itertools
 import os
 import socket
+import ssl
+import stat
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from pop3proto._io import files as disk
 from pop3proto._io.files import write_all
 from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import Server, serve
@@ -23,7 +28,7 @@ from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import SERIES
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.journal import JOURNAL_NAME, FetchJournal, Identity
-from pop3proto.maildrops import MaildirStore, MemoryStore, delivery
+from pop3proto.maildrops import MaildirStore, MemoryStore, delivery, folders
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.maildrop import MaildropStore
 from pop3proto.procedures.server.service import Service
@@ -147,6 +152,12 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(folder / "ca.pem"))
         self.trusted = ("--ca-file", str(folder / "ca.pem"))
 
+    def context(self) -> ssl.SSLContext:
+        """A context of a server on 127.0.0.1."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate())
+        return context
+
     def certificate(self, name: str = "127.0.0.1") -> Path:
         """A file with a certificate for a name, and its key."""
         file = self._folder / f"{name}.pem"
@@ -193,7 +204,7 @@ def test_tls_with_an_authority_of_ones_own(target, authority, tls, capsys):
 def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options):
     with serving_tls(MemoryStore(), authority.certificate(), tls) as port:
         assert fetch_tls(tls, port, target, *options) == 1
-    assert "pop3proto fetch: the certificate of 127.0.0.1 was not accepted: " in capsys.readouterr().err
+    assert f"pop3proto fetch: the certificate of 127.0.0.1, port {port}, was not accepted: " in capsys.readouterr().err
 
 
 @both
@@ -384,9 +395,43 @@ def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, caps
         file.write_text("S3cret")
         assert fetch_tls("implicit", port, target, *authority.trusted, "--password-file", str(file)) == 1
     err = capsys.readouterr().err
-    assert err == "pop3proto fetch: login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password)\n"
+    assert err == (
+        "pop3proto fetch: login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password; "
+        "AUTH SCRAM-SHA-512 ***: [AUTH] wrong name or password)\n"
+    )
     assert "token" not in err
     assert "S3cret" not in err
+
+
+STAMPED = b"+OK ready <1896.697170952@dbc.mtview.ca.us>\r\n"
+REFUSING_APOP = {"CAPA": body("USER", "UIDL"), "APOP": HangUp(b"-ERR authorization failed\r\n"), "UIDL": body()}
+
+
+def test_a_server_that_hangs_up_after_refusing_apop(target, authority, capsys):
+    with Scripted(REFUSING_APOP, STAMPED, authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 0
+    verbs = [line.split()[0] for line in server.heard]
+    assert verbs == ["CAPA", "APOP", "CAPA", "USER", "PASS", "CAPA", "UIDL", "QUIT"]
+    assert capsys.readouterr() == ("0 messages fetched\n", "")
+
+
+def test_a_login_that_is_refused_over_two_connections_says_which(target, authority, capsys):
+    answers = REFUSING_APOP | {"PASS": HangUp(b"-ERR wrong\r\n")}
+    with Scripted(answers, STAMPED, authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 1
+    assert capsys.readouterr().err == (
+        "pop3proto fetch: login failed (connection 1: APOP ann ***: authorization failed; "
+        "connection 2: PASS ***: wrong)\n"
+    )
+
+
+def test_a_password_that_is_not_ascii(target, authority, capsys):
+    answers = {"CAPA": body("USER", "UIDL"), "PASS": b"-ERR wrong\r\n", "PASS pässwörd": b"+OK\r\n", "UIDL": body()}
+    file = str(password_file(target.parent, "pässwörd\n"))
+    with Scripted(answers, context=authority.context()) as server:
+        options = (*authority.trusted, "--password-file", file)
+        assert fetch_tls("implicit", server.address[1], target, *options) == 0
+    assert capsys.readouterr() == ("0 messages fetched\n", "")
 
 
 def test_why_the_client_gave_up_is_told(target, capsys):
@@ -1219,3 +1264,77 @@ def _no_terminal(open_file):
         return open_file(path, *arguments, **options)
 
     return call
+
+
+# --------------------------------------------------------------------------- file systems and Maildirs
+
+
+@pytest.fixture
+def no_folder_sync(monkeypatch):
+    """A file system that cannot sync folders: CIFS, sshfs, gocryptfs."""
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+
+
+@pytest.mark.usefixtures("no_folder_sync")
+def test_a_file_system_that_cannot_sync_folders_is_good_enough(target, capsys):
+    store = MemoryStore({"ann": MAIL})
+    with serving(store) as server:
+        assert fetch(server, target, "--delete") == 0
+    assert capsys.readouterr().err == ""
+    assert stored(target) == STORED
+    assert store.messages("ann") == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_with_the_path_and_what_to_do(target, capsys, monkeypatch, number):
+    def failing(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(disk.fcntl, "flock", failing)
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 1
+    assert capsys.readouterr().err == (
+        f"pop3proto fetch: {target / JOURNAL_NAME}: the file system has no lock for this file (flock: "
+        f"{os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd running), or use a "
+        "local file system\n"
+    )
+
+
+def test_a_maildir_that_lost_its_empty_folders_is_one_still(target):
+    (target / "cur").mkdir(parents=True)
+    (target / "cur/1.a:2,S").write_bytes(b"Subject: zero\n\n")
+    (target / "dovecot-uidlist").write_bytes(b"3 V1 N2\n")
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 0
+    assert stored(target) == sorted([*STORED, b"Subject: zero\n\n"])
+
+
+def test_what_a_killed_fetch_has_left_is_cleared_away(target, monkeypatch):
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 0
+        left = target / "tmp/1.killed"
+        left.write_bytes(b"half a mess")
+        assert fetch(server, target) == 0
+        assert left.exists()
+        now = time.time()
+        monkeypatch.setattr(folders.time, "time", lambda: now + 37 * 3600)
+        assert fetch(server, target) == 0
+        assert not left.exists()
+    assert stored(target) == STORED
+
+
+def test_the_quota_of_the_maildir_knows_what_was_fetched(target):
+    target.mkdir()
+    for name in ("cur", "new", "tmp"):
+        (target / name).mkdir()
+    (target / "maildirsize").write_text("1000000S\n")
+    with serving(MemoryStore({"ann": MAIL})) as server:
+        assert fetch(server, target) == 0
+    assert (target / "maildirsize").read_text() == "1000000S\n16 1\n10 1\n23 1\n"

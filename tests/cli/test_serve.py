@@ -69,16 +69,24 @@ def running(
     """The same, to ann alone."""
     file = maildir.parent / "password"
     file.write_bytes(password)
+    file.chmod(0o600)
     with serving(maildir, "--user", "ann", "--password-file", str(file), *options, program=program) as started:
         yield started
 
 
+TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} "
+ENDED = re.compile(TIME + r"pop3proto serve: session \d+ from \S+: (ended|refused): .*\n", re.MULTILINE)
+
+
 def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
-    """End it, and return what it says then; but for the note on its end, as a session that was left may linger."""
+    """End it, and return what it says then.
+
+    But for the note on its end, as a session that was left may linger; and for the lines about the ends of sessions.
+    """
     process.send_signal(by)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    return out, err.removesuffix(NOTE)
+    return out, ENDED.sub("", err).removesuffix(NOTE)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -142,7 +150,8 @@ def test_it_waits_for_a_session_that_ends(maildir):
             process.send_signal(signal.SIGTERM)
             assert process.stderr is not None
             assert process.stderr.readline() == NOTE
-        assert process.communicate(timeout=PATIENCE) == ("", "")
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (out, ENDED.sub("", err)) == ("", "")
         assert process.returncode == 0
     assert not (maildir / "new" / "1.a").exists()
 
@@ -166,8 +175,11 @@ def test_verbose(maildir):
             client.login("ann", PASSWORD, only=["SCRAM-SHA-256"])
             assert next(client.retrieve([1]))[1] == b"Subject: one\r\n\r\n.\r\n"
         out, err = end(process)
-    lines = err.splitlines()
+    lines = re.sub(TIME, "", err, flags=re.MULTILINE).splitlines()
     assert out == ""
+    [failed] = [line for line in lines if "login failed" in line]
+    assert failed == "pop3proto serve: session 1 from 127.0.0.1: login failed: method=USER/PASS user=ann"
+    lines.remove(failed)
     prefix = "pop3proto serve: 1 127.0.0.1 "  # the number of the session, and the address
     assert all(line.startswith((f"{prefix}- ", f"{prefix}ann ")) for line in lines)
     said = [line.removeprefix(prefix) for line in lines]
@@ -184,9 +196,9 @@ def test_verbose(maildir):
 @pytest.mark.parametrize(
     "options, why",
     [
-        (["--max-sessions", "2"], "too many sessions"),
+        (["--max-sessions", "2", "--max-sessions-before-login", "2"], "too many sessions"),
         (["--max-sessions-per-address", "2"], "too many sessions from your address"),
-        (["--max-sessions", "2", "--max-sessions-per-address", "3"], "too many sessions"),
+        (["--max-sessions", "4", "--max-sessions-per-address", "2"], "too many sessions from your address"),
     ],
 )
 def test_no_more_sessions_than_it_is_told(maildir, options, why):
@@ -261,7 +273,8 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
             (maildir / "cur").rename(maildir / "gone")
             with pytest.raises(LoginFailed, match="not a Maildir"):
                 client.login("ann", PASSWORD)
-        assert end(process) == ("", "")
+        words = f"the maildrop of ann cannot be opened: {maildir / 'cur'}: No such file or directory"
+        assert end(process) == ("", f"pop3proto serve: {words}\n")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +367,8 @@ def test_a_file_of_users(folder, users, capsys):
         assert main(["passwd", str(users), "dora", "--password-file", str(secret)]) == 0
         with connect("127.0.0.1", port, tls="none") as client:
             client.login("dora", "new", only=["SCRAM-SHA-256"])
-        assert end(process) == ("", "")
+        words = f"the maildrop of carl cannot be opened: {folder / 'carl' / 'new'}: No such file or directory"
+        assert end(process) == ("", f"pop3proto serve: {words}\n")
 
 
 def test_a_file_of_users_that_breaks_is_told_in_one_line(folder, users):
@@ -363,7 +377,8 @@ def test_a_file_of_users_that_breaks_is_told_in_one_line(folder, users):
         with connect("127.0.0.1", port, tls="none") as client, pytest.raises(LoginFailed, match=r"\[SYS/TEMP\]"):
             client.login("ann", "ann's secret", only=["PLAIN"])
         _, err = end(process)
-    assert err.startswith(f"pop3proto serve: logins cannot be checked: {users}, line 1: ")
+    assert re.match(TIME, err)
+    assert err.partition(" ")[2].startswith(f"pop3proto serve: logins cannot be checked: {users}, line 1: ")
     assert err.count("\n") == 1
     assert "marker" not in err
 
@@ -394,7 +409,7 @@ def test_a_program_that_checks_passwords(folder):
             client.login("broken", "secret")
         out, err = end(process)
     assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("pop3proto serve: logins cannot be checked: ")
+    assert " pop3proto serve: logins cannot be checked: " in err
     assert "secret" not in err
 
 
@@ -455,7 +470,8 @@ def test_tls(maildir, files, options, tls, host):
     with running(maildir, *options) as (process, line, port):
         assert line == f"serving {maildir} for ann {WORDS[tls]} on {host} port {port}; Ctrl-C ends it\n"
         with connect("127.0.0.1", port, tls=tls, context=files.context) as client:
-            client.login("ann", PASSWORD, only=["SCRAM-SHA-256-PLUS"])
+            assert not any(name.endswith("-PLUS") for name in client.capa().sasl)
+            client.login("ann", PASSWORD, only=["SCRAM-SHA-256"])
             assert client.stat().count == 2
         assert end(process) == ("", "")
 
@@ -497,7 +513,7 @@ def test_fetch_from_serve(folder, users, files, capsys, scheme):
     secret = password_file(folder.parent, "ann's secret\n")
     mode = {"pop": "starttls", "pops": "implicit"}[scheme]
     with serving(folder, "--users", str(users), "--certificate", files.both, "--tls", mode) as (_, _, port):
-        for way in ("", ";AUTH=SCRAM-SHA-256-PLUS", ";auth=plain"):
+        for way in ("", ";AUTH=SCRAM-SHA-256", ";auth=plain"):
             url = f"{scheme}://ann{way}@127.0.0.1:{port}"
             options = ["--password-file", str(secret), "--ca-file", files.trusted]
             assert main(["fetch", url, str(target), *options]) == 0
@@ -620,6 +636,8 @@ def test_what_the_library_logs_is_one_line_without_a_traceback(capsys):
     with serve._logging_in_lines():
         error = OSError(5, "Input/output error\x1b")
         logging.getLogger("pop3proto").error("session from %s failed", "127.0.0.1", exc_info=error)
-    assert capsys.readouterr().err == (
+    err = capsys.readouterr().err
+    assert re.match(TIME, err)
+    assert err.partition(" ")[2] == (
         "pop3proto serve: session from 127.0.0.1 failed: [Errno 5] Input/output error\\x1b\n"
     )

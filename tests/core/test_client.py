@@ -31,6 +31,7 @@ from pop3proto.core.events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BodyChunk,
     BodyEnd,
     ConnectionClosed,
@@ -610,8 +611,20 @@ def test_a_cancelled_exchange_can_only_fail():
 
 @pytest.mark.parametrize("line", [b"+ not base64", b"+ YQ", b"+ YQ==YQ==", b"+  YQ==", b"+ Y Q=="])
 def test_a_challenge_that_is_not_base64(line):
-    connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION)
-    assert broken(connection, line + b"\r\n") == "the server sent a challenge for AUTH PLAIN that is not valid base64"
+    """RFC 5034 section 4: the client cancels, reads the refusal, and the session goes on."""
+    for chunks in in_pieces(line + b"\r\n"):
+        connection = after_sending(Auth("PLAIN"), state=State.AUTHORIZATION)
+        assert take(connection, *chunks) == [BadChallenge(line[2:]), PAUSED]
+        assert connection.state is State.SASL
+        assert refusal(connection, AuthResponse(b"secret")) == "the challenge is not valid base64: send AuthCancel"
+        assert refusal(connection, Capa()) == (
+            "a challenge is waiting for its response: send AuthResponse or AuthCancel"
+        )
+        assert connection.send(AuthCancel()) == b"*\r\n"
+        assert take(connection, b"-ERR cancelled\r\n") == [Answer(Auth("PLAIN"), Err("cancelled")), NEED_DATA]
+        assert connection.send(Auth("LOGIN")) == b"AUTH LOGIN\r\n"
+        assert take(connection, b"+ \r\n") == [Challenge(b""), PAUSED]
+        assert connection.send(AuthResponse(b"")) == b"\r\n"
 
 
 def test_ok_in_place_of_a_challenge_is_an_answer_and_no_secret_follows_it():

@@ -47,6 +47,7 @@ from pop3proto.core.results import Language, MaildropStatus, ScanListing, Unique
 from pop3proto.core.session_state import transitions
 from pop3proto.core.states import Fact, State
 from tests.helpers import strategies as some
+from tests.helpers.sessions import ONE_OF_EACH
 
 SECRET = "S3cretMarker"
 DIGEST = "c4c9334bac560ecc979e58001b3e22fb"  # RFC 1939 section 7
@@ -844,6 +845,12 @@ def test_every_listing_has_a_limit(command, row):
         command.parse(Ok(), row * count, limits=limits)
     with pytest.raises(MalformedReply, match=r"^the listing has more than 3 rows$"):
         command.parse(Ok(), row * 4, limits=limits)
+
+
+@pytest.mark.parametrize("command", ONE_OF_EACH, ids=str)
+def test_what_a_client_holds_of_an_answer_has_a_limit(command):
+    limits = Limits(body=1_000, text_octets=10)
+    assert command.body_limit(limits) == (10 if isinstance(command, Capa | LangList | AuthList) else 1_000)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pop3proto.core.events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BadCommand,
     BodyChunk,
     BodyEnd,
@@ -625,6 +626,7 @@ SECRET_VALUES = (
     *SECRET_COMMANDS,
     Challenge(SECRET.encode()),
     AuthResponse(SECRET.encode()),
+    BadChallenge(SECRET.encode()),
     BodyChunk(SECRET.encode()),
     BadCommand(SECRET.encode(), "unknown command", Err("unknown command")),
     *[Answer(command, Err("no")) for command in SECRET_COMMANDS],
@@ -677,7 +679,7 @@ def errors_with_secrets():
     yield raised(Apop, "ann", SECRET)
     for command in SECRET_COMMANDS:
         [state, *_] = command.legal_in
-        for octets in (b"nonsense\r\n", b"+\0\r\n", b"+ !\r\n", b"+" + b"x" * 20_000, b""):
+        for octets in (b"nonsense\r\n", b"+\0\r\n", b"+!\r\n", b"+" + b"x" * 20_000, b""):
             client = client_in(state)
             client.send(command)
             client.receive_data(octets)
@@ -694,7 +696,8 @@ def errors_with_secrets():
     client = client_in(State.AUTHORIZATION)
     client.send(Auth("PLAIN"))
     client.receive_data(b"+ " + IN_BASE64 + b"!\r\n")
-    yield raised(client.next_event)
+    assert isinstance(client.next_event(), BadChallenge)
+    yield raised(client.send, AuthResponse(SECRET.encode()))
     client = client_in(State.TRANSACTION)
     client.send(Retr(1))
     client.receive_data(b"+OK\r\n" + SECRET.encode())

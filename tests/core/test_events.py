@@ -10,6 +10,7 @@ from pop3proto.core.events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BadCommand,
     BodyChunk,
     BodyEnd,
@@ -57,6 +58,7 @@ def test_signals_are_no_events():
     [
         AuthResponse(SECRET),
         Challenge(SECRET),
+        BadChallenge(SECRET),
         BodyChunk(SECRET),
         BadCommand(b"PASS " + SECRET, "PASS is not legal after login", Err("no")),
         Answer(Pass(SECRET.decode()), Ok()),

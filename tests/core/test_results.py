@@ -103,6 +103,8 @@ def test_a_row_means_the_same_whatever_stands_beside_it(kind, rows):
 @given(body=st.binary(max_size=80) | st.text("1 2a.\r\n\0", max_size=40).map(str.encode))
 @example(body=b"\r\n")
 @example(body=b"1 1")
+@example(body=b"1")
+@example(body=b"1 1\r\n2")
 def test_any_octets_are_a_listing_and_nothing_of_them_is_lost(kind, body):
     listing = read(kind, body)
     lines = [line for line in body.split(b"\r\n") if line.strip(b" ")]

@@ -27,7 +27,7 @@ def password_file(folder: Path, text: str = f"{PASSWORD}\n") -> Path:
 @contextmanager
 def serving(store: MaildropStore, context: ssl.SSLContext | None = None, port: int = 0) -> Generator[Server]:
     """Serve a store to ann. When the block ends, all sessions have ended."""
-    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD}))
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD}), login_penalty=None)
     with serve(service, port=port, context=context) as server:
         yield server
 
@@ -63,12 +63,19 @@ class Scripted:
     Args:
         answers: by whole line, or by verb; a list is for successive commands.
         greeting: what it says first.
+        context: for TLS from the first octet; None: no TLS.
     """
 
-    def __init__(self, answers: Mapping[str, bytes | list[bytes]], greeting: bytes = b"+OK ready\r\n") -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, bytes | list[bytes]],
+        greeting: bytes = b"+OK ready\r\n",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.heard: list[str] = []
         self.answers: dict[str, bytes | list[bytes]] = {**LOGIN, **answers}
         self._greeting = greeting
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -88,6 +95,8 @@ class Scripted:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_side=True)
             with sock, sock.makefile("rb") as lines:
                 sock.sendall(self._greeting)
                 for line in lines:

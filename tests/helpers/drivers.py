@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -20,6 +20,7 @@ from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
 from pop3proto.procedures.operations import (
     Await,
+    AwaitLogin,
     Look,
     Now,
     Operation,
@@ -29,9 +30,12 @@ from pop3proto.procedures.operations import (
     Run,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.limits import SessionLimiter
+from pop3proto.procedures.server.loop import serve_session
+from pop3proto.procedures.server.record import SessionRecord
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
@@ -95,7 +99,7 @@ class Actor:
         self.performed: list[Operation[object]] = []
         self.after_strike: list[Operation[object]] = []
         self.inbox: deque[bytes] = deque()
-        self.waits: Read | Write | None = None
+        self.waits: Read | Write | Turn | None = None
         self.finished = False
         self.deaf = False
         self.gone = False
@@ -169,7 +173,7 @@ class Actor:
                 self.after_strike.append(operation)
             if (strike := self._strikes.pop(len(self.performed) - 1, None)) is not None:
                 self._due, self._struck = strike, True
-            if self._due is not None and not isinstance(operation, Run | Await):
+            if self._due is not None and not isinstance(operation, Run | Await | AwaitLogin):
                 error, result, self._due = self._due, None, None
             elif (outcome := self._perform(operation)) is None:
                 return
@@ -184,13 +188,16 @@ class Actor:
                     return None, operation.call()
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
-            case Await():
+            case Await() | AwaitLogin():
                 try:
                     return None, awaited_now(operation.awaitable)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the procedure
                     return error, None
             case Write() | Read():
                 return self._move(operation)
+            case Turn():
+                self.waits = None if operation.has_come else operation
+                return (None, None) if operation.has_come else None
             case StartTls():
                 self.written += [operation.last_words] if operation.last_words else []
                 return (self._tls, None) if isinstance(self._tls, BaseException) else (None, self._tls)
@@ -369,6 +376,7 @@ class FakeStore(MaildropStore):
         failures: by the name of a method ("open", "commit", "capabilities", "read", ...), what it raises.
         breaks_at: a message number, and the octet behind which it cannot be read.
         announced: by message number, a size that is not the real one.
+        listed: what a maildrop shows in place of its messages.
     """
 
     def __init__(self, *messages: bytes, blocks: bool = True, capabilities: Capabilities | None = None) -> None:
@@ -378,6 +386,7 @@ class FakeStore(MaildropStore):
         self.failures: dict[str, BaseException] = {}
         self.breaks_at: dict[int, int] = {}
         self.announced: dict[int, int] = {}
+        self.listed: Sequence[Message] | None = None
         self.locked = False
         self.opened: list[FakeMaildrop] = []
         self.commits: list[tuple[frozenset[int], frozenset[int]]] = []
@@ -438,8 +447,8 @@ class FakeMaildrop(Maildrop):
         self.sources: list[Source] = []
 
     @property
-    def messages(self) -> list[Message]:
-        return self._messages
+    def messages(self) -> Sequence[Message]:
+        return self._messages if self._store.listed is None else self._store.listed
 
     def open(self, number: int) -> MessageStream:
         self._store.note(f"open {number}")
@@ -480,6 +489,17 @@ class OneUser:
         return (user, password) == ("ann", "tanstaaf")
 
 
+class FailedLogins(SessionRecord):
+    """Keeps what is said of failed logins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: list[tuple[str, str]] = []
+
+    def login_failed(self, method: str, user: str) -> None:
+        self.failed.append((method, user))
+
+
 class Serving:
     """A session of a server, from the client's end of the wire.
 
@@ -490,6 +510,9 @@ class Serving:
         loopback: where the client is.
         mode: where TLS comes in.
         strikes: as `Actor`.
+        address: the client's.
+        limiter: shared with other sessions of the same server, whose service it has.
+        awaits: as `serve`.
         service: other arguments of `Service`.
     """
 
@@ -504,12 +527,25 @@ class Serving:
         mode: TlsMode = "none",
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
+        address: str = "",
+        limiter: SessionLimiter | None = None,
+        awaits: bool = True,
         **service: Any,
     ) -> None:
         self.store = store
         self.connection = connection or ServerConnection(tls=mode == "implicit")
         self.service = Service(store=store, authenticator=authenticator or OneUser(), **service)
-        procedure = serve(self.service, self.connection, loopback=loopback, tls=mode)
+        self.record = FailedLogins()
+        place = None if limiter is None else limiter.enter(address)
+        assert not isinstance(place, str), place
+        procedure = serve_session(
+            *(self.service, self.connection, SessionInfo(address)),
+            loopback=loopback,
+            tls=mode,
+            awaits=awaits,
+            place=place,
+            record=self.record,
+        )
         self.actor = Actor(procedure, clock, strikes=strikes, tls=tls)
 
     def greeted(self) -> Self:

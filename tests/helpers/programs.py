@@ -5,10 +5,12 @@ import contextlib
 import grp
 import hashlib
 import hmac
+import io
 import json
 import os
 import pwd
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -17,14 +19,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 import trustme
 from attrs import frozen
 
+from pop3proto.cli import main
 from tests.helpers.corpus import make_maildir
+from tests.helpers.depth import DEEP
 
 USER = "ann"
 PASSWORD = "tanstaaf"
@@ -105,9 +111,10 @@ class Program:
             self._news.notify_all()
 
 
-def run(
-    *command: str | Path, status: int = 0, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+Ended: TypeAlias = subprocess.CompletedProcess[str]
+
+
+def run(*command: str | Path, status: int | None = 0, env: Mapping[str, str] | None = None) -> Ended:
     """Run a program to its end; the test fails if it ends with another status (None: any), and shows all."""
     words = [str(word) for word in command]
     try:
@@ -128,6 +135,59 @@ def run(
     return ended
 
 
+def run_script(script: Path, *arguments: str | Path, apart: bool = False, **options: Any) -> Ended:
+    """Run a Python program to its end, as `run` does; outside a deep run, here, where all is imported already.
+
+    Args:
+        apart: in a process of its own in every run.
+        options: those of `run`.
+    """
+    if DEEP or apart:
+        return run(sys.executable, script, *arguments, **options)
+    words = [str(word) for word in (script, *arguments)]
+    return _run_here(lambda: runpy.run_path(words[0], run_name="__main__"), words, **options)
+
+
+def run_pop3proto(*arguments: str | Path, apart: bool = False, **options: Any) -> Ended:
+    """Run the command line to its end; where, and with which arguments, as `run_script`."""
+    if DEEP or apart:
+        return run(*POP3PROTO, *arguments, **options)
+    words = [str(word) for word in arguments]
+    return _run_here(lambda: sys.exit(main(words)), words, **options)
+
+
+def _run_here(
+    program: Callable[[], object],
+    words: list[str],
+    *,
+    status: int | None = 0,
+    env: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a program as `run` does, in this process; if it raises, its status and what it says are those of Python."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    ended: object = None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", words)
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        try:
+            program()
+        except SystemExit as exit_:
+            ended = exit_.code
+            if isinstance(ended, str):
+                print(ended, file=sys.stderr)  # noqa: T201 - what Python does with it
+        except Exception:  # noqa: BLE001 - whatever it is, it has ended the program
+            traceback.print_exc()
+            ended = 1
+    returned = 0 if ended is None else ended if isinstance(ended, int) else 1
+    for stream in (out, err):
+        stream.seek(0)
+    said, failed = out.read(), err.read()  # line ends as a pipe in text mode has them
+    if status is not None and returned != status:
+        pytest.fail(f"{words} ended with {returned}, not {status}; it said:\n{said}{failed}")
+    return Ended(words, returned, said, failed)
+
+
 @frozen
 class Pop3proto:
     """`pop3proto serve`, in a process of its own."""
@@ -144,6 +204,7 @@ def pop3proto_serving(folder: Path, messages: Iterable[bytes]) -> Generator[Pop3
     maildir = make_maildir(folder / "served", messages)
     password_file = folder / "password"
     password_file.write_text(f"{PASSWORD}\n", encoding="ascii")
+    password_file.chmod(0o600)
     password_file.chmod(0o600)
     program = Program(
         *POP3PROTO, *("serve", maildir), *("--user", USER), *("--password-file", password_file), *("--port", "0")
@@ -236,7 +297,7 @@ def _start_dovecot(dovecot: str, folder: Path, mechanisms: Sequence[str]) -> tup
     modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
     configuration = folder / "dovecot.conf"
     for _ in range(5):  # somebody else may take a free port before Dovecot does
-        ports = _free_ports()
+        ports = free_ports()
         configuration.write_text(_dovecot_configuration(folder, *ports, mechanisms, modern=modern), encoding="utf-8")
         program = Program(dovecot, "-F", "-c", configuration)
         try:
@@ -363,6 +424,7 @@ def _mail_user() -> pwd.struct_passwd:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Return two ports of loopback that nothing listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]

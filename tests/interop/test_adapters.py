@@ -126,6 +126,7 @@ def running(request, adapter, mode, certificate):
         store=request.getfixturevalue(f"{request.param}_store"),
         authenticator=MemoryAuthenticator({USER: PASSWORD}),
         failure_delay=0,
+        login_penalty=None,
         observer=witness,
     )
     file = None if mode == "none" else certificate / "server.pem"

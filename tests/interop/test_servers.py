@@ -13,7 +13,7 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from tests.helpers.corpus import corpus, difference, maildir_contents, top, wire
-from tests.helpers.programs import ENDLESS_AT_DOVECOT, PASSWORD, POP3PROTO, as_dovecot_sends, dovecot_serving, run
+from tests.helpers.programs import ENDLESS_AT_DOVECOT, PASSWORD, as_dovecot_sends, dovecot_serving, run_pop3proto
 
 pytestmark = pytest.mark.interop
 
@@ -55,15 +55,16 @@ def all_wrong(got):
 
 @pytest.fixture
 def fetch(dovecot, tmp_path):
-    """Run `pop3proto fetch`, and return what it said."""
+    """Run `pop3proto fetch`, and return how it ended."""
     password_file = tmp_path / "password"
 
     def fetch(user, target, *options, scheme="pops", password=PASSWORD, **arguments):
         password_file.write_text(f"{password}\n")
+        password_file.chmod(0o600)
         port = dovecot.port if scheme == "pop" else dovecot.tls_port
         url = f"{scheme}://{user}@{dovecot.host}:{port}"
         arguments.setdefault("env", {"SSL_CERT_FILE": str(dovecot.ca_file)})
-        return run(*POP3PROTO, "fetch", url, target, "--password-file", password_file, *options, **arguments)
+        return run_pop3proto("fetch", url, target, "--password-file", password_file, *options, **arguments)
 
     return fetch
 
@@ -131,7 +132,7 @@ def test_fetch_from_an_empty_maildrop(dovecot, fetch, tmp_path):
 def test_fetch_takes_the_authorities_of_the_environment(dovecot, fetch, tmp_path):
     user = new_user()
     dovecot.deliver(user, FEW)
-    fetch(user, tmp_path / "target", env={"SSL_CERT_FILE": str(dovecot.ca_file)})
+    fetch(user, tmp_path / "target", env={"SSL_CERT_FILE": str(dovecot.ca_file)}, apart=True)
     assert_fetched(tmp_path / "target", FEW_EXPECTED)
 
 

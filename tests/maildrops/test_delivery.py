@@ -15,9 +15,9 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.dots import BodyDecoder, BodyEncoder
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.maildrops import MaildirStore, delivery
+from pop3proto.maildrops import MaildirStore, delivery, folders
 from pop3proto.maildrops.delivery import Delivery, NotMaildir, ensure_maildir
-from pop3proto.maildrops.files import unique_part, wire_octets
+from pop3proto.maildrops.names import unique_part, wire_octets
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.strategies import bodies, chunkings, messages
 
@@ -154,7 +154,7 @@ def test_the_name_says_time_and_sizes(maildir: Path, monkeypatch: pytest.MonkeyP
     assert path.name.startswith(f"1700000000.M000042P{os.getpid()}Q")
     assert unique_part(path.name).endswith(f".{host}")
     assert path.name.endswith(f".{host},S=4,W=6")
-    assert wire_octets(path.name) == 6
+    assert wire_octets(path.name, path.stat().st_size) == 6
 
 
 def test_no_two_messages_have_the_same_name(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,12 +280,13 @@ def is_maildir(path: Path) -> bool:
 def test_a_maildir_is_made_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(delivery, "sync_folder", synced.append)
+    monkeypatch.setattr(folders, "sync_folder", synced.append)
     path = tmp_path / "Maildir"
     ensure_maildir(path)
     assert is_maildir(path)
     for folder in (path, *path.iterdir()):
         assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
-    assert synced == [path, tmp_path]
+    assert synced == [tmp_path, path]
 
 
 def test_a_maildir_is_left_as_it_is(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

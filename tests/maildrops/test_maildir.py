@@ -22,9 +22,12 @@ from pop3proto._io.files import create, open_regular, replace, sync_folder, writ
 from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import UniqueId, check_unique_id
-from pop3proto.maildrops import MaildirStore, files, lock, sizes
-from pop3proto.maildrops.files import MessageFiles, delivery_time, unique_id, unique_part, wire_octets
+from pop3proto.maildrops import MaildirStore, files, sizes
+from pop3proto.maildrops.folders import MessageFolders
+from pop3proto.maildrops.ids import IdRecord
+from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import LOCK_NAME, FolderLock
+from pop3proto.maildrops.names import delivery_time, unique_id, unique_part, wire_octets
 from pop3proto.maildrops.sizes import CACHE_NAME
 from pop3proto.procedures import maildrop
 from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, Unavailable
@@ -90,9 +93,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the message files that were opened, in order."""
     names: list[str] = []
 
-    def noting(path: str | Path) -> Any:
-        names.append(Path(path).name)
-        return open_regular(path)
+    def noting(path: str, *, folder: int) -> Any:
+        names.append(path)
+        return open_regular(path, folder=folder)
 
     monkeypatch.setattr(files, "open_regular", noting)
     return names
@@ -101,10 +104,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def no_file(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     """Let files of this name fail to open, as if the system refused it (tests may run as root)."""
 
-    def failing(path: str | Path) -> Any:
-        if Path(path).name.startswith(name):
-            raise OSError(number, os.strerror(number), str(path))
-        return open_regular(path)
+    def failing(path: str, *, folder: int) -> Any:
+        if path.startswith(name):
+            raise OSError(number, os.strerror(number), path)
+        return open_regular(path, folder=folder)
 
     monkeypatch.setattr(files, "open_regular", failing)
 
@@ -117,20 +120,32 @@ def no_file(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     [
         ("1.a.host", "1.a.host", None),
         ("1.a.host:2,RS", "1.a.host", None),
+        ("1.a.host;2,RS", "1.a.host", None),
+        ("1.a.host!2,", "1.a.host", None),
+        ("1.a;host!a", "1.a;host!a", None),
+        ("1.a!2,b.host:2,S", "1.a!2,b.host", None),
         ("1.a.host,S=3,W=4", "1.a.host", 4),
         ("1.a.host,W=4,S=3:2,S", "1.a.host", 4),
-        ("1.a.host,U=7,FMD5=ab,S=3:2,S", "1.a.host,U=7,FMD5=ab", None),
-        ("1.a.host,S=3,U=7", "1.a.host,U=7", None),
+        ("1.a.host,S=3,W=4;2,S", "1.a.host", 4),
+        ("1.a.host,S=3,W=4!2,S", "1.a.host", 4),
+        ("1.a.host,S=3,W=4,U=12:2,S", "1.a.host", 4),
+        ("1.a.host,S=2,W=4", "1.a.host", None),
+        ("1.a.host,W=4", "1.a.host", None),
+        ("1.a.host,S=3,W=2", "1.a.host", None),
+        ("1.a.host,S=3,W=7", "1.a.host", 7),
+        ("1.a.host,S=3,W=8", "1.a.host", None),
+        ("1.a.host,U=7,FMD5=ab,S=3:2,S", "1.a.host,FMD5=ab", None),
+        ("1.a.host,S=3,U=7", "1.a.host", None),
         ("1.a.host,S=x,W=", "1.a.host,S=x,W=", None),
-        ("1.a.host,W=4x", "1.a.host,W=4x", None),
-        ("1.a.host:2,S,W=4", "1.a.host", None),
-        ("1.a.host,W=" + "9" * 20, "1.a.host", None),
+        ("1.a.host,S=3,W=4x", "1.a.host,W=4x", None),
+        ("1.a.host:2,S,S=3,W=4", "1.a.host", None),
+        ("1.a.host,S=3,W=" + "9" * 20, "1.a.host", None),
         (":2,S", "", None),
     ],
 )
 def test_what_a_name_says(name: str, unique: str, octets: int | None) -> None:
     assert unique_part(name) == unique
-    assert wire_octets(name) == octets
+    assert wire_octets(name, 3) == octets
 
 
 @pytest.mark.parametrize("name,time", [("12.a", 12), ("012", 12), ("a12", 0), ("", 0), ("9" * 250, int("9" * 250))])
@@ -180,11 +195,11 @@ def test_a_message_that_moves_while_the_folders_are_listed_is_seen_once(
     scandir = os.scandir
     listed: list[str] = []
 
-    def moving(path: Path) -> Any:
-        listed.append(path.name)
-        if listed[2:] == ["new", "cur"]:  # the first two are the look before the lock
+    def moving(descriptor: int) -> Any:
+        listed.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+        if listed == ["new", "cur"]:
             (folder / "new/1.a").rename(folder / "cur/1.a:2,")
-        return scandir(path)
+        return scandir(descriptor)
 
     monkeypatch.setattr(os, "scandir", moving)
     maildrop = opened(folder)
@@ -205,7 +220,7 @@ def test_a_message_that_vanishes_while_the_folders_are_listed_is_left_out(
         return nullcontext(entries)
 
     monkeypatch.setattr(os, "scandir", removing)
-    assert [file.unique_id for file in MessageFiles(folder)] == ["2.a"]
+    assert [file.unique_id for file in list_messages(MessageFolders(folder), IdRecord(folder))] == ["2.a"]
 
 
 def test_it_blocks() -> None:
@@ -300,11 +315,9 @@ def test_a_size_in_the_name_is_taken(folder: Path, counted: list[str]) -> None:
     assert not (folder / CACHE_NAME).exists()  # there is nothing to remember
 
 
-@pytest.mark.parametrize("octets", [2, 8, 10**18])
-def test_a_size_that_cannot_be_is_not_taken(folder: Path, counted: list[str], octets: int) -> None:
-    (folder / f"new/1.a,W={octets}").write_bytes(b"a\nb")
-    status = (folder / f"new/1.a,W={octets}").stat()
-    (folder / CACHE_NAME).write_text(f"1.a {status.st_mtime_ns} {status.st_size} {octets}\n")
+@pytest.mark.parametrize("sizes", [",S=3,W=2", ",S=3,W=8", ",S=3,W=1000000000000000000", ",S=4,W=6", ",W=6"])
+def test_a_size_that_cannot_be_is_not_taken(folder: Path, counted: list[str], sizes: str) -> None:
+    (folder / f"new/1.a{sizes}").write_bytes(b"a\nb")
     assert look(folder) == [Message(6, UniqueId("1.a"))]
     assert len(counted) == 1
 
@@ -312,7 +325,7 @@ def test_a_size_that_cannot_be_is_not_taken(folder: Path, counted: list[str], oc
 @pytest.mark.parametrize("message", [b"", b"\n\n\n", b"a", b"\r", b"\r\n"])
 def test_every_size_that_can_be_is_taken(folder: Path, counted: list[str], message: bytes) -> None:
     octets = on_the_wire(message)
-    (folder / f"new/1.a,W={octets}").write_bytes(message)
+    (folder / f"new/1.a,S={len(message)},W={octets}").write_bytes(message)
     assert look(folder) == [Message(octets, UniqueId("1.a"))]
     assert not counted
 
@@ -377,9 +390,9 @@ def test_the_cache_forgets_what_has_vanished(folder: Path) -> None:
 def test_the_cache_is_written_only_if_it_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
 
-    def noting(path: Path, data: bytes) -> None:
+    def noting(path: Path, data: bytes, *, like: os.stat_result) -> None:
         written.append(path)
-        replace(path, data)
+        replace(path, data, like=like)
 
     monkeypatch.setattr(sizes, "replace", noting)
     (folder / "new/1.a").write_bytes(b"a\n")
@@ -692,14 +705,16 @@ def test_a_folder_that_cannot_be_listed_any_more_is_a_failure_and_what_can_be_re
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "new/2.a").write_bytes(b"a\n")
     maildrop = opened(folder)
+    (folder / "new/2.a").rename(folder / "cur/2.a:2,")
 
     def failing(_path: Path) -> Any:
         raise OSError(errno.EIO, "bad disk")
 
     monkeypatch.setattr(os, "scandir", failing)
     with pytest.raises(Refused) as refused:
-        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+        maildrop.commit(frozenset({1, 2}), UNKNOWN_PEER)
     assert refused.value.code == ResponseCode.SYS_TEMP
     assert not (folder / "new/1.a").exists()
 
@@ -752,9 +767,9 @@ def test_a_name_that_cannot_be_removed_is_owned_up_to(folder: Path, monkeypatch:
     (folder / "cur/a.1:2,").hardlink_to(folder / "new/a.1")
     unlink = os.unlink
 
-    def failing(path: Any, **arguments: Any) -> None:
-        if Path(path).parent.name == "cur":
-            raise OSError(errno.EACCES, "no", str(path))
+    def failing(path: str, **arguments: Any) -> None:
+        if path == "a.1:2,":
+            raise OSError(errno.EACCES, "no", path)
         unlink(path, **arguments)
 
     monkeypatch.setattr(os, "unlink", failing)
@@ -782,16 +797,16 @@ def test_a_message_that_flees_is_owned_up_to(folder: Path, monkeypatch: pytest.M
     maildrop = opened(folder)
     flights: list[str] = []
 
-    def fleeing(path: str) -> None:
+    def fleeing(path: str, *, dir_fd: int) -> None:
         flights.append(path)
-        Path(path).rename(folder / f"cur/1.a:2,{len(flights)}")
+        os.rename(path, folder / f"cur/1.a:2,{len(flights)}", src_dir_fd=dir_fd)
         raise FileNotFoundError(errno.ENOENT, "moved", path)
 
     monkeypatch.setattr(os, "unlink", fleeing)
     with pytest.raises(Refused, match="some deleted messages not removed") as refused:
         maildrop.commit(frozenset({1}), UNKNOWN_PEER)
     assert refused.value.code == ResponseCode.SYS_TEMP
-    assert len(flights) == 3
+    assert len(flights) == 4
 
 
 # ----------------------------------------------------------------------------------------------- lock
@@ -854,7 +869,7 @@ def test_a_lock_that_cannot_be_freed_is_closed(folder: Path, monkeypatch: pytest
         raise OSError(errno.EIO, "bad server")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lock.fcntl, "flock", failing)
+        patch.setattr(disk.fcntl, "flock", failing)
         with pytest.raises(OSError, match="bad server"):
             held.release()
     FolderLock(folder).release()
@@ -865,7 +880,7 @@ def test_the_lock_is_freed_although_the_sizes_could_not_be_saved(folder: Path, m
     maildrop = opened(folder)
     maildrop.correct(1, 4)
 
-    def failing(_path: Path, _data: bytes) -> None:
+    def failing(_path: Path, _data: bytes, *, like: os.stat_result) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
@@ -906,7 +921,7 @@ def test_no_descriptor_is_left_behind(folder: Path) -> None:
 
 def test_without_flock_the_store_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    spec = importlib.util.spec_from_file_location("pop3proto.maildrops.elsewhere", lock.__file__)
+    spec = importlib.util.spec_from_file_location("pop3proto._io.elsewhere", disk.__file__)
     assert spec is not None
     assert spec.loader is not None
     with pytest.raises(ImportError, match="only POSIX systems have"):
@@ -922,8 +937,10 @@ def test_a_user_without_maildir_is_refused() -> None:
     assert refused.value.code == ResponseCode.SYS_PERM
 
 
-@pytest.mark.parametrize("missing", ["secret-path", "secret-path/new", "secret-path/cur"])
-@pytest.mark.parametrize("is_file", [False, True])
+@pytest.mark.parametrize(
+    "missing,is_file",
+    [("secret-path", False), ("secret-path", True), ("secret-path/new", True), ("secret-path/cur", True)],
+)
 def test_what_is_no_maildir_is_refused_and_left_alone(
     folder: Path, tmp_path: Path, missing: str, is_file: bool
 ) -> None:
@@ -953,7 +970,7 @@ def test_a_maildir_that_cannot_be_locked_is_refused(
     def failing(_descriptor: int, _operation: int) -> None:
         raise OSError(number, os.strerror(number), str(folder))
 
-    monkeypatch.setattr(lock.fcntl, "flock", failing)
+    monkeypatch.setattr(disk.fcntl, "flock", failing)
     with pytest.raises(Refused) as refused:
         opened(folder)
     assert refused.value.code == code
@@ -986,10 +1003,41 @@ def test_a_folder_holds_a_maildir_for_each_user(tmp_path: Path) -> None:
         maildrop.close()
 
 
-def test_a_maildir_in_the_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", ["all/ann", "all/ann/new", "all/ann/cur"])
+def test_links_in_the_folder_are_followed_only_if_that_is_allowed(
+    folder: Path, tmp_path: Path, link: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
     (tmp_path / "all").mkdir()
-    (tmp_path / "all" / "ann").symlink_to(folder)
-    MaildirStore.of_folder(tmp_path / "all").open("ann", SESSION).close()
+    made(tmp_path / "all/ann")
+    shutil.rmtree(tmp_path / link)
+    (tmp_path / link).symlink_to(folder / Path(link).name if link.count("/") > 1 else folder)
+    with pytest.raises(Refused) as refused:
+        MaildirStore.of_folder(tmp_path / "all").open("ann", SESSION)
+    assert refused.value.code == ResponseCode.SYS_PERM
+    assert leaks_no_path(folder, refused.value)
+    assert f"{tmp_path / link}: it is a symbolic link; links are followed only with follow_links" in caplog.text
+    assert not (folder / LOCK_NAME).exists()
+    MaildirStore.of_folder(tmp_path / "all", follow_links=True).open("ann", SESSION).close()
+
+
+def test_a_folder_that_becomes_a_link_during_the_session_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    maildrop = opened(folder)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/1.a").write_bytes(b"the mail of somebody else\n")
+    (folder / "new").rename(tmp_path / "away")
+    (folder / "new").symlink_to(tmp_path / "other")
+    with pytest.raises(Unavailable):
+        maildrop.open(1)
+    with pytest.raises(Refused):
+        maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    assert (tmp_path / "other/1.a").exists()
+
+
+def test_the_path_of_a_maildir_that_is_given_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    opened(tmp_path / "link").close()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pop3proto.core.commands import (
     User,
 )
 from pop3proto.core.errors import ConnectionLost, MalformedReply, RemoteProtocolError
-from pop3proto.core.events import AuthCancel, AuthResponse, ConnectionClosed, Farewell
+from pop3proto.core.events import AuthCancel, AuthResponse, BadChallenge, ConnectionClosed, Farewell
 from pop3proto.core.limits import Quirk
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.results import MaildropStatus
@@ -472,7 +472,10 @@ SERVERS = (
     OfServer(
         "sasl-text",
         "a challenge that is not base64, strictly",
-        [Turn(Auth("PLAIN"), b"+ go on\r\n", [Fails(RemoteProtocolError, "that is not valid base64")])],
+        [
+            Turn(Auth("PLAIN"), b"+ go on\r\n", [BadChallenge(b"go on")]),
+            Turn(AuthCancel(), b"-ERR cancelled\r\n", [Err("cancelled")]),
+        ],
         state=EARLY,
     ),
     OfServer(

@@ -8,6 +8,7 @@ from pop3proto import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BadCommand,
     BodyChunk,
     BodyEnd,
@@ -75,6 +76,9 @@ def client(connection: ClientConnection) -> str:
         case Challenge(data=data) | BodyChunk(data=data):
             assert_type(data, bytes)
             return data.decode()
+        case BadChallenge(octets=octets):
+            assert_type(octets, bytes)
+            return "not base64"
         case BodyEnd() | ConnectionClosed():
             return "end"
         case Tolerated(quirk=quirk):
@@ -87,7 +91,7 @@ def client_forgets_paused(connection: ClientConnection) -> str:
     match connection.next_event():
         case Signal.NEED_DATA:
             return "waiting"
-        case Greeting() | Farewell() | Answer() | Challenge():
+        case Greeting() | Farewell() | Answer() | Challenge() | BadChallenge():
             return "line"
         case BodyChunk() | BodyEnd() | ConnectionClosed():
             return "end"
@@ -99,7 +103,7 @@ def client_forgets_farewell(connection: ClientConnection) -> str:
     match connection.next_event():
         case Signal.NEED_DATA | Signal.PAUSED:
             return "waiting"
-        case Greeting() | Answer() | Challenge():
+        case Greeting() | Answer() | Challenge() | BadChallenge():
             return "line"
         case BodyChunk() | BodyEnd() | ConnectionClosed():
             return "end"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import override
 
 from pop3proto._io.driver import Driver
-from pop3proto.procedures.operations import Await, Operation, Procedure, Run
+from pop3proto.procedures.operations import Await, AwaitLogin, Operation, Procedure, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -53,7 +53,8 @@ class AsyncStream(Driver):
 
     @override
     async def _perform(self, operation: Operation[object]) -> object:
-        if not isinstance(operation, Run | Await):  # what these are to finish, a lock to release, must be finished
+        # What `Run` and `Await` are to finish, a lock to release, must be finished. `AwaitLogin` sees to it itself.
+        if not isinstance(operation, Run | Await | AwaitLogin):
             self._raise_cancellation()
         return await super()._perform(operation)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from typing_extensions import override
+
 from pop3proto._io.session_view import SessionView
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
+    from pop3proto._io.peers import Peer
     from pop3proto.procedures.client.session import Session
     from pop3proto.procedures.operations import Procedure
 
@@ -33,9 +36,14 @@ class AsyncSessionRunner(SessionView):
     """
 
     def __init__(self, session: Session, stream: AsyncStream) -> None:
-        super().__init__(session, stream.peer)
+        super().__init__(session)
         self._stream = stream
         self._busy = False
+
+    @property
+    @override
+    def peer(self) -> Peer:
+        return self._stream.peer
 
     async def _end(self, procedure: Procedure[None]) -> None:
         try:
@@ -55,10 +63,6 @@ class AsyncSessionRunner(SessionView):
         finally:
             await (self._stream.abort() if self._busy else self._stream.close())
 
-    def _trust(self, context: ssl.SSLContext | None) -> None:
-        if context is not None:
-            self._stream.use_channel(client_channel(context, self.session.host))
-
     async def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
 
@@ -68,6 +72,16 @@ class AsyncSessionRunner(SessionView):
         self._acquire()
         try:
             return await self._perform(procedure)
+        finally:
+            self._busy = False
+
+    async def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
+        """As `perform`; a TLS handshake in it uses this context, unless it is None."""
+        channel = None if context is None else client_channel(context, self.session.host, self.session.port)
+        self._acquire()
+        try:
+            with self._stream.using_channel(channel):
+                return await self._perform(procedure)
         finally:
             self._busy = False
 

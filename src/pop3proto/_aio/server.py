@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
     from pop3proto._io.listening import Listeners
@@ -54,17 +54,29 @@ class AsyncServer(ABC):
         Stop listening. Each session finishes the command in hand, and answers the next that arrives within the grace
         time with [SYS/TEMP], except QUIT, which works as ever. After that time sessions are cut off, and none of their
         deletions happen. Returns when all maildrops are closed. It may be called in any state, and more than once.
+
+        A session of this server, an authenticator's for example, cannot wait for its own end: called there, this
+        begins the end and returns at once, and `wait` waits for it.
         """
         self._stop_listening()
+        if self._in_session():
+            self._do_later(self.close)
+            return
         try:
             await self._wait_for_sessions(self._sessions.grace)
         finally:
             await self.abort()
 
     async def abort(self) -> None:
-        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed."""
+        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed.
+
+        Called by a session of this server, it begins that and returns at once, as `close` does.
+        """
         self._stop_listening()
-        await self._cancel_sessions()
+        if self._in_session():
+            self._do_later(self.abort)
+        else:
+            await self._cancel_sessions()
 
     async def __aenter__(self) -> Self:
         """Begin to serve.
@@ -112,9 +124,17 @@ class AsyncServer(ABC):
         """Make accepting end; it may have ended already."""
 
     @abstractmethod
+    def _in_session(self) -> bool:
+        """Whether the caller is a session of this server."""
+
+    @abstractmethod
+    def _do_later(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Do some work outside of all sessions."""
+
+    @abstractmethod
     async def _wait_for_sessions(self, seconds: float) -> None:
-        """Wait until no connection is accepted and all sessions but the caller's own are over, or for some time."""
+        """Wait until no connection is accepted and all sessions are over, or for some time."""
 
     @abstractmethod
     async def _cancel_sessions(self) -> None:
-        """Cancel all sessions but the caller's own, wait for their ends in any case, and let `wait` return."""
+        """Cancel all sessions, wait for their ends in any case, and let `wait` return."""

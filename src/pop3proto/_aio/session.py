@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pop3proto._io.session_info import new_session_info
 from pop3proto.procedures.client.commands import establish
@@ -43,6 +43,21 @@ class Connecting:
         self._used = True
         return self._make().__await__()
 
+    if not TYPE_CHECKING:  # type checkers say by themselves that there is no such attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what is missing to one who takes this for the client.
+
+            Raises:
+                AttributeError: always.
+            """
+            raise AttributeError(
+                f"there is no {name!r} before the client is connected: await what connect() returns, or enter it with "
+                "`async with`",
+                name=name,
+                obj=self,
+            )
+
     async def __aenter__(self) -> AsyncClient:
         """Connect, and return the client."""
         self._client = await self
@@ -55,19 +70,27 @@ class Connecting:
         await self._client.__aexit__(kind, error, traceback)
 
 
-async def client_over(
-    stream: AsyncStream, options: SessionOptions, host: str | None = None, *, loopback: bool = False
+async def client_over(  # noqa: PLR0913 - each has its name
+    stream: AsyncStream,
+    options: SessionOptions,
+    host: str | None = None,
+    port: int = 0,
+    *,
+    loopback: bool = False,
+    reconnects: bool = False,
 ) -> AsyncClient:
     """Begin a session over a stream, which is closed if that fails.
 
     Args:
         stream: connected.
         options: of the session.
-        host: the server's name.
+        host: the server's name; None: it is unknown.
+        port: its port; 0: it is unknown.
         loopback: the server is on this machine.
+        reconnects: the stream can connect to it again.
     """
     info = new_session_info(stream.peer)
-    client = AsyncClient(options.session(info, host, loopback=loopback), stream)
+    client = AsyncClient(options.session(info, host, port, loopback=loopback, reconnects=reconnects), stream)
     try:
         await client.perform(establish(client.session, options.tls))
     except BaseException as error:

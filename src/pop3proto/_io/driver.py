@@ -10,36 +10,52 @@ import contextlib
 import secrets
 import ssl
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
     Await,
+    AwaitLogin,
+    Displaced,
     Look,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 
+from .session_info import new_session_info
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from pop3proto.sasl.channel import TlsInfo
 
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = ["GIVEN_UP", "LINGER", "LOGIN_THREADS", "READ_TIMEOUT", "RECEIVE", "WRITE_TIMEOUT", "Driver"]
+__all__ = [
+    "GIVEN_UP",
+    "LINGER",
+    "LOGIN_THREADS",
+    "LOGIN_TIMEOUT",
+    "READ_TIMEOUT",
+    "RECEIVE",
+    "TURN_TIMEOUT",
+    "WRITE_TIMEOUT",
+    "Driver",
+]
 
 T = TypeVar("T")
 
@@ -51,6 +67,8 @@ LOGIN_THREADS: Final = 4
 
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
+TURN_TIMEOUT: Final = "other logins from this address took too long"
+LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
 LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
@@ -64,11 +82,14 @@ class Driver(ABC):
         channel: makes the TLS channel; None: there is no TLS.
     """
 
+    awaits: ClassVar[bool] = True
+    """Whether it performs `Await`."""
+
     def __init__(self, peer: Peer, channel: MakeChannel | None = None) -> None:
         self.peer: Peer = peer
         self._channel = channel
         self._tls: TlsChannel | None = None
-        self._shutdown: ShuttingDown | None = None  # for the next `Read`
+        self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
 
@@ -98,6 +119,23 @@ class Driver(ABC):
     @abstractmethod
     async def finish(self, awaitable: Awaitable[object]) -> object:
         """Await something, to its end even if cancelled meanwhile."""
+
+    @abstractmethod
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        """Await something; a cancellation, or the end of the time, cancels it.
+
+        Raises:
+            TimedOut: the time is over.
+        """
+
+    @abstractmethod
+    async def wait_for_turn(self, turn: Turn) -> None:
+        """Wait until a turn has come.
+
+        Raises:
+            ConnectionLost: the connection was given up.
+            TimedOut: it did not come in time.
+        """
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:
@@ -141,6 +179,14 @@ class Driver(ABC):
     async def abort(self) -> None:
         """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
 
+    async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
+        """Close the connection at once, make another one to the same server, and note its `peer`.
+
+        Raises:
+            LocalProtocolError, ConnectionLost, TimedOut: as `Reconnect`.
+        """
+        raise LocalProtocolError("this driver does not know where to connect to")
+
     @abstractmethod
     def _interrupt(self) -> None:
         """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
@@ -164,7 +210,7 @@ class Driver(ABC):
         finally:
             error = None  # it holds this frame
 
-    async def _perform(self, operation: Operation[object]) -> object:
+    async def _perform(self, operation: Operation[object]) -> object:  # noqa: C901 - a case for each operation
         match operation:
             case Read(until):
                 return await self._read(until)
@@ -178,15 +224,25 @@ class Driver(ABC):
                 return await self.run(operation.call, login=isinstance(operation, RunLogin))
             case Await():
                 return await self.finish(operation.awaitable)
+            case AwaitLogin():
+                return await self.wait_for(operation.awaitable, operation.until)
             case Now():
                 return self.now()
+            case Reconnect(until):
+                return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
-            case Sleep(seconds):
-                await self.sleep(seconds)
+            case Sleep() | Turn():
+                await self._wait_until_due(operation)
             case _:
                 raise LocalProtocolError(f"{type(operation).__name__} is not an operation of this driver")
         return None
+
+    async def _wait_until_due(self, operation: Sleep | Turn) -> None:
+        if isinstance(operation, Sleep):
+            await self.sleep(operation.seconds)
+        else:
+            await self.wait_for_turn(operation)
 
     async def _read(self, until: float | None) -> bytes:
         self._reading = True
@@ -234,6 +290,12 @@ class Driver(ABC):
                 raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
         await self.send(octets, until)
 
+    async def _reconnect(self, until: float | None) -> NewConnection:
+        await self.connect_again(until)
+        self._tls = None
+        self._used_in_clear = False
+        return NewConnection(new_session_info(self.peer), self.peer.loopback)
+
     # Shutdown of a server.
 
     def begin_shutdown(self) -> None:
@@ -241,6 +303,13 @@ class Driver(ABC):
         self._shutdown = ShuttingDown("the server is shutting down")
         if self._reading:
             self._interrupt()
+
+    def displace(self) -> bool:
+        """Throw `Displaced` into the `Read` that is under way; return whether there is one."""
+        if self._reading:
+            self._shutdown = Displaced("too many sessions before login")
+            self._interrupt()
+        return self._reading
 
     def cancel_shutdown(self) -> None:
         """Take back a `begin_shutdown` that no `Read` has raised yet."""
@@ -253,9 +322,20 @@ class Driver(ABC):
 
     # TLS.
 
-    def use_channel(self, channel: MakeChannel) -> None:
-        """Use another channel for the handshake to come."""
-        self._channel = channel
+    @contextlib.contextmanager
+    def using_channel(self, channel: MakeChannel | None) -> Generator[None]:
+        """Use another channel for a handshake inside a block, and for those of later connections if it succeeds.
+
+        Args:
+            channel: None: the same.
+        """
+        before = self._channel
+        self._channel = channel or before
+        try:
+            yield
+        except BaseException:
+            self._channel = before
+            raise
 
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
@@ -266,11 +346,7 @@ class Driver(ABC):
             await self.send(last_words, until)
         try:
             tls = self._channel()
-        except (
-            OSError,
-            TypeError,
-            ValueError,
-        ) as error:  # an impossible host name; the context of a server, for a client
+        except (OSError, TypeError, ValueError) as error:  # an impossible host name
             raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls

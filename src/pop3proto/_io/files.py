@@ -1,4 +1,4 @@
-"""File helpers: regular files only, whole writes, atomic replacement, fsync."""
+"""File helpers: regular files only, whole writes, atomic replacement, locks, fsync."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["create", "open_regular", "replace", "rewrite", "sync_folder", "write_all"]
+__all__ = ["create", "lock", "open_regular", "replace", "rewrite", "share", "sync_folder", "unlock", "write_all"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe would block
 _CHANGE: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE: Final = 0o600
 
+# How file systems say that they cannot sync a folder (CIFS, sshfs, gocryptfs and others) ...
+_NO_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+# ... and that they have no locks. Over NFS a file needs to be open for writing, else it is EBADF.
+_NO_LOCKS: Final = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
-def open_regular(path: str | Path, *, follow_links: bool = False) -> FileIO:
+
+def open_regular(path: str | Path, *, folder: int | None = None, follow_links: bool = False) -> FileIO:
     """Open a regular file for reading, unbuffered.
 
     Args:
         path: the file.
+        folder: descriptor of the folder that a relative path begins in; None: the working directory.
         follow_links: a symbolic link is followed. One in a Maildir could lead out of it.
 
     Raises:
         OSError: it cannot be opened, or it is a folder, a pipe, or a link that is not followed.
     """
-    return _open_regular(path, _READ if follow_links else _READ | os.O_NOFOLLOW)
+    return _open_regular(path, _READ if follow_links else _READ | os.O_NOFOLLOW, folder)
 
 
-def _open_regular(path: str | Path, flags: int) -> FileIO:
-    descriptor = os.open(path, flags, _PRIVATE)
+def _open_regular(path: str | Path, flags: int, folder: int | None = None) -> FileIO:
+    descriptor = os.open(path, flags, _PRIVATE, dir_fd=folder)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return FileIO(descriptor)
     os.close(descriptor)
@@ -70,14 +76,77 @@ def write_all(file: FileIO, data: bytes) -> None:
 def sync_folder(path: Path) -> None:
     """Wait until the names in a folder are on the disk.
 
+    On a file system that cannot sync folders, this does nothing: the names get to the disk when it sees fit.
+
     Raises:
-        OSError: they may not be.
+        OSError: they may not be on the disk; the error names the folder.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, path: str | Path, *, wait: bool) -> None:
+    """Lock an open file or folder against other processes, and other descriptors of this one.
+
+    Args:
+        descriptor: of the file.
+        path: of the file, for the error message.
+        wait: whether to wait while another holds the lock.
+
+    Raises:
+        BlockingIOError: another holds the lock; only without `wait`.
+        OSError: it cannot be locked; the error names the file. Where the file system has no locks, it says what to do.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        words = error.strerror
+        if error.errno in _NO_LOCKS:
+            words = (
+                f"the file system has no lock for this file (flock: {words}); mount it with locks (over NFS, without "
+                "nolock and with rpc.statd running), or use a local file system"
+            )
+        raise OSError(error.errno, words, str(path)) from error
+
+
+def unlock(descriptor: int) -> None:
+    """Release a lock.
+
+    To close the descriptor is not enough: a forked process has a copy of it, and the lock lasts until the last copy is
+    closed.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def share(descriptor: int, folder: os.stat_result, *, readers: bool) -> None:
+    """Give a new file the owner of its folder, and let those change it who may write to the folder.
+
+    A server that is started by root first and by another user later needs that, or two servers of two users.
+
+    Args:
+        descriptor: of the file.
+        folder: the status of its folder.
+        readers: whether those who may read the folder may read the file. Whoever can open a file can lock it.
+    """
+    mode = _PRIVATE | (folder.st_mode & 0o020) * 3 | (folder.st_mode & 0o002) * 3
+    if readers:
+        mode |= folder.st_mode & 0o044
+    try:
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    except PermissionError:  # the owner of the folder has the rights of the group, or only those of others
+        with suppress(PermissionError):
+            os.fchown(descriptor, -1, folder.st_gid)
+        mode |= 0o060
+        if not folder.st_mode & stat.S_IXOTH:
+            mode |= 0o006
+    with suppress(PermissionError):
+        os.fchmod(descriptor, mode)
 
 
 def replace(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
@@ -88,7 +157,8 @@ def replace(path: Path, data: bytes, *, like: os.stat_result | None = None) -> N
     Args:
         path: the file; it need not exist.
         data: its new content.
-        like: whose owner and mode it gets; None: only its owner may read it.
+        like: a file whose owner and mode it gets, or the folder with whose users it is shared; None: only its owner may
+            read it.
 
     Raises:
         OSError: it was not replaced.
@@ -97,7 +167,9 @@ def replace(path: Path, data: bytes, *, like: os.stat_result | None = None) -> N
     temporary.unlink(missing_ok=True)  # a crash left it
     try:
         with create(temporary) as file:
-            if like is not None:
+            if like is not None and stat.S_ISDIR(like.st_mode):
+                share(file.fileno(), like, readers=True)
+            elif like is not None:
                 _copy_owner_and_mode(like, file)
             write_all(file, data)
             os.fsync(file.fileno())
@@ -145,14 +217,13 @@ def _locked(path: Path, flags: int) -> Generator[FileIO]:
     """Open a file and lock it; the lock goes with the file, so it counts only while the file has its name."""
     while True:
         with _open_regular(path, flags) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file.fileno(), path, wait=True)
             try:
                 if _has_name(file, path):
                     yield file
                     return
             finally:
-                # A process that was forked meanwhile has a copy of the descriptor, so to close it is not enough.
-                fcntl.flock(file, fcntl.LOCK_UN)
+                unlock(file.fileno())
 
 
 def _has_name(file: FileIO, path: Path) -> bool:

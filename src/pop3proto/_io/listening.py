@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Final, cast
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from pop3proto.procedures.cleartext import check_port
 
-__all__ = ["Listeners"]
+from .peers import listener_name
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
 
 _log: Final = logging.getLogger("pop3proto")
 
-_BACKLOG: Final = 128
+_BACKLOG: Final = 4_096  # the system has a bound of its own (on Linux net.core.somaxconn)
+_AT_ONCE: Final = 256  # connections accepted before other tasks run
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 _PORT_ATTEMPTS: Final = 10
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
@@ -28,25 +39,28 @@ class Listeners:
         sockets: bound stream sockets in place of host and port; they are closed with the server.
 
     Raises:
-        ValueError: there is no address and no socket, or there is a port and sockets, or a socket is not bound or
-            is there twice.
+        ValueError: there is no address and no socket, or there is a port and sockets; there is no such port; a host
+            cannot be one; or a socket is closed, connected, not bound, not a stream socket, or there twice.
+        TypeError: the port is not a number, a host not a string, or a socket not a socket.
     """
 
     def __init__(self, host: str | Sequence[str], port: int, sockets: Sequence[socket.socket] | None) -> None:
         self._hosts: Final = [host] if isinstance(host, str) else [*host]
-        self._port: Final = port
-        self._given: Final = sockets is not None
-        self.sockets: list[socket.socket] = [*(sockets or ())]
-        self.addresses: tuple[tuple[str, int], ...] = tuple(map(_address, self.sockets))
+        self._port: Final = check_port(port, least=0)
+        self._given: Final = None if sockets is None else [*sockets]
+        self.sockets: list[socket.socket] = []
+        self._originals: Final[dict[socket.socket, socket.socket]] = {}  # of those, what was given
         if self._given and port:
             raise ValueError("give either a port or sockets=, not both")
-        if not (self.sockets if self._given else self._hosts):
+        if not (self._hosts if self._given is None else self._given):
             raise ValueError("there is nothing to listen on: give at least one address or one socket")
-        if len({sock.fileno() for sock in self.sockets}) < len(self.sockets):
+        for each in self._hosts:
+            _check_host(each)
+        for sock in self._given or ():
+            _check_bound(sock)
+        if self._given and len({sock.fileno() for sock in self._given}) < len(self._given):
             raise ValueError("sockets= has the same socket twice")
-        for sock in self.sockets:
-            if sock.type is not socket.SOCK_STREAM or (sock.family in _INTERNET and not _address(sock)[1]):
-                raise ValueError(f"not a bound stream socket: {sock}")
+        self.addresses: tuple[tuple[str, int], ...] = tuple(map(_address, self._given or ()))
 
     def open(self) -> list[socket.socket]:
         """Listen, without blocking; return the sockets.
@@ -55,8 +69,13 @@ class Listeners:
             OSError: it is not possible there. Nothing is left open.
         """
         try:
-            if not self._given:
+            if self._given is None:
                 self._bind()
+            else:
+                # Copies: if an owner closed its socket, the selector would wait for whatever has its descriptor next.
+                for original in self._given:
+                    self.sockets.append(sock := original.dup())
+                    self._originals[sock] = original
             for sock in self.sockets:
                 sock.listen(_BACKLOG)
                 sock.setblocking(False)  # noqa: FBT003 - its own way
@@ -66,9 +85,22 @@ class Listeners:
         self.addresses = tuple(map(_address, self.sockets))
         return self.sockets
 
+    def is_withdrawn(self, sock: socket.socket) -> bool:
+        """Return whether the owner of a socket has closed it; say so. Nothing is to be accepted from it any more."""
+        original = self._originals.get(sock, sock)
+        if original.fileno() >= 0:
+            return False
+        _log.warning("nothing is accepted on %s any more: its socket was closed", listener_name(sock.getsockname()))
+        return True
+
+    def release(self, sock: socket.socket) -> None:
+        """Close a socket that `open` has returned."""
+        sock.close()
+        self._originals.get(sock, sock).close()
+
     def close(self) -> None:
-        """Close the sockets."""
-        for sock in self.sockets:
+        """Close all sockets, those that were given as well."""
+        for sock in (*self.sockets, *(self._given or ())):
             sock.close()
 
     def _bind(self) -> None:
@@ -87,6 +119,79 @@ class Listeners:
                     raise
             else:
                 return
+
+
+def accepted(listener: socket.socket) -> Generator[socket.socket]:
+    """Yield the connections that wait to be accepted, some hundreds at most; none if there are none.
+
+    Args:
+        listener: non-blocking.
+
+    Raises:
+        OSError: accepting failed: most likely there are no descriptors left. The connections stay where they are.
+    """
+    for _ in range(_AT_ONCE):
+        try:
+            sock, _address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # the latter: that client has gone; more may wait
+            return
+        keep_alive(sock)
+        yield sock
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the system find out within two minutes that the other end is dead; else a session would keep its lock."""
+    with contextlib.suppress(OSError):  # a Unix socket, for example
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if (option := getattr(socket, name, None)) is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def warn_of_few_descriptors(sessions: int) -> None:
+    """Log a warning if this process may not open as many files as there may be sessions."""
+    if sys.platform == "win32":  # it has no such limit
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < sessions:
+        _log.warning(
+            "max_sessions is %d, and this process may open %d files only: raise its limit, or lower max_sessions",
+            sessions,
+            soft,
+        )
+
+
+def _check_host(host: object) -> None:
+    if not isinstance(host, str):
+        raise TypeError(f"host must be a string, or several, not of type {type(host).__name__}")
+    try:
+        possible = "\0" not in host and (host.isascii() or bool(host.encode("idna")))
+    except UnicodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"{host!r} is not a host name or address")
+
+
+def _check_bound(sock: object) -> None:
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"sockets= takes bound stream sockets, not objects of type {type(sock).__name__}")
+    if fault := _fault(sock):
+        raise ValueError(f"sockets= takes bound stream sockets; this one is {fault}: {sock}")
+
+
+def _fault(sock: socket.socket) -> str | None:
+    """Return why a server cannot listen on a socket."""
+    if sock.fileno() < 0:
+        return "closed"
+    if sock.type != socket.SOCK_STREAM:
+        return "not a stream socket"
+    name, port = _address(sock)
+    if not (port if sock.family in _INTERNET else name):
+        return "not bound"
+    with contextlib.suppress(OSError):
+        sock.getpeername()
+        return "connected"
+    return None
 
 
 def _address(sock: socket.socket) -> tuple[str, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import attrs
 
-__all__ = ["UNKNOWN_PEER", "Peer", "listener_name", "unreachable"]
+from pop3proto.core.errors import ConnectionLost
+
+__all__ = ["UNKNOWN_PEER", "Peer", "check_connected", "check_stream_socket", "listener_name", "unreachable"]
 
 _UNIX: Final = getattr(socket, "AF_UNIX", None)  # not everywhere
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -78,6 +81,45 @@ def _is_loopback(address: str) -> bool:
         return False
     mapped = getattr(number, "ipv4_mapped", None)
     return bool((mapped or number).is_loopback)
+
+
+class _Socket(Protocol):
+    """What asyncio, trio and the standard library call a socket."""
+
+    @property
+    def type(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+    def getpeername(self) -> object: ...
+
+
+def check_stream_socket(sock: object) -> None:
+    """Refuse what no session can ever go over.
+
+    Raises:
+        TypeError: it is not a socket.
+        ValueError: it is not a stream socket.
+    """
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"stream must be a connected socket, not of type {type(sock).__name__}")
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"stream must be a stream socket, not {sock}")
+
+
+def check_connected(sock: _Socket) -> None:
+    """Refuse a socket that is not connected.
+
+    Raises:
+        ConnectionLost: it is closed, or not connected, or not any more.
+    """
+    if sock.fileno() < 0:
+        raise ConnectionLost("the socket is closed")
+    try:
+        sock.getpeername()
+    except OSError as error:
+        if error.errno == errno.ENOTCONN:
+            raise ConnectionLost("the socket is not connected") from error
 
 
 def unreachable(host: str, port: int, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import forgetting_locals
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["SessionView"]
 
 
-class SessionView:
-    """The properties of a client's session.
+class SessionView(ABC):
+    """The properties of a client's session."""
 
-    Attributes:
-        peer: the server: its address and port, and whether it is on this machine.
-    """
-
-    def __init__(self, session: Session, peer: Peer) -> None:
+    def __init__(self, session: Session) -> None:
         self.session: Final = session
-        self.peer: Final = peer
+
+    @property
+    @abstractmethod
+    def peer(self) -> Peer:
+        """The server: its address and port, and whether it is on this machine."""
 
     @property
     def state(self) -> State:

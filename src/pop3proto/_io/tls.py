@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -14,12 +16,13 @@ from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
+from .alpn import ForeignProtocol, allow_pop3_only
 from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ServerTls", "client_context", "handshake_failure", "tls_info", "verifies_peer"]
+__all__ = ["ServerTls", "check_role", "client_context", "handshake_failure", "tls_info", "verifies_peer"]
 
 _OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -29,7 +32,26 @@ def client_context() -> ssl.SSLContext:
     """Return a context that verifies the server's certificate and name, with TLS 1.2 at least (RFC 8314 section 4)."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    allow_pop3_only(context)
     return context
+
+
+def check_role(context: ssl.SSLContext, *, server_side: bool) -> None:
+    """Refuse a context that can only take the other role. `ssl.PROTOCOL_TLS` takes both.
+
+    Raises:
+        ValueError: it is for the other role.
+        TypeError: it is not a context.
+    """
+    if not isinstance(given := cast("object", context), ssl.SSLContext):
+        raise TypeError(f"context must be an ssl.SSLContext, not of type {type(given).__name__}")
+    if server_side and context.protocol is ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError(
+            "context is for a client: a server needs ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), with a "
+            "certificate and its key"
+        )
+    if not server_side and context.protocol is ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError("context is for a server: a client needs ssl.create_default_context()")
 
 
 @attrs.frozen
@@ -39,12 +61,18 @@ class ServerTls:
     Args:
         context: for the handshake.
         certificate: its own certificate, DER; None: clients cannot bind to it (RFC 5929 section 4).
+        pop3_only: refuse a client that offers other protocols (ALPN).
+
+    Raises:
+        ValueError, TypeError: as `check_role`.
     """
 
     context: ssl.SSLContext
     certificate: bytes | None = attrs.field(default=None, repr=False)
+    pop3_only: bool = False
 
     def __attrs_post_init__(self) -> None:
+        check_role(self.context, server_side=True)
         note_server_names(self.context)
 
     @classmethod
@@ -71,7 +99,8 @@ class ServerTls:
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
-        return cls(context, first_certificate(Path(certificate)))
+        allow_pop3_only(context)
+        return cls(context, first_certificate(Path(certificate)), pop3_only=True)
 
     @classmethod
     def choose(
@@ -86,8 +115,8 @@ class ServerTls:
         """Return what the arguments of `serve` ask for; None for no TLS.
 
         Raises:
-            ValueError: there is no such mode; TLS without a certificate or context, or the other way round; or both a
-                certificate and a context.
+            ValueError: there is no such mode; TLS without a certificate or context, or the other way round; both a
+                certificate and a context; or the context is for a client.
             OSError: as `load`.
         """
         default_port(tls)  # raises if there is no such mode
@@ -152,32 +181,57 @@ def _in_clear(octets: bytes, *, server_side: bool) -> str:
     )
 
 
+_NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
+_EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _REMEDIES: Final = {
-    9: "check the clock of this machine",  # X509_V_ERR_CERT_NOT_YET_VALID
-    10: "the server needs a new one; check the clock of this machine, too",  # X509_V_ERR_CERT_HAS_EXPIRED
+    _NOT_YET_VALID: "check the clock of this machine",
+    _EXPIRED: "the server needs a new one; check the clock of this machine, too",
     62: "connect to a name that the certificate is for",  # X509_V_ERR_HOSTNAME_MISMATCH
     64: "connect to a name that the certificate is for",  # X509_V_ERR_IP_ADDRESS_MISMATCH
 }
 _TRUST: Final = "to trust its issuer, pass context=ssl.create_default_context(cafile=...)"
 
 
+def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
+    """Return since when or until when a certificate is valid, as text: the first of the chain that is not valid now.
+
+    Returns:
+        "" if that is not what is wrong, or cannot be known: before 3.13 only a private method of Python tells it.
+    """
+    if code not in (_NOT_YET_VALID, _EXPIRED):
+        return ""
+    field, words = ("notAfter", "valid until") if code == _EXPIRED else ("notBefore", "valid from")
+    with contextlib.suppress(Exception):  # it may be missing, or be another in another Python
+        for certificate in getattr(tls, "_sslobj").get_unverified_chain():  # noqa: B009 - nothing is known of it
+            moment = ssl.cert_time_to_seconds(certificate.get_info()[field])
+            if (moment < time.time()) == (code == _EXPIRED):
+                return f" ({words} {time.strftime('%Y-%m-%d %H:%M', time.gmtime(moment))} UTC)"
+    return ""
+
+
 def handshake_failure(
-    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, first: bytes = b""
+    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, *, port: int = 0, first: bytes = b""
 ) -> ConnectionLost:
     """Return what to raise for a handshake that failed, in words for people.
 
     Args:
         error: why.
         tls: the channel; None: it could not be made.
+        port: the server's; 0: it is unknown.
         first: what the peer has sent first.
     """
     if tls is not None and first and not _RECORD.match(first):
         return ConnectionLost(f"the TLS handshake failed: {_in_clear(first, server_side=tls.server_side)}")
     if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
-        host, reason = tls.server_hostname or "", error.verify_message.rstrip(".")
+        host = tls.server_hostname or ""
+        reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
         remedy = _REMEDIES.get(error.verify_code, _TRUST)
-        message = f"the certificate of {host or 'the server'} was not accepted: {reason}; {remedy}"
-        return CertificateError(message, host=host, reason=reason)
-    if isinstance(error, ssl.SSLEOFError):
+        whose = (host or "the server") + (f", port {port}," if port else "")
+        message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
+        return CertificateError(message, host=host, port=port, reason=reason)
+    if isinstance(error, ForeignProtocol):
+        return ConnectionLost(f"the TLS handshake failed: {error.strerror}")
+    # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionLost("the TLS handshake failed: the peer closed the connection")
     return ConnectionLost(f"the TLS handshake failed: {error}")

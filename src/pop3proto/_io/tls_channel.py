@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pop3proto.core.errors import LocalProtocolError
 
-from .tls import ServerTls, client_context, handshake_failure, tls_info
+from .alpn import ClientHello, ForeignProtocol, check_chosen
+from .tls import ServerTls, check_role, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
     from pop3proto.core.errors import ConnectionLost
@@ -33,21 +34,25 @@ class TlsChannel:
     Args:
         context: for the handshake.
         hostname: the server's name, for a client.
+        port: the server's port, for error messages; 0: it is unknown.
         server_side: this end is the server, whatever the context is for.
         certificate: the server's own certificate, DER, if this end is the server.
+        pop3_only: refuse a client that offers other protocols (ALPN), if this end is the server.
 
     Raises:
         ValueError: the name is impossible.
         LocalProtocolError: the certificate is to be checked for a name, and there is no name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         context: ssl.SSLContext,
         *,
         hostname: str | None = None,
+        port: int = 0,
         server_side: bool = False,
         certificate: bytes | None = None,
+        pop3_only: bool = False,
     ) -> None:
         if context.check_hostname and not (server_side or hostname):  # `wrap_bio` would not check the name then
             raise LocalProtocolError("the server's name is needed to check its certificate: pass host=")
@@ -56,16 +61,28 @@ class TlsChannel:
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname
         )
+        self._port = port
         self._certificate = certificate
+        self._hello = ClientHello() if server_side and pop3_only else None  # None when it was read
+        self._foreign: ForeignProtocol | None = None
         self._ended = False
         self._error: ssl.SSLError | None = None  # for each `read` to come
 
     def feed(self, octets: bytes) -> None:
         """Take octets from the peer; no octets are the end of the stream."""
         if octets:
+            if self._hello is not None:
+                self._read_hello(self._hello, octets)
             self._incoming.write(octets)
         else:
             self._incoming.write_eof()
+
+    def _read_hello(self, hello: ClientHello, octets: bytes) -> None:
+        try:
+            if hello.feed(octets):
+                self._hello = None
+        except ForeignProtocol as error:
+            self._foreign = error
 
     def take(self) -> bytes:
         """Return octets to be sent to the peer, if any."""
@@ -77,10 +94,15 @@ class TlsChannel:
         Raises:
             ssl.SSLError: it failed. There may be an alert to take.
         """
+        if self._foreign is not None:
+            self._outgoing.write(ClientHello.alert)
+            raise self._foreign
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        if not self._object.server_side:
+            check_chosen(self._object)
         return True
 
     def failure(self, error: ssl.SSLError, first: bytes) -> ConnectionLost:
@@ -90,7 +112,7 @@ class TlsChannel:
             error: why.
             first: what the peer has sent first.
         """
-        return handshake_failure(error, self._object, first)
+        return handshake_failure(error, self._object, port=self._port, first=first)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""
@@ -145,18 +167,24 @@ class TlsChannel:
 MakeChannel: TypeAlias = Callable[[], TlsChannel]
 
 
-def client_channel(context: ssl.SSLContext | None, host: str | None) -> MakeChannel:
+def client_channel(context: ssl.SSLContext | None, host: str | None, port: int = 0) -> MakeChannel:
     """Return what makes a client's channel.
 
     Args:
         context: for the handshake; None: certificate and name are verified.
-        host: the server's name.
+        host: the server's name; None: it is unknown.
+        port: the server's port, for error messages; 0: it is unknown.
+
+    Raises:
+        ValueError, TypeError: as `check_role`.
     """
-    return lambda: TlsChannel(context or client_context(), hostname=host)
+    if context is not None:
+        check_role(context, server_side=False)
+    return lambda: TlsChannel(context or client_context(), hostname=host, port=port)
 
 
 def server_channel(tls: ServerTls | None) -> MakeChannel | None:
     """Return what makes a server's channel; None if it has no TLS."""
     if tls is None:
         return None
-    return partial(TlsChannel, tls.context, server_side=True, certificate=tls.certificate)
+    return partial(TlsChannel, tls.context, server_side=True, certificate=tls.certificate, pop3_only=tls.pop3_only)

@@ -7,12 +7,12 @@ import socket
 from typing import TYPE_CHECKING
 
 from pop3proto._aio.session import Connecting, client_over
-from pop3proto._io.peers import unreachable
+from pop3proto._io.peers import check_connected, check_stream_socket, unreachable
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.asyncio.stream import AsyncioStream
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
-from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
 from pop3proto.procedures.client.session import SessionOptions
 
 if TYPE_CHECKING:
@@ -67,15 +67,15 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         CommandFailed: it refused STLS.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls`, `cleartext` or `port`; or the context is for a server. Nothing was opened.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
-    where = host, default_port(tls) if port is None else port
+    where = host, port_of(tls, port)
+    channel = client_channel(context, *where)
 
-    async def make() -> AsyncClient:
-        stream = AsyncioStream(client_channel(context, host))
+    async def open_transport(stream: AsyncioStream) -> None:
         try:
             async with asyncio.timeout(connect_timeout):
                 await asyncio.get_running_loop().create_connection(lambda: stream, *where)
@@ -83,7 +83,11 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
-        return await client_over(stream, options, host, loopback=stream.peer.loopback)
+
+    async def make() -> AsyncClient:
+        stream = AsyncioStream(channel, connect=open_transport)
+        await open_transport(stream)
+        return await client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
     return Connecting(make)
 
@@ -122,19 +126,28 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         Pop3Error: as `connect`.
         LocalProtocolError: the certificate is to be checked for a name, and there is no `host`. No handshake began.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls` or `cleartext`; the context is for a server; or it is no stream socket.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
+    channel = client_channel(context, host)
+    if isinstance(stream, socket.socket):
+        check_stream_socket(stream)
+    elif not (hasattr(stream, "pause_reading") and hasattr(stream, "write")):  # uvloop's are not of asyncio's class
+        raise TypeError(f"stream must be a connected socket or a transport, not of type {type(stream).__name__}")
 
     async def make() -> AsyncClient:
-        ours = AsyncioStream(client_channel(context, host))
+        ours = AsyncioStream(channel)
         if isinstance(stream, socket.socket):
             try:
+                check_connected(stream)
                 await asyncio.get_running_loop().create_connection(lambda: ours, sock=stream)
-            except OSError as error:
-                raise ConnectionLost(f"the socket cannot be used: {error}") from error
+            except BaseException as error:
+                stream.close()
+                if isinstance(error, OSError) and not isinstance(error, ConnectionLost):
+                    raise ConnectionLost(f"the socket cannot be used: {error}") from error
+                raise
         elif stream.is_closing():
             raise ConnectionLost("the transport is closed")
         else:

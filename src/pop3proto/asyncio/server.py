@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
 from pop3proto._io.driver import LOGIN_THREADS
-from pop3proto._io.listening import Listeners
+from pop3proto._io.listening import Listeners, accepted, keep_alive
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -21,7 +22,7 @@ from pop3proto.asyncio.stream import AsyncioStream, all_done
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
     from pop3proto.procedures.cleartext import TlsMode
@@ -53,7 +54,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -66,8 +67,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
@@ -76,13 +78,16 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 class Server(AsyncServer):
     """A server over asyncio. It serves from the moment that it is entered (`async with`) or awaited, until `close`.
 
-    The end of an `async with` block closes it; an exception that leaves the block aborts it.
+    The end of an `async with` block closes it; an exception that leaves the block aborts it. One that is awaited and
+    never closed is cancelled at the end of `asyncio.run`, with the coroutine methods of stores that are under way:
+    close it.
     """
 
     def __init__(self, sessions: Sessions, listeners: Listeners) -> None:
         super().__init__(sessions, listeners)
         self._acceptors: Final[dict[asyncio.Task[None], socket.socket]] = {}
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._tasks: Final[set[asyncio.Task[None]]] = set()  # of the sessions
+        self._ends: Final[set[asyncio.Task[None]]] = set()  # of what a session began
         self._ended: Final = asyncio.Event()
         self._logins: Final = ThreadPoolExecutor(LOGIN_THREADS, "pop3proto-login")  # a thread is started when needed
 
@@ -98,7 +103,7 @@ class Server(AsyncServer):
 
     def _accept_from(self, listener: socket.socket) -> None:
         acceptor = asyncio.create_task(self._accept(listener), name="pop3proto-accept")
-        acceptor.add_done_callback(lambda _: listener.close())
+        acceptor.add_done_callback(lambda _: self._listeners.release(listener))
         self._acceptors[acceptor] = listener
 
     # Not loop.create_server: it loses, unclosed, the connection that it accepts while it is being closed.
@@ -106,12 +111,18 @@ class Server(AsyncServer):
     async def _accept(self, listener: socket.socket) -> None:
         while not self._closed:
             try:
-                sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+                first, _ = await asyncio.get_running_loop().sock_accept(listener)
+                keep_alive(first)
+                for sock in itertools.chain([first], accepted(listener)):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        return
+                    self._begin_session(sock, listener_name(listener.getsockname()))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
-                self._begin_session(sock, listener_name(listener.getsockname()))
+                await asyncio.sleep(0)  # let sessions begin
 
     def _begin_session(self, sock: socket.socket, listener: str) -> None:
         task = asyncio.create_task(self._serve(sock, listener), name="pop3proto-session")
@@ -120,14 +131,16 @@ class Server(AsyncServer):
         task.add_done_callback(lambda _: sock.close())  # if it was cancelled before it began
 
     async def _serve(self, sock: socket.socket, listener: str) -> None:
-        _own_session.set(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the type checkers cannot know
+        _own_session.set(task)
         stream = AsyncioStream(self._sessions.channel, self._logins)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError as error:
             log.info("a connection was gone before its session began: %s", error)
         else:
-            await self._sessions.handle(stream, listener)
+            await self._sessions.handle(stream, task.cancel, listener)
 
     @override
     def _stop_accepting(self) -> None:
@@ -138,25 +151,31 @@ class Server(AsyncServer):
                     loop.remove_reader(listener)
             loop.call_soon(acceptor.cancel)  # after its wakeup, if it has accepted a connection just now
 
-    def _others(self) -> set[asyncio.Task[None]]:
-        return {task for task in self._tasks if task is not _own_session.get()}
+    @override
+    def _in_session(self) -> bool:
+        return _own_session.get() in self._tasks
+
+    @override
+    def _do_later(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        task = asyncio.create_task(work(), name="pop3proto-end", context=contextvars.Context())
+        self._ends.add(task)  # the loop alone would not keep it
+        task.add_done_callback(self._ends.discard)
 
     @override
     async def _wait_for_sessions(self, seconds: float) -> None:
         if self._acceptors:
             await asyncio.wait(self._acceptors)
-        if others := self._others():
-            await asyncio.wait(others, timeout=seconds)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     @override
     async def _cancel_sessions(self) -> None:
         cancellation = await all_done(self._acceptors)
-        others = self._others()
-        for task in others:
+        tasks = self._tasks.copy()
+        for task in tasks:
             task.cancel()
-        cancellation = await all_done(others) or cancellation
-        # Its threads are idle and end at once, unless the caller is a login of this server, in one of them.
-        self._logins.shutdown(wait=_own_session.get() not in self._tasks)
+        cancellation = await all_done(tasks) or cancellation
+        self._logins.shutdown()  # its threads are idle, and end at once
         self._ended.set()
         if cancellation is not None:
             raise cancellation

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, WRITE_TIMEOUT
+from pop3proto._io.driver import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import ConnectionLost, TimedOut
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pop3proto._io.tls_channel import MakeChannel
+    from pop3proto.procedures.operations import Turn
 
 __all__ = ["AsyncioStream", "all_done"]
 
@@ -34,10 +35,18 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     Args:
         channel: makes the TLS channel; None: there is no TLS.
         logins: runs the work of logins; None: the executor of the loop does.
+        connect: connects a stream to the same server again; None: nobody knows where it is.
     """
 
-    def __init__(self, channel: MakeChannel | None, logins: Executor | None = None) -> None:
+    def __init__(
+        self,
+        channel: MakeChannel | None,
+        logins: Executor | None = None,
+        connect: Callable[[AsyncioStream], Awaitable[None]] | None = None,
+    ) -> None:
         super().__init__(UNKNOWN_PEER, channel)
+        self._connect: Final = connect
+        self._connecting: asyncio.Timeout | None = None
         self._logins: Final = logins
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -58,6 +67,10 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._inbox.clear()  # what the connection before has left
+        self._eof = self._full = self._lost = False
+        self._ended.clear()
+        self._failure = self._timer = None
         self._transport.pause_reading()  # `receive` begins it
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
@@ -160,6 +173,28 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         return future.result()
 
     @override
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        # It begins, even if it is cancelled at once: Python warns of a coroutine that never began.
+        limit = asyncio.timeout_at(until if self._cancellation is None else self.now())
+        try:
+            async with limit:
+                return await awaitable
+        except TimeoutError:
+            if limit.expired():
+                raise TimedOut(LOGIN_TIMEOUT) from None
+            raise
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        come = asyncio.Event()
+        turn.wake_by(come.set)
+        try:
+            async with asyncio.timeout_at(turn.until):
+                await come.wait()
+        except TimeoutError:
+            raise TimedOut(TURN_TIMEOUT) from None
+
+    @override
     async def receive(self, until: float | None) -> bytes:
         self._check(until)
         try:
@@ -214,9 +249,33 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         await self._ended.wait()
 
     @override
+    async def connect_again(self, until: float | None) -> None:
+        if self._connect is None:
+            await super().connect_again(until)
+            return
+        self._transport.abort()
+        await self._ended.wait()
+        try:
+            if not self._given_up:
+                async with asyncio.timeout_at(until) as self._connecting:
+                    await self._connect(self)
+        except TimedOut:
+            raise
+        except TimeoutError:
+            if not self._given_up:
+                raise TimedOut("no connection in time") from None
+        finally:
+            self._connecting = None
+        if self._given_up:
+            self._transport.abort()
+            raise ConnectionLost(GIVEN_UP)
+
+    @override
     async def abort(self) -> None:
         self._given_up = True
         self._transport.abort()
+        if self._connecting is not None:
+            self._connecting.reschedule(self._loop.time())
 
     @override
     @contextlib.asynccontextmanager

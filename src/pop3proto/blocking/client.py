@@ -67,8 +67,12 @@ class Client(SessionRunner):
         initial_response: bool = True,
         binding: ChannelBinding | None = None,
         mechanisms: ClientMechanisms = CLIENT_MECHANISMS,
+        password_encoding: str | None = None,
     ) -> None:
         """Log in by the best method that both sides support.
+
+        If the server hangs up after a refusal, or on CAPA, a client that `connect` has made connects again, with TLS as
+        before, and goes on with the next method of the plan; all within `timeout`.
 
         Args:
             user: the mailbox; or credentials of any kind, alone.
@@ -78,9 +82,12 @@ class Client(SessionRunner):
             initial_response: it may go with AUTH; some servers want it on a line of its own.
             binding: the channel binding to use in place of what was found: "tls-exporter" for example.
             mechanisms: those that are known.
+            password_encoding: of a name or password that is not ASCII, in USER and PASS, "latin-1" for example; None:
+                it is UTF-8, and sent under verified TLS, on loopback, and where the server announces `UTF8 USER`.
 
         Raises:
-            LoginFailed: the server refused; another try is possible, unless it has hung up.
+            LoginFailed: the server refused; another try is possible, unless it has hung up. `left` names what was not
+                tried because of that, and `why` says why not.
             LocalProtocolError: no method is usable: each would show a password or token to others, or the server does
                 not support it. No credentials were sent.
         """
@@ -95,6 +102,7 @@ class Client(SessionRunner):
                         initial_response=initial_response,
                         binding=binding,
                         mechanisms=mechanisms,
+                        password_encoding=password_encoding,
                     )
                 )
         finally:
@@ -118,15 +126,15 @@ class Client(SessionRunner):
         """Begin TLS by STLS, and ask for the capabilities again.
 
         Args:
-            context: for TLS; None: that of `connect`.
+            context: for TLS; None: that of `connect`, which stays what it was.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.
             CertificateError: the server's certificate was not accepted.
             ConnectionLost: the handshake failed.
+            ValueError: the context is for a server. Nothing was sent.
         """
-        self._trust(context)
-        return self.perform(start_tls(self.session))
+        return self._perform_with(start_tls(self.session), context)
 
     def capa(self) -> Capabilities | None:
         """Ask what the server can do; None if it does not know CAPA."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pop3proto._io.peers import unreachable
+from pop3proto._io.peers import check_connected, check_stream_socket, unreachable
 from pop3proto._io.session_info import new_session_info
+from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
-from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
 from pop3proto.procedures.client.commands import establish
 from pop3proto.procedures.client.session import SessionOptions
 
@@ -68,20 +69,25 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         CommandFailed: it refused STLS.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls`, `cleartext` or `port`; or the context is for a server. Nothing was opened.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
-    where = host, default_port(tls) if port is None else port
-    try:
-        sock = socket.create_connection(where, bounded(connect_timeout))
-    except TimeoutError:
-        raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
-    except (OSError, ValueError) as error:  # ValueError: an impossible host name
-        raise ConnectionLost(unreachable(*where, error)) from error
-    stream = SocketStream(sock, stall=timeout, context=context, hostname=host)
-    return _client_over(stream, options, host, loopback=stream.peer.loopback)
+    where = host, port_of(tls, port)
+    channel = client_channel(context, *where)
+
+    def open_socket(left: float | None = None) -> socket.socket:
+        seconds = min((each for each in (connect_timeout, left) if each is not None), default=None)
+        try:
+            return socket.create_connection(where, bounded(seconds))
+        except TimeoutError:
+            raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
+        except (OSError, ValueError) as error:  # ValueError: an impossible host name
+            raise ConnectionLost(unreachable(*where, error)) from error
+
+    stream = SocketStream(open_socket(), channel, stall=timeout, connect=open_socket)
+    return _client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
 
 def connect_over(  # noqa: PLR0913 - each has its default, and a name
@@ -117,18 +123,33 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         Pop3Error: as `connect`.
         LocalProtocolError: the certificate is to be checked for a name, and there is no `host`. No handshake began.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls` or `cleartext`; the context is for a server; or it is no stream socket.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
-    return _client_over(SocketStream(stream, stall=timeout, context=context, hostname=host), options, host)
+    channel = client_channel(context, host)
+    check_stream_socket(stream)
+    try:
+        check_connected(stream)
+    except ConnectionLost:
+        stream.close()
+        raise
+    return _client_over(SocketStream(stream, channel, stall=timeout), options, host)
 
 
-def _client_over(stream: SocketStream, options: SessionOptions, host: str | None, *, loopback: bool = False) -> Client:
+def _client_over(  # noqa: PLR0913 - each has its name
+    stream: SocketStream,
+    options: SessionOptions,
+    host: str | None,
+    port: int = 0,
+    *,
+    loopback: bool = False,
+    reconnects: bool = False,
+) -> Client:
     """Begin a session over a stream, which is closed if that fails."""
     info = new_session_info(stream.peer)
-    client = Client(options.session(info, host, loopback=loopback), stream)
+    client = Client(options.session(info, host, port, loopback=loopback, reconnects=reconnects), stream)
     try:
         client.perform(establish(client.session, options.tls))
     except BaseException as error:

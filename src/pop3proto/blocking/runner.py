@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from typing_extensions import override
+
 from pop3proto._io.session_view import SessionView
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import Busy
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
+    from pop3proto._io.peers import Peer
     from pop3proto.procedures.client.session import Session
     from pop3proto.procedures.operations import Procedure
 
@@ -34,10 +37,15 @@ class SessionRunner(SessionView):
     """
 
     def __init__(self, session: Session, stream: SocketStream) -> None:
-        super().__init__(session, stream.peer)
+        super().__init__(session)
         self._stream = stream
         self._busy = threading.Lock()
         self._closing = False
+
+    @property
+    @override
+    def peer(self) -> Peer:
+        return self._stream.peer
 
     def _end(self, procedure: Procedure[None]) -> None:
         try:
@@ -63,10 +71,6 @@ class SessionRunner(SessionView):
             finally:
                 self._stream.interrupt()  # the thread that uses it will close it
 
-    def _trust(self, context: ssl.SSLContext | None) -> None:
-        if context is not None:
-            self._stream.use_channel(client_channel(context, self.session.host))
-
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
 
@@ -76,6 +80,16 @@ class SessionRunner(SessionView):
         self._acquire()
         try:
             return self._perform(procedure)
+        finally:
+            self._release()
+
+    def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
+        """As `perform`; a TLS handshake in it uses this context, unless it is None."""
+        channel = None if context is None else client_channel(context, self.session.host, self.session.port)
+        self._acquire()
+        try:
+            with self._stream.using_channel(channel):
+                return self._perform(procedure)
         finally:
             self._release()
 

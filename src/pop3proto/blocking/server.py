@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.listening import Listeners
+from pop3proto._io.driver import LOGIN_THREADS
+from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.sockets import Selector
@@ -19,7 +20,7 @@ from .stream import SocketDriver, run_blocking
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
     from types import TracebackType
     from typing import Self
@@ -49,7 +50,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -61,13 +62,14 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: it cannot listen there, or a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
-        TypeError: the service has coroutine methods, which only asyncio and trio can await.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`, or has coroutine methods, which only asyncio and trio can await.
     """
-    service.check_plain()
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+    sessions = Sessions(service, tls, server_tls)
+    service.check_plain()
+    return Server(sessions, Listeners(host, port, sockets))
 
 
 class Server:
@@ -82,6 +84,7 @@ class Server:
         self._listeners: Final = listeners
         self._lock: Final = threading.Lock()
         self._threads: Final[dict[SocketDriver, threading.Thread]] = {}
+        self._logins: Final = threading.Semaphore(LOGIN_THREADS)
         self._closed = False
         self._ended: Final = threading.Event()
         with contextlib.ExitStack() as undo:
@@ -113,20 +116,32 @@ class Server:
         Stop listening. Each session finishes the command in hand, and answers the next that arrives within the grace
         time with [SYS/TEMP], except QUIT, which works as ever. After that time sessions are cut off, and none of their
         deletions happen. Returns when all maildrops are closed. It may be called in any state, and more than once.
+
+        A session of this server, an authenticator's for example, cannot wait for its own end: called there, this
+        begins the end and returns at once, and `wait` waits for it.
         """
         self._stop_listening()
+        if self._in_session():
+            self._do_later(self.close)
+            return
         until = time.monotonic() + self._sessions.grace
-        for thread in self._others().values():
+        for thread in self._running().values():
             thread.join(max(until - time.monotonic(), 0))
         self.abort()
 
     def abort(self) -> None:
-        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed."""
+        """End at once: stop listening, cut off all sessions, and wait until all maildrops are closed.
+
+        Called by a session of this server, it begins that and returns at once, as `close` does.
+        """
         self._stop_listening()
-        others = self._others()
-        for driver in others:
+        if self._in_session():
+            self._do_later(self.abort)
+            return
+        running = self._running()
+        for driver in running:
             driver.interrupt()
-        for thread in others.values():
+        for thread in running.values():
             thread.join()
         self._close_wakeup()
         self._ended.set()
@@ -150,11 +165,16 @@ class Server:
         self._wakeup_sender.close()
         self._acceptor.join()
 
-    def _others(self) -> dict[SocketDriver, threading.Thread]:
-        """Return the sessions but the caller's own: an authenticator may have called this."""
+    def _running(self) -> dict[SocketDriver, threading.Thread]:
         with self._lock:
-            sessions = self._threads.items()
-            return {driver: thread for driver, thread in sessions if thread is not threading.current_thread()}
+            return self._threads.copy()
+
+    def _in_session(self) -> bool:
+        return threading.current_thread() in self._running().values()
+
+    def _do_later(self, work: Callable[[], None]) -> None:
+        """Do some work outside of all sessions."""
+        threading.Thread(target=work, name="pop3proto-end", daemon=True).start()
 
     def _accept(self) -> None:
         with Selector() as selector:
@@ -163,22 +183,28 @@ class Server:
                 selector.register(listener, selectors.EVENT_READ, listener)
             while not self._closed:
                 for key, _ in selector.select():
-                    if key.data is not None:
-                        self._accept_from(key.data)
+                    if key.data is not None and not self._accept_from(key.data):
+                        selector.unregister(key.data)
+                        key.data.close()
         self._listeners.close()
 
-    def _accept_from(self, listener: socket.socket) -> None:
+    def _accept_from(self, listener: socket.socket) -> bool:
+        """Accept the connections that wait; return whether to go on with that."""
         try:
-            sock, _ = listener.accept()
-        except BlockingIOError:  # the client has gone, or another process has taken it
-            return
+            for sock in accepted(listener):
+                if self._listeners.is_withdrawn(listener):
+                    sock.close()
+                    return False
+                self._admit(sock, listener_name(listener.getsockname()))
         except OSError as error:
             log.warning("accepting a connection failed: %s", error)
             time.sleep(ACCEPT_PAUSE)
-            return
-        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
-        if (reason := self._sessions.admit(driver)) is None:
-            reason = self._begin_session(driver, listener_name(listener.getsockname()))
+        return True
+
+    def _admit(self, sock: socket.socket, listener: str) -> None:
+        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup, logins=self._logins)
+        if (reason := self._sessions.admit(driver, driver.interrupt)) is None:
+            reason = self._begin_session(driver, listener)
         if reason is not None:
             run_blocking(self._sessions.refuse(driver, reason))
 

@@ -8,26 +8,28 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT, Driver
+from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT, Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import Selector, is_readable
-from pop3proto._io.tls_channel import MakeChannel, client_channel
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Generator
+    from contextlib import AbstractContextManager
 
-    from pop3proto.procedures.operations import Procedure
+    from pop3proto._io.tls_channel import MakeChannel
+    from pop3proto.procedures.operations import Procedure, Turn
 
 __all__ = ["SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
 T = TypeVar("T")
+
+Connect: TypeAlias = Callable[[float | None], socket.socket]
 
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
 
@@ -55,23 +57,40 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
+        logins: how many threads may do the work of logins at once; None: all.
+        connect: connects to the same server again, within some seconds (None: no limit); None: nobody knows where it
+            is.
     """
 
-    def __init__(
+    awaits: ClassVar[bool] = False
+
+    def __init__(  # noqa: PLR0913 - most are keywords with defaults
         self,
         sock: socket.socket,
         channel: MakeChannel | None = None,
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
+        logins: threading.Semaphore | None = None,
+        connect: Connect | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
-        self._socket: Final = sock
+        self._logins: Final = logins
+        self._socket: socket.socket = sock
         self._stall: Final = stall
+        self._connect: Final = connect
         self._interrupted: Final = threading.Event()
-        with contextlib.suppress(OSError):  # a Unix socket, for example
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._turn_or_interrupted: Final = threading.Event()
+        _send_at_once(sock)
+
+    @override
+    def displace(self) -> bool:
+        displaced = super().displace()
+        if displaced:  # wake the thread that reads; what it writes still arrives
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+        return displaced
 
     def interrupt(self) -> None:
         """End the connection while another thread uses it; that thread has still to close it.
@@ -79,6 +98,7 @@ class SocketDriver(Driver):
         Closing is left to it, as the descriptor could belong to another file before it looks again.
         """
         self._interrupted.set()
+        self._turn_or_interrupted.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -93,7 +113,8 @@ class SocketDriver(Driver):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        return call()
+        with self._logins if login and self._logins is not None else contextlib.nullcontext():
+            return call()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
@@ -103,6 +124,21 @@ class SocketDriver(Driver):
             "the blocking server cannot await what a coroutine method returned: "
             "make it a plain method, or use serve of pop3proto.asyncio or pop3proto.trio"
         )
+
+    @override
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        return await self.finish(awaitable)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        self._turn_or_interrupted.clear()
+        turn.wake_by(self._turn_or_interrupted.set)
+        left = None if turn.until is None else max(turn.until - time.monotonic(), 0)
+        come = self._interrupted.is_set() or self._turn_or_interrupted.wait(bounded(left))
+        if self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        if not come:
+            raise TimedOut(TURN_TIMEOUT)
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -155,6 +191,24 @@ class SocketDriver(Driver):
         self._socket.close()
 
     @override
+    async def connect_again(self, until: float | None) -> None:
+        if self._connect is None:
+            await super().connect_again(until)
+            return
+        self._socket.close()
+        if self._interrupted.is_set():
+            raise ConnectionLost(GIVEN_UP)
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimedOut("the deadline has passed")
+        self._socket = self._connect(left)
+        self.peer = _peer(self._socket)
+        _send_at_once(self._socket)
+        if self._interrupted.is_set():  # meanwhile
+            self._socket.close()
+            raise ConnectionLost(GIVEN_UP)
+
+    @override
     def _interrupt(self) -> None:
         """Do nothing: the wakeup socket does this."""
 
@@ -177,6 +231,7 @@ class SocketDriver(Driver):
             ready = [key.fileobj for key, _ in selector.select(self._socket.gettimeout())]
         if self._interrupted.is_set():
             raise ConnectionLost(GIVEN_UP)
+        self._raise_shutdown()
         if wakeup in ready:
             self.wakeup = None  # it stays readable
             self.begin_shutdown()
@@ -190,29 +245,33 @@ class SocketStream:
 
     Args:
         sock: connected; it belongs to the stream from now on.
+        channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
-        context: for TLS; None: certificate and name are verified.
-        hostname: the server's name, for TLS.
+        connect: as in `SocketDriver`.
     """
 
     def __init__(
         self,
         sock: socket.socket,
+        channel: MakeChannel | None = None,
         *,
         stall: float | None = None,
-        context: ssl.SSLContext | None = None,
-        hostname: str | None = None,
+        connect: Connect | None = None,
     ) -> None:
-        self._driver: Final = SocketDriver(sock, client_channel(context, hostname), stall=stall)
-        self.peer: Final = self._driver.peer
+        self._driver: Final = SocketDriver(sock, channel, stall=stall, connect=connect)
+
+    @property
+    def peer(self) -> Peer:
+        """The other end."""
+        return self._driver.peer
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end and return its result, or raise what it raises."""
         return run_blocking(self._driver.perform(procedure))
 
-    def use_channel(self, channel: MakeChannel) -> None:
-        """Use another channel for the handshake to come."""
-        self._driver.use_channel(channel)
+    def using_channel(self, channel: MakeChannel | None) -> AbstractContextManager[None]:
+        """Use another channel for a handshake inside a block; None: the same."""
+        return self._driver.using_channel(channel)
 
     def close(self) -> None:
         """Close the connection, with the closing alert of TLS."""
@@ -254,6 +313,11 @@ class SocketStream:
                 self._driver.wakeup = None
         if failures:
             raise failures[0]
+
+
+def _send_at_once(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # a Unix socket, for example
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _peer(sock: socket.socket) -> Peer:

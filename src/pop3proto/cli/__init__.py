@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+_COMMANDS: Final = ("demo", "fetch", "passwd", "serve")
+"""The commands, in the order of the help. Each is a module of this package."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,26 +38,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    try:
-        parser = _parser()
-    except ImportError as error:
-        raise Failure(str(error)) from error
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    # The modules of all commands take much longer to import than those of one.
+    parser = _parser(given[:1] if given and given[0] in _COMMANDS else _COMMANDS)
+    arguments = parser.parse_args(given)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
     return guard(f"pop3proto {arguments.command}", lambda: arguments.run(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    # Imported here, so that a system without POSIX file locks gets an error message instead of a traceback.
-    from . import demo, fetch, passwd, serve  # noqa: PLC0415
-
+def _parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, command in {"demo": demo, "fetch": fetch, "passwd": passwd, "serve": serve}.items():
-        subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+    for name in names:
+        try:
+            command = importlib.import_module(f"{__name__}.{name}")
+        except ImportError as error:  # it needs what only POSIX systems have
+            subparser = commands.add_parser(name, add_help=False, prefix_chars="\0", help="(not on this system)")
+            subparser.add_argument("rest", nargs="*")
+            subparser.set_defaults(run=partial(_refuse, str(error)))
+        else:
+            subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
+            command.add_arguments(subparser)
+            subparser.set_defaults(run=command.run)
     return parser
+
+
+def _refuse(reason: str, _arguments: argparse.Namespace) -> NoReturn:
+    raise Failure(f"it does not work on this system: {reason}")

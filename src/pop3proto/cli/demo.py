@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.authenticators import MemoryAuthenticator
@@ -14,8 +12,7 @@ from pop3proto.blocking import connect, serve
 from pop3proto.core.commands import Pass, User
 from pop3proto.core.text import counted
 from pop3proto.fetching.failures import Failure
-from pop3proto.maildrops import MaildirStore
-from pop3proto.maildrops.delivery import ensure_maildir
+from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 
 from .trace import Transcript
@@ -30,8 +27,8 @@ __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
 HELP: Final = "show a POP3 session between a server and a client on this machine"
 DESCRIPTION: Final = (
-    "Serve a small Maildir of ordinary and unusual messages on this machine, fetch it, "
-    "and print the dialogue between client and server."
+    "Serve a few ordinary and unusual messages on this machine, fetch them, and print the dialogue between client "
+    "and server."
 )
 
 _USER: Final = "ann"
@@ -67,7 +64,7 @@ SAMPLES: Final = (
     _message("one long line", b"la" * 5_000 + b"\n"),
     _attachment(),
 )
-"""The messages as stored in the Maildir, with various line ends."""
+"""The messages as they are stored, with various line ends."""
 
 
 def add_arguments(_parser: ArgumentParser) -> None:
@@ -77,22 +74,13 @@ def add_arguments(_parser: ArgumentParser) -> None:
 def run(_arguments: Namespace) -> int:
     """Run the command: show a session."""
     password = secrets.token_urlsafe()
-    with TemporaryDirectory(prefix="pop3proto-demo-") as folder:
-        maildir = _make_maildir(Path(folder) / "Maildir", SAMPLES)
-        service = Service(store=MaildirStore({_USER: maildir}), authenticator=MemoryAuthenticator({_USER: password}))
-        with serve(service) as server:
-            received = _converse(server, password)
-        left = len(list((maildir / "new").iterdir()))
+    store = MemoryStore({_USER: SAMPLES})
+    service = Service(store=store, authenticator=MemoryAuthenticator({_USER: password}))
+    with serve(service) as server:
+        received = _converse(server, password)
     _compare(received, SAMPLES)
-    _conclude(len(received), left)
+    _conclude(len(received), len(store.messages(_USER)))
     return 0
-
-
-def _make_maildir(path: Path, messages: Sequence[bytes]) -> Path:
-    ensure_maildir(path)
-    for number, message in enumerate(messages, start=1):
-        (path / "new" / f"{number}.demo").write_bytes(message)
-    return path
 
 
 def _converse(server: Server, password: str) -> list[bytes]:

@@ -14,6 +14,8 @@ from pop3proto.fetching.failures import USAGE, Failure, reason, visible, warn
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.oauth import check_visible
 
+from .process import warn_if_readable
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
@@ -119,6 +121,7 @@ def read_token(path: Path) -> str:
 def _first_line(path: Path, what: str, longest: int) -> str:
     try:
         with path.open("rb") as file:
+            warn_if_readable(file.fileno(), path, what)
             line = file.readline(longest)
     except OSError as error:
         raise Failure(f"cannot read the {what} file: {reason(error)}") from error

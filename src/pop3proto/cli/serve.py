@@ -17,6 +17,8 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.asyncio import serve
+from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit
+from pop3proto.cli.protection import add_protection_arguments, protected
 from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
@@ -141,7 +143,6 @@ DESCRIPTION: Final = (
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
 _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announced
-_DEFAULTS: Final = {field.name: field.default for field in attrs.fields(Service)}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -159,19 +160,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="accept passwords without TLS from other machines too; others on the network can then read them",
     )
+    add_protection_arguments(parser)
     parser.add_argument(
-        "--max-sessions",
-        type=_positive,
-        default=_DEFAULTS["max_sessions"],
-        metavar="N",
-        help="maximum number of concurrent sessions (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-sessions-per-address",
-        type=_positive,
-        default=_DEFAULTS["max_sessions_per_address"],
-        metavar="N",
-        help="maximum number of concurrent sessions from one address (default: %(default)s)",
+        "--core-dumps",
+        action="store_true",
+        help="let the system write core files, which hold passwords, when the server crashes",
     )
     add_quirks_argument(parser, "clients", SERVER_QUIRKS)
     parser.add_argument(
@@ -183,17 +176,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command: serve until a signal ends it."""
+    if not arguments.core_dumps:
+        disable_core_dumps()
+    raise_descriptor_limit(arguments.max_sessions)
     tls = ServerTls.of(arguments)
     users = Users.of(arguments)
     service = Service(
         store=users.store,
         authenticator=users.authenticator,
         cleartext="always" if arguments.allow_cleartext else "loopback",
-        max_sessions=arguments.max_sessions,
-        max_sessions_per_address=arguments.max_sessions_per_address,
         quirks=arguments.quirks,
         observer=LogObserver() if arguments.verbose else None,
     )
+    service = protected(service, arguments)
     with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):
         asyncio.run(_serve(service, arguments, users.whom, tls))
     return 0
@@ -229,13 +224,6 @@ async def _shut_down(server: Server, signals: asyncio.Semaphore) -> None:
     await closing
 
 
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise ArgumentTypeError("it must be a number, 1 or more")
-    return number
-
-
 def _port(text: str) -> int:
     try:
         port = int(text)
@@ -251,7 +239,7 @@ async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Ser
         return await serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
-    except UnicodeError as error:
+    except ValueError as error:
         raise Failure(f"cannot listen on {host} port {port}: {host} is not a valid host name") from error
 
 
@@ -287,22 +275,25 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         sessions: the level of the logger for the dialogue of sessions.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLineFormatter())
+    handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
     logger.addHandler(handler)
-    logging.getLogger("pop3proto.sessions").setLevel(sessions)
+    levels = {"pop3proto.sessions": sessions, "pop3proto.server": logging.INFO}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
-        logging.getLogger("pop3proto.sessions").setLevel(logging.NOTSET)
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.NOTSET)
         logger.removeHandler(handler)
 
 
 class _OneLineFormatter(logging.Formatter):
-    """Formats a record as one line, with the exception's message in place of its traceback."""
+    """Formats a record as one line with its time, with the exception's message in place of its traceback."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
         why = "" if error is None else f": {error}"
-        return visible(f"pop3proto serve: {record.getMessage()}{why}")
+        return visible(f"{self.formatTime(record, self.datefmt)} pop3proto serve: {record.getMessage()}{why}")

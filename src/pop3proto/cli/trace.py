@@ -11,6 +11,7 @@ from pop3proto.core.events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BodyChunk,
     BodyEnd,
     ClientEvent,
@@ -68,7 +69,7 @@ class Transcript(ClientObserver):
                 self._say("S", _line(reply))
             case Greeting(reply) | Farewell(reply):
                 self._say("S", _line(reply))
-            case Challenge():
+            case Challenge() | BadChallenge():
                 self._say("S", "+ ***")
             case BodyChunk(octets):
                 self._body.feed(octets)

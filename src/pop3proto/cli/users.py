@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.fetching.failures import USAGE, Failure
 from pop3proto.maildrops import MaildirStore
+from pop3proto.maildrops.folders import FOLDERS, complete, is_maildir
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
 from .passwd import read_password
+from .process import warn_if_readable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -46,6 +49,12 @@ def add_user_arguments(parser: ArgumentParser) -> None:
         metavar="COMMAND",
         help="check passwords with a program, given with its arguments: it reads user name and password from "
         "descriptor 3 and exits with 0 (right) or 1 (wrong), like qmail's checkpassword",
+    )
+    parser.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="let Maildirs in MAILDIR, and their folders new and cur, be symbolic links; whoever may write to a "
+        "Maildir can make them lead to the mail of others",
     )
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE", help="file with the password of --user in its first line"
@@ -79,28 +88,28 @@ class Users:
         if arguments.user is not None:
             if arguments.password_file is None:
                 raise Failure("--user needs --password-file", USAGE)
-            return cls._one(maildir, arguments.user, arguments.password_file)
+            return cls._one(maildir, arguments.user, arguments.password_file, follow_links=arguments.follow_links)
+        store = MaildirStore.of_folder(_checked_folder(maildir), follow_links=arguments.follow_links)
         if arguments.users is not None:
-            return cls._of_file(maildir, arguments.users)
-        return cls._of_program(maildir, arguments.checkpassword)
+            return cls._of_file(store, arguments.users)
+        return cls._of_program(store, arguments.checkpassword)
 
     @classmethod
-    def _one(cls, maildir: Path, user: str, password_file: Path) -> Users:
+    def _one(cls, maildir: Path, user: str, password_file: Path, *, follow_links: bool) -> Users:
         name = _checked_user(user)
-        store = MaildirStore({name: _checked_maildir(maildir)})
+        store = MaildirStore({name: _checked_maildir(maildir)}, follow_links=follow_links)
         return cls(user, MemoryAuthenticator({name: _checked_password(read_password(password_file))}), store)
 
     @classmethod
-    def _of_file(cls, folder: Path, file: Path) -> Users:
-        store = MaildirStore.of_folder(_checked_folder(folder))
+    def _of_file(cls, store: MaildropStore, file: Path) -> Users:
         try:
+            warn_if_readable(file, file, "users")
             return cls(f"the users in {file}", UsersFile(file), store)
         except OSError as error:
             raise Failure(f"cannot read the users file {file}: {error.strerror or error}") from error
 
     @classmethod
-    def _of_program(cls, folder: Path, line: str) -> Users:
-        store = MaildirStore.of_folder(_checked_folder(folder))
+    def _of_program(cls, store: MaildropStore, line: str) -> Users:
         command = _checked_command(line)
         # The arguments are not shown: they may hold a password, for example of a directory server.
         return cls(f"the users of {command[0]}", CheckPassword(command), store)
@@ -125,7 +134,10 @@ def _checked_password(password: str) -> str:
 
 
 def _checked_maildir(maildir: Path) -> Path:
-    for folder in ("new", "cur"):
+    if maildir.is_dir() and is_maildir(maildir):
+        with suppress(OSError):  # a read-only one can be served if new and cur are there
+            complete(maildir)
+    for folder in FOLDERS:
         try:
             os.scandir(maildir / folder).close()
         except (FileNotFoundError, NotADirectoryError):

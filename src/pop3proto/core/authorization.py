@@ -237,6 +237,7 @@ class AuthList(Command[tuple[str, ...]]):
 
     verb = "AUTH"
     multi_line = True
+    short_body = True
     legal_in = BEFORE_LOGIN
     barrier = True  # like AUTH: some servers drop what is pipelined behind it
 

@@ -16,6 +16,7 @@ from .events import (
     Answer,
     AuthCancel,
     AuthResponse,
+    BadChallenge,
     BodyChunk,
     BodyEnd,
     ClientEvent,
@@ -70,6 +71,7 @@ class ClientConnection(ClientErrors):
         super().__init__(limits, quirks, tls=tls)
         self._expected = self._session  # the state if every outstanding command is answered +OK
         self._challenged = False  # the server waits for a SASL response
+        self._undecodable = False  # ... to a challenge that is not valid base64
         self._deviating: Challenge | None = None  # a challenge that was tolerated, and is the next event
         self._cancelled = False  # AuthCancel was sent; the reply to AUTH is due
 
@@ -95,7 +97,8 @@ class ClientConnection(ClientErrors):
         """Record that a command or SASL response is sent, and return its line, to be written to the server.
 
         Args:
-            item: a command; or `AuthResponse` or `AuthCancel`, as the answer to a `Challenge`.
+            item: a command; or `AuthResponse` or `AuthCancel`, as the answer to a `Challenge`; or `AuthCancel`, as that
+                to a `BadChallenge`.
 
         Raises:
             LocalProtocolError: `item` is not legal now, or its line is too long. Nothing has changed.
@@ -131,7 +134,11 @@ class ClientConnection(ClientErrors):
     def _objection(self, item: Request) -> str | None:
         """Return why this cannot be sent now, or None if it can."""
         if not isinstance(item, Command):
-            return None if self._challenged else "no challenge is waiting for a response"
+            if not self._challenged:
+                return "no challenge is waiting for a response"
+            if self._undecodable and not isinstance(item, AuthCancel):
+                return "the challenge is not valid base64: send AuthCancel"
+            return None
         if self._challenged:
             return "a challenge is waiting for its response: send AuthResponse or AuthCancel"
         if self._outstanding and self._outstanding[-1].barrier:
@@ -158,8 +165,9 @@ class ClientConnection(ClientErrors):
         """Return the next event from the server.
 
         Returns:
-            The event; NEED_DATA if `receive_data` must be called first; or PAUSED, after a `Challenge` until its
-            response is sent, and after a positive answer to STLS until `tls_established` is called.
+            The event; NEED_DATA if `receive_data` must be called first; or PAUSED, after a `Challenge` or
+            `BadChallenge` until its response is sent, and after a positive answer to STLS until `tls_established` is
+            called.
 
         Raises:
             RemoteProtocolError: the server broke the protocol. The session is over; every further call raises again.
@@ -218,9 +226,10 @@ class ClientConnection(ClientErrors):
             if (challenge := parse_challenge(line)) is not None:
                 self._await_response()
                 return challenge
-            if Quirk.UNENCODED_CHALLENGE not in self.quirks:
-                raise self._broken(f"the server sent a challenge for {command} that is not valid base64")
-            return self._tolerate(Quirk.UNENCODED_CHALLENGE, Challenge())
+            if Quirk.UNENCODED_CHALLENGE in self.quirks:
+                return self._tolerate(Quirk.UNENCODED_CHALLENGE, Challenge())
+            self._await_response(undecodable=True)
+            return BadChallenge(line[2:])
         reply = self._reply(line)
         if isinstance(reply, Ok) and self._cancelled:
             raise self._broken(f"the server answered +OK to {command} after the client cancelled it")
@@ -238,8 +247,9 @@ class ClientConnection(ClientErrors):
         self._deviating = challenge
         return Tolerated(quirk)
 
-    def _await_response(self) -> None:
+    def _await_response(self, *, undecodable: bool = False) -> None:
         self._challenged = True
+        self._undecodable = undecodable
         self._session = self._session.at(State.SASL)
 
     def _unsolicited(self, line: bytes) -> ClientEvent:

@@ -48,6 +48,8 @@ class Command(ABC, Generic[R_co]):
     """Whether spaces at the end of the line belong to the argument. For other commands they are ignored."""
     multi_line: ClassVar[bool] = False
     """Whether a body follows a positive reply. A negative reply is always one line (RFC 1939 section 3)."""
+    short_body: ClassVar[bool] = False
+    """Whether the body is short, so that a client holds no more of it than `Limits.text_octets`."""
     challenged: ClassVar[bool] = False
     """Whether challenges may come before the reply (RFC 5034 section 4)."""
     shows_secret: ClassVar[bool] = False
@@ -78,6 +80,10 @@ class Command(ABC, Generic[R_co]):
             LocalProtocolError: the arguments are not valid for this verb.
         """
         raise LocalProtocolError(f"{cls.verb} takes no arguments")
+
+    def body_limit(self, limits: Limits) -> int:
+        """Return how many octets of the body, un-stuffed, a client holds to parse it."""
+        return limits.text_octets if self.short_body else limits.body
 
     def redacted(self) -> Self:
         """Return the command with its secret, if any, replaced; for observers and errors."""

@@ -66,12 +66,14 @@ class CertificateError(ConnectionLost):
 
     Attributes:
         host: the name that the server was asked for; "" if there was none.
+        port: the server's port; 0 if it is not known.
         reason: what is wrong with the certificate.
     """
 
-    def __init__(self, message: str, *, host: str = "", reason: str = "") -> None:
+    def __init__(self, message: str, *, host: str = "", port: int = 0, reason: str = "") -> None:
         super().__init__(message)
         self.host = host
+        self.port = port
         self.reason = reason
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "AuthCancel",
     "AuthResponse",
+    "BadChallenge",
     "BadCommand",
     "BodyChunk",
     "BodyEnd",
@@ -133,6 +134,17 @@ class AuthCancel:
 
 
 @attrs.frozen
+class BadChallenge:
+    """A SASL challenge that is not valid base64. `AuthCancel` is the only answer to it (RFC 5034 section 4).
+
+    Args:
+        octets: what stands in place of the base64. It may contain a secret.
+    """
+
+    octets: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class BadCommand:
     """A line that is not a valid command, or a command that is not legal now.
 
@@ -147,5 +159,7 @@ class BadCommand:
     reply: Err
 
 
-ClientEvent: TypeAlias = Greeting | Answer | Challenge | BodyChunk | BodyEnd | Farewell | ConnectionClosed | Tolerated
+ClientEvent: TypeAlias = (
+    Greeting | Answer | Challenge | BadChallenge | BodyChunk | BodyEnd | Farewell | ConnectionClosed | Tolerated
+)
 ServerEvent: TypeAlias = Command[object] | AuthResponse | AuthCancel | BadCommand | ConnectionClosed | Tolerated

@@ -30,7 +30,12 @@ class Limits:
         reply_line_sent: the longest status line that a server sends (RFC 2449 section 4).
         listing_entries: the most rows of a LIST or UIDL listing; more raise `MalformedReply`.
         text_lines: the most lines of an answer to CAPA, LANG or AUTH; more raise `MalformedReply`.
+        text_octets: the most octets, un-stuffed, of such an answer that are held in memory. These answers come before
+            login, from a server that has proved nothing.
         body: the most octets, un-stuffed, of a body that is assembled in memory. Streamed bodies have no limit.
+        scram_iterations: the most SCRAM iterations that a client computes when a server asks for them. 600,000 take
+            about half a second; servers ask for 4,096 to 20,000, and 600,000 is the most that is recommended for
+            SHA-256 today.
         least_rate: octets a second that a body must bring, on average over each timeout that is spent waiting for it.
             The client's procedures see to it, as the core knows no time.
         bad_commands: how many bad commands in a row (bad syntax, unknown, not legal now) make a server end a session
@@ -48,7 +53,9 @@ class Limits:
     reply_line_sent: int = 512
     listing_entries: int = 1_000_000
     text_lines: int = 1_000
+    text_octets: int = 65_536
     body: int = 268_435_456
+    scram_iterations: int = 600_000
     least_rate: int = 1
     bad_commands: int = 10
     bad_commands_after_login: int = 100

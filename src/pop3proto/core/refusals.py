@@ -54,11 +54,13 @@ class LoginAttempt:
         command: AUTH, APOP, USER or PASS, without its secret.
         reply: the answer.
         detail: what the server had said of it within the exchange, as JSON (RFC 7628 section 3.2.2); "": nothing.
+        connection: which connection of the client it was: 1 is the first.
     """
 
     command: Command[object]
     reply: Err
     detail: str = ""
+    connection: int = 1
 
     @override
     def __str__(self) -> str:
@@ -73,16 +75,28 @@ class LoginFailed(CommandFailed):
 
     Attributes:
         attempts: what was tried, in order, and what each answer was.
+        left: the names of the login methods that were still to be tried when the connection was lost.
+        why: why they were not tried over another connection; "" if nothing is left.
     """
 
-    def __init__(self, attempts: Sequence[LoginAttempt]) -> None:
+    def __init__(self, attempts: Sequence[LoginAttempt], left: Sequence[str] = (), why: str = "") -> None:
         super().__init__(attempts[-1].command, attempts[-1].reply)
-        self.args: tuple[Sequence[LoginAttempt]] = (attempts,)
+        self.args: tuple[Sequence[LoginAttempt], Sequence[str], str] = (attempts, left, why)
         self.attempts: tuple[LoginAttempt, ...] = tuple(attempts)
+        self.left: tuple[str, ...] = tuple(left)
+        self.why = why
 
     @override
     def __str__(self) -> str:
-        return f"login failed ({'; '.join(map(str, self.attempts))})"
+        several = len({attempt.connection for attempt in self.attempts}) > 1
+        told: list[str] = []
+        last = 0
+        for attempt in self.attempts:
+            number = f"connection {attempt.connection}: " if several and attempt.connection != last else ""
+            told.append(f"{number}{attempt}")
+            last = attempt.connection
+        rest = f"; not tried: {', '.join(self.left)}, because {self.why}" if self.left else ""
+        return f"login failed ({'; '.join(told)}){rest}"
 
 
 class SessionRefused(Pop3Error):

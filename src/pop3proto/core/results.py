@@ -27,6 +27,7 @@ UniqueId = NewType("UniqueId", str)
 V = TypeVar("V")
 
 _UNIQUE_ID: Final = "[!-~]{1,70}"
+_is_unique_id: Final = re.compile(_UNIQUE_ID).fullmatch
 
 
 def check_unique_id(text: str) -> UniqueId:
@@ -35,7 +36,7 @@ def check_unique_id(text: str) -> UniqueId:
     Raises:
         LocalProtocolError: it is empty, longer than 70 octets, or holds an octet outside 0x21-0x7E.
     """
-    if not re.fullmatch(_UNIQUE_ID, text):
+    if not _is_unique_id(text):
         raise LocalProtocolError(f"{text!r} is no unique id: 1 to 70 octets in 0x21-0x7E")
     return UniqueId(text)
 
@@ -157,7 +158,9 @@ class Listing(Mapping[int, V], Generic[V]):
         Raises:
             MalformedReply: it has more.
         """
-        if body.count(b"\n") <= entries and cls._strict.fullmatch(body):
+        # Before Python 3.11.5, a possessive group keeps what its last repetition has matched before it failed, so that
+        # "1" follows the grammar. Where a line ends, it cannot have stopped.
+        if body.endswith(b"\r\n") and body.count(b"\n") <= entries and cls._strict.fullmatch(body):
             fields = body.split()
             numbers = list(map(int, fields[::2]))
             rows = dict(zip(numbers, cls._values(fields[1::2]), strict=True))

@@ -53,6 +53,7 @@ class Capa(Command[Capabilities]):
 
     verb = "CAPA"
     multi_line = True
+    short_body = True
     legal_in = ANYWHERE
 
     @override
@@ -123,6 +124,7 @@ class LangList(Command[tuple[Language, ...]]):
 
     verb = "LANG"
     multi_line = True
+    short_body = True
     legal_in = ANYWHERE
     barrier = True
 

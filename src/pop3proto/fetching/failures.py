@@ -39,7 +39,8 @@ def warn(text: str) -> None:
 def reason(error: Exception) -> str:
     """Return the message of an error for a user, without exception class, errno and brackets."""
     if isinstance(error, CertificateError):
-        return f"the certificate of {error.host} was not accepted: {error.reason}"  # without advice for programmers
+        # Without the advice, which is for programmers.
+        return f"the certificate of {error.host}, port {error.port}, was not accepted: {error.reason}"
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     return _ERRNO.sub("", str(error))

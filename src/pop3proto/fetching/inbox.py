@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pop3proto._io.files import sync_folder
 from pop3proto.maildrops.delivery import Delivery, ensure_maildir
+from pop3proto.maildrops.folders import clean_tmp
 
 from .journal import FetchJournal
 
@@ -45,6 +46,7 @@ class Inbox:
     def __init__(self, maildir: Path, account: str) -> None:
         ensure_maildir(maildir)
         self.journal: Final = FetchJournal(maildir, account)
+        clean_tmp(maildir)  # a fetch that was killed has left its file there
         self._maildir = maildir
         self._account = account
         self._marks: dict[str, int | None] | None = None

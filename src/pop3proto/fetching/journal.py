@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from io import FileIO
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import sync_folder, write_all
+from pop3proto._io.files import lock, sync_folder, write_all
 from pop3proto.core.results import UniqueId
 
 from .failures import Failure
@@ -141,7 +140,7 @@ class FetchJournal:
 
     def _lock(self, maildir: Path) -> None:
         try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._file.fileno(), maildir / JOURNAL_NAME, wait=False)
         except BlockingIOError:
             raise Failure(f"another fetch into {maildir} is running; wait for it to end") from None
 

@@ -17,7 +17,9 @@ __all__ = ["MaildirStore", "Maildirs", "MemoryStore"]
 
 def __getattr__(name: str) -> object:
     if name in ("MaildirStore", "Maildirs"):
-        from . import maildir  # noqa: PLC0415 - see above
-
+        try:
+            from . import maildir  # noqa: PLC0415 - see above
+        except ImportError as error:
+            raise ImportError(f"{name} needs a POSIX system: {error}; MemoryStore works on every system") from error
         return getattr(maildir, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,8 @@ from pop3proto._io.files import create, sync_folder, write_all
 from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.errors import Pop3Error
 
+from .folders import add_to_quota, complete, is_maildir
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "NotMaildir", "ensure_maildir"]
 
-_FOLDERS: Final = ("tmp", "new", "cur")
 _CHUNK: Final = 1 << 18
 _serial: Final = itertools.count(1)
 
@@ -33,8 +34,9 @@ class NotMaildir(Pop3Error):
 def ensure_maildir(path: Path) -> None:
     """Create a Maildir if it does not exist.
 
-    A folder that is empty, or that holds only some of `tmp`, `new` and `cur`, is completed. Parent folders are not
-    created, so that a mistyped path does not become a folder. New folders are synced to disk before this returns.
+    A folder that is empty, or that holds only some of `tmp`, `new` and `cur`, is completed; so is one that holds some
+    of them and a file of a mail program, `dovecot-uidlist` for example. Parent folders are not created, so that a
+    mistyped path does not become a folder. New folders are synced to disk before this returns.
 
     Args:
         path: the Maildir, the folder that holds `tmp`, `new` and `cur`.
@@ -43,20 +45,14 @@ def ensure_maildir(path: Path) -> None:
         NotMaildir: the path is a file, or a folder with other content; nothing was changed.
         OSError: the Maildir cannot be created.
     """
-    if path.exists() and not path.is_dir():
+    if not path.exists():
+        path.mkdir(mode=0o700)
+        sync_folder(path.parent)
+    elif not path.is_dir():
         raise NotMaildir(f"{path} is not a Maildir: it is not a folder")
-    if all((path / folder).is_dir() for folder in _FOLDERS):
-        return
-    if path.exists() and not _is_part_of_maildir(path):
+    elif any(path.iterdir()) and not is_maildir(path):
         raise NotMaildir(f"{path} is not a Maildir and is not empty")
-    for folder in (path, *(path / name for name in _FOLDERS)):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(path)
-    sync_folder(path.parent)
-
-
-def _is_part_of_maildir(path: Path) -> bool:
-    return all(entry.name in _FOLDERS and entry.is_dir() for entry in path.iterdir())
+    complete(path)
 
 
 class Delivery:
@@ -71,7 +67,8 @@ class Delivery:
 
     Line ends are stored as LF, as is usual in a Maildir, if turning each LF into CRLF gives the same message again.
     A message with a bare LF, or with a CR before a CRLF (`\r\r\n` would come back as `\r\n`), is stored unchanged.
-    The file name holds the size of the file and the size on the wire, as `,S=` and `,W=`.
+    The file name holds the size of the file and the size on the wire, as `,S=` and `,W=`. If there is a file
+    `maildirsize` of a mail program, the message is added to it.
 
     Args:
         maildir: the target; call `ensure_maildir` for it first.
@@ -136,6 +133,7 @@ class Delivery:
         # The name is unique, so nothing is replaced.
         path = self._temporary.rename(new / f"{self._unique},S={size},W={self._counter.octets}")
         sync_folder(new)
+        add_to_quota(self._maildir, size, 1)
         return path
 
     def abort(self) -> None:

@@ -1,273 +1,245 @@
-"""Message files of a Maildir: parse their names, list, open and remove them while other programs rename them."""
+"""The message files of a session: open and remove them while other programs rename them."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
-import stat
-from collections import Counter
-from contextlib import contextmanager, suppress
+from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from pop3proto._io.files import open_regular, sync_folder
-from pop3proto.core.errors import LocalProtocolError
-from pop3proto.core.results import UniqueId, check_unique_id
+
+from .folders import FOLDERS
+from .listing import MessageFile, list_files, stamp
+from .names import stored_size, unique_id, unique_part
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable, Iterator
+    from collections.abc import Iterable, Mapping, Sequence
     from io import FileIO
-    from pathlib import Path
 
-    _Identity = tuple[str, int]
-    _Name = tuple[os.DirEntry[str], os.stat_result]
+    from .folders import MessageFolders
+    from .listing import Entry, Listing, Stamp
 
-__all__ = ["FOLDERS", "MessageFile", "MessageFiles", "delivery_time", "unique_id", "unique_part", "wire_octets"]
+__all__ = ["MessageFiles", "Removed"]
 
-_SIZES: Final = re.compile(r",[SW]=[0-9]+(?![^,])")
-_WIRE_OCTETS: Final = re.compile(r",W=([0-9]{1,19})(?![^,])")
-_LEADING_NUMBER: Final = re.compile(r"[0-9]+")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_ATTEMPTS: Final = 4
+_HOPELESS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}  # a removal that fails so is not tried again
+_SHOWN: Final = 100  # failures that are kept of a removal: there may be one for each message
 
 
-def unique_part(name: str) -> str:
-    """Return the part of a file name that stays the same when a message is moved or flagged.
-
-    Flags (from the colon on) and sizes (`,S=`, `,W=`) are not part of it.
-    """
-    return _SIZES.sub("", _before_flags(name))
-
-
-def delivery_time(name: str) -> int:
-    """Return the number at the start of a file name, by convention the time of delivery in seconds; 0 without one."""
-    match = _LEADING_NUMBER.match(name)
-    return int(match[0]) if match else 0
-
-
-def wire_octets(name: str) -> int | None:
-    """Return the wire size, in octets with CRLF line ends, from `,W=` in a file name; None if it has no such field."""
-    match = _WIRE_OCTETS.search(_before_flags(name))
-    return int(match[1]) if match else None
-
-
-def unique_id(unique: str, *marks: int) -> UniqueId:
-    """Return the unique id of a message.
-
-    It is the unique part itself if that is a valid unique id, else a SHA-256 digest of it (RFC 1939 section 7). A
-    unique part that looks like a digest is digested too, so that no two messages get the same id.
+@attrs.define
+class Removed:
+    """What a removal did.
 
     Args:
-        unique: the unique part of the file's name.
-        marks: numbers that distinguish messages with the same unique part; none if the unique part is unique.
-    """
-    if not marks and not _DIGEST.fullmatch(unique):
-        with suppress(LocalProtocolError):
-            return check_unique_id(unique)
-    # No file name holds NUL, so different marks always give different octets.
-    octets = b"\0".join([os.fsencode(unique), *(b"%d" % mark for mark in marks)])
-    return UniqueId(hashlib.sha256(octets).hexdigest())
-
-
-def is_seen(name: str) -> bool:
-    """Return whether the flags in a name say that the message was read ("S")."""
-    return "S" in name.partition(":2,")[2]
-
-
-def _before_flags(name: str) -> str:
-    return name.partition(":")[0]
-
-
-# Messages move from new to cur. In this order, a message that moves during the listing is seen twice, but never missed.
-FOLDERS: Final = ("new", "cur")
-_ATTEMPTS: Final = 3
-
-
-@attrs.frozen
-class MessageFile:
-    """A message file, as it was when the folders were listed.
-
-    Args:
-        paths: its paths, the newest last; other programs may have moved it since. Several paths are hard links, or
-            one file that was moved during the listing.
-        identity: the unique part of its name, and its inode number; moving the file changes neither.
-        unique_id: the message's unique id.
-        size: size of the file, in octets.
-        modified: modification time of the file, in nanoseconds.
+        indices: of the messages that are gone, by this or by another program.
+        octets: size of the files that this removed.
+        files: how many files this removed.
+        failures: why others are still there, or may be; empty if none is.
     """
 
-    paths: tuple[str, ...]
-    identity: tuple[str, int]
-    unique_id: UniqueId
-    size: int
-    modified: int
-
-    @property
-    def path(self) -> str:
-        """The newest path, with the folder."""
-        return self.paths[-1]
-
-    @property
-    def name(self) -> str:
-        """The newest file name, without the folder."""
-        return os.path.basename(self.path)  # noqa: PTH119 - a Maildir may hold 100,000 files, and Path is slow
+    indices: list[int] = attrs.field(factory=list[int])
+    octets: int = 0
+    files: int = 0
+    failures: list[OSError] = attrs.field(factory=list[OSError])
 
 
 class MessageFiles:
-    """The message files of a Maildir.
-
-    By the rules of Maildir, a file whose name begins with a dot is not a message; nor is anything but a regular file.
+    """The message files of a session, by index: few octets for each, since a Maildir may hold very many.
 
     Args:
-        maildir: the folder that holds `new` and `cur`.
+        folders: the folders that hold them.
+        files: the files.
 
     Raises:
         OSError: a folder or file cannot be read. Every method may raise it.
     """
 
-    def __init__(self, maildir: Path) -> None:
-        self._maildir = maildir
-        self._by_id: dict[UniqueId, MessageFile] = {}
-        self._by_identity: dict[_Identity, MessageFile] = {}
-        self.refresh()
+    def __init__(self, folders: MessageFolders, files: Sequence[MessageFile]) -> None:
+        self._folders = folders
+        self._folder = array("B", [file.folder for file in files])
+        self._ids = [file.unique_id for file in files]
+        # Often the name is the id; then one string is kept.
+        self._names: list[str] = [each.unique_id if each.name == each.unique_id else each.name for each in files]
+        self._inodes = array("Q", [file.inode for file in files])
+        self._sizes = array("Q", [file.size for file in files])
+        self._modified = array("q", [file.modified for file in files])
+        self._stamp: Stamp | None = None  # when the folders were changed last, as of the last listing
 
-    def __iter__(self) -> Iterator[MessageFile]:
-        """Iterate over the messages in order of delivery."""
-        return iter(self._by_id.values())
+    def __getitem__(self, index: int) -> MessageFile:
+        """Return a file."""
+        return MessageFile(
+            self._folder[index],
+            self._names[index],
+            self._inodes[index],
+            self._sizes[index],
+            self._modified[index],
+            self._ids[index],
+        )
 
-    def refresh(self) -> None:
-        """List the folders again."""
-        files = _list(self._maildir)
-        self._by_id = {file.unique_id: file for file in files}
-        self._by_identity = {file.identity: file for file in files}
-
-    def open(self, file: MessageFile) -> FileIO:
-        """Open a message, also if another program has moved it since.
+    def open(self, index: int) -> FileIO:
+        """Open a file, also if another program has moved it since.
 
         Raises:
             FileNotFoundError: the message was removed.
         """
         with suppress(FileNotFoundError):
-            return open_regular(self._require(file).path)
-        self.refresh()
-        return open_regular(self._require(file).path)
+            return _open_file(self._folders, self[index])
+        self._find_moved()
+        return _open_file(self._folders, self[index])
 
-    def remove(self, files: Iterable[MessageFile]) -> list[OSError]:
+    def remove(self, indices: Iterable[int]) -> Removed:
         """Remove messages, all hard links of them, and sync the folders to disk.
 
-        Messages that another program has moved are found again. A message that is already gone is not an error. A
-        failure for one message does not stop the removal of the others.
+        A message counts as removed when its last name was removed here, or when it is not in the folders any more. One
+        that another program has moved is found again. A failure for one message does not stop the others.
+        """
+        removed = Removed()
+        pending = list(indices)
+        again: list[OSError] = []
+        for _ in range(_ATTEMPTS):
+            again.clear()
+            pending = self._remove_once(pending, removed, again)
+            if not pending:
+                break
+        else:
+            words = "the file is renamed again and again"
+            removed.failures += again or [OSError(errno.EBUSY, words, self._path(pending[0]))]
+        for name in FOLDERS:
+            try:
+                sync_folder(self._folders.maildir / name)
+            except OSError as error:
+                removed.failures.append(error)
+        return removed
+
+    def _remove_once(self, indices: list[int], removed: Removed, again: list[OSError]) -> list[int]:
+        """Remove messages where they are known to be.
+
+        Args:
+            indices: of the messages.
+            removed: gets what is removed, and the failures for good.
+            again: gets the failures after which it is worth to try again.
 
         Returns:
-            The errors; an empty list means that all messages are removed.
+            The messages to try again: they are somewhere else, or failed.
         """
-        failures: list[OSError] = []
-        with _collect_errors(failures):
-            self.refresh()  # list once for all messages, instead of once for each that was moved
-        with _collect_errors(failures):
-            failures += self._remove([now for file in files if (now := self._find(file))])
-        for folder in FOLDERS:
-            with _collect_errors(failures):
-                sync_folder(self._maildir / folder)
-        return failures
+        left: list[int] = []
+        missed: dict[int, bool] = {}
+        try:
+            with self._folders.open() as descriptors:
+                for index in indices:
+                    try:
+                        self._unlink(index, descriptors[self._folder[index]], removed, missed)
+                    except OSError as error:
+                        if error.errno not in _HOPELESS:
+                            left.append(index)
+                        failures = removed.failures if error.errno in _HOPELESS else again
+                        if len(failures) < _SHOWN:
+                            failures.append(OSError(error.errno, error.strerror, self._path(index)))
+            if missed:
+                left += self._find_missed(missed, list_files(self._folders), removed)
+        except OSError as error:  # a folder cannot be read
+            again.append(error)
+            return [*left, *missed] if missed else indices
+        return left
 
-    def _remove(self, files: list[MessageFile]) -> list[OSError]:
-        """Remove files until a new listing shows none of them: a file that was moved meanwhile was not removed."""
-        failures: list[OSError] = []
-        for _ in range(_ATTEMPTS):
-            failures = []
-            for file in files:
-                with _collect_errors(failures):
-                    _unlink(file)
-            files = self._remaining(files)
-            if not files:
-                return []
-        return failures or [OSError(errno.EBUSY, "the file is renamed again and again", file.path) for file in files]
+    def _unlink(self, index: int, folder: int, removed: Removed, missed: dict[int, bool]) -> None:
+        """Remove a name of a message: two system calls.
 
-    def _remaining(self, files: list[MessageFile]) -> list[MessageFile]:
-        """Return the files that are still in the folders, with their current paths.
-
-        Files are matched by identity only: a copy may have got the unique id of the original.
+        Only if there may be others, the message is noted in `missed`, with whether this name was there to remove.
         """
-        names = _names(self._maildir, only={file.identity[0] for file in files})
-        return [attrs.evolve(file, paths=_paths(names[file.identity])) for file in files if file.identity in names]
+        name = self._names[index]
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            missed[index] = False
+            return
+        size = stored_size(name)
+        removed.octets += status.st_size if size is None else size
+        removed.files += 1
+        if status.st_nlink > 1:
+            missed[index] = True
+        else:
+            removed.indices.append(index)
 
-    def _find(self, file: MessageFile) -> MessageFile | None:
-        """Return the current state of a file, or the file that replaced it and has its unique id; None if gone."""
-        return self._by_identity.get(file.identity) or self._by_id.get(file.unique_id)
+    def _find_missed(self, missed: Mapping[int, bool], listing: Listing, removed: Removed) -> list[int]:
+        """Return the messages that are still there, and note where; those that are not are removed."""
+        left: list[int] = []
+        for index, has_links in missed.items():
+            found = self._find(index, listing, same_file=has_links)
+            if found is not None:
+                self._move(index, found)
+                left.append(index)
+            elif listing.complete:
+                removed.indices.append(index)
+            else:
+                left.append(index)
+        return left
 
-    def _require(self, file: MessageFile) -> MessageFile:
-        found = self._find(file)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, "the message was removed", file.path)
-        return found
+    def _find_moved(self) -> None:
+        """List the folders, and note where the messages are that other programs have moved."""
+        if self._unchanged():
+            return
+        listing = list_files(self._folders)
+        self._stamp = listing.stamp
+        for index, place in enumerate(zip(self._folder, self._names, strict=True)):
+            if place not in listing.names and (found := self._find(index, listing, same_file=False)) is not None:
+                self._move(index, found)
+
+    def _unchanged(self) -> bool:
+        """Return whether the last listing still shows what is in the folders."""
+        with self._folders.open() as descriptors:
+            return self._stamp is not None and self._stamp == stamp(descriptors)
+
+    def _find(self, index: int, listing: Listing, *, same_file: bool) -> Entry | None:
+        """Return where a message is now, None if it is not there.
+
+        Args:
+            index: the message's.
+            listing: what is there.
+            same_file: look only for other names of the same file that have the same unique part.
+        """
+        unique, inode = unique_part(self._names[index]), self._inodes[index]
+        found = listing.entries.get((unique, inode))
+        if found is not None or same_file:
+            return found
+        renamed = listing.by_inode.get(inode)
+        if renamed is not None and self._is_renamed(index, renamed):
+            return renamed
+        # What another program has put in the place of a message is the message; not so a copy that was there before.
+        others = listing.by_unique_part.get(unique, [])
+        return others[0] if len(others) == 1 and self._ids[index] == unique_id(unique) else None
+
+    def _is_renamed(self, index: int, file: Entry) -> bool:
+        """Return whether a file with another unique part is this message, unchanged, and no other message."""
+        return (
+            file.links == 1
+            and (file.size, file.modified) == (self._sizes[index], self._modified[index])
+            and self._inodes.count(file.inode) == 1
+        )
+
+    def _move(self, index: int, to: Entry) -> None:
+        self._folder[index] = to.folder
+        self._names[index] = to.name
+        self._inodes[index] = to.inode
+
+    def _path(self, index: int) -> str:
+        return str(self._folders.maildir / FOLDERS[self._folder[index]] / self._names[index])
 
 
-@contextmanager
-def _collect_errors(failures: list[OSError]) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        failures.append(error)
+def _open_file(folders: MessageFolders, file: MessageFile) -> FileIO:
+    """Open a message file where it was when the folders were listed.
 
-
-def _unlink(file: MessageFile) -> None:
-    for path in file.paths:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - as above: Path is slow
-
-
-def _list(maildir: Path) -> list[MessageFile]:
-    """Return the messages in order of delivery."""
-    seen = _names(maildir)
-    occurrences = Counter(unique for unique, _ in seen)
-    files: list[MessageFile] = []
-    for identity, names in sorted(seen.items(), key=_delivery_order):
-        unique, inode = identity
-        _, status = names[-1]
-        # Copies of a file share its unique part. None of them may have the plain unique part as its id: when that copy
-        # is removed, another copy would get the same id.
-        marks = (inode, status.st_mtime_ns) if occurrences[unique] > 1 else ()
-        message_id = unique_id(unique, *marks)
-        files.append(MessageFile(_paths(names), identity, message_id, status.st_size, status.st_mtime_ns))
-    return files
-
-
-def _names(maildir: Path, only: Container[str] | None = None) -> dict[_Identity, list[_Name]]:
-    """Return the directory entries of each message.
-
-    A file that is moved during the listing, or that has hard links, has several entries but is one message.
-
-    Args:
-        maildir: the folder that holds `new` and `cur`.
-        only: list only messages with one of these unique parts; None lists all.
+    Raises:
+        OSError: it is not there, or cannot be opened, or is something else than a regular file.
     """
-    names: dict[_Identity, list[_Name]] = {}
-    for folder in FOLDERS:
-        for unique, entry in _entries(maildir / folder):
-            if only is not None and unique not in only:
-                continue
-            with suppress(FileNotFoundError):  # moved or removed during the listing
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    names.setdefault((unique, status.st_ino), []).append((entry, status))
-    return names
-
-
-def _paths(names: list[_Name]) -> tuple[str, ...]:
-    return tuple(entry.path for entry, _ in names)
-
-
-def _delivery_order(item: tuple[object, list[_Name]]) -> tuple[int, str]:
-    entry, _ = item[1][-1]
-    name = entry.name
-    return delivery_time(name), name
-
-
-def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith("."):
-                yield unique_part(entry.name), entry
+    name = FOLDERS[file.folder]
+    with folders.open_one(name) as folder:
+        try:
+            return open_regular(file.name, folder=folder)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folders.maildir / name / file.name)) from error

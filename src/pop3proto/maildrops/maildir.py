@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import attrs
@@ -11,6 +13,7 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.replies import ResponseCode
+from pop3proto.core.text import counted
 from pop3proto.procedures.maildrop import (
     InUse,
     Maildrop,
@@ -22,19 +25,27 @@ from pop3proto.procedures.maildrop import (
     wire_size,
 )
 
-from .files import FOLDERS, MessageFiles, is_seen
+from .compressed import unpacked
+from .files import MessageFiles
+from .folders import MessageFolders, add_to_quota, complete, is_maildir, missing, not_followed
+from .ids import IdRecord, retire
+from .listing import list_messages
 from .lock import FolderLock
+from .names import is_seen, is_unpacked
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from io import FileIO
     from pathlib import Path
 
     from pop3proto.sasl.channel import SessionInfo
 
-    from .files import MessageFile
+    from .compressed import Unpacked
 
 __all__ = ["MaildirStore", "Maildirs"]
+
+_log: Final = logging.getLogger("pop3proto")
 
 # Permanent errors, SYS/PERM; other errors are temporary, SYS/TEMP (RFC 3206 section 4).
 _PERMANENT: Final = {
@@ -42,7 +53,9 @@ _PERMANENT: Final = {
     errno.EISDIR,
     errno.ELOOP,
     errno.ENOENT,
+    errno.ENOSYS,
     errno.ENOTDIR,
+    errno.ENOTSUP,
     errno.EPERM,
     errno.EROFS,
 }
@@ -67,36 +80,51 @@ class MaildirStore(MaildropStore):
 
     A session holds an exclusive lock on its Maildir; the kernel releases it when the process ends. Other programs do
     not use this lock and may deliver, move, flag and remove messages during a session. The store never renames a
-    message file and removes one only in `commit`. It adds two files to a Maildir, `.pop3proto-lock` and
-    `.pop3proto-sizes`; the second is a cache and may be deleted at any time.
+    message file and removes one only in `commit`. It adds files to a Maildir: `.pop3proto-lock`; `.pop3proto-sizes`, a
+    cache that may be deleted at any time; and `.pop3proto-ids`, unique ids that no other message may get. Whoever may
+    write to the Maildir may write to these files. They belong to its owner if the server may give them away.
 
     The unique id of a message is the unique part of its file name. By the rules of Maildir, delivery programs never
-    use a unique part again. Copies of a file share its unique part; as long as they do, each gets an id of its own.
-    `commit` removes the file that the session saw, all hard links of it. A copy made during the session is another
-    file and stays. If it is then the only file with that unique part, it has the plain id in the next session.
+    use a unique part again. Copies of a file share its unique part: each gets an id of its own, and keeps it when the
+    others are gone. `commit` removes the file that the session saw, all hard links of it. A copy made during the
+    session is another file: it stays, with another id. If another program changes the unique part of a file during a
+    session, the file is recognised by its inode, size and modification time.
 
-    A message that cannot be read (no permission, a bad disk), and whose size is unknown, is left out of the maildrop
-    until it can be read: any size would be wrong, and the other messages can still be served.
+    Files that are compressed as Dovecot does it are unpacked: gzip, bzip2 and xz, and with the extra `compressed` zstd
+    and LZ4. A file is taken for compressed if it begins with the octets of such a format, unless its name holds its
+    size (`,S=`).
+
+    A message that cannot be read (no permission, a bad disk, a missing package), and whose size is unknown, is left out
+    of the maildrop until it can be read: any size would be wrong, and the other messages can still be served. The
+    logger "pop3proto" gets a warning; it gets an error when a Maildir cannot be opened.
+
+    A Maildir that the process may only read is served; deletions are refused at QUIT. Of `new`, `cur` and `tmp`, those
+    that are missing are made again if the rest is a Maildir.
 
     Args:
         maildirs: the Maildir of each user: a mapping from user name to path, or an object with such a `get`. It is
-            consulted at every login.
+            consulted at every login, with the name that the authenticator has verified.
+        follow_links: whether `new` and `cur` may be symbolic links. Whoever may write to a Maildir can make such a link
+            to the mail of others, and the server would read and delete it with its own rights.
     """
 
-    def __init__(self, maildirs: Maildirs) -> None:
+    def __init__(self, maildirs: Maildirs, *, follow_links: bool = False) -> None:
         self._maildirs = maildirs
+        self._follow_links = follow_links
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Self:
+    def of_folder(cls, folder: Path, *, follow_links: bool = False) -> Self:
         """Return a store for a folder that holds one Maildir for each user, named like the user.
 
         The Maildir is looked up at every login, so users may be added while the server runs. A user whose name begins
-        with a dot, or holds a slash or NUL, has no Maildir.
+        with a dot, or holds a slash or NUL, has no Maildir. The name is the one that the authenticator has verified:
+        after SASLprep, with the case of letters as the client sent it.
 
         Args:
             folder: the folder that holds the Maildirs.
+            follow_links: whether the Maildirs, and their `new` and `cur`, may be symbolic links.
         """
-        return cls(_FolderOfMaildirs(folder))
+        return cls(_FolderOfMaildirs(folder, follow_links=follow_links), follow_links=follow_links)
 
     @property
     @override
@@ -106,12 +134,15 @@ class MaildirStore(MaildropStore):
     @override
     def open(self, user: str, session: SessionInfo) -> Maildrop:
         """Lock the user's Maildir for one session, and list its messages."""
-        maildir = self._maildirs.get(user)
-        if maildir is None:
-            raise Refused("this user has no maildrop", ResponseCode.SYS_PERM)
         try:
-            return _MaildirMaildrop(maildir)
+            maildir = self._maildirs.get(user)
+            if maildir is None:
+                raise Refused("this user has no maildrop", ResponseCode.SYS_PERM)
+            return _MaildirMaildrop(maildir, follow_links=self._follow_links)
+        except BlockingIOError as error:
+            raise InUse from error
         except OSError as error:
+            _log.error("the maildrop of %s cannot be opened: %s: %s", user, error.filename, error.strerror)
             raise _refusal(error) from error
 
     @override
@@ -125,6 +156,7 @@ class _FolderOfMaildirs:
     """A folder that holds one Maildir for each user, named like the user."""
 
     folder: Path
+    follow_links: bool
 
     def get(self, user: str, /) -> Path | None:
         """Return the path of a user's Maildir; None if the user name is not a plain file name."""
@@ -134,7 +166,10 @@ class _FolderOfMaildirs:
             return None
         if not octets or octets.startswith(b".") or b"/" in octets or b"\0" in octets:
             return None
-        return self.folder / user
+        path = self.folder / user
+        if not self.follow_links and path.is_symlink():
+            raise not_followed(path)
+        return path
 
 
 class _MaildirMaildrop(Maildrop):
@@ -144,41 +179,61 @@ class _MaildirMaildrop(Maildrop):
         OSError: the Maildir cannot be locked or read.
     """
 
-    def __init__(self, maildir: Path) -> None:
-        for folder in FOLDERS:
-            os.scandir(maildir / folder).close()  # check before the lock file is created in a folder that is no Maildir
+    def __init__(self, maildir: Path, *, follow_links: bool) -> None:
+        self._maildir = maildir
+        self._folders = MessageFolders(maildir, follow_links=follow_links)
+        self._prepare()  # before the lock file is created in a folder that is no Maildir
         self._lock = FolderLock(maildir)
         try:
-            self._files = MessageFiles(maildir)
-            self._sizes = SizeCache(maildir)
-            self._snapshot: list[MessageFile] = []
             self._messages: list[Message] = []
-            for file in list(self._files):
-                self._take(file)
-            self._sizes.save()  # save now: the next session need not count again, however this one ends
+            self._files = self._take_all()
+            self._corrected: dict[int, int] = {}
         except BaseException:
             self._lock.release()
             raise
 
-    def _take(self, file: MessageFile) -> None:
-        octets = self._octets(file)
-        if octets is not None:
-            self._snapshot.append(file)
-            self._messages.append(Message(octets, file.unique_id, retrieved=is_seen(file.paths[-1])))
+    def _prepare(self) -> None:
+        if missing(self._maildir) and is_maildir(self._maildir):
+            with suppress(OSError):
+                complete(self._maildir)
+        with self._folders.open():  # raises unless both are there
+            pass
 
-    def _octets(self, file: MessageFile) -> int | None:
-        octets = self._sizes.get(file)
-        if octets is not None:
-            return octets
-        try:
-            with self._files.open(file) as source:
-                octets = wire_size(source)
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise
-            return None
-        self._sizes.put(file, octets)
-        return octets
+    def _take_all(self) -> MessageFiles:
+        """Take all messages whose size is known, or can be counted."""
+        sizes, ids = SizeCache(self._maildir), IdRecord(self._maildir)
+        listed = list(list_messages(self._folders, ids))
+        files = MessageFiles(self._folders, listed)
+        left_out: dict[int, OSError] = {}
+        for index, file in enumerate(listed):
+            octets = sizes.get(file)
+            if octets is None:
+                try:
+                    octets = _count(files, index)
+                except OSError as error:
+                    if error.errno in _EXHAUSTED:
+                        raise
+                    left_out[index] = error
+                    continue
+                sizes.put(file, octets)
+            self._messages.append(Message(octets, file.unique_id, retrieved=is_seen(file.name)))
+        # Save now: the next session need not count again, and gives the same ids, however this one ends.
+        sizes.save()
+        ids.save()
+        if not left_out:
+            return files
+        self._tell({listed[index].name: error for index, error in left_out.items()})
+        return MessageFiles(self._folders, [files[index] for index in range(len(listed)) if index not in left_out])
+
+    def _tell(self, left_out: Mapping[str, OSError]) -> None:
+        """Log which messages are left out: a line for each reason. Those that are gone by now are no news."""
+        reasons: dict[str | None, list[str]] = {}
+        for name, error in left_out.items():
+            if not isinstance(error, FileNotFoundError):
+                reasons.setdefault(error.strerror, []).append(name)
+        for reason, names in reasons.items():
+            number = counted(len(names), "message")
+            _log.warning("%s of %s left out, the first is %s: %s", number, self._maildir, names[0], reason)
 
     @property
     @override
@@ -188,7 +243,7 @@ class _MaildirMaildrop(Maildrop):
     @override
     def open(self, number: int) -> MessageStream:
         try:
-            return self._files.open(self._snapshot[number - 1])
+            return _open(self._files, number - 1)
         except FileNotFoundError as error:
             raise Refused(f"message {number} was removed by another program") from error
         except OSError as error:
@@ -197,31 +252,52 @@ class _MaildirMaildrop(Maildrop):
     @override
     def correct(self, number: int, octets: int) -> None:
         self._messages[number - 1] = attrs.evolve(self._messages[number - 1], octets=octets)
-        self._sizes.put(self._snapshot[number - 1], octets)
+        self._corrected[number - 1] = octets
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
         if not deleted:
             return
-        failures = self._files.remove([self._snapshot[number - 1] for number in sorted(deleted)])
-        if failures:
-            permanent = all(failure.errno in _PERMANENT for failure in failures)
+        removed = self._files.remove(number - 1 for number in sorted(deleted))
+        if removed.indices:
+            with suppress(OSError):
+                retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
+        if removed.files:
+            add_to_quota(self._maildir, -removed.octets, -removed.files)
+        if removed.failures:
+            permanent = all(failure.errno in _PERMANENT for failure in removed.failures)
             # The text of RFC 1939 section 6.
             code = ResponseCode.SYS_PERM if permanent else ResponseCode.SYS_TEMP
-            raise Refused("some deleted messages not removed", code) from ExceptionGroup("not removed", failures)
+            raise Refused("some deleted messages not removed", code) from ExceptionGroup(
+                "not removed", removed.failures
+            )
 
     @override
     def close(self) -> None:
         try:
-            self._sizes.save()
+            if self._corrected:
+                sizes = SizeCache(self._maildir, keep=True)
+                for index, octets in self._corrected.items():
+                    sizes.put(self._files[index], octets)
+                sizes.save()
         finally:
             self._lock.release()
 
 
+def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
+    """Open a message; unpack it, unless its name proves that it is not compressed."""
+    source = files.open(index)
+    file = files[index]
+    return source if is_unpacked(file.name, file.size) else unpacked(source)
+
+
+def _count(files: MessageFiles, index: int) -> int:
+    with closing(_open(files, index)) as source:
+        return wire_size(source)
+
+
 def _refusal(error: OSError) -> Refused:
     """Return the refusal to send to the client. Paths are not in its text, only in the error that is its cause."""
-    if isinstance(error, BlockingIOError):
-        return InUse()
     if error.errno in _NOT_THERE:
         return Refused("the maildrop does not exist or is not a Maildir", ResponseCode.SYS_PERM)
     if error.errno in _PERMANENT:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._io.files import open_regular, replace
 from pop3proto.core.results import UniqueId
 
-from .files import wire_octets
+from .names import wire_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .files import MessageFile
+    from .listing import MessageFile
 
 __all__ = ["CACHE_NAME", "SizeCache"]
 
@@ -35,12 +35,13 @@ class SizeCache:
 
     Args:
         folder: the folder that holds the cache file.
+        keep: whether `save` keeps all that is cached; otherwise what neither `get` nor `put` used is forgotten.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keep: bool = False) -> None:
         self._path = folder / CACHE_NAME
         self._saved = _read(self._path)
-        self._rows: dict[UniqueId, _Row] = {}
+        self._rows: dict[UniqueId, _Row] = self._saved.copy() if keep else {}
 
     def get(self, file: MessageFile) -> int | None:
         """Return the wire size of a message in octets: from the cache, else from its file name, else None.
@@ -48,24 +49,22 @@ class SizeCache:
         The cache comes first, so that `put` can correct a wrong size in a file name.
         """
         row = self._saved.get(file.unique_id)
-        if row is not None and row[:2] == (file.modified, file.size) and _possible(row[2], file.size):
+        if row is not None and row[:2] == (file.modified, file.size):
             self._rows[file.unique_id] = row
             return row[2]
-        named = wire_octets(file.name)
-        return named if named is not None and _possible(named, file.size) else None
+        return wire_octets(file.name, file.size)
 
     def put(self, file: MessageFile, octets: int) -> None:
         """Cache the wire size of a message, in octets."""
         self._rows[file.unique_id] = file.modified, file.size, octets
 
     def save(self) -> None:
-        """Write the sizes used by `get` and `put` since the cache was made, if they differ from the cache file."""
+        """Write the sizes to the cache file, if they differ from what is in it."""
         if self._rows == self._saved:
             return
         rows = [f"{unique_id} {time} {size} {octets}\n" for unique_id, (time, size, octets) in self._rows.items()]
         with suppress(OSError):  # a read-only Maildir can still be read
-            replace(self._path, "".join(rows).encode())
-            self._saved = self._rows.copy()
+            replace(self._path, "".join(rows).encode(), like=self._path.parent.stat())
 
 
 def _read(path: Path) -> dict[UniqueId, _Row]:
@@ -82,11 +81,3 @@ def _read(path: Path) -> dict[UniqueId, _Row]:
             return {}  # not written by this class, which always replaces the whole file
         rows[UniqueId(match[1].decode())] = int(match[2]), int(match[3]), int(match[4])
     return rows
-
-
-def _possible(octets: int, size: int) -> bool:
-    """Return whether a file of `size` octets can take `octets` on the wire.
-
-    Each LF becomes CRLF, so at most every octet is doubled; a last line without a line end gets a CRLF.
-    """
-    return size <= octets <= 2 * size + 1

@@ -1,8 +1,8 @@
 """Procedures: what clients and servers do with the protocol, as generators that yield operations. No I/O.
 
 The names here are for authors of stores, authenticators, observers and handlers of commands, and for those who drive
-procedures over an I/O library of their own: a client's `Session` with `establish`, `login`, `call`; a server's `serve`;
-and the operations that a driver performs.
+procedures over an I/O library of their own: a client's `Session` with `establish`, `login`, `call`; a server's
+`serve_session`; and the operations that a driver performs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 
 from .client.commands import call, call_all, establish, quit_session, start_tls
-from .client.login import authenticate, login
+from .client.exchange import authenticate
+from .client.login import login
 from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from .client.session import Session
 from .maildrop import (
@@ -30,62 +31,81 @@ from .maildrop import (
 from .observer import ClientObserver, Observer, ServerObserver
 from .operations import (
     Await,
+    AwaitLogin,
+    Displaced,
     Look,
+    NewConnection,
     Now,
     Operation,
     Procedure,
     Random,
     Read,
+    Reconnect,
     Run,
     RunLogin,
     ShuttingDown,
     Sleep,
     StartTls,
+    Turn,
     Write,
 )
 from .server.handlers import HANDLERS
-from .server.loop import serve
+from .server.limits import Place, SessionLimiter
+from .server.loop import serve_session
+from .server.penalties import LoginAttempt, LoginPenalty
+from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
-from .server.settings import Deadlines
+from .server.settings import Deadlines, ServiceSettings
 
 __all__ = [
     "HANDLERS",
     "Authenticator",
     "Await",
+    "AwaitLogin",
     "ClientObserver",
     "Deadlines",
+    "Displaced",
     "Handler",
     "Handlers",
     "InUse",
+    "LoginAttempt",
     "LoginContext",
     "LoginMethod",
+    "LoginPenalty",
     "LoginPlan",
     "Look",
     "Maildrop",
     "MaildropStore",
     "Message",
     "MessageStream",
+    "NewConnection",
     "Now",
     "Observer",
     "Operation",
+    "Place",
     "Procedure",
     "Random",
     "Read",
     "ReadableFile",
+    "Reconnect",
     "Refused",
     "Run",
     "RunLogin",
     "ServerObserver",
     "ServerSession",
     "Service",
+    "ServiceSettings",
     "Session",
     "SessionInfo",
+    "SessionLimiter",
+    "SessionRecord",
     "ShuttingDown",
     "Sleep",
     "StartTls",
     "SupportsOpenMany",
     "SupportsTop",
+    "Turn",
     "Unavailable",
     "Write",
     "authenticate",
@@ -95,7 +115,7 @@ __all__ = [
     "login",
     "plan_login",
     "quit_session",
-    "serve",
+    "serve_session",
     "start_tls",
     "wire_size",
 ]

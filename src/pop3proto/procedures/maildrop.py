@@ -8,15 +8,16 @@ event loop; the blocking server takes plain methods only. Plain methods are call
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import attrs
 
 from pop3proto.core.dots import BodyEncoder
-from pop3proto.core.errors import Pop3Error
+from pop3proto.core.errors import LocalProtocolError, Pop3Error
 from pop3proto.core.replies import Err, ResponseCode
 from pop3proto.core.results import check_unique_id
-from pop3proto.core.text import numeric
+from pop3proto.core.text import check_text, numeric
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -40,13 +41,15 @@ __all__ = [
 ]
 
 _CHUNK: Final = 1 << 18  # octets
+_UNSAFE: Final = re.compile(r"[\r\n\0]+")
 
 
 class Refused(Pop3Error):
     """A maildrop cannot be opened, or one of its messages cannot be read.
 
     Args:
-        text: why; it goes to the client.
+        text: why; it goes to the client. A line end becomes a space, and what makes the line longer than
+            `Limits.reply_line_sent` is cut off.
         code: the response code that goes with it.
     """
 
@@ -56,8 +59,13 @@ class Refused(Pop3Error):
 
     @property
     def reply(self) -> Err:
-        """The answer to the client."""
-        return Err(str(self)) if self.code is None else Err.coded(self.code, str(self))
+        """The answer to the client, before it is cut."""
+        text = str(self)
+        try:
+            check_text(text, "the text of a reply")
+        except LocalProtocolError:
+            text = _UNSAFE.sub(" ", text.encode("utf-8", "replace").decode()).strip()
+        return Err(text) if self.code is None else Err.coded(self.code, text)
 
 
 class InUse(Refused):

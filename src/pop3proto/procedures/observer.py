@@ -19,9 +19,10 @@ import attrs
 
 from pop3proto.core.client import Request
 from pop3proto.core.commands import Command
-from pop3proto.core.events import Answer, AuthResponse, BadCommand, ClientEvent, ServerEvent
+from pop3proto.core.events import Answer, AuthResponse, BadChallenge, BadCommand, ClientEvent, ServerEvent
 from pop3proto.core.replies import Challenge
 from pop3proto.core.server import Response
+from pop3proto.sasl.answers import is_coroutine_method
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
@@ -63,15 +64,19 @@ def observers_of(given: Observer[E, I] | Sequence[Observer[E, I]] | None) -> tup
     """Return the observers that an argument `observer=` names: one, a sequence of them, or None.
 
     Raises:
-        TypeError: something in it is not an observer.
+        TypeError: something in it is not an observer; or is a class; or has a coroutine method, which is never awaited.
     """
     if given is None:
         return ()
     found = tuple(given) if isinstance(given, Sequence) else (given,)
     for observer in found:
-        missing = [name for name in ("heard", "said", "ended") if not callable(getattr(observer, name, None))]
-        if missing:
-            raise TypeError(f"an observer needs the methods heard, said and ended; {observer!r} has no {missing[0]}")
+        if isinstance(observer, type):
+            raise TypeError(f"an observer is a class, {observer.__name__}; pass an instance: {observer.__name__}(...)")
+        for name in ("heard", "said", "ended"):
+            if not callable(method := getattr(observer, name, None)):
+                raise TypeError(f"an observer needs the methods heard, said and ended; {observer!r} has no {name}")
+            if is_coroutine_method(method):
+                raise TypeError(f"{name} of the observer {observer!r} is a coroutine method; it must be a plain one")
     return found
 
 
@@ -124,7 +129,7 @@ def masked(item: T) -> T:
             return attrs.evolve(item, command=command.redacted())
         case AuthResponse() | Challenge():
             return attrs.evolve(item, data=b"")
-        case BadCommand():
+        case BadCommand() | BadChallenge():
             return attrs.evolve(item, octets=b"")
         case _:
             return item

@@ -17,21 +17,26 @@ from typing import Generic, ParamSpec, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.sasl.channel import TlsInfo
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 __all__ = [
     "Await",
+    "AwaitLogin",
+    "Displaced",
     "Look",
+    "NewConnection",
     "Now",
     "Operation",
     "Procedure",
     "Random",
     "Read",
+    "Reconnect",
     "Run",
     "RunLogin",
     "ShuttingDown",
     "Sleep",
     "StartTls",
+    "Turn",
     "Write",
 ]
 
@@ -42,6 +47,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 class ShuttingDown(Pop3Error):
     """The server is shutting down. A driver throws this once into a session's `Read`: the present one or the next."""
+
+
+class Displaced(Pop3Error):
+    """A session that has not logged in has to make room for a newer one. A driver throws this into its `Read`."""
 
 
 class Operation(Generic[T_co]):
@@ -84,6 +93,7 @@ class Read(Operation[bytes]):
     Raises:
         TimedOut: nothing came in time.
         ShuttingDown: the server is shutting down. Nothing was read.
+        Displaced: the session has to end. Nothing was read.
     """
 
     until: float | None = None
@@ -115,6 +125,37 @@ class StartTls(Operation[TlsInfo]):
     """
 
     last_words: bytes = attrs.field(default=b"", repr=False)
+    until: float | None = None
+
+
+@attrs.frozen
+class NewConnection:
+    """The result of `Reconnect`.
+
+    Args:
+        info: of the session that begins.
+        loopback: the server is on this machine.
+    """
+
+    info: SessionInfo
+    loopback: bool = False
+
+
+@attrs.frozen
+class Reconnect(Operation[NewConnection]):
+    """Close the connection, and make another one to the same server. Nothing is read or written over it, TLS neither.
+
+    The drivers of clients that `connect` has made perform it.
+
+    Args:
+        until: as in `Write`.
+
+    Raises:
+        ConnectionLost: there is no connection, or it was given up meanwhile.
+        TimedOut: it was not made in time.
+        LocalProtocolError: this driver does not know where to connect to.
+    """
+
     until: float | None = None
 
 
@@ -165,6 +206,26 @@ class Await(Operation[T]):
         self.awaitable: Awaitable[T] = awaitable
 
 
+class AwaitLogin(Operation[T]):
+    """Await something, as work of a login, which has no lock to release: it is cancelled where `Await` goes on.
+
+    Args:
+        awaitable: what a coroutine method of an authenticator returned.
+        until: as in `Write`.
+
+    Raises:
+        LocalProtocolError: the driver cannot await.
+        TimedOut: it took too long, and was cancelled.
+        Exception: whatever the awaitable raises.
+    """
+
+    __slots__ = ("awaitable", "until")
+
+    def __init__(self, awaitable: Awaitable[T], until: float | None = None) -> None:
+        self.awaitable: Awaitable[T] = awaitable
+        self.until: float | None = until
+
+
 class Now(Operation[float]):
     """Return the time: seconds on a monotonic clock."""
 
@@ -194,3 +255,38 @@ class Random(Operation[bytes]):
     """
 
     count: int
+
+
+class Turn(Operation[None]):
+    """Wait until another session calls `come`, without a thread where the driver can do that.
+
+    Args:
+        until: as in `Write`.
+
+    Raises:
+        TimedOut: it did not come in time.
+        ConnectionLost: the connection was given up meanwhile.
+    """
+
+    __slots__ = ("_wake", "has_come", "until")
+
+    def __init__(self, until: float | None = None) -> None:
+        self.until: float | None = until
+        self.has_come: bool = False
+        self._wake: Callable[[], object] | None = None
+
+    def come(self) -> None:
+        """Let the session that waits go on. It may be called in any thread in which sessions run."""
+        self.has_come = True
+        if (wake := self._wake) is not None:
+            wake()
+
+    def wake_by(self, wake: Callable[[], object]) -> None:
+        """For drivers: set what `come` calls. If the turn has come already, it is called at once.
+
+        Args:
+            wake: wakes the driver; it may be called twice.
+        """
+        self._wake = wake
+        if self.has_come:
+            wake()

@@ -15,6 +15,7 @@ from .authenticator import (
     PasswordVerifier,
     ScramKeySource,
     SecretSource,
+    SupportsSessionEnded,
     TokenVerifier,
 )
 from .channel import ChannelBinding, SessionInfo, TlsInfo
@@ -62,6 +63,7 @@ __all__ = [
     "ServerMechanisms",
     "SessionInfo",
     "Strength",
+    "SupportsSessionEnded",
     "TlsInfo",
     "Token",
     "TokenVerifier",

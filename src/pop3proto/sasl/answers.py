@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Generator
 from typing import TypeAlias, TypeVar, cast
 
-__all__ = ["Steps", "answered", "settled"]
+__all__ = ["Steps", "answered", "is_coroutine_method", "settled"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,11 @@ def answered(answer: T | Awaitable[T]) -> Steps[T]:
     if not isinstance(answer, Awaitable):
         return answer
     return cast("T", (yield answer))
+
+
+def is_coroutine_method(method: object) -> bool:
+    """Return whether to call this returns a coroutine: a coroutine function, or an object whose `__call__` is one."""
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))  # noqa: B004 - it is not asked whether it can be called
 
 
 def settled(steps: Steps[T]) -> T | Awaitable[T]:

@@ -15,10 +15,11 @@ there is such a user. Names and passwords are prepared before (RFC 4013).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Awaitable, Collection, Hashable
 
     from .channel import SessionInfo
     from .scram.keys import ScramKeys
@@ -32,10 +33,27 @@ __all__ = [
     "PasswordVerifier",
     "ScramKeySource",
     "SecretSource",
+    "SupportsSessionEnded",
     "TokenVerifier",
+    "implements",
     "named",
     "verdict",
 ]
+
+T = TypeVar("T")
+
+
+def implements(value: object, protocol: type[T]) -> TypeGuard[T]:
+    """Return whether an object has all members of a protocol, in whatever way, and none of them is None.
+
+    Since Python 3.12 `isinstance` does not see what a `__getattr__` finds, so that what delegates would not count.
+    """
+    return all(getattr(value, name, None) is not None for name in _members(cast("Hashable", protocol)))
+
+
+@cache
+def _members(protocol: type) -> frozenset[str]:
+    return frozenset(name for base in protocol.__mro__ for name in vars(base) if not name.startswith("_"))
 
 
 def verdict(answer: object) -> bool:
@@ -153,6 +171,19 @@ class Authorizer(_MayBlock, Protocol):
 
     def may_act_as(self, authcid: str, authzid: str, session: SessionInfo, /) -> bool | Awaitable[bool]:
         """Return whether one user may open the maildrop of another."""
+        ...
+
+
+@runtime_checkable
+class SupportsSessionEnded(_MayBlock, Protocol):
+    """Learns when a session ends: to release what it has left in `SessionInfo.state`, and no store took from there."""
+
+    def session_ended(self, session: SessionInfo, /) -> Awaitable[None] | None:
+        """Release what belongs to a session.
+
+        It is called once for each session, however that ends, after the maildrop was closed; also if there was no
+        login. What it raises is logged as a failure of the session.
+        """
         ...
 
 

@@ -56,7 +56,8 @@ class SessionInfo:
         listener: which listener of the server took the connection: its address and port, as "127.0.0.1:110".
         local: address and port of this end of the connection; None if it has none.
         user: the user, once the credentials are verified.
-        state: belongs to the session alone, and ends with it. An authenticator can leave something here for the store.
+        state: belongs to the session alone, and ends with it. An authenticator can leave something here for the store;
+            what the store has not taken it releases in `session_ended`.
     """
 
     address: str = ""

@@ -54,7 +54,7 @@ class ExternalServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         message = (yield b"") if initial is None else initial
-        authzid = read_name(message, "the authorization identity", required=False)
+        authzid = self.claimed_user = read_name(message, "the authorization identity", required=False)
         user = named((yield from answered(self._identify(authzid))))
         if user is None:
             raise CredentialsRejected("the client is not known, or may not act as the user that it asked for")

@@ -92,7 +92,7 @@ class CramMd5Server(DialogueServer):
         name, _, digest = (yield self._challenge).rpartition(b" ")  # at the last space: names may contain spaces
         if not _DIGEST.fullmatch(digest):
             raise MechanismError("a CRAM-MD5 response must end with 32 hexadecimal digits in lower case")
-        user = read_name(name, "the user name")
+        user = self.claimed_user = read_name(name, "the user name")
         secret = named((yield from answered(self._secret(user))))
         if not proves(digest.decode("ascii"), secret, self._digest):
             raise CredentialsRejected("the user name or the password is wrong")

@@ -152,9 +152,14 @@ It calls the authenticator by `yield from answered(...)`, which yields what has 
 
 
 class DialogueServer(ABC):
-    """The base class of server mechanisms that are written as a generator (`_begin`)."""
+    """The base class of server mechanisms that are written as a generator (`_begin`).
+
+    Attributes:
+        claimed_user: whose credentials the client says that it has, for the log; "" until it has said that.
+    """
 
     def __init__(self) -> None:
+        self.claimed_user: str = ""
         self._dialogue: Dialogue | None = None
 
     @abstractmethod

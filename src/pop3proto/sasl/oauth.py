@@ -106,6 +106,7 @@ class BearerServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         claim = self._parse((yield b"") if initial is None else initial)
+        self.claimed_user = claim.user
         bearer = _BEARER.fullmatch(claim.authorization)
         owner = None
         if bearer:

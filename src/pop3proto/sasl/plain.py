@@ -63,7 +63,7 @@ class PlainServer(DialogueServer):
         if len(parts) != _PARTS:
             raise MechanismError("a PLAIN message must have three parts, separated by NUL")
         authzid = read_name(parts[0], "the authorization identity", required=False)
-        authcid = read_name(parts[1], "the user name")
+        authcid = self.claimed_user = read_name(parts[1], "the user name")
         if not verdict((yield from answered(self._check_password(authcid, read_password(parts[2]))))):
             raise CredentialsRejected("the user name or the password is wrong")
         return Identity(authcid, authzid)
@@ -125,7 +125,7 @@ class LoginServer(DialogueServer):
         if initial is not None:
             raise MechanismError("LOGIN has no initial response")
         # The draft has "User Name" and "Password"; clients that read the challenges know these two.
-        user = read_name((yield b"Username:"), "the user name")
+        user = self.claimed_user = read_name((yield b"Username:"), "the user name")
         password = read_password((yield b"Password:"))
         if not verdict((yield from answered(self._check_password(user, password)))):
             raise CredentialsRejected("the user name or the password is wrong")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import attrs
 from typing_extensions import override
 
+from pop3proto.core.limits import DEFAULT_LIMITS
+
 from .authenticator import (
     AnonymousHost,
     Authenticator,
@@ -21,6 +23,7 @@ from .authenticator import (
     ScramKeySource,
     SecretSource,
     TokenVerifier,
+    implements,
 )
 from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
 from .external import AnonymousClient, AnonymousServer, ExternalClient, ExternalServer
@@ -59,12 +62,14 @@ class ClientContext:
         nonce: chance, printable and without commas, never used before.
         binding: what this TLS channel can be bound to; None if there is nothing.
         announced: the mechanisms that the server announces.
+        scram_iterations: the most that are computed for a server (`Limits.scram_iterations`).
     """
 
     credentials: Credentials
     nonce: str = attrs.field(repr=False)
     binding: ChannelBinding | None = None
     announced: AbstractSet[str] = frozenset()
+    scram_iterations: int = DEFAULT_LIMITS.scram_iterations
 
 
 @attrs.frozen
@@ -126,6 +131,7 @@ def _scram(algorithm: str, context: ClientContext) -> ClientMechanism:
         authzid=credentials.authzid,
         # The truth (RFC 5802 section 6): we could have bound, and the server did not say that it can.
         unannounced=context.binding is not None and f"SCRAM-{algorithm}-PLUS" not in context.announced,
+        most_iterations=context.scram_iterations,
     )
 
 
@@ -140,6 +146,7 @@ def _scram_plus(algorithm: str, context: ClientContext) -> ClientMechanism:
         nonce=context.nonce,
         authzid=credentials.authzid,
         binding=context.binding,
+        most_iterations=context.scram_iterations,
     )
 
 
@@ -229,13 +236,13 @@ ServerMechanisms: TypeAlias = Mapping[str, ServerEntry]
 
 def _who(kind: type[T], context: ServerContext) -> T:
     """Return the authenticator, of the kind that `suits` has looked for."""
-    if not isinstance(context.authenticator, kind):
+    if not implements(context.authenticator, kind):
         raise MechanismError(f"this mechanism needs a {kind.__name__}")
     return context.authenticator
 
 
 def _has(kind: type[T]) -> Callable[[Authenticator, SessionInfo], bool]:
-    return lambda authenticator, _session: isinstance(authenticator, kind)
+    return lambda authenticator, _session: implements(authenticator, kind)
 
 
 def _plain_server(context: ServerContext) -> ServerMechanism:
@@ -255,7 +262,7 @@ def _cram_md5_server(context: ServerContext) -> ServerMechanism:
 
 
 def _has_scram(algorithm: str, authenticator: Authenticator, _session: SessionInfo) -> bool:
-    return isinstance(authenticator, ScramKeySource) and algorithm in authenticator.scram_algorithms
+    return implements(authenticator, ScramKeySource) and algorithm in authenticator.scram_algorithms
 
 
 def _has_scram_plus(algorithm: str, authenticator: Authenticator, session: SessionInfo) -> bool:
@@ -295,7 +302,7 @@ def _xoauth2_server(context: ServerContext) -> ServerMechanism:
 
 def _has_certificate(authenticator: Authenticator, session: SessionInfo) -> bool:
     shown = session.tls is not None and session.tls.verified and session.tls.certificate is not None
-    return shown and isinstance(authenticator, CertificateVerifier)
+    return shown and implements(authenticator, CertificateVerifier)
 
 
 def _external_server(context: ServerContext) -> ServerMechanism:

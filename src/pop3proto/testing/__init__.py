@@ -83,7 +83,14 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     users = dict.fromkeys(maildrops, PASSWORD) | dict(passwords or {})
     authenticator = MemoryTokenAuthenticator(users, tokens) if tokens else MemoryAuthenticator(users)
     store = MemoryStore(maildrops)
-    service = Service(store=store, authenticator=authenticator, failure_delay=0, deadlines=Deadlines(grace=0))
+    service = Service(
+        store=store,
+        authenticator=authenticator,
+        failure_delay=0,
+        login_penalty=None,
+        max_sessions=200,  # as many as any system allows
+        deadlines=Deadlines(grace=0),
+    )
     with serve(service, tls=tls, certificate=certificate, context=context) as server:
         host, port = server.address
         yield Pop3Server(host, port, store)

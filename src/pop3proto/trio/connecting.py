@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
 from pop3proto._aio.session import Connecting, client_over
-from pop3proto._io.peers import unreachable
+from pop3proto._io.peers import check_connected, unreachable
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
-from pop3proto.procedures.cleartext import Cleartext, TlsMode, default_port
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
 from pop3proto.procedures.client.session import SessionOptions
 from pop3proto.trio.stream import TrioStream
 
@@ -68,23 +68,26 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         CommandFailed: it refused STLS.
         SessionRefused: it greeted with `-ERR`.
         RemoteProtocolError: it is no POP3 server.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls`, `cleartext` or `port`; or the context is for a server. Nothing was opened.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
-    where = host, default_port(tls) if port is None else port
+    where = host, port_of(tls, port)
+    channel = client_channel(context, *where)
 
-    async def make() -> AsyncClient:
+    async def open_stream() -> trio.abc.Stream:
         try:
             with trio.fail_after(math.inf if connect_timeout is None else connect_timeout):
-                connected = await trio.open_tcp_stream(*where)
+                return await trio.open_tcp_stream(*where)
         except trio.TooSlowError:
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
-        stream = TrioStream(connected, client_channel(context, host))
-        return await client_over(stream, options, host, loopback=stream.peer.loopback)
+
+    async def make() -> AsyncClient:
+        stream = TrioStream(await open_stream(), channel, connect=open_stream)
+        return await client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
 
     return Connecting(make)
 
@@ -122,9 +125,24 @@ def connect_over(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         Pop3Error: as `connect`.
         LocalProtocolError: the certificate is to be checked for a name, and there is no `host`. No handshake began.
-        ValueError: there is no such `tls` or `cleartext`.
+        ValueError: there is no such `tls` or `cleartext`; the context is for a server; or it is no stream socket.
     """
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
-    return Connecting(lambda: client_over(TrioStream(stream, client_channel(context, host)), options, host))
+    channel = client_channel(context, host)
+    if not isinstance(given := cast("object", stream), trio.abc.Stream):
+        raise TypeError(
+            f"stream must be one of trio's, a trio.SocketStream for example, not of type {type(given).__name__}"
+        )
+
+    async def make() -> AsyncClient:
+        if isinstance(stream, trio.SocketStream):
+            try:
+                check_connected(stream.socket)
+            except ConnectionLost:
+                await trio.aclose_forcefully(stream)
+                raise
+        return await client_over(TrioStream(stream, channel), options, host)
+
+    return Connecting(make)

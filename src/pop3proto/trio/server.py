@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
 from pop3proto._io.driver import LOGIN_THREADS
-from pop3proto._io.listening import Listeners
+from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
@@ -19,7 +19,7 @@ from pop3proto.trio.stream import TrioStream
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
     from pop3proto.procedures.cleartext import TlsMode
@@ -51,7 +51,7 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         host: the address to listen on, or several.
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
-            closes them when it ends.
+            closes them when it ends. To stop accepting on one of several before, close it.
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
@@ -64,8 +64,9 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         OSError: a file cannot be used.
-        ValueError: TLS is wanted and there is no certificate or context, or the other way round; or there is nothing
-            to listen on.
+        ValueError: TLS is wanted and there is no certificate or context, or the other way round; the context is for a
+            client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
+        TypeError: it is not a `Service`.
     """
     server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
     return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
@@ -97,11 +98,10 @@ class Server(AsyncServer):
 
     @override
     def _begin(self, listening: list[socket.socket]) -> None:
-        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in listening]
         context = contextvars.copy_context()
-        trio.lowlevel.spawn_system_task(self._run, listeners, name="pop3proto-server", context=context)
+        trio.lowlevel.spawn_system_task(self._run, listening, name="pop3proto-server", context=context)
 
-    async def _run(self, listeners: list[trio.SocketListener]) -> None:
+    async def _run(self, listeners: list[socket.socket]) -> None:
         async with trio.open_nursery() as sessions:
             try:
                 with self._accepting:
@@ -112,23 +112,29 @@ class Server(AsyncServer):
                 self._listeners.close()
                 self._stopped.set()
 
-    async def _accept(self, listener: trio.SocketListener, sessions: trio.Nursery) -> None:
+    async def _accept(self, listener: socket.socket, sessions: trio.Nursery) -> None:
         while True:
             try:
-                stream = await listener.accept()
-            except (OSError, trio.ClosedResourceError) as error:  # the latter: a socket of the caller's, closed by it
+                await trio.lowlevel.wait_readable(listener)
+                for sock in accepted(listener):
+                    if self._listeners.is_withdrawn(listener):
+                        sock.close()
+                        listener.close()
+                        return
+                    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+                    scope = trio.CancelScope()
+                    self._running[scope] = trio.Event()
+                    sessions.start_soon(self._serve, stream, scope, listener_name(listener.getsockname()))
+            except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await trio.sleep(ACCEPT_PAUSE)
-            else:
-                scope = trio.CancelScope()
-                self._running[scope] = trio.Event()
-                sessions.start_soon(self._serve, stream, scope, listener_name(listener.socket.getsockname()))
 
     async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope, listener: str) -> None:
         _own_session.set(scope)
         try:
             with scope:
-                await self._sessions.handle(TrioStream(stream, self._sessions.channel, self._logins), listener)
+                driver = TrioStream(stream, self._sessions.channel, self._logins)
+                await self._sessions.handle(driver, scope.cancel, listener)
         finally:
             self._running.pop(scope).set()
 
@@ -136,26 +142,31 @@ class Server(AsyncServer):
     def _stop_accepting(self) -> None:
         self._accepting.cancel()
 
-    def _others(self) -> dict[trio.CancelScope, trio.Event]:
-        return {scope: ended for scope, ended in self._running.items() if scope is not _own_session.get()}
+    @override
+    def _in_session(self) -> bool:
+        return _own_session.get() in self._running
+
+    @override
+    def _do_later(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        trio.lowlevel.spawn_system_task(work, name="pop3proto-end")
 
     @override
     async def _wait_for_sessions(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
-            await self._wait_for_others()
+            await self._wait_for_all()
 
     @override
     async def _cancel_sessions(self) -> None:
         with trio.CancelScope(shield=True):
             if self._serving:
                 await self._stopped.wait()
-            for scope in self._others():
+            for scope in self._running:
                 scope.cancel()
-            await self._wait_for_others()
+            await self._wait_for_all()
         self._ended.set()
 
-    async def _wait_for_others(self) -> None:
+    async def _wait_for_all(self) -> None:
         if self._serving:
             await self._stopped.wait()
-        for ended in self._others().values():
+        for ended in list(self._running.values()):
             await ended.wait()

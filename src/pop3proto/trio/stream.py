@@ -10,7 +10,15 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
-from pop3proto._io.driver import GIVEN_UP, LINGER, READ_TIMEOUT, RECEIVE, WRITE_TIMEOUT
+from pop3proto._io.driver import (
+    GIVEN_UP,
+    LINGER,
+    LOGIN_TIMEOUT,
+    READ_TIMEOUT,
+    RECEIVE,
+    TURN_TIMEOUT,
+    WRITE_TIMEOUT,
+)
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import ConnectionLost, TimedOut
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
+    from pop3proto.procedures.operations import Turn
 
 __all__ = ["TrioStream"]
 
@@ -30,14 +39,22 @@ class TrioStream(AsyncStream):
         stream: connected.
         channel: makes the TLS channel; None: there is no TLS.
         logins: how many threads the work of logins may have; None: as many as other work.
+        connect: connects to the same server again; None: nobody knows where it is.
     """
 
     def __init__(
-        self, stream: trio.abc.Stream, channel: MakeChannel | None, logins: trio.CapacityLimiter | None = None
+        self,
+        stream: trio.abc.Stream,
+        channel: MakeChannel | None,
+        logins: trio.CapacityLimiter | None = None,
+        connect: Callable[[], Awaitable[trio.abc.Stream]] | None = None,
     ) -> None:
         super().__init__(_peer(stream), channel)
         self._logins: Final = logins
-        self._stream: Final = stream
+        self._stream: trio.abc.Stream = stream
+        self._connect: Final = connect
+        self._connecting: trio.CancelScope | None = None
+        self._given_up = False
         self._receiving: trio.CancelScope | None = None
 
     @override
@@ -50,17 +67,36 @@ class TrioStream(AsyncStream):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        result: object = None
+        result: list[object] = []  # trio refuses a function that returns a coroutine, as a plain method may
+
+        def in_thread() -> None:
+            result.append(call())
+
         with trio.CancelScope(shield=True):
-            result = await trio.to_thread.run_sync(call, limiter=self._logins if login else None)
-        return result  # noqa: RET504 - mypy thinks that a scope may swallow more
+            await trio.to_thread.run_sync(in_thread, limiter=self._logins if login else None)
+        return result.pop()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
         result: object = None
         with trio.CancelScope(shield=True):
             result = await awaitable
-        return result  # noqa: RET504 - as above
+        return result  # noqa: RET504 - mypy thinks that a scope may swallow more
+
+    @override
+    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
+        with trio.CancelScope(deadline=math.inf if until is None else until):
+            return await awaitable
+        raise TimedOut(LOGIN_TIMEOUT)
+
+    @override
+    async def wait_for_turn(self, turn: Turn) -> None:
+        come = trio.Event()
+        turn.wake_by(come.set)
+        with trio.CancelScope(deadline=math.inf if turn.until is None else turn.until) as scope:
+            await come.wait()
+        if scope.cancelled_caught:
+            raise TimedOut(TURN_TIMEOUT)
 
     @override
     async def receive(self, until: float | None) -> bytes:
@@ -105,7 +141,30 @@ class TrioStream(AsyncStream):
             await self._stream.aclose()
 
     @override
+    async def connect_again(self, until: float | None) -> None:
+        if self._connect is None:
+            await super().connect_again(until)
+            return
+        await trio.aclose_forcefully(self._stream)
+        with trio.CancelScope(deadline=math.inf if until is None else until) as scope:
+            self._connecting = scope
+            try:
+                if not self._given_up:
+                    self._stream = await self._connect()
+            finally:
+                self._connecting = None
+        if self._given_up:
+            await trio.aclose_forcefully(self._stream)
+            raise ConnectionLost(GIVEN_UP)
+        if scope.cancelled_caught:
+            raise TimedOut("no connection in time")
+        self.peer = _peer(self._stream)
+
+    @override
     async def abort(self) -> None:
+        self._given_up = True
+        if self._connecting is not None:
+            self._connecting.cancel()
         await trio.aclose_forcefully(self._stream)
 
     @override

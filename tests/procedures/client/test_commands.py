@@ -12,8 +12,10 @@ from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import (
     Apop,
     Auth,
+    AuthList,
     Capa,
     Dele,
+    LangList,
     List,
     Noop,
     Pass,
@@ -57,7 +59,8 @@ from pop3proto.procedures.client.commands import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.login import authenticate, login, planned
+from pop3proto.procedures.client.exchange import authenticate
+from pop3proto.procedures.client.login import login, planned
 from pop3proto.procedures.client.pipeline import WINDOW, Pipeline, Retrieval
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
@@ -188,6 +191,32 @@ def test_a_body_that_is_too_large_is_not_kept():
     with pytest.raises(MalformedReply, match="RETR 1 has more than 10 octets"):
         server.run(call(server.session, Retr(1)), b"+OK\r\n123456789\r\n")
     assert server.run(call(server.session, Noop()), b"more\r\n.\r\n", b"+OK\r\n") is None
+
+
+@pytest.mark.parametrize("command", [Capa(), AuthList(), LangList()])
+@pytest.mark.parametrize("limit", [None, 10_000])
+def test_a_server_before_login_does_not_fill_the_memory(command, limit):
+    """It is stopped while the answer comes, not once all of it is there."""
+    limits = Limits() if limit is None else Limits(text_octets=limit)
+    script = Script(connection=ClientConnection(limits=limits))
+    actor = script.begin(call(script.session, command))
+    script.tell(actor, b"+OK\r\n")
+    piece = b"x" * 998 + b"\r\n"
+    received = 0
+    while not actor.finished:
+        script.tell(actor, piece)
+        received += len(piece)
+        assert received <= limits.text_octets + len(piece)
+    with pytest.raises(MalformedReply, match=f"the answer to {command} has more than {limits.text_octets} octets"):
+        actor.outcome()
+    assert script.run(call(script.session, User("ann")), b"more\r\n.\r\n", b"+OK\r\n") is None, "it goes on, in step"
+
+
+def test_an_answer_as_long_as_it_may_be_is_taken():
+    script = Script(connection=ClientConnection(limits=Limits(text_octets=12)))
+    assert script.run(call(script.session, Capa()), b"+OK\r\nTOP\r\nUIDL \r\n.\r\n").top
+    with pytest.raises(MalformedReply, match="12 octets"):
+        script.run(call(script.session, Capa()), b"+OK\r\nTOP\r\nUIDL  \r\n.\r\n")
 
 
 def test_a_hang_up_in_the_middle(server):

@@ -12,7 +12,15 @@ from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Auth, Noop, Pass, Stat, User
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    RemoteProtocolError,
+    TimedOut,
+)
 from pop3proto.core.limits import Limits
 from pop3proto.core.refusals import LoginAttempt, LoginFailed
 from pop3proto.core.replies import Err, ResponseCode
@@ -20,7 +28,8 @@ from pop3proto.core.results import MaildropStatus
 from pop3proto.core.states import State
 from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.commands import call, greet, learn_capabilities
-from pop3proto.procedures.client.login import authenticate, login, planned
+from pop3proto.procedures.client.exchange import authenticate
+from pop3proto.procedures.client.login import login, login_by, planned
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Random, Run
@@ -28,7 +37,8 @@ from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, Token
 from pop3proto.sasl.mechanism import MechanismError, Strength
 from pop3proto.sasl.plain import PlainClient
-from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientEntry
+from pop3proto.sasl.registry import CLIENT_MECHANISMS, SERVER_MECHANISMS, ClientEntry
+from pop3proto.sasl.scram.keys import ScramHash
 from tests.helpers.drivers import Actor, FakeStore, Script, Serving, talk
 
 WITH_PLAIN = Capabilities(sasl=("PLAIN",))
@@ -71,6 +81,12 @@ def challenge(octets: bytes) -> bytes:
     return b"+ " + base64.b64encode(octets) + b"\r\n"
 
 
+def scram_first(script: Script) -> bytes:
+    """The server's first message in the exchange that was begun last."""
+    client_first = base64.b64decode(script.heard[-1].split()[2])
+    return client_first[client_first.index(b"r=") :] + b"x,s=c2FsdA==,i=4096"
+
+
 def failing(script: Script, procedure, *answers: bytes) -> LoginFailed:
     with pytest.raises(LoginFailed) as failure:
         script.run(procedure, *answers)
@@ -108,20 +124,69 @@ def test_login_without_capa():
     assert script.session.capabilities is None
 
 
+def far_away(cleartext="always") -> Script:
+    """A server on another machine, without TLS."""
+    script = Script()
+    session = Session(ClientConnection(), cleartext=cleartext)
+    script.session, script.connection = session, session.connection
+    Actor(greet(session)).receive(b"+OK <1@a>\r\n").outcome()
+    return script
+
+
 @pytest.mark.parametrize("name,password", [("jörg", "secret"), ("ann", "pässword")])
 class TestOtherThanAscii:
     @pytest.mark.parametrize("capa", [b"-ERR\r\n", b"+OK\r\nUSER\r\nUTF8\r\n.\r\n"])
-    def test_it_is_not_sent_where_it_is_not_announced(self, name, password, capa):
-        script = Script()
-        with pytest.raises(LocalProtocolError, match="ASCII"):
+    def test_it_is_not_sent_where_others_read_and_nothing_is_announced(self, name, password, capa):
+        script = far_away()
+        with pytest.raises(LocalProtocolError, match=r'not ASCII.*password_encoding="utf-8"'):
             script.run(login(script.session, Password(name, password)), capa)
         assert script.heard == [b"CAPA\r\n"]
 
-    def test_it_is_sent_where_it_is(self, name, password):
-        script = Script()
+    @pytest.mark.parametrize("capa", [b"-ERR\r\n", b"+OK\r\nUSER\r\n.\r\n"])
+    @pytest.mark.parametrize("where", [Script, secured])
+    def test_it_is_sent_under_verified_tls_and_on_loopback(self, name, password, where, capa):
+        script = where()
+        more = [capa] if b"USER" in capa else []
+        script.run(login(script.session, Password(name, password)), capa, b"+OK\r\n", b"+OK\r\n", *more)
+        assert script.heard[1:3] == [f"USER {name}\r\n".encode(), f"PASS {password}\r\n".encode()]
+
+    @pytest.mark.parametrize("where", [Script, far_away])
+    def test_it_is_sent_where_it_is_announced(self, name, password, where):
+        script = where()
         capa = b"+OK\r\nUTF8 USER\r\n.\r\n"
         script.run(login(script.session, Password(name, password)), capa, b"+OK\r\n", b"+OK\r\n", capa)
         assert script.heard[1:3] == [f"USER {name}\r\n".encode(), f"PASS {password}\r\n".encode()]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
+    @pytest.mark.parametrize("where", [Script, secured, far_away])
+    def test_it_is_sent_as_the_caller_says(self, name, password, where, encoding):
+        script = where()
+        procedure = login(script.session, Password(name, password), password_encoding=encoding)
+        script.run(procedure, b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n")
+        assert script.heard[1:3] == [f"USER {name}\r\n".encode(encoding), f"PASS {password}\r\n".encode(encoding)]
+
+    @pytest.mark.parametrize("encoding", ["ascii", "utf-16", "there is none", "rot13", "undefined"])
+    def test_it_is_not_sent_in_an_encoding_that_does_not_do(self, name, password, encoding):
+        script = Script()
+        with pytest.raises(LocalProtocolError) as refusal:
+            script.run(login(script.session, Password(name, password), password_encoding=encoding), b"-ERR\r\n")
+        assert script.heard == [b"CAPA\r\n"]
+        text = "".join(traceback.format_exception(refusal.value))
+        assert not any(word in text for word in ("jörg", "pässword", "p\\xe4ssword"))
+
+    @pytest.mark.parametrize("refused", [b"-ERR never heard of\r\n", b"+OK\r\n"])
+    def test_a_refusal_shows_the_name_as_it_was_given(self, name, password, refused):
+        script = Script()
+        procedure = login(script.session, Password(name, password), password_encoding="latin-1")
+        failure = failing(script, procedure, b"-ERR\r\n", refused, *([NO] if refused == b"+OK\r\n" else []))
+        text = str(failure)
+        assert text == text.encode().decode(), "it can be printed"
+        assert (f"USER {name}" in text) == (refused != b"+OK\r\n")
+
+    def test_no_encoding_overrides_the_rule_about_clear_passwords(self, name, password):
+        script = far_away("loopback")
+        with pytest.raises(LocalProtocolError, match="no usable login method"):
+            script.run(login(script.session, Password(name, password), password_encoding="latin-1"), b"-ERR\r\n")
 
     def test_plain_takes_it(self, name, password):
         script = Script()
@@ -300,6 +365,7 @@ def test_what_is_no_part_of_an_exchange():
 # ---------------------------------------------------------------------------------------------- the walk
 
 NO = b"-ERR no\r\n"
+PLUS_AND_LESS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN")
 WALK = announcing("PLAIN", "CRAM-MD5", "SCRAM-SHA-256")
 CRAM = [b"+ PDFAYT4=\r\n"]  # <1@a>
 
@@ -314,15 +380,16 @@ def verbs(script: Script) -> list[bytes]:
 
 def test_what_is_refused_under_verified_tls_is_tried_by_the_next_way():
     script = secured(WALK, greeting=b"+OK <1@a>\r\n")
-    failure = failing(script, login(script.session, ANN), NO, *CRAM, NO, NO, b"+OK\r\n", b"-ERR [AUTH] last\r\n")
-    ways = [b"AUTH SCRAM-SHA-256", b"AUTH CRAM-MD5", b"AUTH PLAIN", b"USER ann", b"PASS tanstaaf"]
+    failure = failing(script, login(script.session, ANN), NO, NO, *CRAM, NO, NO, b"+OK\r\n", b"-ERR [AUTH] last\r\n")
+    ways = [b"AUTH SCRAM-SHA-256"] * 2 + [b"AUTH CRAM-MD5", b"AUTH PLAIN", b"USER ann", b"PASS tanstaaf"]
     assert verbs(script) == ways
     commands = [attempt.command for attempt in failure.attempts]
-    assert [type(command) for command in commands] == [Auth, Auth, Auth, Pass]
-    assert [attempt.reply for attempt in failure.attempts] == [Err("no")] * 3 + [Err("[AUTH] last")]
+    assert [type(command) for command in commands] == [Auth, Auth, Auth, Auth, Pass]
+    assert [attempt.reply for attempt in failure.attempts] == [Err("no")] * 4 + [Err("[AUTH] last")]
     assert (failure.command, failure.reply, failure.code) == (Pass("***"), Err("[AUTH] last"), ResponseCode.AUTH)
     assert str(failure) == (
-        "login failed (AUTH SCRAM-SHA-256 ***: no; AUTH CRAM-MD5: no; AUTH PLAIN ***: no; PASS ***: [AUTH] last)"
+        "login failed (AUTH SCRAM-SHA-256 ***: no; AUTH SCRAM-SHA-256: no; AUTH CRAM-MD5: no; AUTH PLAIN ***: no; "
+        "PASS ***: [AUTH] last)"
     )
     assert script.connection.state is State.AUTHORIZATION
     assert script.session.broken is None
@@ -352,8 +419,8 @@ def test_what_is_refused_without_verified_tls_is_tried_by_nothing_weaker(where):
     if tls is not None:
         session.secured(tls)
     session.learn(WALK)
-    failing(script, login(session, ANN), NO)
-    assert verbs(script) == [b"AUTH SCRAM-SHA-256"]
+    failing(script, login(session, ANN), NO, NO)
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256"] * 2
     assert session.connection.state is State.AUTHORIZATION
 
 
@@ -452,7 +519,6 @@ def test_what_does_not_fit_into_one_way_is_tried_by_the_next():
         (Password("ann", SECRET, authzid="bob"), ["CRAM-MD5"], "CRAM-MD5 cannot say on whose behalf"),
         (Password("ann", SECRET, authzid="bob"), ["LOGIN"], "LOGIN cannot say on whose behalf"),
         (Password("ann", "\0"), ["APOP"], "APOP cannot be used"),
-        (Password("jörg", SECRET), ["APOP"], "ASCII"),
         (Password("ann", "x" * 250), ["USER/PASS"], "255 octets"),
         (Password("a" * 250, "x"), ["USER/PASS"], "255 octets"),
         (Password("a" * 250, "x"), ["APOP"], "255 octets"),
@@ -499,7 +565,7 @@ def test_without_capa_it_is_asked_for_once():
 
 def test_after_a_refusal_they_are_known_still():
     script = secured(WITH_PLAIN)
-    failing(script, login(script.session, ANN, only=["PLAIN"]), NO)
+    failing(script, login(script.session, ANN, only=["PLAIN"]), b"-ERR [AUTH] no\r\n")
     script.run(login(script.session, ANN, only=["PLAIN"]), b"+OK\r\n", b"-ERR\r\n")
     assert verbs(script) == [b"AUTH PLAIN", b"AUTH PLAIN", b"CAPA"]
     assert script.session.capabilities is None, "what it said before login is not what it says after"
@@ -567,6 +633,86 @@ def test_not_even_an_empty_response_counts_as_sent_before_it_is(name):
     credentials = {"EXTERNAL": ClientCertificate(), "ANONYMOUS": Anonymous()}[name]
     with pytest.raises(RemoteProtocolError, match="before the exchange was complete"):
         script.run(login(script.session, credentials, initial_response=False), b"+OK\r\n")
+
+
+class TestARefusalOfTheInitialResponse:
+    """Microsoft's cloud and old servers in Java refuse AUTH with it, and take it on a line of its own (C16)."""
+
+    @pytest.mark.parametrize("refusal", [b"-ERR\r\n", b"-ERR Protocol error\r\n", b"-ERR [no code here\r\n"])
+    @pytest.mark.parametrize("name", MESSAGES)
+    def test_it_is_tried_in_two_lines(self, name, refusal):
+        script = secured(announcing(name))
+        script.run(login(script.session, TOKEN), refusal, b"+ \r\n", b"+OK\r\n", CAPA)
+        assert script.heard[0] == f"AUTH {name} ".encode() + encoded(MESSAGES[name])[0]
+        assert script.heard[1:3] == [f"AUTH {name}\r\n".encode(), *encoded(MESSAGES[name])]
+        assert len(script.session.attempts) == 1
+
+    @pytest.mark.parametrize("code", ["AUTH", "SYS/PERM", "IN-USE", "X-PRIVATE"])
+    @pytest.mark.parametrize("promised", [True, False])
+    def test_a_response_code_is_about_something_else(self, code, promised):
+        script = secured(announcing("XOAUTH2", auth_resp_code=promised))
+        failure = failing(script, login(script.session, TOKEN), f"-ERR [{code}] no\r\n".encode())
+        assert len(failure.attempts) == 1
+
+    def test_a_refusal_after_a_challenge_is_about_something_else(self):
+        script = secured(announcing("SCRAM-SHA-256", user=False))
+        actor = script.begin(login(script.session, ANN))
+        script.tell(actor, challenge(scram_first(script)))
+        script.tell(actor, NO)
+        with pytest.raises(LoginFailed):
+            actor.outcome()
+        assert verbs(script) == [b"AUTH SCRAM-SHA-256"]
+
+    def test_it_is_tried_before_anything_weaker(self):
+        script = secured(announcing("SCRAM-SHA-256", "PLAIN"))
+        actor = script.begin(login(script.session, ANN))
+        script.tell(actor, NO)
+        assert script.heard[-1] == b"AUTH SCRAM-SHA-256\r\n"
+        script.tell(actor, b"+ \r\n")
+        assert base64.b64decode(script.heard[-1]).startswith(b"n,,n=ann,r=")
+
+    def test_once_in_a_login(self):
+        script = secured(announcing("SCRAM-SHA-256", "PLAIN", user=False))
+        failing(script, login(script.session, ANN), NO, NO, NO)
+        assert [line.count(b" ") for line in script.heard] == [2, 1, 2], "the form makes no difference to this server"
+
+    def test_a_server_that_takes_two_lines_gets_no_other(self):
+        script = secured(announcing("SCRAM-SHA-256", "PLAIN", user=False))
+        actor = script.begin(login(script.session, ANN))
+        script.tell(actor, NO)
+        script.tell(actor, b"+ \r\n")
+        script.tell(actor, NO)
+        assert script.heard[-1] == b"AUTH PLAIN\r\n"
+
+    def test_a_password_is_not_shown_once_more_where_it_is_shown_anyhow(self):
+        script = secured(announcing("PLAIN"))
+        failing(script, login(script.session, ANN), NO, NO)
+        assert verbs(script) == [b"AUTH PLAIN", b"USER ann"]
+        script = secured(announcing("PLAIN", user=False))
+        script.run(login(script.session, ANN), NO, b"+ \r\n", b"+OK\r\n", CAPA)
+        assert verbs(script) == [b"AUTH PLAIN", b"AUTH PLAIN", b"CAPA"]
+
+    def test_of_two_mechanisms_for_tokens_the_last_is_tried_in_two_lines(self):
+        script = secured(announcing("OAUTHBEARER", "XOAUTH2"))
+        script.run(login(script.session, TOKEN), NO, NO, b"+ \r\n", b"+OK\r\n", CAPA)
+        assert verbs(script) == [b"AUTH OAUTHBEARER", b"AUTH XOAUTH2", b"AUTH XOAUTH2", b"CAPA"]
+
+    def test_never_twice_if_the_caller_wants_two_lines(self):
+        script = secured(announcing("XOAUTH2"))
+        failure = failing(script, login(script.session, TOKEN, initial_response=False), NO)
+        assert len(failure.attempts) == 1
+
+    def test_a_mechanism_at_hand_too(self):
+        script = secured(announcing("PLAIN"))
+        script.run(login_by(script.session, PlainClient("ann", SECRET)), NO, b"+ \r\n", b"+OK\r\n", CAPA)
+        assert script.heard[:3] == [b"AUTH PLAIN " + ENCODED + b"\r\n", b"AUTH PLAIN\r\n", ENCODED + b"\r\n"]
+        script = secured(announcing("PLAIN"))
+        failure = failing(script, login_by(script.session, PlainClient("ann", SECRET)), NO, b"-ERR really\r\n")
+        assert [attempt.reply.text for attempt in failure.attempts] == ["no", "really"]
+
+    def test_one_exchange_is_one_exchange(self):
+        script = secured(announcing("PLAIN"))
+        failing(script, authenticate(script.session, PlainClient("ann", SECRET)), NO)
 
 
 # ---------------------------------------------------------------------------------- the mechanisms' own ways
@@ -665,6 +811,28 @@ def test_nothing_clear_follows_what_binds_to_the_channel(said, reply):
     assert b"tanstaaf" not in b"".join(script.heard)
 
 
+@pytest.mark.parametrize("refusal", [b"-ERR no\r\n", b"-ERR [AUTH] bad protocol / cancel\r\n"])
+def test_the_refusal_of_what_binds_judges_the_binding_alone(refusal):
+    """Cyrus 3.6 over TLS 1.3 knows no binding that we know, and says [AUTH] to it: SCRAM without one is tried once."""
+    capabilities = announcing(*PLUS_AND_LESS, auth_resp_code=True)
+    script = secured(capabilities, tls=TlsInfo("TLSv1.3", verified=True, bindings=(BINDING,)))
+    actor = script.begin(login(script.session, ANN))
+    script.tell(actor, challenge(scram_first(script)))
+    script.tell(actor, refusal)
+    assert base64.b64decode(script.heard[-1].split()[2]).startswith(b"n,,n=ann,r="), "we could have bound"
+    script.tell(actor, challenge(scram_first(script)))
+    script.tell(actor, b"-ERR [AUTH] no\r\n")
+    with pytest.raises(LoginFailed):
+        actor.outcome()
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256-PLUS", b"AUTH SCRAM-SHA-256"]
+
+
+def test_the_refusal_of_what_binds_is_the_end_without_verified_tls():
+    script = secured(announcing(*PLUS_AND_LESS), tls=TlsInfo("TLSv1.3", verified=False, bindings=(BINDING,)))
+    failing(script, login(script.session, ANN), b"-ERR [AUTH] no\r\n")
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256-PLUS"]
+
+
 @pytest.mark.parametrize("name,farewell", [("XOAUTH2", b""), ("OAUTHBEARER", b"\1")])
 @pytest.mark.parametrize("initial_response", [True, False])
 def test_a_token_that_is_refused_with_a_reason(name, farewell, initial_response):
@@ -718,11 +886,33 @@ def test_a_server_that_refuses_inside_the_exchange_is_refusing_and_no_more():
 
 
 @pytest.mark.parametrize("line", [b"+ not base64!\r\n", b"+ YQ\r\n", b"+ YQ==x\r\n", b"+ =\r\n"])
-def test_a_challenge_that_is_not_base64(line):
-    script = secured(announcing("LOGIN"))
-    with pytest.raises(RemoteProtocolError, match="not valid base64"):
-        script.run(login(script.session, ANN, only=["LOGIN"]), line)
-    assert script.heard == [b"AUTH LOGIN\r\n"]
+class TestAChallengeThatIsNotBase64:
+    """RFC 5034 section 4: the exchange is cancelled, and the session goes on."""
+
+    def test_it_is_no_challenge_to_answer(self, line):
+        script = secured(announcing("LOGIN"))
+        failure = failing(script, login(script.session, ANN, only=["LOGIN"]), line, b"-ERR as you wish\r\n")
+        assert script.heard == [b"AUTH LOGIN\r\n", b"*\r\n"]
+        assert failure.attempts == (LoginAttempt(Auth("LOGIN"), Err("as you wish")),)
+        assert isinstance(failure.__cause__, MalformedReply)
+        assert str(failure.__cause__) == "the server sent a challenge for AUTH LOGIN that is not valid base64"
+        assert script.run(call(script.session, User("ann")), b"+OK\r\n") is None
+
+    def test_the_next_method_is_tried(self, line):
+        script = secured(announcing("CRAM-MD5", "PLAIN"))
+        script.run(login(script.session, ANN), line, b"-ERR\r\n", b"+OK\r\n", CAPA)
+        assert verbs(script) == [b"AUTH CRAM-MD5", b"AUTH PLAIN", b"CAPA"]
+
+    def test_nothing_weaker_is_without_verified_tls(self, line):
+        script = Script(capabilities=announcing("SCRAM-SHA-256", "CRAM-MD5", "PLAIN"))
+        failing(script, login(script.session, ANN), line, b"-ERR\r\n")
+        assert verbs(script) == [b"AUTH SCRAM-SHA-256"]
+
+    def test_a_server_that_goes_on_is_not_believed(self, line):
+        for answer in (b"+OK\r\n", b"+ \r\n"):
+            script = secured(announcing("LOGIN"))
+            with pytest.raises(RemoteProtocolError):
+                script.run(login(script.session, ANN, only=["LOGIN"]), line, answer)
 
 
 def test_challenges_without_end_are_not_answered_without_end():
@@ -783,6 +973,24 @@ def test_nothing_is_begun_while_a_body_is_read(server):
         Body(exchange, Noop()).poll()
 
 
+@pytest.mark.parametrize("limit,asked,computed", [(None, 600_000, True), (None, 600_001, False), (5_000, 5_001, False)])
+def test_how_much_a_server_lets_us_compute_is_a_limit(limit, asked, computed, monkeypatch):
+    monkeypatch.setattr(ScramHash, "salted_password", lambda *_: b"x" * 32)
+    connection = ClientConnection(tls=True, limits=Limits() if limit is None else Limits(scram_iterations=limit))
+    script = Script(may_show_password=False, connection=connection, capabilities=announcing("SCRAM-SHA-256"))
+    script.session.context = attrs.evolve(script.session.context, tls=VERIFIED)
+    actor = script.begin(login(script.session, ANN, only=["SCRAM-SHA-256"]))
+    first = scram_first(script).replace(b"i=4096", b"i=%d" % asked)
+    script.tell(actor, challenge(first))
+    assert (script.heard[-1] != b"*\r\n") == computed
+    if not computed:
+        script.tell(actor, b"-ERR\r\n")
+        with pytest.raises(LoginFailed) as failure:
+            actor.outcome()
+        assert f"asks for {asked:,} SCRAM iterations" in str(failure.value.__cause__)
+        assert "raise Limits.scram_iterations" in str(failure.value.__cause__)
+
+
 # --------------------------------------------------------------------------------------------- deadlines
 
 
@@ -829,7 +1037,7 @@ def test_a_deadline_is_that_of_one_login():
     clock = script.begin(login(script.session, ANN, only=["PLAIN"])).clock
     clock.now += 1
     script = secured(WITH_PLAIN, timeout=60)
-    failing(script, login(script.session, ANN, only=["PLAIN"]), NO)
+    failing(script, login(script.session, ANN, only=["PLAIN"]), b"-ERR [AUTH] no\r\n")
     actor = Actor(login(script.session, ANN, only=["PLAIN"]))
     actor.clock.now += 1_000
     assert actor.receive(b"+OK\r\n", CAPA).outcome() is None
@@ -843,7 +1051,7 @@ def meeting(credentials, *, only=None, tls=None, authenticator=None, **arguments
     authenticator = authenticator or MemoryTokenAuthenticator({"ann": SECRET}, {"ya29.token": "ann@example.org"})
     mode = "none" if tls is None else "implicit"
     store = FakeStore(b"Subject: 1\n\n", b"")
-    serving = Serving(store, authenticator, mode=mode, tls=tls or VERIFIED, loopback=True)
+    serving = Serving(store, authenticator, mode=mode, tls=tls or VERIFIED, mechanisms=SERVER_MECHANISMS)
     session = Session(ClientConnection(tls=tls is not None), loopback=True)
 
     def client():

@@ -9,7 +9,7 @@ import pytest
 from pop3proto.authenticators import MemoryTokenAuthenticator
 from pop3proto.core.errors import ConnectionLost
 from pop3proto.procedures.maildrop import Unavailable
-from pop3proto.procedures.operations import Await, Run, RunLogin
+from pop3proto.procedures.operations import Await, AwaitLogin, Run, RunLogin
 from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError
 from pop3proto.sasl.oauth import XOAuth2Server
 from pop3proto.sasl.plain import LoginServer, PlainServer
@@ -95,7 +95,7 @@ KINDS = [USERS + STORE, USERS, STORE, *((name,) for name in STORE[:6]), ("check_
 def test_a_session_is_the_same_with_coroutine_methods(names, blocks):
     session = session_of(names, blocks=blocks)
     assert outcome_of(session) == outcome_of(session_of((), blocks=blocks))
-    assert any(isinstance(operation, Await) for operation in session.actor.performed)
+    assert any(isinstance(operation, Await | AwaitLogin) for operation in session.actor.performed)
 
 
 @pytest.mark.parametrize("method", ["open", "open 2", "commit", "close", "correct 2 18"])

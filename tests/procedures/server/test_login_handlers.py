@@ -17,7 +17,7 @@ from pop3proto.core.replies import Greeting, parse_reply
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.operations import Now, Random, Run, Sleep, Write
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import CustomAuthenticator
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
@@ -101,6 +101,7 @@ def serving(
     authenticator=None, *mail: bytes, tls: TlsInfo | None = BOUND, loopback: bool = False, **service
 ) -> Serving:
     mode = "none" if tls is None else "implicit"
+    service = {"mechanisms": SERVER_MECHANISMS} | service
     return Serving(
         FakeStore(*mail), authenticator or Everyone(), mode=mode, tls=tls, loopback=loopback, **service
     ).greeted()
@@ -402,7 +403,7 @@ def timestamp(session: Serving) -> str:
 
 def greeting_of(service: Service, chance: bytes) -> bytes:
     """What the server says first, for some octets of chance."""
-    procedure = serve(service, service.connection(tls=False))
+    procedure = serve_session(service, service.connection(tls=False))
     result: object = None
     while not isinstance(operation := procedure.send(result), Write):
         match operation:
@@ -801,12 +802,13 @@ def test_the_lock_of_another_session_is_no_failure_of_the_login(name):
     everyone = Everyone()
     first = serving(everyone)
     assert log_in(first, RIGHT["PLAIN"]()).startswith(b"+OK")
-    second = Serving(first.store, everyone, mode="implicit", tls=BOUND, login_attempts=1).greeted()
+    options = {"mode": "implicit", "tls": BOUND, "mechanisms": SERVER_MECHANISMS}
+    second = Serving(first.store, everyone, **options, login_attempts=1).greeted()
     for _ in range(3):
         assert codes([log_in(second, RIGHT[name]())]) == [b"-ERR [IN-USE]"]
     assert not sleeps(second)
     assert codes([log_in(second, PlainClient("ann", "guess"))]) == [b"-ERR [AUTH]"], "the right password comes first"
-    third = Serving(first.store, everyone, mode="implicit", tls=BOUND).greeted()
+    third = Serving(first.store, everyone, **options).greeted()
     first.hang_up()
     assert log_in(third, RIGHT[name]()).startswith(b"+OK")
 

@@ -10,7 +10,16 @@ from hypothesis import given, strategies as st
 from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.core.commands import Apop, Auth, Capa, Dele, ListOne, Noop, Pass, Quit, Retr, Stls, User
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadCommand, BodyChunk, BodyEnd, ConnectionClosed
+from pop3proto.core.events import (
+    Answer,
+    AuthCancel,
+    AuthResponse,
+    BadChallenge,
+    BadCommand,
+    BodyChunk,
+    BodyEnd,
+    ConnectionClosed,
+)
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.observer import masked
@@ -91,6 +100,7 @@ def serving(*mail: bytes, recorder: Recorder | list[Recorder], **arguments) -> S
         Challenge(MARKER.encode()),
         Apop("ann", DIGEST),
         BadCommand(f"PASS {MARKER}".encode(), "not now", Err("not now")),
+        BadChallenge(MARKER.encode()),
         BadCommand(MARKER.encode(), "unknown command", Err("unknown command")),
     ],
     ids=lambda item: type(item).__name__,
@@ -398,6 +408,18 @@ def test_every_observer_is_told_the_end_whichever_fails(fails_at):
 def test_what_is_not_an_observer_is_refused(observer):
     with pytest.raises(TypeError, match="an observer needs the methods heard, said and ended"):
         serving(recorder=observer)
+
+
+def test_an_observer_is_an_instance_and_has_plain_methods():
+    with pytest.raises(TypeError, match=r"an observer is a class, Recorder; pass an instance: Recorder\("):
+        serving(recorder=Recorder)
+
+    class Late(Recorder):
+        async def ended(self, session, error):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match=r"ended of the observer .* is a coroutine method; it must be a plain one"):
+        serving(recorder=[Recorder(), Late()])
 
 
 def test_the_user_is_known_from_the_answer_to_the_password_on():

@@ -2,10 +2,20 @@
 
 import pytest
 
+from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.limits import Limits, Quirk
 from pop3proto.procedures.server.service import Service
-from tests.helpers.drivers import FakeStore, OneUser, Serving
+from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+from pop3proto.sasl.registry import SERVER_MECHANISMS
+from pop3proto.sasl.scram.mechanisms import ScramClient
+from tests.helpers.drivers import (
+    FakeStore,
+    OneUser,
+    Serving,
+    sessions_come_to_their_end,  # noqa: F401 - it is a fixture
+)
+from tests.procedures.server.test_login_handlers import log_in
 
 LIMITS = Limits(bad_commands=2, command_line=40)
 
@@ -33,3 +43,49 @@ def test_the_limits_hold_in_a_session():
 def test_a_greeting_must_fit_into_the_limits():
     with pytest.raises(LocalProtocolError):
         service(greeting="x" * 30, limits=Limits(reply_line_sent=30))
+
+
+# ------------------------------------------------------------------------------------------------ login methods
+
+BOUND = TlsInfo("TLSv1.3", verified=True, bindings=(ChannelBinding("tls-exporter", b"x"),))
+USERS = MemoryAuthenticator({"ann": "tanstaaf"})
+
+
+def offered(**arguments) -> list[str]:
+    """What is offered over TLS to a client that can bind."""
+    session = Serving(FakeStore(), USERS, mode="implicit", tls=BOUND, **arguments).greeted()
+    [line] = [line for line in session.lines(b"CAPA\r\n") if line.startswith(b"SASL")]
+    return line.decode().split()[1:]
+
+
+def test_plus_is_offered_only_if_it_is_asked_for():
+    assert offered() == ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"]
+    assert offered(mechanisms=SERVER_MECHANISMS)[:2] == ["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS"]
+    assert offered(mechanisms=["SCRAM-SHA-256-PLUS", "PLAIN"]) == ["SCRAM-SHA-256-PLUS", "PLAIN"]
+    assert offered(mechanisms="PLAIN") == ["PLAIN"]
+
+
+def test_a_client_that_could_bind_logs_in_without():
+    """It says "y": it could have bound, and -PLUS was not announced (RFC 5802 section 6). That is the truth."""
+    session = Serving(FakeStore(), USERS, mode="implicit", tls=BOUND).greeted()
+    client = ScramClient("SHA-256", "ann", "tanstaaf", nonce="rOprNGfwEbeRWgbNEkqO", unannounced=True)
+    assert log_in(session, client).startswith(b"+OK")
+
+
+@pytest.mark.parametrize("mechanisms", [["GSSAPI"], ["PLAIN", "plain"], [""]])
+def test_a_mechanism_that_there_is_not(mechanisms):
+    with pytest.raises(LocalProtocolError, match=r"no mechanism '\w*'; there are SCRAM-SHA-512-PLUS, .*, ANONYMOUS"):
+        service(mechanisms=mechanisms)
+
+
+@pytest.mark.parametrize("user_pass", [True, False])
+@pytest.mark.parametrize("apop", [True, False])
+def test_the_commands_of_rfc_1939_can_be_left_out(user_pass, apop):
+    session = Serving(FakeStore(), USERS, user_pass=user_pass, apop=apop)
+    assert (b"<" in session.actor.go().take()) == apop
+    assert (b"USER" in session.lines(b"CAPA\r\n")) == user_pass
+    assert session.lines(b"APOP ann %b\r\n" % (b"0" * 32))[0].startswith(
+        b"-ERR [AUTH]" if apop else b"-ERR APOP is not supported here"
+    )
+    [answer] = session.lines(b"USER ann\r\n")
+    assert answer == (b"+OK send the password" if user_pass else b"-ERR USER and PASS are not supported here")

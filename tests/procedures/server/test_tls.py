@@ -9,7 +9,7 @@ from pop3proto.core.replies import Ok
 from pop3proto.core.states import State
 from pop3proto.procedures.operations import Now, Random, Read, StartTls, Write
 from pop3proto.procedures.server.handlers import HANDLERS
-from pop3proto.procedures.server.loop import serve
+from pop3proto.procedures.server.loop import serve_session
 from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from tests.helpers.drivers import Cancelled, Clock, FakeStore, OneUser, Serving, codes
@@ -134,7 +134,7 @@ def test_octets_in_clear_before_the_handshake_is_done(behind):
     """A driver that has read more than it should hands it over; the next segment is no better than the same one."""
     users, store = Users(), FakeStore()
     session = Serving(store, users, mode="starttls")
-    procedure = serve(session.service, session.connection, tls="starttls", loopback=True)
+    procedure = serve_session(session.service, session.connection, tls="starttls", loopback=True)
     said, result = b"", None
 
     def step() -> None:
@@ -231,7 +231,9 @@ def test_what_the_session_knew_before_stays():
     """The address, say; only TLS is added."""
     users, store = Users(), FakeStore()
     template = Serving(store, users, mode="starttls")
-    procedure = serve(template.service, template.connection, SessionInfo("192.0.2.7"), loopback=False, tls="starttls")
+    procedure = serve_session(
+        template.service, template.connection, SessionInfo("192.0.2.7"), loopback=False, tls="starttls"
+    )
     template.actor.__init__(procedure, tls=BOUND)
     template.greeted().ask(b"STLS\r\n", LOGIN)
     assert users.told == [SessionInfo("192.0.2.7", BOUND)]

@@ -12,7 +12,7 @@ from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
 from pop3proto.procedures.client.pipeline import Pipeline, check_command
-from pop3proto.procedures.operations import Now, Procedure, Read, ShuttingDown, StartTls, Write
+from pop3proto.procedures.operations import Now, Procedure, Read, Reconnect, ShuttingDown, StartTls, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +31,10 @@ __all__ = [
     "greet",
     "keep_alive",
     "learn_capabilities",
+    "learn_or_do_without",
     "leave",
     "quit_session",
+    "reconnect",
     "relearn_capabilities",
     "start_tls",
 ]
@@ -107,8 +109,8 @@ def _start_tls(session: Session) -> Procedure[TlsInfo]:
         raise
     connection.tls_established()
     session.secured(tls)
-    yield from relearn_capabilities(session)
-    return tls
+    yield from learn_or_do_without(session)
+    return session.tls or tls  # that of another connection, if the server has hung up on CAPA
 
 
 def call(session: Session, command: Command[T]) -> Procedure[T]:
@@ -116,7 +118,8 @@ def call(session: Session, command: Command[T]) -> Procedure[T]:
 
     Raises:
         CommandFailed: the server answered `-ERR`. The session goes on.
-        MalformedReply: the answer makes no sense, or its body has more than `limits.body` octets. The session goes on.
+        MalformedReply: the answer makes no sense, or its body has more than `Command.body_limit` octets. The session
+            goes on.
         LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
         TypeError: it is not a command; raised at once.
@@ -180,6 +183,49 @@ def relearn_capabilities(session: Session) -> Procedure[None]:
     reply = session.last_reply
     yield from learn_capabilities(session)
     session.last_reply = reply
+
+
+def learn_or_do_without(session: Session) -> Procedure[None]:
+    """As `relearn_capabilities`, before login; if the server hangs up on CAPA, connect again, and do not ask any more.
+
+    Raises:
+        ConnectionLost: it has hung up, and this session cannot connect again.
+        Pop3Error: as `reconnect`.
+    """
+    if not session.asks:
+        session.learn(None)
+        return
+    try:
+        yield from relearn_capabilities(session)
+    except ConnectionLost as lost:
+        if not session.reconnects:
+            raise
+        session.asks = False
+        yield from reconnect(session, lost)
+        session.learn(None)
+
+
+def reconnect(session: Session, lost: ConnectionLost) -> Procedure[None]:
+    """Begin the session again over another connection: TLS where it began before, and the greeting.
+
+    Args:
+        session: not logged in; it `reconnects`.
+        lost: how its connection has ended.
+
+    Raises:
+        ConnectionLost: there is no connection, or the server refused STLS: there is no way without TLS. The session is
+            over.
+        SessionRefused, RemoteProtocolError, TimedOut: as `establish`. The session is over.
+    """
+    session.end(str(lost), lost)
+    session.renew((yield from Reconnect((yield from session.deadline()))))
+    try:
+        yield from establish(session, session.tls_mode)
+    except BaseException as error:
+        session.fail(error)
+        if isinstance(error, CommandFailed):  # it says that the session goes on
+            raise ConnectionLost(f"on another connection {error}") from error
+        raise
 
 
 def leave(session: Session) -> Procedure[None]:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.refusals import LoginAttempt
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
-__all__ = ["APOP", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "plan_login"]
+__all__ = ["APOP", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "obstacle", "plan_login"]
 
 APOP: Final = "APOP"
 USER_PASS: Final = "USER/PASS"  # noqa: S105 - the name of a way
@@ -109,10 +110,12 @@ class LoginPlan:
     Args:
         steps: the ways to log in, the best first.
         left_out: those that the credentials fit and that are not tried, each with the reason.
+        attempts: what the client's latest login has tried in vain, and on which connection.
     """
 
     steps: tuple[LoginMethod, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    attempts: tuple[LoginAttempt, ...] = ()
 
     @property
     def objections(self) -> str:
@@ -128,7 +131,9 @@ class LoginPlan:
     @override
     def __str__(self) -> str:
         tried = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
-        return "\n".join([*tried, *(f"not {name}: {why}" for name, why in self.left_out)])
+        left_out = [f"not {name}: {why}" for name, why in self.left_out]
+        refused = [f"refused on connection {attempt.connection}: {attempt}" for attempt in self.attempts]
+        return "\n".join([*tried, *left_out, *refused])
 
 
 def plan_login(
@@ -205,6 +210,24 @@ def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard
     if step.strength is Strength.DIGEST and not (named or trusted):
         return "passwords can be guessed from it: without verified TLS it must be asked for"
     return None
+
+
+def obstacle(step: LoginMethod, before: LoginContext, now: LoginContext, *, named: bool) -> str | None:
+    """Return why a step of a plan must not be tried over another connection; None if it may be.
+
+    The other connection must be no weaker: what an attacker takes away there must not lead to a weaker method.
+
+    Args:
+        step: of a plan.
+        before: what the plan was made for.
+        now: the other connection.
+        named: the caller has asked for it.
+    """
+    if before.verified and not now.verified:
+        return "the other connection has no verified TLS"
+    if missing := sorted(before.announced - now.announced):
+        return f"on the other connection the server does not announce {', '.join(missing)} any more"
+    return _objection(step, now, named=named, unheard_of=step.name not in before.announced)
 
 
 def _spared(step: LoginMethod, steps: list[LoginMethod], context: LoginContext) -> str | None:

@@ -190,7 +190,7 @@ class Pipeline(Generic[T_co]):
         Raises:
             CommandFailed: the server answered `-ERR`. The next result can be asked for.
             MalformedReply: the answer makes no sense, and the next result can be asked for; or its body has more than
-                `limits.body` octets, and what is left of it must be skipped or discarded.
+                `Command.body_limit` octets, and what is left of it must be skipped or discarded.
             LocalProtocolError: the next command is not legal, or there is none.
         """
         index = self.answered
@@ -210,7 +210,7 @@ class Pipeline(Generic[T_co]):
         reply: Ok | Err = Err()
         body: list[bytes] = []
         limits = self._session.connection.limits
-        room = limits.body
+        room = most = command.body_limit(limits)
         before = self.answered
         while self.answered == before:
             match self.poll():
@@ -221,7 +221,7 @@ class Pipeline(Generic[T_co]):
                     room -= len(data)
                     if room < 0:
                         self._abandoned = True  # what is left of it must not pass for the whole
-                        raise MalformedReply(f"the answer to {command} has more than {limits.body} octets")
+                        raise MalformedReply(f"the answer to {command} has more than {most} octets")
                 case Signal.NEED_DATA:
                     yield from self.step()
                 case BodyEnd() | None:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pop3proto.core.client import Request
     from pop3proto.core.command import Command
     from pop3proto.core.events import ClientEvent
+    from pop3proto.core.refusals import LoginAttempt
     from pop3proto.core.replies import Err, Ok
-    from pop3proto.procedures.operations import Procedure
+    from pop3proto.procedures.operations import NewConnection, Procedure
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
 
@@ -76,22 +77,34 @@ class SessionOptions:
         default_port(self.tls)
         check_cleartext(self.cleartext)
 
-    def session(self, info: SessionInfo, host: str | None = None, *, loopback: bool = False) -> Session:
+    def session(
+        self,
+        info: SessionInfo,
+        host: str | None = None,
+        port: int = 0,
+        *,
+        loopback: bool = False,
+        reconnects: bool = False,
+    ) -> Session:
         """Return a new session.
 
         Args:
             info: as in `Session`.
             host: as in `Session`.
+            port: as in `Session`.
             loopback: as in `Session`.
+            reconnects: as in `Session`.
         """
         return Session(
             ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit"),
             host=host,
+            port=port,
             loopback=loopback,
             cleartext=self.cleartext,
             timeout=self.timeout,
             observers=self.observer,
             info=info,
+            reconnects=reconnects,
         )
 
 
@@ -101,15 +114,21 @@ class Session:
     Args:
         connection: the connection, before its greeting.
         host: the server's name; None: it is unknown.
+        port: its port; 0: it is unknown.
         loopback: the server is on this machine.
         cleartext: when passwords and tokens may be sent without verified TLS.
         timeout: seconds for the greeting, for a whole login, for QUIT and for each answer; inside a body, each read
             begins them again. None: no limit.
         observers: receive each event, request and the end.
         info: what they are told of the session.
+        reconnects: the driver performs `Reconnect`, so that a login may go on over a new connection.
 
     Attributes:
         last_reply: the latest reply; None before the greeting. That to a CAPA within `login` or STLS does not count.
+        connections: how many connections there have been; the present one has this number.
+        attempts: what the latest login has tried in vain, in order.
+        asks: CAPA may be sent. False once the server has hung up on it.
+        tls_mode: where TLS begins on every connection. It becomes "starttls" by STLS, and never weaker.
         tolerated: the deviations of the server that were met and tolerated so far.
         marked: messages may be marked as deleted, which is lost without QUIT.
     """
@@ -119,14 +138,22 @@ class Session:
         connection: ClientConnection,
         *,
         host: str | None = None,
+        port: int = 0,
         loopback: bool = False,
         cleartext: Cleartext = "loopback",
         timeout: float | None = None,
         observers: tuple[ClientObserver, ...] = (),
         info: SessionInfo | None = None,
+        reconnects: bool = False,
     ) -> None:
-        self.connection: Final = connection
+        self.connection: ClientConnection = connection
+        self.connections: int = 1
+        self.reconnects: Final = reconnects
+        self.tls_mode: TlsMode = "implicit" if connection.tls else "none"
+        self.asks: bool = True
+        self.attempts: tuple[LoginAttempt, ...] = ()
         self.host: Final = host
+        self.port: Final = port
         self.timeout: Final = timeout
         self.info: SessionInfo = info or SessionInfo()
         self.greeting: Greeting | None = None
@@ -166,6 +193,20 @@ class Session:
         """Note that TLS is up, and forget what the server said before: nothing protected it (RFC 2595 section 4)."""
         self.context = attrs.evolve(self.context, tls=tls, capabilities=None, timestamp=None, asked=False)
         self.info = attrs.evolve(self.info, tls=tls)
+        if self.tls_mode == "none":
+            self.tls_mode = "starttls"
+
+    def renew(self, new: NewConnection) -> None:
+        """Begin again over a new connection: nothing that the server has said before counts, and its TLS is gone."""
+        old = self.connection
+        self.connection = ClientConnection(limits=old.limits, quirks=old.quirks, tls=self.tls_mode == "implicit")
+        self.connections += 1
+        self.context = LoginContext(loopback=new.loopback, cleartext=self.context.cleartext)
+        self.info = new.info
+        self.greeting = None
+        self.broken = None
+        self._finish = None
+        self._active = math.inf
 
     def logged_in(self, user: str | None) -> None:
         """Note that the server has accepted a user; None: it has none, or it is unknown."""
@@ -199,12 +240,16 @@ class Session:
         return self._deadline
 
     def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
-        """Run a procedure that must be done with within `timeout`, however often something comes meanwhile."""
+        """Run a procedure that must be done with within `timeout`, however often something comes meanwhile.
+
+        Inside another one, the deadline of the other one holds.
+        """
+        before = self._deadline
         self._deadline = yield from self.deadline()
         try:
             return (yield from procedure)
         finally:
-            self._deadline = None
+            self._deadline = before
 
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""

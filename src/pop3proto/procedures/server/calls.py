@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.operations import Await, Procedure, Run
 
 if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
 
-__all__ = ["awaited", "perform_steps"]
+__all__ = ["awaited", "close_without_waiting", "perform_steps"]
 
 T = TypeVar("T")
 
 
 def awaited(answer: T | Awaitable[T]) -> Procedure[T]:
-    """Return an answer; if it is awaitable, await it first.
+    """Return an answer; if it is awaitable, await it first, to its end.
 
     Args:
         answer: what a method of a store or an authenticator returned.
@@ -27,6 +28,32 @@ def awaited(answer: T | Awaitable[T]) -> Procedure[T]:
     if not isinstance(answer, Awaitable):
         return answer
     return (yield from Await(cast("Awaitable[T]", answer)))
+
+
+def close_without_waiting(close: Callable[[], object]) -> None:
+    """Close a maildrop where nothing can be awaited: a coroutine is run as long as it does not wait.
+
+    Args:
+        close: its method.
+
+    Raises:
+        LocalProtocolError: a coroutine has waited, or has failed.
+    """
+    if not isinstance(answer := close(), Awaitable):
+        return
+    failure: Exception | None = None
+    if isinstance(answer, Coroutine):
+        coroutine = cast("Coroutine[object, None, object]", answer)
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001 - it has looked for an event loop, for example
+            failure = error
+        coroutine.close()
+    raise LocalProtocolError(
+        "the maildrop may still be locked: its close is a coroutine method, which the blocking server cannot await"
+    ) from failure
 
 
 @attrs.frozen

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import Capa, Dele, List, ListOne, Noop, Quit, Retr, Rset, Stat, Top, Uidl, UidlOne
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Ok
-from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
-from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.core.results import ScanListing, UniqueIdListing
+from pop3proto.sasl.authenticator import PasswordVerifier, implements
 
 from .login_handlers import LOGIN_HANDLERS
-from .session import HandlerTable
+from .session import TURN, HandlerTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pop3proto.procedures.maildrop import Message
     from pop3proto.procedures.operations import Procedure
 
     from .session import Handlers, ServerSession
 
 __all__ = ["HANDLERS"]
+
+_ROWS: Final = 1_000  # rows of a listing that are a turn's work
 
 _table: Final = HandlerTable()
 
@@ -34,7 +40,10 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=not logged_in and session.may_show_password and isinstance(settings.authenticator, PasswordVerifier),
+        user=not logged_in
+        and session.may_show_password
+        and settings.user_pass
+        and implements(settings.authenticator, PasswordVerifier),
         sasl=() if logged_in else tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,
@@ -56,6 +65,7 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
             yield from session.call_store(
                 partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
+            session.record.deleted = len(session.deleted)
         finally:
             yield from session.close_maildrop()
     session.say(Ok("bye"))
@@ -63,15 +73,17 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
 
 @_table.answers(Stat)
 def _stat(session: ServerSession, command: Stat) -> None:
-    messages = session.messages().values()
-    reply, _ = command.answer(MaildropStatus(len(messages), sum(message.octets for message in messages)))
+    reply, _ = command.answer(session.status)
     session.say(reply)
 
 
 @_table.answers(List)
-def _list(session: ServerSession, command: List) -> None:
-    listing = ScanListing({number: message.octets for number, message in session.messages().items()})
-    session.say_body(*command.answer(listing, session.summary()))
+def _list(session: ServerSession, command: List) -> Procedure[None]:
+    def rows(messages: Mapping[int, Message]) -> bytes:
+        _, body = command.answer(ScanListing({number: message.octets for number, message in messages.items()}))
+        return body
+
+    return _say_listing(session, rows)
 
 
 @_table.answers(ListOne)
@@ -81,9 +93,12 @@ def _list_one(session: ServerSession, command: ListOne) -> None:
 
 
 @_table.answers(Uidl)
-def _uidl(session: ServerSession, command: Uidl) -> None:
-    listing = UniqueIdListing({number: message.unique_id for number, message in session.messages().items()})
-    session.say_body(*command.answer(listing, session.summary()))
+def _uidl(session: ServerSession, command: Uidl) -> Procedure[None]:
+    def rows(messages: Mapping[int, Message]) -> bytes:
+        _, body = command.answer(UniqueIdListing({number: message.unique_id for number, message in messages.items()}))
+        return body
+
+    return _say_listing(session, rows)
 
 
 @_table.answers(UidlOne)
@@ -95,23 +110,22 @@ def _uidl_one(session: ServerSession, command: UidlOne) -> None:
 @_table.answers(Retr)
 def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
     announced = session.message(command.number).octets
-    yield from _send_message(session, command.number, Ok(f"{announced} octets"), None)
+    yield from session.send_message(command.number, Ok(f"{announced} octets"))
     session.retrieved.add(command.number)
-    sent = session.connection.body_octets
-    if sent != announced and (maildrop := session.maildrop) is not None:
-        yield from session.call_store(partial(maildrop.correct, command.number, sent))
+    session.record.retrieved += 1
+    if (sent := session.connection.body_octets) != announced:
+        yield from session.correct(command.number, sent)
 
 
 @_table.answers(Top)
 def _top(session: ServerSession, command: Top) -> Procedure[None]:
     session.message(command.number)
-    yield from _send_message(session, command.number, Ok("top of message follows"), command.lines)
+    yield from session.send_message(command.number, Ok("top of message follows"), command.lines)
 
 
 @_table.answers(Dele)
 def _dele(session: ServerSession, command: Dele) -> None:
-    session.message(command.number)
-    session.deleted.add(command.number)
+    session.delete(command.number)
     session.say(Ok(f"message {command.number} deleted"))
 
 
@@ -122,33 +136,24 @@ def _noop(session: ServerSession, _command: Noop) -> None:
 
 @_table.answers(Rset)
 def _rset(session: ServerSession, _command: Rset) -> None:
-    session.deleted.clear()
-    session.retrieved.clear()
+    session.reset()
     session.say(Ok(f"maildrop has {session.summary()}"))
 
 
-def _send_message(session: ServerSession, number: int, reply: Ok, lines: int | None) -> Procedure[None]:
-    """Answer with a message, or its top, in constant memory.
+def _say_listing(session: ServerSession, rows: Callable[[Mapping[int, Message]], bytes]) -> Procedure[None]:
+    """Answer with a row for each message that is not deleted; other sessions can run between the parts of it.
 
-    Raises:
-        Refused: it cannot be read; nothing was said.
-        Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
+    Args:
+        session: after login.
+        rows: makes the rows of messages by number.
     """
-    reader = session.reader
-    assert reader is not None  # noqa: S101 - RETR and TOP are legal after login only
-    piece, message = yield from reader.begin(number, lines)
-    session.say(reply)
-    try:
-        while True:
-            session.say(BodyChunk(piece))
-            if message is None:
-                break
-            piece, message = yield from reader.go_on(message)
-            if piece:  # the end goes out with the last octets: some clients choke on a dot in a packet of its own
-                yield from session.flush()
-    finally:
-        if message is not None:
-            yield from reader.give_up(message)
+    messages = enumerate(session.maildrop.messages if session.maildrop is not None else (), 1)
+    session.say(Ok(session.summary()))
+    while part := dict(islice(messages, _ROWS)):
+        remaining = {number: message for number, message in part.items() if number not in session.deleted}
+        session.say(BodyChunk(rows(remaining)))
+        session.worked += TURN * len(part) / _ROWS
+        yield from session.give_way()
     session.say(BodyEnd())
 
 

@@ -1,49 +1,122 @@
-"""Limits on the number of concurrent sessions, in total and per address."""
+"""Limits on the number of concurrent sessions: in total, before login, and per address."""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from .service import Service
+from .addresses import origin
+from .logins import LoginLimiter
 
-__all__ = ["SessionLimiter"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from .settings import ServiceSettings
+
+__all__ = ["Place", "SessionLimiter"]
 
 
 class SessionLimiter:
-    """Counts the sessions of one server against its limits. Not thread-safe.
+    """Counts the sessions of one server against its limits, and slows down guesses at passwords: `Service.limiter`.
 
     Args:
-        service: has the limits.
+        settings: has the limits.
+        key: secret octets of this process, 16 to 64: credentials that failed are remembered as digests with this key.
+        lock: what the sessions share if they run in several threads.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service: Final = service
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        key: bytes = b"",
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self.lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
+        self.logins: Final = LoginLimiter(settings, key, self.lock)
+        self._settings: Final = settings
         self._sessions = 0
-        self._by_address: Counter[str] = Counter()
+        self._by_origin: Counter[str] = Counter()
+        self._strangers: dict[Place, None] = {}  # sessions before login, the oldest first
 
-    def enter(self, address: str) -> str | None:
-        """Count a session in, if there is room.
+    def enter(self, address: str, displace: Callable[[], object] | None = None) -> Place | str:
+        """Count a session in, if there is room; if there are too many before login, the oldest of these has to go.
 
         Args:
             address: the client's address; "" for a client that has none, to which no limit per address applies.
+            displace: ends this session, if it has to go. It must not wait, nor call this object.
 
         Returns:
-            None; or the reason for `refuse`. A refused session is not counted and must not `leave`.
+            Its place; or the reason for `refuse`.
         """
-        if self._sessions >= self._service.max_sessions:
-            return "too many sessions"
-        most = self._service.max_sessions_per_address
-        if address and most is not None and self._by_address[address] >= most:
-            return "too many sessions from your address"
-        self._sessions += 1
-        self._by_address[address] += 1
-        return None
+        settings = self._settings
+        place = Place(self, address, displace)
+        with self.lock:
+            if self._sessions >= settings.max_sessions:
+                return "too many sessions"
+            most = settings.max_sessions_per_address
+            if place.origin and most is not None and self._by_origin[place.origin] >= most:
+                return "too many sessions from your address"
+            self._sessions += 1
+            self._by_origin[place.origin] += 1
+            if len(self._strangers) >= settings.most_before_login:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                oldest.displace()
+            self._strangers[place] = None
+        return place
 
-    def leave(self, address: str) -> None:
-        """Count a session out that `enter` has counted in."""
-        self._sessions -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+    def know(self, place: Place) -> None:
+        """Note that a session's credentials were verified."""
+        with self.lock:
+            self._strangers.pop(place, None)
+
+    def leave(self, place: Place) -> None:
+        """Count a session out."""
+        with self.lock:
+            self._strangers.pop(place, None)
+            self._sessions -= 1
+            self._by_origin[place.origin] -= 1
+            if not self._by_origin[place.origin]:
+                del self._by_origin[place.origin]
+
+    def origin(self, address: str) -> str:
+        """Return what counts as one address, for the limits per address."""
+        return origin(address, self._settings.exempt)
+
+
+class Place:
+    """The place of one session among those of its server.
+
+    Args:
+        limiter: counts the sessions.
+        address: the client's.
+        displace: as in `SessionLimiter.enter`.
+
+    Attributes:
+        logins: what its logins wait for.
+        origin: what counts as its address.
+        displaced: it had to go, before login.
+    """
+
+    def __init__(self, limiter: SessionLimiter, address: str, displace: Callable[[], object] | None = None) -> None:
+        self.logins: Final = limiter.logins
+        self.origin: Final = limiter.origin(address)
+        self.displaced = False
+        self._limiter: Final = limiter
+        self._displace: Final = displace
+
+    def displace(self) -> None:
+        """End the session, for a newer one."""
+        self.displaced = True
+        if self._displace is not None:
+            self._displace()
+
+    def verified(self) -> None:
+        """Note that the credentials were verified: the session is not displaced any more."""
+        self._limiter.know(self)
+
+    def leave(self) -> None:
+        """Give the place back, after the end of the session."""
+        self._limiter.leave(self)

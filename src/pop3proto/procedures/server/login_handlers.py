@@ -11,9 +11,9 @@ from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.answers import answered, settled
-from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, named, verdict
+from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, implements, named, verdict
 from pop3proto.sasl.md5 import apop_matches
-from pop3proto.sasl.mechanism import CredentialsRejected, Identity, MechanismError, Strength
+from pop3proto.sasl.mechanism import CredentialsRejected, DialogueServer, Identity, MechanismError, Strength
 from pop3proto.sasl.names import read_name, read_password
 from pop3proto.sasl.registry import ServerContext
 
@@ -56,6 +56,9 @@ def _user(session: ServerSession, command: User) -> None:
 def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
+    session.logins.begin("USER/PASS", (yield from session.now())).add(
+        encode_text(name or ""), encode_text(command.password)
+    )
 
     def check() -> Steps[Identity]:
         user, password = _credentials(name or "", command.password)
@@ -63,15 +66,16 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
-    identity = yield from _ask(session, lambda: settled(check()))
+    identity = yield from _ask(session, lambda: settled(check()), lambda: name or "")
     yield from _log_in(session, identity)
 
 
 @LOGIN_HANDLERS.answers(Apop)
 def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
-    if not isinstance(source, SecretSource) or timestamp is None:
+    if not implements(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
+    session.logins.begin("APOP", (yield from session.now())).add(encode_text(command.name), encode_text(command.digest))
 
     def check() -> Steps[Identity]:
         user, _ = _credentials(command.name, command.digest)
@@ -80,7 +84,7 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
 
-    identity = yield from _ask(session, lambda: settled(check()))
+    identity = yield from _ask(session, lambda: settled(check()), lambda: command.name)
     yield from _log_in(session, identity)
 
 
@@ -106,6 +110,7 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
             announced=frozenset(session.offers),
         )
     )
+    session.logins.begin(command.mechanism, (yield from session.now()))
     yield from _step(session, mechanism, lambda: command.initial_response)
 
 
@@ -118,7 +123,13 @@ def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[
 
 def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[], bytes | None]) -> Procedure[None]:
     """Let a mechanism say what follows from what the client has said: a challenge, or the end."""
-    turn: Procedure[bytes | Identity] = _ask(session, lambda: mechanism.respond(said()))
+    if session.logins.attempt is not None:
+        session.logins.attempt.add(said() or b"")
+    turn: Procedure[bytes | Identity] = _ask(
+        session,
+        lambda: mechanism.respond(said()),
+        lambda: mechanism.claimed_user if isinstance(mechanism, DialogueServer) else "",
+    )
     outcome = yield from turn
     if isinstance(outcome, bytes):
         session.exchange = mechanism
@@ -127,8 +138,15 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
         yield from _log_in(session, outcome)
 
 
-def _ask(session: ServerSession, question: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
+def _ask(
+    session: ServerSession, question: Callable[[], T | Awaitable[T]], claimed_user: Callable[[], str]
+) -> Procedure[T]:
     """Ask the authenticator something.
+
+    Args:
+        session: before login.
+        question: calls the authenticator.
+        claimed_user: returns whom the client says that it is, for the log; "" if it has not said it.
 
     Raises:
         Refused: the credentials are wrong, which is counted and answered late; or what the client sent is not valid.
@@ -143,11 +161,11 @@ def _ask(session: ServerSession, question: Callable[[], T | Awaitable[T]]) -> Pr
     except BaseException as error:
         forget_locals(error)  # a password is among them
         raise
-    return (yield from _reject(session))
+    return (yield from _reject(session, claimed_user()))
 
 
-def _reject(session: ServerSession) -> Procedure[NoReturn]:
-    session.failed_logins += 1
+def _reject(session: ServerSession, claimed_user: str) -> Procedure[NoReturn]:
+    session.logins.note_failure(claimed_user, (yield from session.now()))
     yield from session.flush()
     yield from session.delay(session.settings.failure_delay)
     raise Refused("wrong name or password", ResponseCode.AUTH)
@@ -158,10 +176,19 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     authenticator = session.settings.authenticator
     user = identity.authzid or identity.authcid
     if user != identity.authcid and not (
-        isinstance(authenticator, Authorizer)
-        and verdict((yield from _ask(session, lambda: authenticator.may_act_as(identity.authcid, user, session.info))))
+        implements(authenticator, Authorizer)
+        and verdict(
+            (
+                yield from _ask(
+                    session,
+                    lambda: authenticator.may_act_as(identity.authcid, user, session.info),
+                    lambda: identity.authcid,
+                )
+            )
+        )
     ):
-        yield from _reject(session)
+        yield from _reject(session, identity.authcid)
+    session.logins.note_success()
     yield from session.open_maildrop(user)
     session.say(Ok(f"maildrop has {session.summary()}"))
 
@@ -181,7 +208,7 @@ def _credentials(name: str, password: str) -> tuple[str, str]:
 
 def _check_passwords(session: ServerSession) -> PasswordVerifier:
     verifier = session.settings.authenticator
-    if not isinstance(verifier, PasswordVerifier):
+    if not session.settings.user_pass or not implements(verifier, PasswordVerifier):
         raise Refused("USER and PASS are not supported here")
     return verifier
 

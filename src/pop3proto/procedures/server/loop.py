@@ -11,7 +11,7 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal, Tolerated
 from pop3proto.core.replies import Err, Greeting, ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Now, Procedure, Random, Read, ShuttingDown, Write
+from pop3proto.procedures.operations import Displaced, Now, Procedure, Random, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
 from .session import NONCE, ServerSession
@@ -21,14 +21,11 @@ if TYPE_CHECKING:
     from pop3proto.core.server import ServerConnection
     from pop3proto.procedures.cleartext import TlsMode
 
+    from .limits import Place
+    from .record import SessionRecord
     from .service import Service
 
-__all__ = ["refuse", "serve"]
-
-FLUSH_AT: Final = 65_536
-"""Octets of answers that are collected before they are written, while commands wait."""
-
-_TURN: Final = 50  # commands answered before other sessions can run
+__all__ = ["refuse", "serve_session"]
 
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand | Tolerated"
 
@@ -48,15 +45,18 @@ class _Loop:
         self._idle_until: float | None = None  # None: not waiting for a command
 
     def run(self, tls: TlsMode) -> Procedure[None]:
-        """Serve the session from its first octet to its end; release the lock, however it ends."""
+        """Serve the session to its end; however it ends, release the lock, and tell the authenticator."""
         session = self._session
-        session.login_until = (yield from Now()) + self._service.deadlines.login
+        session.logins.until = (yield from Now()) + self._service.deadlines.login
         try:
             if tls == "implicit":
                 yield from session.shake_hands()
             yield from self._converse()
         finally:
-            yield from session.close_maildrop()
+            try:
+                yield from session.close_maildrop()
+            finally:
+                yield from session.tell_authenticator()
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -64,23 +64,22 @@ class _Loop:
         greeting = self._service.greet((yield from Random(NONCE)))
         session.timestamp = greeting.timestamp
         session.say(greeting)
-        turn = 0  # commands answered since other sessions could run
+        record = session.record
         while not isinstance(event := session.connection.next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
                 yield from self._read()
-                turn = 0
+                session.worked = 0
             elif event is Signal.PAUSED:  # nothing is due: the session is over
                 break
             else:
                 self._idle_until = None
+                if isinstance(event, Quit):
+                    record.end = "quit"
                 yield from self._answer(event)
-                turn += 1
-                if session.collected >= FLUSH_AT:
-                    yield from session.flush()
-                if turn >= _TURN:
-                    turn = 0
-                    yield from session.delay(0)
+                session.worked += 1
+                yield from session.give_way()
+        record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:
@@ -89,28 +88,31 @@ class _Loop:
             session.connection.receive_data((yield from Read((yield from self._deadline()))))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
+        except Displaced as error:
+            yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
 
     def _deadline(self) -> Procedure[float]:
         """Return the deadline for the next command. A part of a command does not extend it."""
         session = self._session
         if self._idle_until is None:
             self._idle_until = (yield from Now()) + self._service.deadlines.idle
-        login_until = math.inf if session.maildrop is not None else session.login_until
+        login_until = math.inf if session.maildrop is not None else session.logins.until
         return min(self._idle_until, login_until, self._grace_until)
 
     def _answer(self, event: Asked) -> Procedure[None]:
         session = self._session
         try:
-            session.observers.heard(session.info, event)
+            session.hear(event)
             try:
                 if self._grace_until < math.inf and not isinstance(event, Quit | Tolerated):
                     self._refuse_during_shutdown()
                 elif (steps := self._handle(event)) is not None:
                     yield from steps
             except Refused as refusal:
-                session.say(refusal.reply)
-                if session.failed_logins >= self._service.login_attempts:
+                session.refuse(refusal)
+                if session.logins.failed >= self._service.login_attempts:
                     session.connection.fail("too many logins have failed")
+                    session.record.end = "failed logins"
         except Exception:
             yield from self._report_fault()
             raise
@@ -139,6 +141,7 @@ class _Loop:
         session = self._session
         session.say(Err.coded(ResponseCode.SYS_TEMP, "the server is going down"))
         session.connection.fail("the server is going down")
+        session.record.end = "shutdown"
 
     def _report_fault(self) -> Procedure[None]:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
@@ -149,13 +152,16 @@ class _Loop:
             yield from session.flush()
 
 
-def serve(
+def serve_session(  # noqa: PLR0913 - each has its default, and a name
     service: Service,
     connection: ServerConnection,
     info: SessionInfo | None = None,
     *,
     loopback: bool = False,
     tls: TlsMode = "none",
+    awaits: bool = True,
+    place: Place | None = None,
+    record: SessionRecord | None = None,
 ) -> Procedure[None]:
     """Serve one session, from its greeting to its end. However it ends, the maildrop is closed.
 
@@ -165,6 +171,9 @@ def serve(
         info: the client, as the store and the authenticator see it.
         loopback: the client is on this machine.
         tls: where TLS begins.
+        awaits: the driver performs `Await`; if not, a maildrop with coroutine methods is refused when it is opened.
+        place: from the `SessionLimiter` that all sessions of the server share; None: this session alone has one.
+        record: notes what the session has done.
 
     Raises:
         RemoteProtocolError: the client broke the protocol.
@@ -172,7 +181,16 @@ def serve(
         TimedOut: a deadline passed. RFC 1939 section 3 wants silence then.
         Exception: what the store or the authenticator raised; the client was told [SYS/TEMP] if that was possible.
     """
-    session = ServerSession(service, connection, info or SessionInfo(), loopback=loopback, starttls=tls == "starttls")
+    session = ServerSession(
+        service,
+        connection,
+        info or SessionInfo(),
+        loopback=loopback,
+        starttls=tls == "starttls",
+        awaits=awaits,
+        place=place,
+        record=record,
+    )
     failure: BaseException | None = None
     try:
         yield from _Loop(service, session).run(tls)
@@ -181,7 +199,7 @@ def serve(
         raise
     finally:
         try:
-            session.observers.ended(session.info, failure)
+            session.end(failure)
         finally:
             failure = None  # it holds this frame
 

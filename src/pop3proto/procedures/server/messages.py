@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.errors import Broken, LocalProtocolError
 from pop3proto.procedures.maildrop import Refused, SupportsOpenMany, SupportsTop, Unavailable
 from pop3proto.sasl.answers import answered
+from pop3proto.sasl.authenticator import implements
 
 from .calls import perform_steps
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PIECE", "TOP_PIECE", "Excerpt", "MessageReader", "OpenMessage"]
 
-PIECE: Final = 1_048_576
-"""Octets of a message that are read in one call."""
+PIECE: Final = 122_880
+"""Octets of a message that are read in one call.
+
+A session whose client does not read holds these, and its connection up to as many: 256 KiB in all. Fewer would cost
+large messages their speed, as each call of a store that blocks is a change of threads."""
 
 TOP_PIECE: Final = 16_384
 """Octets that are read at once for TOP, which needs the header and little more."""
@@ -128,7 +132,7 @@ class MessageReader:
 
     @property
     def _reads_ahead(self) -> bool:
-        return self._blocks or (self._lines is None and isinstance(self._maildrop, SupportsOpenMany))
+        return self._blocks or (self._lines is None and implements(self._maildrop, SupportsOpenMany))
 
     def _following(self, number: int) -> Sequence[int]:
         """Return the numbers of the messages behind one that are small enough to be read with it."""
@@ -183,7 +187,7 @@ def _open_several(
 def _open_first(maildrop: Maildrop, numbers: Sequence[int], lines: int | None) -> Steps[list[OpenMessage]]:
     """Open a message; those behind it as well, if the maildrop opens many in one call."""
     try:
-        if len(numbers) > 1 and lines is None and isinstance(maildrop, SupportsOpenMany):
+        if len(numbers) > 1 and lines is None and implements(maildrop, SupportsOpenMany):
             sources = yield from answered(maildrop.open_many(numbers))
             opened = [OpenMessage(number, source, None) for number, source in zip(numbers, sources, strict=False)]
             if not opened:
@@ -212,7 +216,7 @@ def _unreadable() -> Unavailable:
 def _open(maildrop: Maildrop, number: int, lines: int | None) -> Steps[OpenMessage]:
     if lines is None:
         return OpenMessage(number, (yield from answered(maildrop.open(number))), None)
-    if isinstance(maildrop, SupportsTop):
+    if implements(maildrop, SupportsTop):
         source = yield from answered(maildrop.top(number, lines))
     else:
         source = yield from answered(maildrop.open(number))

@@ -10,12 +10,15 @@ from typing_extensions import override
 from pop3proto.core.commands import STANDARD, Apop, Command
 from pop3proto.core.replies import Greeting, Ok
 from pop3proto.core.server import ServerConnection
-from pop3proto.sasl.authenticator import SecretSource
+from pop3proto.sasl.authenticator import SecretSource, implements
 
 from .handlers import HANDLERS
+from .limits import SessionLimiter
 from .settings import ServiceSettings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from .session import Handlers
 
 __all__ = ["Service"]
@@ -31,13 +34,23 @@ class Service(ServiceSettings):
         cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
         deadlines: timeouts.
         max_sessions: maximum number of concurrent sessions; more are greeted with [SYS/TEMP].
-        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit.
+        max_sessions_before_login: maximum number of sessions that have not logged in; the oldest of them makes room
+            for a new one. None: half of `max_sessions`.
+        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit. The addresses
+            of one IPv6 network of 64 bits count as one, here and in what follows.
+        logins_per_address: number of logins from one address that are verified at once; others wait for their turn.
+        login_penalty: how long a login waits after failures from its address; None: not at all.
+        exempt: addresses or networks ("192.0.2.7", "10.0.0.0/8") to which no limit per address and no penalty applies:
+            those of proxies and webmail, behind which there are many users.
         login_attempts: number of refused logins that end a session.
         failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
         hostname: the server's name in challenges and timestamps; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
-        mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
+        mechanisms: the SASL mechanisms, by name or as a table like `SERVER_MECHANISMS`; those are offered that the
+            authenticator can verify. By default all but SCRAM's -PLUS, which keep some clients from logging in.
+        user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
+        apop: whether APOP is offered, if the authenticator has the passwords.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
@@ -64,11 +77,20 @@ class Service(ServiceSettings):
         Args:
             nonce: random octets, never used before.
         """
-        if Apop not in self.handlers or not isinstance(self.authenticator, SecretSource):
+        if not self.apop or Apop not in self.handlers or not implements(self.authenticator, SecretSource):
             return Greeting(Ok(self.greeting))
         half = len(nonce) // 2
         first, second = int.from_bytes(nonce[:half]), int.from_bytes(nonce[half:])
         return Greeting(Ok(f"{self.greeting} <{first:020d}.{second:020d}@{self.hostname}>"))
+
+    def limiter(self, key: bytes, lock: AbstractContextManager[object] | None = None) -> SessionLimiter:
+        """Return what counts the sessions of a server, and slows down guesses at passwords.
+
+        Args:
+            key: 16 to 64 secret octets of this process, for digests of credentials that failed.
+            lock: what the sessions share if they run in several threads.
+        """
+        return SessionLimiter(self, key, lock)
 
     def connection(self, *, tls: bool) -> ServerConnection:
         """Return a new connection that reads the commands which the handlers answer."""

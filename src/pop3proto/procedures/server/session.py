@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
+from pop3proto.core.replies import Err
+from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.observer import Observers
-from pop3proto.procedures.operations import Now, Procedure, Random, Run, RunLogin, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Now,
+    Procedure,
+    Random,
+    Run,
+    RunLogin,
+    Sleep,
+    StartTls,
+    Write,
+)
+from pop3proto.sasl.answers import answered, settled
+from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 
-from .calls import awaited
+from .calls import awaited, close_without_waiting
+from .limits import Place, SessionLimiter
 from .messages import MessageReader
+from .parts import check_maildrop
+from .record import SessionRecord
+from .session_logins import SessionLogins
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
-    from pop3proto.core.events import AuthResponse
+    from pop3proto.core.events import AuthResponse, ServerEvent
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
     from pop3proto.sasl.registry import ServerEntry
 
     from .settings import ServiceSettings
 
-__all__ = ["NONCE", "Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["FLUSH_AT", "NONCE", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
 
+FLUSH_AT: Final = 65_536
+"""Octets of answers that are collected before they are written, while commands wait."""
+
+TURN: Final = 50
+"""Work after which other sessions can run: 1 is a command, or some rows of a listing."""
+
+_FAREWELL: Final = 1.0  # seconds for a line that fits into the system's buffer
 _MEGABYTE: Final = 1_048_576
+_TAIL: Final = 2  # octets of a message that wait for its end, or for more
 NONCE: Final = 16
 """Random octets in a timestamp or a challenge."""
 
@@ -49,16 +77,15 @@ class ServerSession:
         exchange: the SASL exchange in progress.
         user: the name from USER, or the user that is logged in.
         maildrop: the locked maildrop; None before login.
-        reader: reads its messages.
-        deleted: numbers of the messages marked by DELE.
+        deleted: numbers of the messages marked by DELE; `delete` adds to them.
         retrieved: numbers of the messages sent by RETR.
-        failed_logins: number of refused logins.
-        observers: the observers of this session.
+        record: what it has done.
+        logins: its logins.
         collected: number of octets that wait to be written.
-        login_until: deadline of the login.
+        worked: work that was done since other sessions could run: 1 is a command.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default, and a name
         self,
         settings: ServiceSettings,
         connection: ServerConnection,
@@ -66,6 +93,9 @@ class ServerSession:
         *,
         loopback: bool = False,
         starttls: bool = False,
+        awaits: bool = True,
+        place: Place | None = None,
+        record: SessionRecord | None = None,
     ) -> None:
         self.settings: Final = settings
         self.connection: Final = connection
@@ -74,16 +104,23 @@ class ServerSession:
         self.exchange: ServerMechanism | None = None
         self.user: str | None = None
         self.maildrop: Maildrop | None = None
-        self.reader: MessageReader | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.failed_logins = 0
-        self.login_until: float = 0.0
-        self.observers: Final = Observers(settings.observer)
+        self.record: Final = record or SessionRecord()
+        self.logins: Final = SessionLogins(
+            connection, place or Place(SessionLimiter(settings), info.address), self.record
+        )
+        self._reader: MessageReader | None = None
+        self._observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
+        self._awaits: Final = awaits
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
+        self.worked: float = 0.0
+        # Counted once: a listing of 100,000 messages takes longer than other sessions can wait.
+        self._octets = 0
+        self._deleted_octets = 0
 
     @property
     def may_show_password(self) -> bool:
@@ -100,15 +137,16 @@ class ServerSession:
         """Whether STLS works: before login, and once (RFC 2595 section 4)."""
         return self._starttls and not self.connection.tls and self.maildrop is None
 
-    def messages(self) -> dict[int, Message]:
-        """Return the messages that are not deleted, by number."""
-        messages = self.maildrop.messages if self.maildrop is not None else ()
-        return {number: message for number, message in enumerate(messages, 1) if number not in self.deleted}
+    @property
+    def status(self) -> MaildropStatus:
+        """Number and octets of the messages that are not deleted."""
+        count = len(self.maildrop.messages) if self.maildrop is not None else 0
+        return MaildropStatus(count - len(self.deleted), self._octets - self._deleted_octets)
 
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
-        messages = self.messages().values()
-        return f"{len(messages)} messages ({sum(message.octets for message in messages)} octets)"
+        status = self.status
+        return f"{status.count} messages ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.
@@ -123,12 +161,57 @@ class ServerSession:
             raise Refused(f"message {number} is deleted")
         return messages[number - 1]
 
+    def delete(self, number: int) -> None:
+        """Mark a message as deleted.
+
+        Raises:
+            Refused: as `message`.
+        """
+        self._deleted_octets += self.message(number).octets
+        self.deleted.add(number)
+
+    def reset(self) -> None:
+        """Take back what `delete` has marked, and forget what was retrieved."""
+        self.deleted.clear()
+        self.retrieved.clear()
+        self._deleted_octets = 0
+
+    def correct(self, number: int, octets: int) -> Procedure[None]:
+        """Tell the maildrop that RETR has sent another number of octets than it announced."""
+        if (maildrop := self.maildrop) is not None:
+            before = self.message(number).octets
+            yield from self.call_store(partial(maildrop.correct, number, octets))
+            self._octets += self.message(number).octets - before
+
+    def hear(self, event: ServerEvent) -> None:
+        """Tell the observers what the client has sent."""
+        self._observers.heard(self.info, event)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the observers that the session has ended, and by what error, if any."""
+        self._observers.ended(self.info, error)
+
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        self.observers.said(self.info, item)
+        self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
+
+    def say_farewell(self, reply: Err) -> Procedure[None]:
+        """End the session by a line that answers nothing, if the client can take it at once."""
+        self.connection.fail(reply.text)
+        self._observers.said(self.info, reply)
+        with suppress(ConnectionLost, TimedOut):
+            yield from Write(reply.encode(), (yield from Now()) + _FAREWELL)
+
+    def refuse(self, refusal: Refused) -> None:
+        """Answer with `-ERR`; what makes the line too long is cut off."""
+        reply, most = refusal.reply, self.connection.limits.reply_line_sent
+        if len(octets := reply.encode()) > most:
+            kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
+            reply = Err(kept.decode("utf-8", "ignore") + "...")
+        self.say(reply)
 
     def start_tls(self) -> Procedure[None]:
         """Write what was said so far, and do the TLS handshake. A name from USER, sent in clear, is forgotten.
@@ -147,7 +230,7 @@ class ServerSession:
             ConnectionLost, TimedOut: as `start_tls`.
         """
         try:
-            tls = yield from StartTls(self._take_output(), self.login_until)
+            tls = yield from StartTls(self._take_output(), self.logins.until)
         except BaseException:
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
@@ -165,19 +248,82 @@ class ServerSession:
         self.say(BodyChunk(body))
         self.say(BodyEnd())
 
+    def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
+        """Answer with a message, or its top, in constant memory.
+
+        Args:
+            number: the message's, which is not deleted.
+            reply: goes before it.
+            lines: how many lines of the body to send behind the header; None: the whole message.
+
+        Raises:
+            Refused: it cannot be read; nothing was said.
+            Broken: it could not be read to its end. The client must not take what it has for the whole: hang up.
+        """
+        reader = self._reader
+        assert reader is not None  # noqa: S101 - there are messages after login only
+        piece, message = yield from reader.begin(number, lines)
+        self.say(reply)
+        try:
+            while True:
+                self.say(BodyChunk(piece))
+                del piece  # it is held as it will be sent
+                if message is None:
+                    break
+                # The end goes out with the last octets: some clients choke on a dot in a packet of its own.
+                yield from self._flush(keep=_TAIL)
+                piece, message = yield from reader.go_on(message)
+        except BaseException:
+            self._break_off()
+            raise
+        finally:
+            if message is not None:
+                yield from reader.give_up(message)
+        self.say(BodyEnd())
+
     def nonce(self) -> Procedure[str]:
         """Return random hexadecimal digits for a challenge."""
         return (yield from Random(NONCE)).hex()
 
     def flush(self) -> Procedure[None]:
         """Write what was said."""
-        if octets := self._take_output():
+        return self._flush()
+
+    def _flush(self, keep: int = 0) -> Procedure[None]:
+        """Write what was said, but so many octets at the end of it."""
+        octets = self._take_output()
+        if keep:
+            self._output, octets = [octets[-keep:]], octets[:-keep]
+            self.collected = len(self._output[0])
+        if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
                 yield from Write(octets, (yield from Now()) + timeout)
             except BaseException:
-                self.connection.fail("an answer was cut off")  # nothing may follow half an answer
+                self._break_off()
                 raise
+            self.record.octets += len(octets)
+
+    def _break_off(self) -> None:
+        """Write nothing more: nothing may follow half an answer."""
+        self._take_output()
+        self.connection.fail("an answer was cut off")
+
+    def now(self) -> Procedure[float]:
+        """Return the time."""
+        try:
+            return (yield from Now())
+        except BaseException:
+            self._break_off()
+            raise
+
+    def give_way(self) -> Procedure[None]:
+        """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
+        if self.collected >= FLUSH_AT:
+            yield from self.flush()
+        if self.worked >= TURN:
+            self.worked = 0
+            yield from self.delay(0)
 
     def delay(self, seconds: float) -> Procedure[None]:
         """Wait for some seconds; 0 lets other sessions run."""
@@ -197,31 +343,57 @@ class ServerSession:
         return (yield from awaited(answer))
 
     def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
-        """Call a function of the authenticator, as `call_store`, in a worker thread for logins if it blocks."""
-        answer = (yield from RunLogin(function)) if self.settings.authenticator.blocks else function()
-        return (yield from awaited(answer))
+        """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
+
+        Before that it waits as long as the failures from this address demand, and for its turn.
+
+        Raises:
+            Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
+        """
+        attempt = self.logins.attempt or self.logins.begin("-", (yield from self.now()))
+        return (yield from self.logins.call(attempt, function, blocks=self.settings.authenticator.blocks))
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.
 
         Raises:
             Refused: it cannot be opened.
+            TypeError: what the store has opened cannot serve; `close_maildrop` closes it.
         """
-        store, before = self.settings.store, self.info
+        before = self.info
         self.info = attrs.evolve(before, user=user)
         try:
-            self.maildrop = yield from self.call_store(partial(store.open, user, self.info))
+            steps = self._open(user)
+            yield from self.call_store(lambda: settled(steps))
         except BaseException:
-            self.info = before
+            if self.maildrop is None:
+                self.info = before
             raise
-        self.reader = MessageReader(self.maildrop, self.deleted, blocks=store.blocks)
-        self.user = user
+        self.user = self.record.user = user
+
+    def _open(self, user: str) -> Steps[None]:
+        store = self.settings.store
+        maildrop = yield from answered(store.open(user, self.info))
+        self.maildrop = maildrop if hasattr(maildrop, "close") else None
+        check_maildrop(maildrop, awaits=self._awaits)
+        self._octets = sum(message.octets for message in maildrop.messages)
+        self._reader = MessageReader(maildrop, self.deleted, blocks=store.blocks)
 
     def close_maildrop(self) -> Procedure[None]:
         """Release the lock, if it is held."""
         if (maildrop := self.maildrop) is not None:
-            self.maildrop = self.reader = None
-            yield from self.call_store(maildrop.close)
+            self.maildrop = self._reader = None
+            # Even one that was refused for its coroutine methods is closed, as far as that is possible.
+            yield from self.call_store(
+                maildrop.close if self._awaits else partial(close_without_waiting, maildrop.close)
+            )
+
+    def tell_authenticator(self) -> Procedure[None]:
+        """Tell an authenticator that wants to know it that the session has ended."""
+        authenticator = self.settings.authenticator
+        if implements(authenticator, SupportsSessionEnded):
+            ended = partial(authenticator.session_ended, self.info)
+            yield from awaited((yield from RunLogin(ended)) if authenticator.blocks else ended())
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

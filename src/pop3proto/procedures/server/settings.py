@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -14,10 +15,13 @@ from pop3proto.procedures.observer import ServerObserver, observers_of
 from pop3proto.sasl.mechanism import Strength
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
 
-from .parts import check_authenticator, check_store, coroutine_methods
+from .addresses import networks_of
+from .parts import check_authenticator, check_plain, check_store, coroutine_methods
+from .penalties import LoginPenalty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set as AbstractSet
+    from ipaddress import IPv4Network, IPv6Network
 
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.procedures.maildrop import MaildropStore
@@ -66,13 +70,29 @@ def _check_hostname(_service: object, _attribute: object, hostname: str) -> None
         raise LocalProtocolError("a hostname has letters, digits, dots and hyphens")
 
 
+# Clients that take the strongest mechanism whether or not they can bind do not log in where -PLUS is offered.
+_UNBOUND: Final[ServerMechanisms] = {
+    name: entry for name, entry in SERVER_MECHANISMS.items() if entry.strength is not Strength.BOUND
+}
+
+
+def _mechanisms(given: ServerMechanisms | Iterable[str]) -> ServerMechanisms:
+    if isinstance(given, Mapping):
+        return cast("ServerMechanisms", given)
+    names = [given] if isinstance(given, str) else [*given]
+    for name in names:
+        if name not in SERVER_MECHANISMS:
+            raise LocalProtocolError(f"no mechanism {name!r}; there are {', '.join(SERVER_MECHANISMS)}")
+    return {name: SERVER_MECHANISMS[name] for name in names}
+
+
 def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple[ServerObserver, ...]:
     return observers_of(given)
 
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """What all sessions of a server share, except how commands are answered.
+    """What all sessions of a server share, except how commands are answered: a `Service` is one.
 
     Args:
         store: the maildrops.
@@ -80,13 +100,23 @@ class ServiceSettings:
         cleartext: when passwords are accepted without TLS: "never"; "loopback": from this machine; "always".
         deadlines: timeouts.
         max_sessions: maximum number of concurrent sessions; more are greeted with [SYS/TEMP].
-        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit.
+        max_sessions_before_login: maximum number of sessions that have not logged in; the oldest of them makes room
+            for a new one. None: half of `max_sessions`.
+        max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit. The addresses
+            of one IPv6 network of 64 bits count as one, here and in what follows.
+        logins_per_address: number of logins from one address that are verified at once; others wait for their turn.
+        login_penalty: how long a login waits after failures from its address; None: not at all.
+        exempt: addresses or networks ("192.0.2.7", "10.0.0.0/8") to which no limit per address and no penalty applies:
+            those of proxies and webmail, behind which there are many users.
         login_attempts: number of refused logins that end a session.
         failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
         hostname: the server's name in challenges and timestamps; letters, digits, dots and hyphens.
         implementation: the name that CAPA announces (RFC 2449 section 6.9).
-        mechanisms: the SASL mechanisms; those are offered that the authenticator can verify.
+        mechanisms: the SASL mechanisms, by name or as a table like `SERVER_MECHANISMS`; those are offered that the
+            authenticator can verify. By default all but SCRAM's -PLUS, which keep some clients from logging in.
+        user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
+        apop: whether APOP is offered, if the authenticator has the passwords.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
@@ -102,13 +132,19 @@ class ServiceSettings:
     cleartext: Cleartext = "loopback"
     deadlines: Deadlines = Deadlines()
     max_sessions: int = 1_000
+    max_sessions_before_login: int | None = None
     max_sessions_per_address: int | None = 100
+    logins_per_address: int = attrs.field(default=2, validator=attrs.validators.ge(1))
+    login_penalty: LoginPenalty | None = attrs.field(factory=LoginPenalty)
+    exempt: tuple[IPv4Network | IPv6Network, ...] = attrs.field(default=(), converter=networks_of)
     login_attempts: int = 5
     failure_delay: float = 2
     greeting: str = "POP3 server ready"
     hostname: str = attrs.field(default="localhost", validator=_check_hostname)
     implementation: str = "pop3proto"
-    mechanisms: ServerMechanisms = attrs.field(default=SERVER_MECHANISMS, repr=False)
+    mechanisms: ServerMechanisms = attrs.field(default=_UNBOUND, converter=_mechanisms, repr=False)
+    user_pass: bool = True
+    apop: bool = True
     limits: Limits = attrs.field(default=DEFAULT_LIMITS, repr=False)
     quirks: AbstractSet[Quirk] = attrs.field(default=NO_QUIRKS, repr=False)
     observer: tuple[ServerObserver, ...] = attrs.field(default=(), converter=_observers, repr=False)
@@ -117,6 +153,12 @@ class ServiceSettings:
         check_cleartext(self.cleartext)
         check_store(self.store)
         check_authenticator(self.authenticator)
+
+    @property
+    def most_before_login(self) -> int:
+        """Maximum number of sessions that have not logged in."""
+        most = self.max_sessions_before_login
+        return max(1, self.max_sessions // 2 if most is None else most)
 
     @property
     def coroutine_methods(self) -> tuple[str, ...]:
@@ -129,11 +171,7 @@ class ServiceSettings:
         Raises:
             TypeError: a method of the store or the authenticator is a coroutine method.
         """
-        if methods := self.coroutine_methods:
-            raise TypeError(
-                f"the blocking server cannot await coroutine methods ({', '.join(methods)}): "
-                "make them plain methods, or use serve of pop3proto.asyncio or pop3proto.trio"
-            )
+        check_plain(self.coroutine_methods)
 
     def offers(self, info: SessionInfo, *, may_show_password: bool) -> dict[str, ServerEntry]:
         """Return the mechanisms that a client can use."""

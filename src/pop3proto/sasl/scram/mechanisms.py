@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.limits import DEFAULT_LIMITS
 from pop3proto.core.text import encode_base64
 from pop3proto.sasl.answers import answered
 from pop3proto.sasl.mechanism import CredentialsRejected, Dialogue, DialogueServer, Identity, MechanismError
@@ -68,7 +69,7 @@ class ScramClient:
         binding: ChannelBinding | None = None,
         unannounced: bool = False,
         least_iterations: int = 4_096,
-        most_iterations: int = 2_000_000,
+        most_iterations: int = DEFAULT_LIMITS.scram_iterations,
     ) -> None:
         """Prepare an exchange.
 
@@ -82,7 +83,7 @@ class ScramClient:
             unannounced: without `binding`: the client supports channel binding, but the server did not announce the
                 -PLUS variant. If the server did announce it, it detects the downgrade attack (RFC 5802 section 6).
             least_iterations: the minimum iteration count to accept; 4,096 by RFC 7677 section 4.
-            most_iterations: the maximum iteration count to accept; two million take about a second.
+            most_iterations: the maximum iteration count to accept.
 
         Raises:
             MechanismError: a name or the password is empty or cannot be prepared (RFC 4013); or the nonce or the
@@ -151,10 +152,7 @@ class ScramClient:
         first = ServerFirst.parse(challenge)
         if not first.nonce.startswith(self._nonce) or first.nonce == self._nonce:
             raise MechanismError("the server's nonce does not begin with the client's: it belongs to another exchange")
-        if not self._least_iterations <= first.iterations <= self._most_iterations:
-            raise MechanismError(
-                f"the server's iteration count is not from {self._least_iterations} to {self._most_iterations}"
-            )
+        self._check_iterations(first.iterations)
         without_proof = client_final_without_proof(self._header, self._binding, first.nonce)
         signed = auth_message(self._bare, challenge, without_proof)
         salted_password = self._hash.salted_password(self._password, first.salt, first.iterations)
@@ -162,6 +160,20 @@ class ScramClient:
         proof = xor(client_key, self._hash.hmac(self._hash.digest(client_key), signed))
         self._signature = self._hash.hmac(self._hash.server_key(salted_password), signed)
         return b"%b,p=%b" % (without_proof, encode_base64(proof))
+
+    def _check_iterations(self, iterations: int) -> None:
+        if iterations < self._least_iterations:
+            raise MechanismError(
+                f"the server asks for {iterations:,} SCRAM iterations; a proof with fewer than "
+                f"{self._least_iterations:,} would let a false server guess the password: the server's administrator "
+                "has to store the keys with more"
+            )
+        if iterations > self._most_iterations:
+            raise MechanismError(
+                f"the server asks for {iterations:,} SCRAM iterations; this client computes at most "
+                f"{self._most_iterations:,}: if the server is to be trusted with its time, raise "
+                "Limits.scram_iterations"
+            )
 
     def _verify(self, challenge: bytes) -> None:
         self._check_for_error(challenge)
@@ -221,6 +233,7 @@ class ScramServer(DialogueServer):
     @override
     def _begin(self, initial: bytes | None) -> Dialogue:
         first = ClientFirst.parse((yield b"") if initial is None else initial)
+        self.claimed_user = first.user
         self._check_flag(first)
         keys = yield from answered(self._source(first.user))
         if not len(keys.stored_key) == len(keys.server_key) == self._hash.octets:

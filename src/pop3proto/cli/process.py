@@ -1,0 +1,68 @@
+"""What `pop3proto serve` sets for its process, and a warning about files with secrets that others can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.fetching.failures import warn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["disable_core_dumps", "raise_descriptor_limit", "warn_if_readable"]
+
+_PER_SESSION: Final = 2  # descriptors: the connection, and the lock or a message
+_SPARE: Final = 64
+
+
+def disable_core_dumps() -> None:
+    """Keep the system from writing core files: passwords are in memory."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def raise_descriptor_limit(sessions: int) -> None:
+    """Raise the soft limit of open files to what the sessions need, or warn that they do not fit.
+
+    Args:
+        sessions: how many there may be at once.
+    """
+    if sys.platform == "win32":
+        return
+    needed = sessions * _PER_SESSION + _SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):
+        most = soft
+    if most < needed:
+        warn(
+            f"note: {sessions} sessions need {needed} open files, and the limit is {most}: raise it (ulimit -n) or "
+            "lower --max-sessions"
+        )
+
+
+def warn_if_readable(file: int | Path, name: Path, what: str) -> None:
+    """Warn if all users of this machine can read a file that holds a secret.
+
+    Args:
+        file: its descriptor, or its path.
+        name: its path, for the warning.
+        what: what it is.
+    """
+    if os.name != "posix":
+        return
+    mode = os.stat(file).st_mode  # noqa: PTH116 - of a descriptor, too
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        warn(f"note: all users of this machine can read the {what} file {name}: chmod o-rwx it")

@@ -1,0 +1,167 @@
+"""The folders of a Maildir: made again where they are missing, opened, cleaned; and the file of its quota."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto._io.files import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+__all__ = [
+    "FOLDERS",
+    "MessageFolders",
+    "add_to_quota",
+    "clean_tmp",
+    "complete",
+    "is_maildir",
+    "missing",
+    "not_followed",
+]
+
+# Messages move from new to cur. In this order, a message that moves during the listing is seen twice, but never missed.
+FOLDERS: Final = ("new", "cur")
+_ALL: Final = ("tmp", *FOLDERS)
+_ABANDONED: Final = 36 * 3600  # seconds without access after which a file in tmp may go, by the rules of Maildir
+_READ_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+# Files that programs for Maildirs put beside `cur`: Dovecot, Courier and Maildir++, mbsync, Exim, this library.
+_SIGNS: Final = (".mbsyncstate", ".pop3proto-", ".uidvalidity", "courier", "dovecot", "maildir", "subscriptions")
+
+
+def missing(maildir: Path) -> list[str]:
+    """Return which of `tmp`, `new` and `cur` are missing."""
+    return [name for name in _ALL if not (maildir / name).is_dir()]
+
+
+def is_maildir(path: Path) -> bool:
+    """Return whether a folder is a Maildir, or what is left of one.
+
+    Backup programs and git leave out empty folders. Some of `tmp`, `new` and `cur` will do if there is nothing else, or
+    if there is a file of a mail program as well.
+    """
+    absent = missing(path)
+    if not absent:
+        return True
+    names = [entry.name for entry in path.iterdir()]
+    return len(absent) < len(_ALL) and (
+        len(names) == len(_ALL) - len(absent) or any(name.startswith(_SIGNS) for name in names)
+    )
+
+
+def complete(maildir: Path) -> None:
+    """Make those of `tmp`, `new` and `cur` that are missing, with the owner and the mode of one that is there.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    absent = missing(maildir)
+    there = [name for name in _ALL if name not in absent]
+    for name in absent:
+        folder = maildir / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if there:
+            _make_like(folder, (maildir / there[-1]).stat())
+    if absent:
+        sync_folder(maildir)
+
+
+def _make_like(folder: Path, status: os.stat_result) -> None:
+    with suppress(PermissionError):
+        os.chown(folder, status.st_uid, status.st_gid, follow_symlinks=False)
+    descriptor = os.open(folder, _READ_FOLDER | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+    finally:
+        os.close(descriptor)
+
+
+@attrs.frozen
+class MessageFolders:
+    """The folders of a Maildir that hold messages, `new` and `cur`.
+
+    Args:
+        maildir: the folder that holds them.
+        follow_links: whether they may be symbolic links. Whoever may write to a Maildir could make it lead to another.
+    """
+
+    maildir: Path
+    follow_links: bool = False
+
+    @contextmanager
+    def open(self) -> Generator[tuple[int, ...]]:
+        """Open the folders, so that nobody can put others in their place meanwhile.
+
+        Returns:
+            Their descriptors, in the order of `FOLDERS`; they are closed at the end of the block.
+
+        Raises:
+            OSError: one of them cannot be opened.
+        """
+        with ExitStack() as stack:
+            yield tuple(stack.enter_context(self.open_one(name)) for name in FOLDERS)
+
+    @contextmanager
+    def open_one(self, name: str) -> Generator[int]:
+        """Open one of the folders, as `open`."""
+        path = self.maildir / name
+        try:
+            descriptor = os.open(path, _READ_FOLDER if self.follow_links else _READ_FOLDER | os.O_NOFOLLOW)
+        except OSError as error:
+            if not self.follow_links and path.is_symlink():
+                raise not_followed(path) from error
+            raise
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def not_followed(path: Path) -> OSError:
+    """Return the error for a folder that is a symbolic link."""
+    words = "it is a symbolic link; links are followed only with follow_links, or --follow-links"
+    return OSError(errno.ELOOP, words, str(path))
+
+
+def clean_tmp(maildir: Path) -> None:
+    """Remove files from `tmp` that nobody has used for 36 hours: a program that was killed has left them."""
+    before = time.time() - _ABANDONED
+    with suppress(OSError), MessageFolders(maildir).open_one("tmp") as folder, os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                used = max(status.st_atime, status.st_mtime, status.st_ctime)
+                if stat.S_ISREG(status.st_mode) and used < before:
+                    os.unlink(entry.name, dir_fd=folder)
+
+
+def add_to_quota(maildir: Path, octets: int, messages: int) -> None:
+    """Note in `maildirsize`, if there is one, that messages came (or went, with negative numbers).
+
+    Programs that keep to Maildir++ take the quota from this file. They count again from time to time, so that an entry
+    that cannot be written does not matter for long: it is no error.
+
+    Args:
+        maildir: the Maildir, or a folder of one in Maildir++, whose quota is that of the Maildir around it.
+        octets: by how many octets the files have grown.
+        messages: by how many messages.
+    """
+    if (maildir / "maildirfolder").exists():
+        maildir = maildir.parent
+    with suppress(OSError):
+        descriptor = os.open(maildir / "maildirsize", _APPEND)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.write(descriptor, b"%d %d\n" % (octets, messages))
+        finally:
+            os.close(descriptor)

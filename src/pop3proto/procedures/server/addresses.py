@@ -1,0 +1,49 @@
+"""Which addresses count as one client: an IPv4 address, or the /64 of an IPv6 address."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from pop3proto.core.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Network", "networks_of", "origin"]
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_PREFIX: Final = 64  # a customer has a /64 at least (RFC 6177 section 2), and every address in it
+
+
+def networks_of(given: str | Iterable[str]) -> tuple[Network, ...]:
+    """Return networks; one address is a network, too.
+
+    Raises:
+        LocalProtocolError: something is neither an address nor a network.
+    """
+    try:
+        return tuple(map(ipaddress.ip_network, [given] if isinstance(given, str) else given))
+    except ValueError as error:
+        raise LocalProtocolError(f"not an address or a network: {error}") from error
+
+
+def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:
+    """Return what all addresses of one client have in common; "" if no bound per address applies.
+
+    Args:
+        address: the client's; "" if it has none.
+        exempt: networks to which no such bound applies.
+    """
+    try:
+        number = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(number, ipaddress.IPv6Address):
+        if (mapped := number.ipv4_mapped) is None:
+            if any(number in network for network in exempt):
+                return ""
+            return str(ipaddress.IPv6Network((number, _PREFIX), strict=False))
+        number = mapped
+    return "" if any(number in network for network in exempt) else str(number)

@@ -1,0 +1,34 @@
+"""What a session has done, for its line in the log."""
+
+from __future__ import annotations
+
+__all__ = ["SessionRecord"]
+
+
+class SessionRecord:
+    """What one session has done so far. An adapter logs it when the session has ended.
+
+    Attributes:
+        user: who is logged in; None before.
+        method: the login method: a SASL mechanism, "USER/PASS" or "APOP"; "" before login.
+        retrieved: number of messages sent by RETR, each time that they were.
+        deleted: number of messages that QUIT deleted.
+        octets: number of octets sent, in clear.
+        end: why the session ended, in a word, if it ended without an error; "" before.
+    """
+
+    def __init__(self) -> None:
+        self.user: str | None = None
+        self.method: str = ""
+        self.retrieved: int = 0
+        self.deleted: int = 0
+        self.octets: int = 0
+        self.end: str = ""
+
+    def login_failed(self, method: str, user: str) -> None:
+        """Take note that credentials were wrong. Nothing is done here.
+
+        Args:
+            method: the login method.
+            user: the name that the client gave; "" if it gave none.
+        """

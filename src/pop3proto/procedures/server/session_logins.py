@@ -1,0 +1,108 @@
+"""The logins of one session: what they wait for, how they end, and what is noted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from pop3proto.core.errors import TimedOut
+from pop3proto.core.replies import ResponseCode
+from pop3proto.procedures.maildrop import Refused
+from pop3proto.procedures.operations import AwaitLogin, Procedure, RunLogin, Turn
+
+if TYPE_CHECKING:
+    from pop3proto.core.server import ServerConnection
+
+    from .limits import Place
+    from .penalties import LoginAttempt
+    from .record import SessionRecord
+
+__all__ = ["SessionLogins"]
+
+T = TypeVar("T")
+
+_TOO_LATE: Final = "the login cannot be checked in time"
+
+
+class SessionLogins:
+    """The logins of one session.
+
+    Args:
+        connection: the protocol.
+        place: the session's place among those of the server.
+        record: what the session has done.
+
+    Attributes:
+        attempt: the login under way; None between logins.
+        failed: number of refused logins.
+        until: deadline of the login.
+    """
+
+    def __init__(self, connection: ServerConnection, place: Place, record: SessionRecord) -> None:
+        self.attempt: LoginAttempt | None = None
+        self.failed: int = 0
+        self.until: float = 0.0
+        self._connection: Final = connection
+        self._place: Final = place
+        self._record: Final = record
+
+    def begin(self, method: str, now: float) -> LoginAttempt:
+        """Begin an attempt to log in, and return it: add to it what the client shows, a name and a password.
+
+        Args:
+            method: a SASL mechanism, or another name for the log.
+            now: the time.
+        """
+        self.attempt = self._place.logins.attempt(method, now)
+        return self.attempt
+
+    def call(self, attempt: LoginAttempt, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
+        """Call a function of the authenticator, when the failures from this address and other logins allow it.
+
+        Args:
+            attempt: for which attempt to log in.
+            function: plain, or a coroutine function; it takes no arguments.
+            blocks: it may wait, so it is called in a thread.
+
+        Raises:
+            Refused: the deadline of the login has passed; the session ends.
+        """
+        turn = yield from self._wait(attempt)
+        try:
+            answer = (yield from RunLogin(function)) if blocks else function()
+            if not isinstance(answer, Awaitable):
+                return answer
+            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
+        except TimedOut:
+            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
+        finally:
+            self._place.logins.done(self._place.origin, turn)
+
+    def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
+        try:
+            return (yield from self._place.logins.wait(self._place.origin, attempt, self.until))
+        except TimedOut:
+            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
+        except BaseException:
+            self._connection.fail("the login was given up")
+            raise
+
+    def note_failure(self, user: str, now: float) -> None:
+        """Note that the credentials of the attempt were wrong.
+
+        Args:
+            user: the name that the client gave; "" if it gave none.
+            now: the time.
+        """
+        self.failed += 1
+        if (attempt := self.attempt) is not None:
+            self.attempt = None
+            self._record.login_failed(attempt.method, user)
+            self._place.logins.failed(self._place.origin, attempt, now)
+
+    def note_success(self) -> None:
+        """Note that the credentials of the attempt were right."""
+        self._place.verified()
+        if (attempt := self.attempt) is not None:
+            self.attempt = None
+            self._record.method = attempt.method

@@ -1,0 +1,498 @@
+"""Over real sockets, in each adapter: a login that goes on over another connection, and what does not change."""
+
+import asyncio
+import base64
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+
+import anyio
+import pytest
+import trio
+import trustme
+
+from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
+from pop3proto._io.tls import client_context
+from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.core.refusals import LoginFailed
+from pop3proto.core.results import MaildropStatus
+from pop3proto.core.states import State
+from pop3proto.procedures.operations import Reconnect
+from tests.helpers.processes import join
+
+PATIENCE = 30  # seconds until a test that hangs fails
+STAMPED = b"+OK <1896.697170952@dbc.mtview.ca.us>\r\n"
+NO = b"-ERR authentication failed\r\n"
+OK = b"+OK\r\n"
+HANG_UP, RESET = "hang up", "reset"
+STLS = "stls"
+USER_PASS = {b"USER": [OK], b"PASS": [OK], b"STAT": [b"+OK 2 320\r\n"], b"QUIT": [OK]}
+DONE = MaildropStatus(2, 320)
+
+
+def capa(*lines):
+    return b"".join(line.encode() + b"\r\n" for line in ("+OK", *lines, "."))
+
+
+class Server:
+    """A server with a script for each connection, one after the other.
+
+    Args:
+        scripts: each the answers by verb, in order; an answer may be followed by HANG_UP or RESET, in a tuple, or be
+            one of these; STLS is `+OK` and the handshake.
+        contexts: for TLS, of each connection; one for all of them.
+        implicit: TLS begins at once.
+    """
+
+    def __init__(self, *scripts, contexts=None, implicit=False):
+        self.heard = []  # for each connection, the lines
+        self.secured = []  # for each connection, whether there was TLS at its end
+        self._scripts = scripts
+        self._contexts = contexts if isinstance(contexts, list) else [contexts] * len(scripts)
+        self._implicit = implicit
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(PATIENCE)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True, name="server")
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # it waits for one more
+        join(self._thread)
+        self._listener.close()
+
+    def _run(self):
+        for script, context in zip(self._scripts, self._contexts, strict=True):
+            try:
+                peer = self._listener.accept()[0]
+            except OSError:
+                return
+            peer.settimeout(PATIENCE)
+            self.heard.append([])
+            self.secured.append(False)
+            with contextlib.suppress(OSError):
+                self._serve(peer, script, context)
+
+    def _serve(self, peer, script, context):
+        answers = {verb: list(several) for verb, several in script.items()}
+        try:
+            if self._implicit:
+                peer = self._secure(peer, context)
+            peer.sendall(script.get("greeting", b"+OK ready\r\n"))
+            while self._talk(peer, answers):
+                peer = self._secure(peer, context)
+        finally:
+            peer.close()
+
+    def _talk(self, peer, answers):
+        """Answer lines; return whether TLS is to begin, not the connection to end."""
+        with peer.makefile("rb") as lines:
+            while line := lines.readline():
+                self.heard[-1].append(line)
+                verb = line.split()[0]
+                several = answers[verb if verb in answers else b"*"].pop(0)
+                for answer in several if isinstance(several, tuple) else (several,):
+                    if answer == STLS:
+                        peer.sendall(OK)
+                        return True
+                    if answer == RESET:
+                        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    if answer in {RESET, HANG_UP}:
+                        return False
+                    peer.sendall(answer)
+        return False
+
+    def _secure(self, peer, context):
+        peer = context.wrap_socket(peer, server_side=True)
+        self.secured[-1] = True
+        return peer
+
+    @property
+    def verbs(self):
+        return [[line.split()[0].decode() for line in heard] for heard in self.heard]
+
+
+# ------------------------------------------------------------------------------------ the three adapters
+
+
+def by_sockets(port, work, arguments):
+    async def run():
+        client = over_sockets.connect("127.0.0.1", port, **arguments)
+        with client:
+            return await work(Awaitable(client))
+
+    return awaited(run())
+
+
+def awaited(coroutine):
+    """The result of a coroutine that does not suspend."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a blocking client has suspended")
+
+
+class Awaitable:
+    """A blocking client whose methods are awaited."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        value = getattr(self.client, name)
+
+        async def call(*args, **kwargs):
+            return value(*args, **kwargs)
+
+        return call if callable(value) and name != "login_plan" else value
+
+
+def by_asyncio(port, work, arguments):
+    async def run():
+        async with asyncio.timeout(PATIENCE), over_asyncio.connect("127.0.0.1", port, **arguments) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+def by_trio(port, work, arguments):
+    async def run():
+        with trio.fail_after(PATIENCE):
+            async with over_trio.connect("127.0.0.1", port, **arguments) as client:
+                return await work(client)
+
+    return trio.run(run)
+
+
+@pytest.fixture(params=[by_sockets, by_asyncio, by_trio], ids=["blocking", "asyncio", "trio"])
+def adapter(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def identity(authority, name="127.0.0.1"):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def certified(authority):
+    return identity(authority)
+
+
+@pytest.fixture
+def trusting(authority):
+    context = client_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def whole(client):
+    """Log in, and ask something."""
+    await client.login("ann", "tanstaaf")
+    return await client.stat()
+
+
+# --------------------------------------------------------------------------------------------- it goes on
+
+
+@pytest.mark.parametrize("end", [HANG_UP, RESET])
+class TestAfterARefusal:
+    @pytest.mark.parametrize("tls", ["implicit", "starttls"])
+    def test_of_auth(self, adapter, certified, trusting, tls, end):
+        list_ = capa("SASL CRAM-MD5", "USER")
+        first = {b"STLS": [STLS], b"CAPA": [list_], b"AUTH": [b"+ PDFAYT4=\r\n"], b"*": [(NO, end)]}
+        second = {b"STLS": [STLS], b"CAPA": [list_, list_]} | USER_PASS
+        with Server(first, second, contexts=certified, implicit=tls == "implicit") as server:
+            assert adapter(server.port, whole, {"tls": tls, "context": trusting}) == DONE
+        begin = ["STLS"] if tls == "starttls" else []
+        assert server.verbs[1] == [*begin, "CAPA", "USER", "PASS", "CAPA", "STAT", "QUIT"]
+        assert server.secured == [True, True]
+
+    def test_of_apop(self, adapter, certified, trusting, end):
+        first = {b"CAPA": [capa("USER")], b"APOP": [(NO, end)], "greeting": STAMPED}
+        second = {b"CAPA": [capa("USER")] * 2} | USER_PASS
+        with Server(first, second, contexts=certified, implicit=True) as server:
+            assert adapter(server.port, whole, {"context": trusting}) == DONE
+
+    def test_of_the_initial_response(self, adapter, end):
+        first = {b"CAPA": [capa("SASL PLAIN")], b"AUTH": [(b"-ERR Protocol error. Connection is closed.\r\n", end)]}
+        second = {b"CAPA": [capa("SASL PLAIN")] * 2, b"AUTH": [b"+ \r\n"], b"*": [OK], b"STAT": [b"+OK 2 320\r\n"]}
+        second[b"QUIT"] = [OK]
+        with Server(first, second) as server:
+            assert adapter(server.port, whole, {"tls": "none"}) == DONE
+        assert server.heard[1][1] == b"AUTH PLAIN\r\n"
+        assert base64.b64decode(server.heard[1][2]) == b"\0ann\0tanstaaf"
+
+
+def test_tls_begins_again_with_the_context_with_which_it_began(adapter, certified, trusting):
+    list_ = capa("SASL PLAIN", "USER")
+    first = {b"STLS": [STLS], b"CAPA": [list_], b"AUTH": [(NO, HANG_UP)]}
+    second = {b"STLS": [STLS], b"CAPA": [list_, list_]} | USER_PASS
+
+    async def work(client):
+        await client.start_tls(trusting)
+        return await whole(client)
+
+    with Server(first, second, contexts=certified) as server:
+        assert adapter(server.port, work, {"tls": "none"}) == DONE
+    assert server.secured == [True, True]
+
+
+def test_a_hang_up_on_capa(adapter):
+    with Server({b"CAPA": [HANG_UP]}, USER_PASS) as server:
+        assert adapter(server.port, whole, {"tls": "none"}) == DONE
+    assert server.verbs == [["CAPA"], ["USER", "PASS", "STAT", "QUIT"]]
+
+
+def test_a_challenge_that_is_not_base64(adapter):
+    list_ = capa("SASL LOGIN", "USER")
+    script = {b"CAPA": [list_, list_], b"AUTH": [b"+ Username:\r\n"], b"*": [b"-ERR cancelled\r\n"]} | USER_PASS
+    with Server(script) as server:
+        assert adapter(server.port, whole, {"tls": "none"}) == DONE
+    assert server.verbs == [["CAPA", "AUTH", "*", "USER", "PASS", "CAPA", "STAT", "QUIT"]], "over the same connection"
+
+
+def test_a_refused_initial_response(adapter):
+    script = {b"CAPA": [capa("SASL PLAIN")] * 2, b"AUTH": [NO, b"+ \r\n"], b"*": [OK], b"QUIT": [OK]}
+    script[b"STAT"] = USER_PASS[b"STAT"]
+    with Server(script) as server:
+        assert adapter(server.port, whole, {"tls": "none"}) == DONE
+
+
+def test_the_client_is_that_of_the_new_connection(adapter):
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    second = {"greeting": b"+OK the second\r\n", b"CAPA": [capa("SASL PLAIN", "USER", "UIDL")] * 2} | USER_PASS
+
+    async def work(client):
+        before = client.peer.local
+        await client.login("ann", "tanstaaf")
+        assert client.peer.local != before
+        assert client.peer.port == server.port
+        assert client.greeting.reply.text == "the second"
+        assert client.capabilities.uidl
+        assert client.state is State.TRANSACTION
+        return str(client.login_plan("ann", "tanstaaf"))
+
+    with Server(first, second) as server:
+        plan = adapter(server.port, work, {"tls": "none"})
+    assert plan.endswith("refused on connection 1: AUTH PLAIN ***: authentication failed")
+
+
+# --------------------------------------------------------------------------------------------- it stops
+
+
+async def refused(client):
+    with pytest.raises(LoginFailed) as failure:
+        await client.login("ann", "tanstaaf")
+    return failure.value
+
+
+def failing(adapter, server, arguments):
+    return adapter(server.port, refused, arguments)
+
+
+def test_stls_that_is_refused_is_the_end(adapter, certified, trusting):
+    first = {b"STLS": [STLS], b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    second = {b"STLS": [NO]}
+    with Server(first, second, contexts=certified) as server:
+        failure = failing(adapter, server, {"tls": "starttls", "context": trusting, "cleartext": "always"})
+    assert server.verbs[1] == ["STLS"]
+    assert failure.left == ("USER/PASS",)
+
+
+def test_another_certificate_is_the_end(adapter, certified, trusting):
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    false = identity(trustme.CA())
+    with Server(first, {}, contexts=[certified, false], implicit=True) as server, pytest.raises(CertificateError):
+        adapter(server.port, whole, {"context": trusting})
+    assert server.heard[1] == []
+
+
+def test_a_shorter_list_is_the_end(adapter):
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    with Server(first, {b"CAPA": [capa("USER")], b"QUIT": [OK]}) as server:
+        failure = failing(adapter, server, {"tls": "none"})
+    assert server.verbs[1] == ["CAPA", "QUIT"], "the session goes on"
+    assert failure.why == "on the other connection the server does not announce PLAIN any more"
+
+
+def test_a_server_that_is_gone(adapter):
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+
+    async def work(client):
+        server._listener.close()
+        return await refused(client)
+
+    with Server(first) as server:
+        failure = adapter(server.port, work, {"tls": "none"})
+    assert f"no connection to 127.0.0.1, port {server.port}" in failure.why
+    assert isinstance(failure.__cause__, ConnectionLost)
+
+
+def test_over_a_stream_it_says_what_is_left(adapter):
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    with Server(first) as server:
+        failure = over_a_stream(adapter, server.port)
+    assert failure.left == ("USER/PASS",)
+    assert "connect_over() has made cannot connect again" in str(failure)
+
+
+def over_a_stream(adapter, port, work=refused):
+    async def by_asyncio():
+        sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        async with over_asyncio.connect_over(sock, tls="none", cleartext="always") as client:
+            return await work(client)
+
+    async def by_trio():
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with over_trio.connect_over(stream, tls="none", cleartext="always") as client:
+            return await work(client)
+
+    if adapter.__name__ == "by_asyncio":
+        return asyncio.run(by_asyncio())
+    if adapter.__name__ == "by_trio":
+        return trio.run(by_trio)
+    sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    with over_sockets.connect_over(sock, tls="none", cleartext="always") as client:
+        return awaited(work(Awaitable(client)))
+
+
+# ------------------------------------------------------------------------- closed, cancelled, too late, meanwhile
+
+
+REFUSING = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+
+
+def test_a_blocking_client_that_is_closed_while_it_connects():
+    connecting, closed = threading.Event(), threading.Event()
+    opened = []
+
+    def connect_again(left):
+        assert left <= PATIENCE
+        connecting.set()
+        assert closed.wait(PATIENCE)
+        opened.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+        return opened[0]
+
+    def close():
+        assert connecting.wait(PATIENCE)
+        client.close()
+        closed.set()
+
+    with Server(REFUSING, {}) as server:
+        client = over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
+        client._stream._driver._connect = connect_again
+        thread = threading.Thread(target=close, daemon=True)
+        thread.start()
+        with pytest.raises(LoginFailed) as failure:
+            client.login("ann", "tanstaaf")
+        join(thread)
+    assert failure.value.why == "the connection was given up"
+    assert opened[0].fileno() == -1
+    assert client.session.broken is not None
+    client.close()
+
+
+@pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])
+@pytest.mark.parametrize("how", ["closed", "cancelled", "late"])
+def test_a_client_whose_connection_does_not_come(module, how):
+    async def test():
+        connecting = anyio.Event()
+
+        async def connect_again(*_):
+            connecting.set()
+            await anyio.sleep(PATIENCE)
+
+        async def log_in():
+            with pytest.raises((LoginFailed, TimedOut) if how != "cancelled" else BaseException) as failure:
+                await client.login("ann", "tanstaaf")
+            outcome.append(failure.value)
+            if how == "cancelled":
+                raise failure.value
+
+        outcome = []
+        client = await module.connect("127.0.0.1", server.port, tls="none", timeout=0.2 if how == "late" else PATIENCE)
+        client._stream._connect = connect_again
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log_in)
+            if how != "late":
+                await connecting.wait()
+            if how == "closed":
+                await client.aclose()
+            elif how == "cancelled":
+                tasks.cancel_scope.cancel()
+        assert client.session.broken is not None
+        await client.aclose()
+        return outcome[0]
+
+    with Server(REFUSING) as server:
+        error = anyio.run(test, backend=module.__name__.rpartition(".")[2])
+    if how == "closed":
+        assert error.why == "the connection was given up"
+    elif how == "late":
+        assert isinstance(error, TimedOut)
+
+
+@pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])
+def test_a_connection_that_comes_as_the_client_is_closed(module):
+    """It is closed, too."""
+
+    async def test():
+        client = await module.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
+        connect_again = client._stream._connect
+
+        async def connect_and_close(*stream):
+            connected = await connect_again(*stream)
+            client._stream._given_up = True  # as `abort` does, without the cancellation that comes too late
+            return connected
+
+        client._stream._connect = connect_and_close
+        with pytest.raises(LoginFailed) as failure:
+            await client.login("ann", "tanstaaf")
+        await client.aclose()
+        return failure.value
+
+    with Server(REFUSING, {}) as server:
+        assert anyio.run(test, backend=module.__name__.rpartition(".")[2]).why == "the connection was given up"
+    assert server.heard[1] == []
+
+
+def test_who_does_not_know_where_to_connect_says_so(adapter):
+    async def work(client):
+        with pytest.raises(LocalProtocolError, match="does not know where to connect to"):
+            await client.perform(reconnecting())
+
+    def reconnecting():
+        yield from Reconnect()
+
+    with Server({b"QUIT": [OK]}) as server:
+        over_a_stream(adapter, server.port, work)
+
+
+# ------------------------------------------------------------------------------------- passwords that are not ASCII
+
+
+@pytest.mark.parametrize("encoding", [None, "latin-1"])
+def test_a_password_that_is_not_ascii(adapter, certified, trusting, encoding):
+    script = {b"CAPA": [capa("USER")] * 2} | USER_PASS
+
+    async def work(client):
+        await client.login("jörg", "pässwörd", password_encoding=encoding)
+
+    with Server(script, contexts=certified, implicit=True) as server:
+        adapter(server.port, work, {"context": trusting})
+    sent = [line.decode(encoding or "utf-8").strip() for line in server.heard[0][1:3]]
+    assert sent == ["USER jörg", "PASS pässwörd"]

@@ -1,0 +1,352 @@
+"""What logins wait for: the failures from their address, and their turn. No clock runs here."""
+
+import heapq
+import itertools
+from base64 import b64encode
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.procedures.operations import Now, RunLogin, Sleep, Turn
+from pop3proto.procedures.server.limits import SessionLimiter
+from pop3proto.procedures.server.penalties import LoginAttempt, LoginPenalties, LoginPenalty
+from pop3proto.procedures.server.service import Service
+from pop3proto.procedures.server.turns import LoginTurns
+from pop3proto.sasl.md5 import CramMd5Client
+from pop3proto.sasl.plain import LoginClient, PlainClient
+from pop3proto.sasl.scram.mechanisms import ScramClient
+from tests.helpers.drivers import (
+    Cancelled,
+    FakeStore,
+    OneUser,
+    Serving,
+    sessions_come_to_their_end,  # noqa: F401 - it is a fixture
+)
+from tests.procedures.server.test_login_handlers import Everyone, log_in
+
+KEY = b"a key of this process"
+
+
+def attempt(password: str = "", *, key: bytes = KEY, method: str = "USER/PASS") -> LoginAttempt:
+    made = LoginAttempt(method, 0, key)
+    made.add(b"ann", password.encode())
+    return made
+
+
+def service(**bounds) -> Service:
+    return Service(store=FakeStore(), authenticator=OneUser(), **bounds)
+
+
+# ------------------------------------------------------------------------------------------------ penalties
+
+
+def test_each_failure_doubles_the_delay_up_to_a_bound():
+    penalties = LoginPenalties(LoginPenalty())
+    assert penalties.delay("a", 0) == 0
+    delays = []
+    for number in range(6):
+        penalties.failed("a", attempt(str(number)), now=number)
+        delays.append(penalties.delay("a", number))
+    assert delays == [2, 4, 8, 15, 15, 15]
+    assert penalties.delay("b", 6) == 0, "of other addresses nothing is known"
+
+
+def test_failures_are_forgotten_after_some_minutes_without_a_new_one():
+    penalties = LoginPenalties(LoginPenalty(first=1, most=8, forget_after=100))
+    penalties.failed("a", attempt("1"), now=0)
+    penalties.failed("a", attempt("2"), now=90)
+    assert penalties.delay("a", 189.9) == 2
+    assert penalties.delay("a", 190) == 0
+    penalties.failed("a", attempt("2"), now=200)
+    assert penalties.delay("a", 200) == 1, "it begins again"
+
+
+def test_the_same_wrong_credentials_count_once():
+    penalties = LoginPenalties(LoginPenalty())
+    for now in range(5):
+        penalties.failed("a", attempt("old password"), now=now)
+    assert penalties.delay("a", 5) == 2
+    assert penalties.delay("a", 300) == 0, "and do not keep it alive"
+    penalties.failed("a", attempt("old password"), now=10)
+    penalties.failed("a", attempt("another"), now=11)
+    penalties.failed("a", attempt("old password"), now=12)
+    assert penalties.delay("a", 12) == 4
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=50), st.integers(1, 5))
+def test_memory_is_bounded_and_the_quietest_address_goes_first(addresses, room):
+    penalties = LoginPenalties(LoginPenalty(addresses=room, forget_after=1_000))
+    for now, address in enumerate(addresses):
+        penalties.failed(address, attempt(str(now)), now=now)
+    latest = list(dict.fromkeys(reversed(addresses)))
+    now = len(addresses)
+    assert {each for each in "abcdefgh" if penalties.delay(each, now)} == set(latest[:room])
+    for failures in vars(penalties)["_failures"].values():
+        assert len(failures.digests) <= 8
+
+
+@given(st.lists(st.binary(max_size=3), max_size=4), st.lists(st.binary(max_size=3), max_size=4))
+def test_a_digest_stands_for_what_was_shown_under_a_key(shown, other):
+    def digest(parts, key=KEY, method="PLAIN"):
+        made = LoginAttempt(method, 0, key)
+        made.add(*parts)
+        return made.digest
+
+    assert (digest(shown) == digest(other)) == (shown == other)
+    assert digest(shown) != digest(shown, key=b"another")
+    assert digest(shown) != digest(shown, method="LOGIN")
+    assert len(digest(shown)) == 16
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"first": 0}, {"first": 16}, {"most": 1}, {"most": 1e9}, {"forget_after": 0}, {"addresses": 0}, {"first": -1}],
+)
+def test_a_penalty_that_makes_no_sense_is_refused(values):
+    with pytest.raises(LocalProtocolError, match="login penalty"):
+        LoginPenalty(**values)
+
+
+# ------------------------------------------------------------------------------------------------ turns
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=80), st.integers(1, 3))
+def test_turns_come_first_come_first_served_and_none_is_lost(moves, most):
+    turns = LoginTurns(most)
+    out: list[Turn] = []  # under way or waiting, in order
+    for takes, which in moves:
+        if takes:
+            out.append(turns.take("a", 0))
+        elif out:
+            turns.give_back("a", out.pop(which % len(out)))  # at its end, or because it is not waited for any more
+        assert [turn.has_come for turn in out] == [True] * min(most, len(out)) + [False] * max(0, len(out) - most)
+    for turn in out:
+        turns.give_back("a", turn)
+    assert not any(vars(turns)[name] for name in ("_under_way", "_waiting"))
+
+
+def test_a_turn_wakes_its_driver_whichever_comes_first():
+    woken: list[int] = []
+    early, late = Turn(), Turn()
+    early.come()
+    early.wake_by(lambda: woken.append(1))
+    late.wake_by(lambda: woken.append(2))
+    late.come()
+    assert woken == [1, 2]
+
+
+# ------------------------------------------------------------------------------------------------ many at once
+
+
+@attrs.define
+class Login:
+    """One login: when it came, when the authenticator was asked, and when that answered."""
+
+    address: str
+    password: str
+    came: float
+    asked: float = -1
+    answered: float = -1
+
+
+class Hours:
+    """Lets logins happen at once, in time that is a number.
+
+    Args:
+        limiter: what they share.
+        work: seconds that the authenticator takes.
+    """
+
+    def __init__(self, limiter: SessionLimiter, work: float) -> None:
+        self.limiter, self.work, self.now = limiter, work, 0.0
+        self.order = itertools.count()
+        self.due: list = []
+        self.most_at_once: dict[str, int] = {}
+        self.at_once: dict[str, int] = {}
+
+    def login(self, login: Login):
+        logins, origin = self.limiter.logins, self.limiter.origin(login.address)
+        made = logins.attempt("USER/PASS", login.came)
+        made.add(login.password.encode())
+        turn = yield from logins.wait(origin, made, 1e9)
+        login.asked = self.now
+        self.at_once[origin] = self.at_once.get(origin, 0) + 1
+        self.most_at_once[origin] = max(self.most_at_once.get(origin, 0), self.at_once[origin])
+        yield Sleep(self.work)
+        self.at_once[origin] -= 1
+        login.answered = self.now
+        logins.done(origin, turn)
+        if login.password != "right":
+            logins.failed(origin, made, self.now)
+
+    def run(self, logins: list[Login]) -> None:
+        for login in logins:
+            self.wake_at(login.came, self.login(login))
+        while self.due:
+            self.now, _, procedure = heapq.heappop(self.due)
+            self.step(procedure)
+
+    def wake_at(self, when: float, procedure) -> None:
+        heapq.heappush(self.due, (when, next(self.order), procedure))
+
+    def step(self, procedure) -> None:
+        answer = None
+        while True:
+            try:
+                operation = procedure.send(answer)
+            except StopIteration:
+                return
+            match operation:
+                case Now():
+                    answer = self.now
+                case Sleep(seconds):
+                    self.wake_at(self.now + seconds, procedure)
+                    return
+                case Turn():
+                    operation.wake_by(lambda: self.wake_at(self.now, procedure))
+                    return
+
+
+def test_guesses_of_one_address_are_few_and_delay_no_other():
+    limiter = SessionLimiter(service(), KEY)
+    hours = Hours(limiter, work=0.1)
+    guesses = [Login("192.0.2.1", str(number), 0) for number in range(98)]
+    same, other = Login("192.0.2.1", "right", 1), Login("198.51.100.1", "right", 1)
+    hours.run([*guesses, same, other])
+    assert hours.most_at_once == {"192.0.2.1": 2, "198.51.100.1": 1}
+    assert other.asked == 1
+    assert sorted(each.asked for each in guesses)[:3] == [0, 0, 4], "two, whose failures delay the rest"
+    assert 15 < same.asked < 25, "an honest user there waits as the others do"
+    assert all(each.answered > 0 for each in guesses)
+
+
+def test_proxies_are_exempt_and_the_penalty_can_be_turned_off():
+    for limiter, most in (
+        (SessionLimiter(service(exempt="192.0.2.0/24")), 50),
+        (SessionLimiter(service(login_penalty=None)), 2),
+    ):
+        hours = Hours(limiter, work=0.1)
+        guesses = [Login("192.0.2.1", str(number), 0) for number in range(50)]
+        hours.run(guesses)
+        assert max(hours.most_at_once.values()) == most
+        assert max(each.asked for each in guesses) == pytest.approx(0 if most == 50 else 2.4)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Login,
+            st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"]),
+            st.sampled_from(["right", "1", "2", "3"]),
+            st.floats(0, 100),
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 3),
+    st.sampled_from([0.01, 1, 20]),
+)
+def test_every_login_comes_to_its_end_and_the_bound_holds(logins, most, work):
+    hours = Hours(SessionLimiter(service(logins_per_address=most), KEY), work)
+    hours.run(logins)
+    assert all(login.answered >= login.asked >= login.came for login in logins)
+    assert all(number <= most for number in hours.most_at_once.values())
+    assert not vars(vars(hours.limiter.logins)["_turns"])["_under_way"]
+
+
+# ------------------------------------------------------------------------------------------------ sessions
+
+
+class Shared:
+    """Sessions of one server, one after another, from one address."""
+
+    def __init__(self, authenticator=None, **bounds) -> None:
+        self.authenticator = authenticator or OneUser()
+        self.bounds = {"failure_delay": 0} | bounds
+        made = Service(store=FakeStore(), authenticator=self.authenticator, **self.bounds)
+        self.limiter = SessionLimiter(made, KEY)
+        self.clock = None
+
+    def session(self, address: str = "192.0.2.1") -> Serving:
+        session = Serving(
+            *(FakeStore(), self.authenticator),
+            clock=self.clock,
+            address=address,
+            limiter=self.limiter,
+            **self.bounds,
+        )
+        self.clock = session.actor.clock
+        return session.greeted()
+
+
+def slept(session: Serving) -> list[float]:
+    """How long it slept before each work of a login, or after the last."""
+    return [
+        operation.seconds if isinstance(operation, Sleep) else -1
+        for operation in session.actor.performed
+        if isinstance(operation, Sleep | RunLogin) and operation != Sleep(0)
+    ]
+
+
+def test_a_session_sleeps_before_the_authenticator_is_asked():
+    shared = Shared()
+    for number, expected in enumerate([[], [2], [4], [8], [15], [15]]):
+        session = shared.session()
+        [_, answer] = session.lines(b"USER ann\r\nPASS wrong%d\r\n" % number)
+        assert answer == b"-ERR [AUTH] wrong name or password"
+        assert slept(session) == [*expected, -1]
+        session.hang_up()
+    right = shared.session()
+    assert right.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1].startswith(b"+OK")
+    assert slept(right) == [15, -1], "the right one waits as well: else the wait would tell which it is"
+    other = shared.session("192.0.2.2")
+    assert other.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1].startswith(b"+OK")
+    assert slept(other) == [-1]
+
+
+CLIENTS = {
+    "PLAIN": lambda password: PlainClient("ann", password),
+    "LOGIN": lambda password: LoginClient("ann", password),
+    "CRAM-MD5": lambda password: CramMd5Client("ann", password),
+    "SCRAM-SHA-256": lambda password: ScramClient("SHA-256", "ann", password, nonce="rOprNGfwEbeRWgbNEkqO"),
+}
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("method", CLIENTS)
+@pytest.mark.parametrize("initial", [True, False])
+def test_each_mechanism_waits_once_for_each_exchange(method, initial, repeats):
+    shared = Shared(Everyone(blocks=True))
+    delays = []
+    for password in ("wrong", "wrong" if repeats else "another", "a third", "tanstaaf"):
+        session = shared.session()
+        answer = log_in(session, CLIENTS[method](password), initial=initial)
+        assert answer.startswith(b"+OK" if password == "tanstaaf" else b"-ERR [AUTH]")
+        delays.append([each for each in slept(session) if each > 0])
+        session.hang_up()
+    assert delays == ([[], [2], [2], [4]] if repeats else [[], [2], [4], [8]])
+
+
+def test_apop_and_what_each_failure_says_for_the_log():
+    shared = Shared(Everyone(blocks=True))
+    session = shared.session()
+    session.ask(b"APOP ann 00000000000000000000000000000000\r\n")
+    session.ask(b"USER b b\r\nPASS wrong\r\n")
+    session.ask(b"AUTH PLAIN %b\r\n" % b64encode(b"bob\0ann\0wrong"))
+    session.ask(b"AUTH XOAUTH2 %b\r\n" % b64encode(b"user=ann\1auth=Bearer nope\1\1"), b"\r\n")
+    assert session.record.failed == [("APOP", "ann"), ("USER/PASS", "b b"), ("PLAIN", "ann"), ("XOAUTH2", "ann")]
+    assert [each for each in slept(session) if each > 0] == [2, 4, 8]
+
+
+def test_a_session_that_is_cut_off_while_it_waits_gives_its_turn_back():
+    shared = Shared(logins_per_address=1)
+    held = vars(shared.limiter.logins)["_turns"].take("192.0.2.1", 0)
+    session = shared.session()
+    session.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
+    assert isinstance(session.actor.waits, Turn)
+    waiting = shared.session()
+    waiting.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
+    session.actor.throw(Cancelled())
+    shared.limiter.logins.done("192.0.2.1", held)
+    assert waiting.actor.go().take().endswith(b"octets)\r\n")

@@ -54,6 +54,7 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting, Ok
 from pop3proto.core.results import Language, MaildropStatus
 from pop3proto.core.states import State
+from pop3proto.logs import LogObserver
 from pop3proto.procedures.client import pipeline as pipeline_module, session as session_module
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.settings import Deadlines
@@ -786,6 +787,17 @@ def test_the_last_reply(world):
             client.noop()
         assert client.last_reply == Err("no")
     assert client.last_reply == Ok("bye")
+
+
+def test_a_server_that_repeats_the_password(world, caplog):
+    caplog.set_level("INFO")
+    answers = {b"USER": b"+OK\r\n", b"PASS": b"-ERR tanstaaf is wrong\r\n"}
+    with told(world, Script(answers), observer=LogObserver()) as client:
+        with pytest.raises(LoginFailed) as failure:
+            client.login("ann", "tanstaaf")
+        assert client.last_reply == failure.value.reply == Err("*** is wrong")
+    assert "*** is wrong" in str(failure.value)
+    assert "tanstaaf" not in f"{failure.value} {caplog.text}"
 
 
 def test_authenticate(world, store):

@@ -192,6 +192,7 @@ def test_whatever_leaves_the_block_is_forgotten():
 
 
 def test_what_is_known_of_a_certificate():
-    error = CertificateError("the certificate of a.example was not accepted", host="a.example", reason="expired")
-    assert (str(error), error.host, error.reason) == (error.args[0], "a.example", "expired")
+    error = CertificateError("it was not accepted", host="a.example", port=995, reason="expired")
+    assert (str(error), error.host, error.port, error.reason) == (error.args[0], "a.example", 995, "expired")
+    assert CertificateError("it was not accepted").port == 0
     assert isinstance(error, ConnectionError)

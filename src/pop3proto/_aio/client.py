@@ -69,6 +69,7 @@ class AsyncClient(AsyncSessionRunner):
     ) -> None:
         """Log in by the best method that both sides support.
 
+        It asks for the capabilities (CAPA) itself: before, unless they are known, and after, as they may differ then.
         If the server hangs up after a refusal, or on CAPA, a client that `connect` has made connects again, with TLS as
         before, and goes on with the next method of the plan; all within `timeout`.
 

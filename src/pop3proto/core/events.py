@@ -67,6 +67,8 @@ class Answer:
 class BodyChunk:
     """A piece of a body, un-stuffed, with its CRLFs. Chunk borders have no meaning.
 
+    It belongs to the command of the last `Answer`: between that and `BodyEnd` there is no other event.
+
     Args:
         data: at least one octet when received. When sent, it may have any line ends.
     """
@@ -76,7 +78,7 @@ class BodyChunk:
 
 @attrs.frozen
 class BodyEnd:
-    """The body is complete."""
+    """The body of the last `Answer` is complete: the answer to its command has come whole."""
 
 
 @attrs.frozen

@@ -51,11 +51,13 @@ from .operations import (
 )
 from .server.handlers import HANDLERS
 from .server.limits import Place, SessionLimiter
+from .server.logins import LoginLimiter
 from .server.loop import serve_session
 from .server.penalties import LoginAttempt, LoginPenalty
 from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
+from .server.session_logins import SessionLogins
 from .server.settings import Deadlines, ServiceSettings
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "InUse",
     "LoginAttempt",
     "LoginContext",
+    "LoginLimiter",
     "LoginMethod",
     "LoginPenalty",
     "LoginPlan",
@@ -99,6 +102,7 @@ __all__ = [
     "Session",
     "SessionInfo",
     "SessionLimiter",
+    "SessionLogins",
     "SessionRecord",
     "ShuttingDown",
     "Sleep",

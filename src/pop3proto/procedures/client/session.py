@@ -9,7 +9,15 @@ import attrs
 
 from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Dele, Rset
-from pop3proto.core.errors import Broken, Busy, ConnectionLost, LocalProtocolError, MalformedReply, TimedOut
+from pop3proto.core.errors import (
+    Broken,
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    RemoteProtocolError,
+    TimedOut,
+)
 from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
@@ -21,6 +29,7 @@ from pop3proto.procedures.operations import Look, Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
+from .secrets import SECRETIVE, reply_without, secrets_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +112,7 @@ class Session:
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
+        self._secrets: tuple[str, ...] = ()  # of the login that is under way, or was the last command
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -193,17 +203,33 @@ class Session:
         octets = self.connection.send(item)
         if isinstance(item, Dele | Rset):
             self.marked = isinstance(item, Dele)
+        if type(item) in SECRETIVE or self._secrets:
+            self._secrets = secrets_of(item, self._secrets)
         self._observers.said(self.info, item)
         return octets
 
+    def without_secrets(self, text: str) -> str:
+        """Return what the server has said in a login, without the secrets that it was sent."""
+        return without(text, self._secrets)
+
     def poll(self) -> ClientEvent | Signal:
-        """Return the next event, without any I/O; raises as `ClientConnection.next_event`."""
-        event = self.connection.next_event()
-        while isinstance(event, _ASIDE):
-            if isinstance(event, Signal):
-                return event
-            self._tolerate(event)
+        """Return the next event, without any I/O; raises as `ClientConnection.next_event`.
+
+        Secrets of a login do not come back in the text of its answer, nor in that of an error.
+        """
+        try:
             event = self.connection.next_event()
+            while isinstance(event, _ASIDE):
+                if isinstance(event, Signal):
+                    return event
+                self._tolerate(event)
+                event = self.connection.next_event()
+        except RemoteProtocolError as error:
+            if self._secrets:
+                raise RemoteProtocolError(self.without_secrets(str(error))) from None
+            raise
+        if self._secrets and isinstance(event, Answer):
+            event = attrs.evolve(event, reply=reply_without(event.reply, self._secrets))
         self._observers.heard(self.info, event)
         return event
 

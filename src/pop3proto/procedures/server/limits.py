@@ -103,7 +103,7 @@ class Place:
     def __init__(self, limiter: SessionLimiter, address: str, displace: Callable[[], object] | None = None) -> None:
         self.logins: Final = limiter.logins
         self.origin: Final = limiter.origin(address)
-        self.displaced = False
+        self.displaced: bool = False
         self._limiter: Final = limiter
         self._displace: Final = displace
 

@@ -40,7 +40,7 @@ from pop3proto.core.commands import (
     Vocabulary,
 )
 from pop3proto.core.errors import LocalProtocolError, MalformedReply
-from pop3proto.core.limits import Limits
+from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
@@ -866,3 +866,8 @@ def test_what_a_client_holds_of_an_answer_has_a_limit(command):
 )
 def test_a_command_without_its_secret(command, hidden):
     assert command.redacted() == hidden
+
+
+@pytest.mark.parametrize("text", ["2", "2 ", "2 -320", "2 x"])
+def test_a_drop_listing_may_lack_its_octets(text):
+    assert Stat().parse(Ok(text), quirks={Quirk.STAT_WITHOUT_OCTETS}) == MaildropStatus(2, 0)

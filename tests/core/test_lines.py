@@ -165,6 +165,12 @@ def test_a_server_finds_each_line_at_its_lf_in_any_chunking(data, octets, limit)
     assert commands(data.draw(chunkings(octets)), limit) == found
 
 
+def test_a_server_skips_a_line_that_is_too_long_up_to_its_lf():
+    octets = b"a" * 20 + b"\r\nb\r\n" + b"c" * 20
+    found = ["too long", b"b", "too long", "..."]
+    assert commands([octets], 9) == commands(one_by_one(octets), 9) == found
+
+
 def lenient(chunks, limit):
     """What a buffer finds that takes LF for CRLF."""
     buffer = LenientBuffer()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
-    from pop3proto.procedures.client.session import SessionOptions
+    from pop3proto.procedures.client.options import SessionOptions
 
     from .driver import AsyncStream
 

@@ -13,7 +13,7 @@ from pop3proto.asyncio.stream import AsyncioStream
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
-from pop3proto.procedures.client.session import SessionOptions
+from pop3proto.procedures.client.options import SessionOptions
 
 if TYPE_CHECKING:
     import ssl

@@ -12,7 +12,7 @@ from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
 from pop3proto.procedures.client.commands import establish
-from pop3proto.procedures.client.session import SessionOptions
+from pop3proto.procedures.client.options import SessionOptions
 
 from .client import Client
 from .stream import SocketStream, bounded

@@ -13,7 +13,7 @@ from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, port_of
-from pop3proto.procedures.client.session import SessionOptions
+from pop3proto.procedures.client.options import SessionOptions
 from pop3proto.trio.stream import TrioStream
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.client.commands import call, call_all, greet, learn_capabilities, quit_session, start_tls
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by
-from pop3proto.procedures.client.session import PAUSE, Session, SessionOptions
+from pop3proto.procedures.client.options import SessionOptions
+from pop3proto.procedures.client.session import PAUSE, Session
 from pop3proto.procedures.operations import Look
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.sasl.credentials import Password

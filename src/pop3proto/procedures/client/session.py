@@ -19,12 +19,12 @@ from pop3proto.core.errors import (
     TimedOut,
 )
 from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
-from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
+from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Greeting
-from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext, default_port
-from pop3proto.procedures.observer import ClientObserver, Observers, observers_of
+from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext
+from pop3proto.procedures.observer import ClientObserver, Observers
 from pop3proto.procedures.operations import Look, Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
@@ -32,7 +32,7 @@ from .login_plan import LoginContext
 from .secrets import SECRETIVE, reply_without, secrets_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set as AbstractSet
+    from collections.abc import Callable
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import Request
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
 
-__all__ = ["PAUSE", "Session", "SessionOptions"]
+__all__ = ["PAUSE", "Session"]
 
 T = TypeVar("T")
 
@@ -52,69 +52,6 @@ PAUSE: Final = 1.0
 """Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
 
 _ASIDE: Final = (Signal, Tolerated)
-
-
-def _observers(given: ClientObserver | Sequence[ClientObserver]) -> tuple[ClientObserver, ...]:
-    return observers_of(given)
-
-
-@attrs.frozen(kw_only=True)
-class SessionOptions:
-    """The arguments of `connect` that do not concern how the connection is made.
-
-    Args:
-        tls: where TLS begins.
-        cleartext: when passwords and tokens may be sent without verified TLS.
-        timeout: as in `Session`.
-        limits: of the connection.
-        quirks: of the connection.
-        observer: one or a sequence; they receive each event, each request and the end of the session.
-
-    Raises:
-        ValueError: there is no such `tls` or `cleartext`.
-        TypeError: an observer lacks a method.
-    """
-
-    tls: TlsMode
-    cleartext: Cleartext
-    timeout: float | None = None
-    limits: Limits = DEFAULT_LIMITS
-    quirks: AbstractSet[Quirk] = NO_QUIRKS
-    observer: tuple[ClientObserver, ...] = attrs.field(default=(), converter=_observers)
-
-    def __attrs_post_init__(self) -> None:
-        default_port(self.tls)
-        check_cleartext(self.cleartext)
-
-    def session(
-        self,
-        info: SessionInfo,
-        host: str | None = None,
-        port: int = 0,
-        *,
-        loopback: bool = False,
-        reconnects: bool = False,
-    ) -> Session:
-        """Return a new session.
-
-        Args:
-            info: as in `Session`.
-            host: as in `Session`.
-            port: as in `Session`.
-            loopback: as in `Session`.
-            reconnects: as in `Session`.
-        """
-        return Session(
-            ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit"),
-            host=host,
-            port=port,
-            loopback=loopback,
-            cleartext=self.cleartext,
-            timeout=self.timeout,
-            observers=self.observer,
-            info=info,
-            reconnects=reconnects,
-        )
 
 
 class Session:

@@ -21,7 +21,7 @@ import pytest
 import trio
 import trustme
 
-from pop3proto._io.driver import LOGIN_THREADS
+from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto.blocking import serve as serve_blocking
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.maildrops import MemoryStore

@@ -19,7 +19,7 @@ ROOMS = ("_io", "_aio", "asyncio", "trio", "blocking")
 SURFACES = ("_aio/client.py", "_aio/message.py", "blocking/client.py", "blocking/message.py")
 EVERYTHING = tuple(str(path.relative_to(PACKAGE)) for room in ROOMS for path in sorted((PACKAGE / room).glob("*.py")))
 STREAMS = tuple(name for name in EVERYTHING if name not in SURFACES)
-MOST = 260  # lines of code in one file
+MOST = 270  # lines of code in one file
 
 # ------------------------------------------------------------------------------------------- signatures
 

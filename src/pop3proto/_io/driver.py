@@ -1,16 +1,11 @@
-"""The driver that all adapters share: it performs the operations of procedures over one connection.
-
-An adapter adds what waits. Those of asyncio and trio suspend a task there; that of the blocking adapter blocks its
-thread, so its coroutines never suspend.
-"""
+"""The driver that all adapters share: it performs the operations of procedures over one connection."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import ssl
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
 from pop3proto.procedures.operations import (
@@ -35,46 +30,23 @@ from pop3proto.procedures.operations import (
 )
 
 from .session_info import new_session_info
+from .stream import LINGER, Stream
 from .tls import handshake_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Generator
 
     from pop3proto.sasl.channel import TlsInfo
 
     from .peers import Peer
     from .tls_channel import MakeChannel, TlsChannel
 
-__all__ = [
-    "GIVEN_UP",
-    "LINGER",
-    "LOGIN_THREADS",
-    "LOGIN_TIMEOUT",
-    "READ_TIMEOUT",
-    "RECEIVE",
-    "TURN_TIMEOUT",
-    "WRITE_TIMEOUT",
-    "Driver",
-]
+__all__ = ["Driver"]
 
 T = TypeVar("T")
 
-RECEIVE: Final = 262_144
-"""Octets to receive at once; smaller reads cost a third of the speed on large messages."""
 
-LOGIN_THREADS: Final = 4
-"""Threads of one server for `RunLogin`; other work of the process never waits for these."""
-
-GIVEN_UP: Final = "the connection was given up"
-READ_TIMEOUT: Final = "the peer sent nothing in time"
-TURN_TIMEOUT: Final = "other logins from this address took too long"
-LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
-WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
-
-LINGER: Final = 2.0  # seconds for a peer to read the last answer before its unread octets reset the connection
-
-
-class Driver(ABC):
+class Driver(Stream):
     """Runs procedures over one connection, one at a time, in clear or over TLS.
 
     Args:
@@ -92,104 +64,6 @@ class Driver(ABC):
         self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
-
-    # What waits: each adapter implements it. Deadlines are on the clock of `now`.
-
-    @abstractmethod
-    def now(self) -> float:
-        """Return the time."""
-
-    @abstractmethod
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass; 0 seconds let other tasks run.
-
-        Raises:
-            ConnectionLost: as `Sleep`.
-        """
-
-    @abstractmethod
-    async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        """Call a function that may block, and wait for its end even if cancelled meanwhile.
-
-        Args:
-            call: the function.
-            login: it is work of a login, and has threads of its own.
-        """
-
-    @abstractmethod
-    async def finish(self, awaitable: Awaitable[object]) -> object:
-        """Await something, to its end even if cancelled meanwhile."""
-
-    @abstractmethod
-    async def wait_for(self, awaitable: Awaitable[object], until: float | None) -> object:
-        """Await something; a cancellation, or the end of the time, cancels it.
-
-        Raises:
-            TimedOut: the time is over.
-        """
-
-    @abstractmethod
-    async def wait_for_turn(self, turn: Turn) -> None:
-        """Wait until a turn has come.
-
-        Raises:
-            ConnectionLost: the connection was given up.
-            TimedOut: it did not come in time.
-        """
-
-    @abstractmethod
-    async def receive(self, until: float | None) -> bytes:
-        """Return at least one octet, as it came from the network; none at the end of the stream.
-
-        Raises:
-            ShuttingDown: by `_raise_shutdown`, after `_interrupt`.
-            ConnectionLost: the connection failed or was given up.
-            TimedOut: nothing came in time.
-        """
-
-    @abstractmethod
-    async def send(self, octets: bytes, until: float | None) -> None:
-        """Hand octets to the operating system, all of them; 64 KiB or more let other tasks run.
-
-        Raises:
-            ConnectionLost: the connection failed or was given up.
-            TimedOut: the peer was too slow.
-        """
-
-    @abstractmethod
-    async def send_eof(self) -> None:
-        """Close the sending half, if the stream can do that and has not ended."""
-
-    def hold(self) -> bool:
-        """Receive nothing more until the next `receive`; return whether octets were received that were not read."""
-        return False  # unless octets are received before they are asked for
-
-    @abstractmethod
-    def readable(self) -> bool:
-        """Whether `receive` would return at once: octets have arrived, or the end of the stream.
-
-        False where that cannot be known without waiting.
-        """
-
-    @abstractmethod
-    async def hang_up(self) -> None:
-        """Close the connection: what was sent may still arrive."""
-
-    @abstractmethod
-    async def abort(self) -> None:
-        """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
-
-    async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
-        """Close the connection at once, make another one to the same server, and note its `peer`.
-
-        Raises:
-            LocalProtocolError, ConnectionLost, TimedOut: as `Reconnect`.
-        """
-        raise LocalProtocolError("this driver does not know where to connect to")
-
-    @abstractmethod
-    def _interrupt(self) -> None:
-        """Wake the `receive` that is under way, so that it calls `_raise_shutdown`."""
 
     # Procedures.
 

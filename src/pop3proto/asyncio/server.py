@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
-from pop3proto._io.driver import LOGIN_THREADS
 from pop3proto._io.listening import Listeners, accepted, keep_alive
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
+from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto._io.tls import ServerTls
 from pop3proto.asyncio.stream import AsyncioStream, all_done
 

@@ -9,11 +9,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.driver import LOGIN_THREADS
 from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.sockets import Selector
+from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto._io.tls import ServerTls
 
 from .stream import SocketDriver, run_blocking

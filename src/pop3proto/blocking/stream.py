@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from pop3proto._io.driver import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT, Driver
+from pop3proto._io.driver import Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import Selector, is_readable
+from pop3proto._io.stream import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pop3proto.core.states import AFTER_LOGIN, State
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import InUse, Message, Refused, Unavailable
 from pop3proto.procedures.operations import Now, Read, Run, RunLogin, Sleep, StartTls, Write
-from pop3proto.procedures.server import messages as reader, session as session_module
+from pop3proto.procedures.server import messages as reader, output as output_module
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
@@ -634,7 +634,7 @@ def test_small_answers_go_out_together():
 
 
 def test_answers_are_written_before_they_are_too_many(monkeypatch):
-    monkeypatch.setattr(session_module, "FLUSH_AT", 100)
+    monkeypatch.setattr(output_module, "FLUSH_AT", 100)
     session = serving(UNIX).logged_in()
     before = len(session.actor.written)
     session.ask(b"NOOP\r\n" * 50)

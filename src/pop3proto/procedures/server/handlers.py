@@ -14,7 +14,8 @@ from pop3proto.core.results import ScanListing, UniqueIdListing
 from pop3proto.sasl.authenticator import PasswordVerifier, implements
 
 from .login_handlers import LOGIN_HANDLERS
-from .session import TURN, HandlerTable
+from .output import TURN
+from .session import HandlerTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

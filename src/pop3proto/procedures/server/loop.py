@@ -15,7 +15,8 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import Displaced, Now, Procedure, Random, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
-from .session import NONCE, ServerSession
+from .output import NONCE
+from .session import ServerSession
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command

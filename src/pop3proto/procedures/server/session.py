@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
-from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
-from pop3proto.core.replies import Err
 from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
-from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import (
-    Now,
     Procedure,
-    Random,
     Run,
     RunLogin,
-    Sleep,
     StartTls,
-    Write,
 )
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
@@ -32,15 +24,16 @@ from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 from .calls import awaited, close_without_waiting
 from .limits import SessionLimiter
 from .messages import MessageReader
+from .output import SessionOutput
 from .parts import check_maildrop
 from .record import SessionRecord
 from .session_logins import SessionLogins
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command
-    from pop3proto.core.events import AuthResponse, ServerEvent
+    from pop3proto.core.events import AuthResponse
     from pop3proto.core.replies import Ok
-    from pop3proto.core.server import Response, ServerConnection
+    from pop3proto.core.server import ServerConnection
     from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.channel import SessionInfo
     from pop3proto.sasl.mechanism import ServerMechanism
@@ -49,25 +42,15 @@ if TYPE_CHECKING:
     from .limits import Place
     from .settings import ServiceSettings
 
-__all__ = ["FLUSH_AT", "NONCE", "TURN", "Handler", "HandlerTable", "Handlers", "ServerSession"]
+__all__ = ["Handler", "HandlerTable", "Handlers", "ServerSession"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Command[object] | AuthResponse")
 
-FLUSH_AT: Final = 65_536
-"""Octets of answers that are collected before they are written, while commands wait."""
-
-TURN: Final = 50
-"""Work after which other sessions can run: 1 is a command, or some rows of a listing."""
-
-_FAREWELL: Final = 1.0  # seconds for a line that fits into the system's buffer
-_MEGABYTE: Final = 1_048_576
 _TAIL: Final = 2  # octets of a message that wait for its end, or for more
-NONCE: Final = 16
-"""Random octets in a timestamp or a challenge."""
 
 
-class ServerSession:
+class ServerSession(SessionOutput):
     """A server's session: its state and the ways to answer, for handlers of commands.
 
     Attributes:
@@ -98,27 +81,20 @@ class ServerSession:
         place: Place | None = None,
         record: SessionRecord | None = None,
     ) -> None:
-        self.settings: Final = settings
-        self.connection: Final = connection
-        self.info: SessionInfo = info
+        super().__init__(settings, connection, info, record or SessionRecord())
         self.timestamp: str | None = None
         self.exchange: ServerMechanism | None = None
         self.user: str | None = None
         self.maildrop: Maildrop | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.record: Final = record or SessionRecord()
         self.logins: Final = SessionLogins(
             connection, place or SessionLimiter(settings).place(info.address), self.record
         )
         self._reader: MessageReader | None = None
-        self._observers: Final = Observers(settings.observer)
         self._loopback: Final = loopback
         self._starttls: Final = starttls
         self._awaits: Final = awaits
-        self._output: list[bytes] = []
-        self.collected: int = 0  # octets of these
-        self.worked: float = 0.0
         # Counted once: a listing of 100,000 messages takes longer than other sessions can wait.
         self._octets = 0
         self._deleted_octets = 0
@@ -184,36 +160,6 @@ class ServerSession:
             yield from self.call_store(partial(maildrop.correct, number, octets))
             self._octets += self.message(number).octets - before
 
-    def hear(self, event: ServerEvent) -> None:
-        """Tell the observers what the client has sent."""
-        self._observers.heard(self.info, event)
-
-    def end(self, error: BaseException | None) -> None:
-        """Tell the observers that the session has ended, and by what error, if any."""
-        self._observers.ended(self.info, error)
-
-    def say(self, item: Response) -> None:
-        """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
-        octets = self.connection.send(item)
-        self._observers.said(self.info, item)
-        self._output.append(octets)
-        self.collected += len(octets)
-
-    def say_farewell(self, reply: Err) -> Procedure[None]:
-        """End the session by a line that answers nothing, if the client can take it at once."""
-        self.connection.fail(reply.text)
-        self._observers.said(self.info, reply)
-        with suppress(ConnectionLost, TimedOut):
-            yield from Write(reply.encode(), (yield from Now()) + _FAREWELL)
-
-    def refuse(self, refusal: Refused) -> None:
-        """Answer with `-ERR`; what makes the line too long is cut off."""
-        reply, most = refusal.reply, self.connection.limits.reply_line_sent
-        if len(octets := reply.encode()) > most:
-            kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
-            reply = Err(kept.decode("utf-8", "ignore") + "...")
-        self.say(reply)
-
     def start_tls(self) -> Procedure[None]:
         """Write what was said so far, and do the TLS handshake. A name from USER, sent in clear, is forgotten.
 
@@ -236,18 +182,6 @@ class ServerSession:
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
         self.info = attrs.evolve(self.info, tls=tls)
-
-    def _take_output(self) -> bytes:
-        octets = b"".join(self._output)
-        self._output.clear()
-        self.collected = 0
-        return octets
-
-    def say_body(self, reply: Ok, body: bytes) -> None:
-        """Answer with a whole body."""
-        self.say(reply)
-        self.say(BodyChunk(body))
-        self.say(BodyEnd())
 
     def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
         """Answer with a message, or its top, in constant memory.
@@ -281,58 +215,6 @@ class ServerSession:
             if message is not None:
                 yield from reader.give_up(message)
         self.say(BodyEnd())
-
-    def nonce(self) -> Procedure[str]:
-        """Return random hexadecimal digits for a challenge."""
-        return (yield from Random(NONCE)).hex()
-
-    def flush(self) -> Procedure[None]:
-        """Write what was said."""
-        return self._flush()
-
-    def _flush(self, keep: int = 0) -> Procedure[None]:
-        """Write what was said, but so many octets at the end of it."""
-        octets = self._take_output()
-        if keep:
-            self._output, octets = [octets[-keep:]], octets[:-keep]
-            self.collected = len(self._output[0])
-        if octets:
-            timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
-            try:
-                yield from Write(octets, (yield from Now()) + timeout)
-            except BaseException:
-                self._break_off()
-                raise
-            self.record.octets += len(octets)
-
-    def _break_off(self) -> None:
-        """Write nothing more: nothing may follow half an answer."""
-        self._take_output()
-        self.connection.fail("an answer was cut off")
-
-    def now(self) -> Procedure[float]:
-        """Return the time."""
-        try:
-            return (yield from Now())
-        except BaseException:
-            self._break_off()
-            raise
-
-    def give_way(self) -> Procedure[None]:
-        """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""
-        if self.collected >= FLUSH_AT:
-            yield from self.flush()
-        if self.worked >= TURN:
-            self.worked = 0
-            yield from self.delay(0)
-
-    def delay(self, seconds: float) -> Procedure[None]:
-        """Wait for some seconds; 0 lets other sessions run."""
-        try:
-            yield from Sleep(seconds)
-        except BaseException:
-            self.connection.fail("the connection was given up")
-            raise
 
     def call_store(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
         """Call a function of the store, in a worker thread if the store blocks, and await what it returns if it can be.

@@ -153,7 +153,7 @@ CLIENTS = (
         [
             (
                 b"CAPA\r\n",
-                CAPABILITIES % (b"", b""),
+                CAPABILITIES % (b"USER\r\n", b"SASL PLAIN LOGIN\r\n"),
             ),
             (b"USER ann\r\n", b"-ERR USER is not legal: already logged in\r\n"),
         ],

@@ -226,7 +226,7 @@ class Model:
     def hear_capa(self, rest):
         if rest or not (self.early or self.state == "TRANSACTION"):
             return self.refuse()
-        return (OK, None, None, CAPABILITIES if self.early else CAPABILITIES - {b"USER", b"SASL PLAIN LOGIN"})
+        return (OK, None, None, CAPABILITIES)
 
     def hear_quit(self, rest):
         if rest:

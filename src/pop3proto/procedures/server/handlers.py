@@ -35,17 +35,13 @@ _table: Final = HandlerTable()
 @_table.answers(Capa)
 def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
     settings = session.settings
-    logged_in = session.maildrop is not None
-    user = session.user if logged_in else None
+    user = session.user if session.maildrop is not None else None
     added = yield from session.call_store(partial(settings.store.capabilities, user))
     capabilities = Capabilities(
         top=True,
         uidl=True,
-        user=not logged_in
-        and session.may_show_password
-        and settings.user_pass
-        and implements(settings.authenticator, PasswordVerifier),
-        sasl=() if logged_in else tuple(session.offers),
+        user=session.may_show_password and settings.user_pass and implements(settings.authenticator, PasswordVerifier),
+        sasl=tuple(session.offers),
         stls=session.may_start_tls,
         resp_codes=True,
         auth_resp_code=True,

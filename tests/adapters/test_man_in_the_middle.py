@@ -387,7 +387,7 @@ def test_a_list_without_plus_hopes_in_vain_for_a_password_that_might_be_shown(al
 # --------------------------------------------------------------------------- a refusal that hopes for more
 
 REFUSALS = [
-    [b"-ERR\r\n"],
+    [b"-ERR\r\n", b"-ERR\r\n"],  # the same mechanism, without an initial response
     [b"-ERR [AUTH] try PLAIN\r\n"],
     [b"-ERR [SYS/PERM] SCRAM is broken here\r\n"],
     [challenge(b"e=unknown-user"), b"-ERR\r\n"],
@@ -408,18 +408,17 @@ def test_a_refused_scram_that_hopes_for_less(where, refusal):
     error = cheated(script, login(script.session, ANN), *refusal)
     assert isinstance(error, ConnectionLost if refusal == [b""] else LoginFailed)
     said = b"".join(script.heard)
-    assert said.count(b"AUTH ") == 1
-    assert said.startswith(b"AUTH SCRAM-SHA-256 ")
+    assert set(re.findall(rb"AUTH (\S+)", said)) == {b"SCRAM-SHA-256"}
     assert not re.search(rb"^(USER|PASS|APOP)", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("where", WHERE)
 def test_a_refused_plus_that_hopes_for_less(where):
     script = client(where, EVERYTHING)
-    cheated(script, login(script.session, ANN), b"-ERR\r\n")
+    cheated(script, login(script.session, ANN), b"-ERR\r\n", b"-ERR\r\n")
     bound = "tls" in WHERE[where] and WHERE[where]["tls"].bindings
-    assert script.heard[0].split()[1] == (b"SCRAM-SHA-512-PLUS" if bound else b"SCRAM-SHA-512")
-    assert b"".join(script.heard).count(b"AUTH ") == 1
+    tried = b"SCRAM-SHA-512-PLUS" if bound else b"SCRAM-SHA-512"
+    assert {line.split()[1] for line in script.heard} == {tried}
 
 
 @pytest.mark.parametrize("where", [*NOWHERE, "loopback", "cleartext is allowed"])
@@ -435,7 +434,8 @@ def test_it_may_be_refused_as_often_as_it_likes(where):
     script = client(where, Capabilities(sasl=("SCRAM-SHA-256", "PLAIN"), user=True))
     for _ in range(5):
         actor = script.begin(login(script.session, ANN))
-        script.tell(actor, b"-ERR\r\n")
+        for _ in range(2):  # with an initial response, and without
+            script.tell(actor, b"-ERR\r\n")
         assert isinstance(actor.error, LoginFailed)
     assert {line.split()[1] for line in script.heard} == {b"SCRAM-SHA-256"}
 

@@ -467,7 +467,7 @@ def test_a_connection_that_comes_as_the_client_is_closed(module):
 
     with Server(REFUSING, {}) as server:
         assert anyio.run(test, backend=module.__name__.rpartition(".")[2]).why == "the connection was given up"
-    assert server.heard[1] == []
+    assert not any(server.heard[1:]), "it may be closed before the server has accepted it"
 
 
 def test_who_does_not_know_where_to_connect_says_so(adapter):

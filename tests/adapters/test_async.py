@@ -41,8 +41,8 @@ from pop3proto.core.states import State
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Unavailable
 from pop3proto.procedures.operations import Operation, Read, Run, ShuttingDown, Sleep, StartTls, Write
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.authenticator import PasswordVerifier
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 from tests.helpers.depth import deep

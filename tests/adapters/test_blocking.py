@@ -24,8 +24,8 @@ from pop3proto.core.errors import Broken, Busy, CertificateError, ConnectionLost
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser, as_sent
 from tests.helpers.processes import join
 

@@ -56,8 +56,8 @@ from pop3proto.core.results import Language, MaildropStatus
 from pop3proto.core.states import State
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.client import pipeline as pipeline_module, session as session_module
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.trio.stream import TrioStream
 from tests.helpers.depth import deep

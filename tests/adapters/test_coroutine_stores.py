@@ -25,8 +25,8 @@ from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto.blocking import serve as serve_blocking
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 
 PATIENCE = 60  # seconds until a test that hangs fails
 MAIL = b"Subject: one\n\n.dot\nlast\n"

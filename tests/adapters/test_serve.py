@@ -29,8 +29,8 @@ from pop3proto.core.errors import ConnectionLost, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 from tests.helpers.drivers import FakeStore, OneUser
 from tests.helpers.processes import join
 

@@ -49,6 +49,7 @@ from .operations import (
     Turn,
     Write,
 )
+from .server.deadlines import Deadlines
 from .server.handlers import HANDLERS
 from .server.limits import Place, SessionLimiter
 from .server.loop import serve_session
@@ -57,7 +58,7 @@ from .server.record import SessionRecord
 from .server.service import Service
 from .server.session import Handler, Handlers, ServerSession
 from .server.session_logins import SessionLogins
-from .server.settings import Deadlines, ServiceSettings
+from .server.settings import ServiceSettings
 
 __all__ = [
     "HANDLERS",

@@ -21,8 +21,8 @@ import attrs
 from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import serve
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 
 from .fuzzing import FuzzFailure, check_service, fuzz_service
 

@@ -22,10 +22,10 @@ from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import InUse, Message, Refused, Unavailable
 from pop3proto.procedures.operations import Now, Read, Run, RunLogin, Sleep, StartTls, Write
 from pop3proto.procedures.server import messages as reader, output as output_module
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from tests.helpers.drivers import (
     Actor,

@@ -10,7 +10,7 @@ from pop3proto.core.limits import Limits
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import State
 from pop3proto.procedures.operations import Read, Run, ShuttingDown, Sleep, StartTls, Write
-from pop3proto.procedures.server.settings import Deadlines
+from pop3proto.procedures.server.deadlines import Deadlines
 from tests.helpers.drivers import Clock, FakeStore, OneUser, Serving, codes
 from tests.helpers.strategies import chunkings
 

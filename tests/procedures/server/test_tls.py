@@ -8,9 +8,9 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProt
 from pop3proto.core.replies import Ok
 from pop3proto.core.states import State
 from pop3proto.procedures.operations import Now, Random, Read, StartTls, Write
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.loop import serve_session
-from pop3proto.procedures.server.settings import Deadlines
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from tests.helpers.drivers import Cancelled, Clock, FakeStore, OneUser, Serving, codes
 

@@ -181,7 +181,7 @@ class ServerSession(SessionOutput):
         except BaseException:
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
-        self.info = attrs.evolve(self.info, tls=tls)
+        self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
 
     def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
         """Answer with a message, or its top, in constant memory.

@@ -165,6 +165,8 @@ def _check_host(host: object) -> None:
         possible = False
     if not possible:
         raise ValueError(f"{host!r} is not a host name or address")
+    if not host:
+        raise ValueError('the host is empty; "0.0.0.0" and "::" are all interfaces')
 
 
 def _check_bound(sock: object) -> None:

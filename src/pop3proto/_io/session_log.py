@@ -52,12 +52,13 @@ class LoggedSession(SessionRecord):
         """Log that the server had no room for the session."""
         _log.info("%s: refused: %s", self._name, reason)
 
-    def ended(self, error: BaseException | None, *, displaced: bool) -> None:
+    def ended(self, error: BaseException | None, *, displaced: bool = False, shutdown: bool = False) -> None:
         """Log that the session has ended.
 
         Args:
             error: by which error; None: as `end` says.
             displaced: it had to make room for a newer one.
+            shutdown: the server was shutting down.
         """
         if not _log.isEnabledFor(logging.INFO):
             return
@@ -65,6 +66,8 @@ class LoggedSession(SessionRecord):
         if error is not None:
             end = next(word for kind, word in _ENDS if isinstance(error, kind))
             why = f": {error}" if isinstance(error, Exception) and str(error) else ""
+            if shutdown and not isinstance(error, RemoteProtocolError) and end != "fault":
+                end, why = "shutdown", ""
         if displaced:
             end, why = "displaced", ""
         _log.info(

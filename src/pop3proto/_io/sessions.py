@@ -142,7 +142,7 @@ class Sessions:
             error = raised
             raise
         finally:
-            record.ended(error, displaced=place.displaced)
+            record.ended(error, displaced=place.displaced, shutdown=self._shutting_down)
             error = None  # it holds this frame
         if not place.displaced:
             await stream.linger()

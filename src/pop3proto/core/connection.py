@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from .errors import LocalProtocolError
-from .limits import Quirk
+from .limits import Limits, Quirk
 from .lines import LenientBuffer, ReceiveBuffer
 from .session_state import SessionState
 from .states import Fact, State
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .errors import ConnectionLost, RemoteProtocolError
-    from .limits import Limits
 
 __all__ = ["Connection"]
 
@@ -27,6 +26,8 @@ class Connection:
     _strict_buffer: ClassVar[type[ReceiveBuffer]] = ReceiveBuffer
 
     def __init__(self, limits: Limits, quirks: AbstractSet[Quirk], *, tls: bool) -> None:
+        if not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"limits takes a Limits, such as Limits(body=1_000_000), not {limits!r}")
         self.limits: Final = limits
         self.quirks: Final = frozenset(quirks)
         for quirk in self.quirks:  # a str is a collection, too

@@ -36,6 +36,7 @@ _OPERATIONS: Final = 1_000  # that a session may perform, beside _OPERATIONS_PER
 _OPERATIONS_PER_OCTET: Final = 20
 _SHOWN: Final = 300  # octets of an input, in a message
 _CHALLENGE: Final = re.compile(rb"^\+ .*$", re.MULTILINE)
+_ROW: Final = re.compile(rb"^((?:\+OK )?[0-9]+ )(\S+)(?=\r$)", re.MULTILINE)  # of UIDL, and of LIST
 
 _AFTER_LOGIN: Final = (
     b"STAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nDELE 1\r\nRSET\r\nQUIT\r\n",
@@ -199,9 +200,8 @@ class _Run:
         """Return what the server has sent, without what chance decides: challenges and unique ids."""
         octets = _CHALLENGE.sub(b"+ ", self.written)
         unique_ids = enumerate(unique_id for ids in self._store.opened.values() for unique_id in ids)
-        for number, unique_id in sorted(unique_ids, key=lambda each: -len(each[1])):  # one may be a part of another
-            octets = octets.replace(unique_id.encode(), b"id.%d" % number)
-        return octets
+        numbers = {unique_id.encode(): b"id.%d" % number for number, unique_id in unique_ids}
+        return _ROW.sub(lambda row: row[1] + numbers.get(row[2], row[2]), octets)
 
     def play(self, chunks: Sequence[bytes]) -> None:
         """Serve a client that sends these chunks, and check what must hold then."""

@@ -39,7 +39,7 @@ class SessionOptions:
 
     Raises:
         ValueError: there is no such `tls` or `cleartext`.
-        TypeError: an observer lacks a method.
+        TypeError: an observer lacks a method, or the limits or quirks are something else.
     """
 
     tls: TlsMode
@@ -50,8 +50,12 @@ class SessionOptions:
     observer: tuple[ClientObserver, ...] = attrs.field(default=(), converter=_observers)
 
     def __attrs_post_init__(self) -> None:
-        default_port(self.tls)
         check_cleartext(self.cleartext)
+        self._connection()
+
+    def _connection(self) -> ClientConnection:
+        default_port(self.tls)
+        return ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit")
 
     def session(
         self,
@@ -72,7 +76,7 @@ class SessionOptions:
             reconnects: as in `Session`.
         """
         return Session(
-            ClientConnection(limits=self.limits, quirks=self.quirks, tls=self.tls == "implicit"),
+            self._connection(),
             host=host,
             port=port,
             loopback=loopback,

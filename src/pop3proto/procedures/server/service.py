@@ -59,7 +59,9 @@ class Service(ServiceSettings):
 
     Raises:
         LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
-        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments.
+        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments; or
+            another setting is of the wrong type.
+        ValueError: a number is too small.
     """
 
     handlers: Handlers = attrs.field(default=HANDLERS, repr=False)

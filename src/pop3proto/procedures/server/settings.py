@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -21,7 +22,7 @@ from .parts import check_authenticator, check_plain, check_store, coroutine_meth
 from .penalties import LoginPenalty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set as AbstractSet
+    from collections.abc import Callable, Sequence, Set as AbstractSet
     from ipaddress import IPv4Network, IPv6Network
 
     from pop3proto.procedures.cleartext import Cleartext
@@ -32,6 +33,31 @@ if TYPE_CHECKING:
 __all__ = ["ServiceSettings"]
 
 _HOSTNAME: Final = re.compile(r"[A-Za-z0-9.-]+")  # what else stands in a timestamp, some clients do not take for one
+
+
+def _takes(kind: type[object], example: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator: a setting must be of a type. It is not known to type checkers that a caller has one."""
+
+    def check(_service: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not (isinstance(value, kind) or (value is None and attribute.name == "login_penalty")):
+            raise TypeError(f"{attribute.name} takes a {kind.__name__}, such as {example}, not {value!r}")
+
+    return check
+
+
+def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
+    """Return a validator: a setting must be a number of at least this much; or None, where that is its default."""
+
+    def check(_service: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+        if value is None and attribute.name in _MAY_BE_NONE:
+            return
+        if value is None or not least <= value < math.inf:
+            raise ValueError(f"{attribute.name} must be at least {least}, not {value!r}")
+
+    return check
+
+
+_MAY_BE_NONE: Final = ("max_sessions_before_login", "max_sessions_per_address")
 
 
 def _check_hostname(_service: object, _attribute: object, hostname: str) -> None:
@@ -93,21 +119,25 @@ class ServiceSettings:
 
     Raises:
         LocalProtocolError: the hostname cannot be sent.
-        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments.
+        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments; or
+            another setting is of the wrong type.
+        ValueError: a number is too small.
     """
 
     store: MaildropStore
     authenticator: Authenticator
     cleartext: Cleartext = "loopback"
-    deadlines: Deadlines = DEFAULT_DEADLINES
-    max_sessions: int = 1_000
-    max_sessions_before_login: int | None = None
-    max_sessions_per_address: int | None = 100
-    logins_per_address: int = attrs.field(default=2, validator=attrs.validators.ge(1))
-    login_penalty: LoginPenalty | None = attrs.field(factory=LoginPenalty)
+    deadlines: Deadlines = attrs.field(default=DEFAULT_DEADLINES, validator=_takes(Deadlines, "Deadlines(idle=900)"))
+    max_sessions: int = attrs.field(default=1_000, validator=_at_least(1))
+    max_sessions_before_login: int | None = attrs.field(default=None, validator=_at_least(1))
+    max_sessions_per_address: int | None = attrs.field(default=100, validator=_at_least(1))
+    logins_per_address: int = attrs.field(default=2, validator=_at_least(1))
+    login_penalty: LoginPenalty | None = attrs.field(
+        factory=LoginPenalty, validator=_takes(LoginPenalty, "LoginPenalty(most=5)")
+    )
     exempt: tuple[IPv4Network | IPv6Network, ...] = attrs.field(default=(), converter=networks_of)
-    login_attempts: int = 5
-    failure_delay: float = 2
+    login_attempts: int = attrs.field(default=5, validator=_at_least(1))
+    failure_delay: float = attrs.field(default=2, validator=_at_least(0))
     greeting: str = "POP3 server ready"
     hostname: str = attrs.field(default="localhost", validator=_check_hostname)
     implementation: str = "pop3proto"

@@ -64,6 +64,17 @@ def connected(adapter, *args, **kwargs):
 # ------------------------------------------------------------------------------------- addresses and ports
 
 
+def test_no_host_is_not_every_interface(adapter):
+    with pytest.raises(ValueError, match="the host is empty"):
+        adapter.serve(service(), "")
+
+
+@pytest.mark.parametrize("name, value", [("quirks", "courier"), ("limits", 3), ("quirks", {"bare_lf"})])
+def test_settings_of_the_wrong_type_are_refused_before_there_is_a_connection(adapter, name, value):
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(TypeError, match=f"{name} takes a"):
+        connect(adapter, *listener.getsockname(), tls="none", **{name: value})
+
+
 @pytest.mark.parametrize("port", [-1, 65_536, 70_000])
 def test_a_port_that_cannot_be_one(adapter, port):
     with pytest.raises(ValueError, match=f"port must be from 0 to 65535, not {port}"):

@@ -377,7 +377,7 @@ def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
                 wait()
     ends = [line.partition(" end=")[2] for line in logged() if ": ended: " in line]
     assert sorted(ends[:4]) == ["bad-commands", "closed", "displaced", "failed-logins"]
-    assert ends[4].startswith(("shutdown", "cut-off", "connection-lost"))
+    assert ends[4] == "shutdown"
 
 
 @given(st.text(), st.text(), st.text(max_size=40))

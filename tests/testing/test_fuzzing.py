@@ -35,6 +35,17 @@ def service(store=None, answer=None, **arguments):
     return make
 
 
+@pytest.mark.parametrize("unique_id", ["a", "y", "OK", "0", "STLS", "1"])
+def test_a_unique_id_may_be_a_word_of_other_answers(unique_id):
+    class Store(MemoryStore):
+        def open(self, user, session):
+            maildrop = super().open(user, session)
+            maildrop._messages = (Message(maildrop.messages[0].octets, UniqueId(unique_id)),)  # noqa: SLF001
+            return maildrop
+
+    check_service(service(lambda: Store({"ann": MAIL})), b"STLS\r\n" + LOGIN + b"LIST\r\nUIDL\r\nUIDL 1\r\nQUIT\r\n")
+
+
 def failure_of(make, octets, **arguments):
     with pytest.raises(FuzzFailure) as caught:
         check_service(make, octets, **arguments)

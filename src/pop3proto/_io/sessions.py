@@ -60,6 +60,7 @@ class Sessions:
         self._lock: Final = threading.Lock()  # sessions of the blocking adapter are in threads
         self._limiter: Final = service.limiter(secrets.token_bytes(_KEY), self._lock)
         self._places: dict[Driver, Place] = {}
+        self.ending: bool = False  # for the log: sessions end because the server does
         self._shutting_down = False
         warn_of_few_descriptors(service.max_sessions)
 
@@ -96,7 +97,7 @@ class Sessions:
     def begin_shutdown(self) -> None:
         """Tell all sessions, and those that are about to begin, that the server is shutting down; each is told once."""
         if not self._shutting_down:
-            self._shutting_down = True
+            self._shutting_down = self.ending = True
             for stream in tuple(self._places):
                 stream.begin_shutdown()
 
@@ -142,7 +143,7 @@ class Sessions:
             error = raised
             raise
         finally:
-            record.ended(error, displaced=place.displaced, shutdown=self._shutting_down)
+            record.ended(error, displaced=place.displaced, shutdown=self.ending)
             error = None  # it holds this frame
         if not place.displaced:
             await stream.linger()

@@ -161,7 +161,7 @@ class Server:
 
     def _stop_listening(self) -> None:
         with self._lock:
-            self._closed = True
+            self._closed = self._sessions.ending = True
         self._wakeup_sender.close()
         self._acceptor.join()
 

@@ -89,3 +89,36 @@ def test_the_commands_of_rfc_1939_can_be_left_out(user_pass, apop):
     )
     [answer] = session.lines(b"USER ann\r\n")
     assert answer == (b"+OK send the password" if user_pass else b"-ERR USER and PASS are not supported here")
+
+
+@pytest.mark.parametrize("setting", [{"deadlines": 3}, {"limits": 1}, {"login_penalty": 5}, {"login_penalty": False}])
+def test_a_setting_of_the_wrong_type(setting):
+    [name] = setting
+    with pytest.raises(TypeError, match=rf"{name} takes a \w+, such as \w+\(.*\), not (\d|False)"):
+        service(**setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"max_sessions": 0},
+        {"max_sessions": None},
+        {"max_sessions_before_login": 0},
+        {"max_sessions_per_address": 0},
+        {"logins_per_address": 0},
+        {"login_attempts": 0},
+        {"failure_delay": -1},
+        {"failure_delay": float("inf")},
+        {"failure_delay": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_number_that_is_too_small(setting):
+    [name] = setting
+    with pytest.raises(ValueError, match=f"{name} must be at least [01], not "):
+        service(**setting)
+
+
+def test_what_may_be_left_out():
+    quiet = service(max_sessions_before_login=None, max_sessions_per_address=None, login_penalty=None, failure_delay=0)
+    assert quiet.login_penalty is None

@@ -87,6 +87,15 @@ def test_options_that_make_no_sense(maildir, capsys, option, value, why):  # noq
     assert f"argument {option}: {why}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("methods", ["OAUTHBEARER", "EXTERNAL", "SCRAM-SHA-256-PLUS", "XOAUTH2,EXTERNAL"])
+def test_a_server_at_which_nobody_could_log_in_does_not_begin(maildir, capsys, methods):  # noqa: F811 - it is a fixture
+    secret = password_file(maildir.parent, "secret")
+    arguments = ["--user", "ann", "--password-file", str(secret), "--mechanisms", methods]
+    assert main(["serve", str(maildir), *arguments]) == 2
+    words = "nobody could log in: none of these login methods works for ann"
+    assert capsys.readouterr().err == f"pop3proto serve: {words}\n"
+
+
 # ------------------------------------------------------------------------------------------------ the process
 
 

@@ -40,7 +40,7 @@ def test_a_unique_id_may_be_a_word_of_other_answers(unique_id):
     class Store(MemoryStore):
         def open(self, user, session):
             maildrop = super().open(user, session)
-            maildrop._messages = (Message(maildrop.messages[0].octets, UniqueId(unique_id)),)  # noqa: SLF001
+            maildrop._messages = (Message(maildrop.messages[0].octets, UniqueId(unique_id)),)
             return maildrop
 
     check_service(service(lambda: Store({"ann": MAIL})), b"STLS\r\n" + LOGIN + b"LIST\r\nUIDL\r\nUIDL 1\r\nQUIT\r\n")

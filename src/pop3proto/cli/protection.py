@@ -9,15 +9,18 @@ import attrs
 
 from pop3proto.core.commands import Apop, Pass, User
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.fetching.failures import USAGE, Failure
 from pop3proto.procedures.server.addresses import networks_of
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.service import Service
+from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements
+from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-__all__ = ["add_protection_arguments", "positive", "protected"]
+__all__ = ["add_protection_arguments", "check_logins", "positive", "protected"]
 
 _DEFAULTS: Final = {field.name: field.default for field in attrs.fields(Service)}
 _USER_PASS: Final = f"{User.verb}/{Pass.verb}"
@@ -97,6 +100,28 @@ def protected(service: Service, arguments: Namespace) -> Service:
         user_pass=_USER_PASS in methods,
         apop=Apop.verb in methods,
     )
+
+
+def check_logins(service: Service, users: str, *, tls: bool) -> None:
+    """Check that somebody can log in.
+
+    Args:
+        service: what is to be served.
+        users: whose logins are checked, in words.
+        tls: there is TLS.
+
+    Raises:
+        Failure: no login method is left.
+    """
+    bindings = (ChannelBinding("tls-exporter", b"any"),)
+    session = SessionInfo(tls=TlsInfo("TLSv1.3", verified=True, certificate=b"any", bindings=bindings) if tls else None)
+    usable = {*service.offers(session, may_show_password=True)}
+    if service.user_pass and implements(service.authenticator, PasswordVerifier):
+        usable.add(_USER_PASS)
+    if service.apop and implements(service.authenticator, SecretSource):
+        usable.add(Apop.verb)
+    if not usable:
+        raise Failure(f"nobody could log in: none of these login methods works for {users}", USAGE)
 
 
 def positive(text: str) -> int:

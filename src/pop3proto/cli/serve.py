@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from pop3proto.asyncio import serve
 from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit
-from pop3proto.cli.protection import add_protection_arguments, protected
+from pop3proto.cli.protection import add_protection_arguments, check_logins, protected
 from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
@@ -189,6 +189,7 @@ def run(arguments: Namespace) -> int:
         observer=LogObserver() if arguments.verbose else None,
     )
     service = protected(service, arguments)
+    check_logins(service, users.whom, tls=tls.mode != "none")
     with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):
         asyncio.run(_serve(service, arguments, users.whom, tls))
     return 0
@@ -240,7 +241,7 @@ async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Ser
     except OSError as error:
         raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
     except ValueError as error:
-        raise Failure(f"cannot listen on {host} port {port}: {host} is not a valid host name") from error
+        raise Failure(f"cannot listen on {host or 'no host'} port {port}: {error}") from error
 
 
 def _warn_about_cleartext(host: str, *, allowed: bool) -> None:

@@ -229,6 +229,16 @@ def test_an_example_runs(
         assert about <= offered(service)
 
 
+def test_the_lines_on_the_page_of_logs_are_those_of_its_example(caplog: pytest.LogCaptureFixture) -> None:
+    [snippet] = snippets(DOCS / "logs.md")
+    [told] = re.findall(r"^```\n(session .*?)^```$", snippet.page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    with caplog.at_level("INFO", logger="pop3proto.server"):
+        exec(compile(snippet.code, str(snippet), "exec", dont_inherit=True), {})
+    lines = [record.getMessage() for record in caplog.records if record.name == "pop3proto.server"]
+    number = re.compile("^session [0-9]+", re.MULTILINE)  # that of the process: other tests have had sessions
+    assert number.sub("session N", "\n".join(lines)) == number.sub("session N", told.rstrip())
+
+
 def test_an_example_can_be_read_at_a_glance() -> None:
     assert SNIPPETS
     assert [str(snippet) for snippet in SNIPPETS if len(snippet.code.splitlines()) > 50] == []

@@ -356,6 +356,7 @@ def test_a_refused_connection(tmp_path, capsys):
     [
         (b"* OK [CAPABILITY IMAP4rev1] ready\r\n", "this looks like IMAP, not POP3"),
         (b"220 mail.example.org ESMTP\r\n", "this looks like SMTP, not POP3"),
+        (b"\x15\x03\x01\x00\x02\x02\x28\r\n", "this looks like TLS, not POP3; use a pops:// URL on this port)"),
         (b"-ERR too many \x1b[31mconnections\r\n", "the server refused the session: too many \\x1b[31mconnections"),
     ],
 )
@@ -388,7 +389,7 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
     assert line_of(capsys) == (
         "pop3proto fetch: the peer sent nothing in time: waited for the greeting; "
-        "if TLS begins at once on this port, the server waits, too: use implicit TLS"
+        "if TLS begins at once on this port, the server waits, too: use a pops:// URL"
     )
 
 
@@ -413,6 +414,15 @@ def test_a_quirk_that_does_not_exist(tmp_path, capsys):
         main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "m"), "--quirks", "couriers"])
     assert ended.value.code == 2
     assert "there is no quirk 'couriers'; the names are bare_lf, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["fetch", "pop://ann@127.0.0.1", "m"], ["serve", "m", "--user", "ann"]])
+@pytest.mark.parametrize("names", ["", " , "])
+def test_quirks_without_a_name(capsys, command, names):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--password-file", "f", "--quirks", names])
+    assert ended.value.code == 2
+    assert "argument --quirks: it must be a name of a quirk or profile" in capsys.readouterr().err
 
 
 def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):

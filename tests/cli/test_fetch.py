@@ -207,7 +207,9 @@ def test_tls_with_an_authority_of_ones_own(target, authority, tls, capsys):
 def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options):
     with serving_tls(MemoryStore(), authority.certificate(), tls) as port:
         assert fetch_tls(tls, port, target, *options) == 1
-    assert f"pop3proto fetch: the certificate of 127.0.0.1, port {port}, was not accepted: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"pop3proto fetch: the certificate of 127.0.0.1, port {port}, was not accepted: ")
+    assert error.endswith("; to trust its issuer, use --ca-file FILE\n")
 
 
 @both
@@ -215,7 +217,9 @@ def test_an_unknown_authority_is_refused(target, authority, capsys, tls, options
 def test_a_certificate_for_another_name_is_refused(target, authority, capsys, tls, options):
     with serving_tls(MemoryStore(), authority.certificate("pop.example.org"), tls) as port:
         assert fetch_tls(tls, port, target, *authority.trusted, *options) == 1
-    assert "IP address mismatch" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "IP address mismatch" in error
+    assert error.endswith("; connect to a name that the certificate is for\n")
 
 
 @pytest.mark.parametrize("options", [(), ("--allow-cleartext",)])
@@ -225,7 +229,7 @@ def test_tls_to_a_server_without(target, capsys, options):
     error = capsys.readouterr().err
     why = "the server does not begin TLS at once on this port: it sent '+OK POP3 server ready"
     assert error.startswith(f"pop3proto fetch: the TLS handshake failed: {why}")
-    assert error.endswith("; use another port, or begin TLS after the greeting\n")
+    assert error.endswith("; use a pop:// URL, or another port\n")
 
 
 def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):

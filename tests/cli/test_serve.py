@@ -248,12 +248,19 @@ def test_quirks(maildir, monkeypatch, names, quirks):
     assert made[0].quirks == quirks
 
 
-@pytest.mark.parametrize("name", ["stray_dot", "gmail", "bare"])
-def test_a_quirk_that_is_none_of_clients(maildir, capsys, name):
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("stray_dot", "'stray_dot' does not apply here"),
+        ("courier", "'courier' does not apply here"),
+        ("bare", "there is no quirk 'bare'"),
+    ],
+)
+def test_a_quirk_that_is_none_of_clients(maildir, capsys, name, wrong):
     with pytest.raises(SystemExit) as ended:
         main(["serve", str(maildir), "--user", "ann", "--password-file", "f", "--quirks", name])
     assert ended.value.code == 2
-    assert f"there is no quirk '{name}'; the names are bare_lf, strict, lenient" in capsys.readouterr().err
+    assert f"{wrong}; the names are bare_lf, strict, lenient" in capsys.readouterr().err
 
 
 def test_poplib_fetches_and_deletes(maildir):
@@ -634,7 +641,10 @@ def test_programs_that_cannot_be_run(folder, capsys, command):
         (["broken", "key"], "cannot use the certificate in {broken} with its key: "),
         (
             ["certificate", "encrypted"],
-            "the private key in {encrypted} is encrypted: encrypted private keys are not supported",
+            (
+                "the private key in {encrypted} is encrypted: encrypted private keys are not supported; "
+                "decrypt it: openssl pkey -in {encrypted} -out NEW"
+            ),
         ),
     ],
 )

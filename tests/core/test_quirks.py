@@ -55,8 +55,9 @@ def test_names_of_what_a_server_can_tolerate():
     assert quirks_named("lenient", known=SERVER_QUIRKS) == SERVER_QUIRKS
     assert quirks_named("strict", known=SERVER_QUIRKS) == set()
     for name in ("stray_dot", "gmail"):
-        with pytest.raises(LocalProtocolError, match=r"the names are bare_lf, strict, lenient$"):
+        with pytest.raises(LocalProtocolError) as caught:
             quirks_named(name, known=SERVER_QUIRKS)
+        assert str(caught.value) == f"'{name}' does not apply here; the names are bare_lf, strict, lenient"
 
 
 @pytest.mark.parametrize(

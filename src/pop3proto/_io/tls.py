@@ -169,16 +169,16 @@ def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBind
     return ChannelBinding("tls-unique", octets)
 
 
+TLS_LATER: Final = "use another port, or begin TLS after the greeting"
+TRUST_ISSUER: Final = "to trust its issuer, pass context=ssl.create_default_context(cafile=...)"
+
 _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1: type and version
 
 
 def _in_clear(octets: bytes, *, server_side: bool) -> str:
     if server_side:
         return "the client sent octets in clear"
-    return (
-        f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; "
-        "use another port, or begin TLS after the greeting"
-    )
+    return f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; {TLS_LATER}"
 
 
 _NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
@@ -189,7 +189,6 @@ _REMEDIES: Final = {
     62: "connect to a name that the certificate is for",  # X509_V_ERR_HOSTNAME_MISMATCH
     64: "connect to a name that the certificate is for",  # X509_V_ERR_IP_ADDRESS_MISMATCH
 }
-_TRUST: Final = "to trust its issuer, pass context=ssl.create_default_context(cafile=...)"
 
 
 def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
@@ -225,7 +224,7 @@ def handshake_failure(
     if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
         host = tls.server_hostname or ""
         reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
-        remedy = _REMEDIES.get(error.verify_code, _TRUST)
+        remedy = _REMEDIES.get(error.verify_code, TRUST_ISSUER)
         whose = (host or "the server") + (f", port {port}," if port else "")
         message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
         return CertificateError(message, host=host, port=port, reason=reason)

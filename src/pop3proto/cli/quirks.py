@@ -35,6 +35,8 @@ def add_quirks_argument(parser: ArgumentParser, peers: str, known: frozenset[Qui
 
 
 def _parse(known: frozenset[Quirk], names: str) -> frozenset[Quirk]:
+    if not names.strip(", "):
+        raise ArgumentTypeError("it must be a name of a quirk or profile, or several, separated by commas")
     try:
         return quirks_named(names, known=known)
     except LocalProtocolError as error:

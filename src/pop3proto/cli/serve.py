@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import re
+import shlex
 import signal
 import ssl
 from argparse import ArgumentTypeError
@@ -116,7 +117,10 @@ def _check(certificate: Path, key: Path | None) -> None:
         why = error.reason.replace("_", " ").lower() if error.reason else "OpenSSL cannot read them"
         raise Failure(f"cannot use the certificate in {certificate} with its key: {why}") from error
     except _Encrypted:
-        raise Failure(f"the private key in {key_file} is encrypted: encrypted private keys are not supported") from None
+        raise Failure(
+            f"the private key in {key_file} is encrypted: encrypted private keys are not supported; decrypt it: "
+            f"openssl pkey -in {shlex.quote(str(key_file))} -out NEW"
+        ) from None
 
 
 def _read(file: Path, what: str) -> bytes:

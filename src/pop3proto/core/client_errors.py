@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .connection import Connection
 from .errors import ConnectionLost, RemoteProtocolError, UncertainUpdate
 from .events import ConnectionClosed
-from .replies import looks_like
+from .replies import IMPLICIT_TLS, looks_like
 from .states import State
 from .text import excerpt
 
@@ -39,7 +39,7 @@ class ClientErrors(Connection):
         if self.state is State.GREETING:
             text = f"the greeting{looks_like(octets)}"
             if not octets and not self.tls:
-                text += "; if TLS begins at once on this port, the server waits, too: use implicit TLS"
+                text += f"; if TLS begins at once on this port, the server waits, too: {IMPLICIT_TLS}"
         elif self._outstanding:
             text = f"{'the rest of the body of' if self._body is not None else 'the answer to'} {self._outstanding[0]}"
         else:

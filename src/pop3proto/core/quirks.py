@@ -54,14 +54,16 @@ def quirks_named(names: str, *, known: AbstractSet[Quirk] = frozenset(Quirk)) ->
         known: the quirks that may be named. Only profiles that have one of them may be named, and "strict".
 
     Raises:
-        LocalProtocolError: a name is not known. The message lists the names.
+        LocalProtocolError: a name is not known, or may not be named here. The message lists the names.
     """
     sets = {quirk.name.lower(): frozenset({quirk}) for quirk in Quirk if quirk in known}
     sets |= {name: quirks & known for name, quirks in PROFILES.items() if quirks & known or not quirks}
     found: frozenset[Quirk] = NO_QUIRKS
     for name in filter(None, (each.strip().lower() for each in names.split(","))):
         if name not in sets:
-            raise LocalProtocolError(f"there is no quirk {name!r}; the names are {', '.join(sets)}")
+            elsewhere = name in PROFILES or name.upper() in Quirk.__members__
+            wrong = f"{name!r} does not apply here" if elsewhere else f"there is no quirk {name!r}"
+            raise LocalProtocolError(f"{wrong}; the names are {', '.join(sets)}")
         found |= sets[name]
     return found
 

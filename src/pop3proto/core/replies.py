@@ -228,6 +228,9 @@ def parse_challenge(line: bytes) -> Challenge | None:
     return None if data is None else Challenge(data)
 
 
+IMPLICIT_TLS: Final = "use implicit TLS"
+"""The advice where a server waits for TLS. `pop3proto fetch` says it in other words."""
+
 _OTHER_PROTOCOLS: Final = (
     (re.compile(rb"\* (?:OK|BYE|PREAUTH)\b", re.IGNORECASE), "IMAP"),
     (re.compile(rb"220[ -]"), "SMTP"),
@@ -245,6 +248,6 @@ def looks_like(octets: bytes) -> str:
     """
     for pattern, name in _OTHER_PROTOCOLS:
         if pattern.match(octets):
-            remedy = "; use implicit TLS on this port" if name == "TLS" else ""
+            remedy = f"; {IMPLICIT_TLS} on this port" if name == "TLS" else ""
             return f" (this looks like {name}, not POP3{remedy})"
     return ""

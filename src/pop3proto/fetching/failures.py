@@ -8,7 +8,8 @@ import re
 import sys
 from typing import Final
 
-from pop3proto.core.errors import CertificateError
+from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
+from pop3proto.core.replies import IMPLICIT_TLS
 
 __all__ = ["FAILURE", "USAGE", "Failure", "reason", "visible", "warn"]
 
@@ -36,14 +37,25 @@ def warn(text: str) -> None:
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
 
 
+# What the library advises to programs, and what does the same on the command line.
+_ADVICE: Final = (
+    (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
+    (TLS_LATER, "use a pop:// URL, or another port"),
+    (IMPLICIT_TLS, "use a pops:// URL"),
+)
+
+
 def reason(error: Exception) -> str:
-    """Return the message of an error for a user, without exception class, errno and brackets."""
-    if isinstance(error, CertificateError):
-        # Without the advice, which is for programmers.
-        return f"the certificate of {error.host}, port {error.port}, was not accepted: {error.reason}"
+    """Return the message of an error for a user, without exception class, errno and brackets.
+
+    Advice that names arguments of the library names URLs and options instead.
+    """
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
-    return _ERRNO.sub("", str(error))
+    text = _ERRNO.sub("", str(error))
+    for advice, ours in _ADVICE:
+        text = text.replace(advice, ours)
+    return text
 
 
 def visible(text: str) -> str:

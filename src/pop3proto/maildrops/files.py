@@ -225,6 +225,8 @@ class MessageFiles:
         self._folder[index] = to.folder
         self._names[index] = to.name
         self._inodes[index] = to.inode
+        self._sizes[index] = to.size
+        self._modified[index] = to.modified
 
     def _path(self, index: int) -> str:
         return str(self._folders.maildir / FOLDERS[self._folder[index]] / self._names[index])

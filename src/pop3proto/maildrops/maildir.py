@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
     from .compressed import Unpacked
+    from .listing import MessageFile
 
 __all__ = ["MaildirStore", "Maildirs"]
 
@@ -188,7 +189,7 @@ class _MaildirMaildrop(Maildrop):
         try:
             self._messages: list[Message] = []
             self._files = self._take_all()
-            self._corrected: dict[int, int] = {}
+            self._corrected: dict[int, tuple[MessageFile, int]] = {}
         except BaseException:
             self._lock.release()
             raise
@@ -253,7 +254,7 @@ class _MaildirMaildrop(Maildrop):
     @override
     def correct(self, number: int, octets: int) -> None:
         self._messages[number - 1] = attrs.evolve(self._messages[number - 1], octets=octets)
-        self._corrected[number - 1] = octets
+        self._corrected[number - 1] = self._files[number - 1], octets
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
@@ -278,8 +279,8 @@ class _MaildirMaildrop(Maildrop):
         try:
             if self._corrected:
                 sizes = SizeCache(self._maildir, keep=True)
-                for index, octets in self._corrected.items():
-                    sizes.put(self._files[index], octets)
+                for file, octets in self._corrected.values():
+                    sizes.put(file, octets)
                 sizes.save()
         finally:
             self._lock.release()
@@ -288,8 +289,13 @@ class _MaildirMaildrop(Maildrop):
 def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
     """Open a message; unpack it, unless its name proves that it is not compressed."""
     source = files.open(index)
-    file = files[index]
-    return source if is_unpacked(file.name, file.size) else unpacked(source)
+    try:
+        # Of what was opened: another program may have put a compressed file in its place since the listing.
+        size = os.fstat(source.fileno()).st_size
+    except OSError:
+        source.close()
+        raise
+    return source if is_unpacked(files[index].name, size) else unpacked(source)
 
 
 def _count(files: MessageFiles, index: int) -> int:

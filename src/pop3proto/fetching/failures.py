@@ -9,8 +9,9 @@ import sys
 from typing import Final
 
 from pop3proto.core.errors import CertificateError
+from pop3proto.core.text import visible
 
-__all__ = ["FAILURE", "USAGE", "Failure", "reason", "visible", "warn"]
+__all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -44,20 +45,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     return _ERRNO.sub("", str(error))
-
-
-def visible(text: str) -> str:
-    r"""Return a text that is safe to print: without effect on cursor, colours or direction of writing.
-
-    Characters that are not printable are escaped, for example as `\x1b`; so are octets that were not UTF-8
-    (`surrogateescape`).
-    """
-    return text if text.isprintable() else "".join(map(_escape, text))
-
-
-def _escape(character: str) -> str:
-    if character.isprintable():
-        return character
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

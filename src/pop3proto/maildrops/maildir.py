@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.replies import ResponseCode
-from pop3proto.core.text import counted
+from pop3proto.core.text import counted, visible
 from pop3proto.procedures.maildrop import (
     InUse,
     Maildrop,
@@ -144,7 +144,7 @@ class MaildirStore(MaildropStore):
         except BlockingIOError as error:
             raise InUse from error
         except OSError as error:
-            _log.error("the maildrop of %s cannot be opened: %s", user, _path_and_reason(error))
+            _log.error("the maildrop of %s cannot be opened: %s", visible(user), visible(_path_and_reason(error)))
             raise _refusal(error) from error
 
     @override
@@ -235,7 +235,9 @@ class _MaildirMaildrop(Maildrop):
         for reason, those in names.items():
             if reason != _GONE:
                 number = counted(len(those), "message")
-                _log.warning("%s of %s left out, the first is %s: %s", number, self._maildir, those[0], reason)
+                # A name may hold a line end, which would forge a line of the log.
+                words = (visible(text) for text in (str(self._maildir), those[0], reason))
+                _log.warning("%s of %s left out, the first is %s: %s", number, *words)
 
     @property
     @override

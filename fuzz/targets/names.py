@@ -29,10 +29,10 @@ from pop3proto import (
     logs,
 )
 from pop3proto.cli.trace import Transcript
-from pop3proto.core.text import excerpt
+from pop3proto.core.text import excerpt, visible
 from pop3proto.fetching import inbox
 from pop3proto.fetching.account import Account
-from pop3proto.fetching.failures import Failure, visible
+from pop3proto.fetching.failures import Failure
 from pop3proto.logs import LogObserver
 from pop3proto.maildrops.maildir import MaildirStore
 from pop3proto.maildrops.names import delivery_time, is_seen, stored_size, unique_id, unique_part, wire_octets

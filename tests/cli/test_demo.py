@@ -11,7 +11,6 @@ from pop3proto.core.client import ClientConnection
 from pop3proto.core.commands import Auth, Pass, Retr, Uidl, User
 from pop3proto.core.events import AuthCancel, AuthResponse, ConnectionClosed, Signal
 from pop3proto.core.text import counted
-from pop3proto.fetching.failures import visible
 from pop3proto.procedures.client.session import Session
 
 
@@ -134,7 +133,6 @@ def test_a_farewell_is_shown_and_a_hang_up_is_not_a_line():
 
 
 def test_words():
-    assert visible("caf\u00e9 \x1b\x9b\u202e\udcff\n") == "caf\u00e9 \\x1b\\x9b\\u202e\\xff\\n"
     assert cut("abcdef", 5) == "ab..."
     assert cut("abcde", 5) == "abcde"
     assert [counted(number, "octet") for number in (0, 1, 1000)] == ["0 octets", "1 octet", "1,000 octets"]

@@ -20,6 +20,7 @@ from pop3proto.core.text import (
     is_mechanism,
     numeric,
     read_number,
+    visible,
 )
 from tests.helpers import strategies as some
 
@@ -210,3 +211,16 @@ def test_any_excerpt_is_short_and_printable(octets):
 @pytest.mark.parametrize("number, counted_messages", [(0, "0 messages"), (1, "1 message"), (1_234, "1,234 messages")])
 def test_counted(number, counted_messages):
     assert counted(number, "message") == counted_messages
+
+
+# ------------------------------------------------------------------------------------- printing and logging
+
+
+def test_what_would_move_the_cursor_or_end_the_line_is_escaped():
+    assert visible("caf\u00e9 \x1b\x9b\u202e\u2028\udcff\r\n") == "caf\u00e9 \\x1b\\x9b\\u202e\\u2028\\xff\\r\\n"
+
+
+@given(st.text(st.characters() | st.sampled_from("\r\n\0\ud800\udcc3\udca9\udc80")))
+def test_what_is_shown_is_printable(text):
+    assert visible(text).isprintable()
+    assert visible(visible(text)) == visible(text)

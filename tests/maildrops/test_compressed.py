@@ -127,6 +127,60 @@ def test_a_message_whose_name_holds_its_size_is_not_unpacked(maildir: Path, pack
     maildrop.close()
 
 
+@each_way
+@pytest.mark.parametrize("now", ["", "S", "SZ"])
+def test_a_message_that_is_compressed_during_the_session_is_served_as_it_was(
+    maildir: Path, pack: Pack, now: str
+) -> None:
+    name = f"1.a,S={len(TEXT)},W={wire(TEXT)}:2,"
+    (maildir / "cur" / name).write_bytes(TEXT)
+    maildrop = opened(maildir)
+    assert [message.octets for message in maildrop.messages] == [wire(TEXT)]
+    (maildir / "tmp/1").write_bytes(pack(TEXT))
+    (maildir / "cur" / name).unlink()
+    (maildir / "tmp/1").rename(maildir / "cur" / (name + now))
+    assert contents(maildrop, 1) == TEXT
+    maildrop.commit(frozenset({1}), frozenset())
+    maildrop.close()
+    assert not list((maildir / "cur").iterdir())
+
+
+def test_a_message_that_is_unpacked_during_the_session_is_served_as_it_is(maildir: Path) -> None:
+    text = gzip.compress(TEXT)
+    name = f"cur/1.a,S={len(text)}:2,S"
+    (maildir / name).write_bytes(gzip.compress(text))
+    maildrop = opened(maildir)
+    (maildir / name).write_bytes(text)
+    assert contents(maildrop, 1, 1 << 20) == text
+    maildrop.close()
+
+
+def test_a_message_that_is_compressed_and_then_renamed_is_found_again(maildir: Path) -> None:
+    (maildir / f"cur/1.a,S={len(TEXT)}:2,S").write_bytes(TEXT)
+    maildrop = opened(maildir)
+    (maildir / "tmp/1").write_bytes(gzip.compress(TEXT))
+    (maildir / f"cur/1.a,S={len(TEXT)}:2,S").unlink()
+    (maildir / "tmp/1").rename(maildir / "cur/1.a:2,SZ")
+    assert contents(maildrop, 1) == TEXT
+    (maildir / "cur/1.a:2,SZ").rename(maildir / "cur/other:2,SZ")
+    assert contents(maildrop, 1) == TEXT
+    maildrop.close()
+
+
+def test_a_size_that_was_mended_is_for_the_file_that_was_read(maildir: Path) -> None:
+    (maildir / "cur/1.a:2,").write_bytes(TEXT)
+    maildrop = opened(maildir)
+    maildrop.correct(1, wire(TEXT))
+    (maildir / "tmp/1").write_bytes(TEXT + b"more\n")
+    (maildir / "cur/1.a:2,").unlink()
+    (maildir / "tmp/1").rename(maildir / "cur/1.a:2,S")
+    assert contents(maildrop, 1) == TEXT + b"more\n"
+    maildrop.close()
+    maildrop = opened(maildir)
+    assert [message.octets for message in maildrop.messages] == [wire(TEXT + b"more\n")]
+    maildrop.close()
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"\x1f", b"\x1f\x8b", b"BZ", b"BZh9", b"BZh911AY&S", b"BZhello: x\n\n", b"\xfd7z", b"Dovecot-LZ4"]
 )

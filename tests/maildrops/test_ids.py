@@ -17,6 +17,7 @@ from pop3proto.maildrops.ids import IDS_NAME
 from pop3proto.procedures.maildrop import Maildrop, Refused
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.depth import deep
+from tests.helpers.far_times import FAR_YEARS, far_time
 
 
 @pytest.fixture
@@ -92,6 +93,17 @@ def test_a_copy_that_was_made_during_the_session_gets_an_id_of_its_own(maildir: 
     [unique_id] = look(maildir)
     assert unique_id != "1.a"
     assert list(look(maildir)) == [unique_id]
+
+
+@pytest.mark.parametrize("year", FAR_YEARS)
+def test_an_id_stays_although_the_time_of_the_file_is_far_away(maildir: Path, year: int) -> None:
+    for name in ("new/1.a", "cur/1.a:2,S"):
+        (maildir / name).write_bytes(name.encode())
+        os.utime(maildir / name, ns=far_time(year))
+    before = look(maildir)
+    for name in ("new/1.a", "cur/1.a:2,S"):
+        os.utime(maildir / name, (1, 1))
+    assert look(maildir) == before
 
 
 def test_what_was_removed_is_remembered_for_one_session(maildir: Path) -> None:

@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from pop3proto.maildrops.sizes import CACHE_NAME
 from pop3proto.procedures import maildrop
 from pop3proto.procedures.maildrop import InUse, Maildrop, Message, Refused, Unavailable
 from pop3proto.sasl.channel import SessionInfo
+from tests.helpers.far_times import FAR_YEARS, far_time
 from tests.helpers.processes import PATIENCE, started
 
 SESSION = SessionInfo()
@@ -491,6 +493,45 @@ def test_line_ends_may_be_cut_while_counting(folder: Path, monkeypatch: pytest.M
 # ----------------------------------------------------------------------- files that change, or go away
 
 
+@pytest.mark.parametrize("year", FAR_YEARS)
+def test_a_message_with_a_time_that_is_far_away_is_served_counted_once_and_found_again(
+    folder: Path, counted: list[str], year: int
+) -> None:
+    (folder / "new/1.a").write_bytes(b"a\n")
+    (folder / "new/2.a").write_bytes(b"b\n")
+    os.utime(folder / "new/1.a", ns=far_time(year))
+    assert look(folder) == look(folder) == [Message(3, UniqueId("1.a")), Message(3, UniqueId("2.a"))]
+    assert len(counted) == 2
+    maildrop = opened(folder)
+    (folder / "new/1.a").rename(folder / "cur/other:2,S")
+    assert contents(maildrop, 1) == b"a\n"
+    maildrop.commit(frozenset({1}), UNKNOWN_PEER)
+    maildrop.close()
+    assert look(folder) == [Message(3, UniqueId("2.a"))]
+
+
+@pytest.mark.parametrize("time", [-(10**20), -(1 << 63) - 1, -1, 1 << 63, 10**20])
+def test_no_modification_time_locks_the_user_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, counted: list[str], time: int
+) -> None:
+    """Not every file system keeps such times, so the listing is told of them."""
+    scandir = os.scandir
+
+    def entry_of(entry: Any) -> Any:
+        status = entry.stat(follow_symlinks=False)
+        kept = {each: getattr(status, each) for each in ("st_mode", "st_ino", "st_size", "st_nlink")}
+        return SimpleNamespace(name=entry.name, stat=lambda follow_symlinks: SimpleNamespace(**kept, st_mtime_ns=time))
+
+    def far_away(path: Any) -> Any:
+        with scandir(path) as entries:
+            return nullcontext([entry_of(entry) for entry in entries])
+
+    (folder / "new/1.a").write_bytes(b"a\n")
+    monkeypatch.setattr(os, "scandir", far_away)
+    assert look(folder) == look(folder) == [Message(3, UniqueId("1.a"))]
+    assert len(counted) == 1
+
+
 def test_a_renamed_message_is_found_again(folder: Path) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
     (folder / "new/2.a").write_bytes(b"b\n")
@@ -607,6 +648,24 @@ def test_a_message_that_cannot_be_counted_is_left_out_and_said(
     words = f"1 message of {folder} left out, the first is 1.a: {os.strerror(number)}"
     assert [record.getMessage() for record in caplog.records] == ([] if number == errno.ENOENT else [words])
     assert unique_ids(folder) == ["1.a"]
+
+
+def test_no_name_forges_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = made(tmp_path / "mail\nof ann\x1b")
+    name = os.fsdecode(b"1.a\r\n2026-01-01 session 9: login failed\xff\xe2\x80\xa8")
+    (folder / "new" / name).write_bytes(b"\x1f\x8b\x08junk")
+    assert look(folder) == []
+    (folder / "new" / name).unlink()
+    for name in ("tmp", "new", "cur"):
+        (folder / name).rmdir()
+    with pytest.raises(Refused):
+        MaildirStore({"ann\n\udcff": folder}).open("ann\n\udcff", SESSION)
+    left_out, refused = [record.getMessage() for record in caplog.records]
+    shown = str(tmp_path / r"mail\nof ann\x1b")
+    first = r"1.a\r\n2026-01-01 session 9: login failed\xff\u2028"
+    assert left_out.startswith(f"1 message of {shown} left out, the first is {first}: the compressed file is damaged")
+    assert left_out.isprintable()
+    assert refused == rf"the maildrop of ann\n\xff cannot be opened: {shown}/new: {os.strerror(errno.ENOENT)}"
 
 
 def test_a_message_that_cannot_be_read_is_there_if_its_size_is_known(
@@ -816,6 +875,7 @@ def test_a_message_that_flees_is_owned_up_to(folder: Path, monkeypatch: pytest.M
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from pop3proto.maildrops import MaildirStore
 from pop3proto.sasl.channel import SessionInfo
 maildrop = MaildirStore({"ann": Path(sys.argv[1])}).open("ann", SessionInfo())

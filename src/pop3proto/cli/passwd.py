@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.authenticators.users_file import remove_user, set_password
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.fetching.failures import USAGE, Failure, reason, visible, warn
+from pop3proto.core.text import visible
+from pop3proto.fetching.failures import USAGE, Failure, reason, warn
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.oauth import check_visible
 

@@ -23,7 +23,8 @@ from pop3proto.cli.protection import add_protection_arguments, check_logins, pro
 from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
-from pop3proto.fetching.failures import USAGE, Failure, reason, visible, warn
+from pop3proto.core.text import visible
+from pop3proto.fetching.failures import USAGE, Failure, reason, warn
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
 

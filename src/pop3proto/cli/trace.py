@@ -20,8 +20,7 @@ from pop3proto.core.events import (
     Tolerated,
 )
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
-from pop3proto.core.text import counted
-from pop3proto.fetching.failures import visible
+from pop3proto.core.text import counted, visible
 from pop3proto.procedures.observer import ClientObserver
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ __all__ = [
     "lines_of",
     "numeric",
     "read_number",
+    "visible",
 ]
 
 _NUMBER: Final = re.compile(rb"[0-9]{1,%d}" % MAX_DIGITS)
@@ -142,3 +143,20 @@ def excerpt(octets: bytes) -> str:
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun: "1 message", "2 messages", "1,000 messages"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def visible(text: str) -> str:
+    r"""Return a text that is safe to print or to log: without effect on cursor, colours or direction of writing.
+
+    Characters that are not printable are escaped, for example as `\x1b`; so are octets that were not UTF-8
+    (`surrogateescape`).
+    """
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -10,8 +10,9 @@ from typing import Final
 
 from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
 from pop3proto.core.replies import IMPLICIT_TLS
+from pop3proto.core.text import visible
 
-__all__ = ["FAILURE", "USAGE", "Failure", "reason", "visible", "warn"]
+__all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -56,20 +57,3 @@ def reason(error: Exception) -> str:
     for advice, ours in _ADVICE:
         text = text.replace(advice, ours)
     return text
-
-
-def visible(text: str) -> str:
-    r"""Return a text that is safe to print: without effect on cursor, colours or direction of writing.
-
-    Characters that are not printable are escaped, for example as `\x1b`; so are octets that were not UTF-8
-    (`surrogateescape`).
-    """
-    return text if text.isprintable() else "".join(map(_escape, text))
-
-
-def _escape(character: str) -> str:
-    if character.isprintable():
-        return character
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

@@ -65,7 +65,7 @@ class MessageFiles:
         self._names = [file.name for file in files]
         self._inodes = array("Q", [file.inode for file in files])
         self._sizes = array("Q", [file.size for file in files])
-        self._modified = array("q", [file.modified for file in files])
+        self._modified = array("Q", [file.modified for file in files])
         self._stamp: Stamp | None = None  # when the folders were changed last, as of the last listing
 
     def __getitem__(self, index: int) -> MessageFile:
@@ -225,6 +225,8 @@ class MessageFiles:
         self._folder[index] = to.folder
         self._names[index] = to.name
         self._inodes[index] = to.inode
+        self._sizes[index] = to.size
+        self._modified[index] = to.modified
 
     def _path(self, index: int) -> str:
         return str(self._folders.maildir / FOLDERS[self._folder[index]] / self._names[index])

@@ -21,7 +21,7 @@ IDS_NAME: Final = ".pop3proto-ids"
 
 _LIMIT: Final = 1 << 26  # octets to read: the file may have been written by another program
 # A unique id; inode and modification time of a file that shares it with another, from when they were first seen.
-_ROW: Final = re.compile(rb"([!-~]{1,70})(?: ([0-9]{1,20}) (-?[0-9]{1,19}))?")
+_ROW: Final = re.compile(rb"([!-~]{1,70})(?: ([0-9]{1,20}) ([0-9]{1,20}))?")
 
 
 class IdRecord:
@@ -59,7 +59,7 @@ class IdRecord:
         Args:
             unique: the unique part of the name of its file.
             inode: of the file.
-            modified: modification time of the file, in nanoseconds.
+            modified: modification time of the file, in nanoseconds modulo 2**64.
             shared: whether another file has the same unique part.
         """
         plain = unique_id(unique)

@@ -26,6 +26,7 @@ __all__ = ["Entry", "Listing", "MessageFile", "Stamp", "list_files", "list_messa
 _ATTEMPTS: Final = 4  # listings of folders that change all the time ...
 _MOST_ATTEMPTS: Final = 12  # ... and as long as each finds more
 _TICK: Final = 20_000_000  # nanoseconds; on some kernels two changes within 10 ms have one modification time
+_MASK: Final = (1 << 64) - 1  # any program may set a time before 1970, or one that takes more than 64 bits
 
 
 Stamp: TypeAlias = tuple[int, ...]  # the modification times of the folders, in nanoseconds
@@ -40,7 +41,7 @@ class Entry:
         name: its name.
         inode: its inode number.
         size: its size, in octets.
-        modified: its modification time, in nanoseconds.
+        modified: its modification time, in nanoseconds modulo 2**64.
         links: how many names it has.
     """
 
@@ -99,7 +100,7 @@ class MessageFile:
         name: its name, likewise.
         inode: its inode number.
         size: its size, in octets.
-        modified: its modification time, in nanoseconds.
+        modified: its modification time, in nanoseconds modulo 2**64.
         unique_id: the message's unique id.
     """
 
@@ -179,6 +180,6 @@ def _list_once(descriptors: tuple[int, ...]) -> tuple[_Entries, set[str]]:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     listing[unique_part(name), status.st_ino] = Entry(
-                        folder, name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_nlink
+                        folder, name, status.st_ino, status.st_size, status.st_mtime_ns & _MASK, status.st_nlink
                     )
     return listing, vanished

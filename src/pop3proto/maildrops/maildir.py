@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.replies import ResponseCode
-from pop3proto.core.text import counted
+from pop3proto.core.text import counted, visible
 from pop3proto.procedures.maildrop import (
     InUse,
     Maildrop,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
     from .compressed import Unpacked
+    from .listing import MessageFile
 
 __all__ = ["MaildirStore", "Maildirs"]
 
@@ -143,7 +144,7 @@ class MaildirStore(MaildropStore):
         except BlockingIOError as error:
             raise InUse from error
         except OSError as error:
-            _log.error("the maildrop of %s cannot be opened: %s", user, _path_and_reason(error))
+            _log.error("the maildrop of %s cannot be opened: %s", visible(user), visible(_path_and_reason(error)))
             raise _refusal(error) from error
 
     @override
@@ -188,7 +189,7 @@ class _MaildirMaildrop(Maildrop):
         try:
             self._messages: list[Message] = []
             self._files = self._take_all()
-            self._corrected: dict[int, int] = {}
+            self._corrected: dict[int, tuple[MessageFile, int]] = {}
         except BaseException:
             self._lock.release()
             raise
@@ -234,7 +235,9 @@ class _MaildirMaildrop(Maildrop):
         for reason, those in names.items():
             if reason != _GONE:
                 number = counted(len(those), "message")
-                _log.warning("%s of %s left out, the first is %s: %s", number, self._maildir, those[0], reason)
+                # A name may hold a line end, which would forge a line of the log.
+                words = (visible(text) for text in (str(self._maildir), those[0], reason))
+                _log.warning("%s of %s left out, the first is %s: %s", number, *words)
 
     @property
     @override
@@ -253,7 +256,7 @@ class _MaildirMaildrop(Maildrop):
     @override
     def correct(self, number: int, octets: int) -> None:
         self._messages[number - 1] = attrs.evolve(self._messages[number - 1], octets=octets)
-        self._corrected[number - 1] = octets
+        self._corrected[number - 1] = self._files[number - 1], octets
 
     @override
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
@@ -278,8 +281,8 @@ class _MaildirMaildrop(Maildrop):
         try:
             if self._corrected:
                 sizes = SizeCache(self._maildir, keep=True)
-                for index, octets in self._corrected.items():
-                    sizes.put(self._files[index], octets)
+                for file, octets in self._corrected.values():
+                    sizes.put(file, octets)
                 sizes.save()
         finally:
             self._lock.release()
@@ -288,8 +291,13 @@ class _MaildirMaildrop(Maildrop):
 def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
     """Open a message; unpack it, unless its name proves that it is not compressed."""
     source = files.open(index)
-    file = files[index]
-    return source if is_unpacked(file.name, file.size) else unpacked(source)
+    try:
+        # Of what was opened: another program may have put a compressed file in its place since the listing.
+        size = os.fstat(source.fileno()).st_size
+    except OSError:
+        source.close()
+        raise
+    return source if is_unpacked(files[index].name, size) else unpacked(source)
 
 
 def _count(files: MessageFiles, index: int) -> int:

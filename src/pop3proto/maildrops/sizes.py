@@ -20,8 +20,8 @@ __all__ = ["CACHE_NAME", "SizeCache"]
 
 CACHE_NAME: Final = ".pop3proto-sizes"
 
-# Unique id, modification time in nanoseconds, size of the file, size on the wire.
-_ROW: Final = re.compile(rb"([!-~]{1,70}) (-?[0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
+# Unique id, modification time (see MessageFile), size of the file, size on the wire.
+_ROW: Final = re.compile(rb"([!-~]{1,70}) ([0-9]{1,20}) ([0-9]{1,19}) ([0-9]{1,19})")
 _LIMIT: Final = 1 << 26  # octets to read, about 500,000 rows: the file may have been written by another program
 
 _Row = tuple[int, int, int]

@@ -19,7 +19,8 @@ _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
 _RECORD_HEADER: Final = 5  # octets: content type, version, length
-_MOST: Final = 16_384  # octets of a ClientHello; longer ones are left to OpenSSL
+_MESSAGE_HEADER: Final = 4  # octets: type, length
+_MOST: Final = 16_384  # octets of a ClientHello, without its records; longer ones are left to OpenSSL
 _SHOWN: Final = 100  # characters of an error message
 
 
@@ -53,24 +54,30 @@ def check_chosen(tls: ssl.SSLObject) -> None:
 
 
 class ClientHello:
-    """Reads the first message of a client, as it arrives."""
+    """Reads the first message of a client, as it arrives: each octet is looked at once, however the octets are cut.
+
+    The handshake does not protect the cut into records, so whoever is between the two can choose it. OpenSSL takes
+    records of one octet, and empty ones: neither may hide what is offered, so both are read.
+    """
 
     alert: Final = _ALERT
 
     def __init__(self) -> None:
-        self._octets = bytearray()
+        self._header = bytearray()  # of a record, as far as it has come
+        self._left = 0  # octets of the record that are still to come
+        self._message = bytearray()  # the contents of the records so far
 
     def feed(self, octets: bytes) -> bool:
-        """Take octets; return whether the message is complete, or cannot be read: then nothing more need be fed.
+        """Take octets; return whether the message is complete, or cannot be read: then feed nothing more.
 
         Raises:
-            ForeignProtocol: the client offers protocols, and "pop3" is not among them. Send the alert.
+            ForeignProtocol: the client offers protocols, and "pop3" is not among them. Send the alert, and feed
+                nothing more.
         """
-        self._octets += octets
         try:
-            offers = _offers(bytes(self._octets))
-        except _Incomplete:
-            return len(self._octets) > _MOST
+            if not self._assemble(_Reader(octets)):
+                return False
+            offers = _offers(bytes(self._message[_MESSAGE_HEADER : self._end()]))
         except _Unreadable:
             return True
         if offers and _POP3.encode() not in offers:
@@ -78,34 +85,63 @@ class ClientHello:
             raise ForeignProtocol("client", names.encode("unicode_escape").decode("ascii"))
         return True
 
+    def _assemble(self, received: _Reader) -> bool:
+        """Take the contents out of records; return whether the message is complete."""
+        while received:
+            if not self._left:
+                self._header += received.at_most(_RECORD_HEADER - len(self._header))
+                if len(self._header) < _RECORD_HEADER:
+                    return False
+                if self._header[0] != _HANDSHAKE or self._header[1] != 3:  # noqa: PLR2004 - the major version, of TLS 1.3 as well
+                    raise _Unreadable
+                self._left = int.from_bytes(self._header[3:], "big")
+                self._header.clear()
+            contents = received.at_most(self._left)
+            self._left -= len(contents)
+            self._message += contents
+            if self._is_complete():
+                return True
+        return False
 
-class _Incomplete(Exception):
-    """More octets are needed."""
+    def _is_complete(self) -> bool:
+        message = self._message
+        if message and message[0] != _CLIENT_HELLO:
+            raise _Unreadable
+        if len(message) < _MESSAGE_HEADER:
+            return False
+        end = self._end()
+        if end > _MOST and len(message) > _MOST:
+            raise _Unreadable
+        return len(message) >= end
+
+    def _end(self) -> int:
+        """Return how long the message says it is, with its header."""
+        return _MESSAGE_HEADER + int.from_bytes(self._message[1:_MESSAGE_HEADER], "big")
 
 
 class _Unreadable(Exception):
-    """It is no ClientHello; OpenSSL will say so."""
+    """It is no ClientHello, or too long a one; it is left to OpenSSL."""
 
 
 class _Reader:
-    """Takes vectors off the front of octets (RFC 8446 section 3.4).
+    """Takes vectors off the front of octets (RFC 8446 section 3.4)."""
 
-    Args:
-        octets: all of them.
-        missing: what to raise if there are too few.
-    """
-
-    def __init__(self, octets: bytes, missing: type[Exception] = _Unreadable) -> None:
-        self._octets = octets
-        self._missing: Final = missing
+    def __init__(self, octets: bytes) -> None:
+        self._octets: Final = octets
+        self._at = 0
 
     def __bool__(self) -> bool:
-        return bool(self._octets)
+        return self._at < len(self._octets)
+
+    def at_most(self, count: int) -> bytes:
+        taken = self._octets[self._at : self._at + count]
+        self._at += len(taken)
+        return taken
 
     def take(self, count: int) -> bytes:
-        if len(self._octets) < count:
-            raise self._missing
-        taken, self._octets = self._octets[:count], self._octets[count:]
+        taken = self.at_most(count)
+        if len(taken) < count:
+            raise _Unreadable
         return taken
 
     def number(self, size: int) -> int:
@@ -116,9 +152,9 @@ class _Reader:
         return self.take(self.number(size))
 
 
-def _offers(octets: bytes) -> list[bytes]:
-    """Return the protocols in a ClientHello (RFC 8446 section 4.1.2); none if it does not speak of them."""
-    hello = _Reader(_message(octets))
+def _offers(body: bytes) -> list[bytes]:
+    """Return the protocols in the body of a ClientHello (RFC 8446 section 4.1.2); none if it does not speak of them."""
+    hello = _Reader(body)
     hello.take(2 + 32)  # legacy_version, random
     hello.vector(1)  # legacy_session_id
     hello.vector(2)  # cipher_suites
@@ -133,17 +169,3 @@ def _offers(octets: bytes) -> list[bytes]:
                 found.append(names.vector(1))
             return found
     return []
-
-
-def _message(octets: bytes) -> bytes:
-    """Return the body of the first handshake message, which may be in several records."""
-    records, body = _Reader(octets, _Incomplete), b""
-    while True:
-        header = records.take(_RECORD_HEADER)
-        if header[0] != _HANDSHAKE or header[1] != 3:  # noqa: PLR2004 - the major version, of TLS 1.3 as well
-            raise _Unreadable
-        body += records.take(int.from_bytes(header[3:], "big"))
-        if body and body[0] != _CLIENT_HELLO:
-            raise _Unreadable
-        if len(body) >= 4 and len(body) - 4 >= (length := int.from_bytes(body[1:4], "big")):  # noqa: PLR2004 - a header
-            return body[4 : 4 + length]

@@ -79,10 +79,11 @@ class TlsChannel:
 
     def _read_hello(self, hello: ClientHello, octets: bytes) -> None:
         try:
-            if hello.feed(octets):
-                self._hello = None
+            done = hello.feed(octets)
         except ForeignProtocol as error:
-            self._foreign = error
+            self._foreign, done = error, True
+        if done:
+            self._hello = None
 
     def take(self) -> bytes:
         """Return octets to be sent to the peer, if any."""

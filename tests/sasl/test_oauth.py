@@ -54,7 +54,9 @@ def test_both_agree_on_the_name_and_the_token(client_type, server_type, *, farew
 def test_another_token_is_refused_and_why_is_kept(client_type, server_type, farewell, name, token):
     client, server = client_type(name, token), server_type(lambda user, token: None)
     assert client.complete
+    assert not server.rejected
     error = server.respond(client.initial_response)
+    assert server.rejected
     assert client.respond(error) == farewell
     assert not client.complete, "who says no, and then yes, is not believed"
     assert client.failure == error.decode()

@@ -156,10 +156,13 @@ class DialogueServer(ABC):
 
     Attributes:
         claimed_user: whose credentials the client says that it has, for the log; "" until it has said that.
+        rejected: the last challenge says that the credentials are wrong. The server counts the failure then: the client
+            knows all that it will, and may cancel. Whatever it answers, the exchange fails.
     """
 
     def __init__(self) -> None:
         self.claimed_user: str = ""
+        self.rejected: bool = False
         self._dialogue: Dialogue | None = None
 
     def _claim(self, user: str) -> str:

@@ -97,7 +97,7 @@ class BearerServer(DialogueServer):
         super().__init__()
         self._check_token: Final = check_token
         self._no_bearer: Final = no_bearer
-        self._rejected: Final = rejected
+        self._error: Final = rejected
 
     @abstractmethod
     def _parse(self, message: bytes) -> Claim:
@@ -112,7 +112,8 @@ class BearerServer(DialogueServer):
         if bearer:
             owner = named((yield from answered(self._check_token(claim.user, bearer[1].decode("ascii")))))
         if owner is None:
-            yield self._rejected if bearer else self._no_bearer
+            self.rejected = True
+            yield self._error if bearer else self._no_bearer
             # Any response is accepted: some clients send 0x01 in XOAUTH2 too, and it makes no difference.
             raise CredentialsRejected("the token is not valid")
         return Identity(owner, claim.user)

@@ -30,9 +30,9 @@ NETWORK = {"2001:db8::2": "2001:db8::1", "203.0.113.1": ""}  # what counts as an
 
 @given(
     st.lists(st.tuples(st.sampled_from(["enter", "log in", "leave"]), st.sampled_from(ADDRESSES)), max_size=60),
-    st.integers(0, 6),
+    st.integers(1, 6),
     st.integers(1, 4),
-    st.none() | st.integers(0, 3),
+    st.none() | st.integers(1, 3),
 )
 def test_it_lets_in_as_many_as_it_may(moves, most, most_strangers, most_from_one):
     bounds = {"max_sessions": most, "max_sessions_before_login": most_strangers}
@@ -126,6 +126,26 @@ def test_silent_sessions_do_not_shut_out_a_new_one():
 )
 def test_what_counts_as_one_address(address, expected):
     assert origin(address, networks_of(["10.0.0.0/8", "2001:db8:ffff::1"])) == expected
+
+
+@pytest.mark.parametrize(
+    "given, networks",
+    [
+        ("::ffff:127.0.0.1", ["127.0.0.1/32"]),
+        (["::ffff:10.0.0.0/104", "10.0.0.0/8"], ["10.0.0.0/8", "10.0.0.0/8"]),
+        ("::ffff:0:0/96", ["0.0.0.0/0"]),
+        (["::/0", "::fffe:0:0/96", "::fffe:0:0/95"], ["::/0", "::fffe:0:0/96", "::fffe:0:0/95"]),
+    ],
+)
+def test_networks_of_mapped_addresses_are_those_of_ipv4(given, networks):
+    """A client has its IPv4 address, however the socket shows it."""
+    assert [str(network) for network in networks_of(given)] == networks
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("exempt", ["127.0.0.1", "::ffff:127.0.0.1", "::ffff:127.0.0.0/104"])
+def test_a_mapped_address_is_exempt_however_it_is_written(address, exempt):
+    assert origin(address, networks_of(exempt)) == ""
 
 
 @pytest.mark.parametrize("exempt", ["10.0.0.1/8", "localhost", ["192.0.2.1", "x"], ""])

@@ -10,7 +10,9 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.operations import Now, RunLogin, Sleep, Turn
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.limits import SessionLimiter
+from pop3proto.procedures.server.logins import LoginLimiter
 from pop3proto.procedures.server.penalties import LoginAttempt, LoginPenalties, LoginPenalty
 from pop3proto.procedures.server.service import Service
 from pop3proto.procedures.server.turns import LoginTurns
@@ -181,9 +183,16 @@ class Hours:
         yield Sleep(self.work)
         self.at_once[origin] -= 1
         login.answered = self.now
-        place.end_turn(turn)
         if login.password != "right":
             place.login_failed(made, self.now)
+        place.end_turn(turn)
+
+    def guess(self, address: str, until: float, verified: list[float]):
+        """One session that guesses as often as it is let; when, is added to `verified`."""
+        while self.now < until:
+            login = Login(address, str(next(self.order)), self.now)
+            yield from self.login(login)
+            verified.append(login.asked)
 
     def run(self, logins: list[Login]) -> None:
         for login in logins:
@@ -221,9 +230,41 @@ def test_guesses_of_one_address_are_few_and_delay_no_other():
     hours.run([*guesses, same, other])
     assert hours.most_at_once == {"192.0.2.1": 2, "198.51.100.1": 1}
     assert other.asked == 1
-    assert sorted(each.asked for each in guesses)[:3] == [0, 0, 4], "two, whose failures delay the rest"
-    assert 15 < same.asked < 25, "an honest user there waits as the others do"
-    assert all(each.answered > 0 for each in guesses)
+    asked = sorted(each.asked for each in [*guesses, same])
+    assert asked[:4] == pytest.approx([0, 0, 4.1, 12.2]), "two, whose failures delay the rest"
+    assert all(late - early > 14.99 for early, late in itertools.pairwise(asked[4:]) if early != same.asked)
+    assert all(each.answered > 0 for each in [*guesses, same])
+
+
+@pytest.mark.parametrize("most", [1, 2, 50])
+@pytest.mark.parametrize("work", [0, 0.1, 1])
+def test_many_sessions_guess_no_faster_than_one(work, most):
+    verified: dict[int, list[float]] = {1: [], 50: []}
+    for sessions, times in verified.items():
+        hours = Hours(SessionLimiter(service(logins_per_address=most), KEY), work)
+        for _ in range(sessions):
+            hours.wake_at(0, hours.guess("192.0.2.1", 600, times))
+        hours.run([])
+    # Those that were under way together before the first failure; then one after another.
+    one, many = (sorted(each for each in times if 60 <= each < 600) for times in verified.values())
+    assert abs(len(one) - len(many)) <= 1
+    for minute in range(1, 10):
+        assert sum(60 * minute <= each < 60 * (minute + 1) for each in many) <= 4
+    assert sum(each < 60 for each in verified[50]) <= most + 6
+
+
+def test_logins_that_do_not_fail_wait_for_the_delay_together():
+    hours = Hours(SessionLimiter(service(logins_per_address=5), KEY), 0.1)
+    right = [Login("192.0.2.1", "right", 1) for _ in range(10)]
+    hours.run([Login("192.0.2.1", "wrong", 0), *right])
+    assert [each.asked for each in right] == pytest.approx([3 + 0.1 * number for number in range(10)])
+    assert hours.most_at_once == {"192.0.2.1": 1}
+
+
+def test_when_the_failures_are_forgotten_several_are_verified_at_once_again():
+    hours = Hours(SessionLimiter(service(logins_per_address=5), KEY), 0.1)
+    hours.run([Login("192.0.2.1", "wrong", 0), *(Login("192.0.2.1", "right", 301) for _ in range(10))])
+    assert hours.most_at_once == {"192.0.2.1": 5}
 
 
 def test_proxies_are_exempt_and_the_penalty_can_be_turned_off():
@@ -341,6 +382,69 @@ def test_apop_and_what_each_failure_says_for_the_log():
     session.ask(b"AUTH XOAUTH2 %b\r\n" % b64encode(b"user=ann\1auth=Bearer nope\1\1"), b"\r\n")
     assert session.record.failed == [("APOP", "ann"), ("USER/PASS", "b b"), ("PLAIN", "ann"), ("XOAUTH2", "ann")]
     assert [each for each in slept(session) if each > 0] == [2, 4, 8]
+
+
+def test_a_failure_counts_before_the_next_login_has_its_turn(monkeypatch):
+    """Else the next one, in another thread, would find the delay as it was."""
+    calls: list[str] = []
+    for name in ("failed", "done"):
+        method = getattr(LoginLimiter, name)
+
+        def noting(*arguments, name=name, method=method):
+            calls.append(name)
+            return method(*arguments)
+
+        monkeypatch.setattr(LoginLimiter, name, noting)
+    session = Shared(Everyone()).session()
+    wrong = b64encode(b"ann\0bob\0other")  # bob may not act as ann
+    for line in (b"USER ann\r\nPASS wrong\r\n", TOKEN + b"*\r\n"):
+        session.ask(line)
+        assert calls == ["failed", "done"]
+        calls.clear()
+    session.ask(b"AUTH PLAIN %b\r\n" % wrong)
+    assert calls == ["done", "failed", "done"]
+
+
+def test_the_deadline_of_the_login_bounds_the_delay():
+    shared = Shared(login_penalty=LoginPenalty(first=15), deadlines=Deadlines(login=10))
+    shared.session().ask(b"USER ann\r\nPASS wrong\r\n")
+    session = shared.session()
+    answer = session.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1]
+    assert answer == b"-ERR [SYS/TEMP] the login cannot be checked in time"
+    assert slept(session) == [10]
+
+
+TOKEN = b"AUTH XOAUTH2 %b\r\n" % b64encode(b"user=ann\1auth=Bearer nope\1\1")
+
+
+@pytest.mark.parametrize("method", ["XOAUTH2", "OAUTHBEARER"])
+@pytest.mark.parametrize("end", [b"\r\n", b"AQ==\r\n", b"*\r\n", b"=A=\r\n"])
+def test_a_wrong_token_counts_when_the_client_is_told_however_the_exchange_ends(method, end):
+    """Who has read the error challenge has guessed, and need not go on."""
+    shared = Shared(Everyone(blocks=True), failure_delay=1, login_attempts=3)
+    session = shared.session()
+    for number in range(1, 4):
+        guess = b"user=ann\1auth=Bearer nope%d\1\1" if method == "XOAUTH2" else b"n,a=ann,\1auth=Bearer nope%d\1\1"
+        [challenge] = session.lines(b"AUTH %b %b\r\n" % (method.encode(), b64encode(guess % number)))
+        assert challenge.startswith(b"+ ")
+        assert session.record.failed == [(method, "ann")] * number
+        [answer] = session.lines(end)
+        assert answer.startswith(b"-ERR")
+        assert session.record.failed == [(method, "ann")] * number, "once"
+    assert session.actor.finished
+    assert session.record.end == "failed logins"
+    assert slept(session) == [-1, 1, 2, -1, 1, 4, -1, 1]
+
+
+def test_who_hangs_up_after_a_wrong_token_has_failed_as_well():
+    shared = Shared(Everyone(blocks=True))
+    session = shared.session()
+    session.ask(TOKEN)
+    session.hang_up()
+    assert session.record.failed == [("XOAUTH2", "ann")]
+    session = shared.session()
+    session.ask(b"USER ann\r\nPASS tanstaaf\r\n")
+    assert slept(session) == [2, -1]
 
 
 def test_a_session_that_is_cut_off_while_it_waits_gives_its_turn_back():

@@ -14,19 +14,26 @@ __all__ = ["Network", "networks_of", "origin"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 _PREFIX: Final = 64  # a customer has a /64 at least (RFC 6177 section 2), and every address in it
 
 
 def networks_of(given: str | Iterable[str]) -> tuple[Network, ...]:
-    """Return networks; one address is a network, too.
+    """Return networks; one address is a network, too. What lies in ::ffff:0:0/96 is a network of IPv4.
 
     Raises:
         LocalProtocolError: something is neither an address nor a network.
     """
     try:
-        return tuple(map(ipaddress.ip_network, [given] if isinstance(given, str) else given))
+        return tuple(_unmapped(ipaddress.ip_network(each)) for each in ([given] if isinstance(given, str) else given))
     except ValueError as error:
         raise LocalProtocolError(f"not an address or a network: {error}") from error
+
+
+def _unmapped(network: Network) -> Network:
+    if isinstance(network, ipaddress.IPv4Network) or not network.subnet_of(_MAPPED):
+        return network
+    return ipaddress.IPv4Network((network.network_address.packed[-4:], network.prefixlen - _MAPPED.prefixlen))
 
 
 def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:

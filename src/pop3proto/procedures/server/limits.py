@@ -140,16 +140,17 @@ class Place:
         """Wait until the authenticator may be asked. The turn must be given to `end_turn` in any case.
 
         Args:
-            attempt: the delay counts from its begin.
-            until: how long a turn is waited for.
+            attempt: the delay counts from its begin, or from the last failure.
+            until: how long it may wait.
 
         Raises:
-            TimedOut, ConnectionLost: as the operations `Sleep` and `Turn`.
+            TimedOut: it has waited until then.
+            ConnectionLost: as the operations `Sleep` and `Turn`.
         """
         return self._logins.wait(self.origin, attempt, until)
 
     def end_turn(self, turn: Turn | None) -> None:
-        """Note that the authenticator has answered."""
+        """Note that the authenticator has answered. A failure is noted before: the next login waits for it."""
         self._logins.done(self.origin, turn)
 
     def login_failed(self, attempt: LoginAttempt, now: float) -> None:

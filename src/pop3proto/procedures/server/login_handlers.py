@@ -116,6 +116,10 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
 
 @LOGIN_HANDLERS.answers(AuthResponse)
 def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[None]:
+    if session.exchange_rejected:
+        # Any response is accepted: some clients send 0x01 in XOAUTH2 too, and it makes no difference.
+        session.exchange = None
+        yield from _answer_late(session)
     mechanism, session.exchange = session.exchange, None
     assert mechanism is not None  # noqa: S101 - a response is legal in an exchange only
     yield from _step(session, mechanism, lambda: response.data)
@@ -129,6 +133,7 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
         session,
         lambda: mechanism.respond(said()),
         lambda: mechanism.claimed_user if isinstance(mechanism, DialogueServer) else "",
+        lambda: isinstance(mechanism, DialogueServer) and mechanism.rejected,
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
@@ -142,7 +147,10 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
 
 
 def _ask(
-    session: ServerSession, question: Callable[[], T | Awaitable[T]], claimed_user: Callable[[], str]
+    session: ServerSession,
+    question: Callable[[], T | Awaitable[T]],
+    claimed_user: Callable[[], str],
+    rejected: Callable[[], bool] = bool,
 ) -> Procedure[T]:
     """Ask the authenticator something.
 
@@ -150,13 +158,14 @@ def _ask(
         session: before login.
         question: calls the authenticator.
         claimed_user: returns whom the client says that it is, for the log; "" if it has not said it.
+        rejected: returns whether the answer tells the client that the credentials are wrong: this is counted, too.
 
     Raises:
         Refused: the credentials are wrong, which is counted and answered late; or what the client sent is not valid.
         Exception: whatever the authenticator raised.
     """
     try:
-        return (yield from session.call_authenticator(question))
+        return (yield from session.call_authenticator(question, claimed_user, rejected))
     except MechanismError as error:
         raise Refused(str(error)) from None
     except CredentialsRejected:
@@ -164,11 +173,10 @@ def _ask(
     except BaseException as error:
         forget_locals(error)  # a password is among them
         raise
-    return (yield from _reject(session, claimed_user()))
+    return (yield from _answer_late(session))
 
 
-def _reject(session: ServerSession, claimed_user: str) -> Procedure[NoReturn]:
-    session.logins.note_failure(claimed_user, (yield from session.now()))
+def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
     yield from session.flush()
     yield from session.delay(session.settings.failure_delay)
     raise Refused("wrong name or password", ResponseCode.AUTH)
@@ -178,19 +186,15 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
     user = identity.authzid or identity.authcid
-    if user != identity.authcid and not (
-        implements(authenticator, Authorizer)
-        and verdict(
-            (
-                yield from _ask(
-                    session,
-                    lambda: authenticator.may_act_as(identity.authcid, user, session.info),
-                    lambda: identity.authcid,
-                )
-            )
-        )
-    ):
-        yield from _reject(session, identity.authcid)
+
+    def check() -> Steps[None]:
+        if not implements(authenticator, Authorizer) or not verdict(
+            (yield from answered(authenticator.may_act_as(identity.authcid, user, session.info)))
+        ):
+            raise CredentialsRejected("not allowed to act as this user")
+
+    if user != identity.authcid:
+        yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
     session.logins.note_success()
     yield from session.open_maildrop(user)
     session.say(Ok(f"maildrop has {session.summary()}"))

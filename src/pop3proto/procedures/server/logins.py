@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pop3proto.core.errors import TimedOut
 from pop3proto.procedures.operations import Now, Procedure, Sleep, Turn
 
 from .penalties import LoginAttempt, LoginPenalties
@@ -42,36 +43,41 @@ class LoginLimiter:
 
         Args:
             origin: where the client is; "": it need not wait.
-            attempt: the delay counts from its begin.
-            until: how long a turn is waited for.
+            attempt: the delay counts from its begin, or from the last failure.
+            until: how long it may wait.
 
         Raises:
-            TimedOut, ConnectionLost: as the operations `Sleep` and `Turn`.
+            TimedOut: it has waited until then.
+            ConnectionLost: as the operations `Sleep` and `Turn`.
         """
         if not origin:
             return None
         while True:
             now = yield from Now()
-            if (seconds := attempt.began + self._delay(origin, now) - now) > 0:
-                yield from Sleep(seconds)
-                continue
             with self._lock:
-                turn = self._turns.take(origin, until)
-            if turn.has_come:
-                return turn
+                seconds = self._seconds(origin, attempt, now)
+                turn = None if seconds else self._turns.take(origin, until, alone=seconds is not None)
+            if turn is None:
+                if now >= until:
+                    raise TimedOut("the delay of logins from this address is too long")
+                yield from Sleep(min(seconds or 0, until - now))
+                continue
             try:
-                yield from turn
+                if not turn.has_come:
+                    yield from turn
+                now = yield from Now()
             except BaseException:
                 self.done(origin, turn)
                 raise
             # The logins that came before may have failed.
-            now = yield from Now()
-            if attempt.began + self._delay(origin, now) <= now:
+            with self._lock:
+                seconds = self._seconds(origin, attempt, now)
+            if not seconds:
                 return turn
             self.done(origin, turn)
 
     def done(self, origin: str, turn: Turn | None) -> None:
-        """Note that the authenticator has answered."""
+        """Note that the authenticator has answered. A failure is noted before: the next login waits for it."""
         if turn is not None:
             with self._lock:
                 self._turns.give_back(origin, turn)
@@ -82,8 +88,8 @@ class LoginLimiter:
             with self._lock:
                 self._penalties.failed(origin, attempt, now)
 
-    def _delay(self, origin: str, now: float) -> float:
-        if self._penalties is None:
-            return 0
-        with self._lock:
-            return self._penalties.delay(origin, now)
+    def _seconds(self, origin: str, attempt: LoginAttempt, now: float) -> float | None:
+        """Return how long an attempt has to wait; None if its address has no penalty. The lock is held."""
+        if self._penalties is None or (seconds := self._penalties.wait(origin, attempt.began, now)) is None:
+            return None
+        return max(0, seconds)

@@ -116,9 +116,7 @@ class _Loop:
                     yield from steps
             except Refused as refusal:
                 session.refuse(refusal)
-                if session.logins.failed >= self._service.login_attempts:
-                    session.connection.fail("too many logins have failed")
-                    session.record.end = "failed logins"
+                self._bound_failures()
         except Exception:
             yield from self._report_fault()
             raise
@@ -127,11 +125,9 @@ class _Loop:
         session = self._session
         match event:
             case BadCommand():
-                session.exchange = None
-                session.say(event.reply)
+                return self._drop_exchange(event.reply)
             case AuthCancel():
-                session.exchange = None
-                session.say(Err("the exchange is cancelled"))
+                return self._drop_exchange(Err("the exchange is cancelled"))
             case AuthResponse():
                 return self._service.handlers[AuthResponse](session, event)
             case Tolerated():
@@ -141,6 +137,24 @@ class _Loop:
                     raise Refused(f"{command.verb} is not supported here")
                 return handler(session, command)
         return None
+
+    def _drop_exchange(self, reply: Err) -> Procedure[None]:
+        """Answer what ends an exchange without a response; late, if the client knows that its credentials are wrong."""
+        session = self._session
+        rejected = session.exchange_rejected
+        session.exchange = None
+        if rejected:
+            yield from session.flush()
+            yield from session.delay(self._service.failure_delay)
+        session.say(reply)
+        if rejected:
+            self._bound_failures()
+
+    def _bound_failures(self) -> None:
+        session = self._session
+        if session.logins.failed >= self._service.login_attempts:
+            session.connection.fail("too many logins have failed")
+            session.record.end = "failed logins"
 
     def _refuse_during_shutdown(self) -> None:
         """Answer any command with [SYS/TEMP] and end the session."""

@@ -21,6 +21,9 @@ _DIGEST: Final = 16  # octets
 class LoginPenalty:
     """How long logins wait after failures from the same address: each new failure doubles the delay.
 
+    A login waits until the delay has passed since it began, and since the last failure that counted. Meanwhile the
+    logins of the address are verified one at a time, so that more sessions do not make for more guesses.
+
     The login waits before its credentials are looked at, so that guesses cost the server nothing. The same wrong
     credentials count once, where they look the same on the wire: not those of SCRAM, CRAM-MD5 and APOP. A successful
     login does not shorten the delay: an attacker may have an account.
@@ -100,8 +103,20 @@ class LoginPenalties:
         self._settings: Final = settings
         self._failures: Final[OrderedDict[str, _Failures]] = OrderedDict()  # the quietest first
 
+    def wait(self, address: str, began: float, now: float) -> float | None:
+        """Return how many seconds a login from this address has to wait; None: no failure of it is remembered.
+
+        Args:
+            address: the client's.
+            began: when the login began.
+            now: as `delay`.
+        """
+        if not (delay := self.delay(address, now)):
+            return None
+        return max(began, self._failures[address].last) + delay - now
+
     def delay(self, address: str, now: float) -> float:
-        """Return how many seconds after its begin a login from this address may be tried; 0 if it need not wait.
+        """Return the delay of logins from this address in seconds; 0 if they need not wait.
 
         Args:
             address: the client's.

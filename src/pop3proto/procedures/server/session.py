@@ -20,6 +20,7 @@ from pop3proto.procedures.operations import (
 )
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
+from pop3proto.sasl.mechanism import DialogueServer
 
 from .calls import awaited, close_without_waiting
 from .limits import SessionLimiter
@@ -225,16 +226,41 @@ class ServerSession(SessionOutput):
         answer = (yield from Run(function)) if self.settings.store.blocks else function()
         return (yield from awaited(answer))
 
-    def call_authenticator(self, function: Callable[[], T | Awaitable[T]]) -> Procedure[T]:
+    @property
+    def exchange_rejected(self) -> bool:
+        """Whether the last challenge of the exchange in progress says that the credentials are wrong."""
+        exchange: object = self.exchange
+        return isinstance(exchange, DialogueServer) and exchange.rejected
+
+    def call_authenticator(
+        self,
+        function: Callable[[], T | Awaitable[T]],
+        claimed_user: Callable[[], str] = str,
+        rejected: Callable[[], bool] = bool,
+    ) -> Procedure[T]:
         """Call a function of the authenticator, as `call_store`, but in a worker thread for logins if it blocks.
 
         Before that it waits as long as the failures from this address demand, and for its turn.
 
+        Args:
+            function: as in `call_store`.
+            claimed_user: returns whom the client says that it is, for the log; "" if it has not said it.
+            rejected: returns whether the credentials turned out to be wrong, though the function returned.
+
         Raises:
+            CredentialsRejected: the function raised it; the failure was noted.
             Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
         """
         attempt = self.logins.attempt or self.logins.begin("-", (yield from self.now()))
-        return (yield from self.logins.call(attempt, function, blocks=self.settings.authenticator.blocks))
+        return (
+            yield from self.logins.call(
+                attempt,
+                function,
+                blocks=self.settings.authenticator.blocks,
+                claimed_user=claimed_user,
+                rejected=rejected,
+            )
+        )
 
     def open_maildrop(self, user: str) -> Procedure[None]:
         """Lock a user's maildrop.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import AwaitLogin, Procedure, RunLogin, Turn
+from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
+from pop3proto.sasl.mechanism import CredentialsRejected
 
 if TYPE_CHECKING:
     from pop3proto.core.server import ServerConnection
@@ -56,18 +57,43 @@ class SessionLogins:
         self.attempt = self._place.begin_login(method, now)
         return self.attempt
 
-    def call(self, attempt: LoginAttempt, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
+    def call(
+        self,
+        attempt: LoginAttempt,
+        function: Callable[[], T | Awaitable[T]],
+        *,
+        blocks: bool,
+        claimed_user: Callable[[], str] = str,
+        rejected: Callable[[], bool] = bool,
+    ) -> Procedure[T]:
         """Call a function of the authenticator, when the failures from this address and other logins allow it.
 
         Args:
             attempt: for which attempt to log in.
             function: plain, or a coroutine function; it takes no arguments.
             blocks: it may wait, so it is called in a thread.
+            claimed_user: returns whom the client says that it is, for the log; "" if it has not said it.
+            rejected: returns whether the credentials turned out to be wrong, though the function returned.
 
         Raises:
+            CredentialsRejected: the function raised it; the failure was noted.
             Refused: the deadline of the login has passed; the session ends.
         """
         turn = yield from self._wait(attempt)
+        try:
+            answer = yield from self._ask(function, blocks=blocks)
+        except CredentialsRejected:
+            yield from self._note_failure(claimed_user())
+            raise
+        else:
+            if rejected():
+                yield from self._note_failure(claimed_user())
+            return answer
+        finally:
+            # Only now: the next login, maybe in another thread, has to wait for a failure of this one.
+            self._place.end_turn(turn)
+
+    def _ask(self, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
             if not isinstance(answer, Awaitable):
@@ -75,8 +101,14 @@ class SessionLogins:
             return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
         except TimedOut:
             raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
-        finally:
-            self._place.end_turn(turn)
+
+    def _note_failure(self, user: str) -> Procedure[None]:
+        try:
+            now = yield from Now()
+        except BaseException:
+            self._connection.fail("the login was given up")
+            raise
+        self.note_failure(user, now)
 
     def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
         try:

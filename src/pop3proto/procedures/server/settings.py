@@ -100,6 +100,7 @@ class ServiceSettings:
         max_sessions_per_address: maximum number of concurrent sessions from one address; None: no limit. The addresses
             of one IPv6 network of 64 bits count as one, here and in what follows.
         logins_per_address: number of logins from one address that are verified at once; others wait for their turn.
+            It is one while the address has a penalty.
         login_penalty: how long a login waits after failures from its address; None: not at all.
         exempt: addresses or networks ("192.0.2.7", "10.0.0.0/8") to which no limit per address and no penalty applies:
             those of proxies and webmail, behind which there are many users.

@@ -247,8 +247,9 @@ def test_a_certificate_at_the_wrong_time(adapter, authority, begin, end, reason,
             connect(adapter, *server.address, tls="implicit", context=for_a_client(authority))
         port = server.address[1]
     error = refusal.value
-    assert (error.host, error.port, error.reason) == ("127.0.0.1", port, reason)
-    assert str(error) == f"the certificate of 127.0.0.1, port {port}, was not accepted: {reason}; {remedy}"
+    assert (error.host, error.port) == ("127.0.0.1", port)
+    assert error.reason.replace(" or the system clock is incorrect", "") == reason  # a guess of newer OpenSSLs
+    assert str(error) == f"the certificate of 127.0.0.1, port {port}, was not accepted: {error.reason}; {remedy}"
 
 
 # --------------------------------------------------------------------------- a client that was not awaited

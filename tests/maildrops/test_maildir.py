@@ -875,7 +875,6 @@ def test_a_message_that_flees_is_owned_up_to(folder: Path, monkeypatch: pytest.M
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from pop3proto.maildrops import MaildirStore
 from pop3proto.sasl.channel import SessionInfo
 maildrop = MaildirStore({"ann": Path(sys.argv[1])}).open("ann", SessionInfo())

@@ -30,7 +30,7 @@ NETWORK = {"2001:db8::2": "2001:db8::1", "203.0.113.1": ""}  # what counts as an
 
 @given(
     st.lists(st.tuples(st.sampled_from(["enter", "log in", "leave"]), st.sampled_from(ADDRESSES)), max_size=60),
-    st.integers(1, 6),
+    st.integers(0, 6),
     st.integers(1, 4),
     st.none() | st.integers(1, 3),
 )

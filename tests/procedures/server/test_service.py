@@ -101,7 +101,7 @@ def test_a_setting_of_the_wrong_type(setting):
 @pytest.mark.parametrize(
     "setting",
     [
-        {"max_sessions": 0},
+        {"max_sessions": -1},
         {"max_sessions": None},
         {"max_sessions_before_login": 0},
         {"max_sessions_per_address": 0},

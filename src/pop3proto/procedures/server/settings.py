@@ -129,7 +129,7 @@ class ServiceSettings:
     authenticator: Authenticator
     cleartext: Cleartext = "loopback"
     deadlines: Deadlines = attrs.field(default=DEFAULT_DEADLINES, validator=_takes(Deadlines, "Deadlines(idle=900)"))
-    max_sessions: int = attrs.field(default=1_000, validator=_at_least(1))
+    max_sessions: int = attrs.field(default=1_000, validator=_at_least(0))
     max_sessions_before_login: int | None = attrs.field(default=None, validator=_at_least(1))
     max_sessions_per_address: int | None = attrs.field(default=100, validator=_at_least(1))
     logins_per_address: int = attrs.field(default=2, validator=_at_least(1))

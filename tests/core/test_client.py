@@ -696,6 +696,11 @@ def test_quirks_are_a_set_of_quirk(quirks):
         ClientConnection(quirks=quirks)
 
 
+def test_limits_are_limits():
+    with pytest.raises(TypeError, match=r"^limits takes a Limits, such as Limits\(body=1_000_000\), not 3$"):
+        ClientConnection(limits=3)
+
+
 def test_a_challenge_may_be_as_long_as_a_sasl_line():
     limits = Limits(command_line=80, sasl_line=90, reply_line=80)
     for octets in (b"+ " + b"A" * 84 + b"\r\n", b"+OK " + b"x" * 84 + b"\r\n"):

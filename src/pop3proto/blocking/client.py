@@ -127,7 +127,8 @@ class Client(SessionRunner):
         """Begin TLS by STLS, and ask for the capabilities again.
 
         Args:
-            context: for TLS; None: that of `connect`, which stays what it was.
+            context: for TLS, also over later connections of this client; None: that of `connect`. If this fails, the
+                context stays what it was.
 
         Raises:
             CommandFailed: the server refused; the session goes on, in clear.

@@ -102,7 +102,6 @@ def test_a_setting_of_the_wrong_type(setting):
     "setting",
     [
         {"max_sessions": -1},
-        {"max_sessions": None},
         {"max_sessions_before_login": 0},
         {"max_sessions_per_address": 0},
         {"logins_per_address": 0},
@@ -116,6 +115,13 @@ def test_a_setting_of_the_wrong_type(setting):
 def test_a_number_that_is_too_small(setting):
     [name] = setting
     with pytest.raises(ValueError, match=f"{name} must be at least [01], not "):
+        service(**setting)
+
+
+@pytest.mark.parametrize("setting", [{"max_sessions": None}, {"login_attempts": "5"}, {"failure_delay": None}], ids=str)
+def test_what_is_no_number(setting):
+    [name] = setting
+    with pytest.raises(TypeError, match=f"{name} takes a number, not "):
         service(**setting)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
+from attrs.validators import optional
 
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS, Limits, Quirk
@@ -36,28 +37,25 @@ _HOSTNAME: Final = re.compile(r"[A-Za-z0-9.-]+")  # what else stands in a timest
 
 
 def _takes(kind: type[object], example: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Return a validator: a setting must be of a type. It is not known to type checkers that a caller has one."""
+    """Return a validator that raises `TypeError` for what is not of a type: callers may do without a type checker."""
 
     def check(_service: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not (isinstance(value, kind) or (value is None and attribute.name == "login_penalty")):
+        if not isinstance(value, kind):
             raise TypeError(f"{attribute.name} takes a {kind.__name__}, such as {example}, not {value!r}")
 
     return check
 
 
-def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
-    """Return a validator: a setting must be a number of at least this much; or None, where that is its default."""
+def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator that raises `TypeError` for what is not a number, and `ValueError` for one that is smaller."""
 
-    def check(_service: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-        if value is None and attribute.name in _MAY_BE_NONE:
-            return
-        if value is None or not least <= value < math.inf:
+    def check(_service: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{attribute.name} takes a number, not {value!r}")
+        if not least <= value < math.inf:
             raise ValueError(f"{attribute.name} must be at least {least}, not {value!r}")
 
     return check
-
-
-_MAY_BE_NONE: Final = ("max_sessions_before_login", "max_sessions_per_address")
 
 
 def _check_hostname(_service: object, _attribute: object, hostname: str) -> None:
@@ -130,11 +128,13 @@ class ServiceSettings:
     cleartext: Cleartext = "loopback"
     deadlines: Deadlines = attrs.field(default=DEFAULT_DEADLINES, validator=_takes(Deadlines, "Deadlines(idle=900)"))
     max_sessions: int = attrs.field(default=1_000, validator=_at_least(0))
-    max_sessions_before_login: int | None = attrs.field(default=None, validator=_at_least(1))
-    max_sessions_per_address: int | None = attrs.field(default=100, validator=_at_least(1))
+    max_sessions_before_login: int | None = attrs.field(default=None, validator=optional(_at_least(1)))
+    max_sessions_per_address: int | None = attrs.field(
+        default=cast("int | None", 100), validator=optional(_at_least(1))
+    )
     logins_per_address: int = attrs.field(default=2, validator=_at_least(1))
     login_penalty: LoginPenalty | None = attrs.field(
-        factory=LoginPenalty, validator=_takes(LoginPenalty, "LoginPenalty(most=5)")
+        factory=LoginPenalty, validator=optional(_takes(LoginPenalty, "LoginPenalty(most=5)"))
     )
     exempt: tuple[IPv4Network | IPv6Network, ...] = attrs.field(default=(), converter=networks_of)
     login_attempts: int = attrs.field(default=5, validator=_at_least(1))

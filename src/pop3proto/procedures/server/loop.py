@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
@@ -67,7 +67,8 @@ class _Loop:
         session.timestamp = greeting.timestamp
         session.say(greeting)
         record = session.record
-        while not isinstance(event := session.connection.next_event(), ConnectionClosed):
+        next_event = session.connection.next_event
+        while not isinstance(event := next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
                 yield from session.flush()
                 yield from self._read()
@@ -84,7 +85,8 @@ class _Loop:
                     record.end = "quit"
                 yield from self._answer(event)
                 session.worked += 1
-                yield from session.give_way()
+                if session.has_worked:
+                    yield from session.give_way()
         record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
@@ -122,21 +124,19 @@ class _Loop:
             raise
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
-        session = self._session
+        if (handler := self._service.handlers.get(type(event))) is not None:
+            return handler(self._session, cast("Command[object] | AuthResponse", event))
         match event:
             case BadCommand():
                 return self._drop_exchange(event.reply)
             case AuthCancel():
                 return self._drop_exchange(Err("the exchange is cancelled"))
             case AuthResponse():
-                return self._service.handlers[AuthResponse](session, event)
+                raise LocalProtocolError("nothing answers AuthResponse: the handlers of this service lack it")
             case Tolerated():
-                pass
+                return None
             case command:
-                if (handler := self._service.handlers.get(type(command))) is None:
-                    raise Refused(f"{command.verb} is not supported here")
-                return handler(session, command)
-        return None
+                raise Refused(f"{command.verb} is not supported here")
 
     def _drop_exchange(self, reply: Err) -> Procedure[None]:
         """Answer what ends an exchange without a response; late, if the client knows that its credentials are wrong."""

@@ -55,13 +55,15 @@ class SessionOutput:
         self.info: SessionInfo = info
         self.record: Final = record
         self._observers: Final = Observers(settings.observer)
+        self._observed: Final = bool(settings.observer)
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
         self.worked: float = 0.0
 
     def hear(self, event: ServerEvent) -> None:
         """Tell the observers what the client has sent."""
-        self._observers.heard(self.info, event)
+        if self._observed:
+            self._observers.heard(self.info, event)
 
     def end(self, error: BaseException | None) -> None:
         """Tell the observers that the session has ended, and by what error, if any."""
@@ -70,7 +72,8 @@ class SessionOutput:
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        self._observers.said(self.info, item)
+        if self._observed:
+            self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
 
@@ -90,16 +93,19 @@ class SessionOutput:
         self.say(reply)
 
     def _take_output(self) -> bytes:
-        octets = b"".join(self._output)
+        octets = self._output[0] if len(self._output) == 1 else b"".join(self._output)
         self._output.clear()
         self.collected = 0
         return octets
 
     def say_body(self, reply: Ok, body: bytes) -> None:
-        """Answer with a whole body."""
-        self.say(reply)
-        self.say(BodyChunk(body))
-        self.say(BodyEnd())
+        """Answer with a whole body, in one step."""
+        octets = self.connection.send_whole(reply, body)
+        if self._observed:
+            for item in (reply, BodyChunk(body), BodyEnd()):
+                self._observers.said(self.info, item)
+        self._output.append(octets)
+        self.collected += len(octets)
 
     def nonce(self) -> Procedure[str]:
         """Return random hexadecimal digits for a challenge."""
@@ -136,6 +142,11 @@ class SessionOutput:
         except BaseException:
             self._break_off()
             raise
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it is time for `give_way`."""
+        return self.worked >= TURN or self.collected >= FLUSH_AT
 
     def give_way(self) -> Procedure[None]:
         """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""

@@ -297,7 +297,7 @@ def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
     except OSError:
         source.close()
         raise
-    return source if is_unpacked(files[index].name, size) else unpacked(source)
+    return source if is_unpacked(files.name(index), size) else unpacked(source)
 
 
 def _count(files: MessageFiles, index: int) -> int:

@@ -5,6 +5,7 @@ A call of a store that blocks costs a change of threads, which for a small messa
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -235,14 +236,14 @@ def _unreadable() -> Unavailable:
 
 
 def _open(maildrop: Maildrop, number: int, lines: int | None) -> Steps[OpenMessage]:
-    octets = maildrop.messages[number - 1].octets
-    if lines is None:
-        return OpenMessage(number, (yield from answered(maildrop.open(number))), None, octets)
-    if implements(maildrop, SupportsTop):
-        source = yield from answered(maildrop.top(number, lines))
+    excerpt = None if lines is None else Excerpt(lines)
+    if lines is not None and implements(maildrop, SupportsTop):
+        source = maildrop.top(number, lines)
     else:
-        source = yield from answered(maildrop.open(number))
-    return OpenMessage(number, source, Excerpt(lines), octets)
+        source = maildrop.open(number)
+    if isinstance(source, Awaitable):
+        source = yield from answered(source)
+    return OpenMessage(number, source, excerpt, maildrop.messages[number - 1].octets)
 
 
 _LONGEST_BLANK: Final = 2  # octets of a line that may be the blank one: CR LF

@@ -75,11 +75,10 @@ class Driver(Stream):
             while True:
                 operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
                 error = None
+                while isinstance(operation, Now):
+                    operation = procedure.send(self.now())
                 try:
-                    if isinstance(operation, Now):
-                        results.append(self.now())
-                    else:
-                        results.append(await self._perform(operation))
+                    results.append(await self._perform(operation))
                 except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
                     error = raised
         except StopIteration as end:

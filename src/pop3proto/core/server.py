@@ -244,7 +244,8 @@ class ServerConnection(Connection):
             LocalProtocolError: no multi-line command is to be answered, or the line is too long. Nothing has changed.
             RemoteProtocolError: as `send`.
         """
-        self._check_open()
+        if self._session.state is State.CLOSED:
+            self._check_open()
         if self._asked is None or not self._asked.multi_line or not isinstance(reply, Ok):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("a body can only be sent with Ok to a multi-line command")
         encoder = BodyEncoder()
@@ -266,24 +267,24 @@ class ServerConnection(Connection):
 
     def _objection(self, item: Greeting | Ok | Err | Challenge, octets: bytes) -> str | None:
         """Return why this cannot be sent now, or None if it can."""
-        kind = type(item).__name__
-        limit = self.limits.sasl_line if isinstance(item, Challenge) else self.limits.reply_line_sent
+        reply = isinstance(item, (Ok, Err))
+        limit = self.limits.reply_line_sent if reply or isinstance(item, Greeting) else self.limits.sasl_line
         if len(octets) > limit:
             return f"the line has {len(octets)} octets; the limit is {limit}"
-        if isinstance(item, Greeting):
+        if not reply and isinstance(item, Greeting):
             if self.state is not State.GREETING:
                 return "the greeting was already sent"
             # RFC 2449 section 3: a "<" begins the timestamp; some clients search for the first one.
             angles = item.reply.text.count("<") - (item.timestamp is not None)
             return "a greeting must not contain '<', except at the start of a timestamp" if angles else None
         if self._due is None:
-            return f"{kind} answers nothing: call next_event() first"
+            return f"{type(item).__name__} answers nothing: call next_event() first"
         if self._encoder is not None:
-            return f"{kind} cannot be sent within a body; send BodyEnd first"
-        if isinstance(item, Challenge):
+            return f"{type(item).__name__} cannot be sent within a body; send BodyEnd first"
+        if not reply:
             exchange = isinstance(self._due, AuthResponse) or (self._asked is not None and self._asked.challenged)
             return None if exchange else "a challenge can only answer AUTH or AuthResponse"
-        if isinstance(item, Ok) and isinstance(self._due, (BadCommand, AuthCancel)):
+        if self._asked is None and isinstance(item, Ok) and isinstance(self._due, (BadCommand, AuthCancel)):
             return "BadCommand and AuthCancel must be answered with Err"
         return None
 

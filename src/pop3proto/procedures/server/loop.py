@@ -70,7 +70,8 @@ class _Loop:
         next_event = session.connection.next_event
         while not isinstance(event := next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
-                yield from session.flush()
+                if session.collected:
+                    yield from session.flush()
                 yield from self._read()
                 session.worked = 0
             elif event is Signal.PAUSED:
@@ -83,7 +84,12 @@ class _Loop:
                 self._idle_until = None
                 if isinstance(event, Quit):
                     record.end = "quit"
-                yield from self._answer(event)
+                try:
+                    if (steps := self._answer(event)) is not None:
+                        yield from self._go_on(steps)
+                except Exception:
+                    yield from self._report_fault()
+                    raise
                 session.worked += 1
                 if session.has_worked:
                     yield from session.give_way()
@@ -92,36 +98,39 @@ class _Loop:
 
     def _read(self) -> Procedure[None]:
         session = self._session
+        if self._idle_until is None:  # a part of a command does not extend it
+            self._idle_until = cast("float", (yield Now())) + self._service.deadlines.idle
+        login_until = math.inf if session.maildrop is not None else session.logins.until
         try:
-            session.connection.receive_data((yield from Read((yield from self._deadline()))))
+            octets = yield Read(min(self._idle_until, login_until, self._grace_until))
+            session.connection.receive_data(cast("bytes", octets))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
         except Displaced as error:
             yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
 
-    def _deadline(self) -> Procedure[float]:
-        """Return the deadline for the next command. A part of a command does not extend it."""
+    def _answer(self, event: Asked) -> Procedure[None] | None:
+        """Answer an event; return what is still to be done, if that can wait for something."""
         session = self._session
-        if self._idle_until is None:
-            self._idle_until = (yield from Now()) + self._service.deadlines.idle
-        login_until = math.inf if session.maildrop is not None else session.logins.until
-        return min(self._idle_until, login_until, self._grace_until)
-
-    def _answer(self, event: Asked) -> Procedure[None]:
-        session = self._session
+        session.hear(event)
         try:
-            session.hear(event)
-            try:
-                if self._grace_until < math.inf and not isinstance(event, Quit | Tolerated):
-                    self._refuse_during_shutdown()
-                elif (steps := self._handle(event)) is not None:
-                    yield from steps
-            except Refused as refusal:
-                session.refuse(refusal)
-                self._bound_failures()
-        except Exception:
-            yield from self._report_fault()
-            raise
+            if self._grace_until < math.inf and not isinstance(event, (Quit, Tolerated)):
+                self._refuse_during_shutdown()
+                return None
+            return self._handle(event)
+        except Refused as refusal:
+            self._refuse(refusal)
+            return None
+
+    def _go_on(self, steps: Procedure[None]) -> Procedure[None]:
+        try:
+            yield from steps
+        except Refused as refusal:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self._session.refuse(refusal)
+        self._bound_failures()
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
         if (handler := self._service.handlers.get(type(event))) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
@@ -124,7 +124,7 @@ class SessionOutput:
         if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
-                yield from Write(octets, (yield from Now()) + timeout)
+                yield Write(octets, cast("float", (yield Now())) + timeout)
             except BaseException:
                 self._break_off()
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import open_regular, sync_folder
+from pop3proto._io.files import open_regular, read_up_to, sync_folder
 
 from .folders import FOLDERS
 from .listing import MessageFile, list_files, stamp
@@ -89,6 +89,27 @@ class MessageFiles:
         except FileNotFoundError:
             self._find_moved()
         return self._open(index)
+
+    def read_as_listed(self, indices: Iterable[int]) -> list[bytes]:
+        """Return what is in files, in few system calls, up to the first that is not as it was listed.
+
+        That one may have been moved, changed or removed, or it cannot be read: `open` finds out.
+
+        Args:
+            indices: of small messages; each is read as a whole.
+        """
+        contents: list[bytes] = []
+        with self._folders.open() as descriptors:
+            for index in indices:
+                size = self._sizes[index]
+                try:
+                    octets = read_up_to(self._names[index], size + 1, folder=descriptors[self._folder[index]])
+                except OSError:
+                    break
+                if len(octets) != size:
+                    break
+                contents.append(octets)
+        return contents
 
     def name(self, index: int) -> str:
         """Return the name of a file."""

@@ -246,13 +246,18 @@ class ServerConnection(Connection):
         """
         if self._session.state is State.CLOSED:
             self._check_open()
-        if self._asked is None or not self._asked.multi_line or not isinstance(reply, Ok):  # pyright: ignore[reportUnnecessaryIsInstance]
+        asked = self._asked
+        if asked is None or not asked.multi_line or not isinstance(reply, Ok):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("a body can only be sent with Ok to a multi-line command")
+        line = reply.encode()
+        if (objection := self._objection(reply, line)) is not None:
+            raise LocalProtocolError(objection)
         encoder = BodyEncoder()
         octets, end = encoder.feed(body), encoder.finish()
-        line = self.send(reply)
         self._body_octets = encoder.octets
-        self._encoder = self._due = self._asked = None
+        self._due = self._asked = None
+        if asked.on_ok is not None or asked.establishes is not None:
+            self._session = self._session.after(asked, Ok)
         return b"".join((line, octets, end))
 
     def _send_body(self, item: BodyChunk | BodyEnd) -> bytes:

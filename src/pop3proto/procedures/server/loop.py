@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
@@ -19,6 +19,8 @@ from .output import NONCE
 from .session import ServerSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from pop3proto.core.commands import Command
     from pop3proto.core.server import ServerConnection
     from pop3proto.procedures.cleartext import TlsMode
@@ -42,6 +44,9 @@ class _Loop:
 
     def __init__(self, service: Service, session: ServerSession) -> None:
         self._service: Final = service
+        self._handlers: Final[Mapping[type[object], Callable[[ServerSession, Any], Procedure[None] | None]]] = (
+            service.handlers
+        )
         self._session: Final = session
         self._grace_until = math.inf  # finite: the server is shutting down
         self._idle_until: float | None = None  # None: not waiting for a command
@@ -82,7 +87,7 @@ class _Loop:
                 break
             else:
                 self._idle_until = None
-                if isinstance(event, Quit):
+                if type(event) is Quit:
                     record.end = "quit"
                 try:
                     if (steps := self._answer(event)) is not None:
@@ -112,11 +117,14 @@ class _Loop:
     def _answer(self, event: Asked) -> Procedure[None] | None:
         """Answer an event; return what is still to be done, if that can wait for something."""
         session = self._session
-        session.hear(event)
+        if session.observed:
+            session.hear(event)
         try:
             if self._grace_until < math.inf and not isinstance(event, (Quit, Tolerated)):
                 self._refuse_during_shutdown()
                 return None
+            if (handler := self._handlers.get(type(event))) is not None:
+                return handler(session, event)
             return self._handle(event)
         except Refused as refusal:
             self._refuse(refusal)
@@ -133,8 +141,7 @@ class _Loop:
         self._bound_failures()
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
-        if (handler := self._service.handlers.get(type(event))) is not None:
-            return handler(self._session, cast("Command[object] | AuthResponse", event))
+        """Answer what has no handler."""
         match event:
             case BadCommand():
                 return self._drop_exchange(event.reply)

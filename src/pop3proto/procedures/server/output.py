@@ -43,6 +43,7 @@ class SessionOutput:
         connection: the protocol.
         info: the client, as stores and authenticators see it.
         record: what the session has done.
+        observed: whether there are observers.
         collected: number of octets that wait to be written.
         worked: work that was done since other sessions could run: 1 is a command.
     """
@@ -55,15 +56,14 @@ class SessionOutput:
         self.info: SessionInfo = info
         self.record: Final = record
         self._observers: Final = Observers(settings.observer)
-        self._observed: Final = bool(settings.observer)
+        self.observed: Final = bool(settings.observer)
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
         self.worked: float = 0.0
 
     def hear(self, event: ServerEvent) -> None:
         """Tell the observers what the client has sent."""
-        if self._observed:
-            self._observers.heard(self.info, event)
+        self._observers.heard(self.info, event)
 
     def end(self, error: BaseException | None) -> None:
         """Tell the observers that the session has ended, and by what error, if any."""
@@ -72,7 +72,7 @@ class SessionOutput:
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        if self._observed:
+        if self.observed:
             self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
@@ -101,7 +101,7 @@ class SessionOutput:
     def say_body(self, reply: Ok, body: bytes) -> None:
         """Answer with a whole body, in one step."""
         octets = self.connection.send_whole(reply, body)
-        if self._observed:
+        if self.observed:
             for item in (reply, BodyChunk(body), BodyEnd()):
                 self._observers.said(self.info, item)
         self._output.append(octets)

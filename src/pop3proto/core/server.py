@@ -138,7 +138,7 @@ class ServerConnection(Connection):
             return Tolerated(met.quirk)
         if isinstance(event, ConnectionClosed):
             self._close()
-        elif event is not NEED_DATA:
+        elif not isinstance(event, Signal):
             self._due = event
         return event
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import Broken, LocalProtocolError
 from pop3proto.procedures.maildrop import Refused, SupportsOpenMany, SupportsTop, Unavailable
@@ -75,8 +75,8 @@ class OpenMessage:
             most -= len(octets)
         if ended:
             self.complete = True
-            if (closing := source.close()) is not None:
-                yield from answered(closing)
+            if isinstance(closing := source.close(), Awaitable):
+                yield closing
         return b"".join(pieces)
 
     def close(self) -> Steps[None]:
@@ -104,7 +104,12 @@ class MessageReader:
         self._ahead: dict[int, bytes] = {}
 
     def take(self, number: int, lines: int | None = None) -> bytes | None:
-        """Return a message that was read ahead, and read it no second time; None: it was not. Arguments as `begin`."""
+        """Return a message, or its top, that was read ahead, and forget it; None if it was not.
+
+        Args:
+            number: as in `begin`.
+            lines: as in `begin`.
+        """
         if lines != self._lines or (octets := self._ahead.pop(number, None)) is None:
             return None
         self._next = number + 1
@@ -205,11 +210,12 @@ def _open_several(
 
 def _open_first(maildrop: Maildrop, numbers: Sequence[int], lines: int | None) -> Steps[list[OpenMessage]]:
     """Open a message; those behind it as well, if the maildrop opens many in one call."""
+    messages = maildrop.messages
     try:
         if len(numbers) > 1 and lines is None and implements(maildrop, SupportsOpenMany):
             sources = yield from answered(maildrop.open_many(numbers))
             opened = [
-                OpenMessage(number, source, None, maildrop.messages[number - 1].octets)
+                OpenMessage(number, source, None, messages[number - 1].octets)
                 for number, source in zip(numbers, sources, strict=False)
             ]
             if not opened:
@@ -236,14 +242,15 @@ def _unreadable() -> Unavailable:
 
 
 def _open(maildrop: Maildrop, number: int, lines: int | None) -> Steps[OpenMessage]:
+    octets = maildrop.messages[number - 1].octets
     excerpt = None if lines is None else Excerpt(lines)
     if lines is not None and implements(maildrop, SupportsTop):
         source = maildrop.top(number, lines)
     else:
         source = maildrop.open(number)
     if isinstance(source, Awaitable):
-        source = yield from answered(source)
-    return OpenMessage(number, source, excerpt, maildrop.messages[number - 1].octets)
+        source = cast("MessageStream", (yield source))
+    return OpenMessage(number, source, excerpt, octets)
 
 
 _LONGEST_BLANK: Final = 2  # octets of a line that may be the blank one: CR LF

@@ -185,7 +185,13 @@ class ServerSession(SessionOutput):
         self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
 
     def say_message(self, number: int, reply: Ok, lines: int | None = None) -> bool:
-        """Answer with a message, or its top, if it was read before; return whether it was. Arguments as `send_message`."""
+        """Answer with a message, or its top, if it was read ahead; return whether it was.
+
+        Args:
+            number: as in `send_message`.
+            reply: as in `send_message`.
+            lines: as in `send_message`.
+        """
         assert self._reader is not None  # noqa: S101 - there are messages after login only
         if (octets := self._reader.take(number, lines)) is None:
             return False

@@ -256,8 +256,7 @@ class ServerConnection(Connection):
         octets, end = encoder.feed(body), encoder.finish()
         self._body_octets = encoder.octets
         self._due = self._asked = None
-        if asked.on_ok is not None or asked.establishes is not None:
-            self._session = self._session.after(asked, Ok)
+        self._session = self._session.after(asked, Ok)
         return b"".join((line, octets, end))
 
     def _send_body(self, item: BodyChunk | BodyEnd) -> bytes:

@@ -905,7 +905,7 @@ def failed():
 
 
 @pytest.mark.parametrize(
-    ("make", "reply", "objection"),
+    "make, reply, objection",
     [
         (lambda: server_in(State.TRANSACTION), Ok(), "a body can only be sent with Ok to a multi-line command"),
         (lambda: asked(b"STAT")[0], Ok(), "a body can only be sent with Ok to a multi-line command"),

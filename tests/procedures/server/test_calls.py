@@ -35,7 +35,7 @@ def commands(line: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("line", "one_by_one", "pipelined"),
+    "line, one_by_one, pipelined",
     [(b"NOOP", 105, 56), (b"STAT", 115, 66), (b"RETR %d", 160, 110), (b"LIST %d", 128, 80)],
 )
 def test_calls_for_each_command(line, one_by_one, pipelined):

@@ -217,12 +217,11 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     @override
     async def send(self, octets: bytes, until: float | None) -> None:
         self._check(until)
-        transport = self._transport
-        if not transport.is_closing():
-            transport.write(octets)
+        if not self._transport.is_closing():
+            self._transport.write(octets)
         while self._full and not self._lost:
             await self._wait(until)
-        if transport.is_closing():
+        if self._transport.is_closing():
             self._check_failure()
             raise ConnectionLost("the connection broke while something was sent")
         if len(octets) >= _YIELD_AT:

@@ -3,15 +3,17 @@
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import threading
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import trustme
 
 from pop3proto.blocking import Server
 from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
@@ -19,7 +21,7 @@ from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
-from tests.helpers.cli_servers import HangUp, Scripted, body, password_file, serving
+from tests.helpers.cli_servers import HangUp, Scripted, at, body, password_file, serving
 from tests.helpers.processes import PATIENCE, join, started
 
 
@@ -92,6 +94,31 @@ def test_mistakes_in_usage(arguments, capsys):
     assert "usage: pop3proto" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments, program",
+    [
+        (["fetch", "pops://ann@h", "m", "--bogus"], "pop3proto fetch"),
+        (["fetch", "--bogus", "pops://ann@h", "m"], "pop3proto fetch"),
+        (["fetch", "pops://ann@h", "m", "n"], "pop3proto fetch"),
+        (["fetch", "--bogus"], "pop3proto fetch"),
+        (["passwd", "users", "ann", "extra"], "pop3proto passwd"),
+        (["serve", "m", "--user", "ann", "--bogus"], "pop3proto serve"),
+        (["demo", "x"], "pop3proto demo"),
+        (["--bogus", "demo"], "pop3proto"),
+        (["--bogus"], "pop3proto"),
+        (["bogus"], "pop3proto"),
+    ],
+)
+def test_the_usage_is_that_of_the_command(arguments, program, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"usage: {program} [-h]")
+    assert f"\n{program}: error: " in err
+
+
 def test_the_status_reaches_the_shell(tmp_path):
     assert run("--version").returncode == 0
     assert run().returncode == 2
@@ -155,9 +182,9 @@ def test_without_posix_the_store_says_what_it_needs(name):
 def test_a_command_imports_no_other(monkeypatch, arguments, imported):
     modules: list[str] = []
 
-    def note(names: Sequence[str]) -> ArgumentParser:
+    def note(names: Sequence[str]) -> NoReturn:
         modules.extend(names)
-        return ArgumentParser()
+        raise SystemExit
 
     monkeypatch.setattr("pop3proto.cli._parser", note)
     with pytest.raises(SystemExit):
@@ -363,14 +390,16 @@ def test_a_refused_connection(tmp_path, capsys):
 def test_a_server_that_greets_otherwise(tmp_path, capsys, greeting, why):
     with Scripted({}, greeting) as server:
         assert fetch(server, tmp_path / "m") == 1
-    assert why in line_of(capsys)
+    line = line_of(capsys)
+    assert line.startswith(at(server))
+    assert why in line
 
 
 def test_a_wrong_password(tmp_path, capsys):
     with Scripted({"PASS": b"-ERR [AUTH] wrong\r\n"}) as server:
         assert fetch(server, tmp_path / "m") == 1
     line = line_of(capsys)
-    assert line == "pop3proto fetch: login failed (PASS ***: [AUTH] wrong)"
+    assert line == f"{at(server, 'ann')}login failed (PASS ***: [AUTH] wrong)"
 
 
 def test_a_maildrop_in_use(tmp_path, capsys):
@@ -388,7 +417,7 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: the peer sent nothing in time: waited for the greeting; "
+        f"{at(port)}the server sent nothing in time (--timeout): waited for the greeting; "
         "if TLS begins at once on this port, the server waits, too: use a pops:// URL"
     )
 
@@ -455,10 +484,83 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
 
         thread = threading.Thread(target=reset, daemon=True)
         thread.start()
-        url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        port = listener.getsockname()[1]
+        assert main(["fetch", f"pops://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
         join(thread)
-    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: the peer closed the connection"
+    assert line_of(capsys) == (
+        f"{at(port)}the TLS handshake failed: the peer closed the connection, and may not use TLS on this port: use a "
+        "pop:// URL, or another port"
+    )
+
+
+BANNERS = {
+    "SMTP": b"220-mail.example.org ESMTP\r\n220 ready\r\n",
+    "IMAP": b"* OK [CAPABILITY IMAP4rev1] ready\r\n* BYE\r\n",
+    "HTTP": b"HTTP/1.1 408 Request Timeout\r\nServer: x\r\n",
+    "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "FTP": b"220 (vsFTPd 3.0.3)\r\n530 no\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.mark.parametrize("scheme", ["pop", "pops", "pops over TLS"])
+@pytest.mark.parametrize("name", BANNERS)
+def test_another_protocol_on_the_port(tmp_path, capsys, authority, name, scheme):
+    file, authorities = password_file(tmp_path), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(authorities)
+    context = None
+    if scheme == "pops over TLS":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Scripted({}, BANNERS[name], context) as server:
+        url = f"{scheme.partition(' ')[0]}://ann@127.0.0.1:{server.address[1]}"
+        options = ("--password-file", str(file), "--ca-file", str(authorities))
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+    line = line_of(capsys)
+    first = BANNERS[name].partition(b"\r")[0].decode()
+    assert line.startswith(at(server))
+    assert f"the server sent '{first}'" in line
+    assert f"(this looks like {name}, not POP3)" in line
+    assert "pop://" not in line
+
+
+@pytest.mark.parametrize(
+    "alert, why",
+    [
+        (b"\x46", "'protocol version': the two have no version of TLS in common"),
+        (b"\x28", "'handshake failure': the two may have no version of TLS or no cipher in common"),
+    ],
+)
+def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why):
+    file = password_file(tmp_path)
+    with Scripted({}, b"\x15\x03\x03\x00\x02\x02" + alert) as server:
+        url = f"pops://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert line_of(capsys) == f"{at(server)}the TLS handshake failed: the peer sent the alert {why}"
+
+
+def test_a_server_that_hangs_up(tmp_path, capsys):
+    with Scripted({"UIDL": HangUp(b"")}) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    assert line_of(capsys) == f"{at(server)}the server closed the connection before answering UIDL"
+
+
+@pytest.mark.parametrize("scheme", ["pop", "pops"])
+def test_a_handshake_that_does_not_end(tmp_path, capsys, scheme):
+    """The server stops to answer: over `pops` at once, over `pop` after STLS."""
+    file = password_file(tmp_path)
+    greeting = b"+OK\r\n" if scheme == "pop" else b""
+    with Scripted({"STLS": b"+OK\r\n"}, greeting, otherwise=b"") as server:
+        url = f"{scheme}://ann@127.0.0.1:{server.address[1]}"
+        options = ("--password-file", str(file), "--timeout", "0.3")
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+    line = line_of(capsys)
+    assert line.startswith(f"{at(server)}the TLS handshake was not done in time: the peer has sent nothing")
+    assert line.endswith("use a pop:// URL, or another port") == (scheme == "pops")
 
 
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):

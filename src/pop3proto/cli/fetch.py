@@ -13,7 +13,7 @@ import attrs
 
 from pop3proto._io.tls import client_context
 from pop3proto.blocking import connect
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import LocalProtocolError, Pop3Error
 from pop3proto.core.limits import NO_QUIRKS, Limits, Quirk
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
@@ -54,6 +54,7 @@ class Access:
         allow_cleartext: continue without TLS if the server refuses STLS.
         timeout: seconds that the server may send nothing.
         quirks: deviations of the server to tolerate.
+        password_encoding: of a name or password that is not ASCII, in USER and PASS; None: as `Client.login` chooses.
     """
 
     account: Account
@@ -62,6 +63,7 @@ class Access:
     allow_cleartext: bool
     timeout: float
     quirks: frozenset[Quirk] = NO_QUIRKS
+    password_encoding: str | None = None
 
     def open(self) -> Client:
         """Connect and log in.
@@ -87,8 +89,8 @@ class Access:
             # Loopback addresses too: a tunnel to another machine may begin there.
             if not self.allow_cleartext:
                 raise Failure(
-                    f"{refusal}; without TLS, others on the network between here and {self.account.host} could read "
-                    "password and mail: use a pops:// URL, or --allow-cleartext if you accept that"
+                    f"{self.account.server}: {refusal}; without TLS, others on the network between here and there "
+                    "could read password and mail: use a pops:// URL, or --allow-cleartext if you accept that"
                 ) from refusal
         return self._connect_by("none")
 
@@ -108,9 +110,14 @@ class Access:
     def _log_in(self, client: Client) -> None:
         way = self.account.way
         try:
-            client.login(self.credentials, only=None if way is None else [way])
+            client.login(
+                self.credentials,
+                only=None if way is None else [way],
+                password_encoding=self.password_encoding,
+            )
         except LoginFailed as failure:
-            raise Failure(f"{failure}{self._more_about(failure)}") from failure
+            where = f"{self.account.server}, user {self.account.user}"
+            raise Failure(f"{where}: {failure}{self._more_about(failure)}") from failure
 
     def _more_about(self, failure: LoginFailed) -> str:
         if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
@@ -169,6 +176,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
     )
     parser.add_argument(
+        "--password-encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="the encoding of a user name or password that is not ASCII, such as latin-1, in a login by USER and PASS "
+        "(default: UTF-8)",
+    )
+    parser.add_argument(
         "--delete", action="store_true", help="delete messages on the server when they are safely stored in the Maildir"
     )
     parser.add_argument(
@@ -196,7 +210,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command: fetch, with a new session after each message that ended early."""
+    """Run the command: fetch."""
     account = Account.of_url(arguments.url)
     access = Access(
         account=account,
@@ -205,14 +219,23 @@ def run(arguments: Namespace) -> int:
         allow_cleartext=arguments.allow_cleartext,
         timeout=arguments.timeout,
         quirks=arguments.quirks,
+        password_encoding=arguments.password_encoding,
     )
+    try:
+        return _fetch(access, arguments)
+    except Pop3Error as error:
+        raise Failure(reason(error, account.server)) from error
+
+
+def _fetch(access: Access, arguments: Namespace) -> int:
+    """Fetch, with a new session after each message that ended early."""
     left_out: set[Identity] = set()
     before = 0
-    with Inbox(arguments.target, account.key) as inbox:
+    with Inbox(arguments.target, access.account.key) as inbox:
         while True:
             with closing(access.open()) as client:
                 plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
-                download = Download(client, inbox, plan, before)
+                download = Download(client, inbox, plan, access.account.server, before)
                 try:
                     download.retrieve()
                     if arguments.delete:
@@ -264,6 +287,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        raise ArgumentTypeError(f"there is no encoding {name!r}; latin-1 and utf-8 are two of them") from None
+    return name
+
+
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     context = client_context()
     if ca_file is not None:
@@ -279,6 +310,8 @@ def _credentials(account: Account, arguments: Namespace) -> Credentials:
     if arguments.token_file is not None:
         if account.wants_token is False:
             raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)
+        if arguments.password_encoding is not None:
+            raise Failure("--password-encoding cannot be used with --token-file", USAGE)
         return Token(account.user, read_token(arguments.token_file))
     if account.wants_token:
         raise Failure(f"{account.way} takes a token, not a password: use --token-file", USAGE)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import attrs
 from typing_extensions import override
 
+from pop3proto._io.listening import FEW_DESCRIPTORS
 from pop3proto.asyncio import serve
-from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit
+from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit, warn_if_readable
 from pop3proto.cli.protection import add_protection_arguments, check_logins, protected
 from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
@@ -104,7 +105,10 @@ class ServerTls:
 
 
 def _check(certificate: Path, key: Path | None) -> None:
-    """Check certificate and key, for error messages that name the file at fault; those of OpenSSL do not."""
+    """Check certificate and key, for error messages that name the file at fault; those of OpenSSL do not.
+
+    A key that all users of this machine can read is used, and the user is warned.
+    """
     if _PEM_CERTIFICATE.search(_read(certificate, "certificate")) is None:
         raise Failure(f"{certificate} holds no certificate (PEM)")
     key_file = key or certificate
@@ -122,6 +126,7 @@ def _check(certificate: Path, key: Path | None) -> None:
             f"the private key in {key_file} is encrypted: encrypted private keys are not supported; decrypt it: "
             f"openssl pkey -in {shlex.quote(str(key_file))} -out NEW"
         ) from None
+    warn_if_readable(key_file, key_file, "private key")
 
 
 def _read(file: Path, what: str) -> bytes:
@@ -281,6 +286,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         sessions: the level of the logger for the dialogue of sessions.
     """
     handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
     logger.addHandler(handler)

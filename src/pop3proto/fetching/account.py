@@ -85,6 +85,11 @@ class Account:
         return f"{self.user} on {self.host}"
 
     @property
+    def server(self) -> str:
+        """The server's host and port, for messages."""
+        return f"{self.host}, port {self.port}"
+
+    @property
     def key(self) -> str:
         """A key that identifies the account in the journal: one word of ASCII.
 

@@ -8,7 +8,9 @@ import re
 import sys
 from typing import Final
 
+from pop3proto._io.stream import READ_TIMEOUT
 from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
+from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import IMPLICIT_TLS
 from pop3proto.core.text import visible
 
@@ -43,17 +45,23 @@ _ADVICE: Final = (
     (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
     (TLS_LATER, "use a pop:// URL, or another port"),
     (IMPLICIT_TLS, "use a pops:// URL"),
+    ('password_encoding="utf-8"', "--password-encoding utf-8"),
+    (READ_TIMEOUT, "the server sent nothing in time (--timeout)"),
 )
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, server: str = "") -> str:
     """Return the message of an error for a user, without exception class, errno and brackets.
 
     Advice that names arguments of the library names URLs and options instead.
+
+    Args:
+        error: the error.
+        server: host and port of the server. An error of a session begins with them, unless it names them itself.
     """
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     text = _ERRNO.sub("", str(error))
     for advice, ours in _ADVICE:
         text = text.replace(advice, ours)
-    return text
+    return f"{server}: {text}" if isinstance(error, Pop3Error) and server not in text else text

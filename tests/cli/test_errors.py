@@ -274,7 +274,7 @@ def test_password_files(tmp_path, capsys, content, why):
 def test_a_password_file_that_is_not_there(tmp_path, capsys):
     file = tmp_path / "none"
     assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(file)]) == 1
-    assert line_of(capsys) == f"pop3proto fetch: cannot read the password file: {file}: No such file or directory"
+    assert line_of(capsys) == f"pop3proto fetch: cannot read the password file {file}: No such file or directory"
     assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(tmp_path)]) == 1
     assert line_of(capsys).endswith(f"{tmp_path}: Is a directory")
 
@@ -283,25 +283,63 @@ def test_authorities_that_are_none(tmp_path, capsys):
     file = password_file(tmp_path)
     arguments = ["fetch", "pops://ann@127.0.0.1", str(tmp_path / "m"), "--password-file", str(file), "--ca-file"]
     assert main([*arguments, str(file)]) == 1
-    assert line_of(capsys).endswith("it holds no certificates (PEM)")
-    assert main([*arguments, str(tmp_path / "none")]) == 1
-    assert line_of(capsys).endswith("No such file or directory")
+    assert line_of(capsys) == f"pop3proto fetch: {file} holds no certificates (PEM) of authorities"
+    none = tmp_path / "none"
+    assert main([*arguments, str(none)]) == 1
+    assert line_of(capsys) == (
+        f"pop3proto fetch: cannot read certificate authorities from {none}: No such file or directory"
+    )
 
 
 def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path in (tmp_path, tmp_path / "none", file):
+    for path, why in (
+        (tmp_path, "{} is not a Maildir: it has no folder 'new'"),
+        (tmp_path / "none", "cannot serve {}: No such file or directory"),
+        (file, "cannot serve {}: Not a directory"),
+    ):
         assert main(["serve", str(path), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {path} is not a Maildir: it has no folder 'new'"
+        assert line_of(capsys) == f"pop3proto serve: {why.format(path)}"
 
 
 def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path, why in ((tmp_path, "is not a Maildir and is not empty"), (file, "is not a folder")):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nothing")
+    for path, why in (
+        (tmp_path, "{} is not a Maildir and is not empty"),
+        (file, "{} is not a Maildir: it is not a folder"),
+        (link, "{} is not a Maildir: it is a symbolic link that leads nowhere"),
+        (tmp_path / "a" / "b", "cannot fetch into {}: No such file or directory"),
+        (file / "b", "cannot fetch into {}: Not a directory"),
+        (tmp_path / ("a" * 300), "cannot fetch into {}: File name too long"),
+    ):
         assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
-        assert why in line_of(capsys)
-    assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1
-    assert "No such file or directory" in line_of(capsys)
+        assert line_of(capsys) == f"pop3proto fetch: {why.format(path)}"
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fetch", "pop://ann@h", ""],
+        ["fetch", "pop://ann@h", "m", "--password-file", ""],
+        ["fetch", "pop://ann@h", "m", "--token-file="],
+        ["fetch", "pop://ann@h", "m", "--ca-file="],
+        ["passwd", "", "ann"],
+        ["passwd", "users", "ann", "--password-file="],
+        ["serve", "", "--user", "ann", "--password-file", "f"],
+        ["serve", "m", "--user", "ann", "--password-file="],
+        ["serve", "m", "--users="],
+        ["serve", "m", "--users", "f", "--certificate="],
+        ["serve", "m", "--users", "f", "--certificate", "f", "--key="],
+    ],
+)
+def test_a_path_that_is_empty_is_not_this_folder(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(": the path is empty\n")
 
 
 def test_no_permission(tmp_path, capsys, monkeypatch):
@@ -313,13 +351,13 @@ def test_no_permission(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:  # root, who runs the tests in CI, would be let in
         patch.setattr(os, "scandir", lambda path: denied(path) if mail in Path(path).parents else scandir(path))
         assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {mail / 'new'}: Permission denied"
+        assert line_of(capsys) == f"pop3proto serve: cannot serve {mail}: {mail / 'new'}: Permission denied"
     open_path = Path.open
     monkeypatch.setattr(
         Path, "open", lambda path, *mode, **options: (denied if path == file else open_path)(path, *mode, **options)
     )
     assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
-    assert line_of(capsys) == f"pop3proto serve: cannot read the password file: {file}: Permission denied"
+    assert line_of(capsys) == f"pop3proto serve: cannot read the password file {file}: Permission denied"
 
 
 def test_a_full_disk(tmp_path, capsys, monkeypatch):
@@ -331,7 +369,8 @@ def test_a_full_disk(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
         assert fetch(server, tmp_path / "m", "--delete") == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: No space left on device (0 messages fetched before this; nothing was deleted)"
+        f"pop3proto fetch: cannot store mail in {tmp_path / 'm'}: No space left on device "
+        "(0 messages fetched before this; nothing was deleted)"
     )
     assert [list((tmp_path / "m" / folder).iterdir()) for folder in ("tmp", "new", "cur")] == [[], [], []]
     assert store.messages("ann") == [b"one\n"]
@@ -346,7 +385,27 @@ def test_a_port_in_use(tmp_path, capsys):
         port = other.getsockname()[1]
         assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", str(port)]) == 1
     line = line_of(capsys)
-    assert line.startswith(f"pop3proto serve: cannot listen on 127.0.0.1 port {port}: Address already in use")
+    assert line == f"pop3proto serve: cannot listen on 127.0.0.1 port {port}: Address already in use"
+
+
+def test_a_port_of_root(tmp_path, capsys, monkeypatch):
+    def denied(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied (while attempting to bind on address ('127.0.0.1', 110))")
+
+    monkeypatch.setattr(socket, "create_server", denied)  # root, who runs the tests in CI, would be let in
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", "110"]) == 1
+    assert line_of(capsys) == (
+        "pop3proto serve: cannot listen on 127.0.0.1 port 110: Permission denied; ports below 1024 are for root: "
+        "choose another by --port"
+    )
+
+
+@pytest.mark.parametrize("host", ["", "a\udcff"])
+def test_what_is_no_host(tmp_path, capsys, host):
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--host", host]) == 2
+    assert line_of(capsys).startswith("pop3proto serve: --host: ")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, "192.0.2.1"])
@@ -363,11 +422,13 @@ def test_a_user_that_nobody_can_be(tmp_path, capsys, user):
     assert line_of(capsys).startswith("pop3proto serve: --user: ")
 
 
-@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70])
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, ".."])
 def test_no_such_host(tmp_path, capsys, host):
     file = password_file(tmp_path)
     assert main(["fetch", f"pops://ann@{host}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
-    assert line_of(capsys).startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+    line = line_of(capsys)
+    assert line.startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+    assert line.endswith("this is not a host name") == ("invalid" not in host)
 
 
 def test_a_refused_connection(tmp_path, capsys):

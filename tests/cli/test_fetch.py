@@ -1244,9 +1244,13 @@ def test_the_key_of_an_account_is_one_word():
         ("pops://ann;@h", "the login method in the URL is not supported"),
         ("pops://ann@h:0", "the port"),
         ("pops://ann@h:65536", "the port"),
-        ("pops://ann@h:", "does not have the form"),
-        ("pops://ann@h:S3cret", "does not have the form"),
-        ("pops://ann@", "does not have the form"),
+        ("pops://ann@h:", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:S3cret", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:123456", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@[::1]:pop3", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:110:1", "does not have the form"),
+        ("pops://ann@", "the URL has no host"),
+        ("pops://ann@:110", "the URL has no host"),
         ("pops://ann@[::1", "does not have the form"),
         ("pops://ann@[::S3cret]", "not an IPv6 address"),
         ("pops://ann%@h", "without two hexadecimal digits"),
@@ -1356,9 +1360,9 @@ def test_a_file_system_without_locks_is_told_with_the_path_and_what_to_do(target
     with serving(MemoryStore({"ann": MAIL})) as server:
         assert fetch(server, target) == 1
     assert capsys.readouterr().err == (
-        f"pop3proto fetch: {target / JOURNAL_NAME}: the file system has no lock for this file (flock: "
-        f"{os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd running), or use a "
-        "local file system\n"
+        f"pop3proto fetch: cannot fetch into {target}: {target / JOURNAL_NAME}: the file system has no lock for this "
+        f"file (flock: {os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd running), "
+        "or use a local file system\n"
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from argparse import ArgumentTypeError
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -20,17 +19,20 @@ from pop3proto.core.replies import ResponseCode
 from pop3proto.core.text import counted
 from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import Download, OutOfStep
-from pop3proto.fetching.failures import FAILURE, USAGE, Failure, reason, warn
+from pop3proto.fetching.failures import FAILURE, USAGE, Failure, cannot, reason, warn
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.plan import Plan
 from pop3proto.sasl.credentials import Password, Token
 from pop3proto.sasl.mechanism import MechanismError
 
 from .passwd import ask_password, read_password, read_token
+from .paths import path_argument
 from .quirks import add_quirks_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Generator
+    from pathlib import Path
 
     from pop3proto.blocking import Client
     from pop3proto.fetching.journal import FetchJournal, Identity
@@ -65,19 +67,19 @@ class Access:
     quirks: frozenset[Quirk] = NO_QUIRKS
     password_encoding: str | None = None
 
-    def open(self) -> Client:
-        """Connect and log in.
+    @contextmanager
+    def session(self) -> Generator[Client]:
+        """Connect, log in, and close the client at the end of the block.
 
         Raises:
-            Failure, Pop3Error: the connection or the login failed.
+            Failure: the connection, the login or the session failed.
         """
-        client = self._connect()
         try:
-            self._log_in(client)
-        except BaseException:
-            client.close()
-            raise
-        return client
+            with closing(self._connect()) as client:
+                self._log_in(client)
+                yield client
+        except Pop3Error as error:
+            raise Failure(reason(error, self.account.server)) from error
 
     def _connect(self) -> Client:
         """Connect; without TLS only if the server refuses STLS. A failed handshake is never followed by cleartext."""
@@ -159,19 +161,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET-MAILDIR",
-        type=Path,
+        type=path_argument,
         help="the Maildir to store mail in; it is created if it does not exist",
     )
     secrets = parser.add_mutually_exclusive_group()
     secrets.add_argument(
         "--password-file",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="file with the password in its first line; without it, you are asked for the password",
     )
     secrets.add_argument(
         "--token-file",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
     )
@@ -192,7 +194,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "password and mail",
     )
     parser.add_argument(
-        "--ca-file", type=Path, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
+        "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
     )
     parser.add_argument(
         "--again",
@@ -221,32 +223,34 @@ def run(arguments: Namespace) -> int:
         quirks=arguments.quirks,
         password_encoding=arguments.password_encoding,
     )
+    target: Path = arguments.target
     try:
-        return _fetch(access, arguments)
-    except Pop3Error as error:
-        raise Failure(reason(error, account.server)) from error
+        with Inbox(target, account.key) as inbox:
+            status, summary = _fetch(access, inbox, arguments)
+    except OSError as error:
+        raise Failure(cannot("fetch into", target, error)) from error
+    print(summary)
+    return status
 
 
-def _fetch(access: Access, arguments: Namespace) -> int:
-    """Fetch, with a new session after each message that ended early."""
+def _fetch(access: Access, inbox: Inbox, arguments: Namespace) -> tuple[int, str]:
+    """Fetch, with a new session after each message that ended early; return the exit status and what was done."""
     left_out: set[Identity] = set()
     before = 0
-    with Inbox(arguments.target, access.account.key) as inbox:
-        while True:
-            with closing(access.open()) as client:
-                plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
-                download = Download(client, inbox, plan, access.account.server, before)
-                try:
-                    download.retrieve()
-                    if arguments.delete:
-                        download.delete()
-                    download.finish()
-                    break
-                except OutOfStep as stop:
-                    left_out |= _left_out(stop, download, plan, inbox.journal, full=len(left_out) >= _MAX_EARLY_ENDS)
-                    before = download.fetched
-    print(download.summary)
-    return FAILURE if left_out else download.status
+    while True:
+        with access.session() as client:
+            plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
+            download = Download(client, inbox, plan, access.account.server, before)
+            try:
+                download.retrieve()
+                if arguments.delete:
+                    download.delete()
+                download.finish()
+            except OutOfStep as stop:
+                left_out |= _left_out(stop, download, plan, inbox.journal, full=len(left_out) >= _MAX_EARLY_ENDS)
+                before = download.fetched
+            else:
+                return FAILURE if left_out else download.status, download.summary
 
 
 def _left_out(stop: OutOfStep, download: Download, plan: Plan, journal: FetchJournal, *, full: bool) -> set[Identity]:
@@ -300,9 +304,10 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise Failure(f"{ca_file} holds no certificates (PEM) of authorities") from error
         except OSError as error:
-            why = "it holds no certificates (PEM)" if isinstance(error, ssl.SSLError) else reason(error)
-            raise Failure(f"cannot read certificate authorities from {ca_file}: {why}") from error
+            raise Failure(cannot("read certificate authorities from", ca_file, error)) from error
     return context
 
 

@@ -13,7 +13,7 @@ from pop3proto.core.errors import ConnectionLost, MalformedReply, Pop3Error, Rem
 from pop3proto.core.limits import NO_QUIRKS
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
-from pop3proto.fetching.failures import FAILURE, Failure, reason, warn
+from pop3proto.fetching.failures import FAILURE, Failure, cannot, reason, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
@@ -280,7 +280,11 @@ class Download:
         self._failures += 1
 
     def _session_failure(self, error: Exception) -> Failure:
-        return Failure(f"{reason(error, self._server)} ({self.summary} before this; nothing was deleted)")
+        if isinstance(error, OSError) and not isinstance(error, Pop3Error):
+            why = cannot("store mail in", self._inbox.maildir, error)
+        else:
+            why = reason(error, self._server)
+        return Failure(f"{why} ({self.summary} before this; nothing was deleted)")
 
 
 def _sizes_agree(noted: int | None, announced: int | None) -> bool:

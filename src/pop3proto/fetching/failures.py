@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Final
 
 from pop3proto._io.stream import READ_TIMEOUT
@@ -14,7 +15,7 @@ from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import IMPLICIT_TLS
 from pop3proto.core.text import visible
 
-__all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
+__all__ = ["FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -38,6 +39,18 @@ def warn(text: str) -> None:
     """Print one line to standard error, with control characters escaped."""
     with contextlib.suppress(OSError):  # standard error may be closed
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
+
+
+def cannot(do: str, path: Path, error: OSError) -> str:
+    """Return the words for a file or folder that cannot be used: what cannot be done to which path, and why.
+
+    Args:
+        do: "read the users file", for example.
+        path: what the user has named.
+        error: why. If it is about another path, that is named, too.
+    """
+    same = error.filename is None or Path(os.fsdecode(error.filename)) in {path, path.absolute()}
+    return f"cannot {do} {path}: {error.strerror or error if same else reason(error)}"
 
 
 # What the library advises to programs, and what does the same on the command line.

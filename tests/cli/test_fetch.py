@@ -1361,8 +1361,8 @@ def test_a_file_system_without_locks_is_told_with_the_path_and_what_to_do(target
         assert fetch(server, target) == 1
     assert capsys.readouterr().err == (
         f"pop3proto fetch: cannot fetch into {target}: {target / JOURNAL_NAME}: the file system has no lock for this "
-        f"file (flock: {os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd running), "
-        "or use a local file system\n"
+        f"file (flock: {os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd "
+        "running), or use a local file system\n"
     )
 
 

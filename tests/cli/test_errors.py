@@ -319,6 +319,18 @@ def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_folder_that_was_removed_under_the_command(tmp_path, capsys, monkeypatch):
+    file, gone = password_file(tmp_path), tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    options = ["--password-file", str(file)]
+    assert main(["fetch", "pop://ann@127.0.0.1", "m", *options]) == 1
+    assert line_of(capsys) == "pop3proto fetch: cannot fetch into m: No such file or directory"
+    assert main(["passwd", "users", "ann", *options]) == 1
+    assert line_of(capsys) == "pop3proto passwd: cannot change the users file users: No such file or directory"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -49,7 +49,8 @@ def cannot(do: str, path: Path, error: OSError) -> str:
         path: what the user has named.
         error: why. If it is about another path, that is named, too.
     """
-    same = error.filename is None or Path(os.fsdecode(error.filename)) in {path, path.absolute()}
+    culprit = path if error.filename is None else Path(os.fsdecode(error.filename))
+    same = culprit.parts[-len(path.parts) :] == path.parts  # it may be the absolute path of it
     return f"cannot {do} {path}: {error.strerror or error if same else reason(error)}"
 
 

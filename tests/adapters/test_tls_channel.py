@@ -182,21 +182,21 @@ def test_a_client_names_what_came_in_place_of_tls(contexts, first, message):
     assert re.search(message, str(client.failure(failure.value, first)))
 
 
-def test_after_stls_it_is_not_the_port_that_is_wrong(contexts):
+def test_where_tls_was_announced_it_is_not_the_port_that_is_wrong(contexts):
     client = TlsChannel(contexts[0], hostname="localhost")
     client.handshake()
     client.feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(ssl.SSLError) as failure:
         client.handshake()
-    message = "the TLS handshake failed: the server sent 'HTTP/1.1 400 x' in clear after its answer to STLS"
-    assert str(client.failure(failure.value, b"HTTP/1.1 400 x\r\n", after_stls=True)) == message
+    message = "the TLS handshake failed: the server sent 'HTTP/1.1 400 x' in clear where the TLS handshake was due"
+    assert str(client.failure(failure.value, b"HTTP/1.1 400 x\r\n", announced=True)) == message
 
 
 NOT_HERE = ", and may not use TLS on this port: use another port, or begin TLS after the greeting"
 
 
 @pytest.mark.parametrize(
-    "server_side, first, after_stls, hint",
+    "server_side, first, announced, hint",
     [
         (False, b"", False, NOT_HERE),
         (False, b"", True, ""),
@@ -204,14 +204,14 @@ NOT_HERE = ", and may not use TLS on this port: use another port, or begin TLS a
         (True, b"", False, ""),
     ],
 )
-def test_a_peer_that_hangs_up_or_says_nothing(contexts, server_side, first, after_stls, hint):
+def test_a_peer_that_hangs_up_or_says_nothing(contexts, server_side, first, announced, hint):
     channel = TlsChannel(contexts[server_side], server_side=server_side, hostname=None if server_side else "localhost")
-    ended = channel.failure(ssl.SSLEOFError(8, "as OpenSSL says it"), first, after_stls=after_stls)
+    ended = channel.failure(ssl.SSLEOFError(8, "as OpenSSL says it"), first, announced=announced)
     assert (type(ended), str(ended)) == (
         ConnectionLost,
         f"the TLS handshake failed: the peer closed the connection{hint}",
     )
-    late = channel.failure(TimedOut("the peer sent nothing in time"), first, after_stls=after_stls)
+    late = channel.failure(TimedOut("the peer sent nothing in time"), first, announced=announced)
     silent = "" if first else f": the peer has sent nothing{hint}"
     assert (type(late), str(late)) == (TimedOut, f"the TLS handshake was not done in time{silent}")
 

@@ -238,9 +238,9 @@ class Driver(Stream):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise tls.failure(error, first, after_stls=self._used_in_clear) from error
+            raise tls.failure(error, first, announced=self._used_in_clear) from error
         except TimedOut as error:
-            raise tls.failure(error, first, after_stls=self._used_in_clear) from None
+            raise tls.failure(error, first, announced=self._used_in_clear) from None
 
     async def _send_pending(self, tls: TlsChannel, until: float | None) -> None:
         if octets := tls.take():

@@ -231,7 +231,7 @@ def handshake_failure(
     *,
     port: int = 0,
     first: bytes = b"",
-    after_stls: bool = False,
+    announced: bool = False,
 ) -> ConnectionLost | TimedOut:
     """Return what to raise for a handshake that failed, in words for people.
 
@@ -240,17 +240,17 @@ def handshake_failure(
         tls: the channel; None: it could not be made.
         port: the server's; 0: it is unknown.
         first: what the peer has sent first.
-        after_stls: STLS has announced the handshake.
+        announced: both sides have agreed in clear to begin TLS now.
     """
     if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
         return _not_accepted(error, tls, port)
-    at_once = tls is not None and not tls.server_side and not after_stls
+    at_once = tls is not None and not tls.server_side and not announced
     silent = f", and may not use TLS on this port: {TLS_LATER}" if at_once and not first else ""
     if isinstance(error, TimedOut):
         what = "" if first else f": the peer has sent nothing{silent}"
         return TimedOut(f"the TLS handshake was not done in time{what}")
     if tls is not None and first and not _RECORD.match(first):
-        why = "the client sent octets in clear" if tls.server_side else _in_clear(first, after_stls=after_stls)
+        why = "the client sent octets in clear" if tls.server_side else _in_clear(first, announced=announced)
     elif isinstance(error, ForeignProtocol):
         why = str(error.strerror)
     # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
@@ -261,10 +261,10 @@ def handshake_failure(
     return ConnectionLost(f"the TLS handshake failed: {why}")
 
 
-def _in_clear(octets: bytes, *, after_stls: bool) -> str:
+def _in_clear(octets: bytes, *, announced: bool) -> str:
     sent = f"sent {excerpt(octets.splitlines()[0])}"
-    if after_stls:
-        return f"the server {sent} in clear after its answer to STLS"
+    if announced:
+        return f"the server {sent} in clear where the TLS handshake was due"
     if other := looks_like(octets):
         return f"the server {sent}{other}; use another port"
     return f"the server does not begin TLS at once on this port: it {sent}; {TLS_LATER}"

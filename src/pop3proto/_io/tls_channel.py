@@ -107,16 +107,16 @@ class TlsChannel:
         return True
 
     def failure(
-        self, error: ssl.SSLError | TimedOut, first: bytes, *, after_stls: bool = False
+        self, error: ssl.SSLError | TimedOut, first: bytes, *, announced: bool = False
     ) -> ConnectionLost | TimedOut:
         """Return what to raise for a handshake that failed.
 
         Args:
             error: why.
             first: what the peer has sent first.
-            after_stls: STLS has announced the handshake.
+            announced: both sides have agreed in clear to begin TLS now.
         """
-        return handshake_failure(error, self._object, port=self._port, first=first, after_stls=after_stls)
+        return handshake_failure(error, self._object, port=self._port, first=first, announced=announced)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

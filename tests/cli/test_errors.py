@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from pop3proto.blocking import Server
-from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
+from pop3proto.cli import _COMMANDS, access, main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
@@ -534,7 +534,7 @@ def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):
         limits.append(arguments["limits"])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(fetch_module, "connect", connecting)
+    monkeypatch.setattr(access, "connect", connecting)
     url, file = "pop://ann@127.0.0.1", password_file(tmp_path)
     assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
     assert limits == [Limits(least_rate=100)]

@@ -417,7 +417,7 @@ def test_a_client_whose_connection_does_not_come(module, how):
             await anyio.sleep(PATIENCE)
 
         async def log_in():
-            with pytest.raises((LoginFailed, TimedOut) if how != "cancelled" else BaseException) as failure:
+            with pytest.raises(LoginFailed if how != "cancelled" else BaseException) as failure:
                 await client.login("ann", "tanstaaf")
             outcome.append(failure.value)
             if how == "cancelled":
@@ -443,7 +443,7 @@ def test_a_client_whose_connection_does_not_come(module, how):
     if how == "closed":
         assert error.why == "the connection was given up"
     elif how == "late":
-        assert isinstance(error, TimedOut)
+        assert isinstance(error.__cause__, TimedOut)
 
 
 @pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])

@@ -21,7 +21,7 @@ from pop3proto.core.errors import (
 from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
-from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import Greeting
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext
 from pop3proto.procedures.observer import ClientObserver, Observers
@@ -307,6 +307,8 @@ class Session:
 
         If it is not, call `fail`, and close the connection without waiting for anything.
         """
+        if isinstance(error, LoginFailed):  # also if the connection is lost before all methods are tried
+            return self.broken is None
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
     def fail(self, error: BaseException) -> None:

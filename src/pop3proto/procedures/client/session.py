@@ -29,7 +29,7 @@ from pop3proto.procedures.operations import Look, Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
-from .secrets import SECRETIVE, reply_without, secrets_of, without
+from .secrets import OF_LOGIN, SECRETIVE, SPOKEN, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +77,7 @@ class Session:
         tls_mode: where TLS begins on every connection. It becomes "starttls" by STLS, and never weaker.
         tolerated: the deviations of the server that were met and tolerated so far.
         marked: messages may be marked as deleted, which is lost without QUIT.
+        secrets: those of its logins, hidden in what the server says.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default, and a name
@@ -112,7 +113,7 @@ class Session:
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
-        self._secrets: tuple[str, ...] = ()  # of the login that is under way, or was the last command
+        self.secrets: Final = Secrets()
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -128,10 +129,17 @@ class Session:
     def greeted(self, greeting: Greeting) -> None:
         """Note the server's greeting."""
         self.greeting = greeting
-        self.context = attrs.evolve(self.context, timestamp=greeting.timestamp)
+        self.context = attrs.evolve(self.context, timestamp=self.context.timestamp or greeting.timestamp)
 
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
+        if capabilities is not None and self.secrets.known:
+            implementation, other = capabilities.implementation, capabilities.other
+            capabilities = attrs.evolve(
+                capabilities,
+                implementation=None if implementation is None else self.secrets.hide(implementation),
+                other=tuple(map(self.secrets.hide, other)),
+            )
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
         if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
             self._tolerate(Tolerated(Quirk.NO_PIPELINING))
@@ -203,20 +211,19 @@ class Session:
         octets = self.connection.send(item)
         if isinstance(item, Dele | Rset):
             self.marked = isinstance(item, Dele)
-        if type(item) in SECRETIVE or self._secrets:
-            self._secrets = secrets_of(item, self._secrets)
+        if type(item) in SECRETIVE:
+            self.secrets.note(item)
+        elif self.secrets.fresh and type(item) not in OF_LOGIN:
+            self.secrets.fade()
         self._observers.said(self.info, item)
         return octets
-
-    def without_secrets(self, text: str) -> str:
-        """Return what the server has said in a login, without the secrets that it was sent."""
-        return without(text, self._secrets)
 
     def poll(self) -> ClientEvent | Signal:
         """Return the next event, without any I/O; raises as `ClientConnection.next_event`.
 
-        Secrets of a login do not come back in the text of its answer, nor in that of an error.
+        Secrets of a login do not come back in the text of what the server says, nor in that of an error.
         """
+        secrets = self.secrets
         try:
             event = self.connection.next_event()
             while isinstance(event, _ASIDE):
@@ -225,12 +232,17 @@ class Session:
                 self._tolerate(event)
                 event = self.connection.next_event()
         except RemoteProtocolError as error:
-            if self._secrets:
-                raise RemoteProtocolError(self.without_secrets(str(error))) from None
+            secrets.hide_in_raised(error)
             raise
-        if self._secrets and isinstance(event, Answer):
-            event = attrs.evolve(event, reply=reply_without(event.reply, self._secrets))
-        self._observers.heard(self.info, event)
+        if secrets.known and isinstance(event, SPOKEN):
+            if isinstance(event, Greeting):  # the timestamp as it came: a digest is made from it
+                self.context = attrs.evolve(self.context, timestamp=event.timestamp)
+            event = secrets.hide_in(event)
+        if secrets.fresh:
+            for told in secrets.told(event):
+                self._observers.heard(self.info, told)
+        else:
+            self._observers.heard(self.info, event)
         return event
 
     def _tolerate(self, event: Tolerated) -> None:
@@ -240,9 +252,13 @@ class Session:
     def parse(self, command: Command[T], reply: Ok, body: bytes) -> T:
         """Return what a positive answer means; raises as `Command.parse`."""
         connection = self.connection
-        if not connection.quirks:
-            return command.parse(reply, body, limits=connection.limits)
-        result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
+        try:
+            if not connection.quirks:
+                return command.parse(reply, body, limits=connection.limits)
+            result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
+        except MalformedReply as error:
+            self.secrets.hide_in_raised(error)
+            raise
         for quirk in used:
             self._tolerate(Tolerated(quirk))
         return result
@@ -265,7 +281,8 @@ class Session:
         try:
             octets = yield from Read(until)
         except TimedOut as error:
-            raise TimedOut(f"{error}: waited for {self.connection.awaited}") from None
+            awaited = self.secrets.hide_in_error(self.connection.awaited)
+            raise TimedOut(f"{error}: waited for {awaited}") from None
         self.connection.receive_data(octets)
         return len(octets)
 

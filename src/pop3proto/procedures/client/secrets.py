@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import attrs
+
 from pop3proto.core.commands import Apop, Auth, AuthList, Capa, Pass, Quit, Stls, User
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BodyChunk, Farewell
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
@@ -14,6 +16,7 @@ from pop3proto.sasl.credentials import Credentials, Password, Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import Request
     from pop3proto.core.events import ClientEvent
 
@@ -153,6 +156,14 @@ class Secrets:
             case Farewell(reply):
                 return Farewell(self._hide_in_reply(reply))
 
+    def hide_in_capabilities(self, capabilities: Capabilities) -> Capabilities:
+        """Return capabilities without secrets in their free texts. The others are keywords, and names of mechanisms."""
+        if not self.known:
+            return capabilities
+        implementation, other = capabilities.implementation, tuple(map(self.hide, capabilities.other))
+        implementation = None if implementation is None else self.hide(implementation)
+        return attrs.evolve(capabilities, implementation=implementation, other=other)
+
     def _hide_in_reply(self, reply: R) -> R:
         message = reply.message if reply.code in _CODES else reply.text
         if (hidden := self.hide(message)) == message:
@@ -198,7 +209,8 @@ def _without(text: str, forms: Iterable[str], border: str) -> str:
 
 
 def _is_strong(form: str) -> bool:
-    return len(form) >= _LEAST_WORD and not (form.isascii() and form.isalpha())
+    octets = encode_text(form)
+    return len(octets) >= _LEAST_WORD and not octets.isalpha()
 
 
 def _escaped(octets: bytes) -> str:

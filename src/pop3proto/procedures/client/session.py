@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pop3proto.core.refusals import LoginAttempt
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import NewConnection, Procedure
-    from pop3proto.sasl.channel import ChannelBinding, TlsInfo
+    from pop3proto.sasl.channel import TlsInfo
 
 
 __all__ = ["PAUSE", "Session"]
@@ -133,13 +133,8 @@ class Session:
 
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
-        if capabilities is not None and self.secrets.known:
-            implementation, other = capabilities.implementation, capabilities.other
-            capabilities = attrs.evolve(
-                capabilities,
-                implementation=None if implementation is None else self.secrets.hide(implementation),
-                other=tuple(map(self.secrets.hide, other)),
-            )
+        if capabilities is not None:
+            capabilities = self.secrets.hide_in_capabilities(capabilities)
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
         if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
             self._tolerate(Tolerated(Quirk.NO_PIPELINING))
@@ -167,17 +162,6 @@ class Session:
         """Note that the server has accepted a user; None: it has none, or it is unknown."""
         self.info = attrs.evolve(self.info, user=user)
 
-    def bind(self, binding: ChannelBinding) -> None:
-        """Put a channel binding before those that the stream has found.
-
-        Raises:
-            LocalProtocolError: there is no TLS.
-        """
-        if self.tls is None:
-            raise LocalProtocolError("there is no TLS channel to bind to")
-        tls = attrs.evolve(self.tls, bindings=(binding, *self.tls.bindings))
-        self.context = attrs.evolve(self.context, tls=tls)
-
     @property
     def pipelining(self) -> bool:
         """Whether several commands may be sent at once: it is announced, and it works (RFC 2449 section 6.6)."""
@@ -195,9 +179,9 @@ class Session:
         return self._deadline
 
     def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
-        """Run a procedure that must be done with within `timeout`, however often something comes meanwhile.
+        """Run a procedure that must end within `timeout`, however often octets arrive meanwhile.
 
-        Inside another one, the deadline of the other one holds.
+        Inside another call of `in_time`, the deadline of the outer one holds.
         """
         before = self._deadline
         self._deadline = yield from self.deadline()
@@ -238,11 +222,8 @@ class Session:
             if isinstance(event, Greeting):  # the timestamp as it came: a digest is made from it
                 self.context = attrs.evolve(self.context, timestamp=event.timestamp)
             event = secrets.hide_in(event)
-        if secrets.fresh:
-            for told in secrets.told(event):
-                self._observers.heard(self.info, told)
-        else:
-            self._observers.heard(self.info, event)
+        for told in secrets.told(event) if secrets.fresh else (event,):
+            self._observers.heard(self.info, told)
         return event
 
     def _tolerate(self, event: Tolerated) -> None:
@@ -281,8 +262,7 @@ class Session:
         try:
             octets = yield from Read(until)
         except TimedOut as error:
-            awaited = self.secrets.hide_in_error(self.connection.awaited)
-            raise TimedOut(f"{error}: waited for {awaited}") from None
+            raise TimedOut(f"{error}: waited for {self.secrets.hide_in_error(self.connection.awaited)}") from None
         self.connection.receive_data(octets)
         return len(octets)
 
@@ -295,13 +275,13 @@ class Session:
             finish: discards the answers of the new commands, once others want the session; None if they cannot be left
                 unread. It is called with `discard_all`, and raises `Busy` if the answers are being read now, and
                 `Broken` if there is too much to discard.
-            discard_all: until the deadline, nothing is too much.
+            discard_all: discard any number of octets, until the deadline.
 
         Raises:
             Busy: an earlier answer is being read. Nothing was sent.
             Broken: there was too much to discard, or an earlier failure has ended the session.
             ConnectionLost, RemoteProtocolError: the server has ended the session meanwhile, or has said something else.
-            TimedOut: it has begun to, and does not go on.
+            TimedOut: it has begun to say something, and does not go on.
         """
         if self.broken is not None:
             raise Broken(f"this client cannot be used any more: {self.broken}")
@@ -349,7 +329,7 @@ class Session:
             self._finish = None
 
     def await_idle(self) -> Procedure[None]:
-        """As `check_idle`; and if the server has begun to say something, wait for the rest of the line."""
+        """As `check_idle`, but if the server has begun to send a line, wait for the rest of it first."""
         self.check_idle()
         if self.connection.unasked:
             deadline = yield from self.deadline()
@@ -358,7 +338,7 @@ class Session:
                 self.check_idle()
 
     def check_idle(self) -> None:
-        """What came before a command was sent cannot be its answer."""
+        """Raise if the server has said something unasked: it cannot be the answer to a command that is sent later."""
         event = self.poll()
         if isinstance(event, Farewell):
             self.last_reply = event.reply

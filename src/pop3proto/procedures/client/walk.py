@@ -85,7 +85,7 @@ class Walk:
         self._retried: LoginFailed | None = None  # that refusal, until the step is refused without it as well
         self._refused_on = 0  # the connection of the latest refusal
         self._cause: BaseException | None = None  # of the latest refusal, if the client has cancelled the exchange
-        self._unfit: LocalProtocolError | None = None  # why the first step that could not be sent could not be
+        self._unfit: LocalProtocolError | None = None  # of the first step that the credentials did not fit
         self._judged = False  # the password was looked at, and is wrong: a digest of it will not be better
         self._bound = False  # a mechanism with channel binding was refused: perhaps the TLS channel is intercepted
 
@@ -135,7 +135,7 @@ class Walk:
         return (self._judged and step.strength > Strength.CLEAR) or (self._bound and step.strength < Strength.MUTUAL)
 
     def _refused(self, step: LoginMethod, failure: LoginFailed) -> None:
-        """Note a refusal, and take from what is left what it settles."""
+        """Note a refusal, and drop the steps that it makes pointless."""
         session = self._session
         session.attempts += tuple(attrs.evolve(each, connection=session.connections) for each in failure.attempts)
         self._refused_on = session.connections
@@ -149,6 +149,7 @@ class Walk:
         self._conclude_from(step, failure)
 
     def _conclude_from(self, step: LoginMethod, failure: LoginFailed) -> None:
+        """Drop a step that was refused, and those that this makes pointless."""
         self._retried = None
         self._left.remove(step)
         if step.strength is Strength.BOUND:
@@ -161,9 +162,9 @@ class Walk:
     def _wants_two_lines(self, step: LoginMethod, failure: LoginFailed) -> bool:
         """Return whether to try a step again with its initial response on a line of its own (RFC 5034 section 4).
 
-        Once in a login, and only if the refusal may concern the form of the command: it came at once, and has no
-        response code. A password that the server perhaps has judged is not shown once more in this way if another step
-        shows it anyhow; and the last try is for the last step of the plan.
+        This happens once in a login, and only if the refusal may be about the form of the command: it came at once, and
+        has no response code. A password that the server may have judged is not shown again if another step shows it
+        anyhow. The last try of a login is not spent on it while other steps are left.
         """
         exchange, tries = self._exchange, MOST_REFUSALS - len(self._session.attempts)
         if exchange is None or self._two_lines or not exchange.in_one_line or exchange.challenged:
@@ -177,10 +178,10 @@ class Walk:
         return tries > 1 and (step.strength > Strength.CLEAR or not shown_anyhow)
 
     def _go_on(self, step: LoginMethod, lost: ConnectionLost) -> Procedure[None]:
-        """Make another connection to try a step over, if the server has hung up after a refusal.
+        """Connect again, if the server has hung up after a refusal.
 
-        A refusal that may be about the form of AUTH does not count as such if the server hung up after it, as many do
-        after a wrong password, unless it says so in words: the same is then not tried in two lines.
+        Many servers hang up after a wrong password. So if AUTH was to be tried again in two lines, it is only if the
+        refusal says in words that it is about the form of the command.
 
         Raises:
             ConnectionLost: the server hung up before it refused anything.
@@ -218,7 +219,7 @@ class Walk:
             self._fail(error)
 
     def _fail(self, error: Exception, why: str = "") -> NoReturn:
-        """End the session by an error of its connection; what was refused before must not be lost by that.
+        """End the session because of an error of its connection, and raise what tells the refusals before it as well.
 
         Args:
             error: what ended it.

@@ -82,6 +82,9 @@ class LoginContext:
     def bound_to(self, binding: ChannelBinding) -> LoginContext:
         """Return the same with a channel binding before those that the stream has found.
 
+        Args:
+            binding: of this TLS channel.
+
         Raises:
             LocalProtocolError: there is no TLS.
         """

@@ -110,8 +110,7 @@ def _start_tls(session: Session) -> Procedure[TlsInfo]:
     connection.next_event()  # raises if octets came behind the answer
     try:
         tls = yield from StartTls(until=deadline)
-    except BaseException as error:
-        session.secrets.hide_in_raised(error)  # it may quote what the server has sent in clear
+    except BaseException:
         connection.fail("the TLS handshake failed")  # there is no way back to clear text
         raise
     connection.tls_established()
@@ -235,7 +234,6 @@ def reconnect(session: Session, lost: ConnectionLost) -> Procedure[None]:
     try:
         yield from establish(session, session.tls_mode)
     except BaseException as error:
-        session.secrets.hide_in_raised(error)
         session.fail(error)
         if isinstance(error, CommandFailed):  # it says that the session goes on
             raise ConnectionLost(f"on another connection {error}") from error

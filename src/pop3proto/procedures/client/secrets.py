@@ -139,7 +139,8 @@ class Secrets:
 
     def hide_in_raised(self, error: BaseException) -> None:
         """Hide them in the message of an error that was raised."""
-        error.args = tuple(self.hide_in_error(each) if isinstance(each, str) else each for each in error.args)
+        if self.known:
+            error.args = tuple(self.hide_in_error(each) if isinstance(each, str) else each for each in error.args)
 
     def hide_in(self, event: Answer | Farewell | Greeting) -> Answer | Farewell | Greeting:
         """Return an event without secrets in its text.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import NewConnection, Procedure
     from pop3proto.sasl.channel import TlsInfo
-
+    from pop3proto.sasl.credentials import Credentials
 
 __all__ = ["PAUSE", "Session"]
 
@@ -77,7 +77,6 @@ class Session:
         tls_mode: where TLS begins on every connection. It becomes "starttls" by STLS, and never weaker.
         tolerated: the deviations of the server that were met and tolerated so far.
         marked: messages may be marked as deleted, which is lost without QUIT.
-        secrets: those of its logins, hidden in what the server says.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default, and a name
@@ -113,7 +112,7 @@ class Session:
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
-        self.secrets: Final = Secrets()
+        self._secrets: Final = Secrets()
         self._deadline: float | None = None  # of the greeting or the login that is under way
 
     @property
@@ -134,7 +133,7 @@ class Session:
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
         if capabilities is not None:
-            capabilities = self.secrets.hide_in_capabilities(capabilities)
+            capabilities = self._secrets.hide_in_capabilities(capabilities)
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
         if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
             self._tolerate(Tolerated(Quirk.NO_PIPELINING))
@@ -196,18 +195,23 @@ class Session:
         if isinstance(item, Dele | Rset):
             self.marked = isinstance(item, Dele)
         if type(item) in SECRETIVE:
-            self.secrets.note(item)
-        elif self.secrets.fresh and type(item) not in OF_LOGIN:
-            self.secrets.fade()
+            self._secrets.note(item)
+        elif self._secrets.fresh and type(item) not in OF_LOGIN:
+            self._secrets.fade()
         self._observers.said(self.info, item)
         return octets
 
-    def poll(self) -> ClientEvent | Signal:
-        """Return the next event, without any I/O; raises as `ClientConnection.next_event`.
+    def keep_secret(self, credentials: Credentials) -> None:
+        """Note the secret of a login that begins, to be hidden in what the server says."""
+        self._secrets.keep(credentials)
 
-        Secrets of a login do not come back in the text of what the server says, nor in that of an error.
-        """
-        secrets = self.secrets
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the server without the secrets of the session's logins."""
+        return self._secrets.hide(text)
+
+    def poll(self) -> ClientEvent | Signal:
+        """Return the next event without any I/O, its text without secrets; raises as `ClientConnection.next_event`."""
+        secrets = self._secrets
         try:
             event = self.connection.next_event()
             while isinstance(event, _ASIDE):
@@ -238,7 +242,7 @@ class Session:
                 return command.parse(reply, body, limits=connection.limits)
             result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
         except MalformedReply as error:
-            self.secrets.hide_in_raised(error)
+            self._secrets.hide_in_raised(error)
             raise
         for quirk in used:
             self._tolerate(Tolerated(quirk))
@@ -262,7 +266,7 @@ class Session:
         try:
             octets = yield from Read(until)
         except TimedOut as error:
-            raise TimedOut(f"{error}: waited for {self.secrets.hide_in_error(self.connection.awaited)}") from None
+            raise TimedOut(f"{error}: waited for {self._secrets.hide_in_error(self.connection.awaited)}") from None
         self.connection.receive_data(octets)
         return len(octets)
 
@@ -288,16 +292,12 @@ class Session:
         if self._finish is not None:
             yield from self._finish(discard_all)
         now = yield from Now()
-        if now - self._active >= PAUSE:
-            yield from self._look()
+        # The server may have hung up or said farewell, which is no answer to what comes next.
+        if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
+            self.connection.receive_data(octets)
         self._active = now
         yield from self.await_idle()
         self._finish = finish
-
-    def _look(self) -> Procedure[None]:
-        """See whether the server has hung up or said farewell, which is no answer to what comes next."""
-        if (octets := (yield from Look())) is not None:
-            self.connection.receive_data(octets)
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
@@ -309,7 +309,8 @@ class Session:
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
     def fail(self, error: BaseException) -> None:
-        """Note that an error has ended the session."""
+        """Note that an error has ended the session. It may quote the server, from which secrets are hidden."""
+        self._secrets.hide_in_raised(error)
         self.end(f"{type(error).__name__}: {error}", error)
 
     def end(self, reason: str, error: BaseException | None = None) -> None:

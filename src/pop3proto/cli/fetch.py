@@ -110,7 +110,7 @@ class Access:
         try:
             client.login(self.credentials, only=None if way is None else [way])
         except LoginFailed as failure:
-            raise Failure(f"{failure}{self._more_about(failure)}") from failure
+            raise Failure(f"{reason(failure)}{self._more_about(failure)}") from failure
 
     def _more_about(self, failure: LoginFailed) -> str:
         if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):

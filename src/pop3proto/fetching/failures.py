@@ -11,6 +11,7 @@ from typing import Final
 from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
 from pop3proto.core.replies import IMPLICIT_TLS
 from pop3proto.core.text import visible
+from pop3proto.procedures.client.walk import NAME_NEXT
 
 __all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
 
@@ -43,6 +44,7 @@ _ADVICE: Final = (
     (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
     (TLS_LATER, "use a pop:// URL, or another port"),
     (IMPLICIT_TLS, "use a pops:// URL"),
+    (NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"),
 )
 
 

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["MOST_REFUSALS", "Walk", "Wishes"]
+__all__ = ["MOST_REFUSALS", "NAME_NEXT", "Walk", "Wishes"]
 
 MOST_REFUSALS: Final = 3
 """Refusals that one login may cause. Servers count them, and lock accounts or addresses after five or so."""
+
+NAME_NEXT: Final = "name what is to be tried next (only=)"
+"""The advice after these. `pop3proto fetch` says it in other words."""
 
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
 
@@ -111,7 +114,7 @@ class Walk:
                 self._fail(error)
         if self._unfit is not None and not session.attempts:
             raise self._unfit
-        why = f"{MOST_REFUSALS} refusals are the most of one login; name what is to be tried next (only=)"
+        why = f"{MOST_REFUSALS} refusals are the most of one login; {NAME_NEXT}"
         raise self._failure(why) from self._cause
 
     def _next(self) -> LoginMethod | None:

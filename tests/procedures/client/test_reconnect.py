@@ -860,6 +860,17 @@ def test_two_lines_are_tried_after_a_hang_up_only_if_the_refusal_is_about_the_fo
     assert failure.left == ()
 
 
+def test_who_has_nothing_left_does_not_connect_again():
+    """After a mechanism with channel binding, what only shows a digest is not tried."""
+    listed = capa("SASL SCRAM-SHA-256-PLUS CRAM-MD5")
+    tls = attrs.evolve(VERIFIED, bindings=(BINDING,))
+    world = World(Line({"CAPA": [[listed]], "AUTH": [[NO, HANG_UP]]}, tls=tls))
+    session = session_of(world)
+    failure = failing(world, login(session, ANN, only=["SCRAM-SHA-256-PLUS", "CRAM-MD5"]))
+    assert (len(failure.attempts), failure.left) == (1, ())
+    assert_over(world, session)
+
+
 def test_a_step_that_is_not_tried_in_two_lines_leaves_the_form_to_the_others():
     first = Line({"CAPA": [[capa("SASL SCRAM-SHA-256 PLAIN")]], "AUTH": [[NO, HANG_UP]]})
     second = Line({"CAPA": [[capa("SASL SCRAM-SHA-256 PLAIN")]] * 2, "AUTH": [[b"+OK\r\n"]]})

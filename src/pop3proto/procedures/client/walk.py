@@ -183,8 +183,8 @@ class Walk:
     def _go_on(self, step: LoginMethod, lost: ConnectionLost) -> Procedure[None]:
         """Connect again, if the server has hung up after a refusal.
 
-        Many servers hang up after a wrong password. So if AUTH was to be tried again in two lines, it is only if the
-        refusal says in words that it is about the form of the command.
+        Many servers hang up after a wrong password. So AUTH is then tried again in two lines only if the refusal says
+        in words that it is about the form of the command.
 
         Raises:
             ConnectionLost: the server hung up before it refused anything.
@@ -198,7 +198,7 @@ class Walk:
         if self._retried is not None and not blames_the_form(self._retried.reply):
             self._initial_response = self._wishes.initial_response
             self._conclude_from(step, self._retried)
-            if not self._left:
+            if all(map(self._is_pointless, self._left)):
                 session.end(str(lost), lost)
                 return
         if not self._may_reconnect:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from typing_extensions import override
@@ -17,7 +19,6 @@ from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
-    from concurrent.futures import Executor
 
     from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.procedures.operations import Turn
@@ -34,20 +35,17 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     Args:
         channel: makes the TLS channel; None: there is no TLS.
-        logins: runs the work of logins; None: the executor of the loop does.
         connect: connects a stream to the same server again; None: nobody knows where it is.
     """
 
     def __init__(
         self,
         channel: MakeChannel | None,
-        logins: Executor | None = None,
         connect: Callable[[AsyncioStream], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(UNKNOWN_PEER, channel)
         self._connect: Final = connect
         self._connecting: asyncio.Timeout | None = None
-        self._logins: Final = logins
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._inbox: list[bytes] = []
@@ -162,7 +160,8 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             except StopIteration as error:  # a future cannot hold it
                 raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
 
-        future = self._loop.run_in_executor(self._logins if login else None, in_thread)
+        # A thread of its own: the work of a login waits for no other.
+        future = _in_new_thread(in_thread) if login else self._loop.run_in_executor(None, in_thread)
         self._cancellation = await all_done([future]) or self._cancellation
         return future.result()
 
@@ -315,6 +314,21 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
         if self._failure is not None and not isinstance(self._failure, ConnectionError):
             raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure
+
+
+def _in_new_thread(call: Callable[[], object]) -> asyncio.Future[object]:
+    """Call a function in a thread of its own; return what will have its result."""
+    result: Future[object] = Future()
+    threading.Thread(target=_work, args=(call, result), name="pop3proto-login", daemon=True).start()
+    return asyncio.wrap_future(result)
+
+
+def _work(call: Callable[[], object], result: Future[object]) -> None:
+    try:
+        result.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+        result.set_exception(error)
+        del call, result  # it holds this frame
 
 
 async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = False) -> asyncio.CancelledError | None:

@@ -90,7 +90,7 @@ class ServerSession(SessionOutput):
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self.logins: Final = SessionLogins(
-            connection, place or SessionLimiter(settings).place(info.address), self.record
+            self._break_off, place or SessionLimiter(settings).place(info.address), self.record
         )
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback

@@ -12,8 +12,6 @@ from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin
 from pop3proto.sasl.mechanism import CredentialsRejected
 
 if TYPE_CHECKING:
-    from pop3proto.core.server import ServerConnection
-
     from .limits import Place
     from .penalties import LoginAttempt
     from .record import SessionRecord
@@ -29,7 +27,7 @@ class SessionLogins:
     """The logins of one session.
 
     Args:
-        connection: the protocol.
+        break_off: ends the session at once; nothing more is written.
         place: the session's place among those of the server.
         record: what the session has done.
 
@@ -39,11 +37,11 @@ class SessionLogins:
         until: deadline of the login.
     """
 
-    def __init__(self, connection: ServerConnection, place: Place, record: SessionRecord) -> None:
+    def __init__(self, break_off: Callable[[], None], place: Place, record: SessionRecord) -> None:
         self.attempt: LoginAttempt | None = None
         self.failed: int = 0
         self.until: float = 0.0
-        self._connection: Final = connection
+        self._break_off: Final = break_off
         self._place: Final = place
         self._record: Final = record
 
@@ -81,7 +79,7 @@ class SessionLogins:
         """
         turn = yield from self._wait(attempt)
         try:
-            answer = yield from self._ask(function, blocks=blocks)
+            answer = yield from self._ask(function, turn, blocks=blocks)
         except CredentialsRejected:
             yield from self._note_failure(claimed_user())
             raise
@@ -93,11 +91,12 @@ class SessionLogins:
             # Only now: the next login, maybe in another thread, has to wait for a failure of this one.
             self._place.end_turn(turn)
 
-    def _ask(self, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
+    def _ask(self, function: Callable[[], T | Awaitable[T]], turn: Turn, *, blocks: bool) -> Procedure[T]:
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
             if not isinstance(answer, Awaitable):
                 return answer
+            self._place.leave_thread(turn)
             return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
         except TimedOut:
             raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
@@ -106,18 +105,19 @@ class SessionLogins:
         try:
             now = yield from Now()
         except BaseException:
-            self._connection.fail("the login was given up")
+            self._break_off()
             raise
         self.note_failure(user, now)
 
-    def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
+    def _wait(self, attempt: LoginAttempt) -> Procedure[Turn]:
         try:
-            return (yield from self._place.wait_to_log_in(attempt, self.until))
-        except TimedOut:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
+            turn = yield from self._place.wait_to_log_in(attempt, self.until)
         except BaseException:
-            self._connection.fail("the login was given up")
+            self._break_off()
             raise
+        if turn is None:
+            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP)
+        return turn
 
     def note_failure(self, user: str, now: float) -> None:
         """Note that the credentials of the attempt were wrong.

@@ -21,12 +21,14 @@ from pop3proto._io.session_log import LoggedSession
 from pop3proto.asyncio import server as asyncio_server
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.logins import LOGINS_IN_THREADS
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
 from tests.helpers.depth import deep
+from tests.helpers.drivers import OneUser
 
 TOO_MANY = b"-ERR [SYS/TEMP] too many sessions\r\n"
 DISPLACED = b"-ERR [SYS/TEMP] too many sessions before login\r\n"
@@ -420,6 +422,32 @@ def test_what_is_logged_of_sessions(adapter, logged):  # noqa: F811 - it is a fi
     assert int(ended.split("octets=")[1].split()[0]) > len(sent)
 
 
+def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, logged):  # noqa: F811 - it is a fixture
+    class Away(OneUser):
+        def check_password(self, user, password, session):
+            if user == "bob":
+                raise Unavailable("the directory is down")
+            return super().check_password(user, password, session)
+
+    store = MemoryStore({"ann": [b"one\n"]})
+    with adapter.entered(service(store=store, authenticator=Away())) as server:
+        with greeted(server) as first, greeted(server) as second:
+            assert first.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK")
+            assert second.ask(b"USER ann", b"PASS tanstaaf").startswith(b"-ERR [IN-USE]")
+            assert second.ask(b"QUIT").startswith(b"+OK")
+            assert second.line() == b""
+            second.sock.close()
+        with greeted(server) as third:
+            assert third.ask(b"USER bob", b"PASS tanstaaf").startswith(b"-ERR [SYS/TEMP]")
+    lines = [re.sub(r"octets=\d+ end=.*", "", line) for line in logged()]
+    assert sorted(lines) == [
+        "127.0.0.1: ended: user=- method=- retrieved=0 deleted=0 ",
+        "127.0.0.1: ended: user=ann method=- retrieved=0 deleted=0 ",
+        "127.0.0.1: ended: user=ann method=USER/PASS retrieved=0 deleted=0 ",
+        "127.0.0.1: login not checked: method=USER/PASS user=bob",
+    ]
+
+
 def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
     with adapter.entered(service(login_penalty=None, login_attempts=1, max_sessions_before_login=1)) as server:
         with greeted(server) as client:
@@ -462,6 +490,7 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
     try:
         session = LoggedSession(SessionInfo(address, id=7))
         session.login_failed(method, user)
+        session.login_not_checked(method, user)
         session.user, session.method = user, method
         session.ended(ConnectionLost(user), displaced=False)
     finally:
@@ -470,8 +499,9 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
     for line in lines:
         assert line.isascii()
         assert line.isprintable()
-    failed, ended = lines
+    failed, not_checked, ended = lines
     assert [part.partition("=")[0] for part in failed.split(" ")[4:]] == ["login", "failed:", "method", "user"]
+    assert not_checked == failed.replace("login failed", "login not checked", 1)
     names = [part.partition("=")[0] for part in ended.split(" ")[4:11]]
     assert names == ["ended:", "user", "method", "retrieved", "deleted", "octets", "end"]
 

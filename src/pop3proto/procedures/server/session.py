@@ -279,6 +279,7 @@ class ServerSession(SessionOutput):
                 self.info = before
             raise
         self.user = self.record.user = user
+        self.record.method = self.logins.method
 
     def _open(self, user: str) -> Steps[None]:
         store = self.settings.store

@@ -15,7 +15,8 @@ from pop3proto._io.listening import Listeners, accepted, keep_alive
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.tls import ServerTls
-from pop3proto.asyncio.stream import AsyncioStream, all_done
+from pop3proto.asyncio.futures import all_done
+from pop3proto.asyncio.stream import AsyncioStream
 
 if TYPE_CHECKING:
     import socket

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from typing_extensions import override
@@ -15,15 +13,16 @@ from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import is_readable
 from pop3proto._io.stream import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
+from pop3proto.asyncio.futures import all_done, in_new_thread
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.procedures.operations import Turn
 
-__all__ = ["AsyncioStream", "all_done"]
+__all__ = ["AsyncioStream"]
 
 T = TypeVar("T")
 
@@ -161,7 +160,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
                 raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
 
         # A thread of its own: the work of a login waits for no other.
-        future = _in_new_thread(in_thread) if login else self._loop.run_in_executor(None, in_thread)
+        future = in_new_thread(in_thread) if login else self._loop.run_in_executor(None, in_thread)
         self._cancellation = await all_done([future]) or self._cancellation
         return future.result()
 
@@ -314,38 +313,3 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
         if self._failure is not None and not isinstance(self._failure, ConnectionError):
             raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure
-
-
-def _in_new_thread(call: Callable[[], object]) -> asyncio.Future[object]:
-    """Call a function in a thread of its own; return what will have its result."""
-    result: Future[object] = Future()
-    threading.Thread(target=_work, args=(call, result), name="pop3proto-login", daemon=True).start()
-    return asyncio.wrap_future(result)
-
-
-def _work(call: Callable[[], object], result: Future[object]) -> None:
-    try:
-        result.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-        result.set_exception(error)
-        del call, result  # it holds this frame
-
-
-async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = False) -> asyncio.CancelledError | None:
-    """Wait until all are done, in any case; return a cancellation that came meanwhile, to be raised.
-
-    Args:
-        futures: what to wait for.
-        cancel: hand the cancellation on to them.
-    """
-    cancellation: asyncio.CancelledError | None = None
-    pending = futures  # those that are done as well: other tasks run, and a cancellation arrives, in any case
-    while pending:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancellation = error
-            for future in pending if cancel else ():
-                future.cancel()
-        pending = [future for future in futures if not future.done()]
-    return cancellation

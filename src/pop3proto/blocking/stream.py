@@ -60,26 +60,23 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
-        logins: how many threads may do the work of logins at once; None: all.
         connect: connects to the same server again, within some seconds (None: no limit), unless it is interrupted;
             None: nobody knows where it is.
     """
 
     awaits: ClassVar[bool] = False
 
-    def __init__(  # noqa: PLR0913 - most are keywords with defaults
+    def __init__(
         self,
         sock: socket.socket,
         channel: MakeChannel | None = None,
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
-        logins: threading.Semaphore | None = None,
         connect: Connect | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
-        self._logins: Final = logins
         self._socket: socket.socket = sock
         self._stall: Final = stall
         self._connect: Final = connect
@@ -116,8 +113,7 @@ class SocketDriver(Driver):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        with self._logins if login and self._logins is not None else contextlib.nullcontext():
-            return call()
+        return call()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:

@@ -431,6 +431,21 @@ def test_a_login_that_is_refused_over_two_connections_says_which(target, authori
     )
 
 
+def test_a_login_that_is_refused_three_times_says_how_to_try_the_rest(target, authority, capsys):
+    answers = {
+        "CAPA": body("SASL SCRAM-SHA-256 CRAM-MD5 PLAIN", "USER"),
+        "AUTH": b"-ERR no\r\n",
+        "PASS": b"-ERR no\r\n",
+    }
+    with Scripted(answers, context=authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 1
+    assert [line.split()[0] for line in server.heard if line.split()[0] in {"AUTH", "PASS"}] == ["AUTH", "AUTH", "PASS"]
+    assert capsys.readouterr().err.endswith(
+        "not tried: CRAM-MD5, PLAIN, because 3 refusals are the most of one login; "
+        "name what is to be tried next by ;AUTH= in the URL\n"
+    )
+
+
 def test_a_password_that_is_not_ascii(target, authority, capsys):
     answers = {"CAPA": body("USER", "UIDL"), "PASS": b"-ERR wrong\r\n", "PASS pässwörd": b"+OK\r\n", "UIDL": body()}
     file = str(password_file(target.parent, "pässwörd\n"))

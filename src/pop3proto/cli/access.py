@@ -108,7 +108,7 @@ class Access:
             )
         except LoginFailed as failure:
             where = f"{self.account.server}, user {self.account.user}"
-            raise Failure(f"{where}: {failure}{self._more_about(failure)}") from failure
+            raise Failure(f"{where}: {reason(failure)}{self._more_about(failure)}") from failure
 
     def _more_about(self, failure: LoginFailed) -> str:
         if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):

@@ -14,6 +14,7 @@ from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import IMPLICIT_TLS
 from pop3proto.core.text import visible
+from pop3proto.procedures.client.walk import NAME_NEXT
 
 __all__ = ["FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
 
@@ -61,6 +62,7 @@ _ADVICE: Final = (
     (IMPLICIT_TLS, "use a pops:// URL"),
     ('password_encoding="utf-8"', "--password-encoding utf-8"),
     (READ_TIMEOUT, "the server sent nothing in time (--timeout)"),
+    (NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"),
 )
 
 

@@ -659,3 +659,10 @@ def test_each_way_through_the_codec_finds_the_same_end(message):
     body = canonical(message)
     for at in range(len(wire) - 6, len(wire) + 1):
         assert decode([wire[:at], wire[at:] + wire]) == (body, True, wire, b"")
+
+
+@pytest.mark.parametrize("held", [b".", b".\r"])
+@pytest.mark.parametrize("message", WAYS.values(), ids=WAYS)
+def test_what_was_held_back_comes_first_in_each_way(message, held):
+    wire = b"y\r\n" + encode([message])[0]
+    assert decode([b"x\r\n" + held, wire]) == unstuffed(b"x\r\n" + held + wire)

@@ -614,8 +614,11 @@ def test_files_of_users_that_are_none(folder, users, tmp_path, capsys):
 
 def test_folders_that_hold_no_maildirs(folder, users, capsys):
     for options in (["--users", str(users)], ["--checkpassword", sys.executable]):
-        assert failure(capsys, str(folder / "none"), *options) == f"{folder / 'none'}: No such file or directory"
-        assert failure(capsys, str(users), *options) == f"{users}: Not a directory"
+        assert (
+            failure(capsys, str(folder / "none"), *options)
+            == f"cannot serve {folder / 'none'}: No such file or directory"
+        )
+        assert failure(capsys, str(users), *options) == f"cannot serve {users}: Not a directory"
         assert failure(capsys, str(folder / "ann"), *options) == (
             f"{folder / 'ann'} is itself a Maildir; with --users or --checkpassword, give a folder that holds one "
             "Maildir for each user, named like the user"
@@ -631,8 +634,8 @@ def test_programs_that_cannot_be_run(folder, capsys, command):
 @pytest.mark.parametrize(
     "options, why",
     [
-        (["none"], "cannot read the certificate: {none}: No such file or directory"),
-        (["both", "none"], "cannot read the private key: {none}: No such file or directory"),
+        (["none"], "cannot read the certificate {none}: No such file or directory"),
+        (["both", "none"], "cannot read the private key {none}: No such file or directory"),
         (["neither"], "{neither} holds no certificate (PEM)"),
         (["key"], "{key} holds no certificate (PEM)"),
         (["certificate"], "{certificate} holds no private key (PEM); give the key file with --key"),

@@ -274,7 +274,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     async def abort(self) -> None:
         self._given_up = True
         self._transport.abort()
-        if self._connecting is not None:
+        if self._connecting is not None and not self._connecting.expired():  # by the deadline, or an `abort` before
             self._connecting.reschedule(self._loop.time())
 
     @override

@@ -142,11 +142,10 @@ def test_the_demo_and_the_help_work_without_posix():
 
 
 @pytest.mark.parametrize("name", ["MaildirStore", "Maildirs"])
-def test_without_posix_the_store_says_what_it_needs(name):
+def test_without_posix_the_store_says_why(name):
     result = run_without_posix(f"from pop3proto.maildrops import {name}")
     assert result.stderr.splitlines()[-1] == (
-        f"ImportError: {name} needs a POSIX system: files are locked with flock, which only POSIX systems have; "
-        "MemoryStore works on every system"
+        "ImportError: Maildirs and users files are locked with flock, which only POSIX systems have"
     )
     assert run_without_posix("import pop3proto.maildrops; pop3proto.maildrops.MemoryStore").returncode == 0
 

@@ -7,14 +7,12 @@ import struct
 import subprocess
 import sys
 import threading
-from argparse import ArgumentParser
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pop3proto.blocking import Server
-from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
+from pop3proto.cli import fetch as fetch_module, main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
@@ -150,27 +148,26 @@ def test_without_posix_the_store_says_why(name):
     assert run_without_posix("import pop3proto.maildrops; pop3proto.maildrops.MemoryStore").returncode == 0
 
 
-@pytest.mark.parametrize("arguments, imported", [(["fetch"], ["fetch"]), (["--help", "fetch"], [*_COMMANDS])])
-def test_a_command_imports_no_other(monkeypatch, arguments, imported):
-    modules: list[str] = []
-
-    def note(names: Sequence[str]) -> ArgumentParser:
-        modules.extend(names)
-        return ArgumentParser()
-
-    monkeypatch.setattr("pop3proto.cli._parser", note)
+def test_an_option_before_the_command(capsys):
     with pytest.raises(SystemExit):
-        main(arguments)
-    assert modules == imported
+        main(["--bogus", "passwd", "-h"])
+    assert capsys.readouterr().err.endswith("unrecognized arguments: --bogus\n")
 
 
-def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
+def test_two_hyphens_before_the_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--", "passwd", "-h"])
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: pop3proto passwd") or "invalid choice: '--'" in err  # as Python's version has it
+
+
+def test_ctrl_c_while_a_command_is_imported(monkeypatch, capsys):
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pop3proto.cli._parser", interrupt)
+    monkeypatch.setattr("pop3proto.cli._import", interrupt)
     assert main(["demo"]) == 130
-    assert line_of(capsys) == "pop3proto: interrupted"
+    assert line_of(capsys) == "pop3proto demo: interrupted"
 
 
 # ---------------------------------------------------------------------------------------------- output

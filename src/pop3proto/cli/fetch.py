@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.sasl.credentials import Credentials
 
-__all__ = ["DESCRIPTION", "HELP", "Access", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "Access", "add_arguments", "run"]
 
 _ABOUT_THE_TOKEN: Final = (None, ResponseCode.AUTH)
 """Response codes of a refusal that the token may have caused; other codes concern the maildrop or are temporary."""
@@ -122,7 +122,6 @@ class Access:
         return ""
 
 
-HELP: Final = "fetch new mail into a Maildir"
 DESCRIPTION: Final = (
     "Fetch new mail into a Maildir. Messages that were fetched before are not fetched again. "
     "Mail is left on the server unless --delete is given."

@@ -6,11 +6,10 @@ import contextlib
 import os
 import re
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
-from pop3proto.core.replies import IMPLICIT_TLS
-from pop3proto.core.text import visible
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
 
@@ -34,16 +33,10 @@ class Failure(Exception):
 
 def warn(text: str) -> None:
     """Print one line to standard error, with control characters escaped."""
+    from pop3proto.core.text import visible  # noqa: PLC0415 - the command line imports this module before it knows why
+
     with contextlib.suppress(OSError):  # standard error may be closed
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
-
-
-# What the library advises to programs, and what does the same on the command line.
-_ADVICE: Final = (
-    (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
-    (TLS_LATER, "use a pop:// URL, or another port"),
-    (IMPLICIT_TLS, "use a pops:// URL"),
-)
 
 
 def reason(error: Exception) -> str:
@@ -54,6 +47,16 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     text = _ERRNO.sub("", str(error))
-    for advice, ours in _ADVICE:
+    for advice, ours in _advice():
         text = text.replace(advice, ours)
     return text
+
+
+def _advice() -> Iterator[tuple[str, str]]:
+    """Yield what the library advises to programs, with what does the same on the command line."""
+    from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER  # noqa: PLC0415 - as above
+    from pop3proto.core.replies import IMPLICIT_TLS  # noqa: PLC0415 - as above
+
+    yield TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"
+    yield TLS_LATER, "use a pop:// URL, or another port"
+    yield IMPLICIT_TLS, "use a pops:// URL"

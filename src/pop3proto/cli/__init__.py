@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_posix() -> bool:
     try:
-        import fcntl  # noqa: F401, PLC0415 - as above
+        import fcntl as _  # noqa: F401, PLC0415 - as above
     except ImportError:
         return False
     return True

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pop3proto import BodyEncoder
+
 PROSE: Final = (
     "a about after all also an and any are as at back be because but by can come could day do even first for from "
     "get give go good have he her him his how if in into it its just know like look make many me more most my new "
@@ -42,6 +44,11 @@ def attachment(size: int) -> bytes:
     return lines(lambda: base64.b64encode(chance.randbytes(57)), size)
 
 
+def dots(size: int) -> bytes:
+    """Lines that are nothing but a dot."""
+    return b".\r\n" * (size // 3)
+
+
 def one_line(size: int) -> bytes:
     """A message that is a single line."""
     return b"x" * (size - 2) + b"\r\n"
@@ -60,8 +67,15 @@ CORPORA: Final[Mapping[str, Callable[[int], bytes]]] = {
     "typical text": typical,
     "base64": attachment,
     "every line dotted": dotted,
+    "lines of one dot": dots,
     "one long line": one_line,
 }
+
+
+def wire(message: bytes) -> bytes:
+    """Return a message as RETR sends it, behind the reply."""
+    encoder = BodyEncoder(trusted_crlf=True)
+    return encoder.feed(message) + encoder.finish()
 
 
 def cut(data: bytes, chunk: int) -> list[bytes]:

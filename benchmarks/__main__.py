@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(given.groups).difference(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))} (choose from {', '.join(GROUPS)})")
     settings = Settings(rounds=given.rounds, quick=given.quick)
-    print(f"{build()}\n{settings.header()}")
+    print(f"{build()}\n{settings.header()}", flush=True)
     tables: list[Table] = []
     for name in given.groups or GROUPS:
         for table in GROUPS[name](settings):

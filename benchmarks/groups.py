@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import commands, decode, encode, listings, messages
+from . import client, commands, decode, encode, listings, messages
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -18,4 +18,5 @@ GROUPS: Final[Mapping[str, Group]] = {
     "listings": listings.tables,
     "messages": messages.tables,
     "commands": commands.tables,
+    "client": client.tables,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from typing_extensions import Buffer, override
 
@@ -23,18 +23,20 @@ class MemorySocket(socket.socket):
     """The client's socket. The server's answers can be read from it, and count as sent when they are read.
 
     Args:
-        answers: by verb; or, if `load` has been called, what comes whatever is sent.
+        answers: by verb. They arrive a round trip after what asks for them was sent.
+
+    Attributes:
+        round_trips: how many it has taken so far. Nothing else takes time.
     """
 
-    def __init__(self, answers: Mapping[bytes, bytes | Callable[[bytes], bytes]] = ANSWERS) -> None:
+    def __init__(self, answers: Mapping[bytes, bytes] = ANSWERS) -> None:
         ours, self._theirs = socket.socketpair()
         super().__init__(fileno=ours.detach())
-        self.turns = 0  # how often the client has read after it had written: round trips
-        self.writes = 0
-        self._answers = answers
         self.inbox = deque([GREETING])
+        self.round_trips = 0
+        self._arrivals = deque([1])  # of what is in the inbox, in round trips; what was loaded is there at once
+        self._answers = answers
         self._loaded = False
-        self._waits = True  # for the greeting, which takes a round trip, as connecting does
 
     def load(self, chunks: Iterable[bytes]) -> None:
         """Give what the next reads return, each a chunk; nothing that is sent is looked at any more."""
@@ -48,13 +50,11 @@ class MemorySocket(socket.socket):
 
     @override
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        self.writes += 1
-        self._waits = True
-        if not self._loaded:
-            for line in bytes(data).split(b"\r\n")[:-1]:
-                verb, _, argument = line.partition(b" ")
-                answer = self._answers[verb.upper()]
-                self.inbox.append(answer if isinstance(answer, bytes) else answer(argument))
+        if self._loaded:
+            return
+        for line in bytes(data).split(b"\r\n")[:-1]:
+            self.inbox.append(self._answers[line.partition(b" ")[0].upper()])
+            self._arrivals.append(self.round_trips + 1)
 
     @override
     def send(self, data: Buffer, flags: int = 0, /) -> int:
@@ -63,10 +63,9 @@ class MemorySocket(socket.socket):
 
     @override
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if self._waits:
-            self._waits = False
-            self.turns += 1
         chunk = self.inbox.popleft()
+        if self._arrivals:
+            self.round_trips = max(self.round_trips, self._arrivals.popleft())
         if len(chunk) > bufsize:
             self.inbox.appendleft(chunk[bufsize:])
             chunk = chunk[:bufsize]

@@ -37,6 +37,17 @@ CALLS = {
     "listings": {
         "client": 1,
     },
+    # Over a network, the number of reads differs a little from run to run.
+    "client: 100 x 2048": {
+        "stream": 270,
+        "retr, one by one": 400,
+    },
+    "client: 100 x 4096": {
+        "blocking, retrieve": 230,
+        "blocking, call_all": 215,
+        "asyncio, retrieve": 240,
+        "trio, retrieve": 270,
+    },
 }
 """How many calls, of Python and of C functions, one message or command may take. Lower a bound when the work takes
 fewer: raise none without a reason."""
@@ -70,6 +81,12 @@ def test_calls_have_a_bound(title, name, tables):
     for table in found:
         (row,) = [row for row in table.rows if row.name == name]
         assert row.figures[0] <= CALLS[title][name]
+
+
+def test_a_session_waits_for_few_round_trips(tables):
+    ours, poplib = tables("client")[0].rows
+    assert ours.figures <= (7, 1)
+    assert poplib.figures == (204, 200)
 
 
 def test_what_cannot_be_done_and_what_is_wrong_is_said(tables):

@@ -71,7 +71,8 @@ class Contender:
     Args:
         name: the name of the row in the table.
         run: does the work once.
-        output: makes of the result of `run` what is compared; None for a yardstick, which is not compared.
+        output: makes of the result what is compared; None for a yardstick, which is not compared.
+        proof: does the same work once, to be compared; None: `run` does.
         known_wrong: why its output may differ from that of the first contender; "" if it must not.
         cpu: the clock of CPU seconds: that of a server's process, if that is what is measured.
         note: what it does besides.
@@ -80,6 +81,7 @@ class Contender:
     name: str
     run: Callable[[], Any]
     output: Callable[[Any], Any] | None = joined
+    proof: Callable[[], Any] | None = None
     known_wrong: str = ""
     cpu: Callable[[], float] = process_time
     note: str = ""
@@ -154,7 +156,7 @@ def checked(contenders: Sequence[Contender]) -> dict[str, str]:
     expected: Any = None
     for each in contenders:
         try:
-            result = each.run()
+            result = (each.proof or each.run)()
         except GivesUp as reason:
             notes[each.name] = f"{GIVES_UP}{reason}"
             continue

@@ -26,10 +26,9 @@ from .harness.report import Row, Table
 from .harness.rounds import Contender, GivesUp, Settings, compare, library
 from .memory_server import ANSWERS, GREETING, MemorySocket, logged_in
 from .peers import lines_joined
-from .processes import HOST, certificate, started
+from .processes import HOST, PASSWORD, USER, certificate, started
 from .scripted_server import message
 
-USER, PASSWORD = "ann", "tanstaaf"
 RAW = "raw receive loop"
 
 

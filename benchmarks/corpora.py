@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from pop3proto import BodyEncoder
@@ -81,3 +82,12 @@ def wire(message: bytes) -> bytes:
 def cut(data: bytes, chunk: int) -> list[bytes]:
     """Split data into chunks, as reads from a socket or file would."""
     return [data[start : start + chunk] for start in range(0, len(data), chunk)]
+
+
+def make_maildir(path: Path, messages: Iterable[bytes]) -> Path:
+    """Make a Maildir of messages, which any server numbers in this order."""
+    for name in ("cur", "new", "tmp"):
+        (path / name).mkdir(parents=True)
+    for number, message in enumerate(messages):
+        (path / "cur" / f"{1_700_000_000 + number}.M{number:06}P1.host:2,S").write_bytes(message)
+    return path

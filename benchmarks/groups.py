@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import client, commands, decode, encode, listings, messages
+from . import client, commands, decode, encode, listings, messages, server
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -19,4 +19,5 @@ GROUPS: Final[Mapping[str, Group]] = {
     "messages": messages.tables,
     "commands": commands.tables,
     "client": client.tables,
+    "server": server.tables,
 }

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from attrs import frozen
@@ -17,7 +17,7 @@ from .harness.rounds import GivesUp, library
 PATIENCE = 60
 """Seconds after which a process that does not end is killed."""
 
-HOST = "127.0.0.1"
+HOST, USER, PASSWORD = "127.0.0.1", "ann", "tanstaaf"
 
 
 @frozen
@@ -49,8 +49,8 @@ def started(module: str, *arguments: str | Path) -> Generator[Started]:
             said = process.stdout.readline().strip()
             if not said.isdecimal():
                 raise GivesUp(said or "it does not start")
-            pids = (process.pid,)
-            yield Started(int(said), lambda: cpu_of(pids), lambda: resident(process.pid))
+            clock = Clock(process.pid)
+            yield Started(int(said), clock.seconds, lambda: resident(process.pid))
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -60,13 +60,29 @@ def started(module: str, *arguments: str | Path) -> Generator[Started]:
                 process.kill()
 
 
-def cpu_of(pids: Iterable[int]) -> float:
-    """Return the CPU seconds that processes have taken so far. It takes Linux, where each has a clock."""
-    seconds = 0.0
-    for pid in pids:
-        with contextlib.suppress(OSError):  # it has ended
-            seconds += time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) does it
-    return seconds
+class Clock:
+    """CPU seconds of a process, and of those that it starts. It takes Linux, where each process has a clock."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._seen: dict[int, float] = {}  # when they were last looked at: some have ended since
+
+    def seconds(self) -> float:
+        """Return how many they have taken so far."""
+        for pid in family(self._pid):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                self._seen[pid] = time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) does it
+        return sum(self._seen.values())
+
+
+def family(pid: int) -> list[int]:
+    """Return a process, and those that it has started, and those that they have started."""
+    found = [pid]
+    for each in found:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, children.read_text(encoding="ascii").split())
+    return found
 
 
 def resident(pid: int) -> int:
@@ -82,10 +98,10 @@ def until_input_ends() -> None:
     sys.stdin.read()
 
 
-def on_one_core() -> None:
-    """Keep this process on the last core that it may use, as all servers that are compared."""
+def on_one_core(pid: int = 0) -> None:
+    """Keep a process on the last core that it may use, as all servers that are compared; 0 is this one."""
     with contextlib.suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(pid, {max(os.sched_getaffinity(pid))})
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

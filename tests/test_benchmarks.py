@@ -48,6 +48,10 @@ CALLS = {
         "asyncio, retrieve": 240,
         "trio, retrieve": 270,
     },
+    "server": {
+        "sequential": 448,
+        "pipelined": 285,
+    },
 }
 """How many calls, of Python and of C functions, one message or command may take. Lower a bound when the work takes
 fewer: raise none without a reason."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import quantiles
 from time import perf_counter, process_time
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -193,23 +193,30 @@ def measure(contenders: Sequence[Contender], rounds: int) -> dict[str, Times]:
     return times
 
 
-def calls(run: Callable[[], object]) -> int:
-    """Count the calls, of Python and of C functions, in this thread and in those that it starts."""
-    count = 0
-    lock = threading.Lock()
+class CallCounter:
+    """Counts calls, of Python and of C functions, in this thread and in those that it starts, in a `with` block."""
 
-    def note(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def _note(self, _frame: FrameType, event: str, _argument: object) -> None:
         if event in {"call", "c_call"}:
-            with lock:
-                count += 1
+            with self._lock:
+                self.count += 1
 
-    before = sys.getprofile()
-    threading.setprofile(note)
-    sys.setprofile(note)
-    try:
-        run()
-    finally:
-        sys.setprofile(before)
+    def __enter__(self) -> Self:
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
         threading.setprofile(None)
-    return count
+
+
+def calls(run: Callable[[], object]) -> int:
+    """Count the calls that some work takes."""
+    with CallCounter() as counter:
+        run()
+    return counter.count

@@ -92,8 +92,8 @@ Fetch = Callable[[Site, Sink], object]
 
 def tables(settings: Settings) -> Iterator[Table]:
     yield round_trips()
-    tiny, small = settings.size(2_000, 100), settings.size(5_000, 100)
-    count, large = settings.size(20, 2), settings.size(25 << 20, 1 << 18)
+    tiny, small = settings.size(2_000, 50), settings.size(5_000, 50)
+    count, large = settings.size(20, 2), settings.size(25 << 20, 1 << 17)
     for tls in (False, True):
         if not tls:
             yield fetching(Site(0, tiny, 2_048), {"stream": stream, "retr, one by one": one_by_one}, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import client, commands, decode, encode, listings, messages, server
+from . import client, commands, decode, encode, imports, listings, memory, messages, server, sessions
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -20,4 +20,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "commands": commands.tables,
     "client": client.tables,
     "server": server.tables,
+    "sessions": sessions.tables,
+    "memory": memory.tables,
+    "import": imports.tables,
 }

@@ -26,7 +26,7 @@ def service(mail: str) -> Service:
     users = dict.fromkeys((f"{USER}{number}" for number in range(MOST)) if mail == "none" else [USER], PASSWORD)
     return Service(
         store=MemoryStore() if mail == "none" else MaildirStore({USER: Path(mail)}),
-        authenticator=MemoryAuthenticator(users),
+        authenticator=MemoryAuthenticator(users, scram_algorithms=()),
         max_sessions=MOST,
         max_sessions_before_login=MOST,
         max_sessions_per_address=None,

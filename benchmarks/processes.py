@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import time
@@ -46,7 +47,8 @@ def started(module: str, *arguments: str | Path) -> Generator[Started]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            said = process.stdout.readline().strip()
+            ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+            said = process.stdout.readline().strip() if ready else ""
             if not said.isdecimal():
                 raise GivesUp(said or "it does not start")
             clock = Clock(process.pid)

@@ -24,7 +24,15 @@ def message(size: int) -> bytes:
     return typical(size) if size <= BLOCK else typical(BLOCK) * (size // BLOCK)
 
 
-def serve(sock: socket.socket, answers: dict[bytes, bytes]) -> None:
+def pieces(size: int) -> list[bytes]:
+    """Return the answer to RETR for a message of this size: the same block may come many times."""
+    if size <= BLOCK:
+        return [b"+OK\r\n" + wire(typical(size))]
+    block = wire(typical(BLOCK)).removesuffix(b".\r\n")
+    return [b"+OK\r\n", *[block] * (size // BLOCK), b".\r\n"]
+
+
+def serve(sock: socket.socket, answers: dict[bytes, list[bytes]]) -> None:
     with contextlib.suppress(OSError), sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.sendall(GREETING)
@@ -33,19 +41,24 @@ def serve(sock: socket.socket, answers: dict[bytes, bytes]) -> None:
             *lines, rest = (rest + received).split(b"\r\n")
             octets: list[bytes] = []
             for line in lines:
-                verb = line.partition(b" ")[0]
-                octets.append(answers[verb])
-                if sum(map(len, octets[-64:])) >= 65_536 or len(octets) == 64:
-                    sock.sendall(b"".join(octets))
-                    octets.clear()
-            sock.sendall(b"".join(octets))
+                octets += answers[line.partition(b" ")[0]]
+                if len(octets) >= 16:
+                    send(sock, octets)
+            send(sock, octets)
             if b"QUIT" in lines:
                 break
 
 
+def send(sock: socket.socket, octets: list[bytes]) -> None:
+    """Send, small ones together."""
+    for at in range(0, len(octets), 16):
+        sock.sendall(b"".join(octets[at : at + 16]))
+    octets.clear()
+
+
 def main() -> None:
     size, *certificate = sys.argv[1:]
-    answers = {**ANSWERS, b"STAT": b"+OK 1 1\r\n", b"NOOP": b"+OK\r\n", b"RETR": b"+OK\r\n" + wire(message(int(size)))}
+    answers = {verb: [answer] for verb, answer in ANSWERS.items()} | {b"RETR": pieces(int(size))}
     context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

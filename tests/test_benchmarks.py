@@ -3,15 +3,19 @@
 import json
 import re
 import sys
+import tracemalloc
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.corpora import cut, typical, wire
 from benchmarks.groups import GROUPS
 from benchmarks.harness import rounds
 from benchmarks.harness.report import Row, Table, as_svg
 from benchmarks.harness.rounds import Contender, GivesUp, Settings, compare
+from benchmarks.messages import asking, events
 
 QUICK = Settings(quick=True)
 
@@ -38,23 +42,29 @@ CALLS = {
         "client": 1,
     },
     # Over a network, the number of reads differs a little from run to run.
-    "client: 100 x 2048": {
+    "client: 50 x 2048": {
         "stream": 270,
         "retr, one by one": 400,
     },
-    "client: 100 x 4096": {
+    "client: 50 x 4096": {
         "blocking, retrieve": 230,
         "blocking, call_all": 215,
-        "asyncio, retrieve": 240,
-        "trio, retrieve": 270,
+        "asyncio, retrieve": 258,
+        "trio, retrieve": 310,
+    },
+    "import": {  # modules
+        "import pop3proto": 95,
+        "import pop3proto.blocking": 210,
+        "import pop3proto.asyncio": 260,
+        "pop3proto --help": 320,
     },
     "server": {
         "sequential": 448,
         "pipelined": 285,
     },
 }
-"""How many calls, of Python and of C functions, one message or command may take. Lower a bound when the work takes
-fewer: raise none without a reason."""
+"""How many calls, of Python and of C functions, one message or command may take, and how many modules an import loads.
+Lower a bound when the work takes fewer: raise none without a reason."""
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +80,14 @@ def tables():
     return of
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    "group", [pytest.param(name, marks=[pytest.mark.deep] * (name in {"memory", "sessions"})) for name in GROUPS]
+)
 def test_each_group_makes_tables(group, tables):
     for table in tables(group):
         assert table.title.startswith(f"{group}: ") or table.title == group
         assert len(table.rows) > 1
-        assert all(row.figures or row.note.startswith("gives up: ") for row in table.rows)
+        assert all(row.figures or row.note for row in table.rows)
 
 
 @pytest.mark.parametrize("title, name", [(title, name) for title, names in CALLS.items() for name in names])
@@ -91,6 +103,48 @@ def test_a_session_waits_for_few_round_trips(tables):
     ours, poplib = tables("client")[0].rows
     assert ours.figures <= (7, 1)
     assert poplib.figures == (204, 200)
+
+
+@pytest.mark.deep
+def test_memory_does_not_grow_with_a_body(tables):
+    for row in tables("memory")[0].rows:
+        if row.figures and row.name != "poplib":
+            assert row.figures[0] < 2  # MiB, of 16
+
+
+@pytest.mark.deep
+def test_no_connection_is_lost(tables):
+    for row in tables("sessions")[0].rows:
+        if row.figures:
+            assert row.figures[0] == 0
+
+
+def test_memory_of_the_core_does_not_grow_with_a_body():
+    block = wire(typical(10_000)).removesuffix(b".\r\n")
+
+    def peak(blocks):
+        connection = asking(1)
+        connection.receive_data(b"+OK\r\n")
+        connection.next_event()
+        tracemalloc.start()
+        try:
+            for _ in range(blocks):
+                connection.receive_data(block)
+                assert sum(len(event.data) for event in connection.events()) > 9_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(3)
+    assert peak(100) < peak(10) + 1_000
+
+
+def test_calls_grow_no_faster_than_messages():
+    def calls(count):
+        chunks = cut((b"+OK\r\n" + wire(typical(2_048))) * count, 65_536)
+        return rounds.calls(Contender("events", partial(events, chunks, count)))
+
+    assert calls(400) < 4.1 * calls(100)
 
 
 def test_what_cannot_be_done_and_what_is_wrong_is_said(tables):
@@ -186,7 +240,7 @@ def test_calls_are_counted_in_other_threads_too():
         thread.start()
         thread.join()
 
-    assert rounds.calls(work) - rounds.calls(lambda: None) > 100
+    assert rounds.calls(Contender("threaded", work)) > 100
 
 
 def test_only_what_compares_is_drawn():

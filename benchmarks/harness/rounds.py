@@ -74,6 +74,7 @@ class Contender:
         output: makes of the result what is compared; None for a yardstick, which is not compared.
         proof: does the same work once, to be compared; None: `run` does.
         known_wrong: why its output may differ from that of the first contender; "" if it must not.
+        prepare: is called before each run, and not measured.
         cpu: the clock of CPU seconds: that of a server's process, if that is what is measured.
         note: what it does besides.
     """
@@ -83,6 +84,7 @@ class Contender:
     output: Callable[[Any], Any] | None = joined
     proof: Callable[[], Any] | None = None
     known_wrong: str = ""
+    prepare: Callable[[], object] = lambda: None
     cpu: Callable[[], float] = process_time
     note: str = ""
 
@@ -122,8 +124,12 @@ def compare(  # noqa: PLR0913 - each has its name
     notes = checked(contenders)
     able = [each for each in contenders if not notes[each.name].startswith(GIVES_UP)]
     if settings.quick:
-        counted = {each.name: (calls(each.run) / items,) for each in able}
-        rows = [Row(each.name, counted.get(each.name, ()), notes[each.name]) for each in contenders]
+        # Those of a server in another process cannot be counted.
+        counted = {each.name: (calls(each) / items,) for each in able if each.cpu is process_time}
+        rows = [
+            Row(each.name, counted.get(each.name, ()), notes[each.name] or ("" if each.name in counted else "checked"))
+            for each in contenders
+        ]
         return Table(title, (f"calls a {item}",), tuple(rows))
     times = measure(able, max(3, settings.rounds // 4) if heavy else settings.rounds)
     known = [reference for reference in against if reference in times]
@@ -156,6 +162,7 @@ def checked(contenders: Sequence[Contender]) -> dict[str, str]:
     expected: Any = None
     for each in contenders:
         try:
+            each.prepare()
             result = (each.proof or each.run)()
         except GivesUp as reason:
             notes[each.name] = f"{GIVES_UP}{reason}"
@@ -183,6 +190,7 @@ def measure(contenders: Sequence[Contender], rounds: int) -> dict[str, Times]:
         for _ in range(rounds):
             # In a rotation, each would always follow the same one.
             for each in chance.sample(contenders, len(contenders)):
+                each.prepare()
                 cpu, wall = each.cpu(), perf_counter()
                 each.run()
                 times[each.name].wall.append(perf_counter() - wall)
@@ -215,8 +223,9 @@ class CallCounter:
         threading.setprofile(None)
 
 
-def calls(run: Callable[[], object]) -> int:
-    """Count the calls that some work takes."""
+def calls(contender: Contender) -> int:
+    """Count the calls that one run takes."""
+    contender.prepare()
     with CallCounter() as counter:
-        run()
+        contender.run()
     return counter.count

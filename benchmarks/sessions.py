@@ -189,7 +189,7 @@ def stops(count: int) -> Table:
     async def serve() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         store = MemoryStore({USER: [b"Subject: small\n\nsmall\n"] * count})
-        service = Service(store=store, authenticator=MemoryAuthenticator({USER: PASSWORD}), login_penalty=None)
+        service = Service(store=store, authenticator=MemoryAuthenticator({USER: PASSWORD}))
         clock.append(time.thread_time())
 
         def beat() -> None:

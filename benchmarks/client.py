@@ -98,7 +98,8 @@ def tables(settings: Settings) -> Iterator[Table]:
         if not tls:
             yield fetching(Site(0, tiny, 2_048), {"stream": stream, "retr, one by one": one_by_one}, settings)
         yield fetching(Site(0, small, 4_096), WHOLE if tls else {**WHOLE, "Twisted": via_twisted}, settings, tls=tls)
-        yield fetching(Site(0, count, large), STREAMED, settings, tls=tls)
+        if not (tls and settings.quick):
+            yield fetching(Site(0, count, large), STREAMED, settings, tls=tls)
 
 
 def fetching(site: Site, ways: dict[str, Fetch], settings: Settings, *, tls: bool = False) -> Table:

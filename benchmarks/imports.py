@@ -65,7 +65,8 @@ def tables(settings: Settings) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as cache:
         fresh = {name: Fresh(code, None if settings.quick else cache) for name, code in WORK.items()}
         if settings.quick:
-            yield Table("import: modules that are loaded", ("modules",), tuple(map(modules, fresh, fresh.values())))
+            ours = {name: process for name, process in fresh.items() if "pop3proto" in name}
+            yield Table("import: modules that are loaded", ("modules",), tuple(map(modules, ours, ours.values())))
             return
         contenders = [
             Contender(name, process.run, output=None, cpu=lambda process=process: process.seconds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 try:
     import fcntl
 except ImportError as error:
-    raise ImportError("files are locked with flock, which only POSIX systems have") from error
+    raise ImportError("Maildirs and users files are locked with flock, which only POSIX systems have") from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

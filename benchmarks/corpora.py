@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Final
+
+from pop3proto import BodyEncoder
 
 PROSE: Final = (
     "a about after all also an and any are as at back be because but by can come could day do even first for from "
@@ -42,6 +45,11 @@ def attachment(size: int) -> bytes:
     return lines(lambda: base64.b64encode(chance.randbytes(57)), size)
 
 
+def dots(size: int) -> bytes:
+    """Lines that are nothing but a dot."""
+    return b".\r\n" * (size // 3)
+
+
 def one_line(size: int) -> bytes:
     """A message that is a single line."""
     return b"x" * (size - 2) + b"\r\n"
@@ -60,10 +68,26 @@ CORPORA: Final[Mapping[str, Callable[[int], bytes]]] = {
     "typical text": typical,
     "base64": attachment,
     "every line dotted": dotted,
+    "lines of one dot": dots,
     "one long line": one_line,
 }
+
+
+def wire(message: bytes) -> bytes:
+    """Return a message as RETR sends it, behind the reply."""
+    encoder = BodyEncoder(trusted_crlf=True)
+    return encoder.feed(message) + encoder.finish()
 
 
 def cut(data: bytes, chunk: int) -> list[bytes]:
     """Split data into chunks, as reads from a socket or file would."""
     return [data[start : start + chunk] for start in range(0, len(data), chunk)]
+
+
+def make_maildir(path: Path, messages: Iterable[bytes]) -> Path:
+    """Make a Maildir of messages, which any server numbers in this order."""
+    for name in ("cur", "new", "tmp"):
+        (path / name).mkdir(parents=True)
+    for number, message in enumerate(messages):
+        (path / "cur" / f"{1_700_000_000 + number}.M{number:06}P1.host:2,S").write_bytes(message)
+    return path

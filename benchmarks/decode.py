@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import poplib
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from pop3proto.core.dots import BodyDecoder, BodyEncoder
+from pop3proto import BodyDecoder
 
-from .corpora import CORPORA, cut
-from .harness.rounds import Contender, GivesUp, Settings, compare, library, table
-from .yardsticks import yardsticks
+from .corpora import CORPORA, cut, wire
+from .harness.report import Table
+from .harness.rounds import Contender, Settings, compare
+from .messages import events
+from .peers import Poplib, lines_joined, poplib_does, via_stream_reader, via_twisted
+from .yardsticks import COPY, FIND, yardsticks
+
+CHUNKS = (65_536, 1_460)
 
 
-def tables(settings: Settings) -> Iterator[str]:
+def tables(settings: Settings) -> Iterator[Table]:
     for name, make in CORPORA.items():
-        message = make(settings.size)
-        encoder = BodyEncoder()
-        wire = encoder.feed(message) + encoder.finish()
-        chunks = cut(wire, settings.chunk)
-        contenders = [
-            Contender("BodyDecoder", partial(ours, chunks)),
-            *yardsticks(chunks),
-            Contender("poplib", partial(via_poplib, wire), lines_joined),
-            Contender("Twisted", partial(via_twisted, chunks), lines_joined),
-            Contender("StreamReader.readuntil", partial(via_stream_reader, chunks)),
-        ]
-        yield table(f"decode: {name}", compare(contenders, settings.rounds))
+        stuffed = wire(make(settings.size(1 << 20, 20_000)))
+        answer = b"+OK\r\n" + stuffed
+        for chunk in CHUNKS if name == "typical text" else CHUNKS[:1]:
+            chunks = cut(stuffed, chunk)
+            yield compare(
+                f"decode: {name} in chunks of {chunk}",
+                [
+                    Contender("BodyDecoder", partial(ours, chunks)),
+                    Contender("ClientConnection", partial(events, cut(answer, chunk), 1)),
+                    *yardsticks(chunks),
+                    Contender("poplib", partial(poplib_does, via_poplib, answer), lines_joined),
+                    Contender("Twisted", partial(via_twisted, cut(answer, chunk)), lines_joined),
+                    Contender("StreamReader.readuntil", partial(via_stream_reader, cut(answer, chunk))),
+                ],
+                settings,
+                against=[FIND, "poplib", COPY],
+            )
 
 
 def ours(chunks: Sequence[bytes]) -> list[bytes]:
@@ -38,67 +45,5 @@ def ours(chunks: Sequence[bytes]) -> list[bytes]:
     return octets
 
 
-def lines_joined(lines: Sequence[bytes]) -> bytes:
-    return b"".join(line + b"\r\n" for line in lines)
-
-
-class Poplib(poplib.POP3):
-    """poplib without a socket. It reads from memory, which is faster than real reads: no waiting, no chunks."""
-
-    def __init__(self, octets: bytes) -> None:  # no connection, so the base class is not initialised
-        self.file = io.BytesIO(octets)
-        self._debugging = 0
-
-    def body(self) -> list[bytes]:
-        _, lines, _ = self._getlongresp()  # type: ignore[attr-defined]
-        return lines  # type: ignore[no-any-return]
-
-
-def via_poplib(wire: bytes) -> list[bytes]:
-    try:
-        return Poplib(b"+OK\r\n" + wire).body()
-    except poplib.error_proto as error:
-        raise GivesUp(error) from None
-
-
-def via_twisted(chunks: Sequence[bytes]) -> list[bytes]:
-    client = library("twisted.mail.pop3").AdvancedPOP3Client()
-    transport = library("twisted.internet.testing").StringTransport()
-    client.makeConnection(transport)
-    client.dataReceived(b"+OK\r\n")
-    lines: list[bytes] = []
-    client.retrieve(0, lines.append).addErrback(lambda _: None)  # failures are detected below
-    client.dataReceived(b"+OK\r\n")
-    for chunk in chunks:
-        client.dataReceived(chunk)
-    if transport.disconnecting:
-        raise GivesUp(f"lines are limited to {client.MAX_LENGTH} octets")
-    return lines
-
-
-def via_stream_reader(chunks: Sequence[bytes]) -> list[bytes]:
-    return without_waiting(read_lines(chunks))
-
-
-async def read_lines(chunks: Sequence[bytes]) -> list[bytes]:
-    reader = asyncio.StreamReader(limit=1 << 40, loop=NO_LOOP)
-    for chunk in chunks:
-        reader.feed_data(chunk)
-    lines: list[bytes] = []
-    while (line := await reader.readuntil(b"\r\n")) != b".\r\n":
-        lines.append(line[1:] if line.startswith(b".") else line)
-    return lines
-
-
-NO_LOOP = asyncio.new_event_loop()  # StreamReader requires a loop, but uses it only to wait
-NO_LOOP.close()
-
-
-def without_waiting(work: Coroutine[object, object, list[bytes]]) -> list[bytes]:
-    """Run a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: list[bytes] = end.value
-        return result
-    raise AssertionError("the coroutine suspended")
+def via_poplib(client: Poplib) -> list[bytes]:
+    return client.retr(1)[1]

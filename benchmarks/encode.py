@@ -8,20 +8,27 @@ from functools import partial
 
 from typing_extensions import override
 
-from pop3proto.core.dots import BodyEncoder
+from pop3proto import BodyEncoder
 
 from .corpora import CORPORA, cut
-from .harness.rounds import Contender, Settings, compare, library, table
-from .yardsticks import yardsticks
+from .harness.report import Table
+from .harness.rounds import Contender, Settings, compare, library
+from .yardsticks import FIND, yardsticks
+
+CHUNK = 65_536
 
 
-def tables(settings: Settings) -> Iterator[str]:
+def tables(settings: Settings) -> Iterator[Table]:
     for name, make in CORPORA.items():
-        message = make(settings.size)
+        message = make(settings.size(1 << 20, 20_000))
         forms = {"CRLF": message, "LF": message.replace(b"\r\n", b"\n")}
         for line_end, form in forms.items():
-            rows = compare(contenders(form, line_end, settings.chunk), settings.rounds)
-            yield table(f"encode: {name}, {line_end}", rows)
+            yield compare(
+                f"encode: {name}, {line_end}, in chunks of {CHUNK}",
+                contenders(form, line_end, CHUNK),
+                settings,
+                against=[FIND, "Twisted"],
+            )
 
 
 def contenders(message: bytes, line_end: str, chunk: int) -> list[Contender]:

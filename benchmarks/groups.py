@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import decode, encode
+from . import client, commands, decode, encode, imports, listings, memory, messages, server, sessions
+from .harness.report import Table
 from .harness.rounds import Settings
 
-Group = Callable[[Settings], Iterator[str]]
+Group = Callable[[Settings], Iterator[Table]]
 """Runs the measurements, and yields each table when it is ready."""
 
 GROUPS: Final[Mapping[str, Group]] = {
     "decode": decode.tables,
     "encode": encode.tables,
+    "listings": listings.tables,
+    "messages": messages.tables,
+    "commands": commands.tables,
+    "client": client.tables,
+    "server": server.tables,
+    "sessions": sessions.tables,
+    "memory": memory.tables,
+    "import": imports.tables,
 }

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from .harness.rounds import Contender
 
+FIND = 'one count(b"\\r\\n.")'
+COPY = "a memory copy"
+
 
 def yardsticks(chunks: Sequence[bytes]) -> list[Contender]:
     def copy() -> list[bytes]:
@@ -19,6 +22,6 @@ def yardsticks(chunks: Sequence[bytes]) -> list[Contender]:
         return []
 
     return [
-        Contender('one count(b"\\r\\n.")', find, output=None),
-        Contender("a memory copy", copy, output=None),
+        Contender(FIND, find, output=None),
+        Contender(COPY, copy, output=None),
     ]

@@ -1,80 +1,188 @@
-"""The benchmarks run, and nobody is left out. What they measure is not looked at."""
+"""The benchmarks run, every output is right, and the calls that work takes have a bound. Times are not looked at."""
 
+import json
 import re
 import sys
+import threading
+import tracemalloc
+from functools import partial
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.corpora import cut, typical, wire
 from benchmarks.groups import GROUPS
 from benchmarks.harness import rounds
-from benchmarks.harness.rounds import Contender, GivesUp, Row, compare, table
+from benchmarks.harness.report import Row, Table, as_svg
+from benchmarks.harness.rounds import Contender, GivesUp, Settings, compare
+from benchmarks.messages import asking, events
+from tests.helpers.processes import join
 
-YARDSTICKS = {'one count(b"\\r\\n.")', "a memory copy"}
-CONTENDERS = {
-    "decode": {"BodyDecoder", *YARDSTICKS, "poplib", "Twisted", "StreamReader.readuntil"},
-    "encode": {"BodyEncoder", *YARDSTICKS, "Twisted", "smtplib, whole and as str"},
+QUICK = Settings(quick=True)
+
+CALLS = {
+    "messages": {
+        "call_all": 165,
+        "retrieve": 180,
+        "stream": 226,
+        "retr, one by one": 350,
+        "fetch, one by one": 318,
+        "ClientConnection.events()": 101,
+        "ClientConnection.next_event()": 93,
+    },
+    "commands: STAT": {
+        "both connections": 165,
+        "procedures.call(session, Stat())": 240,
+        "client.call(Stat())": 285,
+    },
+    "commands: DELE": {
+        "call_all, pipelined": 117,
+        "client.dele, one by one": 272,
+    },
+    "listings": {
+        "client": 1,
+    },
+    # Over a network, the number of reads differs a little from run to run.
+    "client: 50 x 2048": {
+        "stream": 290,
+        "retr, one by one": 420,
+    },
+    "client: 50 x 4096": {
+        "blocking, retrieve": 250,
+        "blocking, call_all": 235,
+        "asyncio, retrieve": 280,
+        "trio, retrieve": 330,
+    },
+    "import": {  # modules
+        "import pop3proto": 95,
+        "import pop3proto.blocking": 210,
+        "import pop3proto.asyncio": 260,
+        "pop3proto --help": 320,
+    },
+    "server": {
+        "sequential": 460,
+        "pipelined": 300,
+    },
 }
+"""How many calls, of Python and of C functions, one message or command may take, and how many modules an import loads.
+Lower a bound when the work takes fewer: raise none without a reason."""
 
 
-def printed(capsys, *arguments):
-    """Return the header and, by title, the rows that were printed: by name, the rest of the line."""
-    main([*arguments, "--rounds", "1", "--size", "20000", "--chunk", "777"])
-    header, *tables = capsys.readouterr().out.split("\n\n")
-    found = {}
-    for text in tables:
-        title, *rows = text.rstrip("\n").split("\n")
-        split = [re.split(r"(?<=\S) +(?=[\d.]+ +[\d.]+|- +- )", row.strip(), maxsplit=1) for row in rows]
-        found[re.split("  +", title)[0]] = dict(split)
-    return header, found
+@pytest.fixture(scope="module")
+def tables():
+    """The tables of a group in a quick run; each group runs once."""
+    made = {}
+
+    def of(group):
+        if group not in made:
+            made[group] = list(GROUPS[group](QUICK))
+        return made[group]
+
+    return of
 
 
-@pytest.mark.deep(keep=1)
-@pytest.mark.parametrize("group", GROUPS)
-def test_each_group_prints_tables_of_ratios(group, capsys):
-    header, tables = printed(capsys, group)
-    assert re.search(r"Python \d.*chunks of 777 octets.*messages of 20000.*1 rounds", header)
-    assert tables
-    for title, rows in tables.items():
-        assert title.startswith(f"{group}: ")
-        assert len(rows) > 1
-        first, *others = rows.values()
-        assert first.split() == ["1.00", "1.00"]
-        for row in others:
-            assert re.match(r"[\d.]+ +[\d.]+|- +-  gives up: .", row)
+@pytest.mark.parametrize(
+    "group", [pytest.param(name, marks=[pytest.mark.deep] * (name in {"memory", "sessions"})) for name in GROUPS]
+)
+def test_each_group_makes_tables(group, tables):
+    for table in tables(group):
+        assert table.title.startswith(f"{group}: ") or table.title == group
+        assert len(table.rows) > 1
+        assert all(row.figures or row.note for row in table.rows)
 
 
-@pytest.mark.parametrize("group", CONTENDERS)
-def test_each_contender_has_a_row(group, capsys):
-    _, tables = printed(capsys, group)
-    for rows in tables.values():
-        assert set(rows) - {"BodyEncoder(trusted_crlf)"} == CONTENDERS[group]
+@pytest.mark.parametrize("title, name", [(title, name) for title, names in CALLS.items() for name in names])
+def test_calls_have_a_bound(title, name, tables):
+    found = [table for table in tables(title.partition(":")[0]) if table.title.startswith(title)]
+    assert found
+    for table in found:
+        (row,) = [row for row in table.rows if row.name == name]
+        assert row.figures[0] <= CALLS[title][name]
 
 
-def test_what_cannot_be_done_and_what_is_wrong_is_said(capsys):
-    pytest.importorskip("twisted")
-    _, tables = printed(capsys, "decode", "encode")
-    assert "gives up: line too long" in tables["decode: one long line"]["poplib"]
-    assert "gives up: lines are limited to" in tables["decode: one long line"]["Twisted"]
-    assert "wrong: CRLF becomes CR CRLF" in tables["encode: base64, CRLF"]["Twisted"]
-
-
-@pytest.mark.deep(keep=1)
-@pytest.mark.parametrize("group", CONTENDERS)
-def test_without_twisted_its_row_says_so(group, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "twisted.mail.pop3", None)
-    _, tables = printed(capsys, group)
-    for rows in tables.values():
-        assert "gives up: not installed" in rows["Twisted"]
+def test_a_session_waits_for_few_round_trips(tables):
+    ours, poplib = tables("client")[0].rows
+    assert ours.figures <= (7, 1)
+    assert poplib.figures == (204, 200)
 
 
 @pytest.mark.deep
-def test_all_groups_run_if_none_is_named(capsys):
-    _, tables = printed(capsys)
-    assert {title.split(":")[0] for title in tables} == set(GROUPS)
+def test_memory_does_not_grow_with_a_body(tables):
+    for row in tables("memory")[0].rows:
+        if row.figures and row.name != "poplib":
+            assert row.figures[0] < 2  # MiB, of 16
 
 
-@pytest.mark.parametrize("arguments", [["brew"], ["decode", "--rounds", "0"], ["decode", "--size", "x"]])
+@pytest.mark.deep
+def test_no_connection_is_lost(tables):
+    for row in tables("sessions")[0].rows:
+        if row.figures:
+            assert row.figures[0] == 0
+
+
+def test_memory_of_the_core_does_not_grow_with_a_body():
+    block = wire(typical(10_000)).removesuffix(b".\r\n")
+
+    def peak(blocks):
+        connection = asking(1)
+        connection.receive_data(b"+OK\r\n")
+        connection.next_event()
+        tracemalloc.start()
+        try:
+            for _ in range(blocks):
+                connection.receive_data(block)
+                assert sum(len(event.data) for event in connection.events()) > 9_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(3)
+    assert peak(100) < peak(10) + 20_000
+
+
+def test_calls_grow_no_faster_than_messages():
+    def calls(count):
+        chunks = cut((b"+OK\r\n" + wire(typical(2_048))) * count, 65_536)
+        return rounds.calls(Contender("events", partial(events, chunks, count)))
+
+    assert calls(400) < 4.1 * calls(100)
+
+
+def test_what_cannot_be_done_and_what_is_wrong_is_said(tables):
+    pytest.importorskip("twisted")
+    notes = {
+        (table.title, row.name): row.note
+        for group in ("decode", "encode")
+        for table in tables(group)
+        for row in table.rows
+    }
+    assert "gives up: lines are limited to" in notes["decode: one long line in chunks of 65536", "Twisted"]
+    assert "wrong: CRLF becomes CR CRLF" in notes["encode: base64, CRLF, in chunks of 65536", "Twisted"]
+
+
+@pytest.mark.parametrize("group, module", [("encode", "twisted.mail.pop3"), ("commands", "h11")])
+def test_what_is_not_installed_is_left_out(group, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    for table in list(GROUPS[group](QUICK))[:1]:
+        assert "gives up: not installed" in {row.note for row in table.rows}
+
+
+def test_figures_are_printed_and_written(capsys, tmp_path):
+    data, plot = tmp_path / "data.json", tmp_path / "plot.svg"
+    main(["commands", "--rounds", "1", "--json", str(data), "--plot", str(plot)])
+    printed = capsys.readouterr().out
+    assert re.search(r"CPython 3\.\d+.*\n1 rounds", printed)
+    assert re.search(r"commands: STAT.*us a command +wall +x ", printed)
+    written = json.loads(data.read_text())
+    assert [table["title"].partition(",")[0] for table in written["tables"]] == [
+        "commands: STAT",
+        "commands: DELE of each message",
+    ]
+    assert ET.parse(plot).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("arguments", [["brew"], ["decode", "--rounds", "0"], ["decode", "--rounds", "x"]])
 def test_wrong_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
@@ -82,8 +190,9 @@ def test_wrong_arguments_are_refused(arguments, capsys):
 
 
 def test_a_contender_must_do_the_same_work():
+    contenders = [Contender("ours", lambda: [b"body"]), Contender("hasty", lambda: [b""])]
     with pytest.raises(AssertionError, match="hasty: the output differs from that of the first contender"):
-        compare([Contender("ours", lambda: [b"body"]), Contender("hasty", lambda: [b""])], rounds=1)
+        compare("title", contenders, QUICK, against=[])
 
 
 def test_every_contender_runs_once_a_round_and_those_who_give_up_never_again(monkeypatch):
@@ -91,36 +200,57 @@ def test_every_contender_runs_once_a_round_and_those_who_give_up_never_again(mon
     ticks = iter(range(1000))
     monkeypatch.setattr(rounds, "perf_counter", lambda: next(ticks))
 
-    def contender(name, octets):
+    def contender(name, octets, **options):
         def run():
             runs[name] += 1
             return [octets]
 
-        return run
+        cpu = iter(range(0, 1000, 1 + len(runs) - list(runs).index(name)))
+        return Contender(name, run, cpu=lambda: next(cpu), **options)
 
     def unable():
         raise GivesUp("too much")
 
-    rows = compare(
+    table = compare(
+        "title",
         [
-            Contender("ours", contender("ours", b"x")),
-            Contender("wrong", contender("wrong", b"y"), known_wrong="as ever"),
-            Contender("able", contender("able", b"z"), output=None),
+            contender("ours", b"x"),
+            contender("wrong", b"y", known_wrong="as ever"),
+            contender("able", b"z", output=None, note="does more"),
             Contender("unable", unable),
         ],
-        rounds=5,
+        Settings(rounds=5),
+        against=["able", "unable"],
+        items=1_000_000,
+        item="piece",
     )
-    assert runs == {"ours": 7, "wrong": 6, "able": 6}
-    assert rows == [
-        Row("ours", "", 1, 1),
-        Row("wrong", "wrong: as ever", 1, 1),
-        Row("able", "", 1, 1),
-        Row("unable", "gives up: too much"),
+    assert runs == {"ours": 6, "wrong": 6, "able": 6}
+    assert str(table).split("\n") == [
+        "title     us a piece  wall  x able               wall",
+        "  ours             4     1    0.50  (0.50-0.50)     1",
+        "  wrong            3     1    0.67  (0.67-0.67)     1  wrong: as ever",
+        "  able             2     1       1  (1.00-1.00)     1  does more",
+        "  unable           -     -       -            -     -  gives up: too much",
     ]
-    assert table("title", rows).split("\n") == [
-        "title      median     best",
-        "  ours       1.00     1.00",
-        "  wrong      1.00     1.00  wrong: as ever",
-        "  able       1.00     1.00",
-        "  unable        -        -  gives up: too much",
+
+
+def test_calls_are_counted_in_other_threads_too():
+    def work():
+        thread = threading.Thread(target=lambda: [len("") for _ in range(100)], daemon=True)
+        thread.start()
+        join(thread)
+
+    assert rounds.calls(Contender("threaded", work)) > 100
+
+
+def test_only_what_compares_is_drawn():
+    tables = [
+        Table("drawn", ("us", "x poplib"), (Row("one & only", (1, 4.0)), Row("cannot", note="gives up: why"))),
+        Table("not drawn", ("MiB",), (Row("two", (2.0,)),)),
     ]
+    drawn = as_svg(tables)
+    ET.fromstring(drawn)
+    assert "one &amp; only" in drawn
+    assert "4.00" in drawn
+    assert "cannot" not in drawn
+    assert "not drawn" not in drawn

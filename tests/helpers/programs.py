@@ -73,6 +73,11 @@ class Program:
         with self._news:
             return "".join(self._said)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def wait_for(self, pattern: str) -> re.Match[str] | None:
         """Wait until it says something that holds the pattern; None if it ended without."""
         until = time.monotonic() + PATIENCE

@@ -29,6 +29,7 @@ class ClientErrors(Connection):
         super().__init__(limits, quirks, tls=tls)
         self._outstanding: deque[Command[object]] = deque()
         self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
+        self._body_ended = False  # its last octets are decoded; the end is the next event
         self._last_body: Command[object] | None = None  # the command whose body ended last
 
     @property

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from typing_extensions import override
 
-from .client_errors import ClientErrors
 from .commands import Auth, Command
 from .dots import BodyDecoder
 from .errors import LocalProtocolError
@@ -30,6 +29,7 @@ from .lines import Deviation, LineTooLong
 from .replies import Challenge, Err, Greeting, Ok, parse_challenge, parse_reply
 from .states import Fact, State
 from .text import decode_base64, encode_text, excerpt
+from .whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientConnection", "Request"]
 
 Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
-_REQUEST: Final = (Command, AuthResponse, AuthCancel)
 
 _BODY_END: Final = BodyEnd()
 # Before Python 3.12, to read a member of an Enum takes ten times as long as to read a variable.
@@ -50,7 +49,7 @@ def _is_challenge(line: bytes) -> bool:
     return line.startswith(b"+ ") or line == b"+"
 
 
-class ClientConnection(ClientErrors):
+class ClientConnection(WholeAnswers):
     r"""The client side of a POP3 connection: tracks state and outstanding commands. Does no I/O.
 
     Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
@@ -124,40 +123,44 @@ class ClientConnection(ClientErrors):
     def _encode(self, item: Request) -> bytes:
         if self._session.state is _CLOSED:
             self._check_open()
+        if isinstance(item, Command):
+            objection, limit = self._objection(item), self.limits.command_line
         # A str has an encode method too; its octets would be sent unchecked.
-        if not isinstance(item, _REQUEST):  # pyright: ignore[reportUnnecessaryIsInstance]
+        elif isinstance(item, (AuthResponse, AuthCancel)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            objection, limit = self._objection_to_response(item), self.limits.sasl_line
+        else:
             raise TypeError(f"send() takes a Command, AuthResponse or AuthCancel, not {type(item).__name__}")
-        if (objection := self._objection(item)) is not None:
+        if objection is not None:
             raise LocalProtocolError(objection)
         octets = item.encode()
-        limit = self.limits.command_line if isinstance(item, Command) else self.limits.sasl_line
         if (length := len(octets)) > limit:
             del octets  # it may contain a password, and a traceback would keep it
             what = item.verb if isinstance(item, Command) else "SASL response"
             raise LocalProtocolError(f"the {what} line has {length} octets; the limit is {limit}")
         return octets
 
-    def _objection(self, item: Request) -> str | None:
-        """Return why this cannot be sent now, or None if it can."""
-        if not isinstance(item, Command):
-            if not self._challenged:
-                return "no challenge is waiting for a response"
-            if self._undecodable and not isinstance(item, AuthCancel):
-                return "the challenge is not valid base64: send AuthCancel"
-            return None
+    def _objection(self, command: Command[object]) -> str | None:
+        """Return why a command cannot be sent now, or None if it can."""
         if self._challenged:
             return "a challenge is waiting for its response: send AuthResponse or AuthCancel"
-        if self._outstanding and self._outstanding[-1].barrier:
-            return f"nothing can be sent until {self._outstanding[-1].verb} is answered"
+        if self._outstanding and (latest := self._outstanding[-1]).barrier:
+            return f"nothing can be sent until {latest.verb} is answered"
         if self._buffer.ended:
             return "the server has closed the connection"
         if self._outstanding:
-            if item.on_ok is _TLS_HANDSHAKE:  # so that early octets are noticed
-                return f"{item.verb} cannot be sent until all other commands are answered"
+            if command.on_ok is _TLS_HANDSHAKE:  # so that early octets are noticed
+                return f"{command.verb} cannot be sent until all other commands are answered"
         elif self._buffer.filled:
             # It cannot be the answer to a command that was not sent; next_event() says what it is.
             return "unsolicited data received; call next_event() first"
-        return self._expected.objection(item)
+        return self._expected.objection(command)
+
+    def _objection_to_response(self, item: AuthResponse | AuthCancel) -> str | None:
+        if not self._challenged:
+            return "no challenge is waiting for a response"
+        if self._undecodable and not isinstance(item, AuthCancel):
+            return "the challenge is not valid base64: send AuthCancel"
+        return None
 
     def events(self) -> Iterator[ClientEvent]:
         """Yield events until more data or an action is needed (see `next_event`), or the connection is closed."""

@@ -23,7 +23,7 @@ __all__ = ["ClientErrors"]
 
 
 class ClientErrors(Connection):
-    """The commands whose answers are due, and the errors that name them. The base of `ClientConnection`."""
+    """The commands whose answers are due, and the errors that name them. The base of `WholeAnswers`."""
 
     def __init__(self, limits: Limits, quirks: AbstractSet[Quirk], *, tls: bool) -> None:
         super().__init__(limits, quirks, tls=tls)

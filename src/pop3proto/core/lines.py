@@ -55,9 +55,10 @@ class ReceiveBuffer:
     Attributes:
         ended: end of stream was received.
         filled: there are unconsumed octets. Reading it is faster than `len`.
+        deviating: `next_line` will raise `Deviation`, at this line or a later one.
     """
 
-    __slots__ = ("_data", "_searched", "_start", "ended", "filled")
+    __slots__ = ("_data", "_searched", "_start", "deviating", "ended", "filled")
 
     def __init__(self) -> None:
         self._data: bytes | bytearray = b""  # bytes as received; a bytearray once chunks were joined
@@ -65,6 +66,7 @@ class ReceiveBuffer:
         self._searched = 0  # no CRLF begins between _start and this offset
         self.ended: bool = False
         self.filled: bool = False
+        self.deviating: bool = False
 
     def __len__(self) -> int:
         """Return the number of unconsumed octets."""
@@ -187,7 +189,7 @@ class LenientBuffer(ReceiveBuffer):
         super().__init__()
         self._after_cr = False  # the last octet received is CR
         self._fed = 0  # octets that were ever buffered
-        self._first: int | None = None  # how many of these come before the first LF that counted as CRLF; reported: -1
+        self._first: int | None = None  # how many of these come before the first LF that counted as CRLF
 
     @override
     def feed(self, data: Buffer) -> None:
@@ -199,6 +201,7 @@ class LenientBuffer(ReceiveBuffer):
             first = _BARE_LF.search(rest)
             assert first is not None  # noqa: S101 - something was replaced
             self._first = self._fed + len(octets) - len(rest) + first.start()
+            self.deviating = True
         self._fed += len(lines)
         self._after_cr = octets.endswith(b"\r")
 
@@ -212,8 +215,8 @@ class LenientBuffer(ReceiveBuffer):
         """
         data, start = self._data, self._start
         line = super().next_line(limit)
-        if line is not None and self._first is not None and 0 <= self._first < self._fed - len(self):
-            self._data, self._start, self._searched, self._first = data, start, start, -1
-            self.filled = True
+        if self.deviating and line is not None and self._first is not None and self._first < self._fed - len(self):
+            self._data, self._start, self._searched = data, start, start
+            self.filled, self.deviating = True, False
             raise Deviation(Quirk.BARE_LF)
         return line

@@ -37,9 +37,9 @@ def told(connection, chunks, *, whole):
         for chunk in chunks:
             connection.receive_data(chunk)
             while connection.state is not State.CLOSED:
-                command = connection.outstanding[0] if connection.outstanding else None
-                if whole and (taken := connection.whole_answer()) is not None:
-                    answers.append([command, *taken])
+                commands = connection.outstanding
+                if whole and (taken := connection.whole_answers()):
+                    answers += [[command, *answer] for command, answer in zip(commands, taken, strict=False)]
                 elif (event := connection.next_event()) is NEED_DATA:
                     states.append((connection.state, connection.utf8, len(connection._buffer)))
                     break
@@ -135,9 +135,7 @@ def waiting_for(*commands, received=b"", state=State.TRANSACTION, **arguments):
 )
 def test_status_line_and_body_are_taken_at_once(body, received):
     connection = waiting_for(Retr(1), Noop(), received=b"+OK it follows\r\n" + received + b"-ERR no\r\n")
-    assert connection.whole_answer() == (Ok("it follows"), body)
-    assert connection.outstanding == (Noop(),)
-    assert connection.whole_answer() == (Err("no"), b"")
+    assert connection.whole_answers() == [(Ok("it follows"), body), (Err("no"), b"")]
     assert connection.outstanding == ()
     assert connection.next_event() is NEED_DATA
 
@@ -161,31 +159,32 @@ def test_status_line_and_body_are_taken_at_once(body, received):
 )
 def test_what_is_not_ordinary_is_left_to_events(connection):
     before = len(connection._buffer), connection.outstanding, connection.state
-    assert connection.whole_answer() is None
+    assert connection.whole_answers() == []
     assert (len(connection._buffer), connection.outstanding, connection.state) == before
 
 
 def test_within_a_body_there_is_no_whole_answer():
     connection = waiting_for(Retr(1), received=b"+OK\r\na\r\n.\r\n")
     assert connection.next_event() == Answer(Retr(1), Ok())
-    assert connection.whole_answer() is None
+    assert connection.whole_answers() == []
     assert connection.next_event() == BodyChunk(b"a\r\n")
 
 
 def test_after_a_deviation_was_told_answers_are_whole_again():
     connection = waiting_for(Retr(1), received=b"+OK\na\n.\n", quirks={Quirk.BARE_LF})
     connection.next_event()
-    assert connection.whole_answer() == (Ok(), b"a\r\n")
+    assert connection.whole_answers() == [(Ok(), b"a\r\n")]
 
 
 def test_a_body_has_a_limit():
-    received = b"+OK\r\n" + b"x" * 8 + b"\r\n.\r\n"
-    connection = waiting_for(Retr(1), received=received)
-    assert connection.whole_answer(9) is None
-    assert connection.whole_answer(10) == (Ok(), b"x" * 8 + b"\r\n")
-    large = waiting_for(Retr(1), received=b"+OK\r\n" + b"x" * 70_000 + b"\r\n.\r\n")
-    assert large.whole_answer(100_000) is None
+    def answers(command, octets, **limits):
+        received = b"+OK\r\n" + b"x" * (octets - 2) + b"\r\n.\r\n"
+        return len(waiting_for(command, received=received, limits=Limits(**limits)).whole_answers())
+
+    assert [answers(Retr(1), octets, body=10) for octets in (9, 10, 11)] == [1, 1, 0]
+    assert [answers(Capa(), octets, text_octets=10) for octets in (9, 10, 11)] == [1, 1, 0]
+    assert [answers(Retr(1), octets) for octets in (65_536, 65_537)] == [1, 0]
 
 
 def test_utf8_is_left_to_events():
-    assert waiting_for(Utf8(), state=State.AUTHORIZATION, received=b"+OK\r\n").whole_answer() is None
+    assert waiting_for(Utf8(), state=State.AUTHORIZATION, received=b"+OK\r\n").whole_answers() == []

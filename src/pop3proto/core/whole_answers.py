@@ -2,8 +2,8 @@
 
 Event by event, an answer takes five objects and a call for each. Where nothing but status line and body matters, and
 both are there, one search finds the end of the body, and two slices are the answer. This module knows no
-deviation, no change of state and no error: it leaves these to `next_event`, and has then changed nothing. A law of
-its tests is that both ways tell the same.
+deviation, no change of state and no error: it leaves these to `next_event`. A law of its tests is that both ways tell
+the same.
 """
 
 from __future__ import annotations
@@ -24,54 +24,64 @@ _NEAR: Final = 65_536  # a body that is longer is decoded as it comes, and not s
 class WholeAnswers(ClientErrors):
     """Hands over answers that have come whole. The base of `ClientConnection`."""
 
-    def whole_answer(self, most: int = _NEAR) -> tuple[Ok | Err, bytes] | None:
-        r"""Take the answer to the oldest outstanding command, if all of it is buffered and it is an ordinary one.
+    def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
+        r"""Take the answers of which all is buffered, as long as they are ordinary ones.
 
-        The result stands for the events `Answer`, `BodyChunk` and `BodyEnd`, and takes a fraction of their time. Its
-        use is optional: whenever it is None, take events; whenever a body has ended or a command has no body, try
-        again.
+        Each stands for the events `Answer`, `BodyChunk` and `BodyEnd` of the oldest command in `outstanding`, and takes
+        a fraction of their time. Its use is optional: if the list is empty, take events, until an answer has ended.
 
         For example::
 
             connection.send(Retr(1))
             connection.receive_data(b"+OK\r\nSubject: hello\r\n\r\n.\r\n")
-            assert connection.whole_answer() == (Ok(), b"Subject: hello\r\n\r\n")
-
-        Args:
-            most: how many octets its body may have; at most 65,536 are looked at.
+            assert connection.whole_answers() == [(Ok(), b"Subject: hello\r\n\r\n")]
 
         Returns:
-            The reply and the body, un-stuffed; the body is empty if none belongs to the reply. None if the answer is
-            not complete, or is to be taken as events for another reason: before login, in the middle of a body, if it
-            changes the state, if it breaks the protocol. Nothing has changed then.
+            For each answer, in order, the reply and the body, un-stuffed; the body is empty if none belongs to the
+            reply. What comes next is not complete; or it is to be taken as events: before login, in the middle of a
+            body, a body of more than 64 KiB or than `Command.body_limit`, what changes the state, what breaks the
+            protocol.
         """
-        buffer, outstanding = self._buffer, self._outstanding
-        if self._session.state is not _TRANSACTION or not outstanding or self._body is not None or buffer.deviating:
-            return None
-        command = outstanding[0]
-        if command.on_ok is not None or command.on_err is not None or command.establishes is not None:
-            return None
+        answers: list[tuple[Ok | Err, bytes]] = []
+        buffer, outstanding, limits = self._buffer, self._outstanding, self.limits
+        if self._session.state is not _TRANSACTION or self._body is not None or buffer.deviating:
+            return answers
         data, start = buffer.peek()
-        end = data.find(b"\r\n", start, start + self.limits.reply_line)
-        if end < 0:
-            return None
-        try:
-            reply = parse_reply(data[start:end])
-        except LocalProtocolError:
-            return None
-        if type(reply) is Ok and command.multi_line:
-            if (found := _find_body(data, end, end + min(most, _NEAR))) is None:
-                return None
-            body, after = found
-            self._last_body = command
-        elif reply is None:
-            return None
-        else:
-            body, after = b"", end + 2
-            self._last_body = None
-        buffer.consume(after)
-        outstanding.popleft()
-        return reply, body
+        kind: type | None = None
+        line, reply, multi_line, most = b"", None, False, 0
+        while outstanding:
+            command = outstanding[0]
+            if type(command) is not kind:  # what is true of a class is asked once
+                kind = type(command)
+                if command.on_ok is not None or command.on_err is not None or command.establishes is not None:
+                    break
+                multi_line, most = command.multi_line, min(command.body_limit(limits), _NEAR)
+            end = data.find(b"\r\n", start, start + limits.reply_line)
+            if end < 0:
+                break
+            if data[start:end] != line or reply is None:  # many servers say the same each time
+                line = data[start:end]
+                if (reply := _plain_reply(line)) is None:
+                    break
+            if multi_line and type(reply) is Ok:
+                if (found := _find_body(data, end, end + most)) is None:
+                    break
+                body, start = found
+                self._last_body = command
+            else:
+                body, start = b"", end + 2
+                self._last_body = None
+            outstanding.popleft()
+            answers.append((reply, body))
+        buffer.consume(start)
+        return answers
+
+
+def _plain_reply(line: bytes) -> Ok | Err | None:
+    try:
+        return parse_reply(line)
+    except LocalProtocolError:
+        return None
 
 
 def _find_body(data: bytes, start: int, limit: int) -> tuple[bytes, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.commands import Apop, Auth, Pass
+from pop3proto.core.commands import Apop, Auth, List, ListOne, Noop, Pass, Retr, Stat, Top, Uidl, UidlOne
 from pop3proto.core.events import AuthCancel, AuthResponse
 from pop3proto.core.text import decode_text, encode_base64, encode_text
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pop3proto.core.client import Request
     from pop3proto.core.replies import Err, Ok
 
-__all__ = ["SECRETIVE", "reply_without", "secrets_of", "without"]
+__all__ = ["HARMLESS", "reply_without", "secrets_of", "without"]
 
-SECRETIVE: Final[frozenset[type]] = frozenset({Pass, Apop, Auth, AuthResponse})
-"""What may hold a secret."""
+HARMLESS: Final[frozenset[type]] = frozenset({Stat, List, ListOne, Uidl, UidlOne, Retr, Top, Noop})
+"""What holds no secret, and marks no message as deleted nor takes that back: most of what is sent."""
 
 _LEAST: Final = 4  # octets
 _LEAST_LETTERS: Final = 8  # a shorter word may stand in any text: "wrong name", of one whose password is "wrong"

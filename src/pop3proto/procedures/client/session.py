@@ -18,7 +18,7 @@ from pop3proto.core.errors import (
     RemoteProtocolError,
     TimedOut,
 )
-from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
+from pop3proto.core.events import NEED_DATA, PAUSED, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
 from pop3proto.core.refusals import CommandFailed
@@ -29,7 +29,7 @@ from pop3proto.procedures.operations import Look, Now, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
-from .secrets import SECRETIVE, reply_without, secrets_of, without
+from .secrets import HARMLESS, reply_without, secrets_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,6 @@ T = TypeVar("T")
 
 PAUSE: Final = 1.0
 """Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
-
-_ASIDE: Final = (Signal, Tolerated)
 
 
 class Session:
@@ -150,9 +148,7 @@ class Session:
         self.connections += 1
         self.context = LoginContext(loopback=new.loopback, cleartext=self.context.cleartext)
         self.info = new.info
-        self.greeting = None
-        self.broken = None
-        self._finish = None
+        self.greeting = self.broken = self._finish = None
         self._active = math.inf
 
     def logged_in(self, user: str | None) -> None:
@@ -201,11 +197,11 @@ class Session:
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
-        if isinstance(item, Dele | Rset):
-            self.marked = isinstance(item, Dele)
-        if type(item) in SECRETIVE or self._secrets:
+        if type(item) not in HARMLESS or self._secrets:
+            self.marked = (self.marked or isinstance(item, Dele)) and not isinstance(item, Rset)
             self._secrets = secrets_of(item, self._secrets)
-        self._observers.said(self.info, item)
+        if self._observers.present:
+            self._observers.said(self.info, item)
         return octets
 
     def without_secrets(self, text: str) -> str:
@@ -219,19 +215,24 @@ class Session:
         """
         try:
             event = self.connection.next_event()
-            while isinstance(event, _ASIDE):
-                if isinstance(event, Signal):
-                    return event
+            while isinstance(event, Tolerated):
                 self._tolerate(event)
                 event = self.connection.next_event()
         except RemoteProtocolError as error:
             if self._secrets:
                 raise RemoteProtocolError(self.without_secrets(str(error))) from None
             raise
+        if event is NEED_DATA or event is PAUSED:
+            return event
         if self._secrets and isinstance(event, Answer):
             event = attrs.evolve(event, reply=reply_without(event.reply, self._secrets))
-        self._observers.heard(self.info, event)
+        if self._observers.present:
+            self._observers.heard(self.info, event)
         return event
+
+    def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
+        """Take answers as `ClientConnection.whole_answers`; none if there are observers, or secrets to mask."""
+        return [] if self._observers.present or self._secrets else self.connection.whole_answers()
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)
@@ -291,16 +292,12 @@ class Session:
         if self._finish is not None:
             yield from self._finish(discard_all)
         now = yield from Now()
-        if now - self._active >= PAUSE:
-            yield from self._look()
+        # It may have hung up or said farewell meanwhile, which is no answer to what comes next.
+        if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
+            self.connection.receive_data(octets)
         self._active = now
         yield from self.await_idle()
         self._finish = finish
-
-    def _look(self) -> Procedure[None]:
-        """See whether the server has hung up or said farewell, which is no answer to what comes next."""
-        if (octets := (yield from Look())) is not None:
-            self.connection.receive_data(octets)
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.

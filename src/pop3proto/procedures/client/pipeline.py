@@ -70,7 +70,7 @@ class Pipeline(Requests[T_co]):
         self._begun = True
         self._advance()
         if octets := self._refill():
-            yield from Write(octets, (yield from self._session.deadline()))
+            yield Write(octets, (yield from self._session.deadline()))
         else:
             self.poll()  # there is nothing to do, or the first command is refused
 
@@ -170,7 +170,7 @@ class Pipeline(Requests[T_co]):
         if not self._unanswered:
             yield from self._session.await_idle()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
-            yield from Write(octets, (yield from self._session.deadline()))
+            yield Write(octets, (yield from self._session.deadline()))
         if self._in_body:
             yield from self._pace.receive()
         elif self._unanswered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import attrs
 
@@ -48,6 +48,7 @@ __all__ = ["PAUSE", "Session"]
 
 T = TypeVar("T")
 
+_NOW: Final = Now()  # `yield` in place of `yield from` spares a generator
 PAUSE: Final = 1.0
 """Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
 
@@ -175,7 +176,7 @@ class Session:
         """Return the moment until which to wait for what is asked now."""
         if self._deadline is not None or self.timeout is None:
             return self._deadline
-        return (yield from Now()) + self.timeout
+        return cast("float", (yield _NOW)) + self.timeout
 
     @property
     def overall_deadline(self) -> float | None:
@@ -264,7 +265,7 @@ class Session:
             TimedOut: nothing came; the message tells what was awaited.
         """
         try:
-            octets = yield from Read(until)
+            octets = cast("bytes", (yield Read(until)))
         except TimedOut as error:
             raise TimedOut(f"{error}: waited for {self.connection.awaited}") from None
         self.connection.receive_data(octets)
@@ -291,12 +292,14 @@ class Session:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
-        now = yield from Now()
+        now = cast("float", (yield _NOW))
         # It may have hung up or said farewell meanwhile, which is no answer to what comes next.
         if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
             self.connection.receive_data(octets)
         self._active = now
-        yield from self.await_idle()
+        self.check_idle()
+        if self.connection.unasked:
+            yield from self.await_idle()
         self._finish = finish
 
     def survives(self, error: BaseException) -> bool:

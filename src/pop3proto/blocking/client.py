@@ -208,7 +208,8 @@ class Client(SessionRunner):
         while (command := exchange.command) is not None:
             index = exchange.answered
             yield IncomingMessage(self, command, exchange)
-            self.perform(exchange.skip(index))
+            if exchange.answered == index:
+                self.perform(exchange.skip(index))
         exchange.poll()
 
     def fetch(self, number: int) -> bytes:

@@ -44,9 +44,7 @@ class IncomingMessage:
             CommandFailed: there is no such message.
             LocalProtocolError, Broken: it was asked for before, or discarded.
         """
-        if not self._sent:
-            self._client.perform(self._pipeline.begin())
-        self._client.perform(self._body.open())
+        self._client.perform(self._body.open(begin=not self._sent))
         self._pipeline.locked = True
         return self
 

@@ -14,7 +14,7 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.events import Answer
+from pop3proto.core.events import NEED_DATA, Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pop3proto.core.commands import Command
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.client.session import Session
-    from pop3proto.procedures.operations import Procedure
     from pop3proto.sasl.channel import TlsInfo
 
 __all__ = [
@@ -132,15 +131,13 @@ def call(session: Session, command: Command[T]) -> Procedure[T]:
         TypeError: it is not a command; raised at once.
     """
     check_command(command)
-    return _call(session, command)
+    return _call_for_body(session, command) if command.multi_line else _call_for_line(session, command)
 
 
-def _call(session: Session, command: Command[T]) -> Procedure[T]:
-    if command.multi_line:
-        pipeline = Pipeline(session, [command])
-        yield from pipeline.begin()
-        return cast("T", (yield from pipeline.result()))
-    return (yield from _call_for_line(session, command))
+def _call_for_body(session: Session, command: Command[T]) -> Procedure[T]:
+    pipeline = Pipeline(session, [command])
+    yield from pipeline.begin()
+    return cast("T", (yield from pipeline.result()))
 
 
 def _call_for_line(session: Session, command: Command[T]) -> Procedure[T]:
@@ -149,18 +146,21 @@ def _call_for_line(session: Session, command: Command[T]) -> Procedure[T]:
     def finish(_everything: bool) -> Procedure[None]:  # noqa: FBT001 - as `Session.acquire` calls it
         yield from session.next_event()
 
-    yield from session.acquire(finish)
+    deadline = yield from session.acquire(finish)
     try:
         check_exchange(session, command)
         octets = session.send(command)
     except LocalProtocolError:
         session.release(finish)
         raise
-    yield Write(octets, (yield from session.deadline()))
-    event = yield from session.next_event()
+    yield Write(octets, deadline)
+    yield from session.receive(deadline)
+    while (event := session.poll()) is NEED_DATA:
+        yield from session.receive(deadline)
     session.release(finish)
     if not isinstance(event, Answer):
         raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
+    session.last_reply = event.reply
     if isinstance(event.reply, Err):
         raise CommandFailed(command.redacted(), event.reply)
     return session.parse(command, event.reply, b"")

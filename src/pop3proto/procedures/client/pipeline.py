@@ -66,11 +66,11 @@ class Pipeline(Requests[T_co]):
         """
         if self._begun:
             raise LocalProtocolError("these commands were given before")
-        yield from self._session.acquire(self._finish)
+        deadline = yield from self._session.acquire(self._finish)
         self._begun = True
         self._advance()
         if octets := self._refill():
-            yield Write(octets, (yield from self._session.deadline()))
+            yield Write(octets, deadline)
         else:
             self.poll()  # there is nothing to do, or the first command is refused
 
@@ -149,16 +149,20 @@ class Pipeline(Requests[T_co]):
         self._session.last_reply = reply
         return self._unanswered[0][0], reply, body
 
-    def take_body(self) -> bytes | None:
+    def take_body(self, most: int) -> bytes | None:
         """Return the body of an answer that has come whole, and end the answer; None: `poll` for its parts.
+
+        Args:
+            most: how many octets it may have.
 
         Raises:
             Broken: as `poll`.
         """
         self._check_turn()
-        if (body := self._held) is not None:
-            self._held = None
-            self._end_of_answer()
+        if (body := self._held) is None or len(body) > most:
+            return None
+        self._held = None
+        self._end_of_answer()
         return body
 
     def step(self) -> Procedure[None]:

@@ -25,7 +25,7 @@ from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Greeting
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext
 from pop3proto.procedures.observer import ClientObserver, Observers
-from pop3proto.procedures.operations import Look, Now, Read
+from pop3proto.procedures.operations import NOW, Look, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
@@ -48,7 +48,6 @@ __all__ = ["PAUSE", "Session"]
 
 T = TypeVar("T")
 
-_NOW: Final = Now()  # `yield` in place of `yield from` spares a generator
 PAUSE: Final = 1.0
 """Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
 
@@ -176,7 +175,7 @@ class Session:
         """Return the moment until which to wait for what is asked now."""
         if self._deadline is not None or self.timeout is None:
             return self._deadline
-        return cast("float", (yield _NOW)) + self.timeout
+        return cast("float", (yield NOW)) + self.timeout
 
     @property
     def overall_deadline(self) -> float | None:
@@ -273,8 +272,8 @@ class Session:
 
     def acquire(
         self, finish: Callable[[bool], Procedure[None]] | None = None, *, discard_all: bool = False
-    ) -> Procedure[None]:
-        """Make the session ready for new commands; answers that earlier ones have left unread are discarded.
+    ) -> Procedure[float | None]:
+        """Discard answers that were left unread, so that commands can be sent; return until when to wait for the first.
 
         Args:
             finish: discards the answers of the new commands, once others want the session; None if they cannot be left
@@ -292,7 +291,7 @@ class Session:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
-        now = cast("float", (yield _NOW))
+        now = cast("float", (yield NOW))
         # It may have hung up or said farewell meanwhile, which is no answer to what comes next.
         if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
             self.connection.receive_data(octets)
@@ -301,6 +300,7 @@ class Session:
         if self.connection.unasked:
             yield from self.await_idle()
         self._finish = finish
+        return self._deadline if self._deadline is not None or self.timeout is None else now + self.timeout
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
@@ -340,11 +340,11 @@ class Session:
 
     def check_idle(self) -> None:
         """What came before a command was sent cannot be its answer."""
-        event = self.poll()
+        if (event := self.poll()) is NEED_DATA:
+            return
         if isinstance(event, Farewell):
             self.last_reply = event.reply
             raise ConnectionLost(f"the server has ended the session: {event.reply.text}")
         if not isinstance(event, Signal):
             raise ConnectionLost("the server has closed the connection")
-        if event is not NEED_DATA:
-            raise Broken("the connection waits for something that no procedure gives it")
+        raise Broken("the connection waits for something that no procedure gives it")

@@ -31,7 +31,6 @@ from pop3proto import (
     LoginFailed,
     MalformedReply,
     Noop,
-    Pop3Error,
     RemoteProtocolError,
     Retr,
     SessionRefused,
@@ -75,6 +74,7 @@ from pop3proto.sasl import (
 from pop3proto.sasl.scram.mechanisms import ScramClient
 
 from .cutting import cuttings
+from .performing import perform
 
 _SECRETS: Final = (b"pencil", b"tokentoken")
 _CREDENTIALS: Final = (Password("user", "pencil"), Token("user", "tokentoken"), Password("user", "pencil", "admin"))
@@ -133,22 +133,11 @@ class _World:
             self._pieces.extend(ways[self._cutting % len(ways)])
 
     def perform(self, procedure: Procedure[Any]) -> object:
-        result: object = None
-        error: BaseException | None = None
-        while True:
-            try:
-                operation = procedure.send(result) if error is None else procedure.throw(error)
-            except StopIteration as end:
-                return end.value
-            self._operations -= 1
-            check(self._operations > 0, "a procedure does not end")
-            result = error = None
-            try:
-                result = self._result(operation)
-            except Pop3Error as raised:
-                error = raised
+        return perform(procedure, self._result)
 
     def _result(self, operation: Operation[object]) -> object:
+        self._operations -= 1
+        check(self._operations > 0, "a procedure does not end")
         match operation:
             case Write(octets):
                 self.written.append(octets)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from itertools import chain
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from fuzz.corpus import FLIGHT, dialogues
 from fuzz.target import Choices, Target, Violation, check, patched, seed
@@ -25,7 +25,6 @@ from pop3proto import (
     MaildropStatus,
     MalformedReply,
     Noop,
-    Pop3Error,
     Retr,
     Rset,
     ScanListing,
@@ -65,6 +64,7 @@ from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
 from pop3proto.sasl import Password, TlsInfo
 
 from .codec import naive_lines
+from .performing import perform
 
 T = TypeVar("T")
 
@@ -101,18 +101,7 @@ class _Wire:
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of the client."""
-        result: object = None
-        error: BaseException | None = None
-        while True:
-            try:
-                operation = procedure.send(result) if error is None else procedure.throw(error)
-            except StopIteration as end:
-                return cast("T", end.value)
-            result = error = None
-            try:
-                result = self._client_result(operation)
-            except Pop3Error as raised:
-                error = raised
+        return perform(procedure, self._client_result)
 
     def hang_up(self) -> None:
         self._ended = True

@@ -19,14 +19,17 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 import trio
+import trio.testing
 import trustme
 
-from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto.blocking import serve as serve_blocking
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.operations import Turn
 from pop3proto.procedures.server.deadlines import Deadlines
+from pop3proto.procedures.server.logins import LOGINS_IN_THREADS
 from pop3proto.procedures.server.service import Service
+from pop3proto.trio.stream import TrioStream
 
 PATIENCE = 60  # seconds until a test that hangs fails
 MAIL = b"Subject: one\n\n.dot\nlast\n"
@@ -367,23 +370,23 @@ async def acquired(semaphore, times=1):
 @bounded
 async def test_guesses_hold_up_no_session_that_is_logged_in(adapter):
     users, store = Doorman(), SlowStore({"ann": [MAIL]})
-    shared = service(store, users, logins_per_address=LOGIN_THREADS + 3)
+    shared = service(store, users, logins_per_address=LOGINS_IN_THREADS + 3)
     async with adapter.serve(shared) as server, contextlib.AsyncExitStack() as stack:
         stack.callback(users.go_on.set)  # in any case: a thread that waits would hold up the end
         peer = await stack.enter_async_context(peer_of(server))
         assert (await log_in(peer)).startswith(b"+OK")
-        guessing = [await stack.enter_async_context(peer_of(server)) for _ in range(LOGIN_THREADS + 3)]
+        guessing = [await stack.enter_async_context(peer_of(server)) for _ in range(LOGINS_IN_THREADS + 3)]
         for guess in guessing:
             await guess.stream.send(b"USER ann\r\nPASS guess\r\n")
-        await acquired(users.entered, LOGIN_THREADS)
+        await acquired(users.entered, LOGINS_IN_THREADS)
         assert (await peer.ask(b"RETR 1\r\n")).startswith(b"+OK")
         assert await peer.body() == b"Subject: one\r\n\r\n..dot\r\nlast\r\n"
-        assert users.inside == users.most == LOGIN_THREADS
+        assert users.inside == users.most == LOGINS_IN_THREADS
         users.go_on.set()
         for guess in guessing:
             assert (await guess.line()).startswith(b"+OK")
             assert (await guess.line()).startswith(b"-ERR [AUTH]")
-    assert users.most == LOGIN_THREADS
+    assert users.most == LOGINS_IN_THREADS
 
 
 @contextlib.contextmanager
@@ -572,3 +575,24 @@ def unchecked():
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def test_a_turn_that_comes_as_its_session_is_cancelled_is_not_taken():
+    taken = []
+
+    async def main():
+        stream, _ = trio.testing.memory_stream_pair()
+        driver, turn = TrioStream(stream, None), Turn()
+
+        async def wait():
+            await driver.wait_for_turn(turn)
+            taken.append(turn)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            turn.come()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert taken == []

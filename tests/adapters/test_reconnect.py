@@ -15,7 +15,8 @@ import trustme
 
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._io.tls import client_context
-from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, TimedOut
+from pop3proto.blocking.interruption import Interruption
+from pop3proto.core.errors import Broken, CertificateError, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.results import MaildropStatus
 from pop3proto.core.states import State
@@ -376,34 +377,223 @@ def over_a_stream(adapter, port, work=refused):
 REFUSING = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
 
 
-def test_a_blocking_client_that_is_closed_while_it_connects():
-    connecting, closed = threading.Event(), threading.Event()
-    opened = []
+class Deaf:
+    """An address whose connections are never answered: its queue is full."""
 
-    def connect_again(left):
-        assert left <= PATIENCE
-        connecting.set()
-        assert closed.wait(PATIENCE)
-        opened.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
-        return opened[0]
+    def __init__(self, stack):
+        self.listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.settimeout(0)
+            sock.connect_ex(self.listener.getsockname())
+        self.address = self.listener.getsockname()
+
+
+def closed_while_it_connects(monkeypatch, stage, connecting):
+    """The outcome of a login whose client is closed by another thread at a stage of its second connection."""
+    stages, reached = [], threading.Event()
+    waking = Interruption.waking
+
+    def watched(interruption, wake):
+        stages.append(wake)
+        if len(stages) == stage:
+            reached.set()
+        return waking(interruption, wake)
 
     def close():
-        assert connecting.wait(PATIENCE)
+        assert reached.wait(PATIENCE)
         client.close()
-        closed.set()
 
-    with Server(REFUSING, {}) as server:
-        client = over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
-        client._stream._driver._connect = connect_again
+    with Server(REFUSING) as server:
+        client = over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=None, connect_timeout=None)
+        connecting()
+        monkeypatch.setattr(Interruption, "waking", watched)
         thread = threading.Thread(target=close, daemon=True)
         thread.start()
         with pytest.raises(LoginFailed) as failure:
             client.login("ann", "tanstaaf")
         join(thread)
-    assert failure.value.why == "the connection was given up"
-    assert opened[0].fileno() == -1
+        assert len(stages) == stage
     assert client.session.broken is not None
+    assert client._stream._driver._socket.fileno() == -1
     client.close()
+    return failure.value
+
+
+def test_a_blocking_client_that_is_closed_while_it_connects(monkeypatch):
+    """It would wait for minutes: there is no limit."""
+    made = []
+    create = socket.socket
+    with contextlib.ExitStack() as stack:
+        deaf = Deaf(stack)
+
+        def connecting():
+            entry = (socket.AF_INET, socket.SOCK_STREAM, 0, "", deaf.address)
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [entry])
+            monkeypatch.setattr(socket, "socket", lambda *args: made.append(create(*args)) or made[-1])
+
+        assert closed_while_it_connects(monkeypatch, 2, connecting).why == "the connection was given up"
+    assert made
+    assert [sock.fileno() for sock in made] == [-1] * len(made), "none is left open"
+
+
+def test_a_blocking_client_that_is_closed_while_it_looks_up_the_name(monkeypatch):
+    released = threading.Event()
+
+    def look_up(*_, **__):
+        assert released.wait(PATIENCE)
+        raise OSError("too late")
+
+    failure = closed_while_it_connects(monkeypatch, 1, lambda: monkeypatch.setattr(socket, "getaddrinfo", look_up))
+    released.set()
+    assert failure.why == "the connection was given up"
+
+
+def test_a_blocking_client_tries_each_address(monkeypatch):
+    listed = {b"CAPA": [capa("SASL PLAIN", "USER")] * 2} | USER_PASS
+    with Server(REFUSING, listed) as server, contextlib.ExitStack() as stack:
+        client = stack.enter_context(over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE))
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            refusing = gone.getsockname()
+        names = [refusing, ("127.0.0.1", server.port)]
+        entries = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", name) for name in names]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
+        client.login("ann", "tanstaaf")
+        assert client.stat() == DONE
+
+
+@pytest.mark.parametrize(
+    "what,why",
+    [
+        (TimeoutError(), "no connection to 127.0.0.1, port {}, in time"),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "no connection to 127.0.0.1, port {}: Name or service not known",
+        ),
+        (None, "no connection to 127.0.0.1, port {}: no address is known for 127.0.0.1"),
+    ],
+)
+def test_a_blocking_client_that_finds_no_server_says_why(monkeypatch, what, why):
+    def look_up(*_, **__):
+        if what is not None:
+            raise what
+        return []
+
+    with Server(REFUSING) as server:
+        client = over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        with pytest.raises(LoginFailed) as failure:
+            client.login("ann", "tanstaaf")
+        client.close()
+    assert failure.value.why == why.format(server.port)
+
+
+def test_a_blocking_client_that_has_no_time_left_for_the_lookup(monkeypatch):
+    released = threading.Event()
+    with Server(REFUSING) as server:
+        client = over_sockets.connect("127.0.0.1", server.port, tls="none", connect_timeout=0.05)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(PATIENCE))
+        with pytest.raises(LoginFailed, match="in time"):
+            client.login("ann", "tanstaaf")
+        released.set()
+        client.close()
+
+
+def test_a_blocking_client_that_has_no_thread_for_the_lookup(monkeypatch):
+    listed = {b"CAPA": [capa("SASL PLAIN", "USER")] * 2} | USER_PASS
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with (
+        Server(REFUSING, listed) as server,
+        over_sockets.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE) as client,
+    ):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        client.login("ann", "tanstaaf")
+        assert client.stat() == DONE
+
+
+def test_a_blocking_client_whose_server_does_not_answer(monkeypatch):
+    with contextlib.ExitStack() as stack, Server(REFUSING) as server:
+        entry = (socket.AF_INET, socket.SOCK_STREAM, 0, "", Deaf(stack).address)
+        client = over_sockets.connect("127.0.0.1", server.port, tls="none", connect_timeout=0.05)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [entry])
+        with pytest.raises(LoginFailed, match="in time"):
+            client.login("ann", "tanstaaf")
+        client.close()
+
+
+STEPS = 12  # turns of the event loop: more than a connection on this machine needs
+
+
+@pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])
+@pytest.mark.parametrize("how", ["closed", "closed twice", "cancelled"])
+@pytest.mark.parametrize("steps", range(STEPS))
+def test_at_whatever_step_of_another_connection_a_client_ends_none_is_left(module, how, steps):
+    """The server sees the end of each connection: it waits for that, with a limit."""
+
+    async def test():
+        connecting = anyio.Event()
+        client = await module.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
+        connect_again = client._stream._connect
+
+        async def watched(*stream):
+            connecting.set()
+            return await connect_again(*stream)
+
+        async def log_in():
+            with contextlib.suppress(LoginFailed, ConnectionLost, Broken):
+                await client.login("ann", "tanstaaf")
+
+        client._stream._connect = watched
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log_in)
+            await connecting.wait()
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            if how == "cancelled":
+                tasks.cancel_scope.cancel()
+            else:
+                await client.aclose()
+            if how == "closed twice":
+                await anyio.lowlevel.checkpoint()
+                await client.aclose()
+        assert client.session.broken is not None
+        await client.aclose()
+
+    second = {b"CAPA": [capa("SASL PLAIN", "USER")] * 2} | USER_PASS
+    with Server(REFUSING, second) as server:
+        anyio.run(test, backend=module.__name__.rpartition(".")[2])
+    assert len(server.heard) <= 2
+
+
+def test_an_asyncio_client_is_closed_twice_while_its_connection_is_given_up():
+    async def test():
+        connecting = asyncio.Event()
+
+        async def connect_again(*_):
+            connecting.set()
+            try:
+                await asyncio.sleep(PATIENCE)
+            finally:
+                await asyncio.sleep(0)  # it takes some turns of the loop to give it up
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+        client = await over_asyncio.connect("127.0.0.1", server.port, tls="none", timeout=PATIENCE)
+        client._stream._connect = connect_again
+        login = asyncio.create_task(client.login("ann", "tanstaaf"))
+        await connecting.wait()
+        await client.aclose()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await client.aclose()
+        with pytest.raises(LoginFailed, match="the connection was given up"):
+            await login
+
+    with Server(REFUSING) as server:
+        asyncio.run(test())
 
 
 @pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])
@@ -417,7 +607,7 @@ def test_a_client_whose_connection_does_not_come(module, how):
             await anyio.sleep(PATIENCE)
 
         async def log_in():
-            with pytest.raises((LoginFailed, TimedOut) if how != "cancelled" else BaseException) as failure:
+            with pytest.raises(LoginFailed if how != "cancelled" else BaseException) as failure:
                 await client.login("ann", "tanstaaf")
             outcome.append(failure.value)
             if how == "cancelled":
@@ -443,7 +633,7 @@ def test_a_client_whose_connection_does_not_come(module, how):
     if how == "closed":
         assert error.why == "the connection was given up"
     elif how == "late":
-        assert isinstance(error, TimedOut)
+        assert isinstance(error.__cause__, TimedOut)
 
 
 @pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])

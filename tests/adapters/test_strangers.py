@@ -21,10 +21,14 @@ from pop3proto._io.session_log import LoggedSession
 from pop3proto.asyncio import server as asyncio_server
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.maildrop import Unavailable
+from pop3proto.procedures.server.deadlines import Deadlines
+from pop3proto.procedures.server.logins import LOGINS_IN_THREADS
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
 from tests.helpers.depth import deep
+from tests.helpers.drivers import OneUser
 
 TOO_MANY = b"-ERR [SYS/TEMP] too many sessions\r\n"
 DISPLACED = b"-ERR [SYS/TEMP] too many sessions before login\r\n"
@@ -67,10 +71,10 @@ class Client:
         self.sock.close()
 
 
-def wait_until_reading(server) -> None:
-    """Wait until each session waits for its client: what goes on behind an answer takes a moment."""
+def wait_until_reading(server, *, reading: bool = True) -> None:
+    """Wait until each session waits for its client, or none: what goes on behind an answer takes a moment."""
     until = time.monotonic() + PATIENCE
-    while not all(vars(driver)["_reading"] for driver in tuple(server._sessions._places)):
+    while not all(vars(driver)["_reading"] is reading for driver in tuple(server._sessions._places)):
         assert time.monotonic() < until
 
 
@@ -305,6 +309,71 @@ def test_at_most_four_threads_work_for_logins(adapter):  # noqa: F811 - it is a 
             client.line()
 
 
+@pytest.mark.parametrize("ends_by", ["close", "abort"])
+@pytest.mark.parametrize("hang_up", [True, False])
+def test_a_login_that_waits_for_a_thread_ends_with_its_session(adapter, ends_by, hang_up):  # noqa: F811 - it is a fixture
+    users = Waiting()
+    server = adapter.begin(service(authenticator=users))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(greeted(server, f"127.0.0.{number + 1}")) for number in range(9)]
+        for number, client in enumerate(clients):
+            client.say(b"USER user%d" % number, b"PASS tanstaaf")
+            if number < LOGINS_IN_THREADS:
+                users.wait_until_asked(1)
+        wait_until_reading(server, reading=False)
+        if hang_up:
+            for client in clients:
+                client.sock.shutdown(socket.SHUT_RDWR)
+        wait = adapter.in_background(getattr(server, ends_by))
+        until = time.monotonic() + PATIENCE
+        while len(server._sessions._places) > LOGINS_IN_THREADS:
+            assert time.monotonic() < until, "it does not end while the others hang"
+        users.go_on.set()
+        wait()
+    assert users.users == [f"user{number}" for number in range(LOGINS_IN_THREADS)], "what has begun goes on to its end"
+
+
+def test_a_login_that_waits_for_a_thread_ends_at_its_deadline(adapter):  # noqa: F811 - it is a fixture
+    users = Waiting()
+    users.go_on.set()
+    with adapter.entered(service(authenticator=users, deadlines=Deadlines(login=0.3))) as server:
+        turns = server._sessions._limiter._logins._turns
+        held = [turns.take(f"192.0.2.{number}", 0) for number in range(LOGINS_IN_THREADS)]
+        with greeted(server) as client:
+            client.say(b"USER ann", b"PASS tanstaaf")
+            assert b"maildrop" not in b"".join(iter(client.line, b""))
+        for number, turn in enumerate(held):
+            turns.give_back(f"192.0.2.{number}", turn)
+        assert users.users == []
+        assert not turns._waiting
+
+
+def test_the_end_of_a_session_waits_for_no_login(adapter):  # noqa: F811 - it is a fixture
+    class Watching(Waiting):
+        def check_password(self, user, password, session) -> bool:
+            try:
+                return super().check_password(user, password, session)
+            finally:
+                answered.append(user)
+
+        def session_ended(self, session) -> None:
+            ended.release()
+
+    answered: list[str] = []
+    ended, users = threading.Semaphore(0), Watching()
+    with adapter.entered(service(authenticator=users)) as server, contextlib.ExitStack() as stack:
+        stack.callback(users.go_on.set)
+        for number in range(LOGINS_IN_THREADS):
+            client = stack.enter_context(greeted(server, f"127.0.0.{number + 1}"))
+            client.say(b"USER ann", b"PASS wrong")
+        users.wait_until_asked(LOGINS_IN_THREADS)
+        for _ in range(2):
+            with greeted(server, "127.0.0.9") as other:
+                assert other.ask(b"QUIT").startswith(b"+OK")
+            assert ended.acquire(timeout=PATIENCE)
+        assert answered == []
+
+
 def test_a_login_after_failures_is_delayed_and_no_other(adapter):  # noqa: F811 - it is a fixture
     penalty = LoginPenalty(first=0.01, most=0.02)
     with adapter.entered(service(login_penalty=penalty)) as server:
@@ -353,6 +422,32 @@ def test_what_is_logged_of_sessions(adapter, logged):  # noqa: F811 - it is a fi
     assert int(ended.split("octets=")[1].split()[0]) > len(sent)
 
 
+def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, logged):  # noqa: F811 - it is a fixture
+    class Away(OneUser):
+        def check_password(self, user, password, session):
+            if user == "bob":
+                raise Unavailable("the directory is down")
+            return super().check_password(user, password, session)
+
+    store = MemoryStore({"ann": [b"one\n"]})
+    with adapter.entered(service(store=store, authenticator=Away())) as server:
+        with greeted(server) as first, greeted(server) as second:
+            assert first.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK")
+            assert second.ask(b"USER ann", b"PASS tanstaaf").startswith(b"-ERR [IN-USE]")
+            assert second.ask(b"QUIT").startswith(b"+OK")
+            assert second.line() == b""
+            second.sock.close()
+        with greeted(server) as third:
+            assert third.ask(b"USER bob", b"PASS tanstaaf").startswith(b"-ERR [SYS/TEMP]")
+    lines = [re.sub(r"octets=\d+ end=.*", "", line) for line in logged()]
+    assert sorted(lines) == [
+        "127.0.0.1: ended: user=- method=- retrieved=0 deleted=0 ",
+        "127.0.0.1: ended: user=ann method=- retrieved=0 deleted=0 ",
+        "127.0.0.1: ended: user=ann method=USER/PASS retrieved=0 deleted=0 ",
+        "127.0.0.1: login not checked: method=USER/PASS user=bob",
+    ]
+
+
 def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
     with adapter.entered(service(login_penalty=None, login_attempts=1, max_sessions_before_login=1)) as server:
         with greeted(server) as client:
@@ -395,6 +490,7 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
     try:
         session = LoggedSession(SessionInfo(address, id=7))
         session.login_failed(method, user)
+        session.login_not_checked(method, user)
         session.user, session.method = user, method
         session.ended(ConnectionLost(user), displaced=False)
     finally:
@@ -403,8 +499,9 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
     for line in lines:
         assert line.isascii()
         assert line.isprintable()
-    failed, ended = lines
+    failed, not_checked, ended = lines
     assert [part.partition("=")[0] for part in failed.split(" ")[4:]] == ["login", "failed:", "method", "user"]
+    assert not_checked == failed.replace("login failed", "login not checked", 1)
     names = [part.partition("=")[0] for part in ended.split(" ")[4:11]]
     assert names == ["ended:", "user", "method", "retrieved", "deleted", "octets", "end"]
 

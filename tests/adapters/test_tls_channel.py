@@ -12,9 +12,9 @@ import trustme
 
 from pop3proto import blocking
 from pop3proto._io.sockets import is_readable
-from pop3proto._io.tls import client_context, handshake_failure
+from pop3proto._io.tls import client_context, handshake_failure, words_of
 from pop3proto._io.tls_channel import TlsChannel
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.testing import pop3_server
 from tests.helpers.processes import PATIENCE, join
 
@@ -148,10 +148,29 @@ GREETING = b"+OK ready\r\n"
     [
         (
             GREETING,
-            r"server does not begin TLS at once .*: it sent '\+OK ready\\r\\n'; use another port, or .*greeting$",
+            r"server does not begin TLS at once .*: it sent '\+OK ready'; use another port, or .*greeting$",
         ),
         (b"+", r"does not begin TLS at once on this port: it sent '\+'; use another port, or .*greeting$"),
-        (b"\x15\x03\x03\x00\x02\x02\x28", r"the TLS handshake failed: .*(?i:alert)"),
+        (b"+OK one\n-ERR two\n", r"it sent '\+OK one'; use another port, or .*greeting$"),
+        (b"\r\n", r"it sent ''; use another port, or .*greeting$"),
+        (
+            b"220-a.example ESMTP\r\n220 b",
+            r"the server sent '220-a.example ESMTP' \(.*like SMTP.*\); use another port$",
+        ),
+        (b"HTTP/1.1 400 x\r\nServer: y\r\n", r"the server sent 'HTTP/1.1 400 x' \(.*like HTTP.*\); use another port$"),
+        (
+            b"\x15\x03\x03\x00\x02\x02\x28",
+            r"the TLS handshake failed: the peer sent the alert 'handshake failure': the",
+        ),
+        (
+            b"\x15\x03\x03\x00\x02\x02\x46",
+            r"sent the alert 'protocol version': the two have no version of TLS in common$",
+        ),
+        (b"\x15\x03\x03\x00\x02\x02\x50", r"the TLS handshake failed: the peer sent the alert 'internal error'$"),
+        (b"\x15\x03\x03\x00\x02\x02\x70", r"sent the alert 'unrecognized name': it does not know the host name$"),
+        (b"\x15\x03\x03\x00\x02\x02\x74", r"sent the alert 'certificate required': it wants a certificate of the"),
+        (b"\x15\x03\x03\x00\x02\x02\x78", r"sent the alert 'no application protocol': it does not offer POP3"),
+        (b"\x16\x03\x03\x00\x05abcde", r"the TLS handshake failed: [a-z ]+$"),
     ],
 )
 def test_a_client_names_what_came_in_place_of_tls(contexts, first, message):
@@ -161,6 +180,57 @@ def test_a_client_names_what_came_in_place_of_tls(contexts, first, message):
     with pytest.raises(ssl.SSLError) as failure:
         client.handshake()
     assert re.search(message, str(client.failure(failure.value, first)))
+
+
+def test_where_tls_was_announced_it_is_not_the_port_that_is_wrong(contexts):
+    client = TlsChannel(contexts[0], hostname="localhost")
+    client.handshake()
+    client.feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as failure:
+        client.handshake()
+    message = "the TLS handshake failed: the server sent 'HTTP/1.1 400 x' in clear where the TLS handshake was due"
+    assert str(client.failure(failure.value, b"HTTP/1.1 400 x\r\n", announced=True)) == message
+
+
+NOT_HERE = ", and may not use TLS on this port: use another port, or begin TLS after the greeting"
+
+
+@pytest.mark.parametrize(
+    "server_side, first, announced, hint",
+    [
+        (False, b"", False, NOT_HERE),
+        (False, b"", True, ""),
+        (False, b"\x16\x03\x03", False, ""),
+        (True, b"", False, ""),
+    ],
+)
+def test_a_peer_that_hangs_up_or_says_nothing(contexts, server_side, first, announced, hint):
+    channel = TlsChannel(contexts[server_side], server_side=server_side, hostname=None if server_side else "localhost")
+    ended = channel.failure(ssl.SSLEOFError(8, "as OpenSSL says it"), first, announced=announced)
+    assert (type(ended), str(ended)) == (
+        ConnectionLost,
+        f"the TLS handshake failed: the peer closed the connection{hint}",
+    )
+    late = channel.failure(TimedOut("the peer sent nothing in time"), first, announced=announced)
+    silent = "" if first else f": the peer has sent nothing{hint}"
+    assert (type(late), str(late)) == (TimedOut, f"the TLS handshake was not done in time{silent}")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "[SSL: SSLV3_ALERT_BAD_RECORD_MAC] sslv3 alert bad record mac (_ssl.c:1006)",
+            "the peer sent the alert 'bad record mac'",
+        ),
+        ("[SSL: SSL/TLS_ALERT_X] ssl/tls alert unknown ca (_ssl.c:1032)", "the peer sent the alert 'unknown ca'"),
+        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol (_ssl.c:1006)", "unsupported protocol"),
+        ("[SSL] record layer failure (_ssl.c:2580)", "record layer failure"),
+        ("The operation did not complete", "The operation did not complete"),
+    ],
+)
+def test_what_openssl_says_without_its_files_and_lines(text, words):
+    assert words_of(ssl.SSLError(1, text)) == words
 
 
 def test_a_server_names_a_client_that_speaks_in_clear(contexts):

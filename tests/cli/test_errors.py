@@ -3,23 +3,25 @@
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import threading
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import trustme
 
 from pop3proto.blocking import Server
-from pop3proto.cli import _COMMANDS, fetch as fetch_module, main
+from pop3proto.cli import _COMMANDS, access, main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
-from tests.helpers.cli_servers import HangUp, Scripted, body, password_file, serving
+from tests.helpers.cli_servers import HangUp, Scripted, at, body, password_file, serving
 from tests.helpers.processes import PATIENCE, join, started
 
 
@@ -92,6 +94,31 @@ def test_mistakes_in_usage(arguments, capsys):
     assert "usage: pop3proto" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments, program",
+    [
+        (["fetch", "pops://ann@h", "m", "--bogus"], "pop3proto fetch"),
+        (["fetch", "--bogus", "pops://ann@h", "m"], "pop3proto fetch"),
+        (["fetch", "pops://ann@h", "m", "n"], "pop3proto fetch"),
+        (["fetch", "--bogus"], "pop3proto fetch"),
+        (["passwd", "users", "ann", "extra"], "pop3proto passwd"),
+        (["serve", "m", "--user", "ann", "--bogus"], "pop3proto serve"),
+        (["demo", "x"], "pop3proto demo"),
+        (["--bogus", "demo"], "pop3proto"),
+        (["--bogus"], "pop3proto"),
+        (["bogus"], "pop3proto"),
+    ],
+)
+def test_the_usage_is_that_of_the_command(arguments, program, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"usage: {program} [-h]")
+    assert f"\n{program}: error: " in err
+
+
 def test_the_status_reaches_the_shell(tmp_path):
     assert run("--version").returncode == 0
     assert run().returncode == 2
@@ -155,9 +182,9 @@ def test_without_posix_the_store_says_what_it_needs(name):
 def test_a_command_imports_no_other(monkeypatch, arguments, imported):
     modules: list[str] = []
 
-    def note(names: Sequence[str]) -> ArgumentParser:
+    def note(names: Sequence[str]) -> NoReturn:
         modules.extend(names)
-        return ArgumentParser()
+        raise SystemExit
 
     monkeypatch.setattr("pop3proto.cli._parser", note)
     with pytest.raises(SystemExit):
@@ -247,7 +274,7 @@ def test_password_files(tmp_path, capsys, content, why):
 def test_a_password_file_that_is_not_there(tmp_path, capsys):
     file = tmp_path / "none"
     assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(file)]) == 1
-    assert line_of(capsys) == f"pop3proto fetch: cannot read the password file: {file}: No such file or directory"
+    assert line_of(capsys) == f"pop3proto fetch: cannot read the password file {file}: No such file or directory"
     assert main(["fetch", "pops://ann@h", str(tmp_path / "m"), "--password-file", str(tmp_path)]) == 1
     assert line_of(capsys).endswith(f"{tmp_path}: Is a directory")
 
@@ -256,25 +283,75 @@ def test_authorities_that_are_none(tmp_path, capsys):
     file = password_file(tmp_path)
     arguments = ["fetch", "pops://ann@127.0.0.1", str(tmp_path / "m"), "--password-file", str(file), "--ca-file"]
     assert main([*arguments, str(file)]) == 1
-    assert line_of(capsys).endswith("it holds no certificates (PEM)")
-    assert main([*arguments, str(tmp_path / "none")]) == 1
-    assert line_of(capsys).endswith("No such file or directory")
+    assert line_of(capsys) == f"pop3proto fetch: {file} holds no certificates (PEM) of authorities"
+    none = tmp_path / "none"
+    assert main([*arguments, str(none)]) == 1
+    assert line_of(capsys) == (
+        f"pop3proto fetch: cannot read certificate authorities from {none}: No such file or directory"
+    )
 
 
 def test_what_is_no_maildir_is_not_served(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path in (tmp_path, tmp_path / "none", file):
+    for path, why in (
+        (tmp_path, "{} is not a Maildir: it has no folder 'new'"),
+        (tmp_path / "none", "cannot serve {}: No such file or directory"),
+        (file, "cannot serve {}: Not a directory"),
+    ):
         assert main(["serve", str(path), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {path} is not a Maildir: it has no folder 'new'"
+        assert line_of(capsys) == f"pop3proto serve: {why.format(path)}"
 
 
 def test_what_is_no_maildir_is_not_fetched_into(tmp_path, capsys):
     file = password_file(tmp_path)
-    for path, why in ((tmp_path, "is not a Maildir and is not empty"), (file, "is not a folder")):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nothing")
+    for path, why in (
+        (tmp_path, "{} is not a Maildir and is not empty"),
+        (file, "{} is not a Maildir: it is not a folder"),
+        (link, "{} is not a Maildir: it is a symbolic link that leads nowhere"),
+        (tmp_path / "a" / "b", "cannot fetch into {}: No such file or directory"),
+        (file / "b", "cannot fetch into {}: Not a directory"),
+        (tmp_path / ("a" * 300), "cannot fetch into {}: File name too long"),
+    ):
         assert main(["fetch", "pop://ann@127.0.0.1", str(path), "--password-file", str(file)]) == 1
-        assert why in line_of(capsys)
-    assert main(["fetch", "pop://ann@127.0.0.1", str(tmp_path / "a" / "b"), "--password-file", str(file)]) == 1
-    assert "No such file or directory" in line_of(capsys)
+        assert line_of(capsys) == f"pop3proto fetch: {why.format(path)}"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_folder_that_was_removed_under_the_command(tmp_path, capsys, monkeypatch):
+    file, gone = password_file(tmp_path), tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    options = ["--password-file", str(file)]
+    assert main(["fetch", "pop://ann@127.0.0.1", "m", *options]) == 1
+    assert line_of(capsys) == "pop3proto fetch: cannot fetch into m: No such file or directory"
+    assert main(["passwd", "users", "ann", *options]) == 1
+    assert line_of(capsys) == "pop3proto passwd: cannot change the users file users: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fetch", "pop://ann@h", ""],
+        ["fetch", "pop://ann@h", "m", "--password-file", ""],
+        ["fetch", "pop://ann@h", "m", "--token-file="],
+        ["fetch", "pop://ann@h", "m", "--ca-file="],
+        ["passwd", "", "ann"],
+        ["passwd", "users", "ann", "--password-file="],
+        ["serve", "", "--user", "ann", "--password-file", "f"],
+        ["serve", "m", "--user", "ann", "--password-file="],
+        ["serve", "m", "--users="],
+        ["serve", "m", "--users", "f", "--certificate="],
+        ["serve", "m", "--users", "f", "--certificate", "f", "--key="],
+    ],
+)
+def test_a_path_that_is_empty_is_not_this_folder(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(": the path is empty\n")
 
 
 def test_no_permission(tmp_path, capsys, monkeypatch):
@@ -286,13 +363,13 @@ def test_no_permission(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:  # root, who runs the tests in CI, would be let in
         patch.setattr(os, "scandir", lambda path: denied(path) if mail in Path(path).parents else scandir(path))
         assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
-        assert line_of(capsys) == f"pop3proto serve: {mail / 'new'}: Permission denied"
+        assert line_of(capsys) == f"pop3proto serve: cannot serve {mail}: {mail / 'new'}: Permission denied"
     open_path = Path.open
     monkeypatch.setattr(
         Path, "open", lambda path, *mode, **options: (denied if path == file else open_path)(path, *mode, **options)
     )
     assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file)]) == 1
-    assert line_of(capsys) == f"pop3proto serve: cannot read the password file: {file}: Permission denied"
+    assert line_of(capsys) == f"pop3proto serve: cannot read the password file {file}: Permission denied"
 
 
 def test_a_full_disk(tmp_path, capsys, monkeypatch):
@@ -304,7 +381,8 @@ def test_a_full_disk(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
         assert fetch(server, tmp_path / "m", "--delete") == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: No space left on device (0 messages fetched before this; nothing was deleted)"
+        f"pop3proto fetch: cannot store mail in {tmp_path / 'm'}: No space left on device "
+        "(0 messages fetched before this; nothing was deleted)"
     )
     assert [list((tmp_path / "m" / folder).iterdir()) for folder in ("tmp", "new", "cur")] == [[], [], []]
     assert store.messages("ann") == [b"one\n"]
@@ -319,7 +397,27 @@ def test_a_port_in_use(tmp_path, capsys):
         port = other.getsockname()[1]
         assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", str(port)]) == 1
     line = line_of(capsys)
-    assert line.startswith(f"pop3proto serve: cannot listen on 127.0.0.1 port {port}: Address already in use")
+    assert line == f"pop3proto serve: cannot listen on 127.0.0.1 port {port}: Address already in use"
+
+
+def test_a_port_of_root(tmp_path, capsys, monkeypatch):
+    def denied(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied (while attempting to bind on address ('127.0.0.1', 110))")
+
+    monkeypatch.setattr(socket, "create_server", denied)  # root, who runs the tests in CI, would be let in
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--port", "110"]) == 1
+    assert line_of(capsys) == (
+        "pop3proto serve: cannot listen on 127.0.0.1 port 110: Permission denied; ports below 1024 are for root: "
+        "choose another by --port"
+    )
+
+
+@pytest.mark.parametrize("host", ["", "a\udcff"])
+def test_what_is_no_host(tmp_path, capsys, host):
+    mail, file = maildir(tmp_path / "m"), password_file(tmp_path)
+    assert main(["serve", str(mail), "--user", "ann", "--password-file", str(file), "--host", host]) == 2
+    assert line_of(capsys).startswith("pop3proto serve: --host: ")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, "192.0.2.1"])
@@ -336,11 +434,13 @@ def test_a_user_that_nobody_can_be(tmp_path, capsys, user):
     assert line_of(capsys).startswith("pop3proto serve: --user: ")
 
 
-@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70])
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, ".."])
 def test_no_such_host(tmp_path, capsys, host):
     file = password_file(tmp_path)
     assert main(["fetch", f"pops://ann@{host}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
-    assert line_of(capsys).startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+    line = line_of(capsys)
+    assert line.startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+    assert line.endswith("this is not a host name") == ("invalid" not in host)
 
 
 def test_a_refused_connection(tmp_path, capsys):
@@ -363,14 +463,16 @@ def test_a_refused_connection(tmp_path, capsys):
 def test_a_server_that_greets_otherwise(tmp_path, capsys, greeting, why):
     with Scripted({}, greeting) as server:
         assert fetch(server, tmp_path / "m") == 1
-    assert why in line_of(capsys)
+    line = line_of(capsys)
+    assert line.startswith(at(server))
+    assert why in line
 
 
 def test_a_wrong_password(tmp_path, capsys):
     with Scripted({"PASS": b"-ERR [AUTH] wrong\r\n"}) as server:
         assert fetch(server, tmp_path / "m") == 1
     line = line_of(capsys)
-    assert line == "pop3proto fetch: login failed (PASS ***: [AUTH] wrong)"
+    assert line == f"{at(server, 'ann')}login failed (PASS ***: [AUTH] wrong)"
 
 
 def test_a_maildrop_in_use(tmp_path, capsys):
@@ -388,7 +490,7 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
         assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
     assert line_of(capsys) == (
-        "pop3proto fetch: the peer sent nothing in time: waited for the greeting; "
+        f"{at(port)}the server sent nothing in time (--timeout): waited for the greeting; "
         "if TLS begins at once on this port, the server waits, too: use a pops:// URL"
     )
 
@@ -432,7 +534,7 @@ def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):
         limits.append(arguments["limits"])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(fetch_module, "connect", connecting)
+    monkeypatch.setattr(access, "connect", connecting)
     url, file = "pop://ann@127.0.0.1", password_file(tmp_path)
     assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
     assert limits == [Limits(least_rate=100)]
@@ -455,10 +557,83 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
 
         thread = threading.Thread(target=reset, daemon=True)
         thread.start()
-        url = f"pops://ann@127.0.0.1:{listener.getsockname()[1]}"
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        port = listener.getsockname()[1]
+        assert main(["fetch", f"pops://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
         join(thread)
-    assert line_of(capsys) == "pop3proto fetch: the TLS handshake failed: the peer closed the connection"
+    assert line_of(capsys) == (
+        f"{at(port)}the TLS handshake failed: the peer closed the connection, and may not use TLS on this port: use a "
+        "pop:// URL, or another port"
+    )
+
+
+BANNERS = {
+    "SMTP": b"220-mail.example.org ESMTP\r\n220 ready\r\n",
+    "IMAP": b"* OK [CAPABILITY IMAP4rev1] ready\r\n* BYE\r\n",
+    "HTTP": b"HTTP/1.1 408 Request Timeout\r\nServer: x\r\n",
+    "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "FTP": b"220 (vsFTPd 3.0.3)\r\n530 no\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.mark.parametrize("scheme", ["pop", "pops", "pops over TLS"])
+@pytest.mark.parametrize("name", BANNERS)
+def test_another_protocol_on_the_port(tmp_path, capsys, authority, name, scheme):
+    file, authorities = password_file(tmp_path), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(authorities)
+    context = None
+    if scheme == "pops over TLS":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Scripted({}, BANNERS[name], context) as server:
+        url = f"{scheme.partition(' ')[0]}://ann@127.0.0.1:{server.address[1]}"
+        options = ("--password-file", str(file), "--ca-file", str(authorities))
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+    line = line_of(capsys)
+    first = BANNERS[name].partition(b"\r")[0].decode()
+    assert line.startswith(at(server))
+    assert f"the server sent '{first}'" in line
+    assert f"(this looks like {name}, not POP3)" in line
+    assert "pop://" not in line
+
+
+@pytest.mark.parametrize(
+    "alert, why",
+    [
+        (b"\x46", "'protocol version': the two have no version of TLS in common"),
+        (b"\x28", "'handshake failure': the two may have no version of TLS or no cipher in common"),
+    ],
+)
+def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why):
+    file = password_file(tmp_path)
+    with Scripted({}, b"\x15\x03\x03\x00\x02\x02" + alert) as server:
+        url = f"pops://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert line_of(capsys) == f"{at(server)}the TLS handshake failed: the peer sent the alert {why}"
+
+
+def test_a_server_that_hangs_up(tmp_path, capsys):
+    with Scripted({"UIDL": HangUp(b"")}) as server:
+        assert fetch(server, tmp_path / "m") == 1
+    assert line_of(capsys) == f"{at(server)}the server closed the connection before answering UIDL"
+
+
+@pytest.mark.parametrize("scheme", ["pop", "pops"])
+def test_a_handshake_that_does_not_end(tmp_path, capsys, scheme):
+    """The server stops to answer: over `pops` at once, over `pop` after STLS."""
+    file = password_file(tmp_path)
+    greeting = b"+OK\r\n" if scheme == "pop" else b""
+    with Scripted({"STLS": b"+OK\r\n"}, greeting, otherwise=b"") as server:
+        url = f"{scheme}://ann@127.0.0.1:{server.address[1]}"
+        options = ("--password-file", str(file), "--timeout", "0.3")
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+    line = line_of(capsys)
+    assert line.startswith(f"{at(server)}the TLS handshake was not done in time: the peer has sent nothing")
+    assert line.endswith("use a pop:// URL, or another port") == (scheme == "pops")
 
 
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):

@@ -4,6 +4,7 @@ import errno
 import io
 import itertools
 import os
+import re
 import socket
 import ssl
 import stat
@@ -36,7 +37,7 @@ from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 from tests.helpers import cli_servers
-from tests.helpers.cli_servers import PASSWORD, HangUp, Scripted, body, password_file, serving, stored
+from tests.helpers.cli_servers import PASSWORD, HangUp, Scripted, at, body, password_file, serving, stored
 from tests.helpers.depth import deep
 from tests.helpers.processes import PATIENCE, join
 
@@ -228,7 +229,7 @@ def test_tls_to_a_server_without(target, capsys, options):
         assert fetch_tls("implicit", server.address[1], target, *options) == 1
     error = capsys.readouterr().err
     why = "the server does not begin TLS at once on this port: it sent '+OK POP3 server ready"
-    assert error.startswith(f"pop3proto fetch: the TLS handshake failed: {why}")
+    assert error.startswith(f"{at(server)}the TLS handshake failed: {why}")
     assert error.endswith("; use a pop:// URL, or another port\n")
 
 
@@ -248,7 +249,7 @@ def test_stls_is_taken_even_where_clear_text_is_allowed(target, authority):
 
 
 STRIPPED = (
-    "; without TLS, others on the network between here and 127.0.0.1 could read password and mail: "
+    "; without TLS, others on the network between here and there could read password and mail: "
     "use a pops:// URL, or --allow-cleartext if you accept that"
 )
 
@@ -256,9 +257,7 @@ STRIPPED = (
 def test_without_stls_it_goes_no_further(target, capsys):
     with serving(MemoryStore({"ann": MAIL})) as server:
         assert fetch_tls("starttls", server.address[1], target) == 1
-    assert capsys.readouterr().err == (
-        f"pop3proto fetch: the server refused STLS: STLS is not supported here{STRIPPED}\n"
-    )
+    assert capsys.readouterr().err == (f"{at(server)}the server refused STLS: STLS is not supported here{STRIPPED}\n")
     assert stored(target) == []
 
 
@@ -393,7 +392,7 @@ def test_no_other_way_is_tried_than_the_one_that_the_url_names(target, capsys):
         file = password_file(target.parent)
         assert main(["fetch", url, str(target), "--password-file", str(file), "--allow-cleartext"]) == 1
         assert server.heard == ["STLS", "CAPA", "AUTH CRAM-MD5"]
-    assert capsys.readouterr().err == "pop3proto fetch: login failed (AUTH CRAM-MD5: not this)\n"
+    assert capsys.readouterr().err == f"{at(server, 'ann')}login failed (AUTH CRAM-MD5: not this)\n"
 
 
 def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, capsys):
@@ -403,7 +402,7 @@ def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, caps
         assert fetch_tls("implicit", port, target, *authority.trusted, "--password-file", str(file)) == 1
     err = capsys.readouterr().err
     assert err == (
-        "pop3proto fetch: login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password; "
+        f"{at(port, 'ann')}login failed (AUTH SCRAM-SHA-512-PLUS ***: [AUTH] wrong name or password; "
         "AUTH SCRAM-SHA-512 ***: [AUTH] wrong name or password)\n"
     )
     assert "token" not in err
@@ -427,8 +426,23 @@ def test_a_login_that_is_refused_over_two_connections_says_which(target, authori
     with Scripted(answers, STAMPED, authority.context()) as server:
         assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 1
     assert capsys.readouterr().err == (
-        "pop3proto fetch: login failed (connection 1: APOP ann ***: authorization failed; "
+        f"{at(server, 'ann')}login failed (connection 1: APOP ann ***: authorization failed; "
         "connection 2: PASS ***: wrong)\n"
+    )
+
+
+def test_a_login_that_is_refused_three_times_says_how_to_try_the_rest(target, authority, capsys):
+    answers = {
+        "CAPA": body("SASL SCRAM-SHA-256 CRAM-MD5 PLAIN", "USER"),
+        "AUTH": b"-ERR no\r\n",
+        "PASS": b"-ERR no\r\n",
+    }
+    with Scripted(answers, context=authority.context()) as server:
+        assert fetch_tls("implicit", server.address[1], target, *authority.trusted) == 1
+    assert [line.split()[0] for line in server.heard if line.split()[0] in {"AUTH", "PASS"}] == ["AUTH", "AUTH", "PASS"]
+    assert capsys.readouterr().err.endswith(
+        "not tried: CRAM-MD5, PLAIN, because 3 refusals are the most of one login; "
+        "name what is to be tried next by ;AUTH= in the URL\n"
     )
 
 
@@ -441,13 +455,62 @@ def test_a_password_that_is_not_ascii(target, authority, capsys):
     assert capsys.readouterr() == ("0 messages fetched\n", "")
 
 
+UMLAUTS = "pässwörd\n"
+
+
+@pytest.mark.parametrize(
+    "encoding, octets",
+    [("latin-1", b"p\xe4ssw\xf6rd"), ("UTF-8", "pässwörd".encode()), ("cp437", b"p\x84ssw\x94rd")],
+)
+def test_a_password_in_the_encoding_of_the_server(target, encoding, octets):
+    sent = octets.decode("utf-8", "surrogateescape")
+    with Scripted({"PASS": b"-ERR wrong\r\n", f"PASS {sent}": b"+OK\r\n", "UIDL": body()}) as server:
+        file = str(password_file(target.parent, UMLAUTS))
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        options = ("--password-file", file, "--allow-cleartext", "--password-encoding", encoding)
+        assert main(["fetch", url, str(target), *options]) == 0
+    assert f"PASS {sent}" in server.heard
+
+
+def test_a_password_that_the_encoding_does_not_have(target, authority, capsys):
+    file = str(password_file(target.parent, UMLAUTS))
+    with Scripted({}, context=authority.context()) as server:
+        options = (*authority.trusted, "--password-file", file, "--password-encoding", "ascii")
+        assert fetch_tls("implicit", server.address[1], target, *options) == 1
+    assert capsys.readouterr().err == f"{at(server)}the password cannot be encoded as ascii\n"
+
+
+def test_a_password_that_is_not_ascii_is_not_sent_in_an_encoding_that_is_guessed(target, capsys, monkeypatch):
+    monkeypatch.setattr("pop3proto._io.peers._is_loopback", lambda *_: False)
+    file = str(password_file(target.parent, UMLAUTS))
+    with Scripted({}) as server:
+        url = f"pop://ann@127.0.0.1:{server.address[1]}"
+        assert main(["fetch", url, str(target), "--password-file", file, "--allow-cleartext"]) == 1
+    assert "it is sent only if --password-encoding utf-8 or another encoding is given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["latin-8859", "hex", "undefined", ""])
+def test_an_encoding_that_does_not_exist(target, capsys, name):
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", "pop://ann@127.0.0.1", str(target), "--password-encoding", name])
+    assert ended.value.code == 2
+    assert f"argument --password-encoding: there is no encoding {name!r}; latin-1 and" in capsys.readouterr().err
+
+
+def test_an_encoding_is_not_for_tokens(target, capsys):
+    file = token_file(target.parent)
+    options = ("--token-file", file, "--password-encoding", "latin-1")
+    assert main(["fetch", "pops://ann@127.0.0.1", str(target), *options]) == 2
+    assert capsys.readouterr().err == "pop3proto fetch: --password-encoding cannot be used with --token-file\n"
+
+
 def test_why_the_client_gave_up_is_told(target, capsys):
     answers = {"CAPA": body("SASL CRAM-MD5"), "AUTH CRAM-MD5": b"+ \r\n", "*": b"-ERR cancelled\r\n"}
     with Scripted(answers) as server:
         assert fetch(server, target) == 1
         assert server.heard == ["STLS", "CAPA", "AUTH CRAM-MD5", "*"]
     err = capsys.readouterr().err
-    assert err.startswith("pop3proto fetch: login failed (AUTH CRAM-MD5: cancelled): ")
+    assert err.startswith(f"{at(server, 'ann')}login failed (AUTH CRAM-MD5: cancelled): ")
     assert err.count("\n") == 1
 
 
@@ -492,7 +555,7 @@ def test_a_token_that_is_refused(target, authority, token_server, capsys, way):
     options = (*authority.trusted, "--token-file", file)
     assert fetch_tls("starttls", token_server, target, *options, user=f"ann;AUTH={way}") == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"pop3proto fetch: login failed (AUTH {way} ***: [AUTH] wrong name or password ({{")
+    assert err.startswith(f"{at(token_server, 'ann')}login failed (AUTH {way} ***: [AUTH] wrong name or password ({{")
     assert {"XOAUTH2": '"status":"400"', "OAUTHBEARER": '"invalid_token"'}[way] in err
     assert err.endswith(
         "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP\n"
@@ -505,7 +568,7 @@ def test_a_refusal_that_is_not_about_the_token(target, capsys):
     with Scripted(answers) as server:
         url = f"pop://ann@127.0.0.1:{server.address[1]}"
         assert main(["fetch", url, str(target), "--token-file", token_file(target.parent), "--allow-cleartext"]) == 1
-    assert capsys.readouterr().err == "pop3proto fetch: login failed (AUTH XOAUTH2 ***: [IN-USE] another session)\n"
+    assert capsys.readouterr().err == f"{at(server, 'ann')}login failed (AUTH XOAUTH2 ***: [IN-USE] another session)\n"
 
 
 def test_a_token_never_goes_where_a_password_is_wanted(target, capsys):
@@ -513,7 +576,7 @@ def test_a_token_never_goes_where_a_password_is_wanted(target, capsys):
         url = f"pop://ann@127.0.0.1:{server.address[1]}"
         assert main(["fetch", url, str(target), "--token-file", token_file(target.parent), "--allow-cleartext"]) == 1
         assert server.heard == ["STLS", "CAPA"]
-    assert capsys.readouterr().err.startswith("pop3proto fetch: no usable login method: OAUTHBEARER, XOAUTH2: ")
+    assert capsys.readouterr().err.startswith(f"{at(server)}no usable login method: OAUTHBEARER, XOAUTH2: ")
 
 
 @pytest.mark.parametrize(
@@ -766,7 +829,7 @@ def test_a_connection_lost_in_the_middle_keeps_what_is_whole(target, capsys):
         assert fetch(server, target, "--delete") == 1
         assert "DELE 1" not in server.heard
     assert capsys.readouterr().err == (
-        "pop3proto fetch: the server closed the connection in the middle of the body of RETR 2 "
+        f"{at(server)}the server closed the connection in the middle of the body of RETR 2 "
         "(1 message fetched before this; nothing was deleted)\n"
     )
     assert stored(target) == [b"one\n"]
@@ -878,7 +941,7 @@ def test_a_server_that_has_unique_ids_and_cannot_tell_them_now(target, capsys):
     with Scripted(answers) as server:
         assert fetch(server, target, "--delete") == 1
         assert "LIST" not in server.heard
-    assert capsys.readouterr().err == "pop3proto fetch: the server refused UIDL: [SYS/TEMP] index is broken\n"
+    assert capsys.readouterr().err == f"{at(server)}the server refused UIDL: [SYS/TEMP] index is broken\n"
 
 
 @pytest.mark.parametrize(
@@ -941,7 +1004,7 @@ def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, answer, w
         captured = capsys.readouterr()
         assert captured.out == "1 message fetched\n"
         assert captured.err.startswith("pop3proto fetch: it is unknown whether the server has deleted 1 message: ")
-        assert why in captured.err
+        assert re.search(rf": 127\.0\.0\.1, port {server.address[1]}: .*{why}", captured.err)
         server.answers["QUIT"] = HangUp(b"+OK\r\n")
         assert fetch(server, target, "--delete") == 0
     assert capsys.readouterr().out == "0 messages fetched, 1 already here, 1 deleted on the server\n"
@@ -954,7 +1017,7 @@ def test_a_connection_lost_among_deletions_deletes_nothing(target, capsys):
         assert fetch(server, target, "--delete") == 1
         assert "QUIT" not in server.heard
     assert capsys.readouterr().err == (
-        "pop3proto fetch: the server closed the connection before answering DELE 2 "
+        f"{at(server)}the server closed the connection before answering DELE 2 "
         "(2 messages fetched before this; nothing was deleted)\n"
     )
 
@@ -1196,9 +1259,13 @@ def test_the_key_of_an_account_is_one_word():
         ("pops://ann;@h", "the login method in the URL is not supported"),
         ("pops://ann@h:0", "the port"),
         ("pops://ann@h:65536", "the port"),
-        ("pops://ann@h:", "does not have the form"),
-        ("pops://ann@h:S3cret", "does not have the form"),
-        ("pops://ann@", "does not have the form"),
+        ("pops://ann@h:", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:S3cret", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:123456", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@[::1]:pop3", "the port in the URL must be a number from 1 to 65535"),
+        ("pops://ann@h:110:1", "does not have the form"),
+        ("pops://ann@", "the URL has no host"),
+        ("pops://ann@:110", "the URL has no host"),
         ("pops://ann@[::1", "does not have the form"),
         ("pops://ann@[::S3cret]", "not an IPv6 address"),
         ("pops://ann%@h", "without two hexadecimal digits"),
@@ -1308,9 +1375,9 @@ def test_a_file_system_without_locks_is_told_with_the_path_and_what_to_do(target
     with serving(MemoryStore({"ann": MAIL})) as server:
         assert fetch(server, target) == 1
     assert capsys.readouterr().err == (
-        f"pop3proto fetch: {target / JOURNAL_NAME}: the file system has no lock for this file (flock: "
-        f"{os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd running), or use a "
-        "local file system\n"
+        f"pop3proto fetch: cannot fetch into {target}: {target / JOURNAL_NAME}: the file system has no lock for this "
+        f"file (flock: {os.strerror(number)}); mount it with locks (over NFS, without nolock and with rpc.statd "
+        "running), or use a local file system\n"
     )
 
 

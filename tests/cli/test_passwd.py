@@ -109,12 +109,12 @@ def test_passwords_that_nobody_could_log_in_with(file, tmp_path, capsys, passwor
 
 def test_a_password_file_that_is_not_there(file, tmp_path, capsys):
     assert main(["passwd", str(file), "ann", "--password-file", str(tmp_path / "none")]) == 1
-    assert failure(capsys).startswith("cannot read the password file: ")
+    assert failure(capsys).startswith("cannot read the password file ")
 
 
 def test_nobody_to_remove(file, tmp_path, capsys):
     assert main(["passwd", str(file), "ann", "--delete"]) == 1
-    assert failure(capsys) == f"{file}: No such file or directory"
+    assert failure(capsys) == f"cannot change the users file {file}: No such file or directory"
     assert main(["passwd", str(file), "bob", "--password-file", str(password_file(tmp_path, "secret"))]) == 0
     capsys.readouterr()
     assert main(["passwd", str(file), "ann", "--delete"]) == 1
@@ -134,10 +134,20 @@ def test_a_file_of_something_else(file, tmp_path, capsys):
 
 def test_a_folder_that_is_not_there(tmp_path, capsys):
     secret = password_file(tmp_path, "secret")
-    assert main(["passwd", str(tmp_path / "none" / "users"), "ann", "--password-file", str(secret)]) == 1
-    assert failure(capsys).endswith("none/users: No such file or directory")
-    assert main(["passwd", str(tmp_path), "ann", "--password-file", str(secret)]) == 1
-    assert failure(capsys) == f"{tmp_path}: Is a directory"
+    for path, why in (
+        (tmp_path / "none" / "users", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (secret / "users", "Not a directory"),
+    ):
+        assert main(["passwd", str(path), "ann", "--password-file", str(secret)]) == 1
+        assert failure(capsys) == f"cannot change the users file {path}: {why}"
+
+
+def test_a_relative_path_is_named_as_it_was_given(tmp_path, capsys, monkeypatch):
+    secret = password_file(tmp_path, "secret")
+    monkeypatch.chdir(tmp_path)
+    assert main(["passwd", "none/users", "ann", "--password-file", str(secret)]) == 1
+    assert failure(capsys) == "cannot change the users file none/users: No such file or directory"
 
 
 def test_a_file_that_others_may_read(file, tmp_path, capsys):

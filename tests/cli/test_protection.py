@@ -1,10 +1,12 @@
 """`pop3proto serve` against strangers: its options, and what it does about its process and files with secrets."""
 
+import asyncio
 import resource
 import stat
 from pathlib import Path
 
 import pytest
+import trustme
 
 from pop3proto.cli import main, process, serve
 from pop3proto.procedures.server.penalties import LoginPenalty
@@ -71,12 +73,12 @@ def test_login_methods(made):
     "option, value, why",
     [
         ("--mechanisms", "PLAIN,GSSAPI", "no login method 'GSSAPI'; there are SCRAM-SHA-512-PLUS, "),
-        ("--mechanisms", "", "no login method ''; there are "),
+        ("--mechanisms", "", "it must be a login method, or several, separated by commas"),
         ("--login-penalty", "61", "it must be a number of seconds from 0 to 60"),
         ("--login-penalty", "-1", "it must be a number of seconds from 0 to 60"),
         ("--login-penalty", "nan", "it must be a number of seconds from 0 to 60"),
         ("--login-penalty", "much", "it must be a number of seconds from 0 to 60"),
-        ("--exempt", "localhost", "not an address or a network: "),
+        ("--exempt", "localhost", "'localhost' does not appear to be an IPv4 or IPv6 network"),
         ("--max-sessions-before-login", "0", "it must be a number, 1 or more"),
     ],
 )
@@ -131,6 +133,19 @@ def test_a_limit_that_cannot_be_raised_is_told(limits, monkeypatch, capsys):
     process.disable_core_dumps()
 
 
+def test_too_many_sessions_are_told_once(maildir, limits, monkeypatch, capsys):  # noqa: F811 - it is a fixture
+    monkeypatch.setattr(serve, "_watch_signals", lambda _: asyncio.Semaphore(1))  # it ends as soon as it serves
+    secret = password_file(maildir.parent, "secret")
+    options = ["--user", "ann", "--password-file", str(secret), "--port", "0", "--max-sessions", "10000000"]
+    assert main(["serve", str(maildir), *options]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("serving ")
+    assert err == (
+        f"note: 10000000 sessions need 20000064 open files, and the limit is {HARD}: raise it (ulimit -n) or lower "
+        "--max-sessions\n"
+    )
+
+
 def test_no_limit_is_enough(limits):
     limits[resource.RLIMIT_NOFILE] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     process.raise_descriptor_limit(1_000_000)
@@ -166,6 +181,25 @@ def not_serving(monkeypatch):
         pass
 
     monkeypatch.setattr(serve, "_serve", serving)
+
+
+@pytest.mark.usefixtures("not_serving")
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("mode, all_can", [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_key_that_all_can_read(maildir, capsys, together, mode, all_can):  # noqa: F811 - it is a fixture
+    certificate = maildir.parent / "certificate"
+    key = certificate if together else maildir.parent / "key"
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    certificate.write_bytes(issued.cert_chain_pems[0].bytes())
+    certificate.chmod(0o644)
+    with key.open("ab") as file:
+        file.write(issued.private_key_pem.bytes())
+    key.chmod(mode)
+    secret = password_file(maildir.parent, "secret")
+    options = ["--user", "ann", "--password-file", str(secret), "--certificate", str(certificate)]
+    assert main(["serve", str(maildir), *options, *(() if together else ("--key", str(key)))]) == 0
+    note = f"note: all users of this machine can read the private key file {key}: chmod o-rwx it\n"
+    assert capsys.readouterr().err == (note if all_can else "")
 
 
 @pytest.mark.usefixtures("not_serving")

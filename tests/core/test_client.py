@@ -952,7 +952,11 @@ def test_fail_does_not_hide_what_the_server_did():
             b"",
             "the greeting; if TLS begins at once on this port, the server waits, too: use implicit TLS",
         ),
-        (lambda: ClientConnection(tls=True), b"", "the greeting"),
+        (
+            lambda: ClientConnection(tls=True),
+            b"",
+            "the greeting; if HTTP is spoken on this port, the server waits, too: use another port",
+        ),
         (ClientConnection, b"+OK", "the greeting; it has sent '+OK' without CRLF"),
         (
             ClientConnection,

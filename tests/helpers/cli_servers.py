@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +39,12 @@ def fetch(server: "Server | Scripted", target: Path, *options: str) -> int:
     return main(["fetch", f"pop://ann@{host}:{port}", str(target), "--password-file", str(file), *options])
 
 
+def at(server: "Server | Scripted | int", user: str = "") -> str:
+    """How an error of a session with a server begins, or with one on that port; `user`: of whom it is the login."""
+    port = server if isinstance(server, int) else server.address[1]
+    return f"pop3proto fetch: 127.0.0.1, port {port}{f', user {user}' if user else ''}: "
+
+
 def stored(target: Path) -> list[bytes]:
     """What lies in a Maildir, in any order, sorted."""
     return sorted(file.read_bytes() for folder in ("new", "cur") for file in (target / folder).iterdir())
@@ -64,6 +70,7 @@ class Scripted:
         answers: by whole line, or by verb; a list is for successive commands.
         greeting: what it says first.
         context: for TLS from the first octet; None: no TLS.
+        otherwise: the answer to all else.
     """
 
     def __init__(
@@ -71,11 +78,13 @@ class Scripted:
         answers: Mapping[str, bytes | list[bytes]],
         greeting: bytes = b"+OK ready\r\n",
         context: ssl.SSLContext | None = None,
+        otherwise: bytes = b"-ERR what?\r\n",
     ) -> None:
         self.heard: list[str] = []
         self.answers: dict[str, bytes | list[bytes]] = {**LOGIN, **answers}
         self._greeting = greeting
         self._context = context
+        self._otherwise = otherwise
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -95,23 +104,27 @@ class Scripted:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            if self._context is not None:
-                sock = self._context.wrap_socket(sock, server_side=True)
-            with sock, sock.makefile("rb") as lines:
-                sock.sendall(self._greeting)
-                for line in lines:
-                    text = line.decode().rstrip("\r\n")
-                    self.heard.append(text)
-                    answer = self._answer(text)
-                    sock.sendall(answer)
-                    if isinstance(answer, HangUp):
-                        break
+            with suppress(ConnectionError):  # a client that does not like what it hears hangs up
+                self._talk(sock)
+
+    def _talk(self, sock: socket.socket) -> None:
+        if self._context is not None:
+            sock = self._context.wrap_socket(sock, server_side=True)
+        with sock, sock.makefile("rb") as lines:
+            sock.sendall(self._greeting)
+            for line in lines:
+                text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+                self.heard.append(text)
+                answer = self._answer(text)
+                sock.sendall(answer)
+                if isinstance(answer, HangUp):
+                    break
 
     def _answer(self, line: str) -> bytes:
         verb, _, argument = line.partition(" ")
         if verb in {"UIDL", "LIST"} and argument and line not in self.answers:
             return self._row(verb, argument)
-        answer = self.answers.get(line, self.answers.get(verb, b"-ERR what?\r\n"))
+        answer = self.answers.get(line, self.answers.get(verb, self._otherwise))
         return answer.pop(0) if isinstance(answer, list) else answer
 
     def _row(self, verb: str, number: str) -> bytes:

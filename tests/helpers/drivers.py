@@ -490,14 +490,18 @@ class OneUser:
 
 
 class FailedLogins(SessionRecord):
-    """Keeps what is said of failed logins."""
+    """Keeps what is said of failed logins, and of those that were not checked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failed: list[tuple[str, str]] = []
+        self.not_checked: list[tuple[str, str]] = []
 
     def login_failed(self, method: str, user: str) -> None:
         self.failed.append((method, user))
+
+    def login_not_checked(self, method: str, user: str) -> None:
+        self.not_checked.append((method, user))
 
 
 class Serving:

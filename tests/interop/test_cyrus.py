@@ -9,7 +9,10 @@ from pop3proto.core.results import MaildropStatus
 from tests.helpers.cyrus import IS_THERE, cyrus_serving
 from tests.helpers.programs import PASSWORD, USER
 
-pytestmark = pytest.mark.skipif(not IS_THERE, reason="Cyrus is not there: tools/cyrus.sh unpacks it, on Debian")
+pytestmark = [
+    pytest.mark.cyrus,
+    pytest.mark.skipif(not IS_THERE, reason="Cyrus is not there: tools/cyrus.sh unpacks it, on Debian"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ def lines(request):
             session.ended(None, displaced=False)
         quiet = LoggedSession(SessionInfo("192.0.2.9", id=9))
         quiet.user = FORGED
+        quiet.login_not_checked("PLAIN", FORGED)
         quiet.ended(ConnectionError(FORGED), displaced=False)
         quiet.refused("too many sessions")
         observer, info = LogObserver(), SessionInfo("192.0.2.9", id=9)

@@ -56,7 +56,8 @@ class AsyncSessionRunner(SessionView):
     async def aclose(self) -> None:
         """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again.
 
-        A call that is under way in another task ends with `ConnectionLost`.
+        A call that is under way in another task ends with `ConnectionLost`; a login that was refused before, with
+        `LoginFailed`. It does not connect again.
         """
         try:
             self.session.end("it was closed")

@@ -31,7 +31,7 @@ from pop3proto.procedures.operations import (
 
 from .session_info import new_session_info
 from .stream import LINGER, Stream
-from .tls import handshake_failure
+from .tls import handshake_failure, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -132,7 +132,7 @@ class Driver(Stream):
             with contextlib.suppress(ConnectionLost):  # the next operation raises it; these octets have arrived
                 await self._send_pending(self._tls, until)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"the connection broke: {error}") from error
+            raise ConnectionLost(f"the connection broke: {words_of(error)}") from error
         else:
             return octets
         finally:
@@ -152,7 +152,7 @@ class Driver(Stream):
                     return arrived
                 tls.feed(arrived)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"the connection broke: {error}") from error
+            raise ConnectionLost(f"the connection broke: {words_of(error)}") from error
 
     async def _write(self, octets: bytes, until: float | None) -> None:
         if self._tls is None:
@@ -161,7 +161,7 @@ class Driver(Stream):
             try:
                 octets = self._tls.write(octets)
             except ssl.SSLError as error:
-                raise ConnectionLost(f"the connection broke while something was sent: {error}") from error
+                raise ConnectionLost(f"the connection broke while something was sent: {words_of(error)}") from error
         await self.send(octets, until)
 
     async def _reconnect(self, until: float | None) -> NewConnection:
@@ -238,10 +238,9 @@ class Driver(Stream):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise tls.failure(error, first) from error
-        except TimedOut:
-            silent = "" if first else ": the peer has sent nothing, and may not use TLS on this port"
-            raise TimedOut(f"the TLS handshake was not done in time{silent}") from None
+            raise tls.failure(error, first, announced=self._used_in_clear) from error
+        except TimedOut as error:
+            raise tls.failure(error, first, announced=self._used_in_clear) from None
 
     async def _send_pending(self, tls: TlsChannel, until: float | None) -> None:
         if octets := tls.take():

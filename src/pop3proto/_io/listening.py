@@ -16,7 +16,7 @@ from .peers import listener_name
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-__all__ = ["Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
+__all__ = ["FEW_DESCRIPTORS", "Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
 
 _log: Final = logging.getLogger("pop3proto")
 
@@ -145,15 +145,16 @@ def keep_alive(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+FEW_DESCRIPTORS: Final = (
+    "max_sessions is %d, and this process may open %d files only: raise its limit, or lower max_sessions"
+)
+
+
 def warn_of_few_descriptors(sessions: int) -> None:
     """Log a warning if this process may not open as many files as there may be sessions."""
     soft, _ = most_open_files()
     if soft < sessions:
-        _log.warning(
-            "max_sessions is %d, and this process may open %d files only: raise its limit, or lower max_sessions",
-            sessions,
-            soft,
-        )
+        _log.warning(FEW_DESCRIPTORS, sessions, soft)
 
 
 def _check_host(host: object) -> None:

@@ -124,4 +124,5 @@ def check_connected(sock: _Socket) -> None:
 
 def unreachable(host: str, port: int, error: Exception) -> str:
     """Return the words for a connection that could not be made."""
-    return f"no connection to {host}, port {port}: {getattr(error, 'strerror', None) or error}"
+    why = "this is not a host name" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or error
+    return f"no connection to {host}, port {port}: {why}"

@@ -1,4 +1,4 @@
-"""The lines that a server logs about its sessions: each failed login, each end of a session, each refusal.
+"""The lines that a server logs about its sessions: each login that did not work, each end of a session, each refusal.
 
 The lines are stable: `docs/logs.md` describes them, and programs such as fail2ban read them.
 """
@@ -47,6 +47,11 @@ class LoggedSession(SessionRecord):
     def login_failed(self, method: str, user: str) -> None:
         """Log that a login failed."""
         _log.info("%s: login failed: method=%s user=%s", self._name, _column(method), _column(user))
+
+    @override
+    def login_not_checked(self, method: str, user: str) -> None:
+        """Log that the server does not know whether a login would have failed."""
+        _log.info("%s: login not checked: method=%s user=%s", self._name, _column(method), _column(user))
 
     def refused(self, reason: str) -> None:
         """Log that the server had no room for the session."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GIVEN_UP",
     "LINGER",
-    "LOGIN_THREADS",
     "LOGIN_TIMEOUT",
     "READ_TIMEOUT",
     "RECEIVE",
@@ -31,12 +30,9 @@ __all__ = [
 RECEIVE: Final = 262_144
 """Octets to receive at once; smaller reads cost a third of the speed on large messages."""
 
-LOGIN_THREADS: Final = 4
-"""Threads of one server for `RunLogin`; other work of the process never waits for these."""
-
 GIVEN_UP: Final = "the connection was given up"
 READ_TIMEOUT: Final = "the peer sent nothing in time"
-TURN_TIMEOUT: Final = "other logins from this address took too long"
+TURN_TIMEOUT: Final = "other logins took too long"
 LOGIN_TIMEOUT: Final = "the authenticator did not answer before the deadline of the login"
 WRITE_TIMEOUT: Final = "the peer did not take what was sent in time"
 
@@ -64,7 +60,7 @@ class Stream(ABC):
 
         Args:
             call: the function.
-            login: it is work of a login, and has threads of its own.
+            login: it is work of a login, as `RunLogin` says.
         """
 
     @abstractmethod

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from pop3proto.core.errors import CertificateError, ConnectionLost
+from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut
+from pop3proto.core.replies import looks_like
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
@@ -22,7 +23,7 @@ from .server_name import note_server_names, server_name_of
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ServerTls", "check_role", "client_context", "handshake_failure", "tls_info", "verifies_peer"]
+__all__ = ["ServerTls", "check_role", "client_context", "handshake_failure", "tls_info", "verifies_peer", "words_of"]
 
 _OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -175,10 +176,26 @@ TRUST_ISSUER: Final = "to trust its issuer, pass context=ssl.create_default_cont
 _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1: type and version
 
 
-def _in_clear(octets: bytes, *, server_side: bool) -> str:
-    if server_side:
-        return "the client sent octets in clear"
-    return f"the server does not begin TLS at once on this port: it sent {excerpt(octets)}; {TLS_LATER}"
+_OPENSSL: Final = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:[0-9]+\))?")
+_ALERT: Final = re.compile(r"\S+ alert (.+)|tlsv1 (unrecognized name|unsupported extension)")
+_ALERTS: Final = {
+    "certificate required": "it wants a certificate of the client",
+    "handshake failure": "the two may have no version of TLS or no cipher in common",
+    "no application protocol": "it does not offer POP3 on this port (ALPN)",
+    "protocol version": "the two have no version of TLS in common",
+    "unrecognized name": "it does not know the host name",
+}
+"""What a server means by an alert (RFC 8446 section 6.2), where the name alone does not say it."""
+
+
+def words_of(error: ssl.SSLError) -> str:
+    """Return what went wrong in TLS, without what OpenSSL adds for programmers. An alert is named as the peer's."""
+    match = _OPENSSL.fullmatch(str(error))
+    text = match[1] if match else str(error)
+    if (alert := _ALERT.fullmatch(text)) is None:
+        return text
+    name = alert[1] or alert[2]
+    return f"the peer sent the alert {name!r}" + (f": {_ALERTS[name]}" if name in _ALERTS else "")
 
 
 _NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
@@ -209,28 +226,56 @@ def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
 
 
 def handshake_failure(
-    error: Exception, tls: ssl.SSLSocket | ssl.SSLObject | None = None, *, port: int = 0, first: bytes = b""
-) -> ConnectionLost:
+    error: Exception,
+    tls: ssl.SSLSocket | ssl.SSLObject | None = None,
+    *,
+    port: int = 0,
+    first: bytes = b"",
+    announced: bool = False,
+) -> ConnectionLost | TimedOut:
     """Return what to raise for a handshake that failed, in words for people.
 
     Args:
-        error: why.
+        error: why; `TimedOut`: it was not done in time.
         tls: the channel; None: it could not be made.
         port: the server's; 0: it is unknown.
         first: what the peer has sent first.
+        announced: both sides have agreed in clear to begin TLS now.
     """
-    if tls is not None and first and not _RECORD.match(first):
-        return ConnectionLost(f"the TLS handshake failed: {_in_clear(first, server_side=tls.server_side)}")
     if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
-        host = tls.server_hostname or ""
-        reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
-        remedy = _REMEDIES.get(error.verify_code, TRUST_ISSUER)
-        whose = (host or "the server") + (f", port {port}," if port else "")
-        message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
-        return CertificateError(message, host=host, port=port, reason=reason)
-    if isinstance(error, ForeignProtocol):
-        return ConnectionLost(f"the TLS handshake failed: {error.strerror}")
+        return _not_accepted(error, tls, port)
+    at_once = tls is not None and not tls.server_side and not announced
+    silent = f", and may not use TLS on this port: {TLS_LATER}" if at_once and not first else ""
+    if isinstance(error, TimedOut):
+        what = "" if first else f": the peer has sent nothing{silent}"
+        return TimedOut(f"the TLS handshake was not done in time{what}")
+    if tls is not None and first and not _RECORD.match(first):
+        why = "the client sent octets in clear" if tls.server_side else _in_clear(first, announced=announced)
+    elif isinstance(error, ForeignProtocol):
+        why = str(error.strerror)
     # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return ConnectionLost("the TLS handshake failed: the peer closed the connection")
-    return ConnectionLost(f"the TLS handshake failed: {error}")
+    elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        why = f"the peer closed the connection{silent}"
+    else:
+        why = words_of(error) if isinstance(error, ssl.SSLError) else str(error)
+    return ConnectionLost(f"the TLS handshake failed: {why}")
+
+
+def _in_clear(octets: bytes, *, announced: bool) -> str:
+    sent = f"sent {excerpt(octets.splitlines()[0])}"
+    if announced:
+        return f"the server {sent} in clear where the TLS handshake was due"
+    if other := looks_like(octets):
+        return f"the server {sent}{other}; use another port"
+    return f"the server does not begin TLS at once on this port: it {sent}; {TLS_LATER}"
+
+
+def _not_accepted(
+    error: ssl.SSLCertVerificationError, tls: ssl.SSLSocket | ssl.SSLObject, port: int
+) -> CertificateError:
+    host = tls.server_hostname or ""
+    reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
+    remedy = _REMEDIES.get(error.verify_code, TRUST_ISSUER)
+    whose = (host or "the server") + (f", port {port}," if port else "")
+    message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
+    return CertificateError(message, host=host, port=port, reason=reason)

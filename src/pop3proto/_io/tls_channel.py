@@ -19,7 +19,7 @@ from .alpn import ClientHello, ForeignProtocol, check_chosen
 from .tls import ServerTls, check_role, client_context, handshake_failure, tls_info
 
 if TYPE_CHECKING:
-    from pop3proto.core.errors import ConnectionLost
+    from pop3proto.core.errors import ConnectionLost, TimedOut
     from pop3proto.sasl.channel import TlsInfo
 
 __all__ = ["MakeChannel", "TlsChannel", "client_channel", "server_channel"]
@@ -106,14 +106,17 @@ class TlsChannel:
             check_chosen(self._object)
         return True
 
-    def failure(self, error: ssl.SSLError, first: bytes) -> ConnectionLost:
+    def failure(
+        self, error: ssl.SSLError | TimedOut, first: bytes, *, announced: bool = False
+    ) -> ConnectionLost | TimedOut:
         """Return what to raise for a handshake that failed.
 
         Args:
             error: why.
             first: what the peer has sent first.
+            announced: both sides have agreed in clear to begin TLS now.
         """
-        return handshake_failure(error, self._object, port=self._port, first=first)
+        return handshake_failure(error, self._object, port=self._port, first=first, announced=announced)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

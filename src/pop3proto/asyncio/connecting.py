@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from pop3proto._aio.client import AsyncClient
     from pop3proto.core.limits import Limits, Quirk
-    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.observer import ClientObserver
 
 __all__ = ["connect", "connect_over"]

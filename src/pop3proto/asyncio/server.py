@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -15,9 +14,9 @@ from pop3proto._aio.server import AsyncServer
 from pop3proto._io.listening import Listeners, accepted, keep_alive
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
-from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto._io.tls import ServerTls
-from pop3proto.asyncio.stream import AsyncioStream, all_done
+from pop3proto.asyncio.futures import all_done
+from pop3proto.asyncio.stream import AsyncioStream
 
 if TYPE_CHECKING:
     import socket
@@ -89,7 +88,6 @@ class Server(AsyncServer):
         self._tasks: Final[set[asyncio.Task[None]]] = set()  # of the sessions
         self._ends: Final[set[asyncio.Task[None]]] = set()  # of what a session began
         self._ended: Final = asyncio.Event()
-        self._logins: Final = ThreadPoolExecutor(LOGIN_THREADS, "pop3proto-login")  # a thread is started when needed
 
     @override
     async def wait(self) -> None:
@@ -134,7 +132,7 @@ class Server(AsyncServer):
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the type checkers cannot know
         _own_session.set(task)
-        stream = AsyncioStream(self._sessions.channel, self._logins)
+        stream = AsyncioStream(self._sessions.channel)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError as error:
@@ -175,7 +173,6 @@ class Server(AsyncServer):
         for task in tasks:
             task.cancel()
         cancellation = await all_done(tasks) or cancellation
-        self._logins.shutdown()  # its threads are idle, and end at once
         self._ended.set()
         if cancellation is not None:
             raise cancellation

@@ -13,16 +13,16 @@ from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto._io.sockets import is_readable
 from pop3proto._io.stream import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
+from pop3proto.asyncio.futures import all_done, in_new_thread
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
-    from concurrent.futures import Executor
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.procedures.operations import Turn
 
-__all__ = ["AsyncioStream", "all_done"]
+__all__ = ["AsyncioStream"]
 
 T = TypeVar("T")
 
@@ -34,20 +34,17 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     Args:
         channel: makes the TLS channel; None: there is no TLS.
-        logins: runs the work of logins; None: the executor of the loop does.
         connect: connects a stream to the same server again; None: nobody knows where it is.
     """
 
     def __init__(
         self,
         channel: MakeChannel | None,
-        logins: Executor | None = None,
         connect: Callable[[AsyncioStream], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(UNKNOWN_PEER, channel)
         self._connect: Final = connect
         self._connecting: asyncio.Timeout | None = None
-        self._logins: Final = logins
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._inbox: list[bytes] = []
@@ -162,7 +159,8 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             except StopIteration as error:  # a future cannot hold it
                 raise RuntimeError("a function that was to run in a thread raised StopIteration") from error
 
-        future = self._loop.run_in_executor(self._logins if login else None, in_thread)
+        # A thread of its own: the work of a login waits for no other.
+        future = in_new_thread(in_thread) if login else self._loop.run_in_executor(None, in_thread)
         self._cancellation = await all_done([future]) or self._cancellation
         return future.result()
 
@@ -274,7 +272,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
     async def abort(self) -> None:
         self._given_up = True
         self._transport.abort()
-        if self._connecting is not None:
+        if self._connecting is not None and not self._connecting.expired():  # by the deadline, or an `abort` before
             self._connecting.reschedule(self._loop.time())
 
     @override
@@ -315,23 +313,3 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
         if self._failure is not None and not isinstance(self._failure, ConnectionError):
             raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure
-
-
-async def all_done(futures: Collection[asyncio.Future[T]], *, cancel: bool = False) -> asyncio.CancelledError | None:
-    """Wait until all are done, in any case; return a cancellation that came meanwhile, to be raised.
-
-    Args:
-        futures: what to wait for.
-        cancel: hand the cancellation on to them.
-    """
-    cancellation: asyncio.CancelledError | None = None
-    pending = futures  # those that are done as well: other tasks run, and a cancellation arrives, in any case
-    while pending:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancellation = error
-            for future in pending if cancel else ():
-                future.cancel()
-        pending = [future for future in futures if not future.done()]
-    return cancellation

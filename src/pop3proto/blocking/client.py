@@ -73,7 +73,7 @@ class Client(SessionRunner):
 
         It asks for the capabilities (CAPA) itself: before, unless they are known, and after, as they may differ then.
         If the server hangs up after a refusal, or on CAPA, a client that `connect` has made connects again, with TLS as
-        before, and goes on with the next method of the plan; all within `timeout`.
+        before, and goes on with the next method of the plan; all within `timeout`. It causes at most three refusals.
 
         Args:
             user: the mailbox; or credentials of any kind, alone.
@@ -87,8 +87,9 @@ class Client(SessionRunner):
                 it is UTF-8, and sent under verified TLS, on loopback, and where the server announces `UTF8 USER`.
 
         Raises:
-            LoginFailed: the server refused; another try is possible, unless it has hung up. `left` names what was not
-                tried because of that, and `why` says why not.
+            LoginFailed: the server refused; another try is possible, unless the connection was lost after that.
+                `left` names what was not tried, and `why` says why not.
+            CertificateError: over another connection; the message says what was refused before.
             LocalProtocolError: no method is usable: each would show a password or token to others, or the server does
                 not support it. No credentials were sent.
         """

@@ -15,6 +15,7 @@ from pop3proto.procedures.client.commands import establish
 from pop3proto.procedures.client.options import SessionOptions
 
 from .client import Client
+from .interruption import Interruption, connected_socket
 from .stream import SocketStream, bounded
 
 if TYPE_CHECKING:
@@ -77,10 +78,14 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     where = host, port_of(tls, port)
     channel = client_channel(context, *where)
 
-    def open_socket(left: float | None = None) -> socket.socket:
-        seconds = min((each for each in (connect_timeout, left) if each is not None), default=None)
+    def open_socket(left: float | None = None, interruption: Interruption | None = None) -> socket.socket:
+        seconds = bounded(min((each for each in (connect_timeout, left) if each is not None), default=None))
         try:
-            return socket.create_connection(where, bounded(seconds))
+            if interruption is None:  # there is no client yet that another thread could close
+                return socket.create_connection(where, seconds)
+            return connected_socket(where, seconds, interruption)
+        except ConnectionLost:
+            raise
         except TimeoutError:
             raise TimedOut(f"no connection to {where[0]}, port {where[1]}, in time") from None
         except (OSError, ValueError) as error:  # ValueError: an impossible host name

@@ -57,7 +57,8 @@ class SessionRunner(SessionView):
     def close(self) -> None:
         """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again.
 
-        A call that is under way in another thread ends with `ConnectionLost`.
+        A call that is under way in another thread ends with `ConnectionLost`; a login that was refused before, with
+        `LoginFailed`. It does not connect again.
         """
         self._closing = True
         if self._busy.acquire(blocking=False):

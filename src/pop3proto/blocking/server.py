@@ -13,7 +13,6 @@ from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
 from pop3proto._io.sockets import Selector
-from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto._io.tls import ServerTls
 
 from .stream import SocketDriver, run_blocking
@@ -84,7 +83,6 @@ class Server:
         self._listeners: Final = listeners
         self._lock: Final = threading.Lock()
         self._threads: Final[dict[SocketDriver, threading.Thread]] = {}
-        self._logins: Final = threading.Semaphore(LOGIN_THREADS)
         self._closed = False
         self._ended: Final = threading.Event()
         with contextlib.ExitStack() as undo:
@@ -202,7 +200,7 @@ class Server:
         return True
 
     def _admit(self, sock: socket.socket, listener: str) -> None:
-        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup, logins=self._logins)
+        driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
         if (reason := self._sessions.admit(driver, driver.interrupt)) is None:
             reason = self._begin_session(driver, listener)
         if reason is not None:

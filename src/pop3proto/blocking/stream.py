@@ -19,6 +19,8 @@ from pop3proto._io.sockets import Selector, is_readable
 from pop3proto._io.stream import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
+from .interruption import Interruption
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
     from contextlib import AbstractContextManager
@@ -30,7 +32,7 @@ __all__ = ["SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
 T = TypeVar("T")
 
-Connect: TypeAlias = Callable[[float | None], socket.socket]
+Connect: TypeAlias = Callable[[float | None, Interruption], socket.socket]
 
 _LONGEST: Final = 1_000_000.0  # seconds; operating systems have a bound
 
@@ -58,30 +60,27 @@ class SocketDriver(Driver):
         channel: makes the TLS channel; None: there is no TLS.
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
-        logins: how many threads may do the work of logins at once; None: all.
-        connect: connects to the same server again, within some seconds (None: no limit); None: nobody knows where it
-            is.
+        connect: connects to the same server again, within some seconds (None: no limit), unless it is interrupted;
+            None: nobody knows where it is.
     """
 
     awaits: ClassVar[bool] = False
 
-    def __init__(  # noqa: PLR0913 - most are keywords with defaults
+    def __init__(
         self,
         sock: socket.socket,
         channel: MakeChannel | None = None,
         *,
         stall: float | None = None,
         wakeup: socket.socket | None = None,
-        logins: threading.Semaphore | None = None,
         connect: Connect | None = None,
     ) -> None:
         super().__init__(_peer(sock), channel)
         self.wakeup = wakeup
-        self._logins: Final = logins
         self._socket: socket.socket = sock
         self._stall: Final = stall
         self._connect: Final = connect
-        self._interrupted: Final = threading.Event()
+        self._interrupted: Final = Interruption()
         self._turn_or_interrupted: Final = threading.Event()
         _send_at_once(sock)
 
@@ -114,8 +113,7 @@ class SocketDriver(Driver):
 
     @override
     async def run(self, call: Callable[[], object], *, login: bool) -> object:
-        with self._logins if login and self._logins is not None else contextlib.nullcontext():
-            return call()
+        return call()
 
     @override
     async def finish(self, awaitable: Awaitable[object]) -> object:
@@ -202,7 +200,7 @@ class SocketDriver(Driver):
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
             raise TimedOut("the deadline has passed")
-        self._socket = self._connect(left)
+        self._socket = self._connect(left, self._interrupted)
         self.peer: Peer = _peer(self._socket)
         _send_at_once(self._socket)
         if self._interrupted.is_set():  # meanwhile

@@ -40,8 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = sys.argv[1:] if argv is None else argv
     # The modules of all commands take much longer to import than those of one.
-    parser = _parser(given[:1] if given and given[0] in _COMMANDS else _COMMANDS)
-    arguments = parser.parse_args(given)
+    named = given[:1] if given and given[0] in _COMMANDS else ()
+    parser = _parser(named or _COMMANDS)
+    arguments, unknown = parser.parse_known_args(given)
+    if unknown:  # `parse_args` would show the usage of the program, not that of its command
+        (arguments.parser if named else parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
@@ -62,7 +65,7 @@ def _parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
         else:
             subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
             command.add_arguments(subparser)
-            subparser.set_defaults(run=command.run)
+            subparser.set_defaults(run=command.run, parser=subparser)
     return parser
 
 

@@ -5,122 +5,32 @@ from __future__ import annotations
 import math
 import ssl
 from argparse import ArgumentTypeError
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from pop3proto._io.tls import client_context
-from pop3proto.blocking import connect
-from pop3proto.core.errors import LocalProtocolError
-from pop3proto.core.limits import NO_QUIRKS, Limits, Quirk
-from pop3proto.core.refusals import CommandFailed, LoginFailed
-from pop3proto.core.replies import ResponseCode
+from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import Download, OutOfStep
-from pop3proto.fetching.failures import FAILURE, USAGE, Failure, reason, warn
+from pop3proto.fetching.failures import FAILURE, USAGE, Failure, cannot, warn
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.plan import Plan
 from pop3proto.sasl.credentials import Password, Token
-from pop3proto.sasl.mechanism import MechanismError
 
+from .access import Access
 from .passwd import ask_password, read_password, read_token
+from .paths import path_argument
 from .quirks import add_quirks_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from pop3proto.blocking import Client
     from pop3proto.fetching.journal import FetchJournal, Identity
-    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.sasl.credentials import Credentials
 
-__all__ = ["DESCRIPTION", "HELP", "Access", "add_arguments", "run"]
-
-_ABOUT_THE_TOKEN: Final = (None, ResponseCode.AUTH)
-"""Response codes of a refusal that the token may have caused; other codes concern the maildrop or are temporary."""
-
-
-@attrs.frozen(kw_only=True)
-class Access:
-    """The data needed to begin a session.
-
-    Args:
-        account: the account.
-        credentials: the credentials to log in with.
-        context: the SSL context.
-        allow_cleartext: continue without TLS if the server refuses STLS.
-        timeout: seconds that the server may send nothing.
-        quirks: deviations of the server to tolerate.
-    """
-
-    account: Account
-    credentials: Credentials
-    context: ssl.SSLContext = attrs.field(repr=False)
-    allow_cleartext: bool
-    timeout: float
-    quirks: frozenset[Quirk] = NO_QUIRKS
-
-    def open(self) -> Client:
-        """Connect and log in.
-
-        Raises:
-            Failure, Pop3Error: the connection or the login failed.
-        """
-        client = self._connect()
-        try:
-            self._log_in(client)
-        except BaseException:
-            client.close()
-            raise
-        return client
-
-    def _connect(self) -> Client:
-        """Connect; without TLS only if the server refuses STLS. A failed handshake is never followed by cleartext."""
-        if self.account.tls != "starttls":
-            return self._connect_by(self.account.tls)
-        try:
-            return self._connect_by("starttls")
-        except CommandFailed as refusal:
-            # Loopback addresses too: a tunnel to another machine may begin there.
-            if not self.allow_cleartext:
-                raise Failure(
-                    f"{refusal}; without TLS, others on the network between here and {self.account.host} could read "
-                    "password and mail: use a pops:// URL, or --allow-cleartext if you accept that"
-                ) from refusal
-        return self._connect_by("none")
-
-    def _connect_by(self, tls: TlsMode) -> Client:
-        return connect(
-            self.account.host,
-            self.account.port,
-            tls=tls,
-            context=self.context,
-            cleartext="always" if self.allow_cleartext else "loopback",
-            connect_timeout=self.timeout,
-            timeout=self.timeout,
-            limits=_LIMITS,
-            quirks=self.quirks,
-        )
-
-    def _log_in(self, client: Client) -> None:
-        way = self.account.way
-        try:
-            client.login(self.credentials, only=None if way is None else [way])
-        except LoginFailed as failure:
-            raise Failure(f"{failure}{self._more_about(failure)}") from failure
-
-    def _more_about(self, failure: LoginFailed) -> str:
-        if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
-            return f": {cause}"  # the client gave up, not the server
-        if isinstance(self.credentials, Token) and failure.code in _ABOUT_THE_TOKEN:
-            return (
-                "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP"
-            )
-        return ""
-
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
 HELP: Final = "fetch new mail into a Maildir"
 DESCRIPTION: Final = (
@@ -133,9 +43,6 @@ _MAX_EARLY_ENDS: Final = 10
 
 _MAX_VANISHED: Final = 10
 """If no more messages than this were left on the server, it is plausible that all of them are gone now."""
-
-_LIMITS: Final = Limits(least_rate=100)
-"""A fetch runs unattended, and must come to an end although a server sends an octet now and then."""
 
 _DAY: Final = 86_400
 """The longest timeout, in seconds: the system does not support timeouts of any length."""
@@ -152,21 +59,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET-MAILDIR",
-        type=Path,
+        type=path_argument,
         help="the Maildir to store mail in; it is created if it does not exist",
     )
     secrets = parser.add_mutually_exclusive_group()
     secrets.add_argument(
         "--password-file",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="file with the password in its first line; without it, you are asked for the password",
     )
     secrets.add_argument(
         "--token-file",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
+    )
+    parser.add_argument(
+        "--password-encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="the encoding of a user name or password that is not ASCII, such as latin-1, in a login by USER and PASS "
+        "(default: UTF-8)",
     )
     parser.add_argument(
         "--delete", action="store_true", help="delete messages on the server when they are safely stored in the Maildir"
@@ -178,7 +92,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "password and mail",
     )
     parser.add_argument(
-        "--ca-file", type=Path, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
+        "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
     )
     parser.add_argument(
         "--again",
@@ -196,7 +110,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command: fetch, with a new session after each message that ended early."""
+    """Run the command: fetch."""
     account = Account.of_url(arguments.url)
     access = Access(
         account=account,
@@ -205,25 +119,36 @@ def run(arguments: Namespace) -> int:
         allow_cleartext=arguments.allow_cleartext,
         timeout=arguments.timeout,
         quirks=arguments.quirks,
+        password_encoding=arguments.password_encoding,
     )
+    target: Path = arguments.target
+    try:
+        with Inbox(target, account.key) as inbox:
+            status, summary = _fetch(access, inbox, arguments)
+    except OSError as error:
+        raise Failure(cannot("fetch into", target, error)) from error
+    print(summary)
+    return status
+
+
+def _fetch(access: Access, inbox: Inbox, arguments: Namespace) -> tuple[int, str]:
+    """Fetch, with a new session after each message that ended early; return the exit status and what was done."""
     left_out: set[Identity] = set()
     before = 0
-    with Inbox(arguments.target, account.key) as inbox:
-        while True:
-            with closing(access.open()) as client:
-                plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
-                download = Download(client, inbox, plan, before)
-                try:
-                    download.retrieve()
-                    if arguments.delete:
-                        download.delete()
-                    download.finish()
-                    break
-                except OutOfStep as stop:
-                    left_out |= _left_out(stop, download, plan, inbox.journal, full=len(left_out) >= _MAX_EARLY_ENDS)
-                    before = download.fetched
-    print(download.summary)
-    return FAILURE if left_out else download.status
+    while True:
+        with access.session() as client:
+            plan = _plan(client, inbox, arguments, first=not left_out).without(left_out)
+            download = Download(client, inbox, plan, access.account.server, before)
+            try:
+                download.retrieve()
+                if arguments.delete:
+                    download.delete()
+                download.finish()
+            except OutOfStep as stop:
+                left_out |= _left_out(stop, download, plan, inbox.journal, full=len(left_out) >= _MAX_EARLY_ENDS)
+                before = download.fetched
+            else:
+                return FAILURE if left_out else download.status, download.summary
 
 
 def _left_out(stop: OutOfStep, download: Download, plan: Plan, journal: FetchJournal, *, full: bool) -> set[Identity]:
@@ -264,14 +189,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        raise ArgumentTypeError(f"there is no encoding {name!r}; latin-1 and utf-8 are two of them") from None
+    return name
+
+
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     context = client_context()
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise Failure(f"{ca_file} holds no certificates (PEM) of authorities") from error
         except OSError as error:
-            why = "it holds no certificates (PEM)" if isinstance(error, ssl.SSLError) else reason(error)
-            raise Failure(f"cannot read certificate authorities from {ca_file}: {why}") from error
+            raise Failure(cannot("read certificate authorities from", ca_file, error)) from error
     return context
 
 
@@ -279,6 +213,8 @@ def _credentials(account: Account, arguments: Namespace) -> Credentials:
     if arguments.token_file is not None:
         if account.wants_token is False:
             raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)
+        if arguments.password_encoding is not None:
+            raise Failure("--password-encoding cannot be used with --token-file", USAGE)
         return Token(account.user, read_token(arguments.token_file))
     if account.wants_token:
         raise Failure(f"{account.way} takes a token, not a password: use --token-file", USAGE)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import getpass
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.authenticators.users_file import remove_user, set_password
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import visible
-from pop3proto.fetching.failures import USAGE, Failure, reason, warn
+from pop3proto.fetching.failures import USAGE, Failure, cannot, reason, warn
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.oauth import check_visible
 
+from .paths import path_argument
 from .process import warn_if_readable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "ask_password", "read_password", "read_token", "run"]
 
@@ -34,12 +35,12 @@ _OTHERS: Final = 0o007
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the users file")
+    parser.add_argument("file", metavar="FILE", type=path_argument, help="the users file")
     parser.add_argument("user", metavar="USER", help="the user to add, change or remove")
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--password-file",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="file with the password in its first line; without it, you are asked for the password twice",
     )
@@ -50,9 +51,14 @@ def run(arguments: Namespace) -> int:
     """Run the command: change the file."""
     file: Path = arguments.file
     user = _checked_user(arguments.user)
-    did = _remove(file, user) if arguments.delete else _set(file, user, arguments.password_file)
+    password = None if arguments.delete else _password(user, arguments.password_file)
+    try:
+        did = _remove(file, user) if password is None else _set(file, user, password)
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise Failure(cannot("change the users file", file, error)) from error
     print(visible(f"{did} {file}"))
-    if file.stat().st_mode & _OTHERS:
+    if mode & _OTHERS:
         warn(
             f"note: other users of this machine can access {file}, and passwords can be guessed from it; "
             f"to prevent that, run: chmod o= {file}"
@@ -73,8 +79,7 @@ def _remove(file: Path, user: str) -> str:
     return f"removed {user} from"
 
 
-def _set(file: Path, user: str, password_file: Path | None) -> str:
-    password = _ask_twice(user) if password_file is None else read_password(password_file)
+def _set(file: Path, user: str, password: str) -> str:
     try:
         new = set_password(file, user, password)
     except MechanismError as error:
@@ -84,7 +89,9 @@ def _set(file: Path, user: str, password_file: Path | None) -> str:
     return f"added {user} to" if new else f"changed the password of {user} in"
 
 
-def _ask_twice(user: str) -> str:
+def _password(user: str, file: Path | None) -> str:
+    if file is not None:
+        return read_password(file)
     password = ask_password(user)
     if ask_password(f"{user}, again") != password:
         raise Failure("the two passwords differ; nothing has changed")
@@ -125,7 +132,7 @@ def _first_line(path: Path, what: str, longest: int) -> str:
             warn_if_readable(file.fileno(), path, what)
             line = file.readline(longest)
     except OSError as error:
-        raise Failure(f"cannot read the {what} file: {reason(error)}") from error
+        raise Failure(cannot(f"read the {what} file", path, error)) from error
     try:
         # "sig" removes the byte order mark, U+FEFF, which some editors put at the start of a file.
         text = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig")

@@ -137,7 +137,9 @@ def positive(text: str) -> int:
 
 
 def _methods(text: str) -> frozenset[str]:
-    methods = frozenset(name.strip().upper() for name in text.split(","))
+    methods = frozenset(name.strip().upper() for name in text.split(",") if name.strip())
+    if not methods:
+        raise ArgumentTypeError("it must be a login method, or several, separated by commas")
     if unknown := methods - {*_METHODS}:
         raise ArgumentTypeError(f"no login method {min(unknown)!r}; there are {', '.join(_METHODS)}")
     return methods
@@ -157,5 +159,5 @@ def _network(text: str) -> str:
     try:
         networks_of(text)
     except LocalProtocolError as error:
-        raise ArgumentTypeError(str(error)) from None
+        raise ArgumentTypeError(str(error).removeprefix("not an address or a network: ")) from None
     return text

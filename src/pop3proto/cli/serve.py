@@ -11,26 +11,28 @@ import signal
 import ssl
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 from typing_extensions import override
 
+from pop3proto._io.listening import FEW_DESCRIPTORS
 from pop3proto.asyncio import serve
-from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit
+from pop3proto.cli.paths import path_argument
+from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit, warn_if_readable
 from pop3proto.cli.protection import add_protection_arguments, check_logins, protected
 from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
 from pop3proto.core.text import visible
-from pop3proto.fetching.failures import USAGE, Failure, reason, warn
+from pop3proto.fetching.failures import USAGE, Failure, cannot, reason, warn
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Generator
+    from pathlib import Path
 
     from pop3proto.asyncio import Server
     from pop3proto.procedures.cleartext import TlsMode
@@ -45,13 +47,16 @@ def add_tls_arguments(parser: ArgumentParser) -> None:
     """Add the arguments about TLS to a parser."""
     parser.add_argument(
         "--certificate",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="offer TLS, with the certificate chain in this file (PEM): the server's certificate, then intermediate "
         "certificates",
     )
     parser.add_argument(
-        "--key", type=Path, metavar="FILE", help="the private key (PEM), if it is not in the --certificate file"
+        "--key",
+        type=path_argument,
+        metavar="FILE",
+        help="the private key (PEM), if it is not in the --certificate file",
     )
     parser.add_argument(
         "--tls",
@@ -104,7 +109,10 @@ class ServerTls:
 
 
 def _check(certificate: Path, key: Path | None) -> None:
-    """Check certificate and key, for error messages that name the file at fault; those of OpenSSL do not."""
+    """Check certificate and key, for error messages that name the file at fault; those of OpenSSL do not.
+
+    A key that all users of this machine can read is used, and the user is warned.
+    """
     if _PEM_CERTIFICATE.search(_read(certificate, "certificate")) is None:
         raise Failure(f"{certificate} holds no certificate (PEM)")
     key_file = key or certificate
@@ -122,13 +130,14 @@ def _check(certificate: Path, key: Path | None) -> None:
             f"the private key in {key_file} is encrypted: encrypted private keys are not supported; decrypt it: "
             f"openssl pkey -in {shlex.quote(str(key_file))} -out NEW"
         ) from None
+    warn_if_readable(key_file, key_file, "private key")
 
 
 def _read(file: Path, what: str) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise Failure(f"cannot read the {what}: {reason(error)}") from error
+        raise Failure(cannot(f"read the {what}", file, error)) from error
 
 
 class _Encrypted(Exception):
@@ -244,9 +253,12 @@ async def _listen(service: Service, host: str, port: int, tls: ServerTls) -> Ser
     try:
         return await serve(service, host, port, tls=tls.mode, certificate=tls.certificate, key=tls.key)
     except OSError as error:
-        raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from error
+        why = reason(error).partition(" (while")[0]  # Python adds the address
+        if isinstance(error, PermissionError):
+            why += "; ports below 1024 are for root: choose another by --port"
+        raise Failure(f"cannot listen on {host} port {port}: {why}") from error
     except ValueError as error:
-        raise Failure(f"cannot listen on {host or 'no host'} port {port}: {error}") from error
+        raise Failure(f"--host: {error}", USAGE) from error
 
 
 def _warn_about_cleartext(host: str, *, allowed: bool) -> None:
@@ -281,6 +293,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         sessions: the level of the logger for the dialogue of sessions.
     """
     handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
     logger.addHandler(handler)

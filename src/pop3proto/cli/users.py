@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,17 +13,19 @@ import attrs
 from pop3proto.authenticators import CheckPassword, MemoryAuthenticator, UsersFile
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.fetching.failures import USAGE, Failure
+from pop3proto.fetching.failures import USAGE, Failure, cannot
 from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.folders import FOLDERS, complete, is_maildir
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
 from .passwd import read_password
+from .paths import path_argument
 from .process import warn_if_readable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from pop3proto.procedures.maildrop import MaildropStore
     from pop3proto.sasl.authenticator import Authenticator
@@ -37,13 +38,15 @@ def add_user_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "maildir",
         metavar="MAILDIR",
-        type=Path,
+        type=path_argument,
         help="with --user, that user's Maildir (the folder that holds new and cur); with --users or --checkpassword, "
         "a folder that holds one Maildir for each user, named like the user",
     )
     ways = parser.add_mutually_exclusive_group(required=True)
     ways.add_argument("--user", help="serve one user, whose password is in --password-file")
-    ways.add_argument("--users", type=Path, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`")
+    ways.add_argument(
+        "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`"
+    )
     ways.add_argument(
         "--checkpassword",
         metavar="COMMAND",
@@ -57,7 +60,7 @@ def add_user_arguments(parser: ArgumentParser) -> None:
         "Maildir can make them lead to the mail of others",
     )
     parser.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="file with the password of --user in its first line"
+        "--password-file", type=path_argument, metavar="FILE", help="file with the password of --user in its first line"
     )
 
 
@@ -106,7 +109,7 @@ class Users:
             warn_if_readable(file, file, "users")
             return cls(f"the users in {file}", UsersFile(file), store)
         except OSError as error:
-            raise Failure(f"cannot read the users file {file}: {error.strerror or error}") from error
+            raise Failure(cannot("read the users file", file, error)) from error
 
     @classmethod
     def _of_program(cls, store: MaildropStore, line: str) -> Users:
@@ -134,6 +137,7 @@ def _checked_password(password: str) -> str:
 
 
 def _checked_maildir(maildir: Path) -> Path:
+    _check_folder(maildir)
     if maildir.is_dir() and is_maildir(maildir):
         with suppress(OSError):  # a read-only one can be served if new and cur are there
             complete(maildir)
@@ -142,11 +146,20 @@ def _checked_maildir(maildir: Path) -> Path:
             os.scandir(maildir / folder).close()
         except (FileNotFoundError, NotADirectoryError):
             raise Failure(f"{maildir} is not a Maildir: it has no folder {folder!r}") from None
+        except OSError as error:
+            raise Failure(cannot("serve", maildir, error)) from error
     return maildir
 
 
+def _check_folder(folder: Path) -> None:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise Failure(cannot("serve", folder, error)) from error
+
+
 def _checked_folder(folder: Path) -> Path:
-    os.scandir(folder).close()
+    _check_folder(folder)
     if all((folder / name).is_dir() for name in ("new", "cur")):
         raise Failure(
             f"{folder} is itself a Maildir; with --users or --checkpassword, give a folder that holds one Maildir for "

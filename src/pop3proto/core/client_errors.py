@@ -39,8 +39,10 @@ class ClientErrors(Connection):
         octets = waiting[start:]
         if self.state is State.GREETING:
             text = f"the greeting{looks_like(octets)}"
-            if not octets and not self.tls:
-                text += f"; if TLS begins at once on this port, the server waits, too: {IMPLICIT_TLS}"
+            if not octets:
+                other = "HTTP is spoken" if self.tls else "TLS begins at once"
+                remedy = "use another port" if self.tls else IMPLICIT_TLS
+                text += f"; if {other} on this port, the server waits, too: {remedy}"
         elif self._outstanding:
             text = f"{'the rest of the body of' if self._body is not None else 'the answer to'} {self._outstanding[0]}"
         else:

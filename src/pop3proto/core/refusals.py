@@ -69,14 +69,16 @@ class LoginAttempt:
 
 
 class LoginFailed(CommandFailed):
-    """Every way to log in was refused. The session is in the AUTHORIZATION state, or over if the server hung up.
+    """Logging in was refused. The session is in the AUTHORIZATION state, or over if the connection was lost after that.
 
-    If the client gave up an exchange because of what the server said in it, `__cause__` tells why.
+    If the client gave up an exchange because of what the server said in it, `__cause__` tells why; or how the
+    connection was lost.
 
     Attributes:
         attempts: what was tried, in order, and what each answer was.
-        left: the names of the login methods that were still to be tried when the connection was lost.
-        why: why they were not tried over another connection; "" if nothing is left.
+        left: the names of the login methods that are left: enough was refused, or the connection was lost. One that
+            was under way is among them.
+        why: why they were not tried; "" if nothing is left.
     """
 
     def __init__(self, attempts: Sequence[LoginAttempt], left: Sequence[str] = (), why: str = "") -> None:

@@ -246,6 +246,7 @@ IMPLICIT_TLS: Final = "use implicit TLS"
 
 _OTHER_PROTOCOLS: Final = (
     (re.compile(rb"\* (?:OK|BYE|PREAUTH)\b", re.IGNORECASE), "IMAP"),
+    (re.compile(rb"220[ -](?!.*SMTP).*F(?:TP|ileZilla)", re.IGNORECASE), "FTP"),
     (re.compile(rb"220[ -]"), "SMTP"),
     (re.compile(rb"HTTP/[0-9]"), "HTTP"),
     (re.compile(rb"SSH-[0-9]"), "SSH"),

@@ -85,6 +85,11 @@ class Account:
         return f"{self.user} on {self.host}"
 
     @property
+    def server(self) -> str:
+        """The server's host and port, for messages."""
+        return f"{self.host}, port {self.port}"
+
+    @property
     def key(self) -> str:
         """A key that identifies the account in the journal: one word of ASCII.
 
@@ -113,8 +118,12 @@ def _explain_bad_url(url: str) -> str:
             "a password does not belong in a URL, where other users can see it: use --password-file, or leave it out "
             "and type it when asked"
         )
+    if not host.partition(":")[0]:
+        return "the URL has no host: write it as pops://user@host[:port]"
     if re.search("[/?#]", host):
         return "nothing may follow the host and port in the URL: write it as pops://user@host[:port]"
+    if re.search(r"(?:^[^:]+|\]):[^:]*$", host):
+        return f"the port in the URL must be a number from 1 to {_HIGHEST_PORT}"
     return "the URL does not have the form pops://user@host[:port]; write an @ in the user name as %40"
 
 

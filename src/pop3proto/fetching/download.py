@@ -13,7 +13,7 @@ from pop3proto.core.errors import ConnectionLost, MalformedReply, Pop3Error, Rem
 from pop3proto.core.limits import NO_QUIRKS
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
-from pop3proto.fetching.failures import FAILURE, Failure, reason, warn
+from pop3proto.fetching.failures import FAILURE, Failure, cannot, reason, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
@@ -142,13 +142,15 @@ class Download:
         client: a client that is logged in.
         inbox: the target.
         plan: the messages to fetch.
+        server: host and port of the server, for messages.
         before: number of messages stored by earlier sessions of the same fetch.
     """
 
-    def __init__(self, client: Client, inbox: Inbox, plan: Plan, before: int = 0) -> None:
+    def __init__(self, client: Client, inbox: Inbox, plan: Plan, server: str, before: int = 0) -> None:
         self._client = client
         self._inbox = inbox
         self._plan = plan
+        self._server = server
         self._before = before
         self._fetched: list[int] = []
         self._deleted: list[int] = []
@@ -265,7 +267,9 @@ class Download:
             if not self._deleted:  # nothing was to be deleted, and all messages are proven complete
                 return
             marked = counted(len(self._deleted), "message")
-            self._report_failure(f"it is unknown whether the server has deleted {marked}: {reason(error)}")
+            self._report_failure(
+                f"it is unknown whether the server has deleted {marked}: {reason(error, self._server)}"
+            )
             self._deleted.clear()
         else:
             recorded = sum(self._plan.wanted[number] is not None for number in self._fetched)
@@ -276,7 +280,11 @@ class Download:
         self._failures += 1
 
     def _session_failure(self, error: Exception) -> Failure:
-        return Failure(f"{reason(error)} ({self.summary} before this; nothing was deleted)")
+        if isinstance(error, OSError) and not isinstance(error, Pop3Error):
+            why = cannot("store mail in", self._inbox.maildir, error)
+        else:
+            why = reason(error, self._server)
+        return Failure(f"{why} ({self.summary} before this; nothing was deleted)")
 
 
 def _sizes_agree(noted: int | None, announced: int | None) -> bool:

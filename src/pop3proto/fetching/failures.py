@@ -6,13 +6,17 @@ import contextlib
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Final
 
+from pop3proto._io.stream import READ_TIMEOUT
 from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
+from pop3proto.core.errors import Pop3Error
 from pop3proto.core.replies import IMPLICIT_TLS
 from pop3proto.core.text import visible
+from pop3proto.procedures.client.walk import NAME_NEXT
 
-__all__ = ["FAILURE", "USAGE", "Failure", "reason", "warn"]
+__all__ = ["FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -38,22 +42,42 @@ def warn(text: str) -> None:
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
 
 
+def cannot(do: str, path: Path, error: OSError) -> str:
+    """Return the words for a file or folder that cannot be used: what cannot be done to which path, and why.
+
+    Args:
+        do: "read the users file", for example.
+        path: what the user has named.
+        error: why. If it is about another path, that is named, too.
+    """
+    culprit = path if error.filename is None else Path(os.fsdecode(error.filename))
+    same = culprit.parts[-len(path.parts) :] == path.parts  # it may be the absolute path of it
+    return f"cannot {do} {path}: {error.strerror or error if same else reason(error)}"
+
+
 # What the library advises to programs, and what does the same on the command line.
 _ADVICE: Final = (
     (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
     (TLS_LATER, "use a pop:// URL, or another port"),
     (IMPLICIT_TLS, "use a pops:// URL"),
+    ('password_encoding="utf-8"', "--password-encoding utf-8"),
+    (READ_TIMEOUT, "the server sent nothing in time (--timeout)"),
+    (NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"),
 )
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, server: str = "") -> str:
     """Return the message of an error for a user, without exception class, errno and brackets.
 
     Advice that names arguments of the library names URLs and options instead.
+
+    Args:
+        error: the error.
+        server: host and port of the server. An error of a session begins with them, unless it names them itself.
     """
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     text = _ERRNO.sub("", str(error))
     for advice, ours in _ADVICE:
         text = text.replace(advice, ours)
-    return text
+    return f"{server}: {text}" if isinstance(error, Pop3Error) and server not in text else text

@@ -44,10 +44,10 @@ class Inbox:
     """
 
     def __init__(self, maildir: Path, account: str) -> None:
+        self.maildir: Final = maildir
         ensure_maildir(maildir)
         self.journal: Final = FetchJournal(maildir, account)
         clean_tmp(maildir)  # a fetch that was killed has left its file there
-        self._maildir = maildir
         self._account = account
         self._marks: dict[str, int | None] | None = None
 
@@ -74,7 +74,7 @@ class Inbox:
             prove: called when all octets are received. If it raises, nothing is stored.
         """
         octets_received = 0
-        with Delivery(self._maildir, None if identity is None else _name(self._mark(identity))) as delivery:
+        with Delivery(self.maildir, None if identity is None else _name(self._mark(identity))) as delivery:
             for piece in octets:
                 delivery.write(piece)
                 octets_received += len(piece)
@@ -93,11 +93,11 @@ class Inbox:
             self._marks = {
                 match[1]: int(match[2]) if match[2] else None
                 for folder in _FOLDERS
-                for name in os.listdir(self._maildir / folder)  # noqa: PTH208 - there may be 100,000, and Path is slow
+                for name in os.listdir(self.maildir / folder)  # noqa: PTH208 - there may be 100,000, and Path is slow
                 if (match := _MARK.match(name))
             }
             for folder in _FOLDERS:  # a crash may have come before the file names were synced
-                sync_folder(self._maildir / folder)
+                sync_folder(self.maildir / folder)
         return self._marks
 
 

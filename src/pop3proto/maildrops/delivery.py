@@ -42,9 +42,12 @@ def ensure_maildir(path: Path) -> None:
         path: the Maildir, the folder that holds `tmp`, `new` and `cur`.
 
     Raises:
-        NotMaildir: the path is a file, or a folder with other content; nothing was changed.
+        NotMaildir: the path is a file, a symbolic link that leads nowhere, or a folder with other content;
+            nothing was changed.
         OSError: the Maildir cannot be created.
     """
+    if path.is_symlink() and not path.exists():
+        raise NotMaildir(f"{path} is not a Maildir: it is a symbolic link that leads nowhere")
     if not path.exists():
         path.mkdir(mode=0o700)
         sync_folder(path.parent)

@@ -179,10 +179,11 @@ class Run(Operation[T]):
 
 
 class RunLogin(Run[T]):
-    """As `Run`, for work of a login.
+    """As `Run`, for work of a login: it begins at once, in a thread that it shares with nothing else.
 
-    asyncio and trio have a few threads for these alone, so that guessing passwords never delays a session that is
-    logged in, and reading mail never delays a login.
+    So a login never delays the reading of mail, nor the other way round. How many there are at once, the procedure
+    bounds: the others wait for a `Turn`, which ends with the session, where a queue of threads would keep what has not
+    begun.
     """
 
     __slots__ = ()

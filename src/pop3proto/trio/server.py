@@ -12,7 +12,6 @@ from pop3proto._aio.server import AsyncServer
 from pop3proto._io.listening import Listeners, accepted
 from pop3proto._io.peers import listener_name
 from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
-from pop3proto._io.stream import LOGIN_THREADS
 from pop3proto._io.tls import ServerTls
 from pop3proto.trio.stream import TrioStream
 
@@ -89,7 +88,6 @@ class Server(AsyncServer):
         self._stopped: Final = trio.Event()  # no connection is accepted any more
         self._running: Final[dict[trio.CancelScope, trio.Event]] = {}  # sessions, and whether each has ended
         self._ended: Final = trio.Event()
-        self._logins: Final = trio.CapacityLimiter(LOGIN_THREADS)
 
     @override
     async def wait(self) -> None:
@@ -133,7 +131,7 @@ class Server(AsyncServer):
         _own_session.set(scope)
         try:
             with scope:
-                driver = TrioStream(stream, self._sessions.channel, self._logins)
+                driver = TrioStream(stream, self._sessions.channel)
                 await self._sessions.handle(driver, scope.cancel, listener)
         finally:
             self._running.pop(scope).set()

@@ -30,7 +30,6 @@ class TrioStream(AsyncStream):
     Args:
         stream: connected.
         channel: makes the TLS channel; None: there is no TLS.
-        logins: how many threads the work of logins may have; None: as many as other work.
         connect: connects to the same server again; None: nobody knows where it is.
     """
 
@@ -38,11 +37,9 @@ class TrioStream(AsyncStream):
         self,
         stream: trio.abc.Stream,
         channel: MakeChannel | None,
-        logins: trio.CapacityLimiter | None = None,
         connect: Callable[[], Awaitable[trio.abc.Stream]] | None = None,
     ) -> None:
         super().__init__(_peer(stream), channel)
-        self._logins: Final = logins
         self._stream: trio.abc.Stream = stream
         self._connect: Final = connect
         self._connecting: trio.CancelScope | None = None
@@ -65,7 +62,8 @@ class TrioStream(AsyncStream):
             result.append(call())
 
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(in_thread, limiter=self._logins if login else None)
+            # A limiter of its own: the work of a login waits for no other.
+            await trio.to_thread.run_sync(in_thread, limiter=trio.CapacityLimiter(1) if login else None)
         return result.pop()
 
     @override
@@ -87,6 +85,7 @@ class TrioStream(AsyncStream):
         turn.wake_by(come.set)
         with trio.CancelScope(deadline=math.inf if turn.until is None else turn.until) as scope:
             await come.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()  # since it has come
         if scope.cancelled_caught:
             raise TimedOut(TURN_TIMEOUT)
 

@@ -32,6 +32,7 @@ from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by, planned
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.session import Session
+from pop3proto.procedures.client.walk import MOST_REFUSALS
 from pop3proto.procedures.operations import Random, Run
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, Token
@@ -379,20 +380,31 @@ def verbs(script: Script) -> list[bytes]:
 
 
 def test_what_is_refused_under_verified_tls_is_tried_by_the_next_way():
-    script = secured(WALK, greeting=b"+OK <1@a>\r\n")
-    failure = failing(script, login(script.session, ANN), NO, NO, *CRAM, NO, NO, b"+OK\r\n", b"-ERR [AUTH] last\r\n")
-    ways = [b"AUTH SCRAM-SHA-256"] * 2 + [b"AUTH CRAM-MD5", b"AUTH PLAIN", b"USER ann", b"PASS tanstaaf"]
-    assert verbs(script) == ways
+    script = secured(announcing("CRAM-MD5", "PLAIN"), greeting=b"+OK <1@a>\r\n")
+    failure = failing(script, login(script.session, ANN), *CRAM, NO, NO, b"+OK\r\n", b"-ERR [AUTH] last\r\n")
+    assert verbs(script) == [b"AUTH CRAM-MD5", b"AUTH PLAIN", b"USER ann", b"PASS tanstaaf"]
     commands = [attempt.command for attempt in failure.attempts]
-    assert [type(command) for command in commands] == [Auth, Auth, Auth, Auth, Pass]
-    assert [attempt.reply for attempt in failure.attempts] == [Err("no")] * 4 + [Err("[AUTH] last")]
+    assert [type(command) for command in commands] == [Auth, Auth, Pass]
+    assert [attempt.reply for attempt in failure.attempts] == [Err("no")] * 2 + [Err("[AUTH] last")]
     assert (failure.command, failure.reply, failure.code) == (Pass("***"), Err("[AUTH] last"), ResponseCode.AUTH)
-    assert str(failure) == (
-        "login failed (AUTH SCRAM-SHA-256 ***: no; AUTH SCRAM-SHA-256: no; AUTH CRAM-MD5: no; AUTH PLAIN ***: no; "
-        "PASS ***: [AUTH] last)"
-    )
+    assert str(failure) == "login failed (AUTH CRAM-MD5: no; AUTH PLAIN ***: no; PASS ***: [AUTH] last)"
     assert script.connection.state is State.AUTHORIZATION
     assert script.session.broken is None
+
+
+def test_three_refusals_are_the_most_of_one_login():
+    """The last try is for the last step: most servers have it, and can check a password whatever they have stored."""
+    script = secured(WALK)
+    failure = failing(script, login(script.session, ANN), NO, NO, b"+OK\r\n", NO)
+    assert verbs(script) == [b"AUTH SCRAM-SHA-256"] * 2 + [b"USER ann", b"PASS tanstaaf"]
+    assert len(failure.attempts) == MOST_REFUSALS
+    assert failure.left == ("CRAM-MD5", "PLAIN")
+    assert str(failure).endswith(
+        "not tried: CRAM-MD5, PLAIN, because 3 refusals are the most of one login; "
+        "name what is to be tried next (only=)"
+    )
+    assert script.connection.state is State.AUTHORIZATION
+    script.run(login(script.session, ANN, only=failure.left), *CRAM, b"+OK\r\n", CAPA)
 
 
 @pytest.mark.parametrize("refusals", range(3))
@@ -1048,8 +1060,14 @@ def test_whatever_it_does_a_login_has_one_deadline(last):
     assert {operation.until for operation in actor.performed if hasattr(operation, "until")} == {1_060.0}
     actor.sleep(59 - 10 * last)
     assert not actor.finished
-    with pytest.raises(TimedOut):
+    with pytest.raises((TimedOut, LoginFailed)) as error:
         actor.sleep(1).outcome()
+    refused = [(), (), (), ("CRAM-MD5",), ("CRAM-MD5", "PLAIN"), ("CRAM-MD5", "PLAIN")][last]
+    if refused:
+        assert tuple(attempt.command.mechanism for attempt in error.value.attempts) == refused
+        assert isinstance(error.value.__cause__, TimedOut)
+    else:
+        assert isinstance(error.value, TimedOut)
 
 
 def test_a_deadline_is_that_of_one_login():

@@ -8,14 +8,13 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import LocalProtocolError, TimedOut
 from pop3proto.procedures.operations import Now, RunLogin, Sleep, Turn
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.logins import LoginLimiter
+from pop3proto.procedures.server.logins import LOGINS_IN_THREADS, LoginLimiter, LoginTurns
 from pop3proto.procedures.server.penalties import LoginAttempt, LoginPenalties, LoginPenalty
 from pop3proto.procedures.server.service import Service
-from pop3proto.procedures.server.turns import LoginTurns
 from pop3proto.sasl.md5 import CramMd5Client
 from pop3proto.sasl.plain import LoginClient, PlainClient
 from pop3proto.sasl.scram.mechanisms import ScramClient
@@ -37,8 +36,8 @@ def attempt(password: str = "", *, key: bytes = KEY, method: str = "USER/PASS") 
     return made
 
 
-def service(**bounds) -> Service:
-    return Service(store=FakeStore(), authenticator=OneUser(), **bounds)
+def service(*, blocks: bool = False, **bounds) -> Service:
+    return Service(store=FakeStore(), authenticator=OneUser(blocks=blocks), **bounds)
 
 
 def turns_of(limiter: SessionLimiter) -> LoginTurns:
@@ -130,7 +129,61 @@ def test_turns_come_first_come_first_served_and_none_is_lost(moves, most):
         assert [turn.has_come for turn in out] == [True] * min(most, len(out)) + [False] * max(0, len(out) - most)
     for turn in out:
         turns.give_back("a", turn)
-    assert not any(vars(turns)[name] for name in ("_under_way", "_waiting"))
+    assert is_idle(turns)
+
+
+ADDRESSES = ["", "a", "b", "c"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["take", "alone", "leave", "end"]), st.integers(0, 20)), max_size=80),
+    st.integers(1, 3),
+    st.integers(1, 4),
+)
+def test_the_bounds_hold_no_thread_is_idle_and_each_address_has_its_turn(moves, most, threads):
+    turns = LoginTurns(most, threads)
+    out: list[tuple[str, Turn]] = []  # under way or waiting, in order
+    in_threads: list[Turn] = []
+    rooms: dict[Turn, int] = {}
+    for move, which in moves:
+        before = [turn for _, turn in out if turn.has_come]
+        if move in ("take", "alone"):
+            address = ADDRESSES[which % len(ADDRESSES)]
+            out.append((address, turns.take(address, 0, alone=move == "alone")))
+            rooms[out[-1][1]] = 1 if move == "alone" else most
+        elif move == "leave" and before:
+            turns.leave_thread(turn := before[which % len(before)])
+            in_threads = [each for each in in_threads if each is not turn]
+        elif out:
+            address, turn = out.pop(which % len(out))
+            in_threads = [each for each in in_threads if each is not turn]
+            turns.give_back(address, turn)
+        in_threads += [turn for _, turn in out if turn.has_come and turn not in before]
+        assert len(in_threads) <= threads
+        for address in ADDRESSES[1:]:
+            of_address = [turn for each, turn in out if each == address]
+            come = [turn for turn in of_address if turn.has_come]
+            waiting = [turn for turn in of_address if not turn.has_come]
+            assert len(come) <= most
+            assert not (waiting and len(in_threads) < threads and len(come) < rooms[waiting[0]]), "it has room"
+        assert all(turn.has_come for address, turn in out if not address) or len(in_threads) == threads
+    for address, turn in out:
+        turns.give_back(address, turn)
+    assert is_idle(turns)
+
+
+def test_addresses_have_their_turns_in_rotation():
+    turns = LoginTurns(9, 2)
+    under_way = [("a", turns.take("a", 0)), ("a", turns.take("a", 0))]
+    waiting = [(address, turns.take(address, 0)) for address in ("a", "a", "a", "b", "b", "", "", "c")]
+    order = []
+    while under_way:
+        turns.give_back(*under_way.pop(0))
+        for each in waiting:
+            if each[1].has_come and each not in order:
+                order.append(each)
+                under_way.append(each)
+    assert [address for address, _ in order] == ["a", "b", "", "", "c", "a", "b", "a"]
 
 
 def test_a_turn_wakes_its_driver_whichever_comes_first():
@@ -261,6 +314,26 @@ def test_logins_that_do_not_fail_wait_for_the_delay_together():
     assert hours.most_at_once == {"192.0.2.1": 1}
 
 
+def test_logins_that_block_are_few_at_once_and_those_of_many_guesses_starve_no_other():
+    hours = Hours(SessionLimiter(service(blocks=True, logins_per_address=50, login_penalty=None), KEY), 1)
+    many = [Login("192.0.2.1", str(number), 0) for number in range(40)]
+    other = Login("198.51.100.1", "right", 0.5)
+    hours.run([*many, other])
+    assert hours.most_at_once == {"192.0.2.1": LOGINS_IN_THREADS, "198.51.100.1": 1}
+    assert other.asked == 1, "the first that can have a thread"
+    assert max(each.asked for each in many) == 10
+
+
+@pytest.mark.parametrize("exempt", ["", "192.0.2.0/24"])
+def test_a_penalty_that_arises_while_a_login_waits_for_a_thread_holds(exempt):
+    hours = Hours(SessionLimiter(service(blocks=True, exempt=exempt or ()), KEY), 1)
+    held = [Login(f"198.51.100.{number}", "right", 0) for number in range(3)]
+    first, second = (Login("192.0.2.1", str(number), 0) for number in range(2))
+    hours.run([*held, first, second])
+    assert first.asked == 0
+    assert second.asked == pytest.approx(1 if exempt else 3), "two seconds after the failure of the first"
+
+
 def test_when_the_failures_are_forgotten_several_are_verified_at_once_again():
     hours = Hours(SessionLimiter(service(logins_per_address=5), KEY), 0.1)
     hours.run([Login("192.0.2.1", "wrong", 0), *(Login("192.0.2.1", "right", 301) for _ in range(10))])
@@ -297,7 +370,7 @@ def test_every_login_comes_to_its_end_and_the_bound_holds(logins, most, work):
     hours.run(logins)
     assert all(login.answered >= login.asked >= login.came for login in logins)
     assert all(number <= most for number in hours.most_at_once.values())
-    assert not vars(turns_of(hours.limiter))["_under_way"]
+    assert is_idle(turns_of(hours.limiter))
 
 
 # ------------------------------------------------------------------------------------------------ sessions
@@ -458,3 +531,82 @@ def test_a_session_that_is_cut_off_while_it_waits_gives_its_turn_back():
     session.actor.throw(Cancelled())
     shared.limiter.place("192.0.2.1").end_turn(held)
     assert waiting.actor.go().take().endswith(b"octets)\r\n")
+
+
+def holding(shared: Shared) -> list[tuple[str, Turn]]:
+    """Take all threads."""
+    turns = turns_of(shared.limiter)
+    return [(address, turns.take(address, 0)) for address in "abcdefgh"[:LOGINS_IN_THREADS]]
+
+
+def give_back(shared: Shared, held: list[tuple[str, Turn]]) -> None:
+    for address, turn in held:
+        turns_of(shared.limiter).give_back(address, turn)
+
+
+def is_idle(turns: LoginTurns) -> bool:
+    """Nothing is under way or waits, and nothing is remembered."""
+    return not any(vars(turns)[name] for name in ("_under_way", "_waiting", "_ready", "_in_threads"))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", ""])
+@pytest.mark.parametrize("end", ["deadline", "cut off"])
+def test_a_login_that_waits_for_a_thread_is_not_verified_after_its_end(address, end):
+    shared = Shared(deadlines=Deadlines(login=10))
+    held = holding(shared)
+    session = shared.session(address)
+    session.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
+    assert isinstance(session.actor.waits, Turn)
+    if end == "deadline":
+        session.actor.sleep(10)
+        assert session.actor.take().endswith(b"-ERR [SYS/TEMP] the login cannot be checked in time\r\n")
+        assert isinstance(session.actor.error, TimedOut)
+    else:
+        session.actor.throw(Cancelled())
+    give_back(shared, held)
+    assert is_idle(turns_of(shared.limiter))
+    assert session.actor.finished
+    assert shared.authenticator.asked == []
+
+
+def test_a_turn_that_comes_after_the_deadline_is_of_no_use():
+    shared = Shared(deadlines=Deadlines(login=10))
+    held = holding(shared)
+    session = shared.session()
+    session.actor.receive(b"USER ann\r\nPASS tanstaaf\r\n")
+    shared.clock.now += 11  # the driver is late
+    give_back(shared, held[:1])
+    assert session.actor.go().take().endswith(b"-ERR [SYS/TEMP] the login cannot be checked in time\r\n")
+    give_back(shared, held[1:])
+    assert is_idle(turns_of(shared.limiter))
+    assert shared.authenticator.asked == []
+
+
+class Waited(OneUser):
+    """A coroutine method beside plain ones that block: it is told how many threads logins have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_threads = -1
+        self.limiter: SessionLimiter | None = None
+
+    async def check_password(self, user, password, session):
+        self.in_threads = len(vars(turns_of(self.limiter))["_in_threads"])
+        return super().check_password(user, password, session)
+
+
+def test_what_is_awaited_needs_no_thread():
+    users = Waited()
+    shared = Shared(users)
+    users.limiter = shared.limiter
+    session = shared.session()
+    assert session.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1].startswith(b"+OK")
+    assert users.in_threads == 0
+    assert is_idle(turns_of(shared.limiter))
+
+
+def test_an_authenticator_that_does_not_block_needs_no_thread():
+    shared = Shared(OneUser(blocks=False))
+    assert all(turn.has_come for _, turn in holding(shared))
+    session = shared.session()
+    assert session.lines(b"USER ann\r\nPASS tanstaaf\r\n")[1].startswith(b"+OK")

@@ -51,11 +51,11 @@ _QUIT: Final = "it has said QUIT"
 
 
 def establish(session: Session, tls: TlsMode) -> Procedure[None]:
-    """Begin a session: the handshake of implicit TLS, the greeting, STLS, as it is wanted.
+    """Begin a session: the handshake of implicit TLS, the greeting, and STLS.
 
     Args:
         session: a new one.
-        tls: where TLS comes in.
+        tls: where TLS begins.
 
     Raises:
         CommandFailed: the server refused STLS. Nothing else was sent, and nothing must be (RFC 2595 section 9).

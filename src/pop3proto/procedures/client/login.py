@@ -41,7 +41,7 @@ def login(  # noqa: PLR0913 - each has its default, and a name
     """Log in by the best method that both sides support; ask for the capabilities before and after.
 
     Where the server hangs up after a refusal, or on CAPA, a session that `reconnects` goes on over another connection,
-    with the next method; at most once for each method.
+    with the next method. At most `MOST_REFUSALS` methods are refused; the last try is for the last method of the plan.
 
     Args:
         session: in the AUTHORIZATION state.
@@ -56,12 +56,14 @@ def login(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         LocalProtocolError: there is no way that the credentials and the policy allow, or they cannot be sent. Nothing
             of them was sent.
-        LoginFailed: the server refused. The session is in the AUTHORIZATION state; or over, if the server then hung up.
-        CertificateError: the server's certificate was not accepted over another connection. The session is over.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+        LoginFailed: the server refused. The session is in the AUTHORIZATION state; or over, if the connection was lost
+            after a refusal, by a protocol error or a deadline for example: `__cause__` is how.
+        CertificateError: the server's certificate was not accepted over another connection; the message says what was
+            refused before. The session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: nothing was refused before. The session is over.
     """
     if binding is not None:
-        session.bind(binding)
+        session.context = session.context.bound_to(binding)
     wishes = Wishes(
         named=only is not None,
         initial_response=initial_response,
@@ -111,6 +113,7 @@ def _login(
     if not plan.steps:
         why = plan.objections or ("no mechanism takes these credentials" if only is None else "none that is asked for")
         raise LocalProtocolError(f"no usable login method: {why}")
+    session.keep_secret(credentials)
     yield from Walk(session, plan, credentials, wishes).run()
     session.logged_in(getattr(credentials, "user", None))
     yield from _conclude(session)

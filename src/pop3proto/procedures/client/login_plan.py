@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from typing_extensions import override
 
+from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
 from pop3proto.sasl.credentials import Credentials, Password
 from pop3proto.sasl.mechanism import Strength
@@ -78,6 +79,19 @@ class LoginContext:
         """What to bind to; None if there is nothing."""
         return self.tls.bindings[0] if self.tls is not None and self.tls.bindings else None
 
+    def bound_to(self, binding: ChannelBinding) -> LoginContext:
+        """Return the same with a channel binding before those that the stream has found.
+
+        Args:
+            binding: of this TLS channel.
+
+        Raises:
+            LocalProtocolError: there is no TLS.
+        """
+        if self.tls is None:
+            raise LocalProtocolError("there is no TLS channel to bind to")
+        return attrs.evolve(self, tls=attrs.evolve(self.tls, bindings=(binding, *self.tls.bindings)))
+
     @property
     def announced(self) -> frozenset[str]:
         """The mechanisms that the server says it has."""
@@ -119,7 +133,7 @@ class LoginPlan:
 
     @property
     def objections(self) -> str:
-        """Why nothing better is tried, in a line: what the server does not have is left out if there is more to say."""
+        """Why methods are left out, in one line. That the server lacks them is told only if nothing else is."""
         reasons: dict[str, list[str]] = {}
         for name, why in self.left_out:
             reasons.setdefault(why, []).append(name)
@@ -148,9 +162,9 @@ def plan_login(
     Args:
         credentials: what there is to log in with.
         context: what is known of the server and of what lies between.
-        only: the names of what may be tried, in upper case; None: what is best. If none of those is announced, all of
-            them are tried all the same; and what passwords can be guessed from is tried without TLS. A secret is never
-            shown where it must not be.
+        only: the names of the methods that may be tried, in upper case; None: all. If the server announces none of the
+            named ones, they are tried all the same. A method from which passwords can be guessed is tried without TLS
+            only if it is named. One that shows the secret is never tried where that is not allowed.
         mechanisms: those that are known.
     """
     steps: list[LoginMethod] = []
@@ -176,7 +190,7 @@ def plan_login(
 
 
 def _candidates(credentials: Credentials, mechanisms: ClientMechanisms) -> Iterator[LoginMethod]:
-    """Yield what the credentials fit, the strongest first."""
+    """Yield the methods that fit the credentials, the strongest first."""
     steps = [
         LoginMethod(name, entry.strength, entry)
         for name, entry in mechanisms.items()
@@ -188,13 +202,13 @@ def _candidates(credentials: Credentials, mechanisms: ClientMechanisms) -> Itera
 
 
 def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard_of: bool) -> str | None:
-    """Return why something cannot be tried at all; None if it can.
+    """Return why a method cannot be tried at all; None if it can.
 
     Args:
-        step: what.
-        context: where.
-        named: the caller has asked for it.
-        unheard_of: and the server announces nothing that the caller has asked for.
+        step: the method.
+        context: what is known of the server and of the connection.
+        named: the caller has named it.
+        unheard_of: the server announces no method that the caller has named.
     """
     if step.name == APOP and context.timestamp is None:
         return _UNSTAMPED
@@ -215,13 +229,13 @@ def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard
 def obstacle(step: LoginMethod, before: LoginContext, now: LoginContext, *, named: bool) -> str | None:
     """Return why a step of a plan must not be tried over another connection; None if it may be.
 
-    The other connection must be no weaker: what an attacker takes away there must not lead to a weaker method.
+    The other connection must be no weaker: an attacker may have removed something there to get a weaker method.
 
     Args:
         step: of a plan.
         before: what the plan was made for.
-        now: the other connection.
-        named: the caller has asked for it.
+        now: what is known over the other connection.
+        named: the caller has named it.
     """
     if before.verified and not now.verified:
         return "the other connection has no verified TLS"
@@ -231,7 +245,7 @@ def obstacle(step: LoginMethod, before: LoginContext, now: LoginContext, *, name
 
 
 def _spared(step: LoginMethod, steps: list[LoginMethod], context: LoginContext) -> str | None:
-    """Return why something need not be tried, as it would only be one more wrong password; None if it should be."""
+    """Return why a method need not be tried; None if it should be. Each that is tried is one more wrong password."""
     if step.name.startswith("SCRAM-"):
         for better in steps:
             if better.name.startswith("SCRAM-") and better.strength is step.strength:

@@ -1,74 +1,268 @@
-"""Secrets that a client has just sent: some servers repeat them in the text of an answer, and texts are logged."""
+"""Secrets of a client's logins: some servers repeat them in what they say, and that is logged."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pop3proto.core.commands import Apop, Auth, List, ListOne, Noop, Pass, Retr, Stat, Top, Uidl, UidlOne
-from pop3proto.core.events import AuthCancel, AuthResponse
+import attrs
+
+from pop3proto.core.commands import (
+    Apop,
+    Auth,
+    AuthList,
+    Capa,
+    List,
+    ListOne,
+    Noop,
+    Pass,
+    Quit,
+    Retr,
+    Stat,
+    Stls,
+    Top,
+    Uidl,
+    UidlOne,
+    User,
+)
+from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BodyChunk, Farewell
+from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.core.text import decode_text, encode_base64, encode_text
+from pop3proto.sasl.credentials import Credentials, Password, Token
 
 if TYPE_CHECKING:
-    from pop3proto.core.client import Request
-    from pop3proto.core.replies import Err, Ok
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["HARMLESS", "reply_without", "secrets_of", "without"]
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.client import Request
+    from pop3proto.core.command import Command
+    from pop3proto.core.events import ClientEvent
+
+__all__ = ["HARMLESS", "OF_LOGIN", "SECRETIVE", "SPOKEN", "Secrets"]
+
+R = TypeVar("R", bound=Ok | Err)
+
+SECRETIVE: Final[frozenset[type]] = frozenset({Pass, Apop, Auth, AuthResponse})
+"""What may hold a secret."""
+
 
 HARMLESS: Final[frozenset[type]] = frozenset({Stat, List, ListOne, Uidl, UidlOne, Retr, Top, Noop})
 """What holds no secret, and marks no message as deleted nor takes that back: most of what is sent."""
 
+OF_LOGIN: Final[frozenset[type]] = SECRETIVE | {User, AuthCancel, AuthList, Capa, Stls, Quit}
+"""What a client sends before it is logged in, and as the last. The text of a positive answer to it is for people."""
+
+SPOKEN: Final = (Answer, Farewell, Greeting)
+"""Events with a text for people."""
+
 _LEAST: Final = 4  # octets
-_LEAST_LETTERS: Final = 8  # a shorter word may stand in any text: "wrong name", of one whose password is "wrong"
+_LEAST_WORD: Final = (
+    8  # of letters alone; a shorter one may stand in any text: "wrong name", if the password is "wrong"
+)
+_LASTING: Final = 8  # a shorter one may be any number in a refusal after login: "no message 1234"
+_MOST: Final = 64  # forms; a login has some ten
+_LONGEST_LINE: Final = 8_192  # octets of a body that are kept back to see a line whole
+_EXCERPT: Final = 60  # octets of `excerpt`
 _FIELDS: Final = re.compile(rb"[\0\1]")  # PLAIN (RFC 4616), OAUTHBEARER (RFC 7628)
+_CODES: Final = frozenset(
+    {
+        ResponseCode.LOGIN_DELAY,
+        ResponseCode.IN_USE,
+        ResponseCode.AUTH,
+        ResponseCode.SYS,
+        ResponseCode.SYS_TEMP,
+        ResponseCode.SYS_PERM,
+        ResponseCode.UTF8,
+    }
+)
+_STARS: Final = "***"
 
 
-def secrets_of(item: Request, before: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets that the server knows from a login, once it has this item of it.
+class Secrets:
+    """The secrets of a session's logins, to be hidden where the server repeats them.
+
+    Each is hidden in several forms: as it is, in base64, and as part of the message in which it was sent. In a form of
+    eight octets or more that are not letters alone it is hidden wherever it stands, else only as a whole word. Words of
+    up to seven letters, and whatever has less than four octets, stay: they may be there by chance, and stars would give
+    them away. Forms of less than eight octets are forgotten with the first command after the login.
+
+    Attributes:
+        known: there are secrets.
+        fresh: a login is under way, or no other command has followed it yet.
+    """
+
+    def __init__(self) -> None:
+        self.known: bool = False
+        self.fresh: bool = False
+        self._forms: dict[str, None] = {}  # in the order in which they came
+        self._names: set[str] = set()  # of users: no secrets, though LOGIN sends them as it sends passwords
+        self._line = b""  # the beginning of a line of a body, which observers are told once it is whole
+
+    def keep(self, credentials: Credentials) -> None:
+        """Note the secret of a login that begins: the server may know it even if only a digest of it is sent."""
+        match credentials:
+            case Password(user, secret) | Token(user, secret):
+                self._names |= {user, encode_base64(user.encode("utf-8", "surrogatepass")).decode()}
+                self._add(_forms(secret.encode("utf-8", "surrogatepass")))
+            case _:
+                pass
+
+    def note(self, item: Request) -> None:
+        """Note the secrets in what is sent."""
+        match item:
+            case Pass(password):
+                self._add(_forms(encode_text(password)))
+            case Apop(digest=digest):
+                self._add([encode_text(digest)])
+            case Auth(initial_response=bytes(data)) | AuthResponse(data):
+                self._add(_forms(data))
+            case _:
+                pass
+
+    def follow(self, item: Request) -> None:
+        """Note what is sent: the secrets in it, or that the login is over."""
+        if type(item) in SECRETIVE:
+            self.note(item)
+        elif self.fresh and type(item) not in OF_LOGIN:
+            self.fade()
+
+    def fade(self) -> None:
+        """Forget what is too short to be hidden in the rest of the session: the login is over."""
+        self.fresh = False
+        self._set(form for form in self._forms if len(encode_text(form)) >= _LASTING)
+
+    def _add(self, forms: Iterable[bytes]) -> None:
+        self.fresh = True
+        texts = [text for form in forms if (text := decode_text(form)) not in self._names]
+        texts += [text.replace("/", r"\/") for text in texts if "/" in text]  # as JSON may have it
+        self._set([*(form for form in self._forms if form not in texts), *texts][-_MOST:])
+
+    def _set(self, forms: Iterable[str]) -> None:
+        self._forms = dict.fromkeys(forms)
+        self.known = bool(self._forms)
+
+    # Where they are hidden.
+
+    def hide(self, text: str) -> str:
+        """Return a text of the server with `***` in place of each secret."""
+        return _without(text, self._forms, r"(?<!\w)")
+
+    def hide_in_error(self, text: str) -> str:
+        """As `hide`, for the message of an error, which may quote the server with escapes, and cut what it quotes."""
+        escaped = {_escaped(encode_text(form)) for form in self._forms}
+        plain = text.replace(r"\'", "'")  # whether it is escaped depends on what stands before or behind a secret
+        hidden = _without(plain, escaped | self._forms.keys(), _BEHIND_ESCAPES)
+        for quote in reversed(list(_QUOTE.finditer(hidden))):
+            hidden = self._without_start(hidden[: quote.start()]) + hidden[quote.start() :]
+        return text if hidden == plain else hidden
+
+    def _without_start(self, text: str) -> str:
+        """Return a quoted text without the start of a secret at its end, where it may have been cut."""
+        for octets in map(encode_text, self._forms):
+            if text[-_LEAST:] not in _escaped(octets):
+                continue
+            for length in range(min(len(octets), _EXCERPT), _LEAST - 1, -1):
+                if text.endswith(start := _escaped(octets[:length])):
+                    return text.removesuffix(start) + _STARS
+        return text
+
+    def hide_in_raised(self, error: BaseException) -> None:
+        """Hide them in the message of an error that was raised."""
+        if self.known:
+            error.args = tuple(self.hide_in_error(each) if isinstance(each, str) else each for each in error.args)
+
+    def hide_in(self, event: Answer | Farewell | Greeting) -> Answer | Farewell | Greeting:
+        """Return an event without secrets in its text.
+
+        A positive answer that is to be parsed stays as it is: "+OK 2 1234" to STAT.
+        """
+        if isinstance(event, Answer) and isinstance(event.reply, Ok) and type(event.command) not in OF_LOGIN:
+            return event
+        match event:
+            case Answer(command, reply):
+                return Answer(command, self._hide_in_reply(reply))
+            case Greeting(reply):
+                return Greeting(self._hide_in_reply(reply))
+            case Farewell(reply):
+                return Farewell(self._hide_in_reply(reply))
+
+    def hide_in_answers(
+        self, commands: Iterable[Command[object]], answers: Iterable[tuple[Ok | Err, bytes]]
+    ) -> list[tuple[Ok | Err, bytes]]:
+        """As `hide_in`, for answers that have come whole, the oldest command first."""
+        return [
+            (self._hide_in_reply(reply) if isinstance(reply, Err) or type(command) in OF_LOGIN else reply, body)
+            for command, (reply, body) in zip(commands, answers, strict=False)
+        ]
+
+    def hide_in_capabilities(self, capabilities: Capabilities) -> Capabilities:
+        """Return capabilities without secrets in their free texts. The others are keywords, and names of mechanisms."""
+        if not self.known:
+            return capabilities
+        implementation, other = capabilities.implementation, tuple(map(self.hide, capabilities.other))
+        implementation = None if implementation is None else self.hide(implementation)
+        return attrs.evolve(capabilities, implementation=implementation, other=other)
+
+    def _hide_in_reply(self, reply: R) -> R:
+        message = reply.message if reply.code in _CODES else reply.text
+        if (hidden := self.hide(message)) == message:
+            return reply
+        return type(reply)(reply.text.removesuffix(message) + hidden)
+
+    def told(self, event: ClientEvent) -> Iterator[ClientEvent]:
+        """Yield what observers are told of an event within a login: of bodies, lines without secrets."""
+        if isinstance(event, BodyChunk):
+            lines, end, self._line = (self._line + event.data).rpartition(b"\n")
+            if len(self._line) > _LONGEST_LINE:
+                lines, end, self._line = lines + end + self._line, b"", b""
+            if lines or end:
+                yield self._chunk(lines + end)
+            return
+        if self._line:
+            yield self._chunk(self._line)
+            self._line = b""
+        yield event
+
+    def _chunk(self, octets: bytes) -> BodyChunk:
+        return BodyChunk(encode_text(self.hide(decode_text(octets))))
+
+
+_QUOTE: Final = re.compile("['\"]")
+_BEHIND_ESCAPES: Final = r"(?:(?<!\w)|(?<=\\x[0-9a-f]{2})|(?<=\\[nrt]))"
+
+
+def _without(text: str, forms: Iterable[str], border: str) -> str:
+    """Return a text without secrets.
 
     Args:
-        item: what is sent.
-        before: the secrets of what was sent before it.
+        text: of the server.
+        forms: the secrets; the longest is hidden first.
+        border: a pattern of what must be true where a whole word begins.
     """
-    match item:
-        case Pass(password):
-            return _forms(encode_text(password))
-        case Apop(digest=digest):
-            return (digest,)
-        case Auth(initial_response=bytes(data)):
-            return _forms(data)
-        case AuthResponse(data):
-            return (*before, *_forms(data))
-        case AuthCancel():
-            return before
-        case _:
-            return ()
+    for form in sorted((form for form in forms if form in text), key=len, reverse=True):
+        if _is_strong(form):
+            text = text.replace(form, _STARS)
+        else:
+            text = re.sub(rf"{border}{re.escape(form)}(?!\w)", _STARS, text, flags=re.ASCII)
+    return text
 
 
-def _forms(data: bytes) -> tuple[str, ...]:
+def _is_strong(form: str) -> bool:
+    octets = encode_text(form)
+    return len(octets) >= _LEAST_WORD and not octets.isalpha()
+
+
+def _escaped(octets: bytes) -> str:
+    return repr(octets)[2:-1].replace(r"\'", "'")
+
+
+def _forms(data: bytes) -> set[bytes]:
     """Return in what forms a secret may be repeated: all of it, its last field, the last words of those; and base64."""
     fields = [field for field in _FIELDS.split(data) if field]
     secret = fields[-1:] if data.count(b"\0") else fields  # of PLAIN the password alone: a name may be shown
     plain = {data, *secret, *(field.rpartition(b" ")[2] for field in secret)}
-    forms = {decode_text(form) for each in plain for form in (each, encode_base64(each)) if _is_telling(form)}
-    return tuple(sorted(forms, key=len, reverse=True))
+    return {form for each in plain for form in (each, encode_base64(each)) if _is_telling(form)}
 
 
 def _is_telling(form: bytes) -> bool:
-    return len(form) >= (_LEAST_LETTERS if form.isalpha() else _LEAST)
-
-
-def without(text: str, secrets: tuple[str, ...]) -> str:
-    """Return a text with `***` in place of each secret that is a word of it, or several."""
-    for secret in secrets:
-        if secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    return text
-
-
-def reply_without(reply: Ok | Err, secrets: tuple[str, ...]) -> Ok | Err:
-    """Return a reply whose message has no secrets; its response code stays."""
-    message = reply.message
-    if (masked := without(message, secrets)) == message:
-        return reply
-    return type(reply)(reply.text.removesuffix(message) + masked)
+    return len(form) >= (_LEAST_WORD if form.isalpha() else _LEAST)

@@ -21,7 +21,7 @@ from pop3proto.core.errors import (
 from pop3proto.core.events import NEED_DATA, PAUSED, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
-from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import Greeting
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext
 from pop3proto.procedures.observer import ClientObserver, Observers
@@ -29,7 +29,7 @@ from pop3proto.procedures.operations import NOW, Look, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
-from .secrets import HARMLESS, reply_without, secrets_of, without
+from .secrets import HARMLESS, SPOKEN, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pop3proto.core.refusals import LoginAttempt
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import NewConnection, Procedure
-    from pop3proto.sasl.channel import ChannelBinding, TlsInfo
-
+    from pop3proto.sasl.channel import TlsInfo
+    from pop3proto.sasl.credentials import Credentials
 
 __all__ = ["PAUSE", "Session"]
 
@@ -110,8 +110,8 @@ class Session:
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
-        self._secrets: tuple[str, ...] = ()  # of the login that is under way, or was the last command
-        self._deadline: float | None = None  # of the greeting or the login that is under way
+        self._secrets: Final = Secrets()
+        self.overall_deadline: float | None = None  # of the greeting, the login or QUIT that is under way
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -126,10 +126,12 @@ class Session:
     def greeted(self, greeting: Greeting) -> None:
         """Note the server's greeting."""
         self.greeting = greeting
-        self.context = attrs.evolve(self.context, timestamp=greeting.timestamp)
+        self.context = attrs.evolve(self.context, timestamp=self.context.timestamp or greeting.timestamp)
 
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
+        if capabilities is not None:
+            capabilities = self._secrets.hide_in_capabilities(capabilities)
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
         if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
             self._tolerate(Tolerated(Quirk.NO_PIPELINING))
@@ -155,17 +157,6 @@ class Session:
         """Note that the server has accepted a user; None: it has none, or it is unknown."""
         self.info = attrs.evolve(self.info, user=user)
 
-    def bind(self, binding: ChannelBinding) -> None:
-        """Put a channel binding before those that the stream has found.
-
-        Raises:
-            LocalProtocolError: there is no TLS.
-        """
-        if self.tls is None:
-            raise LocalProtocolError("there is no TLS channel to bind to")
-        tls = attrs.evolve(self.tls, bindings=(binding, *self.tls.bindings))
-        self.context = attrs.evolve(self.context, tls=tls)
-
     @property
     def pipelining(self) -> bool:
         """Whether several commands may be sent at once: it is announced, and it works (RFC 2449 section 6.6)."""
@@ -173,66 +164,67 @@ class Session:
 
     def deadline(self) -> Procedure[float | None]:
         """Return the moment until which to wait for what is asked now."""
-        if self._deadline is not None or self.timeout is None:
-            return self._deadline
+        if self.overall_deadline is not None or self.timeout is None:
+            return self.overall_deadline
         return cast("float", (yield NOW)) + self.timeout
 
-    @property
-    def overall_deadline(self) -> float | None:
-        """The moment until which all of the greeting, the login or QUIT must be done; None if none is under way."""
-        return self._deadline
-
     def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
-        """Run a procedure that must be done with within `timeout`, however often something comes meanwhile.
+        """Run a procedure that must end within `timeout`, however often octets arrive meanwhile.
 
-        Inside another one, the deadline of the other one holds.
+        Inside another call of `in_time`, the deadline of the outer one holds.
         """
-        before = self._deadline
-        self._deadline = yield from self.deadline()
+        before = self.overall_deadline
+        self.overall_deadline = yield from self.deadline()
         try:
             return (yield from procedure)
         finally:
-            self._deadline = before
+            self.overall_deadline = before
 
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
-        if type(item) not in HARMLESS or self._secrets:
+        if type(item) not in HARMLESS or self._secrets.fresh:
             self.marked = (self.marked or isinstance(item, Dele)) and not isinstance(item, Rset)
-            self._secrets = secrets_of(item, self._secrets)
+            self._secrets.follow(item)
         if self._observers.present:
             self._observers.said(self.info, item)
         return octets
 
+    def keep_secret(self, credentials: Credentials) -> None:
+        """Note the secret of a login that begins, to be hidden in what the server says."""
+        self._secrets.keep(credentials)
+
     def without_secrets(self, text: str) -> str:
-        """Return what the server has said in a login, without the secrets that it was sent."""
-        return without(text, self._secrets)
+        """Return a text of the server without the secrets of the session's logins."""
+        return self._secrets.hide(text)
 
     def poll(self) -> ClientEvent | Signal:
-        """Return the next event, without any I/O; raises as `ClientConnection.next_event`.
-
-        Secrets of a login do not come back in the text of its answer, nor in that of an error.
-        """
+        """Return the next event without any I/O, its text without secrets; raises as `ClientConnection.next_event`."""
+        secrets = self._secrets
         try:
             event = self.connection.next_event()
             while isinstance(event, Tolerated):
                 self._tolerate(event)
                 event = self.connection.next_event()
         except RemoteProtocolError as error:
-            if self._secrets:
-                raise RemoteProtocolError(self.without_secrets(str(error))) from None
+            secrets.hide_in_raised(error)
             raise
         if event is NEED_DATA or event is PAUSED:
             return event
-        if self._secrets and isinstance(event, Answer):
-            event = attrs.evolve(event, reply=reply_without(event.reply, self._secrets))
+        if secrets.known and isinstance(event, SPOKEN):
+            if isinstance(event, Greeting):  # the timestamp as it came: a digest is made from it
+                self.context = attrs.evolve(self.context, timestamp=event.timestamp)
+            event = secrets.hide_in(event)
         if self._observers.present:
-            self._observers.heard(self.info, event)
+            for told in secrets.told(event) if secrets.fresh else (event,):
+                self._observers.heard(self.info, told)
         return event
 
     def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
-        """Take answers as `ClientConnection.whole_answers`; none if there are observers, or secrets to mask."""
-        return [] if self._observers.present or self._secrets else self.connection.whole_answers()
+        """Take answers as `ClientConnection.whole_answers`; none if there are observers, or within a login."""
+        commands = self.connection.outstanding
+        answers = [] if self._observers.present or self._secrets.fresh else self.connection.whole_answers()
+        return self._secrets.hide_in_answers(commands, answers) if self._secrets.known else answers
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)
@@ -241,9 +233,13 @@ class Session:
     def parse(self, command: Command[T], reply: Ok, body: bytes) -> T:
         """Return what a positive answer means; raises as `Command.parse`."""
         connection = self.connection
-        if not connection.quirks:
-            return command.parse(reply, body, limits=connection.limits)
-        result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
+        try:
+            if not connection.quirks:
+                return command.parse(reply, body, limits=connection.limits)
+            result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
+        except MalformedReply as error:
+            self._secrets.hide_in_raised(error)
+            raise
         for quirk in used:
             self._tolerate(Tolerated(quirk))
         return result
@@ -266,7 +262,7 @@ class Session:
         try:
             octets = cast("bytes", (yield Read(until)))
         except TimedOut as error:
-            raise TimedOut(f"{error}: waited for {self.connection.awaited}") from None
+            raise TimedOut(f"{error}: waited for {self._secrets.hide_in_error(self.connection.awaited)}") from None
         self.connection.receive_data(octets)
         return len(octets)
 
@@ -279,38 +275,41 @@ class Session:
             finish: discards the answers of the new commands, once others want the session; None if they cannot be left
                 unread. It is called with `discard_all`, and raises `Busy` if the answers are being read now, and
                 `Broken` if there is too much to discard.
-            discard_all: until the deadline, nothing is too much.
+            discard_all: discard any number of octets, until the deadline.
 
         Raises:
             Busy: an earlier answer is being read. Nothing was sent.
             Broken: there was too much to discard, or an earlier failure has ended the session.
             ConnectionLost, RemoteProtocolError: the server has ended the session meanwhile, or has said something else.
-            TimedOut: it has begun to, and does not go on.
+            TimedOut: it has begun to say something, and does not go on.
         """
         if self.broken is not None:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
         now = cast("float", (yield NOW))
-        # It may have hung up or said farewell meanwhile, which is no answer to what comes next.
+        # The server may have hung up or said farewell, which is no answer to what comes next.
         if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
             self.connection.receive_data(octets)
         self._active = now
-        self.check_idle()
-        if self.connection.unasked:
-            yield from self.await_idle()
+        yield from self.await_idle()
         self._finish = finish
-        return self._deadline if self._deadline is not None or self.timeout is None else now + self.timeout
+        return (
+            self.overall_deadline if self.overall_deadline is not None or self.timeout is None else now + self.timeout
+        )
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
 
         If it is not, call `fail`, and close the connection without waiting for anything.
         """
+        if isinstance(error, LoginFailed):  # also if the connection is lost before all methods are tried
+            return self.broken is None
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
     def fail(self, error: BaseException) -> None:
-        """Note that an error has ended the session."""
+        """Note that an error has ended the session. It may quote the server, from which secrets are hidden."""
+        self._secrets.hide_in_raised(error)
         self.end(f"{type(error).__name__}: {error}", error)
 
     def end(self, reason: str, error: BaseException | None = None) -> None:
@@ -330,7 +329,7 @@ class Session:
             self._finish = None
 
     def await_idle(self) -> Procedure[None]:
-        """As `check_idle`; and if the server has begun to say something, wait for the rest of the line."""
+        """As `check_idle`, but if the server has begun to send a line, wait for the rest of it first."""
         self.check_idle()
         if self.connection.unasked:
             deadline = yield from self.deadline()
@@ -339,7 +338,7 @@ class Session:
                 self.check_idle()
 
     def check_idle(self) -> None:
-        """What came before a command was sent cannot be its answer."""
+        """Raise if the server has said something unasked: it cannot be the answer to a command that is sent later."""
         if (event := self.poll()) is NEED_DATA:
             return
         if isinstance(event, Farewell):

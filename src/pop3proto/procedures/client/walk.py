@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 
 from pop3proto.core.commands import Apop, Command, Pass, User
-from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, MalformedReply
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
-from pop3proto.core.replies import ResponseCode
+from pop3proto.core.errors import (
+    Broken,
+    CertificateError,
+    ConnectionLost,
+    LocalProtocolError,
+    Pop3Error,
+    RemoteProtocolError,
+)
+from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
 from pop3proto.procedures.operations import Procedure, Random
 from pop3proto.sasl.credentials import Credentials, Password
 from pop3proto.sasl.md5 import apop_digest
@@ -21,18 +26,22 @@ from pop3proto.sasl.registry import ClientContext, ClientEntry
 from .commands import call, reconnect, relearn_capabilities
 from .exchange import Exchange, check_secrecy
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, obstacle
+from .verdicts import blames_the_form, gave_up, is_judgement, settles
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import ChannelBinding
 
     from .session import Session
 
-__all__ = ["Walk", "Wishes"]
+__all__ = ["MOST_REFUSALS", "NAME_NEXT", "Walk", "Wishes"]
+
+MOST_REFUSALS: Final = 3
+"""Refusals that one login may cause. Servers count them, and lock accounts or addresses after five or so."""
+
+NAME_NEXT: Final = "name what is to be tried next (only=)"
+"""The advice after these. `pop3proto fetch` says it in other words."""
 
 _NONCE: Final = 18  # octets of chance: 24 characters of base64, as in the examples of RFC 5802
-
-_PASSES: Final = (ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SYS_TEMP)
-"""Response codes of refusals that do not depend on the login method (RFC 3206 section 4)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,13 +80,15 @@ class Walk:
         self._wishes: Final = wishes
         self._may_reconnect: Final = reconnects
         self._planned_for: Final = session.context
-        self._left: Final = deque(plan.steps)  # the next one first
+        self._planned_on: Final = session.connections
+        self._left: list[LoginMethod] = list(plan.steps)
         self._initial_response = wishes.initial_response
         self._exchange: Exchange | None = None  # the latest
-        self._two_lines = False  # AUTH was tried without its initial response because it was refused with it
+        self._two_lines = False  # AUTH was refused with its initial response, and may be tried without
+        self._retried: LoginFailed | None = None  # that refusal, until the step is refused without it as well
         self._refused_on = 0  # the connection of the latest refusal
         self._cause: BaseException | None = None  # of the latest refusal, if the client has cancelled the exchange
-        self._unfit: LocalProtocolError | None = None  # why the first step that could not be sent could not be
+        self._unfit: LocalProtocolError | None = None  # of the first step that the credentials did not fit
         self._judged = False  # the password was looked at, and is wrong: a digest of it will not be better
         self._bound = False  # a mechanism with channel binding was refused: perhaps the TLS channel is intercepted
 
@@ -85,102 +96,149 @@ class Walk:
         """Try one step after the other, until the server accepts.
 
         Raises:
-            LocalProtocolError, LoginFailed, ConnectionLost: as `login`.
+            LocalProtocolError, LoginFailed, CertificateError: as `login`.
+            RemoteProtocolError, ConnectionLost, TimedOut: likewise; only if nothing was refused before.
         """
+        session = self._session
         while (step := self._next()) is not None:
             try:
                 return (yield from self._take(step))
             except LocalProtocolError as error:
                 self._unfit = self._unfit or error
-                self._left.popleft()
+                self._left.remove(step)
             except LoginFailed as failure:
                 self._refused(step, failure)
             except ConnectionLost as lost:
                 yield from self._go_on(step, lost)
-        if self._unfit is not None and not self._session.attempts:
+            except (RemoteProtocolError, Broken, OSError) as error:
+                self._fail(error)
+        if self._unfit is not None and not session.attempts:
             raise self._unfit
-        raise LoginFailed(self._session.attempts) from self._cause
+        why = f"{MOST_REFUSALS} refusals are the most of one login; {NAME_NEXT}"
+        raise self._failure(why) from self._cause
 
     def _next(self) -> LoginMethod | None:
-        while self._left and self._is_pointless(self._left[0]):
-            self._left.popleft()
-        return self._left[0] if self._left else None
+        """Return what to try; None if nothing is left, or enough was refused.
+
+        The last try is for the last step of the plan, which most servers have and can check whatever they have stored.
+
+        Raises:
+            LoginFailed: it must not be tried over this connection, which is another than that of the plan.
+        """
+        self._left = [step for step in self._left if not self._is_pointless(step)]
+        left, tries = self._left, MOST_REFUSALS - len(self._session.attempts)
+        if not left or tries <= 0:
+            return None
+        step = left[-1] if tries == 1 else left[0]
+        if self._session.connections != self._planned_on and (objection := self._obstacle(step)) is not None:
+            raise self._failure(objection)
+        return step
 
     def _is_pointless(self, step: LoginMethod) -> bool:
         return (self._judged and step.strength > Strength.CLEAR) or (self._bound and step.strength < Strength.MUTUAL)
 
     def _refused(self, step: LoginMethod, failure: LoginFailed) -> None:
-        """Note a refusal, and take from what is left what it settles."""
+        """Note a refusal, and drop the steps that it makes pointless."""
         session = self._session
         session.attempts += tuple(attrs.evolve(each, connection=session.connections) for each in failure.attempts)
         self._refused_on = session.connections
         self._cause = failure.__cause__
         if self._wants_two_lines(step, failure):
             self._two_lines, self._initial_response = True, False
+            self._retried = failure
             return
         if self._two_lines and self._exchange is not None and not self._exchange.challenged:
             self._initial_response = self._wishes.initial_response  # the form made no difference
-        self._left.popleft()
+        self._conclude_from(step, failure)
+
+    def _conclude_from(self, step: LoginMethod, failure: LoginFailed) -> None:
+        """Drop a step that was refused, and those that this makes pointless."""
+        self._retried = None
+        self._left.remove(step)
         if step.strength is Strength.BOUND:
             self._bound = True  # whatever its code says, it may be the binding alone that the server cannot check
         else:
-            self._judged |= _is_judgement(session, failure)
-        if _gave_up(failure) or _settles(step, failure, judged=self._judged):
+            self._judged |= is_judgement(self._session.capabilities, failure)
+        if gave_up(failure) or settles(step, failure, judged=self._judged):
             self._left.clear()
 
     def _wants_two_lines(self, step: LoginMethod, failure: LoginFailed) -> bool:
         """Return whether to try a step again with its initial response on a line of its own (RFC 5034 section 4).
 
-        Once in a login, and only if the refusal may concern the form of the command: it came at once, and has no
-        response code. A password that the server perhaps has judged is not shown once more in this way if another step
-        shows it anyhow.
+        This happens once in a login, and only if the refusal may be about the form of the command: it came at once, and
+        has no response code. A password that the server may have judged is not shown again if another step shows it
+        anyhow. The last try of a login is not spent on it while other steps are left.
         """
-        exchange = self._exchange
+        exchange, tries = self._exchange, MOST_REFUSALS - len(self._session.attempts)
         if exchange is None or self._two_lines or not exchange.in_one_line or exchange.challenged:
             return False
-        if failure.code is not None:
+        if failure.code is not None or tries <= 0:
             return False
         others = [other for other in self._left if other is not step and not self._is_pointless(other)]
-        return step.strength > Strength.CLEAR or not any(other.strength is Strength.CLEAR for other in others)
+        if not others:
+            return True
+        shown_anyhow = any(other.strength is Strength.CLEAR for other in others)
+        return tries > 1 and (step.strength > Strength.CLEAR or not shown_anyhow)
 
     def _go_on(self, step: LoginMethod, lost: ConnectionLost) -> Procedure[None]:
-        """Go on with a step over another connection.
+        """Connect again, if the server has hung up after a refusal.
+
+        Many servers hang up after a wrong password. So AUTH is then tried again in two lines only if the refusal says
+        in words that it is about the form of the command.
 
         Raises:
             ConnectionLost: the server hung up before it refused anything.
-            LoginFailed: it is not to be tried over another connection.
+            LoginFailed, CertificateError: it is not to be tried over another connection, or there is none.
         """
         session = self._session
-        if not session.attempts:
-            raise lost
-        cause: Exception = lost
+        if session.broken is not None or not session.attempts:
+            self._fail(lost)
         if self._refused_on != session.connections:
-            why = f"{lost}, over a new connection"
-        elif not self._may_reconnect:
-            why = "the server has hung up, and the mechanism is for that connection: connect again, with a new one"
-        elif not session.reconnects:
-            why = (
-                "the server has hung up, and a client that connect_over() has made cannot connect again: "
-                "make a new one, and name what is to be tried (only=)"
+            self._fail(lost, f"{lost}, over a new connection")
+        if self._retried is not None and not blames_the_form(self._retried.reply):
+            self._initial_response = self._wishes.initial_response
+            self._conclude_from(step, self._retried)
+            if all(map(self._is_pointless, self._left)):
+                session.end(str(lost), lost)
+                return
+        if not self._may_reconnect:
+            self._fail(
+                lost, "the server has hung up, and the mechanism is for that connection: connect again, with a new one"
             )
-        else:
-            try:
-                yield from self._reconnect(lost)
-            except CertificateError:
-                raise
-            except (ConnectionLost, SessionRefused) as error:
-                why, cause = str(error), error
-            else:
-                if (objection := self._obstacle(step)) is None:
-                    return
-                why = objection
-                raise self._stop(why) from None
-        session.end(str(cause), cause)
-        raise self._stop(why) from cause
+        if not session.reconnects:
+            self._fail(
+                lost,
+                "the server has hung up, and a client that connect_over() has made cannot connect again: "
+                "make a new one, and name what is to be tried (only=)",
+            )
+        try:
+            yield from self._reconnect(lost)
+        except CertificateError as error:
+            refused = LoginFailed(session.attempts)
+            raise CertificateError(
+                f"{error}; before that, {refused}", host=error.host, port=error.port, reason=error.reason
+            ) from error
+        except (Pop3Error, OSError) as error:
+            self._fail(error)
 
-    def _stop(self, why: str) -> LoginFailed:
+    def _fail(self, error: Exception, why: str = "") -> NoReturn:
+        """End the session because of an error of its connection, and raise what tells the refusals before it as well.
+
+        Args:
+            error: what ended it.
+            why: what to say of the steps that are left; "": what the error says.
+
+        Raises:
+            LoginFailed: always, unless nothing was refused before: then the error itself.
+        """
+        if not self._session.attempts:
+            raise error
+        self._session.fail(error)
+        raise self._failure(why or str(error)) from error
+
+    def _failure(self, why: str) -> LoginFailed:
         left = [step.name for step in self._left if not self._is_pointless(step)]
-        return LoginFailed(self._session.attempts, left, why)
+        return LoginFailed(self._session.attempts, left, why if left else "")
 
     def _reconnect(self, lost: ConnectionLost) -> Procedure[None]:
         session = self._session
@@ -284,26 +342,3 @@ def _encode(text: str, encoding: str) -> bytes | None:
         return text.encode(encoding)
     except (LookupError, UnicodeError):
         return None
-
-
-def _gave_up(failure: LoginFailed) -> bool:
-    """Return whether the client itself has ended the exchange: this server is not trusted any more."""
-    # What the server has said of why it refuses, "e=..." of SCRAM say, is a refusal like any other. A challenge that
-    # is not base64 shows a broken server and nothing more: one that wants the next method need only refuse.
-    cause = failure.__cause__
-    return cause is not None and not isinstance(cause, MalformedReply) and not failure.attempts[-1].detail
-
-
-def _is_judgement(session: Session, failure: LoginFailed) -> bool:
-    """Return whether the server has looked at the credentials, and refused these (RFC 3206 section 6)."""
-    # The code means that only if the server has promised to use it.
-    promised = session.capabilities is not None and session.capabilities.auth_resp_code
-    return promised and failure.reply.has(ResponseCode.AUTH)
-
-
-def _settles(step: LoginMethod, failure: LoginFailed, *, judged: bool) -> bool:
-    """Return whether no other login method would change a refusal."""
-    if any(failure.reply.has(code) for code in _PASSES):
-        return True
-    # Of a token that it has refused, a server says more within the exchange (RFC 7628 section 3.2.2).
-    return step.strength is Strength.CLEAR and (judged or bool(failure.attempts[-1].detail))

@@ -139,17 +139,22 @@ class Place:
     def wait_to_log_in(self, attempt: LoginAttempt, until: float) -> Procedure[Turn | None]:
         """Wait until the authenticator may be asked. The turn must be given to `end_turn` in any case.
 
+        None: it has waited too long.
+
         Args:
             attempt: the delay counts from its begin, or from the last failure.
             until: how long it may wait.
 
         Raises:
-            TimedOut: it has waited until then.
             ConnectionLost: as the operations `Sleep` and `Turn`.
         """
         return self._logins.wait(self.origin, attempt, until)
 
-    def end_turn(self, turn: Turn | None) -> None:
+    def leave_thread(self, turn: Turn) -> None:
+        """Note that the login needs no thread any more: another one may have it, before `end_turn`."""
+        self._logins.leave_thread(turn)
+
+    def end_turn(self, turn: Turn) -> None:
         """Note that the authenticator has answered. A failure is noted before: the next login waits for it."""
         self._logins.done(self.origin, turn)
 

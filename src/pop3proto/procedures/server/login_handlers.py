@@ -194,8 +194,9 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
             raise CredentialsRejected("not allowed to act as this user")
 
     if user != identity.authcid:
+        session.record.user = identity.authcid
         yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
-    session.logins.note_success()
+    session.logins.note_success(user)
     yield from session.open_maildrop(user)
     session.say(Ok(f"maildrop has {session.summary()}"))
 

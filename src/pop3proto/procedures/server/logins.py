@@ -1,21 +1,28 @@
-"""What a login waits for: the penalty of its address, and its turn among the logins from there."""
+"""What a login waits for: the penalty of its address, and its turn among the logins of the server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import math
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pop3proto.core.errors import TimedOut
 from pop3proto.procedures.operations import Now, Procedure, Sleep, Turn
 
 from .penalties import LoginAttempt, LoginPenalties
-from .turns import LoginTurns
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .settings import ServiceSettings
 
-__all__ = ["LoginLimiter"]
+__all__ = ["LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
+
+_Address: TypeAlias = "str | Turn"
+
+LOGINS_IN_THREADS: Final = 4
+"""Logins of one server that are in a thread at once, if its authenticator blocks."""
 
 
 class LoginLimiter:
@@ -30,7 +37,9 @@ class LoginLimiter:
     def __init__(self, settings: ServiceSettings, key: bytes, lock: AbstractContextManager[object]) -> None:
         penalty = settings.login_penalty
         self._penalties: Final = None if penalty is None else LoginPenalties(penalty)
-        self._turns: Final = LoginTurns(settings.logins_per_address)
+        self._turns: Final = LoginTurns(
+            settings.logins_per_address, LOGINS_IN_THREADS if settings.authenticator.blocks else math.inf
+        )
         self._key: Final = key
         self._lock: Final = lock
 
@@ -41,46 +50,48 @@ class LoginLimiter:
     def wait(self, origin: str, attempt: LoginAttempt, until: float) -> Procedure[Turn | None]:
         """Wait until the authenticator may be asked. The turn must be given to `done` in any case.
 
+        None: it has waited too long.
+
         Args:
-            origin: where the client is; "": it need not wait.
+            origin: where the client is; "": it waits only for a thread.
             attempt: the delay counts from its begin, or from the last failure.
             until: how long it may wait.
 
         Raises:
-            TimedOut: it has waited until then.
             ConnectionLost: as the operations `Sleep` and `Turn`.
         """
-        if not origin:
-            return None
-        while True:
-            now = yield from Now()
+        while (now := (yield from Now())) < until:
             with self._lock:
                 seconds = self._seconds(origin, attempt, now)
                 turn = None if seconds else self._turns.take(origin, until, alone=seconds is not None)
             if turn is None:
-                if now >= until:
-                    raise TimedOut("the delay of logins from this address is too long")
                 yield from Sleep(min(seconds or 0, until - now))
                 continue
             try:
                 if not turn.has_come:
-                    yield from turn
+                    with suppress(TimedOut):  # then it is too late
+                        yield from turn
                 now = yield from Now()
             except BaseException:
                 self.done(origin, turn)
                 raise
-            # The logins that came before may have failed.
+            # The logins that came before may have failed, or have taken too long.
             with self._lock:
                 seconds = self._seconds(origin, attempt, now)
-            if not seconds:
+            if turn.has_come and not seconds and now < until:
                 return turn
             self.done(origin, turn)
+        return None
 
-    def done(self, origin: str, turn: Turn | None) -> None:
+    def leave_thread(self, turn: Turn) -> None:
+        """Note that a login, whose turn goes on, needs no thread any more."""
+        with self._lock:
+            self._turns.leave_thread(turn)
+
+    def done(self, origin: str, turn: Turn) -> None:
         """Note that the authenticator has answered. A failure is noted before: the next login waits for it."""
-        if turn is not None:
-            with self._lock:
-                self._turns.give_back(origin, turn)
+        with self._lock:
+            self._turns.give_back(origin, turn)
 
     def failed(self, origin: str, attempt: LoginAttempt, now: float) -> None:
         """Note that credentials were wrong: the next logins from there wait longer."""
@@ -93,3 +104,74 @@ class LoginLimiter:
         if self._penalties is None or (seconds := self._penalties.wait(origin, attempt.began, now)) is None:
             return None
         return max(0, seconds)
+
+
+class LoginTurns:
+    """Counts the logins under way: of each address, and in threads. The others wait for their turn. Not thread-safe.
+
+    A turn comes when its address has room and a thread is free. Those of one address come in order. The addresses with
+    room take a thread one after the other, so that the logins of one do not hold up another.
+
+    Args:
+        most: logins under way for one address.
+        threads: logins in threads; infinite: no login needs one.
+    """
+
+    def __init__(self, most: int, threads: float = math.inf) -> None:
+        self._most: Final = most
+        self._threads: Final = threads
+        self._in_threads: Final[set[Turn]] = set()
+        self._under_way: Final[Counter[_Address]] = Counter()
+        self._waiting: Final[dict[_Address, dict[Turn, int]]] = {}  # with the room that each needs, in order
+        self._ready: Final[dict[_Address, None]] = {}  # addresses that wait for a thread only, in order
+
+    def take(self, address: str, until: float, *, alone: bool = False) -> Turn:
+        """Return a turn, which has come if there is room. It must be given back in any case.
+
+        Args:
+            address: the client's; "": it counts alone, as if no other login had the same.
+            until: how long it waits, as `Read`.
+            alone: it comes when no other login of the address is under way.
+        """
+        turn = Turn(until)
+        self._waiting.setdefault(address or turn, {})[turn] = 1 if alone else self._most
+        self._look_at(address or turn)
+        self._let_come()
+        return turn
+
+    def leave_thread(self, turn: Turn) -> None:
+        """Give the thread of a turn back, and not the turn."""
+        self._in_threads.discard(turn)
+        self._let_come()
+
+    def give_back(self, address: str, turn: Turn) -> None:
+        """End a login, or its waiting: the next one has its turn."""
+        if turn.has_come:
+            self._under_way[address or turn] -= 1
+            self._in_threads.discard(turn)
+        else:
+            del self._waiting[address or turn][turn]
+        self._look_at(address or turn)
+        self._let_come()
+
+    def _let_come(self) -> None:
+        while self._ready and len(self._in_threads) < self._threads:
+            address = next(iter(self._ready))
+            turn = next(iter(self._waiting[address]))
+            del self._ready[address], self._waiting[address][turn]
+            self._under_way[address] += 1
+            self._in_threads.add(turn)
+            turn.come()
+            self._look_at(address)
+
+    def _look_at(self, address: _Address) -> None:
+        """Note whether an address, of which something has changed, has room for the next of its logins."""
+        waiting = self._waiting.get(address)
+        if waiting and self._under_way[address] < waiting[next(iter(waiting))]:
+            self._ready.setdefault(address)
+        else:
+            self._ready.pop(address, None)
+        if not waiting:
+            self._waiting.pop(address, None)
+        if not self._under_way[address]:
+            del self._under_way[address]

@@ -143,7 +143,7 @@ class LoginPenalties:
             return
         failures.digests.append(digest)
         failures.delay = min(delay * 2 or self._settings.first, self._settings.most)
-        failures.last = now
+        failures.last = max(failures.last, now)
         self._failures.move_to_end(address)
         while len(self._failures) > self._settings.addresses:
             self._failures.popitem(last=False)

@@ -9,8 +9,8 @@ class SessionRecord:
     """What one session has done so far. An adapter logs it when the session has ended.
 
     Attributes:
-        user: who is logged in; None before.
-        method: the login method: a SASL mechanism, "USER/PASS" or "APOP"; "" before login.
+        user: whose credentials were right, whether or not the maildrop was then opened; None before.
+        method: how the user has logged in: a SASL mechanism, "USER/PASS" or "APOP"; "" while nobody is logged in.
         retrieved: number of messages sent by RETR, each time that they were.
         deleted: number of messages that QUIT deleted.
         octets: number of octets sent, in clear.
@@ -31,4 +31,14 @@ class SessionRecord:
         Args:
             method: the login method.
             user: the name that the client gave; "" if it gave none.
+        """
+
+    def login_not_checked(self, method: str, user: str) -> None:
+        """Take note that it is not known whether credentials were right. Nothing is done here.
+
+        The deadline of the login has passed, or the authenticator could not tell.
+
+        Args:
+            method: the login method.
+            user: the name that the client gave; "" if it gave none, or the server has not looked at it.
         """

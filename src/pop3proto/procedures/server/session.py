@@ -90,7 +90,7 @@ class ServerSession(SessionOutput):
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self.logins: Final = SessionLogins(
-            connection, place or SessionLimiter(settings).place(info.address), self.record
+            self._break_off, place or SessionLimiter(settings).place(info.address), self.record
         )
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
@@ -279,6 +279,7 @@ class ServerSession(SessionOutput):
                 self.info = before
             raise
         self.user = self.record.user = user
+        self.record.method = self.logins.method
 
     def _open(self, user: str) -> Steps[None]:
         store = self.settings.store

@@ -9,11 +9,9 @@ from pop3proto.core.errors import TimedOut
 from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
-from pop3proto.sasl.mechanism import CredentialsRejected
+from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 
 if TYPE_CHECKING:
-    from pop3proto.core.server import ServerConnection
-
     from .limits import Place
     from .penalties import LoginAttempt
     from .record import SessionRecord
@@ -29,21 +27,23 @@ class SessionLogins:
     """The logins of one session.
 
     Args:
-        connection: the protocol.
+        break_off: ends the session at once; nothing more is written.
         place: the session's place among those of the server.
         record: what the session has done.
 
     Attributes:
         attempt: the login under way; None between logins.
+        method: how the client has shown that its credentials are right; "" before.
         failed: number of refused logins.
         until: deadline of the login.
     """
 
-    def __init__(self, connection: ServerConnection, place: Place, record: SessionRecord) -> None:
+    def __init__(self, break_off: Callable[[], None], place: Place, record: SessionRecord) -> None:
         self.attempt: LoginAttempt | None = None
+        self.method: str = ""
         self.failed: int = 0
         self.until: float = 0.0
-        self._connection: Final = connection
+        self._break_off: Final = break_off
         self._place: Final = place
         self._record: Final = record
 
@@ -81,42 +81,51 @@ class SessionLogins:
         """
         turn = yield from self._wait(attempt)
         try:
-            answer = yield from self._ask(function, blocks=blocks)
+            answer = yield from self._ask(function, turn, blocks=blocks)
         except CredentialsRejected:
-            yield from self._note_failure(claimed_user())
+            yield from self._note_failure(attempt, claimed_user())
+            raise
+        except MechanismError:
+            raise
+        except Exception:
+            self._record.login_not_checked(attempt.method, claimed_user())
             raise
         else:
             if rejected():
-                yield from self._note_failure(claimed_user())
+                yield from self._note_failure(attempt, claimed_user())
             return answer
         finally:
             # Only now: the next login, maybe in another thread, has to wait for a failure of this one.
-            self._place.end_turn(turn)
+            if turn is not None:
+                self._place.end_turn(turn)
 
-    def _ask(self, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
+    def _ask(self, function: Callable[[], T | Awaitable[T]], turn: Turn | None, *, blocks: bool) -> Procedure[T]:
+        if turn is None:
+            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP)
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
             if not isinstance(answer, Awaitable):
                 return answer
+            self._place.leave_thread(turn)
             return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
         except TimedOut:
             raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
 
-    def _note_failure(self, user: str) -> Procedure[None]:
+    def _note_failure(self, attempt: LoginAttempt, user: str) -> Procedure[None]:
+        now = attempt.began
         try:
             now = yield from Now()
         except BaseException:
-            self._connection.fail("the login was given up")
+            self._break_off()
             raise
-        self.note_failure(user, now)
+        finally:
+            self.note_failure(user, now)  # also that of a session that was cut off meanwhile
 
     def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
         try:
             return (yield from self._place.wait_to_log_in(attempt, self.until))
-        except TimedOut:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
         except BaseException:
-            self._connection.fail("the login was given up")
+            self._break_off()
             raise
 
     def note_failure(self, user: str, now: float) -> None:
@@ -132,9 +141,14 @@ class SessionLogins:
             self._record.login_failed(attempt.method, user)
             self._place.login_failed(attempt, now)
 
-    def note_success(self) -> None:
-        """Note that the credentials of the attempt were right."""
+    def note_success(self, user: str) -> None:
+        """Note that the credentials of the attempt were right.
+
+        Args:
+            user: whose they are.
+        """
+        self._record.user = user
         self._place.login_succeeded()
         if (attempt := self.attempt) is not None:
             self.attempt = None
-            self._record.method = attempt.method
+            self.method = attempt.method

@@ -332,7 +332,7 @@ def test_nothing_is_kept_however_long_the_message(codec):
 
 
 class Watched(bytes):
-    """Octets that count how many of them were looked at."""
+    """Octets that count how many of them were looked at, in pieces of them too."""
 
     __slots__ = ()
     looked_at = 0
@@ -342,10 +342,20 @@ class Watched(bytes):
         Watched.looked_at += (len(self) if found < 0 else found + len(wanted)) - start
         return found
 
+    def rsplit(self, wanted, times=-1):
+        first, *pieces = super().rsplit(wanted, times)
+        all_split = times < 0 or len(pieces) < times
+        Watched.looked_at += len(self) if all_split else len(self) - len(first)
+        return [Watched(first), *pieces]
+
+    def replace(self, old, new):
+        Watched.looked_at += 2 * len(self)
+        return super().replace(old, new)
+
     def __getitem__(self, key):
         got = super().__getitem__(key)
         Watched.looked_at += len(got) if isinstance(got, bytes) else 1
-        return got
+        return Watched(got) if isinstance(got, bytes) else got
 
 
 class WatchedPattern:
@@ -362,10 +372,6 @@ class WatchedPattern:
             yield match
         Watched.looked_at += len(data) - looked
 
-    def split(self, data):
-        Watched.looked_at += len(data)
-        return self.pattern.split(data)
-
 
 @pytest.fixture
 def watched(monkeypatch):
@@ -374,7 +380,11 @@ def watched(monkeypatch):
     return Watched
 
 
-BODIES = [b"", b"short\r\n", b".\r\n" * 40, b"..." * 1000, b"line of text.\r\n.dot\r\n" * 30, b"\r\n\r\n.\r" * 100]
+TEXT = b"sixteen octets.\n"
+BODIES = [
+    *(b"", b"short\r\n", b".\r\n" * 40, b"..." * 1000, b"line of text.\r\n.dot\r\n" * 30, b"\r\n\r\n.\r" * 100),
+    *(TEXT * 200 + b"\r\n.dot\r\n" + TEXT * 200, (TEXT * 200 + b"\r\n.dot\r\n") * 5, TEXT * 200 + b".\r\n" * 800),
+]
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -426,6 +436,21 @@ def steps(function, *args):
 def test_a_chunk_takes_few_steps_of_python_whatever_is_in_it(codec, line):
     small, large = b"x" + line * 1000, b"x" + line * 30_000
     assert steps(codec().feed, large) <= steps(codec().feed, small) + 10
+
+
+@pytest.mark.parametrize("line", [b".abc\r\n", b".\r\n"])
+def test_many_leading_dots_take_no_object_each(line):
+    """Or memory would grow with their number, and speed would fall."""
+    message = line * 10_000
+    wire, _ = encode([message])
+    for codec, chunk in ((BodyEncoder(), message), (BodyDecoder(), wire)):
+        tracemalloc.start()
+        try:
+            codec.feed(chunk)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * len(wire)
 
 
 def test_what_is_before_the_offset_costs_no_steps():
@@ -591,3 +616,53 @@ def test_leading_dots_at_any_distance(line_end, chunk, gap):
     assert wire == stuffed(body)
     assert size == len(body)
     assert decode(cut(wire + wire, [chunk])) == (body, True, wire, b"")
+
+
+PROSE = b"Some words, and a dot. Some more of them.\r\n"
+DOTTED = b"." + PROSE
+RARE = PROSE * 40 + b".\r\n" + PROSE * 40 + b"..x\r\n"
+WAYS = {
+    "no leading dot": PROSE * 100,
+    "no dot": b"base64+/\r\n" * 400,
+    "few leading dots": RARE * 6,
+    "many leading dots": DOTTED * 200,
+    "nothing but leading dots": b".\r\n" * 2_000,
+    "few, then many": RARE * 4 + DOTTED * 300,
+    "many, then few": DOTTED * 300 + RARE * 4,
+    "few, then nothing but": RARE * 4 + b".\r\n" * 4_000,
+    "nothing but, then few": b".\r\n" * 1_000 + RARE * 4,
+    "a bare LF behind few": RARE * 4 + b"\n." + RARE,
+    "a bare LF behind many": DOTTED * 100 + b"bare\n.\n" + DOTTED * 100,
+    "a bare LF in front": b"bare\n" + RARE + DOTTED * 10,
+    "LF alone": (RARE * 3 + DOTTED * 100 + b".\r\n" * 500).replace(b"\r\n", b"\n"),
+    "bare CR": RARE.replace(b"words", b"wo\rds") * 3 + b"\r.\r\r\n." + DOTTED * 50,
+    "one long line": b"." * 5_000 + b"x" * 5_000,
+}
+
+
+@pytest.mark.parametrize("bare_cr", ["keep", "crlf"])
+@pytest.mark.parametrize("message", WAYS.values(), ids=WAYS)
+def test_each_way_through_the_codec_does_the_same(message, bare_cr):
+    """Whatever the dots of a chunk make it take."""
+    body = canonical(message, bare_cr)
+    forgotten = b"x\r\n" + body.replace(b"\r\n.\r\n", b"\r\n. \r\n")  # by a server that does not stuff dots
+    for size in (1_000, 1_460, 4_096, 1 << 20):
+        wire, octets = encode(cut(message, [size]), bare_cr=bare_cr)
+        assert (wire, octets) == (stuffed(body), len(body))
+        assert decode(cut(wire + b"+OK\r\n.", [size])) == (body, True, b"+OK\r\n.", b"")
+        assert decode(cut(forgotten, [size])) == unstuffed(forgotten)
+
+
+@pytest.mark.parametrize("message", WAYS.values(), ids=WAYS)
+def test_each_way_through_the_codec_finds_the_same_end(message):
+    wire, _ = encode([message])
+    body = canonical(message)
+    for at in range(len(wire) - 6, len(wire) + 1):
+        assert decode([wire[:at], wire[at:] + wire]) == (body, True, wire, b"")
+
+
+@pytest.mark.parametrize("held", [b".", b".\r"])
+@pytest.mark.parametrize("message", WAYS.values(), ids=WAYS)
+def test_what_was_held_back_comes_first_in_each_way(message, held):
+    wire = b"y\r\n" + encode([message])[0]
+    assert decode([b"x\r\n" + held, wire]) == unstuffed(b"x\r\n" + held + wire)

@@ -87,12 +87,13 @@ def test_a_pure_module_loads_no_input_or_output(module: str) -> None:
 
 @pytest.mark.parametrize("floor", FLOORS)
 def test_a_floor_loads_none_above_it(floor: str) -> None:
-    allowed = {"core", *FLOORS[: FLOORS.index(floor) + 1]}
+    allowed = {"_exports", *FLOORS[: FLOORS.index(floor) + 1]}
     assert floors_of(loaded_by(f"pop3proto.{floor}")) <= allowed
 
 
-def test_the_package_itself_is_the_core_alone() -> None:
-    assert floors_of(loaded_by("pop3proto")) == {"core"}
+def test_the_package_itself_is_the_core_alone_and_that_on_first_use() -> None:
+    assert floors_of(loaded_by("pop3proto")) == {"_exports"}
+    assert floors_of(loaded_by("pop3proto; from pop3proto import *")) == {"_exports", "core"}
 
 
 def floors_of(loaded: set[str]) -> set[str]:

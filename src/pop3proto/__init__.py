@@ -6,73 +6,78 @@ packages by name, for example `pop3proto.blocking`, `pop3proto.asyncio` or `pop3
 
 from __future__ import annotations
 
-from .core.capabilities import Capabilities, Expire, LoginDelay
-from .core.client import ClientConnection, Request
-from .core.commands import (
-    STANDARD,
-    Apop,
-    Auth,
-    AuthList,
-    Capa,
-    Command,
-    Dele,
-    Lang,
-    LangList,
-    List,
-    ListOne,
-    Noop,
-    NumberedCommand,
-    Pass,
-    PlainCommand,
-    Quit,
-    Retr,
-    Rset,
-    Stat,
-    Stls,
-    Top,
-    Uidl,
-    UidlOne,
-    User,
-    Utf8,
-)
-from .core.dots import BodyDecoder, BodyEncoder
-from .core.errors import (
-    Broken,
-    Busy,
-    CertificateError,
-    ConnectionLost,
-    LocalProtocolError,
-    MalformedReply,
-    Pop3Error,
-    ProtocolError,
-    RemoteProtocolError,
-    TimedOut,
-    UncertainUpdate,
-)
-from .core.events import (
-    NEED_DATA,
-    PAUSED,
-    Answer,
-    AuthCancel,
-    AuthResponse,
-    BadChallenge,
-    BadCommand,
-    BodyChunk,
-    BodyEnd,
-    ClientEvent,
-    ConnectionClosed,
-    Farewell,
-    ServerEvent,
-    Signal,
-    Tolerated,
-)
-from .core.limits import Limits, Quirk
-from .core.quirks import PROFILES, quirks_named
-from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
-from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
-from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
-from .core.server import Response, ServerConnection
-from .core.states import AFTER_LOGIN, ANYWHERE, BEFORE_LOGIN, Fact, State
+from typing import TYPE_CHECKING
+
+from ._exports import export
+
+if TYPE_CHECKING:
+    from .core.capabilities import Capabilities, Expire, LoginDelay
+    from .core.client import ClientConnection, Request
+    from .core.commands import (
+        STANDARD,
+        Apop,
+        Auth,
+        AuthList,
+        Capa,
+        Command,
+        Dele,
+        Lang,
+        LangList,
+        List,
+        ListOne,
+        Noop,
+        NumberedCommand,
+        Pass,
+        PlainCommand,
+        Quit,
+        Retr,
+        Rset,
+        Stat,
+        Stls,
+        Top,
+        Uidl,
+        UidlOne,
+        User,
+        Utf8,
+    )
+    from .core.dots import BodyDecoder, BodyEncoder
+    from .core.errors import (
+        Broken,
+        Busy,
+        CertificateError,
+        ConnectionLost,
+        LocalProtocolError,
+        MalformedReply,
+        Pop3Error,
+        ProtocolError,
+        RemoteProtocolError,
+        TimedOut,
+        UncertainUpdate,
+    )
+    from .core.events import (
+        NEED_DATA,
+        PAUSED,
+        Answer,
+        AuthCancel,
+        AuthResponse,
+        BadChallenge,
+        BadCommand,
+        BodyChunk,
+        BodyEnd,
+        ClientEvent,
+        ConnectionClosed,
+        Farewell,
+        ServerEvent,
+        Signal,
+        Tolerated,
+    )
+    from .core.limits import Limits, Quirk
+    from .core.quirks import PROFILES, quirks_named
+    from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
+    from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
+    from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
+    from .core.server import Response, ServerConnection
+    from .core.states import AFTER_LOGIN, ANYWHERE, BEFORE_LOGIN, Fact, State
 
 __all__ = [
     "AFTER_LOGIN",
@@ -164,3 +169,31 @@ __all__ = [
 ]
 
 __version__ = "0.1.0.dev0"
+
+export(
+    globals(),
+    {
+        ".core.capabilities": "Capabilities Expire LoginDelay",
+        ".core.client": "ClientConnection Request",
+        ".core.commands": (
+            "STANDARD Apop Auth AuthList Capa Command Dele Lang LangList List ListOne Noop NumberedCommand Pass "
+            "PlainCommand Quit Retr Rset Stat Stls Top Uidl UidlOne User Utf8"
+        ),
+        ".core.dots": "BodyDecoder BodyEncoder",
+        ".core.errors": (
+            "Broken Busy CertificateError ConnectionLost LocalProtocolError MalformedReply Pop3Error "
+            "ProtocolError RemoteProtocolError TimedOut UncertainUpdate"
+        ),
+        ".core.events": (
+            "NEED_DATA PAUSED Answer AuthCancel AuthResponse BadChallenge BadCommand BodyChunk BodyEnd "
+            "ClientEvent ConnectionClosed Farewell ServerEvent Signal Tolerated"
+        ),
+        ".core.limits": "Limits Quirk",
+        ".core.quirks": "PROFILES quirks_named",
+        ".core.refusals": "CommandFailed LoginAttempt LoginFailed SessionRefused",
+        ".core.replies": "Challenge Err Greeting Ok ResponseCode",
+        ".core.results": "Language Listing MaildropStatus ScanListing UniqueId UniqueIdListing check_unique_id",
+        ".core.server": "Response ServerConnection",
+        ".core.states": "AFTER_LOGIN ANYWHERE BEFORE_LOGIN Fact State",
+    },
+)

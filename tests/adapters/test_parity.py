@@ -167,7 +167,7 @@ def test_it_is_read_in_two_minutes(name):
 
 def test_no_adapter_is_forgotten():
     assert set(SURFACES) <= set(EVERYTHING)
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "logs.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "_exports.py", "logs.py"}
 
 
 VERBS = {command.verb for command in STANDARD}

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +15,7 @@ import pytest
 import trustme
 
 from pop3proto.blocking import Server
-from pop3proto.cli import _COMMANDS, access, main
+from pop3proto.cli import access, main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
@@ -169,36 +168,34 @@ def test_the_demo_and_the_help_work_without_posix():
 
 
 @pytest.mark.parametrize("name", ["MaildirStore", "Maildirs"])
-def test_without_posix_the_store_says_what_it_needs(name):
+def test_without_posix_the_store_says_why(name):
     result = run_without_posix(f"from pop3proto.maildrops import {name}")
     assert result.stderr.splitlines()[-1] == (
-        f"ImportError: {name} needs a POSIX system: files are locked with flock, which only POSIX systems have; "
-        "MemoryStore works on every system"
+        "ImportError: Maildirs and users files are locked with flock, which only POSIX systems have"
     )
     assert run_without_posix("import pop3proto.maildrops; pop3proto.maildrops.MemoryStore").returncode == 0
 
 
-@pytest.mark.parametrize("arguments, imported", [(["fetch"], ["fetch"]), (["--help", "fetch"], [*_COMMANDS])])
-def test_a_command_imports_no_other(monkeypatch, arguments, imported):
-    modules: list[str] = []
-
-    def note(names: Sequence[str]) -> NoReturn:
-        modules.extend(names)
-        raise SystemExit
-
-    monkeypatch.setattr("pop3proto.cli._parser", note)
+def test_an_option_before_the_command(capsys):
     with pytest.raises(SystemExit):
-        main(arguments)
-    assert modules == imported
+        main(["--bogus", "passwd", "-h"])
+    assert capsys.readouterr().err.endswith("unrecognized arguments: --bogus\n")
 
 
-def test_ctrl_c_while_the_commands_are_imported(monkeypatch, capsys):
+def test_two_hyphens_before_the_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--", "passwd", "-h"])
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: pop3proto passwd") or "invalid choice: '--'" in err  # as Python's version has it
+
+
+def test_ctrl_c_while_a_command_is_imported(monkeypatch, capsys):
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pop3proto.cli._parser", interrupt)
+    monkeypatch.setattr("pop3proto.cli._import", interrupt)
     assert main(["demo"]) == 130
-    assert line_of(capsys) == "pop3proto: interrupted"
+    assert line_of(capsys) == "pop3proto demo: interrupted"
 
 
 # ---------------------------------------------------------------------------------------------- output

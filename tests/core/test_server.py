@@ -873,3 +873,52 @@ def test_an_auth_line_has_the_limit_of_sasl_lines(length):
     line = b"AUTH PLAIN " + b"x" * ((length - 13) // 4 * 4)
     _, event = asked(line, state=State.AUTHORIZATION, limits=Limits(command_line=300, sasl_line=100))
     assert isinstance(event, Auth if len(line) + 2 <= 100 else BadCommand)
+
+
+# --------------------------------------------------------------------------------------- a whole answer
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b".", b"a\n.b", b"a\r\n..\r\n", b"a\r", b"\r\n"])
+def test_a_whole_answer_is_what_its_parts_are(body):
+    parts, _ = asked(b"RETR 1")
+    whole, _ = asked(b"RETR 1")
+    octets = b"".join(map(parts.send, (Ok("here"), BodyChunk(body), BodyEnd())))
+    assert whole.send_whole(Ok("here"), body) == octets
+    assert whole.body_octets == parts.body_octets
+    for connection in (parts, whole):
+        assert connection.current is None
+        assert connection.next_event() is NEED_DATA
+        connection.receive_data(b"STAT\r\n")
+        assert connection.next_event() == Stat()
+
+
+def within_a_body():
+    connection, _ = asked(b"RETR 1")
+    connection.send(Ok())
+    return connection
+
+
+def failed():
+    connection, _ = asked(b"RETR 1")
+    connection.fail("no reason")
+    return connection
+
+
+@pytest.mark.parametrize(
+    "make, reply, objection",
+    [
+        (lambda: server_in(State.TRANSACTION), Ok(), "a body can only be sent with Ok to a multi-line command"),
+        (lambda: asked(b"STAT")[0], Ok(), "a body can only be sent with Ok to a multi-line command"),
+        (lambda: asked(b"RETR 1")[0], Err(), "a body can only be sent with Ok to a multi-line command"),
+        (lambda: asked(b"RETR 1")[0], Ok("x" * 600), "the line has 606 octets; the limit is 512"),
+        (within_a_body, Ok(), "Ok cannot be sent within a body; send BodyEnd first"),
+        (failed, Ok(), "the session is over: no reason"),
+    ],
+)
+def test_a_whole_answer_that_cannot_be_sent_changes_nothing(make, reply, objection):
+    connection = make()
+    before = everything(connection)
+    with pytest.raises(LocalProtocolError) as caught:
+        connection.send_whole(reply, b"x")
+    assert str(caught.value) == objection
+    assert everything(connection) == before

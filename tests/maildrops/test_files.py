@@ -1,12 +1,13 @@
 """Message files while other programs rename them; and the work and the memory that a session of many messages takes."""
 
 import errno
+import gzip
 import os
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import connect, serve
 from pop3proto.core.commands import Top
 from pop3proto.core.replies import ResponseCode
-from pop3proto.maildrops import MaildirStore, files, listing
+from pop3proto.maildrops import MaildirStore, files, folders, listing
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.procedures import Service
 from pop3proto.procedures.maildrop import Maildrop, Refused
@@ -369,3 +370,108 @@ def test_top_reads_roughly_what_it_sends(maildir: Path, monkeypatch: pytest.Monk
             top = client.call(Top(number, lines))
             assert top.count(b"\r\n") == 2 + min(lines, 180_000)
     assert octets < 4 * most
+
+
+# -------------------------------------------------------------------------------------------- read ahead
+
+
+def contents_of(sources: Sequence[Any]) -> list[bytes]:
+    with ExitStack() as stack:
+        return [stack.enter_context(closing(source)).read(1_000) for source in sources]
+
+
+def filled(maildir: Path) -> list[Path]:
+    paths = [maildir / "cur" / f"{number}.x.host:2,S" for number in range(1_000_000_001, 1_000_000_007)]
+    for path in paths:
+        path.write_bytes(b"Subject: %b\n\n" % path.name[9:10].encode())
+    return paths
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more\n")
+
+
+def shrink(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name(f"{path.name}R"))
+
+
+def become_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def become_a_link(path: Path) -> None:
+    path.rename(path.parent.parent / "other")
+    path.symlink_to(path.parent.parent / "other")
+
+
+def become_compressed(path: Path) -> None:
+    packed = gzip.compress(path.read_bytes())
+    path.write_bytes(packed)
+
+
+@pytest.mark.parametrize(
+    "change", [grow, shrink, move, Path.unlink, become_a_pipe, become_a_folder, become_a_link, become_compressed]
+)
+def test_messages_are_read_ahead_up_to_one_that_is_not_as_it_was_listed(maildir, change):
+    paths = filled(maildir)
+    maildrop: Any = opened(maildir)
+    change(paths[3])
+    assert contents_of(maildrop.open_many([1, 2, 3, 4, 5])) == [b"Subject: 1\n\n", b"Subject: 2\n\n", b"Subject: 3\n\n"]
+    maildrop.close()
+
+
+def test_a_compressed_message_is_not_read_ahead(maildir):
+    paths = filled(maildir)
+    become_compressed(paths[2])
+    maildrop: Any = opened(maildir)
+    assert len(contents_of(maildrop.open_many([1, 2, 3, 4]))) == 2
+    assert contents_of(maildrop.open_many([3, 4])) == [b"Subject: 3\n\n", b"Subject: 4\n\n"]
+    maildrop.close()
+
+
+def test_nothing_is_read_ahead_from_folders_that_cannot_be_opened(maildir, monkeypatch):
+    filled(maildir)
+    maildrop: Any = opened(maildir)
+
+    def fails(_folders: object) -> Any:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(folders.MessageFolders, "open", fails)
+    assert contents_of(maildrop.open_many([1, 2])) == [b"Subject: 1\n\n"]
+    maildrop.close()
+
+
+def test_a_message_that_is_read_ahead_costs_three_system_calls(maildir, monkeypatch):
+    filled(maildir)
+    maildrop: Any = opened(maildir)
+    calls: Counter[str] = Counter()
+
+    def counting(name: str) -> None:
+        original = getattr(os, name)
+
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            calls[name] += 1
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name in ("open", "read", "close", "fstat", "stat", "pread"):
+        counting(name)
+    for source in maildrop.open_many([1]):
+        source.close()
+    alone = calls.copy()
+    calls.clear()
+    for source in maildrop.open_many([1, 2, 3, 4, 5, 6]):
+        source.close()
+    assert calls - alone == Counter(open=5, read=5, close=5)
+    maildrop.close()

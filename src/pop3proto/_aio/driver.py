@@ -52,11 +52,11 @@ class AsyncStream(Driver):
             self._raise_cancellation()
 
     @override
-    async def _perform(self, operation: Operation[object]) -> object:
+    def _perform(self, operation: Operation[object]) -> Coroutine[object, object, object]:
         # What `Run` and `Await` are to finish, a lock to release, must be finished. `AwaitLogin` sees to it itself.
-        if not isinstance(operation, Run | Await | AwaitLogin):
+        if self._cancellation is not None and not isinstance(operation, (Run, Await, AwaitLogin)):
             self._raise_cancellation()
-        return await super()._perform(operation)
+        return super()._perform(operation)
 
     def _raise_cancellation(self) -> None:
         if (cancellation := self._cancellation) is not None:

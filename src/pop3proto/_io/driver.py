@@ -34,7 +34,7 @@ from .stream import LINGER, Stream
 from .tls import handshake_failure, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Coroutine, Generator
 
     from pop3proto.sasl.channel import TlsInfo
 
@@ -75,6 +75,8 @@ class Driver(Stream):
             while True:
                 operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
                 error = None
+                while isinstance(operation, Now):
+                    operation = procedure.send(self.now())
                 try:
                     results.append(await self._perform(operation))
                 except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
@@ -84,12 +86,16 @@ class Driver(Stream):
         finally:
             error = None  # it holds this frame
 
-    async def _perform(self, operation: Operation[object]) -> object:  # noqa: C901 - a case for each operation
+    def _perform(self, operation: Operation[object]) -> Coroutine[object, object, object]:
+        # Without a coroutine of its own, and in this order: these two are most of what is performed.
+        if isinstance(operation, Read):
+            return self._read(operation.until)
+        if isinstance(operation, Write):
+            return self._write(operation.octets, operation.until)
+        return self._perform_other(operation)
+
+    async def _perform_other(self, operation: Operation[object]) -> object:
         match operation:
-            case Read(until):
-                return await self._read(until)
-            case Write(octets, until):
-                await self._write(octets, until)
             case StartTls(last_words, until):
                 return await self._start_tls(last_words, until)
             case Look():
@@ -100,8 +106,6 @@ class Driver(Stream):
                 return await self.finish(operation.awaitable)
             case AwaitLogin():
                 return await self.wait_for(operation.awaitable, operation.until)
-            case Now():
-                return self.now()
             case Reconnect(until):
                 return await self._reconnect(until)
             case Random(count):

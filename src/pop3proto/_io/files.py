@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 try:
     import fcntl
 except ImportError as error:
-    raise ImportError("files are locked with flock, which only POSIX systems have") from error
+    raise ImportError("Maildirs and users files are locked with flock, which only POSIX systems have") from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -23,6 +23,7 @@ __all__ = [
     "create",
     "lock",
     "open_regular",
+    "read_up_to",
     "replace",
     "rewrite",
     "share",
@@ -63,6 +64,24 @@ def _open_regular(path: str | Path, flags: int, folder: int | None = None) -> Fi
         return FileIO(descriptor)
     os.close(descriptor)
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_up_to(path: str | Path, most: int, *, folder: int) -> bytes:
+    """Return the first octets of a file; of something else than a regular file, none or any.
+
+    Args:
+        path: the file; a symbolic link is not followed.
+        most: how many octets at most.
+        folder: as in `open_regular`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    descriptor = os.open(path, _READ | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        return os.read(descriptor, most)
+    finally:
+        os.close(descriptor)
 
 
 def create(path: str | Path) -> FileIO:

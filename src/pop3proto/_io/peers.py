@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from typing import Final, Protocol, cast
 
@@ -75,6 +74,8 @@ def listener_name(name: object) -> str:
 
 
 def _is_loopback(address: str) -> bool:
+    import ipaddress  # noqa: PLC0415 - slow to import, and a client that uses TLS needs none
+
     try:
         number = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -6,7 +6,6 @@ import contextlib
 import re
 import ssl
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
@@ -101,7 +100,7 @@ class ServerTls:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
         allow_pop3_only(context)
-        return cls(context, first_certificate(Path(certificate)), pop3_only=True)
+        return cls(context, first_certificate(certificate), pop3_only=True)
 
     @classmethod
     def choose(
@@ -133,9 +132,11 @@ class ServerTls:
         return cls.load(certificate, key, client_ca)
 
 
-def first_certificate(path: Path) -> bytes | None:
+def first_certificate(path: str | PathLike[str]) -> bytes | None:
     """Return the first certificate of a PEM file, DER: the one that belongs to the key."""
-    match = _PEM.search(path.read_text("ascii", "replace"))
+    from pathlib import Path  # noqa: PLC0415 - slow to import, and most clients read no such file
+
+    match = _PEM.search(Path(path).read_text("ascii", "replace"))
     return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from pop3proto._aio.client import AsyncClient
-from pop3proto._aio.message import AsyncIncomingMessage
-from pop3proto._aio.session import Connecting
-from pop3proto._io.peers import Peer
-from pop3proto.procedures.cleartext import Cleartext, TlsMode
-from pop3proto.procedures.client.login_plan import LoginMethod, LoginPlan
+from typing import TYPE_CHECKING
 
-from .connecting import connect, connect_over
-from .server import Server, serve
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from pop3proto._aio.client import AsyncClient
+    from pop3proto._aio.message import AsyncIncomingMessage
+    from pop3proto._aio.session import Connecting
+    from pop3proto._io.peers import Peer
+    from pop3proto.procedures.cleartext import Cleartext, TlsMode
+    from pop3proto.procedures.client.login_plan import LoginMethod, LoginPlan
+
+    from .connecting import connect, connect_over
+    from .server import Server, serve
 
 __all__ = [
     "AsyncClient",
@@ -26,3 +31,17 @@ __all__ = [
     "connect_over",
     "serve",
 ]
+
+export(
+    globals(),
+    {
+        "pop3proto._aio.client": "AsyncClient",
+        "pop3proto._aio.message": "AsyncIncomingMessage",
+        "pop3proto._aio.session": "Connecting",
+        "pop3proto._io.peers": "Peer",
+        "pop3proto.procedures.cleartext": "Cleartext TlsMode",
+        "pop3proto.procedures.client.login_plan": "LoginMethod LoginPlan",
+        ".connecting": "connect connect_over",
+        ".server": "Server serve",
+    },
+)

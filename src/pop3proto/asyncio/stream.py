@@ -194,7 +194,8 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     async def receive(self, until: float | None) -> bytes:
-        self._check(until)
+        if self._inbox or self._given_up:
+            self._check(until)  # else the timer does
         try:
             while not self._inbox and not self._eof:
                 self._receiving = True

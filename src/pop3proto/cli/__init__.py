@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from pop3proto import __version__
 from pop3proto.fetching.failures import USAGE, Failure
@@ -15,11 +14,24 @@ from .failures import guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 __all__ = ["main"]
 
-_COMMANDS: Final = ("demo", "fetch", "passwd", "serve")
-"""The commands, in the order of the help. Each is a module of this package."""
+_COMMANDS: Final = {
+    "demo": "show a POP3 session between a server and a client on this machine",
+    "fetch": "fetch new mail into a Maildir",
+    "passwd": "add, change or remove a user in a users file",
+    "serve": "serve Maildirs over POP3",
+}
+"""The commands and what they do, in the order of the help.
+
+Each is a module of this package. That takes long to import, so it is imported when the command runs, and not for the
+help.
+"""
+
+_EVERYWHERE: Final = ("demo",)
+"""The commands that need no POSIX system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,40 +46,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: from argparse, for `--help`, `--version` and usage errors.
     """
-    return guard("pop3proto", lambda: _run(argv))
+    return guard("pop3proto", lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def _run(argv: Sequence[str] | None) -> int:
-    given = sys.argv[1:] if argv is None else argv
-    # The modules of all commands take much longer to import than those of one.
-    named = given[:1] if given and given[0] in _COMMANDS else ()
-    parser = _parser(named or _COMMANDS)
-    arguments, unknown = parser.parse_known_args(given)
-    if unknown:  # `parse_args` would show the usage of the program, not that of its command
-        (arguments.parser if named else parser).error(f"unrecognized arguments: {' '.join(unknown)}")
-    if arguments.command is None:
-        parser.print_help(sys.stderr)
-        return USAGE
-    return guard(f"pop3proto {arguments.command}", lambda: arguments.run(arguments))
+def _run(given: Sequence[str]) -> int:
+    if given and given[0] in _COMMANDS:
+        name, rest = given[0], given[1:]
+    else:
+        parser = _parser()
+        arguments = parser.parse_args(given)
+        if arguments.command is None:
+            parser.print_help(sys.stderr)
+            return USAGE
+        name, rest = arguments.command, arguments.rest
+    return guard(f"pop3proto {name}", lambda: _run_command(name, rest))
 
 
-def _parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
+def _run_command(name: str, given: Sequence[str]) -> int:
+    command = _import(name)
+    status: int = command.run(_parser_of(name, command).parse_args(given))
+    return status
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ImportError as error:  # it needs what only POSIX systems have
+        raise Failure(f"it does not work on this system: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser for all that begins with no command: it has the help, and knows no arguments of commands."""
     parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name in names:
-        try:
-            command = importlib.import_module(f"{__name__}.{name}")
-        except ImportError as error:  # it needs what only POSIX systems have
-            subparser = commands.add_parser(name, add_help=False, prefix_chars="\0", help="(not on this system)")
-            subparser.add_argument("rest", nargs="*")
-            subparser.set_defaults(run=partial(_refuse, str(error)))
-        else:
-            subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
-            command.add_arguments(subparser)
-            subparser.set_defaults(run=command.run, parser=subparser)
+    for name, does in _COMMANDS.items():
+        about = does if name in _EVERYWHERE or _is_posix() else "(not on this system)"
+        command = commands.add_parser(name, add_help=False, prefix_chars="\0", help=about)
+        command.add_argument("rest", nargs="*")
     return parser
 
 
-def _refuse(reason: str, _arguments: argparse.Namespace) -> NoReturn:
-    raise Failure(f"it does not work on this system: {reason}")
+def _is_posix() -> bool:
+    try:
+        import fcntl as _  # noqa: F401, PLC0415 - as above
+    except ImportError:
+        return False
+    return True
+
+
+def _parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"pop3proto {name}", description=command.DESCRIPTION)
+    command.add_arguments(parser)
+    return parser

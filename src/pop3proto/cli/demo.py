@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from pop3proto.blocking import Server
 
-__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
 
-HELP: Final = "show a POP3 session between a server and a client on this machine"
 DESCRIPTION: Final = (
     "Serve a few ordinary and unusual messages on this machine, fetch them, and print the dialogue between client "
     "and server."

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from pop3proto.fetching.journal import FetchJournal, Identity
     from pop3proto.sasl.credentials import Credentials
 
-__all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
 
-HELP: Final = "fetch new mail into a Maildir"
 DESCRIPTION: Final = (
     "Fetch new mail into a Maildir. Messages that were fetched before are not fetched again. "
     "Mail is left on the server unless --delete is given."

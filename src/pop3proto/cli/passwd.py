@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-__all__ = ["DESCRIPTION", "HELP", "add_arguments", "ask_password", "read_password", "read_token", "run"]
+__all__ = ["DESCRIPTION", "add_arguments", "ask_password", "read_password", "read_token", "run"]
 
-HELP: Final = "add, change or remove a user in a users file"
 DESCRIPTION: Final = (
     "Set a user's password in a users file, or remove the user with --delete. The file is created if it does not "
     "exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new file from the "

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pop3proto.asyncio import Server
     from pop3proto.procedures.cleartext import TlsMode
 
-__all__ = ["DESCRIPTION", "HELP", "ServerTls", "add_arguments", "add_tls_arguments", "run"]
+__all__ = ["DESCRIPTION", "ServerTls", "add_arguments", "add_tls_arguments", "run"]
 
 _PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----")
 _PEM_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----")
@@ -148,7 +148,6 @@ def _refuse_passphrase() -> NoReturn:
     raise _Encrypted
 
 
-HELP: Final = "serve Maildirs over POP3"
 DESCRIPTION: Final = (
     "Serve a Maildir to one user, or a folder of Maildirs to many users, until Ctrl-C or SIGTERM. "
     "Choose who may log in with --user, --users or --checkpassword."

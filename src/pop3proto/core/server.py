@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .commands import STANDARD, Command, Vocabulary
 from .connection import Connection
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Response", "ServerConnection"]
 
 Response: TypeAlias = Greeting | Ok | Err | Challenge | BodyChunk | BodyEnd
+
+# Tuples: `isinstance` takes them as they are, and would make a union again at each call.
+_RESPONSES: Final = (Greeting, Ok, Err, Challenge, BodyChunk, BodyEnd)
+_BODY: Final = (BodyChunk, BodyEnd)
 
 
 class ServerConnection(Connection):
@@ -72,9 +76,12 @@ class ServerConnection(Connection):
         super().__init__(limits, quirks, tls=tls)
         self._vocabulary = Vocabulary(commands)
         self._due: ServerEvent | None = None  # the event that must be answered next
+        self._asked: Command[object] | None = None  # that, if it is a command
         self._exchange: Command[object] | None = None  # the AUTH whose SASL exchange is in progress
         self._encoder: BodyEncoder | None = None  # the body that is being sent
         self._body_octets = 0
+        self._stls = False  # from STLS to its refusal, or to the end of the handshake: nothing may arrive in clear
+        self._longest_line = max(limits.sasl_line, limits.command_line)
         self._bad_commands = 0
         self._closing = False  # the answer to the current bad command ends the session
         self._overlong = b""  # the start of a line that is too long, while the rest is skipped
@@ -82,7 +89,7 @@ class ServerConnection(Connection):
     @property
     def current(self) -> Command[object] | None:
         """The command that is being answered; AUTH during its whole SASL exchange; None between commands."""
-        return self._due if isinstance(self._due, Command) else self._exchange
+        return self._asked or self._exchange
 
     @property
     def body_octets(self) -> int:
@@ -115,14 +122,15 @@ class ServerConnection(Connection):
         """
         if self._error is not None:
             raise type(self._error)(*self._error.args)
-        state = self.state
+        state = self._session.state
         if state is State.CLOSED:
             return ConnectionClosed() if self._buffer.ended or self._failure is not None else PAUSED
-        self._check_nothing_behind_stls()
+        if self._stls:
+            self._check_nothing_behind_stls()
         if state is State.TLS_HANDSHAKE and self._buffer.ended:
             self._close()
             return ConnectionClosed()
-        if self._due is not None or state in (State.GREETING, State.TLS_HANDSHAKE):
+        if self._due is not None or state is State.GREETING or state is State.TLS_HANDSHAKE:
             return PAUSED
         try:
             event = self._read()
@@ -136,9 +144,8 @@ class ServerConnection(Connection):
 
     def _read(self) -> ServerEvent | Signal:
         """Return the next line as an event. `_command` checks the limit that depends on the verb."""
-        limit = self.limits.sasl_line
-        if self.state is not State.SASL:
-            limit = max(limit, self.limits.command_line)
+        in_exchange = self._session.state is State.SASL
+        limit = self.limits.sasl_line if in_exchange else self._longest_line
         if not self._overlong:
             try:
                 line = self._buffer.next_line(limit)
@@ -149,9 +156,9 @@ class ServerConnection(Connection):
                 return self._bad(bare.line, "a line must end with CRLF, not with LF alone")
             else:
                 if line is not None:
-                    return self._response(line) if self.state is State.SASL else self._command(line)
+                    return self._response(line) if in_exchange else self._command(line)
         if self._overlong and self._buffer.skip_line():
-            self._closing = self.state is State.SASL  # the state of the SASL exchange is unknown
+            self._closing = in_exchange  # the state of the SASL exchange is unknown
             line, self._overlong = self._overlong, b""
             return self._bad(line, "the line is too long")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
@@ -170,6 +177,8 @@ class ServerConnection(Connection):
         if (objection := session.objection(command)) is not None:
             return self._bad(line, objection)
         self._bad_commands = 0
+        self._asked = command
+        self._stls = command.on_ok is State.TLS_HANDSHAKE
         if session.state is State.TRANSACTION:
             self._session = session.at(command.on_receipt)
         elif command.on_ok is not None or command.establishes is not None:
@@ -202,25 +211,53 @@ class ServerConnection(Connection):
             RemoteProtocolError: the client sent cleartext octets after STLS. The session is over, and nothing can be
                 sent.
         """
-        self._check_open()
+        if self._session.state is State.CLOSED:
+            self._check_open()
         # A str has an encode method too, and would count as a positive answer.
-        if not isinstance(item, Response):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(item, _RESPONSES):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"send() takes a reply, challenge or part of a body, not {type(item).__name__}")
-        self._check_nothing_behind_stls()
-        if isinstance(item, BodyChunk | BodyEnd):
+        if self._stls:
+            self._check_nothing_behind_stls()
+        if isinstance(item, _BODY):
             return self._send_body(item)
         octets = item.encode()
         if (objection := self._objection(item, octets)) is not None:
             raise LocalProtocolError(objection)
-        if isinstance(item, Greeting):
-            refused = isinstance(item.reply, Err)
-            self._session = self._session.at(State.CLOSED if refused else State.AUTHORIZATION)
+        if isinstance(item, (Ok, Err)):
+            self._answer(item)
         elif isinstance(item, Challenge):
-            self._exchange, self._due = self.current, None
+            self._exchange, self._due, self._asked = self.current, None, None
             self._session = self._session.at(State.SASL)
         else:
-            self._answer(item)
+            refused = isinstance(item.reply, Err)
+            self._session = self._session.at(State.CLOSED if refused else State.AUTHORIZATION)
         return octets
+
+    def send_whole(self, reply: Ok, body: bytes) -> bytes:
+        """Send a whole answer to a multi-line command: as `send` with the reply, a `BodyChunk` and `BodyEnd`.
+
+        Args:
+            reply: the status line.
+            body: as in `BodyChunk`; may be empty.
+
+        Raises:
+            LocalProtocolError: no multi-line command is to be answered, or the line is too long. Nothing has changed.
+            RemoteProtocolError: as `send`.
+        """
+        if self._session.state is State.CLOSED:
+            self._check_open()
+        asked = self._asked
+        if asked is None or not asked.multi_line or not isinstance(reply, Ok):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise LocalProtocolError("a body can only be sent with Ok to a multi-line command")
+        line = reply.encode()
+        if (objection := self._objection(reply, line)) is not None:
+            raise LocalProtocolError(objection)
+        encoder = BodyEncoder()
+        octets, end = encoder.feed(body), encoder.finish()
+        self._body_octets = encoder.octets
+        self._due = self._asked = None
+        self._session = self._session.after(asked, Ok)
+        return b"".join((line, octets, end))
 
     def _send_body(self, item: BodyChunk | BodyEnd) -> bytes:
         if self._encoder is None:
@@ -229,43 +266,44 @@ class ServerConnection(Connection):
             return self._encoder.feed(item.data)
         octets = self._encoder.finish()
         self._body_octets = self._encoder.octets
-        self._encoder = self._due = None
+        self._encoder = self._due = self._asked = None
         return octets
 
     def _objection(self, item: Greeting | Ok | Err | Challenge, octets: bytes) -> str | None:
         """Return why this cannot be sent now, or None if it can."""
-        kind = type(item).__name__
-        limit = self.limits.sasl_line if isinstance(item, Challenge) else self.limits.reply_line_sent
+        reply = isinstance(item, (Ok, Err))
+        limit = self.limits.reply_line_sent if reply or isinstance(item, Greeting) else self.limits.sasl_line
         if len(octets) > limit:
             return f"the line has {len(octets)} octets; the limit is {limit}"
-        if isinstance(item, Greeting):
+        if not reply and isinstance(item, Greeting):
             if self.state is not State.GREETING:
                 return "the greeting was already sent"
             # RFC 2449 section 3: a "<" begins the timestamp; some clients search for the first one.
             angles = item.reply.text.count("<") - (item.timestamp is not None)
             return "a greeting must not contain '<', except at the start of a timestamp" if angles else None
         if self._due is None:
-            return f"{kind} answers nothing: call next_event() first"
+            return f"{type(item).__name__} answers nothing: call next_event() first"
         if self._encoder is not None:
-            return f"{kind} cannot be sent within a body; send BodyEnd first"
-        if isinstance(item, Challenge):
-            exchange = isinstance(self._due, AuthResponse) or (isinstance(self._due, Command) and self._due.challenged)
+            return f"{type(item).__name__} cannot be sent within a body; send BodyEnd first"
+        if not reply:
+            exchange = isinstance(self._due, AuthResponse) or (self._asked is not None and self._asked.challenged)
             return None if exchange else "a challenge can only answer AUTH or AuthResponse"
-        if isinstance(item, Ok) and isinstance(self._due, BadCommand | AuthCancel):
+        if self._asked is None and isinstance(item, Ok) and isinstance(self._due, (BadCommand, AuthCancel)):
             return "BadCommand and AuthCancel must be answered with Err"
         return None
 
     def _answer(self, reply: Ok | Err) -> None:
-        due, exchange = self._due, self._exchange
-        self._due = self._exchange = None
+        due, asked, exchange = self._due, self._asked, self._exchange
+        self._due = self._asked = self._exchange = None
         if isinstance(due, BadCommand) and self._closing:
             self._close()
         elif exchange is not None:
             self._session = self._session.after(exchange, type(reply))
-        elif isinstance(due, Command):
-            self._session = self._session.after(due, type(reply))
-            if isinstance(reply, Ok) and due.multi_line:
-                self._due, self._encoder = due, BodyEncoder()
+        elif asked is not None:
+            self._session = self._session.after(asked, type(reply))
+            self._stls = self._session.state is State.TLS_HANDSHAKE
+            if asked.multi_line and isinstance(reply, Ok):
+                self._due, self._asked, self._encoder = due, asked, BodyEncoder()
         elif self.state is State.USER_GIVEN:
             # PASS is legal only directly after USER; a bad command in between ends that (RFC 1939 section 7).
             self._session = self._session.at(State.AUTHORIZATION)
@@ -273,10 +311,7 @@ class ServerConnection(Connection):
     def _check_nothing_behind_stls(self) -> None:
         # Cleartext octets must not be processed as if TLS had protected them (RFC 2595 section 9). A client waits for
         # the answer to STLS, so these octets come from an attacker.
-        if not len(self._buffer):
-            return
-        unanswered = isinstance(self._due, Command) and self._due.on_ok is State.TLS_HANDSHAKE
-        if unanswered or self.state is State.TLS_HANDSHAKE:
+        if len(self._buffer):
             self._error = RemoteProtocolError("the client sent data after STLS, before the TLS handshake")
             self._session = self._session.at(State.CLOSED)
             raise self._error
@@ -293,4 +328,5 @@ class ServerConnection(Connection):
         if self.state is not State.TLS_HANDSHAKE:
             raise LocalProtocolError("tls_established() is only legal after a positive answer to STLS")
         self._check_nothing_behind_stls()
+        self._stls = False
         self._session = self._session.at(State.AUTHORIZATION).with_fact(Fact.TLS)

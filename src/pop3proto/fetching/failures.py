@@ -6,15 +6,13 @@ import contextlib
 import os
 import re
 import sys
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.stream import READ_TIMEOUT
-from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER
 from pop3proto.core.errors import Pop3Error
-from pop3proto.core.replies import IMPLICIT_TLS
-from pop3proto.core.text import visible
-from pop3proto.procedures.client.walk import NAME_NEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
 
@@ -38,6 +36,8 @@ class Failure(Exception):
 
 def warn(text: str) -> None:
     """Print one line to standard error, with control characters escaped."""
+    from pop3proto.core.text import visible  # noqa: PLC0415 - `--help` imports this module, and needs none of it
+
     with contextlib.suppress(OSError):  # standard error may be closed
         print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
 
@@ -50,20 +50,11 @@ def cannot(do: str, path: Path, error: OSError) -> str:
         path: what the user has named.
         error: why. If it is about another path, that is named, too.
     """
+    from pathlib import Path  # noqa: PLC0415 - as above
+
     culprit = path if error.filename is None else Path(os.fsdecode(error.filename))
     same = culprit.parts[-len(path.parts) :] == path.parts  # it may be the absolute path of it
     return f"cannot {do} {path}: {error.strerror or error if same else reason(error)}"
-
-
-# What the library advises to programs, and what does the same on the command line.
-_ADVICE: Final = (
-    (TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"),
-    (TLS_LATER, "use a pop:// URL, or another port"),
-    (IMPLICIT_TLS, "use a pops:// URL"),
-    ('password_encoding="utf-8"', "--password-encoding utf-8"),
-    (READ_TIMEOUT, "the server sent nothing in time (--timeout)"),
-    (NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"),
-)
 
 
 def reason(error: Exception, server: str = "") -> str:
@@ -78,6 +69,21 @@ def reason(error: Exception, server: str = "") -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     text = _ERRNO.sub("", str(error))
-    for advice, ours in _ADVICE:
+    for advice, ours in _advice():
         text = text.replace(advice, ours)
     return f"{server}: {text}" if isinstance(error, Pop3Error) and server not in text else text
+
+
+def _advice() -> Iterator[tuple[str, str]]:
+    """Yield what the library advises to programs, with what does the same on the command line."""
+    from pop3proto._io.stream import READ_TIMEOUT  # noqa: PLC0415 - as above
+    from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER  # noqa: PLC0415 - as above
+    from pop3proto.core.replies import IMPLICIT_TLS  # noqa: PLC0415 - as above
+    from pop3proto.procedures.client.walk import NAME_NEXT  # noqa: PLC0415 - as above
+
+    yield TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"
+    yield TLS_LATER, "use a pop:// URL, or another port"
+    yield IMPLICIT_TLS, "use a pops:// URL"
+    yield 'password_encoding="utf-8"', "--password-encoding utf-8"
+    yield READ_TIMEOUT, "the server sent nothing in time (--timeout)"
+    yield NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import FileIO
 
-__all__ = ["Unpacked", "unpacked"]
+__all__ = ["Unpacked", "may_be_compressed", "unpacked"]
 
 _PIECE: Final = 16_384  # compressed octets that are read at once
 _UNPACKED_PIECE: Final = 65_536  # octets that are unpacked at once
@@ -33,6 +33,7 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _LZ4: Final = b"Dovecot-LZ4\x0d\x2a\x9b\xc5"
 _LZ4_NUMBER: Final = 4
 _LZ4_HEAD: Final = len(_LZ4) + _LZ4_NUMBER
+_STARTS: Final = (_GZIP, _BZIP2, _XZ, _ZSTD, _LZ4)
 _LZ4_CHUNK: Final = 1 << 20  # Dovecot writes chunks of 65,536 octets, and reads up to this
 
 
@@ -49,6 +50,11 @@ class _Decompressor(Protocol):
     def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def may_be_compressed(octets: bytes) -> bool:
+    """Return whether a file that begins with these octets may be compressed; `unpacked` knows."""
+    return octets.startswith(_STARTS)
 
 
 def unpacked(file: FileIO) -> FileIO | Unpacked:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from array import array
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import open_regular, sync_folder
+from pop3proto._io.files import open_regular, read_up_to, sync_folder
 
 from .folders import FOLDERS
 from .listing import MessageFile, list_files, stamp
@@ -85,10 +84,50 @@ class MessageFiles:
         Raises:
             FileNotFoundError: the message was removed.
         """
-        with suppress(FileNotFoundError):
-            return _open_file(self._folders, self[index])
-        self._find_moved()
-        return _open_file(self._folders, self[index])
+        try:
+            return self._open(index)
+        except FileNotFoundError:
+            self._find_moved()
+        return self._open(index)
+
+    def read_as_listed(self, indices: Iterable[int]) -> list[bytes]:
+        """Return what is in files, in few system calls, up to the first that is not as it was listed.
+
+        That one may have been moved, changed or removed, or it cannot be read: `open` finds out.
+
+        Args:
+            indices: of small messages; each is read as a whole.
+        """
+        contents: list[bytes] = []
+        with self._folders.open() as descriptors:
+            for index in indices:
+                size = self._sizes[index]
+                try:
+                    octets = read_up_to(self._names[index], size + 1, folder=descriptors[self._folder[index]])
+                except OSError:
+                    break
+                if len(octets) != size:
+                    break
+                contents.append(octets)
+        return contents
+
+    def name(self, index: int) -> str:
+        """Return the name of a file."""
+        return self._names[index]
+
+    def _open(self, index: int) -> FileIO:
+        """Open a file where it is known to be.
+
+        Raises:
+            OSError: it is not there, or cannot be opened, or is something else than a regular file.
+        """
+        folder = self._folders.open_descriptor(FOLDERS[self._folder[index]])
+        try:
+            return open_regular(self._names[index], folder=folder)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path(index)) from error
+        finally:
+            os.close(folder)
 
     def remove(self, indices: Iterable[int]) -> Removed:
         """Remove messages, all hard links of them, and sync the folders to disk.
@@ -230,17 +269,3 @@ class MessageFiles:
 
     def _path(self, index: int) -> str:
         return str(self._folders.maildir / FOLDERS[self._folder[index]] / self._names[index])
-
-
-def _open_file(folders: MessageFolders, file: MessageFile) -> FileIO:
-    """Open a message file where it was when the folders were listed.
-
-    Raises:
-        OSError: it is not there, or cannot be opened, or is something else than a regular file.
-    """
-    name = FOLDERS[file.folder]
-    with folders.open_one(name) as folder:
-        try:
-            return open_regular(file.name, folder=folder)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(folders.maildir / name / file.name)) from error

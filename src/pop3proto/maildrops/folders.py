@@ -113,17 +113,22 @@ class MessageFolders:
     @contextmanager
     def open_one(self, name: str) -> Generator[int]:
         """Open one of the folders, as `open`."""
-        path = self.maildir / name
-        try:
-            descriptor = os.open(path, _READ_FOLDER if self.follow_links else _READ_FOLDER | os.O_NOFOLLOW)
-        except OSError as error:
-            if not self.follow_links and path.is_symlink():
-                raise not_followed(path) from error
-            raise
+        descriptor = self.open_descriptor(name)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def open_descriptor(self, name: str) -> int:
+        """Return a descriptor of one of the folders, as `open_one`; the caller closes it."""
+        try:
+            flags = _READ_FOLDER if self.follow_links else _READ_FOLDER | os.O_NOFOLLOW
+            return os.open(f"{self.maildir}/{name}", flags)  # to join paths costs as much as to open the folder
+        except OSError as error:
+            path = self.maildir / name
+            if not self.follow_links and path.is_symlink():
+                raise not_followed(path) from error
+            raise
 
 
 def not_followed(path: Path) -> OSError:

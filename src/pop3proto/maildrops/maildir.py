@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 from contextlib import closing, suppress
+from io import BytesIO
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import attrs
@@ -25,7 +27,7 @@ from pop3proto.procedures.maildrop import (
     wire_size,
 )
 
-from .compressed import unpacked
+from .compressed import may_be_compressed, unpacked
 from .files import MessageFiles
 from .folders import MessageFolders, add_to_quota, complete, is_maildir, missing, not_followed
 from .ids import IdRecord, retire
@@ -253,6 +255,15 @@ class _MaildirMaildrop(Maildrop):
         except OSError as error:
             raise Unavailable(f"message {number} cannot be read now") from error
 
+    def open_many(self, numbers: Sequence[int]) -> Sequence[MessageStream]:
+        """Open a message; those behind it are read at once, up to one that is not as it was listed, or compressed."""
+        first = self.open(numbers[0])
+        try:
+            contents = self._files.read_as_listed(number - 1 for number in numbers[1:])
+        except OSError:
+            contents = []
+        return [first, *map(BytesIO, takewhile(lambda octets: not may_be_compressed(octets), contents))]
+
     @override
     def correct(self, number: int, octets: int) -> None:
         self._messages[number - 1] = attrs.evolve(self._messages[number - 1], octets=octets)
@@ -297,7 +308,7 @@ def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
     except OSError:
         source.close()
         raise
-    return source if is_unpacked(files[index].name, size) else unpacked(source)
+    return source if is_unpacked(files.name(index), size) else unpacked(source)
 
 
 def _count(files: MessageFiles, index: int) -> int:

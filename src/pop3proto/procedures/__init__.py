@@ -7,58 +7,63 @@ procedures over an I/O library of their own: a client's `Session` with `establis
 
 from __future__ import annotations
 
-from pop3proto.sasl.authenticator import Authenticator
-from pop3proto.sasl.channel import SessionInfo
+from typing import TYPE_CHECKING
 
-from .client.commands import call, call_all, establish, quit_session, start_tls
-from .client.exchange import authenticate
-from .client.login import login
-from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
-from .client.session import Session
-from .maildrop import (
-    InUse,
-    Maildrop,
-    MaildropStore,
-    Message,
-    MessageStream,
-    ReadableFile,
-    Refused,
-    SupportsOpenMany,
-    SupportsTop,
-    Unavailable,
-    wire_size,
-)
-from .observer import ClientObserver, Observer, ServerObserver
-from .operations import (
-    Await,
-    AwaitLogin,
-    Displaced,
-    Look,
-    NewConnection,
-    Now,
-    Operation,
-    Procedure,
-    Random,
-    Read,
-    Reconnect,
-    Run,
-    RunLogin,
-    ShuttingDown,
-    Sleep,
-    StartTls,
-    Turn,
-    Write,
-)
-from .server.deadlines import Deadlines
-from .server.handlers import HANDLERS
-from .server.limits import Place, SessionLimiter
-from .server.loop import serve_session
-from .server.penalties import LoginAttempt, LoginPenalty
-from .server.record import SessionRecord
-from .server.service import Service
-from .server.session import Handler, Handlers, ServerSession
-from .server.session_logins import SessionLogins
-from .server.settings import ServiceSettings
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from pop3proto.sasl.authenticator import Authenticator
+    from pop3proto.sasl.channel import SessionInfo
+
+    from .client.commands import call, call_all, establish, quit_session, start_tls
+    from .client.exchange import authenticate
+    from .client.login import login
+    from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
+    from .client.session import Session
+    from .maildrop import (
+        InUse,
+        Maildrop,
+        MaildropStore,
+        Message,
+        MessageStream,
+        ReadableFile,
+        Refused,
+        SupportsOpenMany,
+        SupportsTop,
+        Unavailable,
+        wire_size,
+    )
+    from .observer import ClientObserver, Observer, ServerObserver
+    from .operations import (
+        Await,
+        AwaitLogin,
+        Displaced,
+        Look,
+        NewConnection,
+        Now,
+        Operation,
+        Procedure,
+        Random,
+        Read,
+        Reconnect,
+        Run,
+        RunLogin,
+        ShuttingDown,
+        Sleep,
+        StartTls,
+        Turn,
+        Write,
+    )
+    from .server.deadlines import Deadlines
+    from .server.handlers import HANDLERS
+    from .server.limits import Place, SessionLimiter
+    from .server.loop import serve_session
+    from .server.penalties import LoginAttempt, LoginPenalty
+    from .server.record import SessionRecord
+    from .server.service import Service
+    from .server.session import Handler, Handlers, ServerSession
+    from .server.session_logins import SessionLogins
+    from .server.settings import ServiceSettings
 
 __all__ = [
     "HANDLERS",
@@ -122,3 +127,35 @@ __all__ = [
     "start_tls",
     "wire_size",
 ]
+
+export(
+    globals(),
+    {
+        "pop3proto.sasl.authenticator": "Authenticator",
+        "pop3proto.sasl.channel": "SessionInfo",
+        ".client.commands": "call call_all establish quit_session start_tls",
+        ".client.exchange": "authenticate",
+        ".client.login": "login",
+        ".client.login_plan": "LoginContext LoginMethod LoginPlan plan_login",
+        ".client.session": "Session",
+        ".maildrop": (
+            "InUse Maildrop MaildropStore Message MessageStream ReadableFile Refused SupportsOpenMany SupportsTop "
+            "Unavailable wire_size"
+        ),
+        ".observer": "ClientObserver Observer ServerObserver",
+        ".operations": (
+            "Await AwaitLogin Displaced Look NewConnection Now Operation Procedure Random Read Reconnect Run "
+            "RunLogin ShuttingDown Sleep StartTls Turn Write"
+        ),
+        ".server.deadlines": "Deadlines",
+        ".server.handlers": "HANDLERS",
+        ".server.limits": "Place SessionLimiter",
+        ".server.loop": "serve_session",
+        ".server.penalties": "LoginAttempt LoginPenalty",
+        ".server.record": "SessionRecord",
+        ".server.service": "Service",
+        ".server.session": "Handler Handlers ServerSession",
+        ".server.session_logins": "SessionLogins",
+        ".server.settings": "ServiceSettings",
+    },
+)

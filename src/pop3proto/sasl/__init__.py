@@ -6,32 +6,37 @@ your own implement, and the registries of mechanisms: `CLIENT_MECHANISMS` and `S
 
 from __future__ import annotations
 
-from .authenticator import (
-    AnonymousHost,
-    Authenticator,
-    Authorizer,
-    CertificateVerifier,
-    CustomAuthenticator,
-    PasswordVerifier,
-    ScramKeySource,
-    SecretSource,
-    SupportsSessionEnded,
-    TokenVerifier,
-)
-from .channel import ChannelBinding, SessionInfo, TlsInfo
-from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
-from .mechanism import ClientMechanism, CredentialsRejected, Identity, MechanismError, ServerMechanism, Strength
-from .registry import (
-    CLIENT_MECHANISMS,
-    SERVER_MECHANISMS,
-    ClientContext,
-    ClientEntry,
-    ClientMechanisms,
-    ServerContext,
-    ServerEntry,
-    ServerMechanisms,
-)
-from .scram.keys import ScramKeys
+from typing import TYPE_CHECKING
+
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from .authenticator import (
+        AnonymousHost,
+        Authenticator,
+        Authorizer,
+        CertificateVerifier,
+        CustomAuthenticator,
+        PasswordVerifier,
+        ScramKeySource,
+        SecretSource,
+        SupportsSessionEnded,
+        TokenVerifier,
+    )
+    from .channel import ChannelBinding, SessionInfo, TlsInfo
+    from .credentials import Anonymous, ClientCertificate, Credentials, Password, Token
+    from .mechanism import ClientMechanism, CredentialsRejected, Identity, MechanismError, ServerMechanism, Strength
+    from .registry import (
+        CLIENT_MECHANISMS,
+        SERVER_MECHANISMS,
+        ClientContext,
+        ClientEntry,
+        ClientMechanisms,
+        ServerContext,
+        ServerEntry,
+        ServerMechanisms,
+    )
+    from .scram.keys import ScramKeys
 
 __all__ = [
     "CLIENT_MECHANISMS",
@@ -68,3 +73,21 @@ __all__ = [
     "Token",
     "TokenVerifier",
 ]
+
+export(
+    globals(),
+    {
+        ".authenticator": (
+            "AnonymousHost Authenticator Authorizer CertificateVerifier CustomAuthenticator PasswordVerifier "
+            "ScramKeySource SecretSource SupportsSessionEnded TokenVerifier"
+        ),
+        ".channel": "ChannelBinding SessionInfo TlsInfo",
+        ".credentials": "Anonymous ClientCertificate Credentials Password Token",
+        ".mechanism": "ClientMechanism CredentialsRejected Identity MechanismError ServerMechanism Strength",
+        ".registry": (
+            "CLIENT_MECHANISMS SERVER_MECHANISMS ClientContext ClientEntry ClientMechanisms ServerContext "
+            "ServerEntry ServerMechanisms"
+        ),
+        ".scram.keys": "ScramKeys",
+    },
+)

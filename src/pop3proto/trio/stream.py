@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pop3proto.procedures.operations import Turn
 
 __all__ = ["TrioStream"]
+
+_MANY: Final = 65_536  # octets that come at once: more of them are under way, most likely
+_YIELD_AT: Final = 1_048_576  # octets: after so many other tasks run
 
 
 class TrioStream(AsyncStream):
@@ -45,6 +49,7 @@ class TrioStream(AsyncStream):
         self._connecting: trio.CancelScope | None = None
         self._given_up = False
         self._receiving: trio.CancelScope | None = None
+        self._at_once = 0  # octets that may be received before other tasks run; not 0: many come
 
     @override
     def now(self) -> float:
@@ -91,6 +96,25 @@ class TrioStream(AsyncStream):
 
     @override
     async def receive(self, until: float | None) -> bytes:
+        if self._at_once > 0 and (arrived := self._receive_at_once()):
+            self._at_once -= len(arrived)
+            return arrived
+        octets = await self._receive(until)
+        self._at_once = _YIELD_AT if len(octets) >= _MANY else 0
+        return octets
+
+    def _receive_at_once(self) -> bytes:
+        """Return octets that have arrived already; none: that is to be waited for, or is the end, or a failure.
+
+        `receive_some` goes through trio's scheduler even if it need not wait, which costs a large message half of its
+        speed.
+        """
+        if isinstance(self._stream, trio.SocketStream):
+            with contextlib.suppress(OSError):  # nothing has arrived, or the socket is closed: its number is -1 then
+                return os.read(self._stream.socket.fileno(), RECEIVE)
+        return b""
+
+    async def _receive(self, until: float | None) -> bytes:
         with trio.CancelScope(deadline=math.inf if until is None else until) as self._receiving:
             try:
                 return bytes(await self._stream.receive_some(RECEIVE))

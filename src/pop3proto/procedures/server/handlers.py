@@ -105,19 +105,35 @@ def _uidl_one(session: ServerSession, command: UidlOne) -> None:
 
 
 @_table.answers(Retr)
-def _retr(session: ServerSession, command: Retr) -> Procedure[None]:
+def _retr(session: ServerSession, command: Retr) -> Procedure[None] | None:
     announced = session.message(command.number).octets
-    yield from session.send_message(command.number, Ok(f"{announced} octets"))
+    reply = Ok(f"{announced} octets")
+    if session.say_message(command.number, reply):
+        return _retrieved(session, command, announced)
+    return _retrieve(session, command, announced, reply)
+
+
+def _retrieve(session: ServerSession, command: Retr, announced: int, reply: Ok) -> Procedure[None]:
+    yield from session.send_message(command.number, reply)
+    if (correction := _retrieved(session, command, announced)) is not None:
+        yield from correction
+
+
+def _retrieved(session: ServerSession, command: Retr, announced: int) -> Procedure[None] | None:
+    """Note that a message was sent; return what is still to be done."""
     session.retrieved.add(command.number)
     session.record.retrieved += 1
-    if (sent := session.connection.body_octets) != announced:
-        yield from session.correct(command.number, sent)
+    sent = session.connection.body_octets
+    return None if sent == announced else session.correct(command.number, sent)
 
 
 @_table.answers(Top)
-def _top(session: ServerSession, command: Top) -> Procedure[None]:
+def _top(session: ServerSession, command: Top) -> Procedure[None] | None:
     session.message(command.number)
-    yield from session.send_message(command.number, Ok("top of message follows"), command.lines)
+    reply = Ok("top of message follows")
+    if session.say_message(command.number, reply, command.lines):
+        return None
+    return session.send_message(command.number, reply, command.lines)
 
 
 @_table.answers(Dele)

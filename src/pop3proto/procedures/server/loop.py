@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
@@ -19,6 +19,8 @@ from .output import NONCE
 from .session import ServerSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from pop3proto.core.commands import Command
     from pop3proto.core.server import ServerConnection
     from pop3proto.procedures.cleartext import TlsMode
@@ -42,6 +44,9 @@ class _Loop:
 
     def __init__(self, service: Service, session: ServerSession) -> None:
         self._service: Final = service
+        self._handlers: Final[Mapping[type[object], Callable[[ServerSession, Any], Procedure[None] | None]]] = (
+            service.handlers
+        )
         self._session: Final = session
         self._grace_until = math.inf  # finite: the server is shutting down
         self._idle_until: float | None = None  # None: not waiting for a command
@@ -67,9 +72,11 @@ class _Loop:
         session.timestamp = greeting.timestamp
         session.say(greeting)
         record = session.record
-        while not isinstance(event := session.connection.next_event(), ConnectionClosed):
+        next_event = session.connection.next_event
+        while not isinstance(event := next_event(), ConnectionClosed):
             if event is Signal.NEED_DATA:
-                yield from session.flush()
+                if session.collected:
+                    yield from session.flush()
                 yield from self._read()
                 session.worked = 0
             elif event is Signal.PAUSED:
@@ -80,63 +87,72 @@ class _Loop:
                 break
             else:
                 self._idle_until = None
-                if isinstance(event, Quit):
+                if type(event) is Quit:
                     record.end = "quit"
-                yield from self._answer(event)
+                try:
+                    if (steps := self._answer(event)) is not None:
+                        yield from self._go_on(steps)
+                except Exception:
+                    yield from self._report_fault()
+                    raise
                 session.worked += 1
-                yield from session.give_way()
+                if session.has_worked:
+                    yield from session.give_way()
         record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:
         session = self._session
+        if self._idle_until is None:  # a part of a command does not extend it
+            self._idle_until = cast("float", (yield Now())) + self._service.deadlines.idle
+        login_until = math.inf if session.maildrop is not None else session.logins.until
         try:
-            session.connection.receive_data((yield from Read((yield from self._deadline()))))
+            octets = yield Read(min(self._idle_until, login_until, self._grace_until))
+            session.connection.receive_data(cast("bytes", octets))
         except ShuttingDown:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
         except Displaced as error:
             yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
 
-    def _deadline(self) -> Procedure[float]:
-        """Return the deadline for the next command. A part of a command does not extend it."""
+    def _answer(self, event: Asked) -> Procedure[None] | None:
+        """Answer an event; return what is still to be done, if that can wait for something."""
         session = self._session
-        if self._idle_until is None:
-            self._idle_until = (yield from Now()) + self._service.deadlines.idle
-        login_until = math.inf if session.maildrop is not None else session.logins.until
-        return min(self._idle_until, login_until, self._grace_until)
-
-    def _answer(self, event: Asked) -> Procedure[None]:
-        session = self._session
-        try:
+        if session.observed:
             session.hear(event)
-            try:
-                if self._grace_until < math.inf and not isinstance(event, Quit | Tolerated):
-                    self._refuse_during_shutdown()
-                elif (steps := self._handle(event)) is not None:
-                    yield from steps
-            except Refused as refusal:
-                session.refuse(refusal)
-                self._bound_failures()
-        except Exception:
-            yield from self._report_fault()
-            raise
+        try:
+            if self._grace_until < math.inf and not isinstance(event, (Quit, Tolerated)):
+                self._refuse_during_shutdown()
+                return None
+            if (handler := self._handlers.get(type(event))) is not None:
+                return handler(session, event)
+            return self._handle(event)
+        except Refused as refusal:
+            self._refuse(refusal)
+            return None
+
+    def _go_on(self, steps: Procedure[None]) -> Procedure[None]:
+        try:
+            yield from steps
+        except Refused as refusal:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self._session.refuse(refusal)
+        self._bound_failures()
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
-        session = self._session
+        """Answer what has no handler."""
         match event:
             case BadCommand():
                 return self._drop_exchange(event.reply)
             case AuthCancel():
                 return self._drop_exchange(Err("the exchange is cancelled"))
             case AuthResponse():
-                return self._service.handlers[AuthResponse](session, event)
+                raise LocalProtocolError("nothing answers AuthResponse: the handlers of this service lack it")
             case Tolerated():
-                pass
+                return None
             case command:
-                if (handler := self._service.handlers.get(type(command))) is None:
-                    raise Refused(f"{command.verb} is not supported here")
-                return handler(session, command)
-        return None
+                raise Refused(f"{command.verb} is not supported here")
 
     def _drop_exchange(self, reply: Err) -> Procedure[None]:
         """Answer what ends an exchange without a response; late, if the client knows that its credentials are wrong."""

@@ -5,8 +5,9 @@ A call of a store that blocks costs a change of threads, which for a small messa
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import Broken, LocalProtocolError
 from pop3proto.procedures.maildrop import Refused, SupportsOpenMany, SupportsTop, Unavailable
@@ -44,27 +45,38 @@ class OpenMessage:
         number: the message's.
         source: where it is read.
         excerpt: cuts it, for TOP; None: all of it is wanted.
+        octets: its announced size.
     """
 
-    def __init__(self, number: int, source: MessageStream, excerpt: Excerpt | None) -> None:
+    def __init__(self, number: int, source: MessageStream, excerpt: Excerpt | None, octets: int) -> None:
         self.number: Final = number
         self.complete: bool = False  # all that is wanted was read, and the source is closed
         self._source: Final = source
         self._excerpt: Final = excerpt
+        # A file reserves what is asked for: for a small message, little more than it has.
+        self._at_once: Final = TOP_PIECE if excerpt is not None else max(octets + 1, TOP_PIECE)
 
     def read(self, most: int) -> Steps[bytes]:
         """Read the next piece of at most so many octets, and close the source behind the last."""
-        at_once = most if self._excerpt is None else min(most, TOP_PIECE)
+        source, excerpt = self._source, self._excerpt
         pieces: list[bytes] = []
         ended = False
         while most > 0 and not ended:
-            octets = yield from answered(self._source.read(min(most, at_once)))
+            octets = source.read(min(most, self._at_once))
+            if type(octets) is not bytes:
+                octets = yield from answered(octets)
+            if not octets:
+                ended = True
+            elif excerpt is None:
+                pieces.append(octets)
+            else:
+                pieces.append(excerpt.feed(octets))
+                ended = excerpt.complete
             most -= len(octets)
-            pieces.append(octets if self._excerpt is None else self._excerpt.feed(octets))
-            ended = not octets or (self._excerpt is not None and self._excerpt.complete)
         if ended:
             self.complete = True
-            yield from answered(self._source.close())
+            if isinstance(closing := source.close(), Awaitable):
+                yield closing
         return b"".join(pieces)
 
     def close(self) -> Steps[None]:
@@ -91,6 +103,18 @@ class MessageReader:
         self._lines: int | None = None  # what was asked for last: TOP with so many lines; None: RETR
         self._ahead: dict[int, bytes] = {}
 
+    def take(self, number: int, lines: int | None = None) -> bytes | None:
+        """Return a message, or its top, that was read ahead, and forget it; None if it was not.
+
+        Args:
+            number: as in `begin`.
+            lines: as in `begin`.
+        """
+        if lines != self._lines or (octets := self._ahead.pop(number, None)) is None:
+            return None
+        self._next = number + 1
+        return octets
+
     def begin(self, number: int, lines: int | None = None) -> Procedure[tuple[bytes, OpenMessage | None]]:
         """Return the first piece of a message, and where the rest is read if there may be more.
 
@@ -101,12 +125,12 @@ class MessageReader:
         Raises:
             Refused: it cannot be read.
         """
+        if (octets := self.take(number, lines)) is not None:
+            return octets, None
         follows = number == self._next and lines == self._lines
         if lines != self._lines:
             self._ahead.clear()
         self._next, self._lines = number + 1, lines
-        if (piece := self._ahead.pop(number, None)) is not None:
-            return piece, None
         following = self._following(number) if follows and self._reads_ahead else ()
         steps = _open_several(self._maildrop, (number, *following), lines)
         piece, message, ahead = yield from perform_steps(steps, blocks=self._blocks)
@@ -186,10 +210,14 @@ def _open_several(
 
 def _open_first(maildrop: Maildrop, numbers: Sequence[int], lines: int | None) -> Steps[list[OpenMessage]]:
     """Open a message; those behind it as well, if the maildrop opens many in one call."""
+    messages = maildrop.messages
     try:
         if len(numbers) > 1 and lines is None and implements(maildrop, SupportsOpenMany):
             sources = yield from answered(maildrop.open_many(numbers))
-            opened = [OpenMessage(number, source, None) for number, source in zip(numbers, sources, strict=False)]
+            opened = [
+                OpenMessage(number, source, None, messages[number - 1].octets)
+                for number, source in zip(numbers, sources, strict=False)
+            ]
             if not opened:
                 raise LocalProtocolError("open_many() of the maildrop returned no message")
             return opened
@@ -214,13 +242,15 @@ def _unreadable() -> Unavailable:
 
 
 def _open(maildrop: Maildrop, number: int, lines: int | None) -> Steps[OpenMessage]:
-    if lines is None:
-        return OpenMessage(number, (yield from answered(maildrop.open(number))), None)
-    if implements(maildrop, SupportsTop):
-        source = yield from answered(maildrop.top(number, lines))
+    octets = maildrop.messages[number - 1].octets
+    excerpt = None if lines is None else Excerpt(lines)
+    if lines is not None and implements(maildrop, SupportsTop):
+        source = maildrop.top(number, lines)
     else:
-        source = yield from answered(maildrop.open(number))
-    return OpenMessage(number, source, Excerpt(lines))
+        source = maildrop.open(number)
+    if isinstance(source, Awaitable):
+        source = cast("MessageStream", (yield source))
+    return OpenMessage(number, source, excerpt, octets)
 
 
 _LONGEST_BLANK: Final = 2  # octets of a line that may be the blank one: CR LF

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
@@ -43,6 +43,7 @@ class SessionOutput:
         connection: the protocol.
         info: the client, as stores and authenticators see it.
         record: what the session has done.
+        observed: whether there are observers.
         collected: number of octets that wait to be written.
         worked: work that was done since other sessions could run: 1 is a command.
     """
@@ -55,6 +56,7 @@ class SessionOutput:
         self.info: SessionInfo = info
         self.record: Final = record
         self._observers: Final = Observers(settings.observer)
+        self.observed: Final = bool(settings.observer)
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
         self.worked: float = 0.0
@@ -70,7 +72,8 @@ class SessionOutput:
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
         octets = self.connection.send(item)
-        self._observers.said(self.info, item)
+        if self.observed:
+            self._observers.said(self.info, item)
         self._output.append(octets)
         self.collected += len(octets)
 
@@ -90,16 +93,19 @@ class SessionOutput:
         self.say(reply)
 
     def _take_output(self) -> bytes:
-        octets = b"".join(self._output)
+        octets = self._output[0] if len(self._output) == 1 else b"".join(self._output)
         self._output.clear()
         self.collected = 0
         return octets
 
     def say_body(self, reply: Ok, body: bytes) -> None:
-        """Answer with a whole body."""
-        self.say(reply)
-        self.say(BodyChunk(body))
-        self.say(BodyEnd())
+        """Answer with a whole body, in one step."""
+        octets = self.connection.send_whole(reply, body)
+        if self.observed:
+            for item in (reply, BodyChunk(body), BodyEnd()):
+                self._observers.said(self.info, item)
+        self._output.append(octets)
+        self.collected += len(octets)
 
     def nonce(self) -> Procedure[str]:
         """Return random hexadecimal digits for a challenge."""
@@ -118,7 +124,7 @@ class SessionOutput:
         if octets:
             timeout = self.settings.deadlines.write * (1 + len(octets) // _MEGABYTE)
             try:
-                yield from Write(octets, (yield from Now()) + timeout)
+                yield Write(octets, cast("float", (yield Now())) + timeout)
             except BaseException:
                 self._break_off()
                 raise
@@ -136,6 +142,11 @@ class SessionOutput:
         except BaseException:
             self._break_off()
             raise
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it is time for `give_way`."""
+        return self.worked >= TURN or self.collected >= FLUSH_AT
 
     def give_way(self) -> Procedure[None]:
         """Write what was said, if it is much, and let other sessions run, if they have waited for a turn's work."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.text import counted
@@ -167,6 +166,8 @@ def _takes(method: object, parameters: tuple[str, ...]) -> bool:
 
 def _misspelt(value: object, name: str, parameters: tuple[str, ...]) -> str | None:
     """Return the method whose name is much like this one and that takes the same arguments."""
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and few stores have such a method
+
     known = {*_STORE, *_AUTHENTICATOR}
     names = [each for each in dir(type(value)) if not each.startswith("_") and each not in known]
     for near in get_close_matches(name, names, cutoff=_NEAR):

@@ -184,6 +184,20 @@ class ServerSession(SessionOutput):
             raise
         self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
 
+    def say_message(self, number: int, reply: Ok, lines: int | None = None) -> bool:
+        """Answer with a message, or its top, if it was read ahead; return whether it was.
+
+        Args:
+            number: as in `send_message`.
+            reply: as in `send_message`.
+            lines: as in `send_message`.
+        """
+        assert self._reader is not None  # noqa: S101 - there are messages after login only
+        if (octets := self._reader.take(number, lines)) is None:
+            return False
+        self.say_body(reply, octets)
+        return True
+
     def send_message(self, number: int, reply: Ok, lines: int | None = None) -> Procedure[None]:
         """Answer with a message, or its top, in constant memory.
 
@@ -199,6 +213,9 @@ class ServerSession(SessionOutput):
         reader = self._reader
         assert reader is not None  # noqa: S101 - there are messages after login only
         piece, message = yield from reader.begin(number, lines)
+        if message is None:
+            self.say_body(reply, piece)
+            return
         self.say(reply)
         try:
             while True:

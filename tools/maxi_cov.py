@@ -33,6 +33,7 @@ ALONE = {
     "results": ("results",),
     "client": ("client",),
     "server": ("server",),
+    "whole_answers": ("whole_answers",),
 }
 
 

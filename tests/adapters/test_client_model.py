@@ -571,7 +571,7 @@ class TheClient(RuleBasedStateMachine):
         world, session = self.world, self.session
         world.begin(manner)
         was_over = session.broken is not None
-        held = session._finish is not None and session._finish.__self__.locked
+        held = getattr(getattr(session._finish, "__self__", None), "locked", False)
         try:
             result = function()
         except documented as error:

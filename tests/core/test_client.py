@@ -115,6 +115,16 @@ def test_a_new_connection_waits_for_the_greeting():
     assert ClientConnection(tls=True).tls
 
 
+def test_octets_are_unasked_while_no_command_is_outstanding():
+    connection = logged_in()
+    assert not connection.unasked
+    connection.send(Noop())
+    connection.receive_data(b"+OK\r\n-ERR bye")
+    assert not connection.unasked
+    connection.next_event()
+    assert connection.unasked
+
+
 def test_it_keeps_what_it_was_made_with():
     limits = Limits(command_line=512)
     connection = ClientConnection(limits=limits, quirks={Quirk.BARE_LF})

@@ -87,6 +87,23 @@ def test_the_fast_way_and_the_patient_way_agree(kind, rows):
 
 
 @both_kinds
+@given(body=st.text("10 -.e\r\n", max_size=30).map(str.encode))
+@example(body=b"1 2\r3\n4 5")
+@example(body=b"1 2\r\n3 4\r5")
+@example(body=b"1 2\r\n 3 4\r\n")
+@example(body=b"12 \r\n")
+@example(body=b" 12\r\n")
+@example(body=b"0 1\r\n")
+@example(body=b"01 1\r\n")
+@example(body=b"1 %d\r\n" % 10**20)
+@example(body=b"%d 1\r\n" % 10**20)
+def test_the_fast_way_takes_nothing_but_the_grammar_of_the_rfc(kind, body):
+    body += b"\r\n"
+    if kind._rows_at_once(body, body.count(b"\n")) is not None:
+        assert kind._strict.fullmatch(body)
+
+
+@both_kinds
 @given(rows=st.lists(_strict_rows | _odd_rows, max_size=6))
 def test_a_row_means_the_same_whatever_stands_beside_it(kind, rows):
     listing = read(kind, b"".join(row + b"\r\n" for row in rows))

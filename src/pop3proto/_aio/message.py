@@ -46,9 +46,7 @@ class AsyncIncomingMessage:
             CommandFailed: there is no such message.
             LocalProtocolError, Broken: it was asked for before, or discarded.
         """
-        if not self._sent:
-            await self._client.perform(self._pipeline.begin())
-        await self._client.perform(self._body.open())
+        await self._client.perform(self._body.open(begin=not self._sent))
         self._pipeline.locked = True
         return self
 
@@ -146,7 +144,7 @@ class IncomingMessages:
         if not self._begun:
             await self._client.perform(self._pipeline.begin())
             self._begun = True
-        if self._index is not None:
+        if self._index is not None and self._index == self._pipeline.answered:
             await self._client.perform(self._pipeline.skip(self._index))
         if (command := self._pipeline.command) is None:
             self._pipeline.poll()

@@ -27,7 +27,7 @@ from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.sasl.credentials import Credentials
 from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientMechanisms
 
-from .message import IncomingMessage, WholeMessages
+from .message import IncomingMessage, WholeMessages, skip_rest
 from .runner import SessionRunner
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Client(SessionRunner):
         while (command := exchange.command) is not None:
             index = exchange.answered
             yield IncomingMessage(self, command, exchange)
-            self.perform(exchange.skip(index))
+            skip_rest(self, exchange, index)
         exchange.poll()
 
     def fetch(self, number: int) -> bytes:

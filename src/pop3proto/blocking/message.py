@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .runner import SessionRunner
 
-__all__ = ["IncomingMessage", "WholeMessages"]
+__all__ = ["IncomingMessage", "WholeMessages", "skip_rest"]
 
 
 class IncomingMessage:
@@ -44,9 +44,7 @@ class IncomingMessage:
             CommandFailed: there is no such message.
             LocalProtocolError, Broken: it was asked for before, or discarded.
         """
-        if not self._sent:
-            self._client.perform(self._pipeline.begin())
-        self._client.perform(self._body.open())
+        self._client.perform(self._body.open(begin=not self._sent))
         self._pipeline.locked = True
         return self
 
@@ -91,6 +89,18 @@ class IncomingMessage:
             if progress is not None:
                 progress(copied)
         return copied
+
+
+def skip_rest(client: SessionRunner, exchange: Pipeline[object], index: int) -> None:
+    """Throw away what is left of an answer, if anything is.
+
+    Args:
+        client: whose exchange it is.
+        exchange: in which it comes.
+        index: how many answers came before it.
+    """
+    if exchange.answered == index:
+        client.perform(exchange.skip(index))
 
 
 class WholeMessages:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from typing_extensions import override
 
-from .client_errors import ClientErrors
 from .commands import Auth, Command
 from .dots import BodyDecoder
 from .errors import LocalProtocolError
@@ -30,6 +29,7 @@ from .lines import Deviation, LineTooLong
 from .replies import Challenge, Err, Greeting, Ok, parse_challenge, parse_reply
 from .states import Fact, State
 from .text import decode_base64, encode_text, excerpt
+from .whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
@@ -39,13 +39,17 @@ __all__ = ["ClientConnection", "Request"]
 Request: TypeAlias = Command[object] | AuthResponse | AuthCancel
 
 _BODY_END: Final = BodyEnd()
+# Before Python 3.12, to read a member of an Enum takes ten times as long as to read a variable.
+_TRANSACTION: Final = State.TRANSACTION
+_TLS_HANDSHAKE: Final = State.TLS_HANDSHAKE
+_CLOSED: Final = State.CLOSED
 
 
 def _is_challenge(line: bytes) -> bool:
     return line.startswith(b"+ ") or line == b"+"
 
 
-class ClientConnection(ClientErrors):
+class ClientConnection(WholeAnswers):
     r"""The client side of a POP3 connection: tracks state and outstanding commands. Does no I/O.
 
     Write to the socket what `send` returns; pass what you read to `receive_data`; take events from `next_event` until
@@ -83,7 +87,7 @@ class ClientConnection(ClientErrors):
     @property
     def unasked(self) -> bool:
         """Whether unsolicited octets are buffered; `next_event` reports them once they are a complete line."""
-        return not self._outstanding and len(self._buffer) > 0
+        return not self._outstanding and self._buffer.filled
 
     def can_send(self, item: Request) -> bool:
         """Whether `send` would accept this now."""
@@ -104,7 +108,7 @@ class ClientConnection(ClientErrors):
             LocalProtocolError: `item` is not legal now, or its line is too long. Nothing has changed.
             RemoteProtocolError: the server sent cleartext octets after its answer to STLS. The session is over.
         """
-        if self.state is State.TLS_HANDSHAKE:
+        if self._session.state is _TLS_HANDSHAKE:
             self._next_of_handshake()
         octets = self._encode(item)
         if isinstance(item, Command):
@@ -117,46 +121,50 @@ class ClientConnection(ClientErrors):
         return octets
 
     def _encode(self, item: Request) -> bytes:
-        self._check_open()
+        if self._session.state is _CLOSED:
+            self._check_open()
+        if isinstance(item, Command):
+            objection, limit = self._objection(item), self.limits.command_line
         # A str has an encode method too; its octets would be sent unchecked.
-        if not isinstance(item, Command | AuthResponse | AuthCancel):  # pyright: ignore[reportUnnecessaryIsInstance]
+        elif isinstance(item, (AuthResponse, AuthCancel)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            objection, limit = self._objection_to_response(item), self.limits.sasl_line
+        else:
             raise TypeError(f"send() takes a Command, AuthResponse or AuthCancel, not {type(item).__name__}")
-        if (objection := self._objection(item)) is not None:
+        if objection is not None:
             raise LocalProtocolError(objection)
         octets = item.encode()
-        limit = self.limits.command_line if isinstance(item, Command) else self.limits.sasl_line
         if (length := len(octets)) > limit:
             del octets  # it may contain a password, and a traceback would keep it
             what = item.verb if isinstance(item, Command) else "SASL response"
             raise LocalProtocolError(f"the {what} line has {length} octets; the limit is {limit}")
         return octets
 
-    def _objection(self, item: Request) -> str | None:
-        """Return why this cannot be sent now, or None if it can."""
-        if not isinstance(item, Command):
-            if not self._challenged:
-                return "no challenge is waiting for a response"
-            if self._undecodable and not isinstance(item, AuthCancel):
-                return "the challenge is not valid base64: send AuthCancel"
-            return None
+    def _objection(self, command: Command[object]) -> str | None:
+        """Return why a command cannot be sent now, or None if it can."""
         if self._challenged:
             return "a challenge is waiting for its response: send AuthResponse or AuthCancel"
-        if self._outstanding and self._outstanding[-1].barrier:
-            return f"nothing can be sent until {self._outstanding[-1].verb} is answered"
+        if self._outstanding and (latest := self._outstanding[-1]).barrier:
+            return f"nothing can be sent until {latest.verb} is answered"
         if self._buffer.ended:
             return "the server has closed the connection"
-        if self._outstanding and item.on_ok is State.TLS_HANDSHAKE:
-            return (
-                f"{item.verb} cannot be sent until all other commands are answered"  # so that early octets are noticed
-            )
-        if self.unasked:
+        if self._outstanding:
+            if command.on_ok is _TLS_HANDSHAKE:  # so that early octets are noticed
+                return f"{command.verb} cannot be sent until all other commands are answered"
+        elif self._buffer.filled:
             # It cannot be the answer to a command that was not sent; next_event() says what it is.
             return "unsolicited data received; call next_event() first"
-        return self._expected.objection(item)
+        return self._expected.objection(command)
+
+    def _objection_to_response(self, item: AuthResponse | AuthCancel) -> str | None:
+        if not self._challenged:
+            return "no challenge is waiting for a response"
+        if self._undecodable and not isinstance(item, AuthCancel):
+            return "the challenge is not valid base64: send AuthCancel"
+        return None
 
     def events(self) -> Iterator[ClientEvent]:
         """Yield events until more data or an action is needed (see `next_event`), or the connection is closed."""
-        while not isinstance(event := self.next_event(), Signal):
+        while (event := self.next_event()) is not NEED_DATA and event is not PAUSED:
             yield event
             if isinstance(event, ConnectionClosed):
                 break
@@ -174,26 +182,22 @@ class ClientConnection(ClientErrors):
             ConnectionLost: the stream ended before all commands were answered. The session is over; every further
                 call raises again.
         """
-        if self._error is not None:
-            raise type(self._error)(*self._error.args)
         if self._body is not None:
             return self._next_of_body(self._body)
-        if self._challenged:
-            challenge, self._deviating = self._deviating, None
-            return challenge or PAUSED
-        state = self._session.state
-        if state is State.TLS_HANDSHAKE:
-            return self._next_of_handshake()
-        if state is State.CLOSED:
-            return self._next_of_end()
+        if self._session.state is not _TRANSACTION and (event := self._next_of_pause()) is not None:
+            return event
+        buffer = self._buffer
+        if not buffer.filled:
+            return self._end_of_stream() if buffer.ended else NEED_DATA
+        command = self._outstanding[0] if self._outstanding else None
         limit = self.limits.reply_line
-        if self._outstanding and self._outstanding[0].challenged:
+        if command is not None and command.challenged:
             limit = max(limit, self.limits.sasl_line)
         try:
-            line = self._buffer.next_line(limit)
+            line = buffer.next_line(limit)
             if line is None:
-                return self._end_of_stream() if self._buffer.ended else NEED_DATA
-            return self._answer(self._outstanding[0], line) if self._outstanding else self._unsolicited(line)
+                return self._end_of_stream() if buffer.ended else NEED_DATA
+            return self._unsolicited(line) if command is None else self._answer(command, line)
         except LineTooLong:
             data, start = self._buffer.peek()
             hint = self._hint(data[start : start + limit])
@@ -206,18 +210,15 @@ class ClientConnection(ClientErrors):
             return event
         reply = self._reply(line)
         self._last_body = None
-        assumed = self._session.after(command, Ok)
-        self._session = self._session.after(command, type(reply))
-        if isinstance(reply, Err):
-            self._outstanding.popleft()
-            if self._session != assumed:  # otherwise the expected state does not change
-                self._expected = self._session
-                for later in self._outstanding:
-                    self._expected = self._expected.after(later, Ok)
-        elif command.multi_line:
+        before, self._session = self._session, self._session.after(command, type(reply))
+        if type(reply) is Ok and command.multi_line:
             self._body = BodyDecoder()
-        else:
-            self._outstanding.popleft()
+            return Answer(command, reply)
+        self._outstanding.popleft()
+        if type(reply) is Err and self._session != before.after(command, Ok):  # else what is expected stays
+            self._expected = self._session
+            for later in self._outstanding:
+                self._expected = self._expected.after(later, Ok)
         return Answer(command, reply)
 
     def _within_exchange(self, command: Command[object], line: bytes) -> ClientEvent | None:
@@ -281,21 +282,30 @@ class ClientConnection(ClientErrors):
         return self.state is not State.GREETING and self._last_body is None
 
     def _next_of_body(self, decoder: BodyDecoder) -> ClientEvent | Signal:
-        if not decoder.eof:
-            data, offset = self._buffer.peek()
-            if offset < len(data):
-                octets, offset = decoder.decode(data, offset)
-                self._buffer.consume(offset)
-                if octets:
-                    return BodyChunk(octets)
-        if decoder.eof:
-            self._body = None
+        buffer = self._buffer
+        if buffer.filled and not self._body_ended:
+            octets, offset = decoder.decode(*buffer.peek())
+            buffer.consume(offset)
+            self._body_ended = decoder.eof
+            if octets:
+                return BodyChunk(octets)
+        if self._body_ended:
+            self._body, self._body_ended = None, False
             self._last_body = self._outstanding.popleft()
             return _BODY_END
-        return self._end_of_stream() if self._buffer.ended else NEED_DATA
+        return self._end_of_stream() if buffer.ended else NEED_DATA
+
+    def _next_of_pause(self) -> ClientEvent | Signal | None:
+        """Return the next event if it is not a line of the server; None if it is. After login it is."""
+        if self._challenged:
+            challenge, self._deviating = self._deviating, None
+            return challenge or PAUSED
+        if self.state is _TLS_HANDSHAKE:
+            return self._next_of_handshake()
+        return self._next_of_end() if self.state is _CLOSED else None
 
     def _next_of_handshake(self) -> Signal:
-        if len(self._buffer):
+        if self._buffer.filled:
             # Cleartext octets, which must not be processed as if TLS had protected them (RFC 2595 section 9).
             raise self._broken("the server sent data after its answer to STLS, before the TLS handshake")
         if self._buffer.ended:
@@ -303,9 +313,11 @@ class ClientConnection(ClientErrors):
         return PAUSED
 
     def _next_of_end(self) -> ClientEvent | Signal:
+        if self._error is not None:
+            raise type(self._error)(*self._error.args)
         if self._failure is not None:
             return ConnectionClosed()
-        if len(self._buffer):
+        if self._buffer.filled:
             raise self._broken("the server sent data after the end of the session")
         return ConnectionClosed() if self._buffer.ended else NEED_DATA
 
@@ -328,5 +340,5 @@ class ClientConnection(ClientErrors):
     @override
     def _close(self) -> None:
         super()._close()
-        self._body = None
+        self._body, self._body_ended = None, False
         self._challenged = False

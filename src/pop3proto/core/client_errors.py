@@ -23,12 +23,13 @@ __all__ = ["ClientErrors"]
 
 
 class ClientErrors(Connection):
-    """The commands whose answers are due, and the errors that name them. The base of `ClientConnection`."""
+    """The commands whose answers are due, and the errors that name them. The base of `WholeAnswers`."""
 
     def __init__(self, limits: Limits, quirks: AbstractSet[Quirk], *, tls: bool) -> None:
         super().__init__(limits, quirks, tls=tls)
         self._outstanding: deque[Command[object]] = deque()
         self._body: BodyDecoder | None = None  # decodes the body that answers outstanding[0]
+        self._body_ended = False  # its last octets are decoded; the end is the next event
         self._last_body: Command[object] | None = None  # the command whose body ended last
 
     @property

@@ -60,11 +60,12 @@ class Connection:
             LocalProtocolError: the stream has ended already; or more than `limits.buffered` octets are buffered: take
                 events, and answer them, before reading more. Nothing has changed.
         """
-        if len(self._buffer) > self.limits.buffered:
+        buffer = self._buffer
+        if buffer.filled and len(buffer) > self.limits.buffered:
             raise LocalProtocolError(
-                f"{len(self._buffer)} octets are buffered already; call next_event() before receiving more"
+                f"{len(buffer)} octets are buffered already; call next_event() before receiving more"
             )
-        self._buffer.feed(data)
+        buffer.feed(data)
 
     def fail(self, reason: str) -> None:
         """End the session after a local failure, such as an incomplete write or a failed TLS handshake.

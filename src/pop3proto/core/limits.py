@@ -104,5 +104,7 @@ class Quirk(Enum):
     NO_PIPELINING = "PIPELINING is announced and does not work"
     """The client waits for each answer before it sends the next command."""
 
+    __hash__ = object.__hash__  # that of Enum is written in Python
+
 
 NO_QUIRKS: Final[frozenset[Quirk]] = frozenset()

@@ -50,15 +50,23 @@ class Deviation(Exception):
 
 
 class ReceiveBuffer:
-    """Octets that were received and not yet consumed."""
+    """Octets that were received and not yet consumed.
 
-    __slots__ = ("_data", "_searched", "_start", "ended")
+    Attributes:
+        ended: end of stream was received.
+        filled: there are unconsumed octets. Reading it is faster than `len`.
+        deviating: `next_line` will raise `Deviation`, at this line or a later one.
+    """
+
+    __slots__ = ("_data", "_searched", "_start", "deviating", "ended", "filled")
 
     def __init__(self) -> None:
         self._data: bytes | bytearray = b""  # bytes as received; a bytearray once chunks were joined
         self._start = 0  # octets before this offset are consumed
         self._searched = 0  # no CRLF begins between _start and this offset
-        self.ended: bool = False  # end of stream was received
+        self.ended: bool = False
+        self.filled: bool = False
+        self.deviating: bool = False
 
     def __len__(self) -> int:
         """Return the number of unconsumed octets."""
@@ -75,11 +83,12 @@ class ReceiveBuffer:
             self.ended = True
         elif self.ended:
             raise LocalProtocolError("data received after end of stream")
-        elif self._start == len(self._data):
+        elif self.filled:
+            self._join(octets)
+        else:
             self._data = octets
             self._start = self._searched = 0
-        else:
-            self._join(octets)
+            self.filled = True
 
     def _join(self, octets: bytes) -> None:
         # A bytearray grows in place, and its start is deleted without a copy of the rest. So a line that arrives octet
@@ -101,25 +110,25 @@ class ReceiveBuffer:
         Raises:
             LineTooLong: the line is longer. Nothing is consumed.
         """
-        start = self._start
-        end = self._data.find(b"\r\n", self._searched, start + limit)
+        data, start = self._data, self._start
+        end = data.find(b"\r\n", self._searched, start + limit)
         if end < 0:
-            if len(self) >= limit:
+            if len(data) - start >= limit:
                 raise LineTooLong
-            self._searched = max(start, len(self._data) - 1)  # the last octet may be the CR
+            self._searched = max(start, len(data) - 1)  # the last octet may be the CR
             return None
-        line = bytes(self._data[start:end])
         self.consume(end + 2)
-        return line
+        return bytes(data[start:end])
 
     def skip_line(self) -> bool:
         """Drop octets up to and including the next CRLF; return whether a CRLF was found."""
         end = self._data.find(b"\r\n", self._searched)
         if end >= 0:
-            self._start = self._searched = end + 2
+            self.consume(end + 2)
             return True
-        self._data = b"\r" if self._data.endswith(b"\r") and len(self) else b""
+        self._data = b"\r" if self._data.endswith(b"\r") else b""
         self._start = self._searched = 0
+        self.filled = bool(self._data)
         return False
 
     def peek(self) -> tuple[bytes, int]:
@@ -133,6 +142,7 @@ class ReceiveBuffer:
         """Drop the octets before `offset` of the data that `peek` returned."""
         if offset == len(self._data):  # free it: it may be large, and may contain a password
             self._data, offset = b"", 0
+            self.filled = False
         self._start = self._searched = offset
 
 
@@ -179,18 +189,21 @@ class LenientBuffer(ReceiveBuffer):
         super().__init__()
         self._after_cr = False  # the last octet received is CR
         self._fed = 0  # octets that were ever buffered
-        self._first: int | None = None  # how many of these come before the first LF that counted as CRLF; reported: -1
+        self._first: int | None = None  # how many of these come before the first LF that counted as CRLF
 
     @override
     def feed(self, data: Buffer) -> None:
         octets = memoryview(data).tobytes()
         rest = octets[1:] if self._after_cr and octets.startswith(b"\n") else octets
-        lines = octets[: len(octets) - len(rest)] + _BARE_LF.sub(b"\r\n", rest)
+        lines = octets
+        if rest.count(b"\n") != rest.count(b"\r\n"):  # to find which one takes thirty times as long
+            lines = octets[: len(octets) - len(rest)] + _BARE_LF.sub(b"\r\n", rest)
         super().feed(lines)
         if self._first is None and len(lines) > len(octets):
             first = _BARE_LF.search(rest)
             assert first is not None  # noqa: S101 - something was replaced
             self._first = self._fed + len(octets) - len(rest) + first.start()
+            self.deviating = True
         self._fed += len(lines)
         self._after_cr = octets.endswith(b"\r")
 
@@ -204,7 +217,8 @@ class LenientBuffer(ReceiveBuffer):
         """
         data, start = self._data, self._start
         line = super().next_line(limit)
-        if line is not None and self._first is not None and 0 <= self._first < self._fed - len(self):
-            self._data, self._start, self._searched, self._first = data, start, start, -1
+        if self.deviating and line is not None and self._first is not None and self._first < self._fed - len(self):
+            self._data, self._start, self._searched = data, start, start
+            self.filled, self.deviating = True, False
             raise Deviation(Quirk.BARE_LF)
         return line

@@ -77,7 +77,9 @@ def parse_tolerantly(
         MalformedReply: as `Command.parse`.
     """
     result = command.parse(reply, body, limits=limits, quirks=quirks)
-    concerned = _OF_PARSERS.get(type(command), NO_QUIRKS) & quirks
+    if type(command) not in _OF_PARSERS:
+        return result, ()
+    concerned = _OF_PARSERS[type(command)] & quirks
 
     def same_without(those: AbstractSet[Quirk]) -> bool:
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final, Self, final
+from typing import TYPE_CHECKING, ClassVar, Final, Self, final
 
 import attrs
 from typing_extensions import override
 
 from .errors import LocalProtocolError
-from .text import ascii_upper, check_text, decode_base64, decode_text, encode_base64, encode_text
+from .text import ascii_upper, check_text, decode_base64, encode_base64, encode_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Challenge",
@@ -204,6 +207,8 @@ class Challenge:
 
 
 _INDICATORS: Final[dict[bytes, type[Ok | Err]]] = {b"+OK": Ok, b"-ERR": Err}
+_new: Final[Callable[[type[Ok | Err]], Ok | Err]] = object.__new__
+_set_text: Final[Callable[[Reply, str], None]] = vars(Reply)["text"].__set__
 
 
 def parse_reply(line: bytes) -> Ok | Err | None:
@@ -216,7 +221,15 @@ def parse_reply(line: bytes) -> Ok | Err | None:
     """
     indicator, _, text = line.partition(b" ")
     reply = _INDICATORS.get(indicator) or _INDICATORS.get(indicator.upper())
-    return None if reply is None else reply(decode_text(text))
+    if reply is None:
+        return None
+    decoded = text.decode("utf-8", "surrogateescape")
+    if not decoded.isprintable():
+        return reply(decoded)
+    # The constructor would check it again, and take four times as long.
+    made = _new(reply)
+    _set_text(made, decoded)
+    return made
 
 
 def parse_challenge(line: bytes) -> Challenge | None:

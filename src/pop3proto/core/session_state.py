@@ -55,9 +55,9 @@ class SessionState:
         The command need not be legal in this state: it was checked when it was sent, and its answer counts even if an
         earlier pipelined command failed.
         """
-        if issubclass(reply, Err):
-            return self.at(command.on_err)
-        there = self.at(command.on_ok)
+        if reply is Err:
+            return self if command.on_err is None else self.at(command.on_err)
+        there = self if command.on_ok is None else self.at(command.on_ok)
         return there if command.establishes is None else there.with_fact(command.establishes)
 
 

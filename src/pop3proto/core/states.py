@@ -23,12 +23,16 @@ class State(Enum):
     UPDATE = "after QUIT"
     CLOSED = "after the end of the session"
 
+    __hash__ = object.__hash__  # that of Enum is written in Python
+
 
 class Fact(Enum):
     """A condition besides the state that can make a command illegal; the value describes it."""
 
     TLS = "TLS is already active"
     UTF8 = "the session is in UTF-8 mode"
+
+    __hash__ = object.__hash__
 
 
 BEFORE_LOGIN: Final = frozenset({State.AUTHORIZATION})

@@ -85,9 +85,13 @@ class Observers(Generic[E, I]):
 
     Args:
         observers: in the order in which they are told.
+
+    Attributes:
+        present: there is one. Where not, a session spares itself the calls, and the events.
     """
 
     def __init__(self, observers: tuple[Observer[E, I], ...]) -> None:
+        self.present: Final = bool(observers)
         self._observers: Final = observers
 
     def heard(self, session: SessionInfo, event: E) -> None:

@@ -41,14 +41,19 @@ class Body:
         self.ended: bool = False
         self._too_long = False  # to be read at once: what is left must not pass for the whole
 
-    def open(self) -> Procedure[None]:
+    def open(self, *, begin: bool = False) -> Procedure[None]:
         """Wait for the reply.
+
+        Args:
+            begin: the exchange is to be begun first.
 
         Raises:
             CommandFailed: it is negative.
             LocalProtocolError: it was opened before, or nothing is due.
             Broken: another command has displaced it.
         """
+        if begin:
+            yield from self._pipeline.begin()
         if self.reply is not None:
             raise LocalProtocolError(f"the answer to {self.command} was opened before")
         self._check_turn()
@@ -105,6 +110,11 @@ class Body:
         """
         self._check_open()
         everything = size is None or size < 0
+        if everything and not self.ended and not self._rest:
+            self._check_turn()
+            if (octets := self._pipeline.take_body(limit)) is not None:
+                self.ended = True
+                return octets
         left = limit if size is None or size < 0 else size
         chunks: list[bytes] = []
         while left > 0 or everything:

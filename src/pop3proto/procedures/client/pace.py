@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.text import counted
-from pop3proto.procedures.operations import Now
+from pop3proto.procedures.operations import NOW
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure
@@ -47,7 +47,7 @@ class Pace:
             yield from self._session.receive(None)
             return
         least = max(math.ceil(self._session.connection.limits.least_rate * timeout), 1)
-        before = yield from Now()
+        before = cast("float", (yield NOW))
         overall = self._session.overall_deadline
         until = before + self._left if overall is None else min(overall, before + self._left)
         try:
@@ -59,6 +59,6 @@ class Pace:
                 f"the peer was too slow: {counted(self._came, 'octet')} of a body in {timeout:g} seconds, "
                 f"and {least:,} are the least: waited for {self._session.connection.awaited}"
             ) from error
-        self._left -= (yield from Now()) - before
+        self._left -= cast("float", (yield NOW)) - before
         if self._came >= least:
             self.begin()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
-from pop3proto.core.command import Command
 from pop3proto.core.commands import Retr
 from pop3proto.core.errors import Broken, Busy, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, BodyEnd, Signal
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Err, Ok
-from pop3proto.core.states import State
-from pop3proto.procedures.cleartext import IN_CLEAR
 from pop3proto.procedures.operations import Procedure, Write
 
 from .pace import Pace
+from .requests import WINDOW, Requests, check_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import Literal
+
+    from pop3proto.core.command import Command
 
     from .session import Session
 
@@ -31,24 +31,10 @@ T = TypeVar("T")
 DISCARD_LIMIT: Final = 1_048_576
 """Octets of unread answers that are read and discarded before a connection is given up."""
 
-WINDOW: Final = 4_096
-"""Octets of requests that may be unanswered. Small enough for any socket's buffer, so that neither side can block
-with its own buffer full while the other waits for it to read (RFC 2449 section 6.6)."""
-
 Part: TypeAlias = Answer | BodyChunk | BodyEnd
 
 
-def check_command(command: object) -> None:
-    """Check that something is a command.
-
-    Raises:
-        TypeError: it is not.
-    """
-    if not isinstance(command, Command):
-        raise TypeError(f"commands are instances of Command, such as Stat() or Retr(1), not {type(command).__name__}")
-
-
-class Pipeline(Generic[T_co]):
+class Pipeline(Requests[T_co]):
     """Commands under way and their answers, in order.
 
     `begin` it; then `poll` until it says NEED_DATA, `step`, and so on; `poll` returns None when all is answered.
@@ -59,25 +45,17 @@ class Pipeline(Generic[T_co]):
     """
 
     def __init__(self, session: Session, commands: Iterable[Command[T_co]]) -> None:
+        super().__init__(session, commands)
         self.locked: bool = False  # an answer is being read: no other pipeline may begin
         self.answered: int = 0  # commands that are wholly answered
-        self._session = session
-        self._commands: Iterator[Command[T_co]] = iter(commands)
-        self._next: Command[T_co] | None = None  # the one to send next
-        self._unanswered: deque[tuple[Command[T_co], int]] = deque()  # with the length of each request
-        self._in_flight = 0  # octets of these
-        self._objection: Exception | None = None  # to the next command; raised once the others are answered
         self._begun = False
         self._failed = False  # a refusal was raised: what is due behind it was not left unread by the caller
         self._deadline: float | None = None  # of the reply that is waited for now
         self._in_body = False  # the rest of a body is waited for
+        self._ready: deque[tuple[Ok | Err, bytes]] = deque()  # whole answers, of the first of those unanswered
+        self._held: bytes | None = None  # a whole body that has come with its reply; b"": its end is due
         self._pace: Final = Pace(session)
         self._abandoned = False
-
-    @property
-    def command(self) -> Command[T_co] | None:
-        """The command whose answer comes next; None if all are answered."""
-        return self._unanswered[0][0] if self._unanswered else self._next
 
     def begin(self) -> Procedure[None]:
         """Send the first commands.
@@ -88,11 +66,11 @@ class Pipeline(Generic[T_co]):
         """
         if self._begun:
             raise LocalProtocolError("these commands were given before")
-        yield from self._session.acquire(self._finish)
+        deadline = yield from self._session.acquire(self._finish)
         self._begun = True
         self._advance()
         if octets := self._refill():
-            yield from Write(octets, (yield from self._session.deadline()))
+            yield Write(octets, deadline)
         else:
             self.poll()  # there is nothing to do, or the first command is refused
 
@@ -109,12 +87,14 @@ class Pipeline(Generic[T_co]):
             Broken: another exchange has taken its place.
         """
         self._check_turn()
-        if self.command is None:
-            self._session.release(self._finish)
-            if self._objection is not None:
-                raise self._objection
-            return None
-        return self._next_part() if self._unanswered else NEED_DATA
+        if self._unanswered:
+            return self._next_part()
+        if self._next is not None:
+            return NEED_DATA
+        self._session.release(self._finish)
+        if self._objection is not None:
+            raise self._objection
+        return None
 
     def _check_turn(self) -> None:
         if self._abandoned:
@@ -124,28 +104,66 @@ class Pipeline(Generic[T_co]):
             )
 
     def _next_part(self) -> Part | Literal[Signal.NEED_DATA]:
-        event = self._session.poll()
-        match event:
-            case Answer(command, reply) as answer:
-                self._session.last_reply = reply
-                self._deadline = None
-                if isinstance(reply, Err) or not command.multi_line:
-                    self._end_of_answer()
-                else:
-                    self._in_body = True
-                    self._pace.begin()
-                return answer
-            case BodyChunk() as chunk:
-                return chunk
-            case BodyEnd() as end:
-                self._in_body = False
-                self._deadline = None
+        if self._held is not None:
+            return self._next_of_held(self._held)
+        if (whole := self._whole()) is not None:
+            command, reply, self._held = whole
+            if isinstance(reply, Err) or not command.multi_line:
+                self._held = None
                 self._end_of_answer()
-                return end
-            case Signal.NEED_DATA:
-                return NEED_DATA
-            case event:
-                raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
+            return Answer(command, reply)
+        event = self._session.poll()
+        if isinstance(event, BodyChunk) or event is NEED_DATA:
+            return event
+        if isinstance(event, Answer):
+            self._session.last_reply = event.reply
+            if isinstance(event.reply, Err) or not event.command.multi_line:
+                self._end_of_answer()
+            else:
+                self._in_body = True
+                self._pace.begin()
+            return event
+        if isinstance(event, BodyEnd):
+            self._in_body = False
+            self._end_of_answer()
+            return event
+        raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
+
+    def _next_of_held(self, octets: bytes) -> BodyChunk | BodyEnd:
+        if octets:
+            self._held = b""
+            return BodyChunk(octets)
+        self._held = None
+        self._end_of_answer()
+        return BodyEnd()
+
+    def _whole(self) -> tuple[Command[T_co], Ok | Err, bytes] | None:
+        """Return the next answer if all of it has come, and no part of it was taken. The caller says when it ends."""
+        if not self._unanswered or self._in_body or self._held is not None or self._abandoned:
+            return None
+        if not self._ready:
+            self._ready.extend(self._session.whole_answers())
+            if not self._ready:
+                return None
+        reply, body = self._ready.popleft()
+        self._session.last_reply = reply
+        return self._unanswered[0][0], reply, body
+
+    def take_body(self, most: int) -> bytes | None:
+        """Return the body of an answer that has come whole, and end the answer; None: `poll` for its parts.
+
+        Args:
+            most: how many octets it may have.
+
+        Raises:
+            Broken: as `poll`.
+        """
+        self._check_turn()
+        if (body := self._held) is None or len(body) > most:
+            return None
+        self._held = None
+        self._end_of_answer()
+        return body
 
     def step(self) -> Procedure[None]:
         """Read once; and before that, if half the window is free, send what fits into it, in one write.
@@ -156,7 +174,7 @@ class Pipeline(Generic[T_co]):
         if not self._unanswered:
             yield from self._session.await_idle()
         if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
-            yield from Write(octets, (yield from self._session.deadline()))
+            yield Write(octets, (yield from self._session.deadline()))
         if self._in_body:
             yield from self._pace.receive()
         elif self._unanswered:
@@ -176,10 +194,32 @@ class Pipeline(Generic[T_co]):
             LocalProtocolError: a command is not legal; it and those behind it were not sent.
         """
         results: list[T_co | CommandFailed | MalformedReply] = []
-        while self.command is not None:
+        while True:
+            while (whole := self._whole()) is not None:  # as `result`, without a generator for each
+                self._end_of_answer()
+                try:
+                    results.append(self._meaning(*whole))
+                except (CommandFailed, MalformedReply) as failure:
+                    results.append(self._failure(failure, return_exceptions=return_exceptions))
+            if self.command is None:
+                break
             results.append((yield from self.result(return_exceptions=return_exceptions)))
         self.poll()
         return results
+
+    def _meaning(self, command: Command[T_co], reply: Ok | Err, body: bytes) -> T_co:
+        if isinstance(reply, Err):
+            raise CommandFailed(command.redacted(), reply)
+        return self._session.parse(command, reply, body)
+
+    def _failure(
+        self, failure: CommandFailed | MalformedReply, *, return_exceptions: bool
+    ) -> CommandFailed | MalformedReply:
+        if not return_exceptions:
+            self._failed = isinstance(failure, CommandFailed)
+            raise failure
+        self._abandoned = False
+        return failure
 
     def result(self, *, return_exceptions: bool = False) -> Procedure[T_co | CommandFailed | MalformedReply]:
         """Return what the answer to the next command means.
@@ -197,38 +237,35 @@ class Pipeline(Generic[T_co]):
         try:
             return (yield from self._result())
         except (CommandFailed, MalformedReply) as failure:
-            if not return_exceptions:
-                self._failed = isinstance(failure, CommandFailed)
-                raise
-            self._abandoned = False
+            self._failure(failure, return_exceptions=return_exceptions)
             yield from self.skip(index)
             return failure
 
     def _result(self) -> Procedure[T_co]:
         if (command := self.command) is None:
             raise LocalProtocolError("all commands of this exchange are answered")
-        reply: Ok | Err = Err()
+        if (whole := self._whole()) is not None:
+            self._end_of_answer()
+            return self._meaning(*whole)
+        reply: Ok | Err | None = None
         body: list[bytes] = []
         limits = self._session.connection.limits
         room = most = command.body_limit(limits)
         before = self.answered
         while self.answered == before:
-            match self.poll():
-                case Answer(_, reply):
-                    pass
-                case BodyChunk(data):
-                    body.append(data)
-                    room -= len(data)
-                    if room < 0:
-                        self._abandoned = True  # what is left of it must not pass for the whole
-                        raise MalformedReply(f"the answer to {command} has more than {most} octets")
-                case Signal.NEED_DATA:
-                    yield from self.step()
-                case BodyEnd() | None:
-                    pass
-        if isinstance(reply, Err):
-            raise CommandFailed(command.redacted(), reply)
-        return self._session.parse(command, reply, b"".join(body))
+            part = self.poll()
+            if part is NEED_DATA:
+                yield from self.step()
+            elif isinstance(part, BodyChunk):
+                body.append(part.data)
+                room -= len(part.data)
+                if room < 0:
+                    self._abandoned = True  # what is left of it must not pass for the whole
+                    raise MalformedReply(f"the answer to {command} has more than {most} octets")
+            elif isinstance(part, Answer):
+                reply = part.reply
+        assert reply is not None  # noqa: S101 - an answer has come
+        return self._meaning(command, reply, b"".join(body))
 
     def skip(self, index: int) -> Procedure[None]:
         """Throw away what is left of one answer.
@@ -273,46 +310,10 @@ class Pipeline(Generic[T_co]):
         finally:
             self._abandoned = True  # also if it is interrupted, and another goes on with it
 
-    def _refill(self) -> bytes:
-        """Return the requests that fit into the window; one, if the server does not take more at once."""
-        requests: list[bytes] = []
-        while (command := self._next) is not None and (not self._unanswered or self._has_room(command)):
-            try:
-                octets = self._session.send(self._checked(command))
-            except LocalProtocolError as error:
-                self._next, self._objection = None, error
-                break
-            requests.append(octets)
-            self._unanswered.append((command, len(octets)))
-            self._in_flight += len(octets)
-            self._advance()
-        return b"".join(requests)
-
-    def _checked(self, command: Command[T]) -> Command[T]:
-        """Refuse what needs more than commands and answers, and passwords that others could read."""
-        if command.challenged or command.on_ok is State.TLS_HANDSHAKE:
-            raise LocalProtocolError(f"{command.verb} has a procedure of its own")
-        if command.shows_secret and not self._session.context.may_show_password:
-            raise LocalProtocolError(f"{command.verb} shows the password, {IN_CLEAR}")
-        return command
-
-    def _advance(self) -> None:
-        # What the caller's iterable raises must not keep back the requests before it: they count as sent.
-        try:
-            if (command := next(self._commands, None)) is not None:
-                check_command(command)
-            self._next = command
-        except Exception as error:  # noqa: BLE001 - it is raised in its turn
-            self._next, self._objection = None, error
-
-    def _has_room(self, command: Command[object]) -> bool:
-        if not self._session.pipelining or self._unanswered[-1][0].barrier:
-            return False
-        return self._in_flight + len(command.encode()) <= WINDOW
-
     def _end_of_answer(self) -> None:
         _, length = self._unanswered.popleft()
         self._in_flight -= length
+        self._deadline = None
         self.answered += 1
         if self.command is None:
             self._session.release(self._finish)

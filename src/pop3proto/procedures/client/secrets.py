@@ -7,7 +7,24 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
-from pop3proto.core.commands import Apop, Auth, AuthList, Capa, Pass, Quit, Stls, User
+from pop3proto.core.commands import (
+    Apop,
+    Auth,
+    AuthList,
+    Capa,
+    List,
+    ListOne,
+    Noop,
+    Pass,
+    Quit,
+    Retr,
+    Stat,
+    Stls,
+    Top,
+    Uidl,
+    UidlOne,
+    User,
+)
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BodyChunk, Farewell
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.core.text import decode_text, encode_base64, encode_text
@@ -18,14 +35,19 @@ if TYPE_CHECKING:
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import Request
+    from pop3proto.core.command import Command
     from pop3proto.core.events import ClientEvent
 
-__all__ = ["OF_LOGIN", "SECRETIVE", "SPOKEN", "Secrets"]
+__all__ = ["HARMLESS", "OF_LOGIN", "SECRETIVE", "SPOKEN", "Secrets"]
 
 R = TypeVar("R", bound=Ok | Err)
 
 SECRETIVE: Final[frozenset[type]] = frozenset({Pass, Apop, Auth, AuthResponse})
 """What may hold a secret."""
+
+
+HARMLESS: Final[frozenset[type]] = frozenset({Stat, List, ListOne, Uidl, UidlOne, Retr, Top, Noop})
+"""What holds no secret, and marks no message as deleted nor takes that back: most of what is sent."""
 
 OF_LOGIN: Final[frozenset[type]] = SECRETIVE | {User, AuthCancel, AuthList, Capa, Stls, Quit}
 """What a client sends before it is logged in, and as the last. The text of a positive answer to it is for people."""
@@ -97,6 +119,13 @@ class Secrets:
             case _:
                 pass
 
+    def follow(self, item: Request) -> None:
+        """Note what is sent: the secrets in it, or that the login is over."""
+        if type(item) in SECRETIVE:
+            self.note(item)
+        elif self.fresh and type(item) not in OF_LOGIN:
+            self.fade()
+
     def fade(self) -> None:
         """Forget what is too short to be hidden in the rest of the session: the login is over."""
         self.fresh = False
@@ -156,6 +185,15 @@ class Secrets:
                 return Greeting(self._hide_in_reply(reply))
             case Farewell(reply):
                 return Farewell(self._hide_in_reply(reply))
+
+    def hide_in_answers(
+        self, commands: Iterable[Command[object]], answers: Iterable[tuple[Ok | Err, bytes]]
+    ) -> list[tuple[Ok | Err, bytes]]:
+        """As `hide_in`, for answers that have come whole, the oldest command first."""
+        return [
+            (self._hide_in_reply(reply) if isinstance(reply, Err) or type(command) in OF_LOGIN else reply, body)
+            for command, (reply, body) in zip(commands, answers, strict=False)
+        ]
 
     def hide_in_capabilities(self, capabilities: Capabilities) -> Capabilities:
         """Return capabilities without secrets in their free texts. The others are keywords, and names of mechanisms."""

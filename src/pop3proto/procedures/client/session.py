@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import attrs
 
@@ -18,18 +18,18 @@ from pop3proto.core.errors import (
     RemoteProtocolError,
     TimedOut,
 )
-from pop3proto.core.events import NEED_DATA, Answer, Farewell, Signal, Tolerated
+from pop3proto.core.events import NEED_DATA, PAUSED, Answer, Farewell, Signal, Tolerated
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import parse_tolerantly
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import Greeting
 from pop3proto.procedures.cleartext import Cleartext, TlsMode, check_cleartext
 from pop3proto.procedures.observer import ClientObserver, Observers
-from pop3proto.procedures.operations import Look, Now, Read
+from pop3proto.procedures.operations import NOW, Look, Read
 from pop3proto.sasl.channel import SessionInfo
 
 from .login_plan import LoginContext
-from .secrets import OF_LOGIN, SECRETIVE, SPOKEN, Secrets
+from .secrets import HARMLESS, SPOKEN, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,6 @@ T = TypeVar("T")
 
 PAUSE: Final = 1.0
 """Seconds without a command after which a client looks before it sends: servers hang up on clients that are silent."""
-
-_ASIDE: Final = (Signal, Tolerated)
 
 
 class Session:
@@ -113,7 +111,7 @@ class Session:
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
         self._secrets: Final = Secrets()
-        self._deadline: float | None = None  # of the greeting or the login that is under way
+        self.overall_deadline: float | None = None  # of the greeting, the login or QUIT that is under way
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -152,9 +150,7 @@ class Session:
         self.connections += 1
         self.context = LoginContext(loopback=new.loopback, cleartext=self.context.cleartext)
         self.info = new.info
-        self.greeting = None
-        self.broken = None
-        self._finish = None
+        self.greeting = self.broken = self._finish = None
         self._active = math.inf
 
     def logged_in(self, user: str | None) -> None:
@@ -168,37 +164,30 @@ class Session:
 
     def deadline(self) -> Procedure[float | None]:
         """Return the moment until which to wait for what is asked now."""
-        if self._deadline is not None or self.timeout is None:
-            return self._deadline
-        return (yield from Now()) + self.timeout
-
-    @property
-    def overall_deadline(self) -> float | None:
-        """The moment until which all of the greeting, the login or QUIT must be done; None if none is under way."""
-        return self._deadline
+        if self.overall_deadline is not None or self.timeout is None:
+            return self.overall_deadline
+        return cast("float", (yield NOW)) + self.timeout
 
     def in_time(self, procedure: Procedure[T]) -> Procedure[T]:
         """Run a procedure that must end within `timeout`, however often octets arrive meanwhile.
 
         Inside another call of `in_time`, the deadline of the outer one holds.
         """
-        before = self._deadline
-        self._deadline = yield from self.deadline()
+        before = self.overall_deadline
+        self.overall_deadline = yield from self.deadline()
         try:
             return (yield from procedure)
         finally:
-            self._deadline = before
+            self.overall_deadline = before
 
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
-        if isinstance(item, Dele | Rset):
-            self.marked = isinstance(item, Dele)
-        if type(item) in SECRETIVE:
-            self._secrets.note(item)
-        elif self._secrets.fresh and type(item) not in OF_LOGIN:
-            self._secrets.fade()
-        self._observers.said(self.info, item)
+        if type(item) not in HARMLESS or self._secrets.fresh:
+            self.marked = (self.marked or isinstance(item, Dele)) and not isinstance(item, Rset)
+            self._secrets.follow(item)
+        if self._observers.present:
+            self._observers.said(self.info, item)
         return octets
 
     def keep_secret(self, credentials: Credentials) -> None:
@@ -214,21 +203,28 @@ class Session:
         secrets = self._secrets
         try:
             event = self.connection.next_event()
-            while isinstance(event, _ASIDE):
-                if isinstance(event, Signal):
-                    return event
+            while isinstance(event, Tolerated):
                 self._tolerate(event)
                 event = self.connection.next_event()
         except RemoteProtocolError as error:
             secrets.hide_in_raised(error)
             raise
+        if event is NEED_DATA or event is PAUSED:
+            return event
         if secrets.known and isinstance(event, SPOKEN):
             if isinstance(event, Greeting):  # the timestamp as it came: a digest is made from it
                 self.context = attrs.evolve(self.context, timestamp=event.timestamp)
             event = secrets.hide_in(event)
-        for told in secrets.told(event) if secrets.fresh else (event,):
-            self._observers.heard(self.info, told)
+        if self._observers.present:
+            for told in secrets.told(event) if secrets.fresh else (event,):
+                self._observers.heard(self.info, told)
         return event
+
+    def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
+        """Take answers as `ClientConnection.whole_answers`; none if there are observers, or within a login."""
+        commands = self.connection.outstanding
+        answers = [] if self._observers.present or self._secrets.fresh else self.connection.whole_answers()
+        return self._secrets.hide_in_answers(commands, answers) if self._secrets.known else answers
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)
@@ -264,7 +260,7 @@ class Session:
             TimedOut: nothing came; the message tells what was awaited.
         """
         try:
-            octets = yield from Read(until)
+            octets = cast("bytes", (yield Read(until)))
         except TimedOut as error:
             raise TimedOut(f"{error}: waited for {self._secrets.hide_in_error(self.connection.awaited)}") from None
         self.connection.receive_data(octets)
@@ -272,8 +268,8 @@ class Session:
 
     def acquire(
         self, finish: Callable[[bool], Procedure[None]] | None = None, *, discard_all: bool = False
-    ) -> Procedure[None]:
-        """Make the session ready for new commands; answers that earlier ones have left unread are discarded.
+    ) -> Procedure[float | None]:
+        """Discard answers that were left unread, so that commands can be sent; return until when to wait for the first.
 
         Args:
             finish: discards the answers of the new commands, once others want the session; None if they cannot be left
@@ -291,13 +287,16 @@ class Session:
             raise Broken(f"this client cannot be used any more: {self.broken}")
         if self._finish is not None:
             yield from self._finish(discard_all)
-        now = yield from Now()
+        now = cast("float", (yield NOW))
         # The server may have hung up or said farewell, which is no answer to what comes next.
         if now - self._active >= PAUSE and (octets := (yield from Look())) is not None:
             self.connection.receive_data(octets)
         self._active = now
         yield from self.await_idle()
         self._finish = finish
+        return (
+            self.overall_deadline if self.overall_deadline is not None or self.timeout is None else now + self.timeout
+        )
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
@@ -340,11 +339,11 @@ class Session:
 
     def check_idle(self) -> None:
         """Raise if the server has said something unasked: it cannot be the answer to a command that is sent later."""
-        event = self.poll()
+        if (event := self.poll()) is NEED_DATA:
+            return
         if isinstance(event, Farewell):
             self.last_reply = event.reply
             raise ConnectionLost(f"the server has ended the session: {event.reply.text}")
         if not isinstance(event, Signal):
             raise ConnectionLost("the server has closed the connection")
-        if event is not NEED_DATA:
-            raise Broken("the connection waits for something that no procedure gives it")
+        raise Broken("the connection waits for something that no procedure gives it")

@@ -28,6 +28,7 @@ CORE = {
     "states",
     "text",
     "transaction",
+    "whole_answers",
 }
 
 # Slow to import, and seldom needed.
@@ -75,7 +76,9 @@ def test_the_package_itself_does_not_even_load_attrs():
     assert not {"attr", "typing_extensions", "inspect", "socket", "ssl"} & loaded
 
 
-@pytest.mark.parametrize("side, other", [("client", {"server"}), ("server", {"client", "client_errors"})])
+@pytest.mark.parametrize(
+    "side, other", [("client", {"server"}), ("server", {"client", "client_errors", "whole_answers"})]
+)
 def test_one_side_of_the_core_does_not_load_the_other(side, other):
     loaded = ours(loaded_by(f"from pop3proto import {side.capitalize()}Connection"))
     of_core = {name.removeprefix("pop3proto.core.") for name in loaded - NOTHING_YET - {"pop3proto.core"}}

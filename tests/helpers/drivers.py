@@ -35,8 +35,8 @@ from pop3proto.procedures.operations import (
 )
 from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.loop import serve_session
-from pop3proto.procedures.server.record import SessionRecord
 from pop3proto.procedures.server.service import Service
+from pop3proto.procedures.server.session_record import SessionRecord
 from pop3proto.sasl.authenticator import Authenticator
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 

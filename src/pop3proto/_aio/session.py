@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pop3proto._io.session_info import new_session_info
+from pop3proto._io.peers import new_session_info
 from pop3proto.procedures.client.commands import establish
 
 from .client import AsyncClient

@@ -29,7 +29,7 @@ from pop3proto.procedures.operations import (
     Write,
 )
 
-from .session_info import new_session_info
+from .peers import new_session_info
 from .stream import LINGER, Stream
 from .tls import handshake_failure, words_of
 

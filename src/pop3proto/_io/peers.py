@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 from typing import Final, Protocol, cast
 
 import attrs
 
 from pop3proto.core.errors import ConnectionLost
+from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["UNKNOWN_PEER", "Peer", "check_connected", "check_stream_socket", "listener_name", "unreachable"]
+__all__ = [
+    "UNKNOWN_PEER",
+    "Peer",
+    "check_connected",
+    "check_stream_socket",
+    "listener_name",
+    "new_session_info",
+    "unreachable",
+]
+
+_numbers: Final = itertools.count(1)  # of the sessions of this process
+
 
 _UNIX: Final = getattr(socket, "AF_UNIX", None)  # not everywhere
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -53,6 +66,16 @@ class Peer:
 
 UNKNOWN_PEER: Final = Peer("", loopback=False)
 """A peer of whom nothing is known."""
+
+
+def new_session_info(peer: Peer, listener: str = "") -> SessionInfo:
+    """Return what is known of a session that begins, of either role. Its number is one more than that of the last.
+
+    Args:
+        peer: the other end.
+        listener: which listener took the connection; "" on the client's side.
+    """
+    return SessionInfo(peer.address, id=next(_numbers), listener=listener, local=peer.local)
 
 
 def _address_and_port(name: object) -> tuple[str, int] | None:

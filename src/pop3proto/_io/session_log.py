@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
-from pop3proto.procedures.server.record import SessionRecord
+from pop3proto.procedures.server.session_record import SessionRecord
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo

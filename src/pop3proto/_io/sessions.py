@@ -12,7 +12,7 @@ from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.procedures.server.service import Service
 
 from .listening import warn_of_few_descriptors
-from .session_info import new_session_info
+from .peers import new_session_info
 from .session_log import LoggedSession
 from .tls_channel import server_channel
 

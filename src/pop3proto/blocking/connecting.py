@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pop3proto._io.peers import check_connected, check_stream_socket, unreachable
-from pop3proto._io.session_info import new_session_info
+from pop3proto._io.peers import check_connected, check_stream_socket, new_session_info, unreachable
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS, NO_QUIRKS

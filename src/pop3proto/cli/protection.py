@@ -10,7 +10,7 @@ import attrs
 from pop3proto.core.commands import Apop, Pass, User
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.fetching.failures import USAGE, Failure
-from pop3proto.procedures.server.addresses import networks_of
+from pop3proto.procedures.server.networks import networks_of
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements

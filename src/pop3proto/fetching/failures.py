@@ -79,7 +79,7 @@ def _advice() -> Iterator[tuple[str, str]]:
     from pop3proto._io.stream import READ_TIMEOUT  # noqa: PLC0415 - as above
     from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER  # noqa: PLC0415 - as above
     from pop3proto.core.replies import IMPLICIT_TLS  # noqa: PLC0415 - as above
-    from pop3proto.procedures.client.walk import NAME_NEXT  # noqa: PLC0415 - as above
+    from pop3proto.procedures.client.login_walk import NAME_NEXT  # noqa: PLC0415 - as above
 
     yield TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"
     yield TLS_LATER, "use a pop:// URL, or another port"

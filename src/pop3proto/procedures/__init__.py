@@ -59,10 +59,10 @@ if TYPE_CHECKING:
     from .server.limits import Place, SessionLimiter
     from .server.loop import serve_session
     from .server.penalties import LoginAttempt, LoginPenalty
-    from .server.record import SessionRecord
     from .server.service import Service
     from .server.session import Handler, Handlers, ServerSession
     from .server.session_logins import SessionLogins
+    from .server.session_record import SessionRecord
     from .server.settings import ServiceSettings
 
 __all__ = [
@@ -152,7 +152,7 @@ export(
         ".server.limits": "Place SessionLimiter",
         ".server.loop": "serve_session",
         ".server.penalties": "LoginAttempt LoginPenalty",
-        ".server.record": "SessionRecord",
+        ".server.session_record": "SessionRecord",
         ".server.service": "Service",
         ".server.session": "Handler Handlers ServerSession",
         ".server.session_logins": "SessionLogins",

@@ -30,9 +30,9 @@ from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.commands import call, greet, learn_capabilities
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by, planned
+from pop3proto.procedures.client.login_walk import MOST_REFUSALS
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.session import Session
-from pop3proto.procedures.client.walk import MOST_REFUSALS
 from pop3proto.procedures.operations import Random, Run
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 from pop3proto.sasl.credentials import Anonymous, ClientCertificate, Password, Token

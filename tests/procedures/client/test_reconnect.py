@@ -23,8 +23,8 @@ from pop3proto.core.replies import Ok
 from pop3proto.core.states import State
 from pop3proto.procedures.client.commands import establish, learn_capabilities, start_tls
 from pop3proto.procedures.client.login import login, login_by, planned
+from pop3proto.procedures.client.login_walk import MOST_REFUSALS
 from pop3proto.procedures.client.session import Session
-from pop3proto.procedures.client.walk import MOST_REFUSALS
 from pop3proto.procedures.operations import NewConnection, Now, Random, Read, Reconnect, Run, StartTls, Write
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from pop3proto.sasl.credentials import Password, Token

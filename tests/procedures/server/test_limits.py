@@ -6,9 +6,9 @@ from hypothesis import given, strategies as st
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import State
-from pop3proto.procedures.server.addresses import networks_of, origin
 from pop3proto.procedures.server.limits import Place, SessionLimiter
 from pop3proto.procedures.server.loop import refuse
+from pop3proto.procedures.server.networks import networks_of, origin
 from pop3proto.procedures.server.service import Service
 from tests.helpers.drivers import Actor, FakeStore, OneUser
 

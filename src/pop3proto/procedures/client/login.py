@@ -15,7 +15,7 @@ from pop3proto.sasl.registry import CLIENT_MECHANISMS, ClientEntry, ClientMechan
 from .commands import learn_or_do_without, relearn_capabilities
 from .exchange import check_secrecy
 from .login_plan import LoginMethod, LoginPlan, plan_login
-from .walk import Walk, Wishes
+from .login_walk import Walk, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Collection

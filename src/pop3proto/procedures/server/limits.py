@@ -6,8 +6,8 @@ from collections import Counter
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from .addresses import origin
 from .logins import LoginLimiter
+from .networks import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable

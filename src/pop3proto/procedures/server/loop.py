@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import TlsMode
 
     from .limits import Place
-    from .record import SessionRecord
     from .service import Service
+    from .session_record import SessionRecord
 
 __all__ = ["refuse", "serve_session"]
 

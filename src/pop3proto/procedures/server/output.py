@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.maildrop import Refused
     from pop3proto.sasl.channel import SessionInfo
 
-    from .record import SessionRecord
+    from .session_record import SessionRecord
     from .settings import ServiceSettings
 
 __all__ = ["NONCE", "TURN", "SessionOutput"]

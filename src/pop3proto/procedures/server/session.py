@@ -23,12 +23,12 @@ from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 from pop3proto.sasl.mechanism import DialogueServer
 
 from .calls import awaited, close_without_waiting
+from .checks import check_maildrop
 from .limits import SessionLimiter
 from .messages import MessageReader
 from .output import SessionOutput
-from .parts import check_maildrop
-from .record import SessionRecord
 from .session_logins import SessionLogins
+from .session_record import SessionRecord
 
 if TYPE_CHECKING:
     from pop3proto.core.commands import Command

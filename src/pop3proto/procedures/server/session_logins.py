@@ -14,7 +14,7 @@ from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 if TYPE_CHECKING:
     from .limits import Place
     from .penalties import LoginAttempt
-    from .record import SessionRecord
+    from .session_record import SessionRecord
 
 __all__ = ["SessionLogins"]
 

@@ -17,9 +17,9 @@ from pop3proto.procedures.observer import ServerObserver, observers_of
 from pop3proto.sasl.mechanism import Strength
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry, ServerMechanisms
 
-from .addresses import networks_of
+from .checks import check_authenticator, check_plain, check_store, coroutine_methods
 from .deadlines import DEFAULT_DEADLINES, Deadlines
-from .parts import check_authenticator, check_plain, check_store, coroutine_methods
+from .networks import networks_of
 from .penalties import LoginPenalty
 
 if TYPE_CHECKING:

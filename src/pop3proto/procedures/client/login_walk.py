@@ -26,7 +26,7 @@ from pop3proto.sasl.registry import ClientContext, ClientEntry
 from .commands import call, reconnect, relearn_capabilities
 from .exchange import Exchange, check_secrecy
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, obstacle
-from .verdicts import blames_the_form, gave_up, is_judgement, settles
+from .login_verdicts import blames_the_form, gave_up, is_judgement, settles
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import ChannelBinding

@@ -122,7 +122,7 @@ class ClientConnection(WholeAnswers):
 
     def _encode(self, item: Request) -> bytes:
         if self._session.state is _CLOSED:
-            self._check_open()
+            raise self._is_over()
         if isinstance(item, Command):
             objection, limit = self._objection(item), self.limits.command_line
         # A str has an encode method too; its octets would be sent unchecked.

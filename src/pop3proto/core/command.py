@@ -36,7 +36,8 @@ V = TypeVar("V")
 class _CommandType(ABCMeta):
     """As `ABCMeta`, without virtual subclasses, for which each `isinstance` would take five times as long."""
 
-    __instancecheck__ = type.__instancecheck__
+    if not TYPE_CHECKING:
+        __instancecheck__ = type.__instancecheck__
 
 
 @attrs.frozen

@@ -81,6 +81,5 @@ class Connection:
     def _close(self) -> None:
         self._session = self._session.at(State.CLOSED)
 
-    def _check_open(self) -> None:
-        if self.state is State.CLOSED:
-            raise LocalProtocolError(f"the session is over: {self._error or self._failure or 'nothing can be sent'}")
+    def _is_over(self) -> LocalProtocolError:
+        return LocalProtocolError(f"the session is over: {self._error or self._failure or 'nothing can be sent'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from typing_extensions import override
@@ -104,7 +104,8 @@ class Quirk(Enum):
     NO_PIPELINING = "PIPELINING is announced and does not work"
     """The client waits for each answer before it sends the next command."""
 
-    __hash__ = object.__hash__  # that of Enum is written in Python
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # that of Enum is written in Python
 
 
 NO_QUIRKS: Final[frozenset[Quirk]] = frozenset()

@@ -219,6 +219,7 @@ class LenientBuffer(ReceiveBuffer):
         line = super().next_line(limit)
         if self.deviating and line is not None and self._first is not None and self._first < self._fed - len(self):
             self._data, self._start, self._searched = data, start, start
-            self.filled, self.deviating = True, False
+            self.filled = True
+            self.deviating = False
             raise Deviation(Quirk.BARE_LF)
         return line

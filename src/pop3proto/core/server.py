@@ -212,7 +212,7 @@ class ServerConnection(Connection):
                 sent.
         """
         if self._session.state is State.CLOSED:
-            self._check_open()
+            raise self._is_over()
         # A str has an encode method too, and would count as a positive answer.
         if not isinstance(item, _RESPONSES):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"send() takes a reply, challenge or part of a body, not {type(item).__name__}")
@@ -245,7 +245,7 @@ class ServerConnection(Connection):
             RemoteProtocolError: as `send`.
         """
         if self._session.state is State.CLOSED:
-            self._check_open()
+            raise self._is_over()
         asked = self._asked
         if asked is None or not asked.multi_line or not isinstance(reply, Ok):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("a body can only be sent with Ok to a multi-line command")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 __all__ = ["AFTER_LOGIN", "ANYWHERE", "BEFORE_LOGIN", "Fact", "State"]
 
@@ -23,7 +23,8 @@ class State(Enum):
     UPDATE = "after QUIT"
     CLOSED = "after the end of the session"
 
-    __hash__ = object.__hash__  # that of Enum is written in Python
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # that of Enum is written in Python
 
 
 class Fact(Enum):
@@ -32,7 +33,8 @@ class Fact(Enum):
     TLS = "TLS is already active"
     UTF8 = "the session is in UTF-8 mode"
 
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
 
 BEFORE_LOGIN: Final = frozenset({State.AUTHORIZATION})

@@ -203,7 +203,7 @@ class LenientBuffer(ReceiveBuffer):
             first = _BARE_LF.search(rest)
             assert first is not None  # noqa: S101 - something was replaced
             self._first = self._fed + len(octets) - len(rest) + first.start()
-            self.deviating = True
+            self.deviating: bool = True
         self._fed += len(lines)
         self._after_cr = octets.endswith(b"\r")
 

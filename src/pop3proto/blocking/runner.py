@@ -107,6 +107,7 @@ class SessionRunner(SessionView):
         try:
             return self._stream.perform(procedure)
         except BaseException as error:
+            self.session.hide_secrets_in(error)
             if not self.session.survives(error):
                 try:
                     self.session.fail(error)

@@ -255,7 +255,7 @@ def reconnect(session: Session, lost: ConnectionLost) -> Procedure[None]:
             over.
         SessionRefused, RemoteProtocolError, TimedOut: as `establish`. The session is over.
     """
-    session.end(str(lost), lost)
+    session.fail(lost)
     session.renew((yield from Reconnect((yield from session.deadline()))))
     try:
         yield from establish(session, session.tls_mode)

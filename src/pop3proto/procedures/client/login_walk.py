@@ -199,7 +199,7 @@ class Walk:
             self._initial_response = self._wishes.initial_response
             self._conclude_from(step, self._retried)
             if all(map(self._is_pointless, self._left)):
-                session.end(str(lost), lost)
+                session.fail(lost)
                 return
         if not self._may_reconnect:
             self._fail(

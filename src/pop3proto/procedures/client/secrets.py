@@ -25,6 +25,7 @@ from pop3proto.core.commands import (
     UidlOne,
     User,
 )
+from pop3proto.core.errors import forget_locals
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BodyChunk, Farewell
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.core.text import decode_text, encode_base64, encode_text
@@ -167,9 +168,10 @@ class Secrets:
         return text
 
     def hide_in_raised(self, error: BaseException) -> None:
-        """Hide them in the message of an error that was raised."""
+        """Hide them in the message of an error that was raised; clear its frames, which hold what it quotes."""
         if self.known:
             error.args = tuple(self.hide_in_error(each) if isinstance(each, str) else each for each in error.args)
+            forget_locals(error)
 
     def hide_in(self, event: Answer | Farewell | Greeting) -> Answer | Farewell | Greeting:
         """Return an event without secrets in its text.

@@ -307,9 +307,13 @@ class Session:
             return self.broken is None
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
-    def fail(self, error: BaseException) -> None:
-        """Note that an error has ended the session. It may quote the server, from which secrets are hidden."""
+    def hide_secrets_in(self, error: BaseException) -> None:
+        """Hide the secrets of the session's logins in an error: it and its frames may quote the server."""
         self._secrets.hide_in_raised(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Note that an error has ended the session, and hide secrets in it."""
+        self.hide_secrets_in(error)
         self.end(f"{type(error).__name__}: {error}", error)
 
     def end(self, reason: str, error: BaseException | None = None) -> None:

@@ -18,6 +18,7 @@ from pop3proto.core.events import NEED_DATA, Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
+from pop3proto.procedures.cleartext import TLS_BEFORE
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.requests import check_command, check_exchange
 from pop3proto.procedures.operations import Now, Procedure, Read, Reconnect, ShuttingDown, StartTls, Write
@@ -262,7 +263,7 @@ def reconnect(session: Session, lost: ConnectionLost) -> Procedure[None]:
     except BaseException as error:
         session.fail(error)
         if isinstance(error, CommandFailed):  # it says that the session goes on
-            raise ConnectionLost(f"on another connection {error}") from error
+            raise ConnectionLost(f"on another connection {error}; {TLS_BEFORE}") from error
         raise
 
 

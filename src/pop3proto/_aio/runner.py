@@ -95,7 +95,7 @@ class AsyncSessionRunner(SessionView):
         try:
             return await self._stream.perform(procedure)
         except BaseException as error:
-            self.session.hide_secrets_in(error)
+            self.session.secrets.hide_in_raised(error)
             if not self.session.survives(error):
                 try:
                     self.session.fail(error)

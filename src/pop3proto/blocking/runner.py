@@ -107,7 +107,7 @@ class SessionRunner(SessionView):
         try:
             return self._stream.perform(procedure)
         except BaseException as error:
-            self.session.hide_secrets_in(error)
+            self.session.secrets.hide_in_raised(error)
             if not self.session.survives(error):
                 try:
                     self.session.fail(error)

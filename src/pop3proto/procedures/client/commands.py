@@ -18,7 +18,7 @@ from pop3proto.core.events import NEED_DATA, Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
-from pop3proto.procedures.cleartext import TLS_BEFORE
+from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.requests import check_command, check_exchange
 from pop3proto.procedures.operations import Now, Procedure, Read, Reconnect, ShuttingDown, StartTls, Write
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pop3proto.core.commands import Command
-    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.client.session import Session
     from pop3proto.sasl.channel import TlsInfo
 

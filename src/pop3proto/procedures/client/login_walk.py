@@ -81,6 +81,7 @@ class Walk:
         self._may_reconnect: Final = reconnects
         self._planned_for: Final = session.context
         self._planned_on: Final = session.connections
+        self._withheld: Final = plan.withheld
         self._left: list[LoginMethod] = list(plan.steps)
         self._initial_response = wishes.initial_response
         self._exchange: Exchange | None = None  # the latest
@@ -238,7 +239,7 @@ class Walk:
 
     def _failure(self, why: str) -> LoginFailed:
         left = [step.name for step in self._left if not self._is_pointless(step)]
-        return LoginFailed(self._session.attempts, left, why if left else "")
+        return LoginFailed(self._session.attempts, left, why if left else "", self._withheld)
 
     def _reconnect(self, lost: ConnectionLost) -> Procedure[None]:
         session = self._session

@@ -95,7 +95,6 @@ class AsyncSessionRunner(SessionView):
         try:
             return await self._stream.perform(procedure)
         except BaseException as error:
-            self.session.secrets.hide_in_raised(error)
             if not self.session.survives(error):
                 try:
                     self.session.fail(error)

@@ -107,7 +107,6 @@ class SessionRunner(SessionView):
         try:
             return self._stream.perform(procedure)
         except BaseException as error:
-            self.session.secrets.hide_in_raised(error)
             if not self.session.survives(error):
                 try:
                     self.session.fail(error)

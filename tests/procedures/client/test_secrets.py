@@ -124,7 +124,7 @@ def test_what_stands_in_place_of_the_tls_handshake_behind_stls():
     world = World(Line({"STLS": [[b"+OK\r\n"]]}, tls=quoting))
     session = Session(ClientConnection())
     world.run(establish(session, "none"))
-    session.secrets.note(Pass(SECRET))
+    session._secrets.note(Pass(SECRET))
     with pytest.raises(ConnectionLost) as error:
         world.run(start_tls(session))
     session.fail(error.value)
@@ -488,7 +488,7 @@ def all_that_is_shown(where, line, form, secret, only):
     shown = ""
     session = Session(ClientConnection(tls=True), reconnects=True, observers=(observer,))
     world.run(establish(session, "implicit"))
-    session.secrets.keep(credentials)  # as in a second login over this connection
+    session.keep_secret(credentials)  # as in a second login over this connection
     try:
         world.run(login(session, credentials, only=only, initial_response=form != "secret"))
         for command in (Stat(), Noop()):

@@ -99,7 +99,7 @@ class Exchange:
                         f"the server accepted {command} before the exchange was complete: it may be an impostor"
                     )
                 case Answer(_, Err() as reply):
-                    attempt = LoginAttempt(command.redacted(), reply, session.secrets.hide(mechanism.failure))
+                    attempt = LoginAttempt(command.redacted(), reply, session.without_secrets(mechanism.failure))
                     raise LoginFailed([attempt]) from cause
                 case _:
                     raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")

@@ -113,7 +113,7 @@ def _login(
     if not plan.steps:
         why = plan.objections or ("no mechanism takes these credentials" if only is None else "none that is asked for")
         raise LocalProtocolError(f"no usable login method: {why}")
-    session.secrets.keep(credentials)
+    session.keep_secret(credentials)
     yield from Walk(session, plan, credentials, wishes).run()
     session.logged_in(getattr(credentials, "user", None))
     yield from _conclude(session)

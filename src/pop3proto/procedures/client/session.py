@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import NewConnection, Procedure
     from pop3proto.sasl.channel import TlsInfo
+    from pop3proto.sasl.credentials import Credentials
 
 __all__ = ["PAUSE", "Session"]
 
@@ -74,7 +75,6 @@ class Session:
         tls_mode: where TLS begins on every connection. It becomes "starttls" by STLS, and never weaker.
         tolerated: the deviations of the server that were met and tolerated so far.
         marked: messages may be marked as deleted, which is lost without QUIT.
-        secrets: of its logins, to be hidden in what the server says.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default, and a name
@@ -110,7 +110,7 @@ class Session:
         self.broken: str | None = None  # why it cannot be used any more
         self._finish: Callable[[bool], Procedure[None]] | None = None  # reads the answers that are still due
         self._active = math.inf  # when the last commands were sent
-        self.secrets: Final = Secrets()
+        self._secrets: Final = Secrets()
         self.overall_deadline: float | None = None  # of the greeting, the login or QUIT that is under way
 
     @property
@@ -131,7 +131,7 @@ class Session:
     def learn(self, capabilities: Capabilities | None) -> None:
         """Note the answer to CAPA; None: the server has no CAPA."""
         if capabilities is not None:
-            capabilities = self.secrets.hide_in_capabilities(capabilities)
+            capabilities = self._secrets.hide_in_capabilities(capabilities)
         self.context = attrs.evolve(self.context, capabilities=capabilities, asked=True)
         if capabilities is not None and capabilities.pipelining and not self._may_pipeline:
             self._tolerate(Tolerated(Quirk.NO_PIPELINING))
@@ -183,16 +183,24 @@ class Session:
     def send(self, item: Request) -> bytes:
         """Return the octets of a request; raises as `ClientConnection.send`."""
         octets = self.connection.send(item)
-        if type(item) not in HARMLESS or self.secrets.fresh:
+        if type(item) not in HARMLESS or self._secrets.fresh:
             self.marked = (self.marked or isinstance(item, Dele)) and not isinstance(item, Rset)
-            self.secrets.follow(item)
+            self._secrets.follow(item)
         if self._observers.present:
             self._observers.said(self.info, item)
         return octets
 
+    def keep_secret(self, credentials: Credentials) -> None:
+        """Note the secret of a login that begins, to be hidden in what the server says."""
+        self._secrets.keep(credentials)
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the server without the secrets of the session's logins."""
+        return self._secrets.hide(text)
+
     def poll(self) -> ClientEvent | Signal:
         """Return the next event without any I/O, its text without secrets; raises as `ClientConnection.next_event`."""
-        secrets = self.secrets
+        secrets = self._secrets
         try:
             event = self.connection.next_event()
             while isinstance(event, Tolerated):
@@ -215,8 +223,8 @@ class Session:
     def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
         """Take answers as `ClientConnection.whole_answers`; none if there are observers, or within a login."""
         commands = self.connection.outstanding
-        answers = [] if self._observers.present or self.secrets.fresh else self.connection.whole_answers()
-        return self.secrets.hide_in_answers(commands, answers) if self.secrets.known else answers
+        answers = [] if self._observers.present or self._secrets.fresh else self.connection.whole_answers()
+        return self._secrets.hide_in_answers(commands, answers) if self._secrets.known else answers
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)
@@ -230,7 +238,7 @@ class Session:
                 return command.parse(reply, body, limits=connection.limits)
             result, used = parse_tolerantly(command, reply, body, limits=connection.limits, quirks=connection.quirks)
         except MalformedReply as error:
-            self.secrets.hide_in_raised(error)
+            self._secrets.hide_in_raised(error)
             raise
         for quirk in used:
             self._tolerate(Tolerated(quirk))
@@ -254,7 +262,7 @@ class Session:
         try:
             octets = cast("bytes", (yield Read(until)))
         except TimedOut as error:
-            raise TimedOut(f"{error}: waited for {self.secrets.hide_in_error(self.connection.awaited)}") from None
+            raise TimedOut(f"{error}: waited for {self._secrets.hide_in_error(self.connection.awaited)}") from None
         self.connection.receive_data(octets)
         return len(octets)
 
@@ -293,15 +301,16 @@ class Session:
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
 
-        If it is not, call `fail`, and close the connection without waiting for anything.
+        If it is not, call `fail`, and close the connection without waiting. Secrets are hidden in the error.
         """
+        self._secrets.hide_in_raised(error)
         if isinstance(error, LoginFailed):  # also if the connection is lost before all methods are tried
             return self.broken is None
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
     def fail(self, error: BaseException) -> None:
         """Note that an error has ended the session, and hide secrets in it."""
-        self.secrets.hide_in_raised(error)
+        self._secrets.hide_in_raised(error)
         self.end(f"{type(error).__name__}: {error}", error)
 
     def end(self, reason: str, error: BaseException | None = None) -> None:

@@ -23,7 +23,14 @@ from pop3proto.authenticators.memory import MemoryAuthenticator, MemoryTokenAuth
 from pop3proto.authenticators.user_table import UserRecord
 from pop3proto.blocking.stream import SocketStream
 from pop3proto.core.commands import Apop, Auth, Pass
-from pop3proto.core.errors import LocalProtocolError, Pop3Error, forget_locals
+from pop3proto.core.errors import (
+    ConnectionLost,
+    LocalProtocolError,
+    MalformedReply,
+    Pop3Error,
+    RemoteProtocolError,
+    forget_locals,
+)
 from pop3proto.core.events import Answer, AuthResponse, BadCommand
 from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
 from pop3proto.core.replies import Challenge, Err
@@ -541,6 +548,46 @@ def test_a_mechanism_refuses_credentials_without_showing_them(name):
 
 
 # -------------------------------------------------------------------------------------- what forgets them
+
+
+class Witness:
+    """An observer that keeps what shows of the error that ends a session, at that moment."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+
+    def heard(self, session: SessionInfo, event: object, /) -> None: ...
+
+    def said(self, session: SessionInfo, event: object, /) -> None: ...
+
+    def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        self.shown += "" if error is None else shown_by(error)
+
+
+@pytest.mark.parametrize(
+    "answers, kind",
+    [
+        ({"STAT": b"? you are ann, %b\r\n"}, RemoteProtocolError),
+        ({"STAT": b"+OK %b\r\n"}, MalformedReply),
+        ({"STAT": HangUp(b"-ERR %b")}, ConnectionLost),
+        ({"PASS": b"? PASS %b\r\n"}, RemoteProtocolError),
+        ({"PASS": HangUp(b"-ERR no %b")}, ConnectionLost),
+    ],
+)
+def test_the_frames_of_an_error_show_no_more_than_its_message(answers, kind):
+    """A server repeats the password in a line that ends the session, or that makes no sense."""
+    said = {verb: type(answer)(answer.replace(b"%b", MARKER.encode())) for verb, answer in answers.items()}
+    witness = Witness()
+    with Scripted(said) as server, blocking.connect(*server.address, tls="none", observer=witness) as client:
+
+        def session() -> None:
+            client.login("ann", MARKER)
+            client.stat()
+
+        error = failure_of(session)
+        client.close()
+    assert isinstance(error, kind)
+    assert leaks(shown_by(error) + witness.shown) == []
 
 
 def test_locals_are_forgotten_wherever_they_are():

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -43,7 +44,7 @@ class Server:
     Args:
         scripts: each the answers by verb, in order; an answer may be followed by HANG_UP or RESET, in a tuple, or be
             one of these; STLS is `+OK` and the handshake.
-        contexts: for TLS, of each connection; one for all of them.
+        contexts: for TLS, of each connection; one for all of them. None: in clear.
         implicit: TLS begins at once.
     """
 
@@ -83,8 +84,13 @@ class Server:
     def _serve(self, peer, script, context):
         answers = {verb: list(several) for verb, several in script.items()}
         try:
-            if self._implicit:
+            if self._implicit and context is not None:
                 peer = self._secure(peer, context)
+            elif self._implicit:
+                peer.sendall(b"+OK ready\r\n")
+                while peer.recv(65_536):
+                    pass
+                return
             peer.sendall(script.get("greeting", b"+OK ready\r\n"))
             while self._talk(peer, answers):
                 peer = self._secure(peer, context)
@@ -301,6 +307,9 @@ async def refused(client):
     return failure.value
 
 
+SUSPICION = "; TLS was spoken there before, so that somebody may be in between"
+
+
 def failing(adapter, server, arguments):
     return adapter(server.port, refused, arguments)
 
@@ -312,14 +321,27 @@ def test_stls_that_is_refused_is_the_end(adapter, certified, trusting):
         failure = failing(adapter, server, {"tls": "starttls", "context": trusting, "cleartext": "always"})
     assert server.verbs[1] == ["STLS"]
     assert failure.left == ("USER/PASS",)
+    assert SUSPICION in failure.why
 
 
 def test_another_certificate_is_the_end(adapter, certified, trusting):
     first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
     false = identity(trustme.CA())
-    with Server(first, {}, contexts=[certified, false], implicit=True) as server, pytest.raises(CertificateError):
+    with (
+        Server(first, {}, contexts=[certified, false], implicit=True) as server,
+        pytest.raises(CertificateError, match=SUSPICION),
+    ):
         adapter(server.port, whole, {"context": trusting})
     assert server.heard[1] == []
+
+
+def test_a_port_that_speaks_in_clear_all_of_a_sudden_is_the_end(adapter, certified, trusting):
+    """What would help a user who has mistaken the port helps an attacker here."""
+    first = {b"CAPA": [capa("SASL PLAIN", "USER")], b"AUTH": [(NO, HANG_UP)]}
+    with Server(first, {}, contexts=[certified, None], implicit=True) as server:
+        failure = failing(adapter, server, {"context": trusting, "cleartext": "always"})
+    assert re.search(rf"the server sent '\+OK ready' in clear .*{SUSPICION}", failure.why)
+    assert "begin TLS after the greeting" not in failure.why
 
 
 def test_a_shorter_list_is_the_end(adapter):

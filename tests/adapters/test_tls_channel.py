@@ -192,6 +192,25 @@ def test_where_tls_was_announced_it_is_not_the_port_that_is_wrong(contexts):
     assert str(client.failure(failure.value, b"HTTP/1.1 400 x\r\n", announced=True)) == message
 
 
+@pytest.mark.parametrize(
+    "first, what",
+    [
+        (GREETING, "the server sent '+OK ready' in clear where the TLS handshake was due"),
+        (
+            b"220-a.example ESMTP\r\n220 b",
+            "the server sent '220-a.example ESMTP' in clear where the TLS handshake was due",
+        ),
+        (b"", "the peer closed the connection"),
+    ],
+)
+def test_where_tls_was_spoken_before_it_is_not_the_port_that_is_wrong(contexts, first, what):
+    """To go on without TLS is what an attacker would advise."""
+    client = TlsChannel(contexts[0], hostname="localhost")
+    failure = client.failure(ssl.SSLEOFError(8, "as OpenSSL says it"), first, before=True)
+    between = "; TLS was spoken there before, so that somebody may be in between"
+    assert str(failure) == f"the TLS handshake failed: {what}{between}"
+
+
 NOT_HERE = ", and may not use TLS on this port: use another port, or begin TLS after the greeting"
 
 

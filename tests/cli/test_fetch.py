@@ -395,6 +395,18 @@ def test_no_other_way_is_tried_than_the_one_that_the_url_names(target, capsys):
     assert capsys.readouterr().err == f"{at(server, 'ann')}login failed (AUTH CRAM-MD5: not this)\n"
 
 
+def test_methods_that_are_withheld_are_named(tmp_path, capsys):
+    """Without verified TLS a refusal may come from an attacker, and nothing weaker follows."""
+    capa = b"+OK\r\nSASL SCRAM-SHA-256 CRAM-MD5\r\nUSER\r\n.\r\n"
+    with Scripted({"CAPA": capa, "AUTH": b"-ERR [AUTH] no\r\n"}, b"+OK ready <1.2@example.org>\r\n") as server:
+        assert fetch(server, tmp_path / "mail", "--allow-cleartext") == 1
+    assert capsys.readouterr().err == (
+        f"{at(server, 'ann')}login failed (AUTH SCRAM-SHA-256 ***: [AUTH] no); withheld: "
+        "APOP: passwords can be guessed from it: without verified TLS it must be named by ;AUTH= in the URL; "
+        "CRAM-MD5, USER/PASS: without verified TLS nothing weaker than SCRAM-SHA-256 is tried\n"
+    )
+
+
 def test_a_login_that_is_refused_says_all_that_was_tried(target, authority, capsys):
     with serving_tls(MemoryStore(), authority.certificate(), "implicit") as port:
         file = target.parent / "wrong"

@@ -102,6 +102,15 @@ def test_a_refused_login_says_over_which_connection_and_what_is_left():
     assert (str(again), again.attempts, again.left) == (str(failure), failure.attempts, failure.left)
 
 
+def test_a_refused_login_says_what_was_withheld():
+    withheld = [("CRAM-MD5", "it is weak"), ("APOP", "it is old"), ("USER/PASS", "it is weak")]
+    failure = LoginFailed([LoginAttempt(Auth("SCRAM-SHA-1"), Err("no"))], withheld=withheld)
+    told = "withheld: CRAM-MD5, USER/PASS: it is weak; APOP: it is old"
+    assert str(failure) == f"login failed (AUTH SCRAM-SHA-1: no); {told}"
+    again = pickle.loads(pickle.dumps(failure))
+    assert (str(again), again.withheld) == (str(failure), tuple(withheld))
+
+
 def test_what_was_tried_says_what_the_server_said_within_the_exchange():
     attempt = LoginAttempt(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
     assert str(attempt) == 'AUTH XOAUTH2 ***: [AUTH] no ({"status":"400"})'

@@ -64,6 +64,7 @@ class Driver(Stream):
         self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
+        self._had_tls = False  # TLS was active, over this connection or an earlier one to the same peer
 
     # Procedures.
 
@@ -228,6 +229,7 @@ class Driver(Stream):
             raise handshake_failure(error) from error
         await self._shake_hands(tls, until)
         self._tls = tls
+        self._had_tls = True
         return tls.info()
 
     async def _shake_hands(self, tls: TlsChannel, until: float | None) -> None:
@@ -242,9 +244,9 @@ class Driver(Stream):
         except ssl.SSLError as error:
             with contextlib.suppress(ConnectionLost, TimedOut):
                 await self._send_pending(tls, until)  # an alert, so that the peer knows why
-            raise tls.failure(error, first, announced=self._used_in_clear) from error
+            raise tls.failure(error, first, announced=self._used_in_clear, before=self._had_tls) from error
         except TimedOut as error:
-            raise tls.failure(error, first, announced=self._used_in_clear) from None
+            raise tls.failure(error, first, announced=self._used_in_clear, before=self._had_tls) from None
 
     async def _send_pending(self, tls: TlsChannel, until: float | None) -> None:
         if octets := tls.take():

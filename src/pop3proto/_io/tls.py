@@ -13,7 +13,7 @@ import attrs
 from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut
 from pop3proto.core.replies import looks_like
 from pop3proto.core.text import excerpt
-from pop3proto.procedures.cleartext import TlsMode, default_port
+from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
 from .alpn import ForeignProtocol, allow_pop3_only
@@ -226,13 +226,14 @@ def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
     return ""
 
 
-def handshake_failure(
+def handshake_failure(  # noqa: PLR0913 - each has its default, and a name
     error: Exception,
     tls: ssl.SSLSocket | ssl.SSLObject | None = None,
     *,
     port: int = 0,
     first: bytes = b"",
     announced: bool = False,
+    before: bool = False,
 ) -> ConnectionLost | TimedOut:
     """Return what to raise for a handshake that failed, in words for people.
 
@@ -242,16 +243,24 @@ def handshake_failure(
         port: the server's; 0: it is unknown.
         first: what the peer has sent first.
         announced: both sides have agreed in clear to begin TLS now.
+        before: TLS was active over an earlier connection to the same peer: neither to do without it now nor to trust
+            another certificate is a remedy.
     """
     if tls is not None and not tls.server_side and isinstance(error, ssl.SSLCertVerificationError):
-        return _not_accepted(error, tls, port)
+        return _not_accepted(error, tls, port, before=before)
     at_once = tls is not None and not tls.server_side and not announced
     silent = f", and may not use TLS on this port: {TLS_LATER}" if at_once and not first else ""
+    if silent and before:
+        silent = f"; {TLS_BEFORE}"
     if isinstance(error, TimedOut):
         what = "" if first else f": the peer has sent nothing{silent}"
         return TimedOut(f"the TLS handshake was not done in time{what}")
     if tls is not None and first and not _RECORD.match(first):
-        why = "the client sent octets in clear" if tls.server_side else _in_clear(first, announced=announced)
+        why = (
+            "the client sent octets in clear"
+            if tls.server_side
+            else _in_clear(first, announced=announced, before=before)
+        )
     elif isinstance(error, ForeignProtocol):
         why = str(error.strerror)
     # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
@@ -262,21 +271,21 @@ def handshake_failure(
     return ConnectionLost(f"the TLS handshake failed: {why}")
 
 
-def _in_clear(octets: bytes, *, announced: bool) -> str:
+def _in_clear(octets: bytes, *, announced: bool, before: bool) -> str:
     sent = f"sent {excerpt(octets.splitlines()[0])}"
-    if announced:
-        return f"the server {sent} in clear where the TLS handshake was due"
+    if announced or before:
+        return f"the server {sent} in clear where the TLS handshake was due" + (f"; {TLS_BEFORE}" if before else "")
     if other := looks_like(octets):
         return f"the server {sent}{other}; use another port"
     return f"the server does not begin TLS at once on this port: it {sent}; {TLS_LATER}"
 
 
 def _not_accepted(
-    error: ssl.SSLCertVerificationError, tls: ssl.SSLSocket | ssl.SSLObject, port: int
+    error: ssl.SSLCertVerificationError, tls: ssl.SSLSocket | ssl.SSLObject, port: int, *, before: bool
 ) -> CertificateError:
     host = tls.server_hostname or ""
     reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
-    remedy = _REMEDIES.get(error.verify_code, TRUST_ISSUER)
+    remedy = TLS_BEFORE if before else _REMEDIES.get(error.verify_code, TRUST_ISSUER)
     whose = (host or "the server") + (f", port {port}," if port else "")
     message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
     return CertificateError(message, host=host, port=port, reason=reason)

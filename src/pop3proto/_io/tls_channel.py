@@ -107,7 +107,7 @@ class TlsChannel:
         return True
 
     def failure(
-        self, error: ssl.SSLError | TimedOut, first: bytes, *, announced: bool = False
+        self, error: ssl.SSLError | TimedOut, first: bytes, *, announced: bool = False, before: bool = False
     ) -> ConnectionLost | TimedOut:
         """Return what to raise for a handshake that failed.
 
@@ -115,8 +115,9 @@ class TlsChannel:
             error: why.
             first: what the peer has sent first.
             announced: both sides have agreed in clear to begin TLS now.
+            before: TLS was active over an earlier connection to the same peer.
         """
-        return handshake_failure(error, self._object, port=self._port, first=first, announced=announced)
+        return handshake_failure(error, self._object, port=self._port, first=first, announced=announced, before=before)
 
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .command import Command
     from .replies import Err, ResponseCode
 
-__all__ = ["CommandFailed", "LoginAttempt", "LoginFailed", "SessionRefused"]
+__all__ = ["CommandFailed", "LoginAttempt", "LoginFailed", "SessionRefused", "by_reason"]
 
 
 class CommandFailed(Pop3Error):
@@ -79,14 +79,22 @@ class LoginFailed(CommandFailed):
         left: the names of the login methods that are left: enough was refused, or the connection was lost. One that
             was under way is among them.
         why: why they were not tried; "" if nothing is left.
+        withheld: the methods that were never to be tried, because they would show too much, each with the reason.
     """
 
-    def __init__(self, attempts: Sequence[LoginAttempt], left: Sequence[str] = (), why: str = "") -> None:
+    def __init__(
+        self,
+        attempts: Sequence[LoginAttempt],
+        left: Sequence[str] = (),
+        why: str = "",
+        withheld: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(attempts[-1].command, attempts[-1].reply)
-        self.args: tuple[Sequence[LoginAttempt], Sequence[str], str] = (attempts, left, why)
+        self.args: tuple[object, ...] = (attempts, left, why, withheld)
         self.attempts: tuple[LoginAttempt, ...] = tuple(attempts)
         self.left: tuple[str, ...] = tuple(left)
         self.why = why
+        self.withheld: tuple[tuple[str, str], ...] = tuple(withheld)
 
     @override
     def __str__(self) -> str:
@@ -98,7 +106,16 @@ class LoginFailed(CommandFailed):
             told.append(f"{number}{attempt}")
             last = attempt.connection
         rest = f"; not tried: {', '.join(self.left)}, because {self.why}" if self.left else ""
-        return f"login failed ({'; '.join(told)}){rest}"
+        withheld = f"; withheld: {by_reason(self.withheld)}" if self.withheld else ""
+        return f"login failed ({'; '.join(told)}){rest}{withheld}"
+
+
+def by_reason(left_out: Sequence[tuple[str, str]]) -> str:
+    """Format login methods that are left out, given with the reason of each, in one line: once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out:
+        reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
 
 
 class SessionRefused(Pop3Error):

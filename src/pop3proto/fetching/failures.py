@@ -79,6 +79,7 @@ def _advice() -> Iterator[tuple[str, str]]:
     from pop3proto._io.stream import READ_TIMEOUT  # noqa: PLC0415 - as above
     from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER  # noqa: PLC0415 - as above
     from pop3proto.core.replies import IMPLICIT_TLS  # noqa: PLC0415 - as above
+    from pop3proto.procedures.client.login_plan import ASK_FOR_IT  # noqa: PLC0415 - as above
     from pop3proto.procedures.client.login_walk import NAME_NEXT  # noqa: PLC0415 - as above
 
     yield TRUST_ISSUER, "to trust its issuer, use --ca-file FILE"
@@ -86,4 +87,5 @@ def _advice() -> Iterator[tuple[str, str]]:
     yield IMPLICIT_TLS, "use a pops:// URL"
     yield 'password_encoding="utf-8"', "--password-encoding utf-8"
     yield READ_TIMEOUT, "the server sent nothing in time (--timeout)"
+    yield ASK_FOR_IT, "without verified TLS it must be named by ;AUTH= in the URL"
     yield NAME_NEXT, "name what is to be tried next by ;AUTH= in the URL"

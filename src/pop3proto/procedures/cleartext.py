@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 __all__ = [
     "IN_CLEAR",
+    "TLS_BEFORE",
     "Cleartext",
     "TlsMode",
     "check_cleartext",
@@ -25,6 +26,7 @@ _PORTS: Final[dict[TlsMode, int]] = {"implicit": 995, "starttls": 110, "none": 1
 _HIGHEST_PORT: Final = 65_535
 
 IN_CLEAR: Final = 'and there is no verified TLS: use TLS, or pass cleartext="always"'
+TLS_BEFORE: Final = "TLS was spoken there before, so that somebody may be in between"
 
 
 def default_port(tls: TlsMode) -> int:

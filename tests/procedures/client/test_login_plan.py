@@ -351,6 +351,15 @@ def test_a_plan_that_is_printed():
     ]
 
 
+def test_what_is_withheld_is_what_the_policy_forbids():
+    """Not what the server lacks, and not what another method does as well."""
+    names = ("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN")
+    plan = plan_login(ANN, server_with(*names, tls=None))
+    assert [name for name, _ in plan.withheld] == ["CRAM-MD5", "PLAIN", "LOGIN", "USER/PASS"]
+    assert set(plan.withheld) < set(plan.left_out)
+    assert plan_login(ANN, server_with(*names)).withheld == ()
+
+
 def test_another_plan_that_is_printed():
     context = server_with("SCRAM-SHA-256-PLUS", "CRAM-MD5", "PLAIN", "LOGIN", user=False, timestamp="<1@a>")
     printed = str(plan_login(ANN, context)).splitlines()
@@ -366,7 +375,7 @@ def test_another_plan_that_is_printed():
     assert "not PLAIN: it shows the password or token, and there is no verified TLS: use TLS, or pass " in " ".join(
         hidden
     )
-    assert "not APOP: passwords can be guessed from it: without verified TLS it must be asked for" in hidden
+    assert "not APOP: passwords can be guessed from it: without verified TLS it must be asked for (only=)" in hidden
 
 
 def test_every_strength_can_be_told():

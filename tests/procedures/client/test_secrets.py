@@ -255,6 +255,56 @@ def test_what_is_secret_in_an_exchange():
     assert not secrets_of(Noop(), credentials=Anonymous("tanstaaf")).known
 
 
+@pytest.mark.parametrize("text", ["bad argument '{}", "bad argument '{}'", "'{}' is too long", "<{}...>", "({})"])
+@pytest.mark.parametrize(
+    "password", ["hunter2hunter", "tanstaaf", 'p\u00e4ssw\u00f6rd"\\', "1234567", "\u20ac\u20ac\u20ac"]
+)
+def test_a_secret_that_the_server_has_cut(text, password):
+    """As it is or in base64: of what it quotes, less than four octets are left."""
+    secrets = secrets_of(Pass(password))
+    for form in (
+        password.encode(),
+        base64.b64encode(password.encode()),
+        base64.b64encode(password.encode()).rstrip(b"="),
+    ):
+        for length in range(4, len(form) + 1):
+            said = text.encode().replace(b"{}", form[:length]).decode("utf-8", "surrogateescape")
+            assert secrets.hide(said).replace("***=", "***") == text.replace("{}", "***"), said
+
+
+def test_the_start_of_a_secret_is_hidden_as_a_secret_of_its_length():
+    secrets = secrets_of(Pass("password-1234"))
+    assert secrets.hide("xpassword-12x is not password") == "x***x is not ***"
+    assert secrets.hide("passwords, pass or 'pass'") == "passwords, pass or '***'"
+    assert secrets_of(Pass("p4ss-1234")).hide("p4ss-1 xp4ss p4sss p4s") == "*** xp4ss p4sss p4s"
+    secrets.fade()
+    assert secrets.hide("no password 'password-12'") == "no password 'password-12'"
+
+
+def test_a_name_with_which_a_password_begins_is_no_secret():
+    secrets = secrets_of(credentials=Password("ann.smith", "ann.smith-1"))
+    assert secrets.hide("no ann.smith, not ann.smith-, nor 'ann.s'") == "no ann.smith, not ***, nor '***'"
+    assert secrets_of(credentials=Password("ann.smithson", "ann.smith-1")).hide("no ann.smithson") == "no ann.smithson"
+
+
+@pytest.mark.parametrize(
+    "password, said",
+    [
+        ("a+b/c4567", r"a\u002Bb\/c4567"),
+        ("a+b/c4567", r"\u0061\u002b\u0062/c4567"),
+        ("p\u00e4ssword", r"p\u00e4ssword"),
+        ("p\u00e4ssword", r"p\u00E4ssword"),
+        ('say "\\now"', r"say \"\\now\""),
+        ("\U0001f600-face", r"\ud83d\uDE00-face"),
+        ("1234+", r"1234\u002b"),
+    ],
+)
+def test_a_secret_with_the_escapes_of_json(password, said):
+    """The rest stays as it is, so that JSON stays JSON."""
+    secrets = secrets_of(Pass(password))
+    assert secrets.hide(rf'{{"a\"b": "{said}", "c": "\u00e4"}}') == r'{"a\"b": "***", "c": "\u00e4"}'
+
+
 def test_the_secrets_of_many_logins_are_bounded():
     secrets = secrets_of(*[Pass(f"password{number}") for number in range(1_000)])
     assert secrets.hide("password999 password998 password0") == "*** *** password0"

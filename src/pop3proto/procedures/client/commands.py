@@ -18,6 +18,7 @@ from pop3proto.core.events import NEED_DATA, Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
+from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.client.requests import check_command, check_exchange
 from pop3proto.procedures.operations import Now, Procedure, Read, Reconnect, ShuttingDown, StartTls, Write
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pop3proto.core.commands import Command
-    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.client.session import Session
     from pop3proto.sasl.channel import TlsInfo
 
@@ -255,14 +255,14 @@ def reconnect(session: Session, lost: ConnectionLost) -> Procedure[None]:
             over.
         SessionRefused, RemoteProtocolError, TimedOut: as `establish`. The session is over.
     """
-    session.end(str(lost), lost)
+    session.fail(lost)
     session.renew((yield from Reconnect((yield from session.deadline()))))
     try:
         yield from establish(session, session.tls_mode)
     except BaseException as error:
         session.fail(error)
         if isinstance(error, CommandFailed):  # it says that the session goes on
-            raise ConnectionLost(f"on another connection {error}") from error
+            raise ConnectionLost(f"on another connection {error}; {TLS_BEFORE}") from error
         raise
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from pop3proto.core.commands import Auth
 from pop3proto.core.errors import LocalProtocolError, MalformedReply, Pop3Error, RemoteProtocolError
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadChallenge
@@ -18,7 +20,35 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["Exchange", "authenticate"]
+__all__ = ["AuthForm", "Exchange", "authenticate"]
+
+
+@attrs.define
+class AuthForm:
+    """In which form AUTH is sent: its initial response in the same line, or on one of its own (RFC 5034 section 4).
+
+    Attributes:
+        wished: in one line, says the caller.
+        in_one_line: the form of the next AUTH.
+        was_split: a step was, or is to be, tried again in two lines: once in a login.
+        blamed: the refusal for that, until the step is refused in two lines as well.
+    """
+
+    wished: bool
+    in_one_line: bool = attrs.field(init=False)
+    was_split: bool = attrs.field(init=False, default=False)
+    blamed: LoginFailed | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.in_one_line = self.wished
+
+    def split(self, refusal: LoginFailed) -> None:
+        """Use two lines from now on, because of a refusal that may be about the form."""
+        self.in_one_line, self.was_split, self.blamed = False, True, refusal
+
+    def restore(self) -> None:
+        """Use the form that the caller has wished: the other one made no difference."""
+        self.in_one_line = self.wished
 
 
 class Exchange:

@@ -13,6 +13,7 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.refusals import by_reason
 from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
 from pop3proto.sasl.credentials import Credentials, Password
 from pop3proto.sasl.mechanism import Strength
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
-__all__ = ["APOP", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "obstacle", "plan_login"]
+__all__ = ["APOP", "ASK_FOR_IT", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "obstacle", "plan_login"]
 
 APOP: Final = "APOP"
 USER_PASS: Final = "USER/PASS"  # noqa: S105 - the name of a way
@@ -38,9 +39,13 @@ _WORDS: Final = {
     Strength.BOUND: "shows nothing, and is bound to this TLS channel",
     Strength.NO_SECRET: "has nothing to show",
 }
+ASK_FOR_IT: Final = "without verified TLS it must be asked for (only=)"
+"""The advice after a method is withheld. `pop3proto fetch` says it in other words."""
+
 _UNANNOUNCED: Final = "the server does not announce it"
 _UNBOUND: Final = "there is nothing to bind it to"
 _UNSTAMPED: Final = "the server's greeting has no timestamp for it, or came before TLS"
+_LACKING: Final = frozenset({_UNANNOUNCED, _UNBOUND, _UNSTAMPED})
 _TWINS: Final = {"LOGIN": "PLAIN"}  # the draft of LOGIN, section 1: not where PLAIN is available
 
 
@@ -125,22 +130,18 @@ class LoginPlan:
         steps: the ways to log in, the best first.
         left_out: those that the credentials fit and that are not tried, each with the reason.
         attempts: what the client's latest login has tried in vain, and on which connection.
+        withheld: those of `left_out` that would show more than this connection and the policy allow.
     """
 
     steps: tuple[LoginMethod, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     attempts: tuple[LoginAttempt, ...] = ()
+    withheld: tuple[tuple[str, str], ...] = ()
 
     @property
     def objections(self) -> str:
         """Why methods are left out, in one line. That the server lacks them is told only if nothing else is."""
-        reasons: dict[str, list[str]] = {}
-        for name, why in self.left_out:
-            reasons.setdefault(why, []).append(name)
-        told = {
-            why: names for why, names in reasons.items() if why not in (_UNANNOUNCED, _UNBOUND, _UNSTAMPED)
-        } or reasons
-        return "; ".join(f"{', '.join(names)}: {why}" for why, names in told.items())
+        return by_reason([each for each in self.left_out if each[1] not in _LACKING] or self.left_out)
 
     @override
     def __str__(self) -> str:
@@ -169,10 +170,13 @@ def plan_login(
     """
     steps: list[LoginMethod] = []
     left_out: list[tuple[str, str]] = []
+    withheld: list[tuple[str, str]] = []
     candidates = [step for step in _candidates(credentials, mechanisms) if only is None or step.name in only]
     unheard_of = only is not None and context.announced.isdisjoint(step.name for step in candidates)
     for step in candidates:
         objection = _objection(step, context, named=only is not None, unheard_of=unheard_of)
+        if objection is not None and objection not in _LACKING:
+            withheld.append((step.name, objection))
         if objection is None and only is None:
             objection = _spared(step, steps, context)
         if objection is None:
@@ -180,13 +184,15 @@ def plan_login(
         else:
             left_out.append((step.name, objection))
     if steps and not context.verified:
-        left_out += [
+        weaker = [
             (step.name, f"without verified TLS nothing weaker than {steps[0].name} is tried")
             for step in steps
             if step.strength < steps[0].strength
         ]
+        left_out += weaker
+        withheld += weaker
         steps = [step for step in steps if step.strength == steps[0].strength]
-    return LoginPlan(tuple(steps), tuple(left_out))
+    return LoginPlan(tuple(steps), tuple(left_out), withheld=tuple(withheld))
 
 
 def _candidates(credentials: Credentials, mechanisms: ClientMechanisms) -> Iterator[LoginMethod]:
@@ -222,7 +228,7 @@ def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard
     # APOP not even on loopback, where others than the server may have written the timestamp (CVE-2007-1558).
     trusted = context.verified if step.name == APOP else context.may_show_password
     if step.strength is Strength.DIGEST and not (named or trusted):
-        return "passwords can be guessed from it: without verified TLS it must be asked for"
+        return f"passwords can be guessed from it: {ASK_FOR_IT}"
     return None
 
 

@@ -24,7 +24,7 @@ from pop3proto.sasl.mechanism import ClientMechanism, MechanismError, Strength
 from pop3proto.sasl.registry import ClientContext, ClientEntry
 
 from .commands import call, reconnect, relearn_capabilities
-from .exchange import Exchange, check_secrecy
+from .exchange import AuthForm, Exchange, check_secrecy
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, obstacle
 from .login_verdicts import blames_the_form, gave_up, is_judgement, settles
 
@@ -81,11 +81,10 @@ class Walk:
         self._may_reconnect: Final = reconnects
         self._planned_for: Final = session.context
         self._planned_on: Final = session.connections
+        self._withheld: Final = plan.withheld
         self._left: list[LoginMethod] = list(plan.steps)
-        self._initial_response = wishes.initial_response
+        self._form: Final = AuthForm(wishes.initial_response)
         self._exchange: Exchange | None = None  # the latest
-        self._two_lines = False  # AUTH was refused with its initial response, and may be tried without
-        self._retried: LoginFailed | None = None  # that refusal, until the step is refused without it as well
         self._refused_on = 0  # the connection of the latest refusal
         self._cause: BaseException | None = None  # of the latest refusal, if the client has cancelled the exchange
         self._unfit: LocalProtocolError | None = None  # of the first step that the credentials did not fit
@@ -144,16 +143,15 @@ class Walk:
         self._refused_on = session.connections
         self._cause = failure.__cause__
         if self._wants_two_lines(step, failure):
-            self._two_lines, self._initial_response = True, False
-            self._retried = failure
+            self._form.split(failure)
             return
-        if self._two_lines and self._exchange is not None and not self._exchange.challenged:
-            self._initial_response = self._wishes.initial_response  # the form made no difference
+        if self._exchange is not None and not self._exchange.challenged:
+            self._form.restore()  # it made no difference
         self._conclude_from(step, failure)
 
     def _conclude_from(self, step: LoginMethod, failure: LoginFailed) -> None:
         """Drop a step that was refused, and those that this makes pointless."""
-        self._retried = None
+        self._form.blamed = None
         self._left.remove(step)
         if step.strength is Strength.BOUND:
             self._bound = True  # whatever its code says, it may be the binding alone that the server cannot check
@@ -170,7 +168,7 @@ class Walk:
         anyhow. The last try of a login is not spent on it while other steps are left.
         """
         exchange, tries = self._exchange, MOST_REFUSALS - len(self._session.attempts)
-        if exchange is None or self._two_lines or not exchange.in_one_line or exchange.challenged:
+        if exchange is None or self._form.was_split or not exchange.in_one_line or exchange.challenged:
             return False
         if failure.code is not None or tries <= 0:
             return False
@@ -195,11 +193,11 @@ class Walk:
             self._fail(lost)
         if self._refused_on != session.connections:
             self._fail(lost, f"{lost}, over a new connection")
-        if self._retried is not None and not blames_the_form(self._retried.reply):
-            self._initial_response = self._wishes.initial_response
-            self._conclude_from(step, self._retried)
+        if (refusal := self._form.blamed) is not None and not blames_the_form(refusal.reply):
+            self._form.restore()
+            self._conclude_from(step, refusal)
             if all(map(self._is_pointless, self._left)):
-                session.end(str(lost), lost)
+                session.fail(lost)
                 return
         if not self._may_reconnect:
             self._fail(
@@ -238,7 +236,7 @@ class Walk:
 
     def _failure(self, why: str) -> LoginFailed:
         left = [step.name for step in self._left if not self._is_pointless(step)]
-        return LoginFailed(self._session.attempts, left, why if left else "")
+        return LoginFailed(self._session.attempts, left, why if left else "", self._withheld)
 
     def _reconnect(self, lost: ConnectionLost) -> Procedure[None]:
         session = self._session
@@ -265,7 +263,7 @@ class Walk:
             mechanism = yield from self._mechanism(step, step.entry)
             check_secrecy(self._session, mechanism)
             yield from self._session.acquire()
-            self._exchange = Exchange(self._session, mechanism, initial_response=self._initial_response)
+            self._exchange = Exchange(self._session, mechanism, initial_response=self._form.in_one_line)
             yield from self._exchange.run()
             return
         credentials = self._credentials

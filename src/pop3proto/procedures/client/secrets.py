@@ -25,6 +25,7 @@ from pop3proto.core.commands import (
     UidlOne,
     User,
 )
+from pop3proto.core.errors import forget_locals
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BodyChunk, Farewell
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.core.text import decode_text, encode_base64, encode_text
@@ -60,7 +61,7 @@ _LEAST_WORD: Final = (
     8  # of letters alone; a shorter one may stand in any text: "wrong name", if the password is "wrong"
 )
 _LASTING: Final = 8  # a shorter one may be any number in a refusal after login: "no message 1234"
-_MOST: Final = 64  # forms; a login has some ten
+_MOST: Final = 64  # forms; a login has some fifteen
 _LONGEST_LINE: Final = 8_192  # octets of a body that are kept back to see a line whole
 _EXCERPT: Final = 60  # octets of `excerpt`
 _FIELDS: Final = re.compile(rb"[\0\1]")  # PLAIN (RFC 4616), OAUTHBEARER (RFC 7628)
@@ -81,10 +82,11 @@ _STARS: Final = "***"
 class Secrets:
     """The secrets of a session's logins, to be hidden where the server repeats them.
 
-    Each is hidden in several forms: as it is, in base64, and as part of the message in which it was sent. In a form of
-    eight octets or more that are not letters alone it is hidden wherever it stands, else only as a whole word. Words of
-    up to seven letters, and whatever has less than four octets, stay: they may be there by chance, and stars would give
-    them away. Forms of less than eight octets are forgotten with the first command after the login.
+    Each is hidden in several forms: as it is, in base64, with the escapes of JSON, and as part of the message in which
+    it was sent. In a form of eight octets or more that are not letters alone it is hidden wherever it stands, else only
+    as a whole word. Words of up to seven letters, and whatever has less than four octets, stay: they may be there by
+    chance, and stars would give them away. Forms of less than eight octets are forgotten with the first command after
+    the login. Until then the start of a secret is hidden as a secret of its length is; in quotes a short word, too.
 
     Attributes:
         known: there are secrets.
@@ -95,14 +97,14 @@ class Secrets:
         self.known: bool = False
         self.fresh: bool = False
         self._forms: dict[str, None] = {}  # in the order in which they came
-        self._names: set[str] = set()  # of users: no secrets, though LOGIN sends them as it sends passwords
+        self._names: set[bytes] = set()  # of users: no secrets, though LOGIN sends them as it sends passwords
         self._line = b""  # the beginning of a line of a body, which observers are told once it is whole
 
     def keep(self, credentials: Credentials) -> None:
         """Note the secret of a login that begins: the server may know it even if only a digest of it is sent."""
         match credentials:
             case Password(user, secret) | Token(user, secret):
-                self._names |= {user, encode_base64(user.encode("utf-8", "surrogatepass")).decode()}
+                self._names |= _encodings(user.encode("utf-8", "surrogatepass"))
                 self._add(_forms(secret.encode("utf-8", "surrogatepass")))
             case _:
                 pass
@@ -133,7 +135,7 @@ class Secrets:
 
     def _add(self, forms: Iterable[bytes]) -> None:
         self.fresh = True
-        texts = [text for form in forms if (text := decode_text(form)) not in self._names]
+        texts = [decode_text(form) for form in forms if form not in self._names]
         texts += [text.replace("/", r"\/") for text in texts if "/" in text]  # as JSON may have it
         self._set([*(form for form in self._forms if form not in texts), *texts][-_MOST:])
 
@@ -145,7 +147,24 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Return a text of the server with `***` in place of each secret."""
-        return _without(text, self._forms, r"(?<!\w)")
+        text = _without(text, self._forms, _WORD_BEGINS)
+        if "\\" in text:
+            text = _without_escaped(text, self._forms)
+        return self._without_starts(text) if self.fresh else text
+
+    def _without_starts(self, text: str) -> str:
+        """Return a text without what may be the start of a secret that the server has cut."""
+        octets = encode_text(text)
+        for form in map(encode_text, self._forms):
+            at = octets.find(form[:_LEAST])
+            while at >= 0:
+                end = at + _common(form, octets[at : at + len(form)])
+                start = octets[at:end]
+                named = any(len(name) >= len(start) and octets.startswith(name, at) for name in self._names)
+                if not named and _is_start(start, octets[at - 1 : at] if at else b"", octets[end : end + 1]):
+                    octets = octets[:at] + _STARS.encode() + octets[end:]
+                at = octets.find(form[:_LEAST], at + 1)
+        return decode_text(octets)
 
     def hide_in_error(self, text: str) -> str:
         """As `hide`, for the message of an error, which may quote the server with escapes, and cut what it quotes."""
@@ -167,9 +186,10 @@ class Secrets:
         return text
 
     def hide_in_raised(self, error: BaseException) -> None:
-        """Hide them in the message of an error that was raised."""
+        """Hide them in the message of an error that was raised; clear its frames, which hold what it quotes."""
         if self.known:
             error.args = tuple(self.hide_in_error(each) if isinstance(each, str) else each for each in error.args)
+            forget_locals(error)
 
     def hide_in(self, event: Answer | Farewell | Greeting) -> Answer | Farewell | Greeting:
         """Return an event without secrets in its text.
@@ -228,6 +248,11 @@ class Secrets:
 
 
 _QUOTE: Final = re.compile("['\"]")
+_QUOTES: Final = frozenset(bytes([octet]) for octet in b"'\"`<>()[]{}")
+_WORD_BEGINS: Final = r"(?<!\w)"
+_JSON: Final = re.compile(  # each match is one character: a pair of surrogates, another escape, or itself
+    r"""\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\["\\/]|.""", re.DOTALL
+)
 _BEHIND_ESCAPES: Final = r"(?:(?<!\w)|(?<=\\x[0-9a-f]{2})|(?<=\\[nrt]))"
 
 
@@ -240,11 +265,44 @@ def _without(text: str, forms: Iterable[str], border: str) -> str:
         border: a pattern of what must be true where a whole word begins.
     """
     for form in sorted((form for form in forms if form in text), key=len, reverse=True):
-        if _is_strong(form):
-            text = text.replace(form, _STARS)
-        else:
-            text = re.sub(rf"{border}{re.escape(form)}(?!\w)", _STARS, text, flags=re.ASCII)
+        text = _pattern(form, border).sub(_STARS, text)
     return text
+
+
+def _without_escaped(text: str, forms: Iterable[str]) -> str:
+    """Return a text without secrets that have characters escaped as in JSON (RFC 8259 section 7)."""
+    parts: list[str] = _JSON.findall(text)
+    plain = "".join(map(_unescaped, parts))
+    for form in sorted((form for form in forms if form in plain), key=len, reverse=True):
+        for match in _pattern(form, _WORD_BEGINS).finditer(plain):
+            length = len(form)
+            parts[match.start() : match.end()] = [_STARS, *[""] * (length - 1)]
+            plain = plain[: match.start()] + "\0" * length + plain[match.end() :]
+    return "".join(parts)
+
+
+def _unescaped(part: str) -> str:
+    if len(part) == 1:
+        return part
+    return part[1] if part[1] != "u" else bytes.fromhex(part.replace("\\u", "")).decode("utf-16-be", "surrogatepass")
+
+
+def _pattern(form: str, border: str) -> re.Pattern[str]:
+    return re.compile(re.escape(form) if _is_strong(form) else rf"{border}{re.escape(form)}(?!\w)", re.ASCII)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many octets two byte strings have in common at their beginning."""
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))
+
+
+def _is_start(start: bytes, before: bytes, behind: bytes) -> bool:
+    """Return whether this is hidden as the start of a secret, between these octets."""
+    if len(start) >= _LEAST_WORD and not start.isalpha():
+        return True
+    whole = not re.match(rb"\w", before) and not re.match(rb"\w", behind)
+    # Outside quotes a short word is one of the server's own.
+    return whole and (_is_telling(start) or before in _QUOTES or behind in _QUOTES)
 
 
 def _is_strong(form: str) -> bool:
@@ -261,7 +319,12 @@ def _forms(data: bytes) -> set[bytes]:
     fields = [field for field in _FIELDS.split(data) if field]
     secret = fields[-1:] if data.count(b"\0") else fields  # of PLAIN the password alone: a name may be shown
     plain = {data, *secret, *(field.rpartition(b" ")[2] for field in secret)}
-    return {form for each in plain for form in (each, encode_base64(each)) if _is_telling(form)}
+    return {form for each in plain for form in _encodings(each) if _is_telling(form)}
+
+
+def _encodings(octets: bytes) -> set[bytes]:
+    encoded = encode_base64(octets)
+    return {octets, encoded, encoded.rstrip(b"=")}
 
 
 def _is_telling(form: bytes) -> bool:

@@ -301,14 +301,15 @@ class Session:
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.
 
-        If it is not, call `fail`, and close the connection without waiting for anything.
+        If it is not, call `fail`, and close the connection without waiting. Secrets are hidden in the error.
         """
+        self._secrets.hide_in_raised(error)
         if isinstance(error, LoginFailed):  # also if the connection is lost before all methods are tried
             return self.broken is None
         return isinstance(error, CommandFailed | MalformedReply | LocalProtocolError | Busy | Broken)
 
     def fail(self, error: BaseException) -> None:
-        """Note that an error has ended the session. It may quote the server, from which secrets are hidden."""
+        """Note that an error has ended the session, and hide secrets in it."""
         self._secrets.hide_in_raised(error)
         self.end(f"{type(error).__name__}: {error}", error)
 

@@ -942,7 +942,9 @@ def test_the_maildrop_is_closed_whatever_strikes_at_whatever_operation(blocks, e
 @pytest.mark.usefixtures("small_pieces")
 def test_a_maildrop_that_is_opened_while_the_session_is_cancelled_is_closed():
     clean = scripted().actor
-    opening = 1 + max(number for number, operation in enumerate(clean.performed) if isinstance(operation, RunLogin))
+    verified = max(number for number, operation in enumerate(clean.performed) if isinstance(operation, RunLogin))
+    opening = verified + 2
+    assert isinstance(clean.performed[verified + 1], Now)
     assert isinstance(clean.performed[opening], Run)
     session = scripted({opening: Cancelled()})
     assert session.store.log.count("open") == 1, "a Run goes on to its end"

@@ -20,7 +20,9 @@ __all__ = ["SessionLogins"]
 
 T = TypeVar("T")
 
-_TOO_LATE: Final = "the login cannot be checked in time"
+
+def _too_late() -> Refused:
+    return Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP)
 
 
 class SessionLogins:
@@ -77,7 +79,7 @@ class SessionLogins:
 
         Raises:
             CredentialsRejected: the function raised it; the failure was noted.
-            Refused: the deadline of the login has passed; the session ends.
+            Refused: the deadline of the login has passed, be it that the credentials are right; the session ends.
         """
         turn = yield from self._wait(attempt)
         try:
@@ -93,6 +95,9 @@ class SessionLogins:
         else:
             if rejected():
                 yield from self._note_failure(attempt, claimed_user())
+            elif (yield from self._now()) >= self.until:  # what is in a thread cannot be cancelled, and took too long
+                self._record.login_not_checked(attempt.method, claimed_user())
+                raise _too_late()
             return answer
         finally:
             # Only now: the next login, maybe in another thread, has to wait for a failure of this one.
@@ -101,7 +106,7 @@ class SessionLogins:
 
     def _ask(self, function: Callable[[], T | Awaitable[T]], turn: Turn | None, *, blocks: bool) -> Procedure[T]:
         if turn is None:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP)
+            raise _too_late()
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
             if not isinstance(answer, Awaitable):
@@ -109,17 +114,21 @@ class SessionLogins:
             self._place.leave_thread(turn)
             return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
         except TimedOut:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
+            raise _too_late() from None
 
     def _note_failure(self, attempt: LoginAttempt, user: str) -> Procedure[None]:
         now = attempt.began
         try:
-            now = yield from Now()
+            now = yield from self._now()
+        finally:
+            self.note_failure(user, now)  # also that of a session that was cut off meanwhile
+
+    def _now(self) -> Procedure[float]:
+        try:
+            return (yield from Now())
         except BaseException:
             self._break_off()
             raise
-        finally:
-            self.note_failure(user, now)  # also that of a session that was cut off meanwhile
 
     def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
         try:

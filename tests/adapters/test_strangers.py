@@ -19,7 +19,7 @@ from pop3proto._io import listening
 from pop3proto._io.listening import accepted
 from pop3proto._io.session_log import LoggedSession
 from pop3proto.asyncio import server as asyncio_server
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.server.deadlines import Deadlines
@@ -28,7 +28,7 @@ from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
 from tests.helpers.depth import deep
-from tests.helpers.drivers import OneUser
+from tests.helpers.drivers import FakeStore, OneUser
 
 TOO_MANY = b"-ERR [SYS/TEMP] too many sessions\r\n"
 DISPLACED = b"-ERR [SYS/TEMP] too many sessions before login\r\n"
@@ -446,6 +446,24 @@ def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, l
         "127.0.0.1: ended: user=ann method=USER/PASS retrieved=0 deleted=0 ",
         "127.0.0.1: login not checked: method=USER/PASS user=bob",
     ]
+
+
+@pytest.mark.parametrize("error", [ConnectionLost, TimedOut, RemoteProtocolError])
+@pytest.mark.parametrize("asked", ["authenticator", "store"])
+def test_the_loss_of_another_server_is_a_fault_with_its_traceback(adapter, logged, caplog, asked, error):  # noqa: F811 - it is a fixture
+    users, store = OneUser(), FakeStore()
+    if asked == "authenticator":
+        users.failure = error("elsewhere")
+    else:
+        store.failures["open"] = error("elsewhere")
+    with adapter.entered(service(store=store, authenticator=users)) as server, greeted(server) as client:
+        answer = client.ask(b"USER ann", b"PASS tanstaaf")
+        assert answer == b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n"
+        assert client.line() == b""
+    *_, ended = logged()
+    assert ended.endswith(f"end=fault: the {asked} raised {error.__name__}: elsewhere")
+    [traceback] = [record.exc_info for record in caplog.records if record.exc_info]
+    assert type(traceback[1].__cause__) is error
 
 
 def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture

@@ -11,6 +11,8 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 
+from .calls import CLIENT_ERRORS, fault
+
 if TYPE_CHECKING:
     from .limits import Place
     from .penalties import LoginAttempt
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["SessionLogins"]
 
 T = TypeVar("T")
+
+_WHOSE: Final = "the authenticator"
+
+
+async def _own(answer: Awaitable[T]) -> T:
+    """Await an answer. A `TimedOut` that it raises itself is not that of its deadline."""
+    try:
+        return await answer
+    except CLIENT_ERRORS as error:
+        raise fault(_WHOSE, error) from error
 
 
 def _too_late() -> Refused:
@@ -109,10 +121,13 @@ class SessionLogins:
             raise _too_late()
         try:
             answer = (yield from RunLogin(function)) if blocks else function()
-            if not isinstance(answer, Awaitable):
-                return answer
-            self._place.leave_thread(turn)
-            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
+        except CLIENT_ERRORS as error:
+            raise fault(_WHOSE, error) from error
+        if not isinstance(answer, Awaitable):
+            return answer
+        self._place.leave_thread(turn)
+        try:
+            return (yield from AwaitLogin(_own(cast("Awaitable[T]", answer)), self.until))
         except TimedOut:
             raise _too_late() from None
 

@@ -23,7 +23,7 @@ from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.server.deadlines import Deadlines
-from pop3proto.procedures.server.logins import LOGINS_IN_THREADS
+from pop3proto.procedures.server.logins import ENDS_IN_THREADS, LOGINS_IN_THREADS
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
@@ -372,6 +372,44 @@ def test_the_end_of_a_session_waits_for_no_login(adapter):  # noqa: F811 - it is
                 assert other.ask(b"QUIT").startswith(b"+OK")
             assert ended.acquire(timeout=PATIENCE)
         assert answered == []
+
+
+@pytest.mark.parametrize("ends_by", ["hang up", "close", "abort"])
+def test_an_authenticator_is_told_of_four_ends_at_once(adapter, ends_by):  # noqa: F811 - it is a fixture
+    """Also when the server is ended: none is left out, and none is begun in a thread of its own."""
+
+    class Watching(OneUser):
+        def session_ended(self, session) -> None:
+            with lock:
+                under_way.add(session.id)
+                most.append(len(under_way))
+            assert go_on.wait(PATIENCE)
+            with lock:
+                under_way.remove(session.id)
+
+    lock, go_on, under_way, most = threading.Lock(), threading.Event(), set(), []
+    server = adapter.begin(service(authenticator=Watching()))
+    ends = server._sessions._limiter._ends
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(greeted(server, f"127.0.0.{number + 1}")) for number in range(12)]
+        stack.callback(go_on.set)
+        if ends_by == "hang up":
+            for client in clients:
+                client.sock.shutdown(socket.SHUT_WR)
+        else:
+            wait = adapter.in_background(getattr(server, ends_by))
+        until = time.monotonic() + PATIENCE
+        while len(ends._waiting) < 12 - ENDS_IN_THREADS or len(most) < ENDS_IN_THREADS:
+            assert time.monotonic() < until, "the sessions do not end"
+        if ends_by == "hang up":
+            with greeted(server, "127.0.0.99") as other:
+                assert other.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK"), "logins have threads of their own"
+            wait = adapter.in_background(server.abort)
+        go_on.set()
+        wait()
+    assert len(most) == (13 if ends_by == "hang up" else 12)
+    assert max(most) == ENDS_IN_THREADS
+    assert not ends._waiting
 
 
 def test_a_login_after_failures_is_delayed_and_no_other(adapter):  # noqa: F811 - it is a fixture

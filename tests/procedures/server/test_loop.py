@@ -1196,16 +1196,6 @@ def test_a_fault_after_the_whole_answer_ends_the_session():
     store.check_all_is_closed()
 
 
-@pytest.mark.parametrize("call", ["open", "commit"])
-def test_a_store_that_times_out_on_its_own_is_not_taken_for_a_slow_client(call):
-    session = serving(UNIX)
-    session.store.failures[call] = TimedOut("the store's own server is slow")
-    answers = session.greeted().lines(b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
-    assert codes(answers)[-1] == b"-ERR [SYS/TEMP]"
-    with pytest.raises(TimedOut, match="own server"):
-        session.actor.outcome()
-
-
 @pytest.mark.parametrize("how", ["gone", "deaf"])
 def test_a_fault_is_raised_also_if_nobody_is_left_to_be_told(how, two):
     two.store.failures["commit"] = RuntimeError("a fault")

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from .settings import ServiceSettings
 
-__all__ = ["LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
+__all__ = ["ENDS_IN_THREADS", "LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
 
 _Address: TypeAlias = "str | Turn"
 
 LOGINS_IN_THREADS: Final = 4
 """Logins of one server that are in a thread at once, if its authenticator blocks."""
+
+ENDS_IN_THREADS: Final = 4
+"""Ends of sessions of one server of which its authenticator is told in a thread at once, if it blocks."""
 
 
 class LoginLimiter:
@@ -115,9 +118,11 @@ class LoginTurns:
     Args:
         most: logins under way for one address.
         threads: logins in threads; infinite: no login needs one.
+        kind: what is waited for.
     """
 
-    def __init__(self, most: int, threads: float = math.inf) -> None:
+    def __init__(self, most: int, threads: float = math.inf, kind: type[Turn] = Turn) -> None:
+        self._kind: Final = kind
         self._most: Final = most
         self._threads: Final = threads
         self._in_threads: Final[set[Turn]] = set()
@@ -125,7 +130,7 @@ class LoginTurns:
         self._waiting: Final[dict[_Address, dict[Turn, int]]] = {}  # with the room that each needs, in order
         self._ready: Final[dict[_Address, None]] = {}  # addresses that wait for a thread only, in order
 
-    def take(self, address: str, until: float, *, alone: bool = False) -> Turn:
+    def take(self, address: str, until: float | None = None, *, alone: bool = False) -> Turn:
         """Return a turn, which has come if there is room. It must be given back in any case.
 
         Args:
@@ -133,7 +138,7 @@ class LoginTurns:
             until: how long it waits, as `Read`.
             alone: it comes when no other login of the address is under way.
         """
-        turn = Turn(until)
+        turn = self._kind(until)
         self._waiting.setdefault(address or turn, {})[turn] = 1 if alone else self._most
         self._look_at(address or turn)
         self._let_come()

@@ -14,7 +14,6 @@ from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.operations import (
     Procedure,
-    RunLogin,
     StartTls,
 )
 from pop3proto.sasl.answers import answered, settled
@@ -88,9 +87,8 @@ class ServerSession(SessionOutput):
         self.maildrop: Maildrop | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.logins: Final = SessionLogins(
-            self._break_off, place or SessionLimiter(settings).place(info.address), self.record
-        )
+        self._place: Final = place or SessionLimiter(settings).place(info.address)
+        self.logins: Final = SessionLogins(self._break_off, self._place, self.record)
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
         self._starttls: Final = starttls
@@ -324,7 +322,7 @@ class ServerSession(SessionOutput):
         if implements(authenticator, SupportsSessionEnded):
             ended = partial(authenticator.session_ended, self.info)
             try:
-                yield from awaited((yield from RunLogin(ended)) if authenticator.blocks else ended())
+                yield from awaited((yield from self._place.run_end(ended)) if authenticator.blocks else ended())
             except CLIENT_ERRORS as error:
                 raise fault("the authenticator", error) from error
 

@@ -446,6 +446,17 @@ def test_each_mechanism_waits_once_for_each_exchange(method, initial, repeats):
     assert delays == ([[], [2], [2], [4]] if repeats else [[], [2], [4], [8]])
 
 
+@pytest.mark.parametrize("method", ["PLAIN", "XOAUTH2"])
+def test_the_same_credentials_count_once_with_an_initial_response_and_without(method):
+    shared = Shared(Everyone(blocks=True))
+    session = shared.session()
+    wrong = b64encode(b"\0ann\0wrong" if method == "PLAIN" else b"user=ann\1auth=Bearer nope\1\1")
+    for _ in range(2):
+        session.ask(f"AUTH {method} ".encode() + wrong + b"\r\n", *([b"\r\n"] if method == "XOAUTH2" else []))
+        session.ask(f"AUTH {method}\r\n".encode(), wrong + b"\r\n", *([b"\r\n"] if method == "XOAUTH2" else []))
+    assert [each for each in slept(session) if each > 0] == [2, 2, 2]
+
+
 def test_apop_and_what_each_failure_says_for_the_log():
     shared = Shared(Everyone(blocks=True))
     session = shared.session()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pop3proto.core.errors import TimedOut
 from pop3proto.procedures.operations import Now, Procedure, Sleep, Turn
 
-from .penalties import LoginAttempt, LoginPenalties
+from .penalties import LoginAttempt, LoginDelay, LoginPenalties
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -65,10 +65,10 @@ class LoginLimiter:
         """
         while (now := (yield from Now())) < until:
             with self._lock:
-                seconds = self._seconds(origin, attempt, now)
-                turn = None if seconds else self._turns.take(origin, until, alone=seconds is not None)
+                delay = self._delay(origin, attempt, now)
+                turn = None if delay.seconds else self._turns.take(origin, until, alone=delay.alone)
             if turn is None:
-                yield from Sleep(min(seconds or 0, until - now))
+                yield from Sleep(min(delay.seconds, until - now))
                 continue
             try:
                 if not turn.has_come:
@@ -80,8 +80,8 @@ class LoginLimiter:
                 raise
             # The logins that came before may have failed, or have taken too long.
             with self._lock:
-                seconds = self._seconds(origin, attempt, now)
-            if turn.has_come and not seconds and now < until:
+                new = self._delay(origin, attempt, now)
+            if turn.has_come and not new.seconds and (delay.alone or not new.alone) and now < until:
                 return turn
             self.done(origin, turn)
         return None
@@ -102,11 +102,9 @@ class LoginLimiter:
             with self._lock:
                 self._penalties.failed(origin, attempt, now)
 
-    def _seconds(self, origin: str, attempt: LoginAttempt, now: float) -> float | None:
-        """Return how long an attempt has to wait; None if its address has no penalty. The lock is held."""
-        if self._penalties is None or (seconds := self._penalties.wait(origin, attempt.began, now)) is None:
-            return None
-        return max(0, seconds)
+    def _delay(self, origin: str, attempt: LoginAttempt, now: float) -> LoginDelay:
+        """Return what the address demands of an attempt. The lock is held."""
+        return LoginDelay() if self._penalties is None else self._penalties.demand(origin, attempt.began, now)
 
 
 class LoginTurns:

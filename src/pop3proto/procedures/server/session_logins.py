@@ -48,7 +48,7 @@ class SessionLogins:
     Attributes:
         attempt: the login under way; None between logins.
         method: how the client has shown that its credentials are right; "" before.
-        failed: number of refused logins.
+        failed: number of refused logins, those included whose messages made no sense.
         until: deadline of the login.
     """
 
@@ -90,7 +90,7 @@ class SessionLogins:
             rejected: returns whether the credentials turned out to be wrong, though the function returned.
 
         Raises:
-            CredentialsRejected: the function raised it; the failure was noted.
+            CredentialsRejected, MechanismError: the function raised it; the failure was noted.
             Refused: the deadline of the login has passed, be it that the credentials are right; the session ends.
         """
         turn = yield from self._wait(attempt)
@@ -99,7 +99,10 @@ class SessionLogins:
         except CredentialsRejected:
             yield from self._note_failure(attempt, claimed_user())
             raise
-        except MechanismError:
+        except MechanismError:  # no credentials were read: this counts for the session, and not for its address
+            self.failed += 1
+            self.attempt = None
+            self._record.login_not_checked(attempt.method, claimed_user())
             raise
         except Exception:
             self._record.login_not_checked(attempt.method, claimed_user())

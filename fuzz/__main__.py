@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("target", nargs="?", default="all", choices=["all", *TARGETS], metavar="TARGET")
     parser.add_argument("--list", action="store_true", help="print the targets")
-    parser.add_argument("--seconds", type=float, help=f"for each target (default: {_SECONDS:.0f}, without --runs)")
+    parser.add_argument(
+        "--seconds", type=float, help=f"of the processor, for each target (default: {_SECONDS:.0f}, without --runs)"
+    )
     parser.add_argument("--runs", type=int, help="inputs for each target")
     parser.add_argument("--seed", type=int, default=0, help="another one gives other inputs (default: %(default)s)")
     parser.add_argument(

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from time import monotonic
+from time import process_time
 from typing import Any
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     target = TARGETS[given.target]
     runs = 0
     ways: set[object] = set()
-    until = None if given.seconds is None else monotonic() + given.seconds
+    until = None if given.seconds is None else process_time() + given.seconds
 
     def end(**found: object) -> None:
         print("\n" + json.dumps({"runs": runs, "ways": len(ways), **found}), flush=True)
@@ -46,7 +46,7 @@ def main() -> None:
             finding = made_small(target, octets, error)
             end(octets=finding.octets.hex(), error=repr(finding.error))
         ways.add(way)
-        if runs == given.runs or (until is not None and monotonic() >= until):
+        if runs == given.runs or (until is not None and process_time() >= until):
             end()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ one more dot in front, and the receiver removes it::
 
     message  b"a\r\n.b\r\n"        wire  b"a\r\n..b\r\n.\r\n"
 
-Both classes accept chunks of any size, need no more memory than the current chunk, and scan each octet
+Both classes accept chunks of any size, need memory in proportion to the current chunk, and scan each octet
 a fixed number of times. All scanning is done in C; `python -m benchmarks` measures it.
 """
 
@@ -42,7 +42,8 @@ _SPARSE: Final = 512  # octets for each dot
 _SHORT: Final = 2048
 
 # `replace` searches twice, but makes no object for each piece. Where leading dots are closer than this, it is up to
-# three times as fast as splitting and joining; where they are rare, it takes up to twice as long.
+# three times as fast as splitting and joining; where they are rare, it takes up to twice as long. A few of them tell
+# most often; whoever has written the message may have made these few unlike the others, so the pieces are bounded.
 _CLOSE: Final = 32
 _SAMPLE: Final = 16
 
@@ -52,13 +53,17 @@ def _dense(hits: int, octets: int) -> bool:
 
 
 def _replace_leading_dots(lines: bytes, new: bytes) -> bytes:
-    # Replaces each b"\r\n.". The last ones tell how close they are.
+    # Replaces each b"\r\n.".
     pieces = lines.rsplit(b"\r\n.", _SAMPLE)
-    if len(pieces) > _SAMPLE:
-        if len(lines) - len(pieces[0]) < _SAMPLE * _CLOSE:
-            return lines.replace(b"\r\n.", new)
-        pieces[:1] = pieces[0].rsplit(b"\r\n.")
-    return new.join(pieces)
+    if len(pieces) <= _SAMPLE:
+        return new.join(pieces)
+    if len(lines) - len(pieces[0]) >= _SAMPLE * _CLOSE:
+        most = len(lines) // _CLOSE
+        pieces[:1] = pieces[0].rsplit(b"\r\n.", most)
+        if len(pieces) <= most:
+            return new.join(pieces)
+    pieces.clear()
+    return lines.replace(b"\r\n.", new)
 
 
 class BodyDecoder:

@@ -486,9 +486,9 @@ def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, l
     ]
 
 
-@pytest.mark.parametrize("error", [ConnectionLost, TimedOut, RemoteProtocolError])
+@pytest.mark.parametrize("error", [ConnectionLost, TimedOut, RemoteProtocolError, SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("asked", ["authenticator", "store"])
-def test_the_loss_of_another_server_is_a_fault_with_its_traceback(adapter, logged, caplog, asked, error):  # noqa: F811 - it is a fixture
+def test_what_would_be_mistaken_is_a_fault_with_its_traceback(adapter, logged, caplog, asked, error):  # noqa: F811 - it is a fixture
     users, store = OneUser(), FakeStore()
     if asked == "authenticator":
         users.failure = error("elsewhere")
@@ -498,7 +498,9 @@ def test_the_loss_of_another_server_is_a_fault_with_its_traceback(adapter, logge
         answer = client.ask(b"USER ann", b"PASS tanstaaf")
         assert answer == b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n"
         assert client.line() == b""
-    *_, ended = logged()
+        with greeted(server) as other:
+            assert other.ask(b"NOOP").startswith(b"-ERR"), "the server goes on"
+    ended = next(line for line in logged() if " ended: " in line)
     assert ended.endswith(f"end=fault: the {asked} raised {error.__name__}: elsewhere")
     [traceback] = [record.exc_info for record in caplog.records if record.exc_info]
     assert type(traceback[1].__cause__) is error

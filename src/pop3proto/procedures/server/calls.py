@@ -14,7 +14,7 @@ from pop3proto.procedures.operations import Await, Procedure, Run
 if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
 
-__all__ = ["CLIENT_ERRORS", "awaited", "call", "close_without_waiting", "fault", "perform_steps"]
+__all__ = ["CLIENT_ERRORS", "awaited", "call", "close_without_waiting", "fault", "for_thread", "perform_steps"]
 
 T = TypeVar("T")
 
@@ -22,14 +22,31 @@ CLIENT_ERRORS: Final = (ConnectionLost, TimedOut, RemoteProtocolError)
 """What ends a session through its client. A store that asks another server may raise them, too."""
 
 
-def fault(whose: str, error: Exception) -> RuntimeError:
-    """Return what stands for one of `CLIENT_ERRORS` that the client has nothing to do with; raise it from that.
+def fault(whose: str, error: BaseException) -> RuntimeError:
+    """Return what stands for an error that would be mistaken, one of `CLIENT_ERRORS` for example; raise it from that.
 
     Args:
         whose: what has raised it: "the store".
-        error: what was raised.
+        error: what was raised, about which the client can do nothing.
     """
     return RuntimeError(f"{whose} raised {type(error).__name__}: {error}")
+
+
+def for_thread(whose: str, function: Callable[[], T]) -> Callable[[], T]:
+    """Return a function to be called in a thread, where nothing that it raises asks for the end of the whole server.
+
+    Args:
+        whose: as in `fault`.
+        function: it may raise `SystemExit`, for example.
+    """
+
+    def called() -> T:
+        try:
+            return function()
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise fault(whose, error) from error
+
+    return called
 
 
 def call(whose: str, function: Callable[[], T | Awaitable[T]], *, blocks: bool) -> Procedure[T]:
@@ -44,7 +61,7 @@ def call(whose: str, function: Callable[[], T | Awaitable[T]], *, blocks: bool) 
         RuntimeError: it raised one of `CLIENT_ERRORS`.
     """
     try:
-        answer = (yield from Run(function)) if blocks else function()
+        answer = (yield from Run(for_thread(whose, function))) if blocks else function()
         return (yield from awaited(answer))
     except CLIENT_ERRORS as error:
         raise fault(whose, error) from error

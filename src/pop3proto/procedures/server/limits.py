@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pop3proto.procedures.operations import EndTurn, RunLogin
 
+from .calls import for_thread
 from .logins import ENDS_IN_THREADS, LoginLimiter, LoginTurns
 from .networks import origin
 
@@ -100,7 +101,7 @@ class SessionLimiter:
         try:
             if not turn.has_come:
                 yield from turn
-            return (yield from RunLogin(function))
+            return (yield from RunLogin(for_thread("the authenticator", function)))
         finally:
             with self._lock:
                 self._ends.give_back("", turn)

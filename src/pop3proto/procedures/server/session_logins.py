@@ -11,7 +11,7 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 
-from .calls import CLIENT_ERRORS, fault
+from .calls import CLIENT_ERRORS, fault, for_thread
 
 if TYPE_CHECKING:
     from .limits import Place
@@ -123,7 +123,7 @@ class SessionLogins:
         if turn is None:
             raise _too_late()
         try:
-            answer = (yield from RunLogin(function)) if blocks else function()
+            answer = (yield from RunLogin(for_thread(_WHOSE, function))) if blocks else function()
         except CLIENT_ERRORS as error:
             raise fault(_WHOSE, error) from error
         if not isinstance(answer, Awaitable):

@@ -19,16 +19,16 @@ from pop3proto._io import listening
 from pop3proto._io.listening import accepted
 from pop3proto._io.session_log import LoggedSession
 from pop3proto.asyncio import server as asyncio_server
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.procedures.server.deadlines import Deadlines
-from pop3proto.procedures.server.logins import LOGINS_IN_THREADS
+from pop3proto.procedures.server.logins import ENDS_IN_THREADS, LOGINS_IN_THREADS
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
 from tests.helpers.depth import deep
-from tests.helpers.drivers import OneUser
+from tests.helpers.drivers import FakeStore, OneUser
 
 TOO_MANY = b"-ERR [SYS/TEMP] too many sessions\r\n"
 DISPLACED = b"-ERR [SYS/TEMP] too many sessions before login\r\n"
@@ -374,6 +374,44 @@ def test_the_end_of_a_session_waits_for_no_login(adapter):  # noqa: F811 - it is
         assert answered == []
 
 
+@pytest.mark.parametrize("ends_by", ["hang up", "close", "abort"])
+def test_an_authenticator_is_told_of_four_ends_at_once(adapter, ends_by):  # noqa: F811 - it is a fixture
+    """Also when the server is ended: none is left out, and none is begun in a thread of its own."""
+
+    class Watching(OneUser):
+        def session_ended(self, session) -> None:
+            with lock:
+                under_way.add(session.id)
+                most.append(len(under_way))
+            assert go_on.wait(PATIENCE)
+            with lock:
+                under_way.remove(session.id)
+
+    lock, go_on, under_way, most = threading.Lock(), threading.Event(), set(), []
+    server = adapter.begin(service(authenticator=Watching()))
+    ends = server._sessions._limiter._ends
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(greeted(server, f"127.0.0.{number + 1}")) for number in range(12)]
+        stack.callback(go_on.set)
+        if ends_by == "hang up":
+            for client in clients:
+                client.sock.shutdown(socket.SHUT_WR)
+        else:
+            wait = adapter.in_background(getattr(server, ends_by))
+        until = time.monotonic() + PATIENCE
+        while len(ends._waiting) < 12 - ENDS_IN_THREADS or len(most) < ENDS_IN_THREADS:
+            assert time.monotonic() < until, "the sessions do not end"
+        if ends_by == "hang up":
+            with greeted(server, "127.0.0.99") as other:
+                assert other.ask(b"USER ann", b"PASS tanstaaf").startswith(b"+OK"), "logins have threads of their own"
+            wait = adapter.in_background(server.abort)
+        go_on.set()
+        wait()
+    assert len(most) == (13 if ends_by == "hang up" else 12)
+    assert max(most) == ENDS_IN_THREADS
+    assert not ends._waiting
+
+
 def test_a_login_after_failures_is_delayed_and_no_other(adapter):  # noqa: F811 - it is a fixture
     penalty = LoginPenalty(first=0.01, most=0.02)
     with adapter.entered(service(login_penalty=penalty)) as server:
@@ -446,6 +484,26 @@ def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, l
         "127.0.0.1: ended: user=ann method=USER/PASS retrieved=0 deleted=0 ",
         "127.0.0.1: login not checked: method=USER/PASS user=bob",
     ]
+
+
+@pytest.mark.parametrize("error", [ConnectionLost, TimedOut, RemoteProtocolError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("asked", ["authenticator", "store"])
+def test_what_would_be_mistaken_is_a_fault_with_its_traceback(adapter, logged, caplog, asked, error):  # noqa: F811 - it is a fixture
+    users, store = OneUser(), FakeStore()
+    if asked == "authenticator":
+        users.failure = error("elsewhere")
+    else:
+        store.failures["open"] = error("elsewhere")
+    with adapter.entered(service(store=store, authenticator=users)) as server, greeted(server) as client:
+        answer = client.ask(b"USER ann", b"PASS tanstaaf")
+        assert answer == b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n"
+        assert client.line() == b""
+        with greeted(server) as other:
+            assert other.ask(b"NOOP").startswith(b"-ERR"), "the server goes on"
+    ended = next(line for line in logged() if " ended: " in line)
+    assert ended.endswith(f"end=fault: the {asked} raised {error.__name__}: elsewhere")
+    [traceback] = [record.exc_info for record in caplog.records if record.exc_info]
+    assert type(traceback[1].__cause__) is error
 
 
 def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture

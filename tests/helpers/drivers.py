@@ -21,6 +21,7 @@ from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Messag
 from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
+    EndTurn,
     Look,
     Now,
     Operation,
@@ -173,7 +174,7 @@ class Actor:
                 self.after_strike.append(operation)
             if (strike := self._strikes.pop(len(self.performed) - 1, None)) is not None:
                 self._due, self._struck = strike, True
-            if self._due is not None and not isinstance(operation, Run | Await | AwaitLogin):
+            if self._due is not None and not isinstance(operation, Run | Await | AwaitLogin | EndTurn):
                 error, result, self._due = self._due, None, None
             elif (outcome := self._perform(operation)) is None:
                 return

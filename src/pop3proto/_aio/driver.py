@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import override
 
 from pop3proto._io.driver import Driver
-from pop3proto.procedures.operations import Await, AwaitLogin, Operation, Procedure, Run
+from pop3proto.procedures.operations import Await, AwaitLogin, EndTurn, Operation, Procedure, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["AsyncStream"]
 
 T = TypeVar("T")
+
+# What is to be finished in any case, as a lock may have to be released. `AwaitLogin` sees to a cancellation itself.
+_FINISHED: Final = (Run, Await, AwaitLogin, EndTurn)
 
 
 class AsyncStream(Driver):
@@ -53,8 +56,7 @@ class AsyncStream(Driver):
 
     @override
     def _perform(self, operation: Operation[object]) -> Coroutine[object, object, object]:
-        # What `Run` and `Await` are to finish, a lock to release, must be finished. `AwaitLogin` sees to it itself.
-        if self._cancellation is not None and not isinstance(operation, (Run, Await, AwaitLogin)):
+        if self._cancellation is not None and not isinstance(operation, _FINISHED):
             self._raise_cancellation()
         return super()._perform(operation)
 

@@ -12,6 +12,7 @@ from pop3proto.procedures.operations import (
     Await,
     AwaitLogin,
     Displaced,
+    EndTurn,
     Look,
     NewConnection,
     Now,
@@ -120,6 +121,8 @@ class Driver(Stream):
     async def _wait_until_due(self, operation: Sleep | Turn) -> None:
         if isinstance(operation, Sleep):
             await self.sleep(operation.seconds)
+        elif isinstance(operation, EndTurn):
+            await self.wait_for_end_turn(operation)
         else:
             await self.wait_for_turn(operation)
 

@@ -14,7 +14,7 @@ from pop3proto.core.errors import LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pop3proto.procedures.operations import Turn
+    from pop3proto.procedures.operations import EndTurn, Turn
 
 __all__ = [
     "GIVEN_UP",
@@ -83,6 +83,10 @@ class Stream(ABC):
             ConnectionLost: the connection was given up.
             TimedOut: it did not come in time.
         """
+
+    @abstractmethod
+    async def wait_for_end_turn(self, turn: EndTurn) -> None:
+        """Wait until a turn has come, even if cancelled or given up meanwhile."""
 
     @abstractmethod
     async def receive(self, until: float | None) -> bytes:

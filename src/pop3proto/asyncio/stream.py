@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
-    from pop3proto.procedures.operations import Turn
+    from pop3proto.procedures.operations import EndTurn, Turn
 
 __all__ = ["AsyncioStream"]
 
@@ -191,6 +191,17 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
                 await come.wait()
         except TimeoutError:
             raise TimedOut(TURN_TIMEOUT) from None
+
+    @override
+    async def wait_for_end_turn(self, turn: EndTurn) -> None:
+        come: asyncio.Future[None] = self._loop.create_future()
+
+        def wake() -> None:
+            if not come.done():
+                come.set_result(None)
+
+        turn.wake_by(wake)
+        self._cancellation = await all_done([come]) or self._cancellation
 
     @override
     async def receive(self, until: float | None) -> bytes:

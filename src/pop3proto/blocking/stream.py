@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pop3proto._io.tls_channel import MakeChannel
-    from pop3proto.procedures.operations import Procedure, Turn
+    from pop3proto.procedures.operations import EndTurn, Procedure, Turn
 
 __all__ = ["SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
@@ -138,6 +138,12 @@ class SocketDriver(Driver):
             raise ConnectionLost(GIVEN_UP)
         if not come:
             raise TimedOut(TURN_TIMEOUT)
+
+    @override
+    async def wait_for_end_turn(self, turn: EndTurn) -> None:
+        come = threading.Event()
+        turn.wake_by(come.set)
+        come.wait()
 
     @override
     async def receive(self, until: float | None) -> bytes:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Await,
         AwaitLogin,
         Displaced,
+        EndTurn,
         Look,
         NewConnection,
         Now,
@@ -73,6 +74,7 @@ __all__ = [
     "ClientObserver",
     "Deadlines",
     "Displaced",
+    "EndTurn",
     "Handler",
     "Handlers",
     "InUse",
@@ -144,8 +146,8 @@ export(
         ),
         ".observer": "ClientObserver Observer ServerObserver",
         ".operations": (
-            "Await AwaitLogin Displaced Look NewConnection Now Operation Procedure Random Read Reconnect Run "
-            "RunLogin ShuttingDown Sleep StartTls Turn Write"
+            "Await AwaitLogin Displaced EndTurn Look NewConnection Now Operation Procedure Random Read Reconnect "
+            "Run RunLogin ShuttingDown Sleep StartTls Turn Write"
         ),
         ".server.deadlines": "Deadlines",
         ".server.handlers": "HANDLERS",

@@ -24,6 +24,7 @@ __all__ = [
     "Await",
     "AwaitLogin",
     "Displaced",
+    "EndTurn",
     "Look",
     "NewConnection",
     "Now",
@@ -296,3 +297,12 @@ class Turn(Operation[None]):
         self._wake = wake
         if self.has_come:
             wake()
+
+
+class EndTurn(Turn):
+    """As `Turn`, for work at the end of a session. As `Run`, it goes on even if the procedure is cancelled meanwhile.
+
+    Neither does it end by a deadline, or because the connection was given up: the other sessions let it come.
+    """
+
+    __slots__ = ()

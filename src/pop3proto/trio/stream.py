@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from pop3proto._io.tls_channel import MakeChannel
-    from pop3proto.procedures.operations import Turn
+    from pop3proto.procedures.operations import EndTurn, Turn
 
 __all__ = ["TrioStream"]
 
@@ -93,6 +93,13 @@ class TrioStream(AsyncStream):
             await trio.lowlevel.checkpoint_if_cancelled()  # since it has come
         if scope.cancelled_caught:
             raise TimedOut(TURN_TIMEOUT)
+
+    @override
+    async def wait_for_end_turn(self, turn: EndTurn) -> None:
+        come = trio.Event()
+        turn.wake_by(come.set)
+        with trio.CancelScope(shield=True):
+            await come.wait()
 
     @override
     async def receive(self, until: float | None) -> bytes:

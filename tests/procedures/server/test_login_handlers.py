@@ -569,9 +569,9 @@ MALFORMED = {
 @pytest.mark.deep(keep=20)
 @pytest.mark.parametrize("name,message", [(name, message) for name in MALFORMED for message in MALFORMED[name]])
 @pytest.mark.parametrize("initial", [True, False])
-def test_a_malformed_message_is_neither_counted_nor_delayed(name, message, initial):
+def test_a_malformed_message_is_counted_and_not_delayed(name, message, initial):
     everyone = Everyone()
-    session = serving(everyone, login_attempts=1)
+    session = serving(everyone, login_attempts=2)
     encoded = b64encode(message)
     if initial:
         answers = session.lines(f"AUTH {name} ".encode() + (encoded or b"=") + b"\r\n")
@@ -581,14 +581,27 @@ def test_a_malformed_message_is_neither_counted_nor_delayed(name, message, initi
     assert codes(answers) == [b"-ERR"]
     assert not sleeps(session)
     assert not everyone.asked
+    assert [method for method, _ in session.record.not_checked] == [name]
+    assert session.record.failed == []
     assert log_in(session, RIGHT["PLAIN"]()).startswith(b"+OK")
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_malformed_messages_end_a_session_as_wrong_passwords_do(wrong):
+    session = serving(login_attempts=3)
+    for _ in range(wrong):
+        assert log_in(session, WRONG_PASSWORD["PLAIN"]()).startswith(b"-ERR [AUTH]")
+    answers = session.lines(b"AUTH PLAIN AAAA\r\n" * 5)
+    assert codes(answers) == [b"-ERR"] * (3 - wrong)
+    assert session.actor.finished
+    assert session.record.end == "failed logins"
 
 
 @pytest.mark.parametrize(
     "response", [b"", b"ann", b"ann " + b"0" * 31, b"ann " + b"A" * 32, b" " + b"0" * 32, b"\xff " + b"0" * 32]
 )
 def test_a_malformed_answer_to_cram_md5(response):
-    session = serving(login_attempts=1)
+    session = serving(login_attempts=2)
     challenge, answer = session.lines(b"AUTH CRAM-MD5\r\n" + b64encode(response) + b"\r\n")
     assert re.fullmatch(rb"<[0-9a-f]+@[a-z.-]+>", b64decode(challenge[2:]))
     assert codes([answer]) == [b"-ERR"]
@@ -600,7 +613,7 @@ def test_a_malformed_answer_to_cram_md5(response):
 @pytest.mark.parametrize("initial", [b"AAAA", b"=", b64encode(b"ann")])
 def test_an_initial_response_where_the_server_begins(name, initial):
     everyone = Everyone()
-    session = serving(everyone, login_attempts=1)
+    session = serving(everyone, login_attempts=2)
     assert codes(session.lines(f"AUTH {name} ".encode() + initial + b"\r\n")) == [b"-ERR"]
     assert not everyone.asked
     assert not sleeps(session)

@@ -334,6 +334,16 @@ def test_a_penalty_that_arises_while_a_login_waits_for_a_thread_holds(exempt):
     assert second.asked == pytest.approx(1 if exempt else 3), "two seconds after the failure of the first"
 
 
+def test_logins_that_queued_before_the_first_failure_come_one_at_a_time_after_the_delay():
+    penalty = LoginPenalty(first=1, most=1)
+    hours = Hours(SessionLimiter(service(blocks=True, login_penalty=penalty), KEY), 5)
+    others = [Login(f"198.51.100.{number}", "right", 0) for number in range(7)]
+    queued = [Login("192.0.2.1", "right", 0) for _ in range(2)]
+    hours.run([*others[:3], Login("192.0.2.1", "wrong", 0), *others[3:], *queued])
+    assert hours.most_at_once["192.0.2.1"] == 1
+    assert [each.asked for each in queued] == [10, 15]
+
+
 def test_when_the_failures_are_forgotten_several_are_verified_at_once_again():
     hours = Hours(SessionLimiter(service(logins_per_address=5), KEY), 0.1)
     hours.run([Login("192.0.2.1", "wrong", 0), *(Login("192.0.2.1", "right", 301) for _ in range(10))])
@@ -444,6 +454,17 @@ def test_each_mechanism_waits_once_for_each_exchange(method, initial, repeats):
         delays.append([each for each in slept(session) if each > 0])
         session.hang_up()
     assert delays == ([[], [2], [2], [4]] if repeats else [[], [2], [4], [8]])
+
+
+@pytest.mark.parametrize("method", ["PLAIN", "XOAUTH2"])
+def test_the_same_credentials_count_once_with_an_initial_response_and_without(method):
+    shared = Shared(Everyone(blocks=True))
+    session = shared.session()
+    wrong = b64encode(b"\0ann\0wrong" if method == "PLAIN" else b"user=ann\1auth=Bearer nope\1\1")
+    for _ in range(2):
+        session.ask(f"AUTH {method} ".encode() + wrong + b"\r\n", *([b"\r\n"] if method == "XOAUTH2" else []))
+        session.ask(f"AUTH {method}\r\n".encode(), wrong + b"\r\n", *([b"\r\n"] if method == "XOAUTH2" else []))
+    assert [each for each in slept(session) if each > 0] == [2, 2, 2]
 
 
 def test_apop_and_what_each_failure_says_for_the_log():

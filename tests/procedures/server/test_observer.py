@@ -50,9 +50,10 @@ def everything(item: object) -> str:
 class Recorder:
     """Keeps all that it is told; fails as told."""
 
-    def __init__(self, fails_at: str = "") -> None:
+    def __init__(self, fails_at: str = "", error: Exception | None = None) -> None:
         self.told: list[tuple[str, SessionInfo, object]] = []
         self._fails_at = fails_at
+        self._error = error or ZeroDivisionError(fails_at)
 
     def heard(self, session: SessionInfo, event: object, /) -> None:
         self._note("heard", session, event)
@@ -66,7 +67,7 @@ class Recorder:
     def _note(self, kind: str, session: SessionInfo, item: object) -> None:
         self.told.append((kind, session, item))
         if self._fails_at == f"{kind} {type(item).__name__}":
-            raise ZeroDivisionError(self._fails_at)
+            raise self._error
 
     def check_end(self) -> BaseException | None:
         """Return with which error the session has ended, which was told once and last."""
@@ -367,6 +368,15 @@ def test_an_observer_that_fails_anywhere(fails_at):
     assert isinstance(recorder.check_end(), ZeroDivisionError)
     session.store.check_all_is_closed()
     assert session.store.commits == []
+
+
+@pytest.mark.parametrize("fails_at", ["said Greeting", "heard Capa", "said Ok", "ended NoneType"])
+def test_what_an_observer_raises_is_never_taken_for_the_end_of_the_connection(fails_at):
+    recorder = Recorder(fails_at=fails_at, error=ConnectionLost("elsewhere"))
+    session = serving(MAIL, recorder=recorder)
+    session.ask(b"CAPA\r\nQUIT\r\n")
+    with pytest.raises(RuntimeError, match="an observer raised ConnectionLost: elsewhere"):
+        session.actor.outcome()
 
 
 def test_an_observer_that_fails_at_the_end():

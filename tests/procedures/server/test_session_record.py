@@ -17,6 +17,7 @@ from pop3proto.sasl.plain import PlainClient
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 from tests.helpers.drivers import (
     Cancelled,
+    Clock,
     FakeStore,
     OneUser,
     Serving,
@@ -82,10 +83,11 @@ def test_who_could_not_be_checked_is_named_and_has_not_failed(method, blocks, fa
     assert (session.record.user, session.record.method, session.record.failed) == (None, "", [])
 
 
-def test_what_is_no_message_of_the_mechanism_is_no_login():
+def test_what_is_no_message_of_the_mechanism_is_not_checked_and_has_not_failed():
     session = serving()
     assert session.lines(b"AUTH PLAIN %b\r\n" % b64encode(b"ann"))[-1].startswith(b"-ERR")
-    assert session.record.failed == session.record.not_checked == []
+    assert session.record.not_checked == [("PLAIN", "")]
+    assert session.record.failed == []
 
 
 @pytest.mark.parametrize("method", ["USER/PASS", "PLAIN"])
@@ -103,6 +105,56 @@ def test_who_has_waited_to_the_deadline_is_named_if_the_name_was_looked_at(metho
     assert session.actor.finished
     assert session.record.not_checked == [(method, "ann" if method == "USER/PASS" else "")]
     assert session.record.failed == users.asked == []
+
+
+class Slow(Everyone):
+    """Takes its time with the first question. A thread cannot be cancelled."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(blocks=True)
+        self.seconds, self.clock = seconds, Clock()
+
+    def note(self, what: str) -> None:
+        self.clock.now += self.seconds
+        self.seconds = 0
+        super().note(what)
+
+
+class SlowLater(Slow):
+    """Swallows its cancellation, for example."""
+
+    async def check_password(self, user, password, session, /):
+        return super().check_password(user, password, session)
+
+
+def slow_login(users: Slow, method: str, mechanisms: dict, password: str) -> tuple[Serving, bytes]:
+    session = serving(users, deadlines=Deadlines(login=10))
+    users.clock = session.actor.clock
+    return session, try_to_log_in(session, method, mechanisms, password)
+
+
+@pytest.mark.parametrize("kind", [Slow, SlowLater])
+@pytest.mark.parametrize("method", ["USER/PASS", "APOP", "PLAIN", "LOGIN", "XOAUTH2", "SCRAM-SHA-256"])
+def test_right_credentials_that_were_verified_after_the_deadline_let_nobody_in(kind, method):
+    session, answer = slow_login(kind(10), method, RIGHT, "tanstaaf")
+    assert answer == b"-ERR [SYS/TEMP] the login cannot be checked in time"
+    assert session.actor.finished
+    record = session.record
+    assert (record.user, record.method, record.failed) == (None, "", [])
+    assert record.not_checked == [(method, "ann")]
+    assert session.store.log == []
+    in_time, answer = slow_login(kind(9.9), method, RIGHT, "tanstaaf")
+    assert answer.startswith(b"+OK")
+    assert in_time.record.not_checked == []
+
+
+@pytest.mark.parametrize("kind", [Slow, SlowLater])
+@pytest.mark.parametrize("method", ["USER/PASS", "APOP", "PLAIN", "LOGIN"])
+def test_wrong_credentials_have_failed_however_late_that_is_known(kind, method):
+    """Else guesses at a slow authenticator would not count."""
+    session, _ = slow_login(kind(10), method, WRONG_PASSWORD, "guess")
+    assert session.record.failed == [(method, "ann")]
+    assert session.record.not_checked == []
 
 
 def test_who_is_cut_off_while_a_password_is_found_to_be_wrong_has_failed():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from .logins import LoginLimiter
+from pop3proto.procedures.operations import EndTurn, RunLogin
+
+from .calls import for_thread
+from .logins import ENDS_IN_THREADS, LoginLimiter, LoginTurns
 from .networks import origin
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from .settings import ServiceSettings
 
 __all__ = ["Place", "SessionLimiter"]
+
+T = TypeVar("T")
 
 
 class SessionLimiter:
@@ -38,6 +43,7 @@ class SessionLimiter:
     ) -> None:
         self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
         self._logins: Final = LoginLimiter(settings, key, self._lock)
+        self._ends: Final = LoginTurns(1, ENDS_IN_THREADS, EndTurn)
         self._settings: Final = settings
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
@@ -84,6 +90,22 @@ class SessionLimiter:
         with self._lock:
             self._strangers.pop(place, None)
 
+    def run_end(self, function: Callable[[], T]) -> Procedure[T]:
+        """Call what an authenticator does at the end of a session, in a thread; four at once, first come first served.
+
+        Args:
+            function: as `RunLogin` calls it.
+        """
+        with self._lock:
+            turn = self._ends.take("")
+        try:
+            if not turn.has_come:
+                yield from turn
+            return (yield from RunLogin(for_thread("the authenticator", function)))
+        finally:
+            with self._lock:
+                self._ends.give_back("", turn)
+
     def leave(self, place: Place) -> None:
         """Count a session out."""
         with self._lock:
@@ -126,6 +148,10 @@ class Place:
     def leave(self) -> None:
         """Give the place back, after the end of the session."""
         self._limiter.leave(self)
+
+    def run_end(self, function: Callable[[], T]) -> Procedure[T]:
+        """As `SessionLimiter.run_end`."""
+        return self._limiter.run_end(function)
 
     def begin_login(self, method: str, now: float) -> LoginAttempt:
         """Return a new attempt to log in, which begins now.

@@ -127,8 +127,10 @@ def _auth_response(session: ServerSession, response: AuthResponse) -> Procedure[
 
 def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[], bytes | None]) -> Procedure[None]:
     """Let a mechanism say what follows from what the client has said: a challenge, or the end."""
-    if session.logins.attempt is not None:
-        session.logins.attempt.add(said() or b"")
+    # A missing response is nothing, and no empty one: the same credentials look the same with and without it.
+    if session.logins.attempt is not None and (octets := said()) is not None:
+        session.logins.attempt.add(octets)
+        del octets
     turn: Procedure[bytes | Identity] = _ask(
         session,
         lambda: mechanism.respond(said()),

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pop3proto.core.errors import TimedOut
 from pop3proto.procedures.operations import Now, Procedure, Sleep, Turn
 
-from .penalties import LoginAttempt, LoginPenalties
+from .penalties import LoginAttempt, LoginDelay, LoginPenalties
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .settings import ServiceSettings
 
-__all__ = ["LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
+__all__ = ["ENDS_IN_THREADS", "LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
 
 _Address: TypeAlias = "str | Turn"
 
 LOGINS_IN_THREADS: Final = 4
 """Logins of one server that are in a thread at once, if its authenticator blocks."""
+
+ENDS_IN_THREADS: Final = 4
+"""Ends of sessions of one server of which its authenticator is told in a thread at once, if it blocks."""
 
 
 class LoginLimiter:
@@ -62,10 +65,10 @@ class LoginLimiter:
         """
         while (now := (yield from Now())) < until:
             with self._lock:
-                seconds = self._seconds(origin, attempt, now)
-                turn = None if seconds else self._turns.take(origin, until, alone=seconds is not None)
+                delay = self._delay(origin, attempt, now)
+                turn = None if delay.seconds else self._turns.take(origin, until, alone=delay.alone)
             if turn is None:
-                yield from Sleep(min(seconds or 0, until - now))
+                yield from Sleep(min(delay.seconds, until - now))
                 continue
             try:
                 if not turn.has_come:
@@ -77,8 +80,8 @@ class LoginLimiter:
                 raise
             # The logins that came before may have failed, or have taken too long.
             with self._lock:
-                seconds = self._seconds(origin, attempt, now)
-            if turn.has_come and not seconds and now < until:
+                new = self._delay(origin, attempt, now)
+            if turn.has_come and not new.seconds and (delay.alone or not new.alone) and now < until:
                 return turn
             self.done(origin, turn)
         return None
@@ -99,11 +102,9 @@ class LoginLimiter:
             with self._lock:
                 self._penalties.failed(origin, attempt, now)
 
-    def _seconds(self, origin: str, attempt: LoginAttempt, now: float) -> float | None:
-        """Return how long an attempt has to wait; None if its address has no penalty. The lock is held."""
-        if self._penalties is None or (seconds := self._penalties.wait(origin, attempt.began, now)) is None:
-            return None
-        return max(0, seconds)
+    def _delay(self, origin: str, attempt: LoginAttempt, now: float) -> LoginDelay:
+        """Return what the address demands of an attempt. The lock is held."""
+        return LoginDelay() if self._penalties is None else self._penalties.demand(origin, attempt.began, now)
 
 
 class LoginTurns:
@@ -115,9 +116,11 @@ class LoginTurns:
     Args:
         most: logins under way for one address.
         threads: logins in threads; infinite: no login needs one.
+        kind: what is waited for.
     """
 
-    def __init__(self, most: int, threads: float = math.inf) -> None:
+    def __init__(self, most: int, threads: float = math.inf, kind: type[Turn] = Turn) -> None:
+        self._kind: Final = kind
         self._most: Final = most
         self._threads: Final = threads
         self._in_threads: Final[set[Turn]] = set()
@@ -125,7 +128,7 @@ class LoginTurns:
         self._waiting: Final[dict[_Address, dict[Turn, int]]] = {}  # with the room that each needs, in order
         self._ready: Final[dict[_Address, None]] = {}  # addresses that wait for a thread only, in order
 
-    def take(self, address: str, until: float, *, alone: bool = False) -> Turn:
+    def take(self, address: str, until: float | None = None, *, alone: bool = False) -> Turn:
         """Return a turn, which has come if there is room. It must be given back in any case.
 
         Args:
@@ -133,7 +136,7 @@ class LoginTurns:
             until: how long it waits, as `Read`.
             alone: it comes when no other login of the address is under way.
         """
-        turn = Turn(until)
+        turn = self._kind(until)
         self._waiting.setdefault(address or turn, {})[turn] = 1 if alone else self._most
         self._look_at(address or turn)
         self._let_come()

@@ -15,6 +15,7 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import Displaced, Now, Procedure, Random, Read, ShuttingDown, Write
 from pop3proto.sasl.channel import SessionInfo
 
+from .calls import CLIENT_ERRORS, fault
 from .output import NONCE
 from .session import ServerSession
 
@@ -129,6 +130,8 @@ class _Loop:
         except Refused as refusal:
             self._refuse(refusal)
             return None
+        except CLIENT_ERRORS as error:  # nothing was asked of the client
+            raise fault(f"the handler of {type(event).__name__}", error) from error
 
     def _go_on(self, steps: Procedure[None]) -> Procedure[None]:
         try:

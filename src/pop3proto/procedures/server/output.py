@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
+from typing_extensions import override
+
 from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.replies import Err
 from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import Now, Procedure, Random, Sleep, Write
+
+from .calls import CLIENT_ERRORS, fault
 
 if TYPE_CHECKING:
     from pop3proto.core.events import ServerEvent
@@ -35,6 +39,31 @@ NONCE: Final = 16
 """Random octets in a timestamp or a challenge."""
 
 
+class _Observers(Observers["ServerEvent", "Response"]):
+    """Observers whose `CLIENT_ERRORS` are faults of theirs."""
+
+    @override
+    def heard(self, session: SessionInfo, event: ServerEvent) -> None:
+        try:
+            super().heard(session, event)
+        except CLIENT_ERRORS as error:
+            raise fault("an observer", error) from error
+
+    @override
+    def said(self, session: SessionInfo, item: Response) -> None:
+        try:
+            super().said(session, item)
+        except CLIENT_ERRORS as error:
+            raise fault("an observer", error) from error
+
+    @override
+    def ended(self, session: SessionInfo, error: BaseException | None) -> None:
+        try:
+            super().ended(session, error)
+        except CLIENT_ERRORS as failure:
+            raise fault("an observer", failure) from failure
+
+
 class SessionOutput:
     """The half of a server's session that talks: answers are collected, and written together.
 
@@ -55,7 +84,7 @@ class SessionOutput:
         self.connection: Final = connection
         self.info: SessionInfo = info
         self.record: Final = record
-        self._observers: Final = Observers(settings.observer)
+        self._observers: Final = _Observers(settings.observer)
         self.observed: Final = bool(settings.observer)
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these

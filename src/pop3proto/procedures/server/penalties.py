@@ -10,7 +10,7 @@ import attrs
 
 from pop3proto.core.errors import LocalProtocolError
 
-__all__ = ["LoginAttempt", "LoginPenalties", "LoginPenalty"]
+__all__ = ["LoginAttempt", "LoginDelay", "LoginPenalties", "LoginPenalty"]
 
 _LONGEST: Final = 1_000_000  # seconds, as for deadlines
 _REMEMBERED: Final = 8  # credentials of one address that failed last
@@ -48,6 +48,19 @@ class LoginPenalty:
             raise LocalProtocolError(f"the seconds of a login penalty must be from 0 to {_LONGEST}, and first <= most")
         if self.addresses < 1:
             raise LocalProtocolError("a login penalty needs room for one address at least")
+
+
+@attrs.frozen
+class LoginDelay:
+    """What the failures from an address demand of a login.
+
+    Args:
+        seconds: how long it has to wait yet.
+        alone: no other login of the address may be verified at the same time.
+    """
+
+    seconds: float = 0
+    alone: bool = False
 
 
 class LoginAttempt:
@@ -103,8 +116,8 @@ class LoginPenalties:
         self._settings: Final = settings
         self._failures: Final[OrderedDict[str, _Failures]] = OrderedDict()  # the quietest first
 
-    def wait(self, address: str, began: float, now: float) -> float | None:
-        """Return how many seconds a login from this address has to wait; None: no failure of it is remembered.
+    def demand(self, address: str, began: float, now: float) -> LoginDelay:
+        """Return what a login from this address has to wait for.
 
         Args:
             address: the client's.
@@ -112,8 +125,9 @@ class LoginPenalties:
             now: as `delay`.
         """
         if not (delay := self.delay(address, now)):
-            return None
-        return max(began, self._failures[address].last) + delay - now
+            return LoginDelay()
+        due = max(began, self._failures[address].last) + delay
+        return LoginDelay(max(0, due - now), alone=True)
 
     def delay(self, address: str, now: float) -> float:
         """Return the delay of logins from this address in seconds; 0 if they need not wait.

@@ -14,15 +14,13 @@ from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
 from pop3proto.procedures.operations import (
     Procedure,
-    Run,
-    RunLogin,
     StartTls,
 )
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 from pop3proto.sasl.mechanism import DialogueServer
 
-from .calls import awaited, close_without_waiting
+from .calls import CLIENT_ERRORS, awaited, call, close_without_waiting, fault
 from .checks import check_maildrop
 from .limits import SessionLimiter
 from .messages import MessageReader
@@ -89,9 +87,8 @@ class ServerSession(SessionOutput):
         self.maildrop: Maildrop | None = None
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
-        self.logins: Final = SessionLogins(
-            self._break_off, place or SessionLimiter(settings).place(info.address), self.record
-        )
+        self._place: Final = place or SessionLimiter(settings).place(info.address)
+        self.logins: Final = SessionLogins(self._break_off, self._place, self.record)
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
         self._starttls: Final = starttls
@@ -239,9 +236,12 @@ class ServerSession(SessionOutput):
 
         Args:
             function: plain, or a coroutine function; it takes no arguments.
+
+        Raises:
+            RuntimeError: it raised `ConnectionLost`, `TimedOut` or `RemoteProtocolError`: not about the client.
+            Exception: whatever else it raised.
         """
-        answer = (yield from Run(function)) if self.settings.store.blocks else function()
-        return (yield from awaited(answer))
+        return call("the store", function, blocks=self.settings.store.blocks)
 
     @property
     def exchange_rejected(self) -> bool:
@@ -266,6 +266,7 @@ class ServerSession(SessionOutput):
 
         Raises:
             CredentialsRejected: the function raised it; the failure was noted.
+            RuntimeError: as `call_store`.
             Refused: its turn, or what it returned, was awaited until the deadline of the login; the session ends.
         """
         attempt = self.logins.attempt or self.logins.begin("-", (yield from self.now()))
@@ -320,7 +321,10 @@ class ServerSession(SessionOutput):
         authenticator = self.settings.authenticator
         if implements(authenticator, SupportsSessionEnded):
             ended = partial(authenticator.session_ended, self.info)
-            yield from awaited((yield from RunLogin(ended)) if authenticator.blocks else ended())
+            try:
+                yield from awaited((yield from self._place.run_end(ended)) if authenticator.blocks else ended())
+            except CLIENT_ERRORS as error:
+                raise fault("the authenticator", error) from error
 
 
 Handler: TypeAlias = Callable[[ServerSession, "Command[object] | AuthResponse"], "Procedure[None] | None"]

@@ -11,6 +11,8 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import AwaitLogin, Now, Procedure, RunLogin, Turn
 from pop3proto.sasl.mechanism import CredentialsRejected, MechanismError
 
+from .calls import CLIENT_ERRORS, fault, for_thread
+
 if TYPE_CHECKING:
     from .limits import Place
     from .penalties import LoginAttempt
@@ -20,7 +22,19 @@ __all__ = ["SessionLogins"]
 
 T = TypeVar("T")
 
-_TOO_LATE: Final = "the login cannot be checked in time"
+_WHOSE: Final = "the authenticator"
+
+
+async def _own(answer: Awaitable[T]) -> T:
+    """Await an answer. A `TimedOut` that it raises itself is not that of its deadline."""
+    try:
+        return await answer
+    except CLIENT_ERRORS as error:
+        raise fault(_WHOSE, error) from error
+
+
+def _too_late() -> Refused:
+    return Refused("the login cannot be checked in time", ResponseCode.SYS_TEMP)
 
 
 class SessionLogins:
@@ -34,7 +48,7 @@ class SessionLogins:
     Attributes:
         attempt: the login under way; None between logins.
         method: how the client has shown that its credentials are right; "" before.
-        failed: number of refused logins.
+        failed: number of refused logins, those included whose messages made no sense.
         until: deadline of the login.
     """
 
@@ -76,8 +90,8 @@ class SessionLogins:
             rejected: returns whether the credentials turned out to be wrong, though the function returned.
 
         Raises:
-            CredentialsRejected: the function raised it; the failure was noted.
-            Refused: the deadline of the login has passed; the session ends.
+            CredentialsRejected, MechanismError: the function raised it; the failure was noted.
+            Refused: the deadline of the login has passed, be it that the credentials are right; the session ends.
         """
         turn = yield from self._wait(attempt)
         try:
@@ -85,7 +99,10 @@ class SessionLogins:
         except CredentialsRejected:
             yield from self._note_failure(attempt, claimed_user())
             raise
-        except MechanismError:
+        except MechanismError:  # no credentials were read: this counts for the session, and not for its address
+            self.failed += 1
+            self.attempt = None
+            self._record.login_not_checked(attempt.method, claimed_user())
             raise
         except Exception:
             self._record.login_not_checked(attempt.method, claimed_user())
@@ -93,6 +110,9 @@ class SessionLogins:
         else:
             if rejected():
                 yield from self._note_failure(attempt, claimed_user())
+            elif (yield from self._now()) >= self.until:  # what is in a thread cannot be cancelled, and took too long
+                self._record.login_not_checked(attempt.method, claimed_user())
+                raise _too_late()
             return answer
         finally:
             # Only now: the next login, maybe in another thread, has to wait for a failure of this one.
@@ -101,25 +121,32 @@ class SessionLogins:
 
     def _ask(self, function: Callable[[], T | Awaitable[T]], turn: Turn | None, *, blocks: bool) -> Procedure[T]:
         if turn is None:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP)
+            raise _too_late()
         try:
-            answer = (yield from RunLogin(function)) if blocks else function()
-            if not isinstance(answer, Awaitable):
-                return answer
-            self._place.leave_thread(turn)
-            return (yield from AwaitLogin(cast("Awaitable[T]", answer), self.until))
+            answer = (yield from RunLogin(for_thread(_WHOSE, function))) if blocks else function()
+        except CLIENT_ERRORS as error:
+            raise fault(_WHOSE, error) from error
+        if not isinstance(answer, Awaitable):
+            return answer
+        self._place.leave_thread(turn)
+        try:
+            return (yield from AwaitLogin(_own(cast("Awaitable[T]", answer)), self.until))
         except TimedOut:
-            raise Refused(_TOO_LATE, ResponseCode.SYS_TEMP) from None
+            raise _too_late() from None
 
     def _note_failure(self, attempt: LoginAttempt, user: str) -> Procedure[None]:
         now = attempt.began
         try:
-            now = yield from Now()
+            now = yield from self._now()
+        finally:
+            self.note_failure(user, now)  # also that of a session that was cut off meanwhile
+
+    def _now(self) -> Procedure[float]:
+        try:
+            return (yield from Now())
         except BaseException:
             self._break_off()
             raise
-        finally:
-            self.note_failure(user, now)  # also that of a session that was cut off meanwhile
 
     def _wait(self, attempt: LoginAttempt) -> Procedure[Turn | None]:
         try:

@@ -36,7 +36,8 @@ class SessionRecord:
     def login_not_checked(self, method: str, user: str) -> None:
         """Take note that it is not known whether credentials were right. Nothing is done here.
 
-        The deadline of the login has passed, or the authenticator could not tell.
+        The deadline of the login has passed, or the authenticator could not tell, or the client has sent what is no
+        message of the mechanism.
 
         Args:
             method: the login method.

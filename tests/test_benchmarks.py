@@ -58,7 +58,7 @@ CALLS = {
         "import pop3proto": 40,
         "import pop3proto.blocking": 40,
         "import pop3proto.asyncio": 40,
-        "pop3proto --help": 70,
+        "pop3proto --help": 80,
     },
     "server": {
         "sequential": 300,

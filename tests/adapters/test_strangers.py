@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gc
 import logging
 import re
 import resource
@@ -140,6 +141,20 @@ def test_the_sockets_of_sessions_are_kept_alive(adapter, monkeypatch):  # noqa: 
     with adapter.entered(service()) as server, greeted(server), greeted(server):
         assert len(kept) == 2
     kept.clear()
+
+
+def test_sessions_send_at_once(adapter):  # noqa: F811 - it is a fixture
+    """Or the system keeps the second small write until the first is acknowledged: 40 ms, for each read-ahead."""
+    with adapter.entered(service()) as server, greeted(server) as client:
+        sockets = [each for each in gc.get_objects() if type(each) is socket.socket]
+        of_session = [sock for sock in sockets if is_peer(client.sock, sock)]
+        assert [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in of_session] == [1]
+
+
+def is_peer(sock, other) -> bool:
+    with contextlib.suppress(OSError):  # it is closed, or not connected
+        return (other.getsockname(), other.getpeername()) == (sock.getpeername(), sock.getsockname())
+    return False
 
 
 def test_the_backlog_is_large(adapter, monkeypatch):  # noqa: F811 - it is a fixture

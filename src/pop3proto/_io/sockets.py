@@ -1,23 +1,24 @@
-"""What all adapters ask of a socket: whether something waits in it."""
+"""What all adapters ask of a socket: whether something waits in it, and that it sends at once."""
 
 from __future__ import annotations
 
+import contextlib
 import selectors
+import socket
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
-    from socket import socket
 
     from trio.socket import SocketType
 
-__all__ = ["Selector", "is_readable"]
+__all__ = ["Selector", "is_readable", "send_at_once"]
 
 # It needs no descriptor of its own.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
-def is_readable(sock: socket | TransportSocket | SocketType) -> bool:
+def is_readable(sock: socket.socket | TransportSocket | SocketType) -> bool:
     """Whether octets or the end of the stream wait in a socket; False if it is closed."""
     try:
         with Selector() as selector:
@@ -25,3 +26,13 @@ def is_readable(sock: socket | TransportSocket | SocketType) -> bool:
             return bool(selector.select(0))
     except (OSError, ValueError):
         return False
+
+
+def send_at_once(sock: socket.socket | TransportSocket) -> None:
+    """Send what is written at once, without waiting for more or for an acknowledgement, which takes 40 ms.
+
+    asyncio does this itself, but only for sockets that were made with TCP as their protocol: those of
+    `socket.create_server`, and of most programs, have none named.
+    """
+    with contextlib.suppress(OSError):  # a Unix socket, for example
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.sockets import is_readable
+from pop3proto._io.sockets import is_readable, send_at_once
 from pop3proto._io.stream import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.asyncio.futures import all_done, in_new_thread
 from pop3proto.core.errors import ConnectionLost, TimedOut
@@ -72,6 +72,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
         if sock is not None:
+            send_at_once(sock)
             names = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
             self.peer: Peer = Peer.of(sock.family, *names)
 

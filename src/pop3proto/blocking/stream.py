@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from pop3proto._io.driver import Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.sockets import Selector, is_readable
+from pop3proto._io.sockets import Selector, is_readable, send_at_once
 from pop3proto._io.stream import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
@@ -82,7 +82,7 @@ class SocketDriver(Driver):
         self._connect: Final = connect
         self._interrupted: Final = Interruption()
         self._turn_or_interrupted: Final = threading.Event()
-        _send_at_once(sock)
+        send_at_once(sock)
 
     @override
     def displace(self) -> bool:
@@ -208,7 +208,7 @@ class SocketDriver(Driver):
             raise TimedOut("the deadline has passed")
         self._socket = self._connect(left, self._interrupted)
         self.peer: Peer = _peer(self._socket)
-        _send_at_once(self._socket)
+        send_at_once(self._socket)
         if self._interrupted.is_set():  # meanwhile
             self._socket.close()
             raise ConnectionLost(GIVEN_UP)
@@ -318,11 +318,6 @@ class SocketStream:
                 self._driver.wakeup = None
         if failures:
             raise failures[0]
-
-
-def _send_at_once(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # a Unix socket, for example
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _peer(sock: socket.socket) -> Peer:

@@ -56,8 +56,8 @@ def check_chosen(tls: ssl.SSLObject) -> None:
 class ClientHello:
     """Reads the first message of a client, as it arrives: each octet is looked at once, however the octets are cut.
 
-    The handshake does not protect the cut into records, so whoever is between the two can choose it. OpenSSL takes
-    records of one octet, and empty ones: neither may hide what is offered, so both are read.
+    TLS does not protect how the handshake is divided into records, so an attacker on the path can choose that. OpenSSL
+    takes records of one octet, and empty ones: neither may hide what is offered, so both are read.
     """
 
     alert: Final = _ALERT

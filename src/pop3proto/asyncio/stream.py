@@ -34,7 +34,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     Args:
         channel: makes the TLS channel; None: there is no TLS.
-        connect: connects a stream to the same server again; None: nobody knows where it is.
+        connect: connects a stream to the same server again; None: it cannot connect again.
     """
 
     def __init__(

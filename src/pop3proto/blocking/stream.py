@@ -61,7 +61,7 @@ class SocketDriver(Driver):
         stall: the most seconds that one read or write may wait; None: no limit.
         wakeup: a socket that becomes readable when the server is shutting down.
         connect: connects to the same server again, within some seconds (None: no limit), unless it is interrupted;
-            None: nobody knows where it is.
+            None: it cannot connect again.
     """
 
     awaits: ClassVar[bool] = False

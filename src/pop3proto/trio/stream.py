@@ -34,7 +34,7 @@ class TrioStream(AsyncStream):
     Args:
         stream: connected.
         channel: makes the TLS channel; None: there is no TLS.
-        connect: connects to the same server again; None: nobody knows where it is.
+        connect: connects to the same server again; None: it cannot connect again.
     """
 
     def __init__(

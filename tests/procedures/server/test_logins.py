@@ -12,7 +12,7 @@ from pop3proto.core.errors import LocalProtocolError, TimedOut
 from pop3proto.procedures.operations import Now, RunLogin, Sleep, Turn
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.limits import SessionLimiter
-from pop3proto.procedures.server.logins import LOGINS_IN_THREADS, LoginLimiter, LoginTurns
+from pop3proto.procedures.server.logins import LOGINS_IN_THREADS, LoginLimiter, Turns
 from pop3proto.procedures.server.penalties import LoginAttempt, LoginPenalties, LoginPenalty
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.md5 import CramMd5Client
@@ -40,7 +40,7 @@ def service(*, blocks: bool = False, **bounds) -> Service:
     return Service(store=FakeStore(), authenticator=OneUser(blocks=blocks), **bounds)
 
 
-def turns_of(limiter: SessionLimiter) -> LoginTurns:
+def turns_of(limiter: SessionLimiter) -> Turns:
     return vars(vars(limiter)["_logins"])["_turns"]
 
 
@@ -119,7 +119,7 @@ def test_a_penalty_that_makes_no_sense_is_refused(values):
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=80), st.integers(1, 3))
 def test_turns_come_first_come_first_served_and_none_is_lost(moves, most):
-    turns = LoginTurns(most)
+    turns = Turns(most)
     out: list[Turn] = []  # under way or waiting, in order
     for takes, which in moves:
         if takes:
@@ -141,7 +141,7 @@ ADDRESSES = ["", "a", "b", "c"]
     st.integers(1, 4),
 )
 def test_the_bounds_hold_no_thread_is_idle_and_each_address_has_its_turn(moves, most, threads):
-    turns = LoginTurns(most, threads)
+    turns = Turns(most, threads)
     out: list[tuple[str, Turn]] = []  # under way or waiting, in order
     in_threads: list[Turn] = []
     rooms: dict[Turn, int] = {}
@@ -173,7 +173,7 @@ def test_the_bounds_hold_no_thread_is_idle_and_each_address_has_its_turn(moves, 
 
 
 def test_addresses_have_their_turns_in_rotation():
-    turns = LoginTurns(9, 2)
+    turns = Turns(9, 2)
     under_way = [("a", turns.take("a", 0)), ("a", turns.take("a", 0))]
     waiting = [(address, turns.take(address, 0)) for address in ("a", "a", "a", "b", "b", "", "", "c")]
     order = []
@@ -565,7 +565,7 @@ def give_back(shared: Shared, held: list[tuple[str, Turn]]) -> None:
         turns_of(shared.limiter).give_back(address, turn)
 
 
-def is_idle(turns: LoginTurns) -> bool:
+def is_idle(turns: Turns) -> bool:
     """Nothing is under way or waits, and nothing is remembered."""
     return not any(vars(turns)[name] for name in ("_under_way", "_waiting", "_ready", "_in_threads"))
 

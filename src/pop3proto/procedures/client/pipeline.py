@@ -285,7 +285,8 @@ class Pipeline(Requests[T_co]):
         """Discard what is still to come, for other commands; from now on every use raises.
 
         Args:
-            everything: nothing is too much; nor is it if a message may be marked as deleted, which would be lost.
+            everything: discard all of it, however much it is. So is done if a message may be marked as deleted: the end
+                of the session would lose that.
 
         Raises:
             Busy: an answer is being read.

@@ -46,7 +46,6 @@ R = TypeVar("R", bound=Ok | Err)
 SECRETIVE: Final[frozenset[type]] = frozenset({Pass, Apop, Auth, AuthResponse})
 """What may hold a secret."""
 
-
 HARMLESS: Final[frozenset[type]] = frozenset({Stat, List, ListOne, Uidl, UidlOne, Retr, Top, Noop})
 """What holds no secret, and marks no message as deleted nor takes that back: most of what is sent."""
 
@@ -57,9 +56,7 @@ SPOKEN: Final = (Answer, Farewell, Greeting)
 """Events with a text for people."""
 
 _LEAST: Final = 4  # octets
-_LEAST_WORD: Final = (
-    8  # of letters alone; a shorter one may stand in any text: "wrong name", if the password is "wrong"
-)
+_LEAST_WORD: Final = 8  # of letters alone; a shorter one may stand in any text: the password "wrong", in "wrong name"
 _LASTING: Final = 8  # a shorter one may be any number in a refusal after login: "no message 1234"
 _MOST: Final = 64  # forms; a login has some fifteen
 _LONGEST_LINE: Final = 8_192  # octets of a body that are kept back to see a line whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pop3proto.procedures.operations import EndTurn, RunLogin
 
 from .calls import for_thread
-from .logins import ENDS_IN_THREADS, LoginLimiter, LoginTurns
+from .logins import ENDS_IN_THREADS, LoginLimiter, Turns
 from .networks import origin
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SessionLimiter:
     ) -> None:
         self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
         self._logins: Final = LoginLimiter(settings, key, self._lock)
-        self._ends: Final = LoginTurns(1, ENDS_IN_THREADS, EndTurn)
+        self._ends: Final = Turns(1, ENDS_IN_THREADS, EndTurn)
         self._settings: Final = settings
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .settings import ServiceSettings
 
-__all__ = ["ENDS_IN_THREADS", "LOGINS_IN_THREADS", "LoginLimiter", "LoginTurns"]
+__all__ = ["ENDS_IN_THREADS", "LOGINS_IN_THREADS", "LoginLimiter", "Turns"]
 
 _Address: TypeAlias = "str | Turn"
 
@@ -40,7 +40,7 @@ class LoginLimiter:
     def __init__(self, settings: ServiceSettings, key: bytes, lock: AbstractContextManager[object]) -> None:
         penalty = settings.login_penalty
         self._penalties: Final = None if penalty is None else LoginPenalties(penalty)
-        self._turns: Final = LoginTurns(
+        self._turns: Final = Turns(
             settings.logins_per_address, LOGINS_IN_THREADS if settings.authenticator.blocks else math.inf
         )
         self._key: Final = key
@@ -107,16 +107,17 @@ class LoginLimiter:
         return LoginDelay() if self._penalties is None else self._penalties.demand(origin, attempt.began, now)
 
 
-class LoginTurns:
-    """Counts the logins under way: of each address, and in threads. The others wait for their turn. Not thread-safe.
+class Turns:
+    """Counts calls of the authenticator under way: of each address, and in threads. The others wait. Not thread-safe.
 
-    A turn comes when its address has room and a thread is free. Those of one address come in order. The addresses with
-    room take a thread one after the other, so that the logins of one do not hold up another.
+    There is one for logins, and one for the ends of sessions. A turn comes when its address has room and a thread is
+    free. Those of one address come in order. The addresses with room take a thread one after the other, so that the
+    calls of one do not hold up another.
 
     Args:
-        most: logins under way for one address.
-        threads: logins in threads; infinite: no login needs one.
-        kind: what is waited for.
+        most: calls under way for one address.
+        threads: calls in threads; infinite: no call needs one.
+        kind: the operation that waits.
     """
 
     def __init__(self, most: int, threads: float = math.inf, kind: type[Turn] = Turn) -> None:
@@ -132,9 +133,9 @@ class LoginTurns:
         """Return a turn, which has come if there is room. It must be given back in any case.
 
         Args:
-            address: the client's; "": it counts alone, as if no other login had the same.
+            address: the client's; "": it counts alone, as if no other call had the same.
             until: how long it waits, as `Read`.
-            alone: it comes when no other login of the address is under way.
+            alone: it comes when no other call of the address is under way.
         """
         turn = self._kind(until)
         self._waiting.setdefault(address or turn, {})[turn] = 1 if alone else self._most
@@ -148,7 +149,7 @@ class LoginTurns:
         self._let_come()
 
     def give_back(self, address: str, turn: Turn) -> None:
-        """End a login, or its waiting: the next one has its turn."""
+        """End a call, or its waiting: the next one has its turn."""
         if turn.has_come:
             self._under_way[address or turn] -= 1
             self._in_threads.discard(turn)
@@ -168,7 +169,7 @@ class LoginTurns:
             self._look_at(address)
 
     def _look_at(self, address: _Address) -> None:
-        """Note whether an address, of which something has changed, has room for the next of its logins."""
+        """Note whether an address, of which something has changed, has room for the next of its calls."""
         waiting = self._waiting.get(address)
         if waiting and self._under_way[address] < waiting[next(iter(waiting))]:
             self._ready.setdefault(address)

@@ -91,7 +91,7 @@ class SessionLogins:
 
         Raises:
             CredentialsRejected, MechanismError: the function raised it; the failure was noted.
-            Refused: the deadline of the login has passed, be it that the credentials are right; the session ends.
+            Refused: the deadline of the login has passed, even if the credentials are right; the session ends.
         """
         turn = yield from self._wait(attempt)
         try:

@@ -82,9 +82,11 @@ def tables():
     return of
 
 
-@pytest.mark.parametrize(
-    "group", [pytest.param(name, marks=[pytest.mark.deep] * (name in {"memory", "sessions"})) for name in GROUPS]
-)
+def marks(group):
+    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "memory", "sessions"})
+
+
+@pytest.mark.parametrize("group", [pytest.param(name, marks=marks(name)) for name in GROUPS])
 def test_each_group_makes_tables(group, tables):
     for table in tables(group):
         assert table.title.startswith(f"{group}: ") or table.title == group
@@ -92,7 +94,9 @@ def test_each_group_makes_tables(group, tables):
         assert all(row.figures or row.note for row in table.rows)
 
 
-@pytest.mark.parametrize("title, name", [(title, name) for title, names in CALLS.items() for name in names])
+@pytest.mark.parametrize(
+    "title, name", [pytest.param(title, name, marks=marks(title)) for title, names in CALLS.items() for name in names]
+)
 def test_calls_have_a_bound(title, name, tables):
     found = [table for table in tables(title.partition(":")[0]) if table.title.startswith(title)]
     assert found
@@ -101,6 +105,7 @@ def test_calls_have_a_bound(title, name, tables):
         assert row.figures[0] <= CALLS[title][name]
 
 
+@pytest.mark.deep
 def test_a_session_waits_for_few_round_trips(tables):
     ours, poplib = tables("client")[0].rows
     assert ours.figures <= (7, 1)

@@ -87,7 +87,7 @@ def world(tmp_path, certificates):
 CLIENTS = ["client_blocking.py", "client_asyncio.py", "client_trio.py"]
 
 
-@pytest.mark.deep(keep=4)
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_fetches_what_is_new(world, client, mode):

@@ -98,12 +98,16 @@ def waits_without_a_limit(path: Path) -> Iterator[int]:
 
     Coroutines are left out: what runs them has a limit. So is the public `server.wait()`, which takes none.
     """
+    suspicious = {"join", "wait", "communicate", "Popen", "run", "call", "check_call", "check_output", "Thread"}
     tree = ast.parse(path.read_text(encoding="utf-8"))
     awaited = {node.value for node in ast.walk(tree) if isinstance(node, ast.Await)}
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call in awaited:
             continue
-        owner, name = ast.unparse(call.func.value), call.func.attr
+        name = call.func.attr
+        if name not in suspicious:
+            continue
+        owner = ast.unparse(call.func.value)
         options = {keyword.arg for keyword in call.keywords}
         if (
             (name in {"join", "wait"} and not call.args and "timeout" not in options and owner != "server")

@@ -1474,7 +1474,7 @@ def test_a_stream_that_is_cut_at_every_octet(world):
     """Documented errors, and nothing that is not true."""
     with told(world, script := Script(DIALOGUE)) as client:
         converse(client, [])
-    for most in range(0, script.said, deep(1, 11)):
+    for most in range(0, script.said, deep(1, 17)):
         got = []
         with (
             pytest.raises(ConnectionLost) as lost,

@@ -92,7 +92,7 @@ def contract(test):
 
 # --------------------------------------------------------------------------------- many octets, little room
 
-MESSAGES = deep(32, 6)
+MESSAGES = deep(32, 4)
 OCTETS = deep(10_000_000, 2_000_000)
 LINES = 10  # of a pattern that is repeated; one begins with a dot
 BUFFER = 16_384  # octets; the system holds some more
@@ -276,7 +276,7 @@ def test_whole_large_messages_are_held_one_at_a_time_in_threads():
 
 # ---------------------------------------------------------------------------------------------- many sessions
 
-SESSIONS = deep(2_000, 60)
+SESSIONS = deep(2_000, 40)
 SPARE = 200  # descriptors that are needed beside theirs
 AT_ONCE = 100  # connections that are being made; more than the listener's backlog would wait for the system's clock
 

@@ -29,7 +29,7 @@ from tests.adapters.test_serve import (
     is_refused,
     service,
 )
-from tests.helpers.processes import join
+from tests.helpers.processes import join, wait_until
 
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
 
@@ -444,8 +444,7 @@ def test_a_listening_socket_that_its_owner_closes(adapter, caplog):
         assert greeting(stays).startswith(b"+OK")
         with contextlib.suppress(ConnectionError):
             assert greeting(gone) == b""
-        while not is_refused(gone):
-            pass
+        wait_until(lambda: is_refused(gone), "it still listens")
         for _ in range(3):
             assert greeting(stays).startswith(b"+OK")
         for file in files:
@@ -462,8 +461,7 @@ def test_all_listening_sockets_are_closed_by_their_owner(adapter):
         sock.close()
         with contextlib.suppress(ConnectionError):
             greeting(address)
-        while not is_refused(address):
-            pass
+        wait_until(lambda: is_refused(address), "it still listens")
         adapter.do(client.login, "ann", "tanstaaf")
         assert adapter.do(client.stat).count == 1
         adapter.do(client.quit)

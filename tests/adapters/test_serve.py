@@ -32,7 +32,7 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.service import Service
 from tests.helpers.drivers import FakeStore, OneUser
-from tests.helpers.processes import join
+from tests.helpers.processes import join, wait_until
 
 PATIENCE = 30  # seconds until a test that hangs fails
 LOOP = contextvars.ContextVar("LOOP")
@@ -432,8 +432,7 @@ def test_an_abort_ends_a_close_that_waits(adapter):
     with contextlib.closing(over_sockets.connect(*server.address, tls="none")) as client:
         client.login("ann", "tanstaaf")
         closing = adapter.in_background(server.close, 2)
-        while not is_refused(server.address):
-            pass
+        wait_until(lambda: is_refused(server.address), "it still listens")
         adapter.in_background(server.abort, 2)()
         closing()
         with pytest.raises(ConnectionLost):

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,12 @@ def join(*threads: threading.Thread) -> None:
     if any(thread.is_alive() for thread in threads):
         faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
         pytest.fail("a thread did not end; standard error shows where it is")
+
+
+def wait_until(holds: Callable[[], object], otherwise: str) -> None:
+    """Wait until something holds of which nothing tells; if it never does, fail with these words."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > until:
+            pytest.fail(otherwise)
+        time.sleep(0.001)  # leaves the interpreter to the threads that are waited for

@@ -144,7 +144,7 @@ def server(running):
     assert set(running.witness.over_tls) == {running.mode != "none"}
 
 
-@pytest.mark.deep(keep=4)
+@pytest.mark.deep(keep=3)
 def test_poplib(server, monkeypatch):
     # Beyond 2048 octets poplib takes a line for an attack, and mail has longer ones.
     monkeypatch.setattr(poplib, "_MAXLINE", 2**30)
@@ -166,7 +166,7 @@ def test_poplib(server, monkeypatch):
     assert differences(got) == {}
 
 
-@pytest.mark.deep(keep=4)
+@pytest.mark.deep(keep=3)
 def test_curl(require_program, server, tmp_path):
     scheme, options = {
         "none": ("pop3", []),
@@ -187,7 +187,7 @@ def test_curl(require_program, server, tmp_path):
     assert differences(got.values()) == {}
 
 
-@pytest.mark.deep(keep=6)
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("pipelining", ["on", "off"])
 def test_mpop(require_program, server, tmp_path, pipelining):
     tls = {"none": ["tls off"], "starttls": ["tls on", "tls_starttls on"], "implicit": ["tls on", "tls_starttls off"]}
@@ -236,7 +236,7 @@ UNFIT_FOR_FETCHMAIL = {
 }
 
 
-@pytest.mark.deep(keep=4)
+@pytest.mark.deep(keep=2)
 def test_fetchmail(require_program, server, tmp_path):
     fetchmail = require_program("fetchmail")
     got = tmp_path / "got"
@@ -347,7 +347,7 @@ def wrong(got):
     return {name: text for name, text in texts.items() if by_name[name] != sent[name]}
 
 
-@pytest.mark.deep(keep=4)
+@pytest.mark.deep(keep=2)
 def test_pipelined_at_dovecot(dovecot, adapter, mode, connect):
     user = new_user()
     maildir = dovecot.deliver(user, AT_DOVECOT.values())

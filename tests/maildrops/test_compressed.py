@@ -191,6 +191,7 @@ def test_what_begins_a_little_like_it_is_not_compressed(maildir: Path, text: byt
     maildrop.close()
 
 
+@pytest.mark.deep(keep=8)
 @each_way
 @pytest.mark.parametrize("octets", [65_535, 65_536, 65_537, 270_203])
 def test_a_message_of_several_pieces_comes_back(tmp_path: Path, pack: Pack, octets: int) -> None:

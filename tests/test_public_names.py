@@ -62,6 +62,16 @@ def test_each_of_them_is_there() -> None:
         assert hasattr(importlib.import_module(package), last), name
 
 
+def test_a_name_means_one_thing() -> None:
+    """Also in another package, but for the adapters: each has its own `connect`, `serve` and what they return."""
+    meanings: dict[str, set[int]] = {}
+    for name in public_names():
+        package, _, last = name.rpartition(".")
+        if package not in {"pop3proto.asyncio", "pop3proto.blocking", "pop3proto.trio"}:
+            meanings.setdefault(last, set()).add(id(getattr(importlib.import_module(package), last)))
+    assert [name for name, things in meanings.items() if len(things) > 1] == []
+
+
 # ------------------------------------------------------------------------------- types in signatures
 
 

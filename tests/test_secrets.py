@@ -32,7 +32,7 @@ from pop3proto.core.errors import (
     forget_locals,
 )
 from pop3proto.core.events import Answer, AuthResponse, BadCommand
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed, RefusedLogin
 from pop3proto.core.replies import Challenge, Err
 from pop3proto.core.server import ServerConnection
 from pop3proto.logs import LogObserver
@@ -209,11 +209,11 @@ VALUES: list[object] = [
     Service(store=FakeStore(), authenticator=MemoryAuthenticator({"ann": MARKER})),
     Write(f"PASS {MARKER}\r\n".encode()),
     Run(lambda: MARKER),
-    LoginAttempt(Pass(MARKER), Err("no")),
-    LoginAttempt(Auth("PLAIN", PLAIN), Err("no")),
+    RefusedLogin(Pass(MARKER), Err("no")),
+    RefusedLogin(Auth("PLAIN", PLAIN), Err("no")),
     CommandFailed(Pass(MARKER), Err("no")),
     CommandFailed(Apop("ann", DIGEST), Err("no")),
-    LoginFailed([LoginAttempt(Pass(MARKER), Err("no")), LoginAttempt(Auth("PLAIN", PLAIN), Err("no"))]),
+    LoginFailed([RefusedLogin(Pass(MARKER), Err("no")), RefusedLogin(Auth("PLAIN", PLAIN), Err("no"))]),
 ]
 
 

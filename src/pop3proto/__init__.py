@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     )
     from .core.limits import Limits, Quirk
     from .core.quirks import PROFILES, quirks_named
-    from .core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
+    from .core.refusals import CommandFailed, LoginFailed, RefusedLogin, SessionRefused
     from .core.replies import Challenge, Err, Greeting, Ok, ResponseCode
     from .core.results import Language, Listing, MaildropStatus, ScanListing, UniqueId, UniqueIdListing, check_unique_id
     from .core.server import Response, ServerConnection
@@ -125,7 +125,6 @@ __all__ = [
     "ListOne",
     "Listing",
     "LocalProtocolError",
-    "LoginAttempt",
     "LoginDelay",
     "LoginFailed",
     "MaildropStatus",
@@ -139,6 +138,7 @@ __all__ = [
     "ProtocolError",
     "Quirk",
     "Quit",
+    "RefusedLogin",
     "RemoteProtocolError",
     "Request",
     "Response",
@@ -190,7 +190,7 @@ export(
         ),
         ".core.limits": "Limits Quirk",
         ".core.quirks": "PROFILES quirks_named",
-        ".core.refusals": "CommandFailed LoginAttempt LoginFailed SessionRefused",
+        ".core.refusals": "CommandFailed LoginFailed RefusedLogin SessionRefused",
         ".core.replies": "Challenge Err Greeting Ok ResponseCode",
         ".core.results": "Language Listing MaildropStatus ScanListing UniqueId UniqueIdListing check_unique_id",
         ".core.server": "Response ServerConnection",

@@ -41,7 +41,7 @@ from pop3proto.core.commands import (
 )
 from pop3proto.core.errors import LocalProtocolError, MalformedReply
 from pop3proto.core.limits import Limits, Quirk
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed, RefusedLogin
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.results import Language, MaildropStatus, ScanListing, UniqueId, UniqueIdListing
 from pop3proto.core.session_state import transitions
@@ -669,7 +669,7 @@ def hides(shown: str) -> bool:
 @pytest.mark.parametrize("command", MARKED, ids=["PASS", "APOP", "AUTH"])
 def test_secrets_are_in_the_octets_and_in_no_text(command):
     assert not hides(command.encode().decode())
-    errors = [CommandFailed(command, Err("no")), LoginFailed([LoginAttempt(command, Err("no"))])]
+    errors = [CommandFailed(command, Err("no")), LoginFailed([RefusedLogin(command, Err("no"))])]
     for thing in (command, *errors, [command], {command: command}):
         assert hides(f"{thing} {thing!r}")
 

@@ -25,7 +25,7 @@ from pop3proto.core.events import (
     ConnectionClosed,
 )
 from pop3proto.core.limits import Limits
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed, RefusedLogin
 from pop3proto.core.replies import Challenge, Err, Ok
 from pop3proto.core.server import ServerConnection
 from pop3proto.core.states import State
@@ -631,7 +631,7 @@ SECRET_VALUES = (
     BadCommand(SECRET.encode(), "unknown command", Err("unknown command")),
     *[Answer(command, Err("no")) for command in SECRET_COMMANDS],
     *[CommandFailed(command, Err("no")) for command in SECRET_COMMANDS],
-    LoginFailed([LoginAttempt(command, Err("no")) for command in SECRET_COMMANDS]),
+    LoginFailed([RefusedLogin(command, Err("no")) for command in SECRET_COMMANDS]),
 )
 
 

@@ -22,11 +22,11 @@ from pop3proto.core.errors import (
     forget_locals,
     forgetting_locals,
 )
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed, SessionRefused
+from pop3proto.core.refusals import CommandFailed, LoginFailed, RefusedLogin, SessionRefused
 from pop3proto.core.replies import Err, ResponseCode
 
 REFUSED = CommandFailed(Retr(7), Err("[SYS/TEMP] try later"))
-LOGIN = LoginFailed([LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")), LoginAttempt(Pass("secret"), Err())])
+LOGIN = LoginFailed([RefusedLogin(Auth("PLAIN", b"secret"), Err("[AUTH] no")), RefusedLogin(Pass("secret"), Err())])
 GREETED = SessionRefused(Err.coded(ResponseCode.IN_USE, "busy"))
 
 
@@ -75,21 +75,21 @@ def test_a_refused_command_says_what_and_why():
 def test_a_refused_login_says_all_that_was_tried():
     assert str(LOGIN) == "login failed (AUTH PLAIN ***: [AUTH] no; PASS ***: -ERR)"
     assert LOGIN.attempts == (
-        LoginAttempt(Auth("PLAIN", b"secret"), Err("[AUTH] no")),
-        LoginAttempt(Pass("secret"), Err()),
+        RefusedLogin(Auth("PLAIN", b"secret"), Err("[AUTH] no")),
+        RefusedLogin(Pass("secret"), Err()),
     )
     assert (LOGIN.command, LOGIN.reply) == (Pass("secret"), Err())  # the last one
     assert LOGIN.code is None
-    refused = LoginAttempt(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))
+    refused = RefusedLogin(Apop("ann", "0" * 32), Err.coded(ResponseCode.AUTH, "no"))
     assert LoginFailed([refused]).code == ResponseCode.AUTH
 
 
 def test_a_refused_login_says_over_which_connection_and_what_is_left():
     no = Err("no")
     attempts = [
-        LoginAttempt(Auth("CRAM-MD5"), no),
-        LoginAttempt(Auth("PLAIN", b"secret"), no, connection=2),
-        LoginAttempt(Auth("PLAIN"), no, connection=2),
+        RefusedLogin(Auth("CRAM-MD5"), no),
+        RefusedLogin(Auth("PLAIN", b"secret"), no, connection=2),
+        RefusedLogin(Auth("PLAIN"), no, connection=2),
     ]
     failure = LoginFailed(attempts, ["USER/PASS"], "the server is gone")
     assert str(failure) == (
@@ -104,7 +104,7 @@ def test_a_refused_login_says_over_which_connection_and_what_is_left():
 
 def test_a_refused_login_says_what_was_withheld():
     withheld = [("CRAM-MD5", "it is weak"), ("APOP", "it is old"), ("USER/PASS", "it is weak")]
-    failure = LoginFailed([LoginAttempt(Auth("SCRAM-SHA-1"), Err("no"))], withheld=withheld)
+    failure = LoginFailed([RefusedLogin(Auth("SCRAM-SHA-1"), Err("no"))], withheld=withheld)
     told = "withheld: CRAM-MD5, USER/PASS: it is weak; APOP: it is old"
     assert str(failure) == f"login failed (AUTH SCRAM-SHA-1: no); {told}"
     again = pickle.loads(pickle.dumps(failure))
@@ -112,7 +112,7 @@ def test_a_refused_login_says_what_was_withheld():
 
 
 def test_what_was_tried_says_what_the_server_said_within_the_exchange():
-    attempt = LoginAttempt(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
+    attempt = RefusedLogin(Auth("XOAUTH2", b"secret"), Err("[AUTH] no"), '{"status":"400"}')
     assert str(attempt) == 'AUTH XOAUTH2 ***: [AUTH] no ({"status":"400"})'
     assert str(LoginFailed([attempt])) == f"login failed ({attempt})"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .command import Command
     from .replies import Err, ResponseCode
 
-__all__ = ["CommandFailed", "LoginAttempt", "LoginFailed", "SessionRefused", "by_reason"]
+__all__ = ["CommandFailed", "LoginFailed", "RefusedLogin", "SessionRefused", "by_reason"]
 
 
 class CommandFailed(Pop3Error):
@@ -47,8 +47,8 @@ class CommandFailed(Pop3Error):
 
 
 @attrs.frozen
-class LoginAttempt:
-    """One way to log in, and how the server refused it.
+class RefusedLogin:
+    """A way to log in that was tried, and how the server refused it.
 
     Args:
         command: AUTH, APOP, USER or PASS, without its secret.
@@ -84,14 +84,14 @@ class LoginFailed(CommandFailed):
 
     def __init__(
         self,
-        attempts: Sequence[LoginAttempt],
+        attempts: Sequence[RefusedLogin],
         left: Sequence[str] = (),
         why: str = "",
         withheld: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(attempts[-1].command, attempts[-1].reply)
         self.args: tuple[object, ...] = (attempts, left, why, withheld)
-        self.attempts: tuple[LoginAttempt, ...] = tuple(attempts)
+        self.attempts: tuple[RefusedLogin, ...] = tuple(attempts)
         self.left: tuple[str, ...] = tuple(left)
         self.why = why
         self.withheld: tuple[tuple[str, str], ...] = tuple(withheld)

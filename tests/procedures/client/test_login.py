@@ -22,7 +22,7 @@ from pop3proto.core.errors import (
     TimedOut,
 )
 from pop3proto.core.limits import Limits
-from pop3proto.core.refusals import LoginAttempt, LoginFailed
+from pop3proto.core.refusals import LoginFailed, RefusedLogin
 from pop3proto.core.replies import Err, ResponseCode
 from pop3proto.core.results import MaildropStatus
 from pop3proto.core.states import State
@@ -236,7 +236,7 @@ def test_a_login_that_is_refused(answers, tried):
     script = Script()
     with pytest.raises(LoginFailed) as failure:
         script.run(login(script.session, Password("ann", SECRET)), *answers)
-    assert failure.value.attempts == (LoginAttempt(tried.redacted(), Err("[AUTH] no")),)
+    assert failure.value.attempts == (RefusedLogin(tried.redacted(), Err("[AUTH] no")),)
     assert script.connection.state is State.AUTHORIZATION
     assert SECRET not in str(failure.value) + repr(failure.value)
     assert ENCODED.decode() not in str(failure.value) + repr(failure.value)
@@ -466,7 +466,7 @@ def test_a_password_that_was_looked_at_and_is_wrong_ends_the_walk(code, mechanis
 def test_a_name_that_is_refused_gets_no_password():
     script = secured(announcing())
     failure = failing(script, login(script.session, ANN), b"-ERR never heard of\r\n")
-    assert failure.attempts == (LoginAttempt(User("ann"), Err("never heard of")),)
+    assert failure.attempts == (RefusedLogin(User("ann"), Err("never heard of")),)
     assert script.heard == [b"USER ann\r\n"]
 
 
@@ -488,7 +488,7 @@ def test_a_server_that_hangs_up_after_a_refusal(how):
     with pytest.raises(LoginFailed) as failure:
         actor.outcome()
     assert failure.value.attempts == (
-        LoginAttempt(Auth("SCRAM-SHA-256", failure.value.command.initial_response), Err("no")),
+        RefusedLogin(Auth("SCRAM-SHA-256", failure.value.command.initial_response), Err("no")),
     )
     assert isinstance(failure.value.__cause__, ConnectionLost)
     with pytest.raises(Broken):
@@ -925,7 +925,7 @@ class TestAChallengeThatIsNotBase64:
         script = secured(announcing("LOGIN"))
         failure = failing(script, login(script.session, ANN, only=["LOGIN"]), line, b"-ERR as you wish\r\n")
         assert script.heard == [b"AUTH LOGIN\r\n", b"*\r\n"]
-        assert failure.attempts == (LoginAttempt(Auth("LOGIN"), Err("as you wish")),)
+        assert failure.attempts == (RefusedLogin(Auth("LOGIN"), Err("as you wish")),)
         assert isinstance(failure.__cause__, MalformedReply)
         assert str(failure.__cause__) == "the server sent a challenge for AUTH LOGIN that is not valid base64"
         assert script.run(call(script.session, User("ann")), b"+OK\r\n") is None
@@ -1146,10 +1146,10 @@ def test_a_mechanism_that_is_known_by_another_name_to_the_caller_alone():
 
 
 def test_attempts_are_values():
-    attempt = LoginAttempt(Auth("PLAIN", b"x"), Err("no"), "because")
+    attempt = RefusedLogin(Auth("PLAIN", b"x"), Err("no"), "because")
     assert attempt == attrs.evolve(attempt)
     assert str(attempt) == "AUTH PLAIN ***: no (because)"
-    assert str(LoginAttempt(User("ann"), Err())) == "USER ann: -ERR"
+    assert str(RefusedLogin(User("ann"), Err())) == "USER ann: -ERR"
 
 
 @pytest.mark.parametrize("limit", [12_288, 20_000])

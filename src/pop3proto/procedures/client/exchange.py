@@ -9,7 +9,7 @@ import attrs
 from pop3proto.core.commands import Auth
 from pop3proto.core.errors import LocalProtocolError, MalformedReply, Pop3Error, RemoteProtocolError
 from pop3proto.core.events import Answer, AuthCancel, AuthResponse, BadChallenge
-from pop3proto.core.refusals import LoginAttempt, LoginFailed
+from pop3proto.core.refusals import LoginFailed, RefusedLogin
 from pop3proto.core.replies import Challenge, Err, Ok
 from pop3proto.procedures.cleartext import IN_CLEAR
 from pop3proto.procedures.operations import Procedure, Run, Write
@@ -99,7 +99,7 @@ class Exchange:
                         f"the server accepted {command} before the exchange was complete: it may be an impostor"
                     )
                 case Answer(_, Err() as reply):
-                    attempt = LoginAttempt(command.redacted(), reply, session.without_secrets(mechanism.failure))
+                    attempt = RefusedLogin(command.redacted(), reply, session.without_secrets(mechanism.failure))
                     raise LoginFailed([attempt]) from cause
                 case _:
                     raise RemoteProtocolError("the server sent something that is no part of a SASL exchange")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from pop3proto.core.capabilities import Capabilities
-    from pop3proto.core.refusals import LoginAttempt
+    from pop3proto.core.refusals import RefusedLogin
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
@@ -135,7 +135,7 @@ class LoginPlan:
 
     steps: tuple[LoginMethod, ...]
     left_out: tuple[tuple[str, str], ...] = ()
-    attempts: tuple[LoginAttempt, ...] = ()
+    attempts: tuple[RefusedLogin, ...] = ()
     withheld: tuple[tuple[str, str], ...] = ()
 
     @property

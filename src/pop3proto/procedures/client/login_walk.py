@@ -16,7 +16,7 @@ from pop3proto.core.errors import (
     Pop3Error,
     RemoteProtocolError,
 )
-from pop3proto.core.refusals import CommandFailed, LoginAttempt, LoginFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed, RefusedLogin
 from pop3proto.procedures.operations import Procedure, Random
 from pop3proto.sasl.credentials import Credentials, Password
 from pop3proto.sasl.md5 import apop_digest
@@ -275,7 +275,7 @@ class Walk:
                 shown = command.redacted()
                 if isinstance(shown, User | Apop):  # in another encoding than UTF-8 it could not be printed
                     shown = attrs.evolve(shown, name=credentials.user)
-                raise LoginFailed([LoginAttempt(shown, failure.reply)]) from None
+                raise LoginFailed([RefusedLogin(shown, failure.reply)]) from None
 
     def _mechanism(self, step: LoginMethod, entry: ClientEntry) -> Procedure[ClientMechanism]:
         context = self._session.context

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pop3proto.core.client import Request
     from pop3proto.core.command import Command
     from pop3proto.core.events import ClientEvent
-    from pop3proto.core.refusals import LoginAttempt
+    from pop3proto.core.refusals import RefusedLogin
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import NewConnection, Procedure
     from pop3proto.sasl.channel import TlsInfo
@@ -95,7 +95,7 @@ class Session:
         self.reconnects: Final = reconnects
         self.tls_mode: TlsMode = "implicit" if connection.tls else "none"
         self.asks: bool = True
-        self.attempts: tuple[LoginAttempt, ...] = ()
+        self.attempts: tuple[RefusedLogin, ...] = ()
         self.host: Final = host
         self.port: Final = port
         self.timeout: Final = timeout

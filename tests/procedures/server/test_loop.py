@@ -788,6 +788,15 @@ def test_a_login_is_in_time_to_the_last_second():
     assert not session.actor.finished
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_however_they_come_no_commands_are_answered_after_the_deadline_of_a_login(size):
+    session = serving(UNIX, deadlines=DEADLINES, failure_delay=25, login_attempts=9, login_penalty=None).greeted()
+    octets = b"USER ann\r\nPASS wrong\r\n" * 5 + b"CAPA\r\nQUIT\r\n"
+    session.actor.receive(*(octets[at : at + size] for at in range(0, len(octets), size)))
+    assert session.actor.take().count(b"-ERR [AUTH] wrong name or password\r\n") == 3, "at 25, 50 and 75 seconds of 60"
+    ends_in_silence(session)
+
+
 def test_idle_counts_from_the_last_command():
     session = serving(UNIX, deadlines=DEADLINES).logged_in()
     for _ in range(3):

@@ -81,10 +81,7 @@ class _Loop:
                 yield from self._read()
                 session.worked = 0
             elif event is Signal.PAUSED:
-                if session.connection.state is not State.CLOSED:
-                    command = session.connection.current
-                    yield from self._report_fault()
-                    raise LocalProtocolError(f"the handler of {command} has not answered")
+                yield from self._check_answered()
                 break
             else:
                 self._idle_until = None
@@ -96,6 +93,8 @@ class _Loop:
                 except Exception:
                     yield from self._report_fault()
                     raise
+                if steps is not None and session.maildrop is None:
+                    yield from self._check_login_deadline()
                 session.worked += 1
                 if session.has_worked:
                     yield from session.give_way()
@@ -114,6 +113,30 @@ class _Loop:
             self._grace_until = (yield from Now()) + self._service.deadlines.grace
         except Displaced as error:
             yield from self._session.say_farewell(Err.coded(ResponseCode.SYS_TEMP, str(error)))
+
+    def _check_answered(self) -> Procedure[None]:
+        """Check that the session is over, now that nothing more is read.
+
+        Raises:
+            LocalProtocolError: it waits for an answer.
+        """
+        connection = self._session.connection
+        if connection.state is not State.CLOSED:
+            command = connection.current
+            yield from self._report_fault()
+            raise LocalProtocolError(f"the handler of {command} has not answered")
+
+    def _check_login_deadline(self) -> Procedure[None]:
+        """End the session if the login has taken too long. Else commands that had come already would be answered.
+
+        Raises:
+            TimedOut: it has.
+        """
+        session = self._session
+        if session.connection.state is State.CLOSED or (yield from Now()) < session.logins.until:
+            return
+        yield from session.flush()
+        raise TimedOut("the client was not logged in by the deadline")
 
     def _answer(self, event: Asked) -> Procedure[None] | None:
         """Answer an event; return what is still to be done, if that can wait for something."""

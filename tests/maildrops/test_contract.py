@@ -16,7 +16,7 @@ from pop3proto.core.dots import BodyDecoder, BodyEncoder
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import check_unique_id
 from pop3proto.maildrops import MaildirStore, MemoryStore
-from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Refused, wire_size
+from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, Refused, wire_size, wire_size_of
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.strategies import messages
 
@@ -126,7 +126,7 @@ def test_counted_is_what_is_sent_in_any_pieces(message: bytes, size: int) -> Non
         def read(self, _size: int | None = -1, /) -> bytes:
             return super().read(size)
 
-    assert wire_size(Morsels(message)) == len(sent(message))
+    assert wire_size(Morsels(message)) == wire_size_of(message) == len(sent(message))
 
 
 @each_kind

@@ -1,6 +1,7 @@
 """The Maildir store: what it does beyond what every store does (test_store_contract)."""
 
 import errno
+import gzip
 import importlib.util
 import os
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto._io import files as disk
-from pop3proto._io.files import create, open_regular, replace, sync_folder, write_all
+from pop3proto._io.files import create, open_regular, read_up_to, replace, sync_folder, write_all
 from pop3proto.core.dots import BodyEncoder
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.results import UniqueId, check_unique_id
@@ -90,28 +91,37 @@ def leaks_no_path(folder: Path, refused: Refused) -> bool:
     return str(folder) not in refused.reply.text and folder.name not in refused.reply.text
 
 
+def before_opening(monkeypatch: pytest.MonkeyPatch, do: Callable[[str], object]) -> None:
+    """Do something with the name of each message file before it is opened."""
+
+    def opening(path: str, *, folder: int) -> Any:
+        do(path)
+        return open_regular(path, folder=folder)
+
+    def reading(path: str, most: int, *, folder: int) -> bytes:
+        do(path)
+        return read_up_to(path, most, folder=folder)
+
+    monkeypatch.setattr(files, "open_regular", opening)
+    monkeypatch.setattr(files, "read_up_to", reading)
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the message files that were opened, in order."""
     names: list[str] = []
-
-    def noting(path: str, *, folder: int) -> Any:
-        names.append(path)
-        return open_regular(path, folder=folder)
-
-    monkeypatch.setattr(files, "open_regular", noting)
+    before_opening(monkeypatch, names.append)
     return names
 
 
 def no_file(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     """Let files of this name fail to open, as if the system refused it (tests may run as root)."""
 
-    def failing(path: str, *, folder: int) -> Any:
+    def fail(path: str) -> None:
         if path.startswith(name):
             raise OSError(number, os.strerror(number), path)
-        return open_regular(path, folder=folder)
 
-    monkeypatch.setattr(files, "open_regular", failing)
+    before_opening(monkeypatch, fail)
 
 
 # ---------------------------------------------------------------------------------------------- names
@@ -375,6 +385,18 @@ def test_a_changed_file_is_counted_again(folder: Path, counted: list[str], chang
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert look(folder) == [Message(6, UniqueId("1.a"))]
     assert counted == ["1.a", "1.a"]
+
+
+def test_many_are_counted_whatever_stands_between(folder: Path, counted: list[str]) -> None:
+    """Small files are read as a whole, several at once; others one by one."""
+    small, large, packed = b"a\nb", b"x\r\ny\n" * 20_000, gzip.compress(b"c\n" * 9)
+    mail = {f"{number:03}.a": (small, small, large, small, packed)[number % 5] for number in range(90)}
+    for name, octets in mail.items():
+        (folder / "new" / name).write_bytes(octets)
+    expected = {small: 6, large: 120_000, packed: 27}
+    assert look(folder) == [Message(expected[octets], UniqueId(name)) for name, octets in mail.items()]
+    assert set(counted) == set(mail)
+    assert len(counted) == len(mail) + list(mail.values()).count(packed), "those are opened again"
 
 
 def test_the_cache_forgets_what_has_vanished(folder: Path) -> None:
@@ -1042,13 +1064,13 @@ def test_a_maildir_that_cannot_be_locked_is_refused(
 def test_the_lock_is_not_kept_if_anything_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
     with monkeypatch.context() as patch:
-        patch.setattr("pop3proto.maildrops.maildir.wire_size", interrupted)
+        before_opening(patch, interrupt)
         with pytest.raises(KeyboardInterrupt):
             opened(folder)
     opened(folder).close()
 
 
-def interrupted(_source: object) -> int:
+def interrupt(_path: str) -> None:
     raise KeyboardInterrupt
 
 

@@ -115,6 +115,10 @@ class MessageFiles:
         """Return the name of a file."""
         return self._names[index]
 
+    def size(self, index: int) -> int:
+        """Return the size of a file when it was listed, in octets."""
+        return self._sizes[index]
+
     def _open(self, index: int) -> FileIO:
         """Open a file where it is known to be.
 

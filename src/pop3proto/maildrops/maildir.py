@@ -25,6 +25,7 @@ from pop3proto.procedures.maildrop import (
     Refused,
     Unavailable,
     wire_size,
+    wire_size_of,
 )
 
 from .compressed import may_be_compressed, unpacked
@@ -37,7 +38,7 @@ from .names import is_seen, is_unpacked
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -67,6 +68,8 @@ _NOT_THERE: Final = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 # The process or the system is out of a resource; the file itself is not at fault.
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _GONE: Final = "it was removed"
+_SMALL: Final = 1 << 16  # octets of a file that is read as a whole to count it ...
+_BATCH: Final = 32  # ... with so many others
 
 
 class Maildirs(Protocol):
@@ -209,18 +212,18 @@ class _MaildirMaildrop(Maildrop):
         listed = list(list_messages(self._folders, ids))
         files = MessageFiles(self._folders, listed)
         left_out: dict[int, str] = {}  # the reasons
-        for index, file in enumerate(listed):
-            octets = sizes.get(file)
-            if octets is None:
-                try:
-                    octets = _count(files, index)
-                except OSError as error:
-                    if error.errno in _EXHAUSTED:
-                        raise
-                    left_out[index] = _GONE if isinstance(error, FileNotFoundError) else _reason(error)
-                    continue
-                sizes.put(file, octets)
-            self._messages.append(Message(octets, file.unique_id, retrieved=is_seen(file.name)))
+        known = [sizes.get(file) for file in listed]
+        for index, octets in _count_all(files, [index for index, size in enumerate(known) if size is None]):
+            if isinstance(octets, int):
+                known[index] = octets
+                sizes.put(listed[index], octets)
+            elif octets.errno in _EXHAUSTED:
+                raise octets
+            else:
+                left_out[index] = _GONE if isinstance(octets, FileNotFoundError) else _reason(octets)
+        for file, size in zip(listed, known, strict=True):
+            if size is not None:
+                self._messages.append(Message(size, file.unique_id, retrieved=is_seen(file.name)))
         # Save now: the next session need not count again, and gives the same ids, however this one ends.
         sizes.save()
         ids.save()
@@ -311,9 +314,27 @@ def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
     return source if is_unpacked(files.name(index), size) else unpacked(source)
 
 
-def _count(files: MessageFiles, index: int) -> int:
-    with closing(_open(files, index)) as source:
-        return wire_size(source)
+def _count_all(files: MessageFiles, indices: Sequence[int]) -> Iterator[tuple[int, int | OSError]]:
+    """Count messages, and yield the size of each, or why it cannot be read. Small files take three system calls."""
+    at = 0
+    while at < len(indices):
+        batch = indices[at : at + _BATCH]
+        contents = files.read_as_listed(takewhile(lambda index: files.size(index) <= _SMALL, batch))
+        for index, octets in zip(batch, contents, strict=False):
+            packed = may_be_compressed(octets) and not is_unpacked(files.name(index), len(octets))
+            yield index, _count(files, index) if packed else wire_size_of(octets)
+        other = batch[len(contents) :][:1]  # it is large, or not as it was listed
+        for index in other:
+            yield index, _count(files, index)
+        at += len(contents) + len(other)
+
+
+def _count(files: MessageFiles, index: int) -> int | OSError:
+    try:
+        with closing(_open(files, index)) as source:
+            return wire_size(source)
+    except OSError as error:
+        return error
 
 
 def _reason(error: OSError) -> str:

@@ -20,7 +20,7 @@ from pop3proto.core.results import check_unique_id
 from pop3proto.core.text import check_text, numeric
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.results import UniqueId
@@ -38,6 +38,7 @@ __all__ = [
     "SupportsTop",
     "Unavailable",
     "wire_size",
+    "wire_size_of",
 ]
 
 _CHUNK: Final = 1 << 18  # octets
@@ -228,8 +229,22 @@ def wire_size(source: ReadableFile) -> int:
     Args:
         source: the message, at its start. It is read to its end, in constant memory.
     """
+    return _counted(iter(lambda: source.read(_CHUNK), b""))
+
+
+def wire_size_of(message: bytes) -> int:
+    """As `wire_size`, of a message in memory."""
+    line_feeds = message.count(b"\n")
+    if b"\r" in message and not message.count(b"\r\n") == message.count(b"\r") == line_feeds:
+        return _counted([message])
+    # All line ends are LF, or all are CRLF, so that the encoder need not look for others.
+    octets = len(message) if b"\r" in message else len(message) + line_feeds
+    return octets if not message or message.endswith(b"\n") else octets + 2
+
+
+def _counted(chunks: Iterable[bytes]) -> int:
     encoder = BodyEncoder()
-    while chunk := source.read(_CHUNK):
+    for chunk in chunks:
         encoder.feed(chunk)
     encoder.finish()
     return encoder.octets

@@ -23,36 +23,36 @@ QUICK = Settings(quick=True)
 
 CALLS = {
     "messages": {
-        "call_all": 54,
-        "retrieve": 73,
-        "stream": 130,
-        "retr, one by one": 260,
-        "fetch, one by one": 250,
+        "call_all": 52,
+        "retrieve": 66,
+        "stream": 100,
+        "retr, one by one": 200,
+        "fetch, one by one": 170,
         "ClientConnection.events()": 65,
         "ClientConnection.next_event()": 60,
     },
     "commands: STAT": {
-        "both connections": 97,
-        "procedures.call(session, Stat())": 98,
-        "client.call(Stat())": 143,
+        "both connections": 95,
+        "procedures.call(session, Stat())": 96,
+        "client.call(Stat())": 138,
     },
     "commands: DELE": {
         "call_all, pipelined": 45,
-        "client.dele, one by one": 135,
+        "client.dele, one by one": 130,
     },
     "listings": {
         "client": 0.5,
     },
     # Over a network, the number of reads differs a little from run to run.
     "client: 50 x 2048": {
-        "stream": 175,
-        "retr, one by one": 300,
+        "stream": 140,
+        "retr, one by one": 240,
     },
     "client: 50 x 4096": {
-        "blocking, retrieve": 125,
-        "blocking, call_all": 107,
-        "asyncio, retrieve": 150,
-        "trio, retrieve": 195,
+        "blocking, retrieve": 112,
+        "blocking, call_all": 97,
+        "asyncio, retrieve": 138,
+        "trio, retrieve": 172,
     },
     "import": {  # modules
         "import pop3proto": 40,

@@ -276,14 +276,14 @@ class World:
     def using_channel(self, channel):
         return contextlib.nullcontext()
 
-    def perform(self, procedure):
+    def perform(self, procedure, first=None):
         result = error = None
         while True:
             try:
-                operation = procedure.send(result) if error is None else procedure.throw(error)
+                operation = first or (procedure.send(result) if error is None else procedure.throw(error))
             except StopIteration as end:
                 return end.value
-            result = error = None
+            result = error = first = None
             try:
                 result = self.do(operation)
             except BaseException as raised:  # noqa: BLE001 - it belongs to the procedure

@@ -48,9 +48,9 @@ class AsyncStream(Driver):
         """
 
     @override
-    async def perform(self, procedure: Procedure[T]) -> T:
+    async def perform(self, procedure: Procedure[T], first: Operation[object] | None = None) -> T:
         try:
-            return await super().perform(procedure)
+            return await super().perform(procedure, first)
         finally:
             self._raise_cancellation()
 

@@ -69,20 +69,26 @@ class Driver(Stream):
 
     # Procedures.
 
-    async def perform(self, procedure: Procedure[T]) -> T:
-        """Run a procedure to its end and return its result, or raise what it raises."""
-        results: list[object] = [None]  # handed over without a name: there may be a password in what was read
+    async def perform(self, procedure: Procedure[T], first: Operation[object] | None = None) -> T:
+        """Run a procedure to its end and return its result, or raise what it raises.
+
+        Args:
+            procedure: what to run.
+            first: the operation that it waits for; None: it has not begun.
+        """
+        results: list[object] = []  # handed over without a name: there may be a password in what was read
         error: BaseException | None = None
         try:
+            operation = next(procedure) if first is None else first
             while True:
-                operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
-                error = None
                 while isinstance(operation, Now):
                     operation = procedure.send(self.now())
                 try:
                     results.append(await self._perform(operation))
                 except BaseException as raised:  # noqa: BLE001 - the procedure decides what becomes of it
                     error = raised
+                operation = procedure.send(results.pop()) if error is None else procedure.throw(error)
+                error = None
         except StopIteration as end:
             return cast("T", end.value)
         finally:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pop3proto._io.tls_channel import MakeChannel
-    from pop3proto.procedures.operations import EndTurn, Procedure, Turn
+    from pop3proto.procedures.operations import EndTurn, Operation, Procedure, Turn
 
 __all__ = ["SocketDriver", "SocketStream", "bounded", "run_blocking"]
 
@@ -270,9 +270,9 @@ class SocketStream:
         """The other end."""
         return self._driver.peer
 
-    def perform(self, procedure: Procedure[T]) -> T:
-        """Run a procedure to its end and return its result, or raise what it raises."""
-        return run_blocking(self._driver.perform(procedure))
+    def perform(self, procedure: Procedure[T], first: Operation[object] | None = None) -> T:
+        """As `Driver.perform`."""
+        return run_blocking(self._driver.perform(procedure, first))
 
     def using_channel(self, channel: MakeChannel | None) -> AbstractContextManager[None]:
         """Use another channel for a handshake inside a block; None: the same."""

@@ -44,7 +44,7 @@ class WholeAnswers(ClientErrors):
         """
         answers: list[tuple[Ok | Err, bytes]] = []
         buffer, outstanding, limits = self._buffer, self._outstanding, self.limits
-        if self._session.state is not _TRANSACTION or self._body is not None or buffer.deviating:
+        if not buffer.filled or self._session.state is not _TRANSACTION or self._body is not None or buffer.deviating:
             return answers
         data, start = buffer.peek()
         kind: type | None = None

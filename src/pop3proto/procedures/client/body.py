@@ -54,6 +54,7 @@ class Body:
         """
         if begin:
             yield from self._pipeline.begin()
+            yield from self._pipeline.step()  # nothing can have come yet
         if self.reply is not None:
             raise LocalProtocolError(f"the answer to {self.command} was opened before")
         self._check_turn()
@@ -77,6 +78,9 @@ class Body:
         if self.ended:
             return None
         self._check_turn()
+        if (octets := self._pipeline.take_body()) is not None:
+            self.ended = True
+            return octets or None
         part = self._pipeline.poll()
         if part is NEED_DATA:
             return NEED_DATA

@@ -137,6 +137,7 @@ def call(session: Session, command: Command[T]) -> Procedure[T]:
 def _call_for_body(session: Session, command: Command[T]) -> Procedure[T]:
     pipeline = Pipeline(session, [command])
     yield from pipeline.begin()
+    yield from pipeline.step()  # nothing can have come yet
     return cast("T", (yield from pipeline.result()))
 
 

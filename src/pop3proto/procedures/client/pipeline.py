@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
@@ -149,7 +150,7 @@ class Pipeline(Requests[T_co]):
         self._session.last_reply = reply
         return self._unanswered[0][0], reply, body
 
-    def take_body(self, most: int) -> bytes | None:
+    def take_body(self, most: float = math.inf) -> bytes | None:
         """Return the body of an answer that has come whole, and end the answer; None: `poll` for its parts.
 
         Args:
@@ -173,7 +174,7 @@ class Pipeline(Requests[T_co]):
         """
         if not self._unanswered:
             yield from self._session.await_idle()
-        if self._in_flight * 2 <= WINDOW and (octets := self._refill()):
+        if self._next is not None and self._in_flight * 2 <= WINDOW and (octets := self._refill()):
             yield Write(octets, (yield from self._session.deadline()))
         if self._in_body:
             yield from self._pace.receive()

@@ -70,9 +70,12 @@ class Requests(Generic[T_co]):
         """Return the requests that fit into the window; one, if the server does not take more at once."""
         requests: list[bytes] = []
         session, unanswered = self._session, self._unanswered
-        pipelining, surely = session.pipelining, WINDOW - session.connection.limits.command_line
+        surely = WINDOW - session.connection.limits.command_line
+        pipelining: bool | None = None
         while (command := self._next) is not None:
             if unanswered:
+                if pipelining is None:
+                    pipelining = session.pipelining
                 if not pipelining or unanswered[-1][0].barrier:
                     break
                 if self._in_flight > surely and self._in_flight + len(command.encode()) > WINDOW:

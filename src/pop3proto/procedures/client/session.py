@@ -222,9 +222,12 @@ class Session:
 
     def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
         """Take answers as `ClientConnection.whole_answers`; none if there are observers, or within a login."""
-        commands = self.connection.outstanding
-        answers = [] if self._observers.present or self._secrets.fresh else self.connection.whole_answers()
-        return self._secrets.hide_in_answers(commands, answers) if self._secrets.known else answers
+        connection, secrets = self.connection, self._secrets
+        if self._observers.present or secrets.fresh:
+            return []
+        commands = connection.outstanding if secrets.known else ()
+        answers = connection.whole_answers()
+        return secrets.hide_in_answers(commands, answers) if secrets.known and answers else answers
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from contextlib import closing, suppress
+from contextlib import suppress
 from io import BytesIO
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -24,27 +24,24 @@ from pop3proto.procedures.maildrop import (
     MessageStream,
     Refused,
     Unavailable,
-    wire_size,
-    wire_size_of,
 )
 
-from .compressed import may_be_compressed, unpacked
+from .compressed import may_be_compressed
+from .counting import count_all, open_message
 from .files import MessageFiles
 from .folders import MessageFolders, add_to_quota, complete, is_maildir, missing, not_followed
 from .ids import IdRecord, retire
 from .listing import list_messages
 from .lock import FolderLock
-from .names import is_seen, is_unpacked
+from .names import is_seen
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from io import FileIO
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pop3proto.sasl.channel import SessionInfo
 
-    from .compressed import Unpacked
     from .listing import MessageFile
 
 __all__ = ["MaildirStore", "Maildirs"]
@@ -68,8 +65,6 @@ _NOT_THERE: Final = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 # The process or the system is out of a resource; the file itself is not at fault.
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _GONE: Final = "it was removed"
-_SMALL: Final = 1 << 16  # octets of a file that is read as a whole to count it ...
-_BATCH: Final = 32  # ... with so many others
 
 
 class Maildirs(Protocol):
@@ -213,7 +208,7 @@ class _MaildirMaildrop(Maildrop):
         files = MessageFiles(self._folders, listed)
         left_out: dict[int, str] = {}  # the reasons
         known = [sizes.get(file) for file in listed]
-        for index, octets in _count_all(files, [index for index, size in enumerate(known) if size is None]):
+        for index, octets in count_all(files, [index for index, size in enumerate(known) if size is None]):
             if isinstance(octets, int):
                 known[index] = octets
                 sizes.put(listed[index], octets)
@@ -252,7 +247,7 @@ class _MaildirMaildrop(Maildrop):
     @override
     def open(self, number: int) -> MessageStream:
         try:
-            return _open(self._files, number - 1)
+            return open_message(self._files, number - 1)
         except FileNotFoundError as error:
             raise Refused(f"message {number} was removed by another program") from error
         except OSError as error:
@@ -300,41 +295,6 @@ class _MaildirMaildrop(Maildrop):
                 sizes.save()
         finally:
             self._lock.release()
-
-
-def _open(files: MessageFiles, index: int) -> FileIO | Unpacked:
-    """Open a message; unpack it, unless its name proves that it is not compressed."""
-    source = files.open(index)
-    try:
-        # Of what was opened: another program may have put a compressed file in its place since the listing.
-        size = os.fstat(source.fileno()).st_size
-    except OSError:
-        source.close()
-        raise
-    return source if is_unpacked(files.name(index), size) else unpacked(source)
-
-
-def _count_all(files: MessageFiles, indices: Sequence[int]) -> Iterator[tuple[int, int | OSError]]:
-    """Count messages, and yield the size of each, or why it cannot be read. Small files take three system calls."""
-    at = 0
-    while at < len(indices):
-        batch = indices[at : at + _BATCH]
-        contents = files.read_as_listed(takewhile(lambda index: files.size(index) <= _SMALL, batch))
-        for index, octets in zip(batch, contents, strict=False):
-            packed = may_be_compressed(octets) and not is_unpacked(files.name(index), len(octets))
-            yield index, _count(files, index) if packed else wire_size_of(octets)
-        other = batch[len(contents) :][:1]  # it is large, or not as it was listed
-        for index in other:
-            yield index, _count(files, index)
-        at += len(contents) + len(other)
-
-
-def _count(files: MessageFiles, index: int) -> int | OSError:
-    try:
-        with closing(_open(files, index)) as source:
-            return wire_size(source)
-    except OSError as error:
-        return error
 
 
 def _reason(error: OSError) -> str:

@@ -6,20 +6,55 @@ Put `pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from . import Pop3Server, pop3_server
+from .server import pop3_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import ssl
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from os import PathLike
 
-__all__ = ["start_pop3_server"]
+    from typing_extensions import Unpack
+
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.procedures.cleartext import TlsMode
+
+    from .background import Adapter
+    from .server import Pop3Server, ServiceOptions
+
+__all__ = ["StartPop3Server", "start_pop3_server"]
+
+
+class StartPop3Server(Protocol):
+    """The type of the fixture: it starts a server that ends with the test. The arguments are those of `pop3_server`."""
+
+    def __call__(  # noqa: PLR0913 - each has its default, and a name
+        self,
+        maildrops: Mapping[str, Iterable[bytes]] | None = None,
+        *,
+        passwords: Mapping[str, str] | None = None,
+        tokens: Mapping[str, str] | None = None,
+        announce: Callable[[Capabilities], Capabilities] | None = None,
+        tls: TlsMode = "none",
+        certificate: str | PathLike[str] | None = None,
+        context: ssl.SSLContext | None = None,
+        adapter: Adapter = "blocking",
+        host: str = "127.0.0.1",
+        **options: Unpack[ServiceOptions],
+    ) -> Pop3Server:
+        """Start a server."""
+        ...
 
 
 @pytest.fixture
-def start_pop3_server() -> Iterator[Callable[..., Pop3Server]]:
+def start_pop3_server() -> Iterator[StartPop3Server]:
     """Return a function that starts a test server; it has the arguments of `pop3_server`. Servers end with the test."""
     with ExitStack() as servers:
-        yield lambda *args, **kwargs: servers.enter_context(pop3_server(*args, **kwargs))
+
+        def start(*arguments: Any, **options: Any) -> Pop3Server:  # noqa: ANN401 - they are those of the protocol
+            return servers.enter_context(pop3_server(*arguments, **options))
+
+        yield start

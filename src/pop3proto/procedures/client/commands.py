@@ -339,8 +339,7 @@ def keep_alive(session: Session, every: float) -> Procedure[None]:
 
 def _noop(session: Session) -> Procedure[bool]:
     """Send NOOP and wait for the answer in any case; return whether to go on. A refusal keeps it alive, too."""
-    going_on = True
-    exchange = Pipeline(session, [Noop()])
+    going_on, exchange = True, Pipeline(session, [Noop()])
     yield from exchange.begin()
     while exchange.command is not None:
         try:

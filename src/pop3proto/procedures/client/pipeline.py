@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
@@ -150,17 +149,17 @@ class Pipeline(Requests[T_co]):
         self._session.last_reply = reply
         return self._unanswered[0][0], reply, body
 
-    def take_body(self, most: float = math.inf) -> bytes | None:
+    def take_body(self, most: int | None = None) -> bytes | None:
         """Return the body of an answer that has come whole, and end the answer; None: `poll` for its parts.
 
         Args:
-            most: how many octets it may have.
+            most: how many octets it may have; None: any number.
 
         Raises:
             Broken: as `poll`.
         """
         self._check_turn()
-        if (body := self._held) is None or len(body) > most:
+        if (body := self._held) is None or (most is not None and len(body) > most):
             return None
         self._held = None
         self._end_of_answer()

@@ -222,12 +222,9 @@ class Session:
 
     def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
         """Take answers as `ClientConnection.whole_answers`; none if there are observers, or within a login."""
-        connection, secrets = self.connection, self._secrets
-        if self._observers.present or secrets.fresh:
-            return []
-        commands = connection.outstanding if secrets.known else ()
-        answers = connection.whole_answers()
-        return secrets.hide_in_answers(commands, answers) if secrets.known and answers else answers
+        commands = self.connection.outstanding if self._secrets.known else ()
+        answers = [] if self._observers.present or self._secrets.fresh else self.connection.whole_answers()
+        return self._secrets.hide_in_answers(commands, answers) if commands and answers else answers
 
     def _tolerate(self, event: Tolerated) -> None:
         self.tolerated.add(event.quirk)
@@ -297,9 +294,8 @@ class Session:
         self._active = now
         yield from self.await_idle()
         self._finish = finish
-        return (
-            self.overall_deadline if self.overall_deadline is not None or self.timeout is None else now + self.timeout
-        )
+        overall = self.overall_deadline
+        return overall if overall is not None or self.timeout is None else now + self.timeout
 
     def survives(self, error: BaseException) -> bool:
         """Return whether the session is in step after an error: nothing was sent, or all that was due was read.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .session import Handlers, ServerSession
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "capabilities"]
 
 _ROWS: Final = 1_000  # rows of a listing that are a turn's work
 
@@ -34,10 +34,15 @@ _table: Final = HandlerTable()
 
 @_table.answers(Capa)
 def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
+    session.say_body(*command.answer((yield from capabilities(session)), "capabilities follow"))
+
+
+def capabilities(session: ServerSession) -> Procedure[Capabilities]:
+    """Return what the server can do for this session now, as CAPA announces it."""
     settings = session.settings
     user = session.user if session.maildrop is not None else None
     added = yield from session.call_store(partial(settings.store.capabilities, user))
-    capabilities = Capabilities(
+    return Capabilities(
         top=True,
         uidl=True,
         user=session.may_show_password and settings.user_pass and implements(settings.authenticator, PasswordVerifier),
@@ -51,7 +56,6 @@ def _capa(session: ServerSession, command: Capa) -> Procedure[None]:
         login_delay=added.login_delay,
         other=added.other,
     )
-    session.say_body(*command.answer(capabilities, "capabilities follow"))
 
 
 @_table.answers(Quit)

@@ -1,0 +1,123 @@
+"""A server of any adapter, in threads of this process, until a block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Generator
+    from os import PathLike
+
+    from pop3proto.procedures.cleartext import TlsMode
+    from pop3proto.procedures.server.service import Service
+
+__all__ = ["Adapter", "serving"]
+
+Adapter: TypeAlias = Literal["blocking", "asyncio", "trio"]
+
+_Begun: TypeAlias = "Future[tuple[tuple[tuple[str, int], ...], Callable[[], object]]]"
+
+
+class _Options(TypedDict):
+    host: str
+    tls: TlsMode
+    certificate: str | PathLike[str] | None
+    context: ssl.SSLContext | None
+
+
+@contextmanager
+def serving(  # noqa: PLR0913 - they are those of `serve`
+    adapter: Adapter,
+    service: Service,
+    *,
+    host: str,
+    tls: TlsMode,
+    certificate: str | PathLike[str] | None,
+    context: ssl.SSLContext | None,
+) -> Generator[tuple[tuple[str, int], ...]]:
+    """Serve until the block ends.
+
+    Args:
+        adapter: which one serves: "blocking", "asyncio" or "trio"; the last takes trio.
+        service: what to serve.
+        host: as in the adapter's `serve`, like the others.
+        tls: where TLS begins.
+        certificate: for TLS.
+        context: for TLS.
+
+    Returns:
+        Addresses and ports where it listens.
+
+    Raises:
+        ValueError: there is no such adapter.
+        Exception: as the adapter's `serve`.
+    """
+    options: _Options = {"host": host, "tls": tls, "certificate": certificate, "context": context}
+    if adapter == "blocking":
+        from pop3proto.blocking import serve  # noqa: PLC0415 - each test needs one of them
+
+        with serve(service, **options) as server:
+            yield server.addresses
+        return
+    runners = {"asyncio": _run_asyncio, "trio": _run_trio}
+    if adapter not in runners:
+        raise ValueError(f"no adapter {adapter!r}; there are blocking, {', '.join(runners)}")
+    begun: _Begun = Future()
+    thread = threading.Thread(target=partial(runners[adapter], begun, service, options), name="pop3proto-test-server")
+    thread.start()
+    try:
+        addresses, end = begun.result()
+    except BaseException:
+        thread.join()
+        raise
+    try:
+        yield addresses
+    finally:
+        end()
+        thread.join()
+
+
+def _run_asyncio(begun: _Begun, service: Service, options: _Options) -> None:
+    from pop3proto.asyncio import serve  # noqa: PLC0415
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        async with serve(service, **options) as server:
+            begun.set_result((server.addresses, partial(asyncio.get_running_loop().call_soon_threadsafe, ended.set)))
+            await ended.wait()
+
+    _run(begun, lambda: asyncio.run(run()))
+
+
+def _run_trio(begun: _Begun, service: Service, options: _Options) -> None:
+    def run_all() -> None:
+        import trio  # noqa: PLC0415
+
+        from pop3proto.trio import serve  # noqa: PLC0415
+
+        async def run() -> None:
+            ended = trio.Event()
+            token = trio.lowlevel.current_trio_token()
+            async with serve(service, **options) as server:
+                begun.set_result((server.addresses, partial(token.run_sync_soon, ended.set)))
+                await ended.wait()
+
+        trio.run(run)
+
+    _run(begun, run_all)
+
+
+def _run(begun: _Begun, run: Callable[[], None]) -> None:
+    """Run an event loop; what keeps it from beginning is raised where the server was asked for."""
+    try:
+        run()
+    except BaseException as error:
+        if begun.done():
+            raise
+        begun.set_exception(error)

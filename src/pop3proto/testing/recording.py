@@ -1,0 +1,106 @@
+"""What clients have said to a test server, and what they were answered."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+
+from pop3proto.core.commands import Command, Quit
+from pop3proto.core.events import BodyChunk, BodyEnd
+
+if TYPE_CHECKING:
+    from pop3proto.core.events import ServerEvent
+    from pop3proto.core.server import Response
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["RecordedSession", "Recorder"]
+
+
+class RecordedSession:
+    """One session of a test server. Secrets are masked: `Pass("***")`.
+
+    Attributes:
+        info: the client, as the store and the authenticator see it; with its user once that is known.
+        heard: all that the client has sent, in order: commands, and what else counts as an event.
+        said: all that it was answered, in order, but for the octets of bodies: greeting, replies, challenges.
+        error: what has ended the session; None: QUIT, a hang-up between two commands, or it is still open.
+    """
+
+    def __init__(self, info: SessionInfo) -> None:
+        self.info: SessionInfo = info
+        self.heard: Final[list[ServerEvent]] = []
+        self.said: Final[list[Response]] = []
+        self.error: BaseException | None = None
+        self._ended: Final = threading.Event()
+
+    @property
+    def commands(self) -> list[Command[object]]:
+        """The commands of the client, in order."""
+        return [event for event in self.heard if isinstance(event, Command)]
+
+    @property
+    def quit(self) -> bool:
+        """Whether the client has said QUIT."""
+        return any(isinstance(event, Quit) for event in self.heard)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over."""
+        return self._ended.is_set()
+
+    def wait(self, timeout: float = 10) -> None:
+        """Wait until the session is over: the server notices a hang-up a moment after it.
+
+        Raises:
+            TimeoutError: it was still open after so many seconds.
+        """
+        if not self._ended.wait(timeout):
+            raise TimeoutError(f"the session was not over after {timeout:g} seconds: {self}")
+
+    @override
+    def __repr__(self) -> str:
+        """Show the commands."""
+        said = " ".join(str(command) for command in self.commands) or "nothing"
+        return f"<session {self.info.id}, {'ended' if self.ended else 'open'}: {said}>"
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Note how it has ended. The server does this."""
+        self.error = error
+        self._ended.set()
+
+
+class Recorder:
+    """An observer that records all sessions of a server, in the order in which they began.
+
+    Attributes:
+        sessions: those that have begun.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: Final[list[RecordedSession]] = []
+        self._by_id: Final[dict[int, RecordedSession]] = {}
+        self._lock: Final = threading.Lock()  # sessions may be in several threads
+
+    def heard(self, session: SessionInfo, event: ServerEvent, /) -> None:
+        """Record an event."""
+        self._of(session).heard.append(event)
+
+    def said(self, session: SessionInfo, item: Response, /) -> None:
+        """Record an answer."""
+        if not isinstance(item, BodyChunk | BodyEnd):
+            self._of(session).said.append(item)
+
+    def ended(self, session: SessionInfo, error: BaseException | None, /) -> None:
+        """Record the end of a session."""
+        self._of(session).note_end(error)
+
+    def _of(self, info: SessionInfo) -> RecordedSession:
+        with self._lock:
+            session = self._by_id.get(info.id)
+            if session is None:
+                session = self._by_id[info.id] = RecordedSession(info)
+                self.sessions.append(session)
+        session.info = info
+        return session

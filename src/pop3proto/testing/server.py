@@ -1,0 +1,300 @@
+"""A POP3 server for tests of mail code: over sockets, in threads of the test's process; or in memory."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypedDict
+
+import attrs
+
+from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
+from pop3proto.blocking import connect, connect_over
+from pop3proto.core.commands import Capa
+from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.observer import observers_of
+from pop3proto.procedures.server.deadlines import Deadlines
+from pop3proto.procedures.server.handlers import HANDLERS, capabilities
+from pop3proto.procedures.server.service import Service
+from pop3proto.sasl.channel import SessionInfo
+
+from .background import serving
+from .certificates import authority, certificate_file, client_context
+from .memory import MemorySession, MemorySocket, MemoryTransport
+from .recording import RecordedSession, Recorder
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set as AbstractSet
+    from os import PathLike
+    from typing import Any
+
+    import trio
+    from typing_extensions import Unpack
+
+    from pop3proto.blocking import Client
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.limits import Limits, Quirk
+    from pop3proto.procedures.cleartext import Cleartext, TlsMode
+    from pop3proto.procedures.maildrop import MaildropStore
+    from pop3proto.procedures.observer import ServerObserver
+    from pop3proto.procedures.operations import Procedure
+    from pop3proto.procedures.server.penalties import LoginPenalty
+    from pop3proto.procedures.server.session import Handlers, ServerSession
+    from pop3proto.sasl.authenticator import Authenticator
+    from pop3proto.sasl.registry import ServerMechanisms
+
+    from .background import Adapter
+
+__all__ = ["PASSWORD", "MemoryServer", "Pop3Server", "ServiceOptions", "pop3_in_memory", "pop3_server"]
+
+PASSWORD: Final = "tanstaaf"  # noqa: S105 - not a secret
+"""The password of every user for whom no password is given."""
+
+
+class ServiceOptions(TypedDict, total=False):
+    """Options of `Service` that a test server takes. It sets four if they are not given: see `pop3_server`."""
+
+    store: MaildropStore
+    authenticator: Authenticator
+    cleartext: Cleartext
+    deadlines: Deadlines
+    max_sessions: int
+    max_sessions_before_login: int | None
+    max_sessions_per_address: int | None
+    logins_per_address: int
+    login_penalty: LoginPenalty | None
+    exempt: Iterable[str]
+    login_attempts: int
+    failure_delay: float
+    greeting: str
+    hostname: str
+    implementation: str
+    mechanisms: ServerMechanisms | Iterable[str]
+    user_pass: bool
+    apop: bool
+    limits: Limits
+    quirks: AbstractSet[Quirk]
+    observer: ServerObserver | Sequence[ServerObserver] | None
+    handlers: Handlers
+
+
+@attrs.frozen
+class _TestServer:
+    """What a test server is made of.
+
+    Args:
+        service: what it serves.
+        sessions: those that have begun, the first one first: what clients have said, and what they were answered.
+    """
+
+    service: Service = attrs.field(repr=False)
+    sessions: list[RecordedSession]
+
+    @property
+    def store(self) -> MaildropStore:
+        """The maildrops that it serves."""
+        return self.service.store
+
+    def messages(self, user: str) -> list[bytes]:
+        """Return the messages in a user's maildrop now, as they were delivered and in that order.
+
+        Raises:
+            TypeError: the store is another than that of the test server.
+        """
+        return self._own_store().messages(user)
+
+    def deliver(self, user: str, message: bytes) -> None:
+        """Add a message to a user's maildrop; sessions that are already open do not see it.
+
+        Raises:
+            TypeError: the store is another than that of the test server.
+        """
+        self._own_store().deliver(user, message)
+
+    def _own_store(self) -> MemoryStore:
+        if not isinstance(self.store, MemoryStore):
+            raise TypeError(f"the mail is in a store of your own, {type(self.store).__name__}: look there")
+        return self.store
+
+
+@attrs.frozen
+class Pop3Server(_TestServer):
+    """A running test server.
+
+    Args:
+        host: the address that it listens on, a loopback address.
+        port: the port that it listens on.
+        tls: where TLS begins.
+    """
+
+    host: str
+    port: int
+    tls: TlsMode = "none"
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """The TLS context of a client that trusts the certificate which was made for the server."""
+        return client_context()
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate of the authority that has issued that of the server, PEM: for clients that want a file."""
+        return authority().cert_pem.bytes()
+
+    def connect(self, *, timeout: float | None = 60) -> Client:
+        """Return a client of this server, as `pop3proto.blocking.connect` does; if TLS is served, over TLS."""
+        context = None if self.tls == "none" else self.client_context
+        return connect(self.host, self.port, tls=self.tls, context=context, timeout=timeout)
+
+
+@attrs.frozen
+class MemoryServer(_TestServer):
+    """A service whose sessions are in memory: see `pop3_in_memory`."""
+
+    _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), repr=False, init=False)
+
+    def session(self) -> MemorySession:
+        """Begin a session, and return it: octets in, octets out."""
+        return MemorySession(self.service, SessionInfo("127.0.0.1", id=next(self._numbers)))
+
+    def connect(self) -> Client:
+        """Begin a session, and return its client."""
+        return connect_over(self.socket(), tls="none", cleartext="always")
+
+    def socket(self) -> MemorySocket:
+        """Begin a session, and return the client's end for blocking code: a connected socket."""
+        return MemorySocket(self.session())
+
+    def transport(self) -> MemoryTransport:
+        """Begin a session, and return the client's end for asyncio: for `connect_over`."""
+        return MemoryTransport(self.session())
+
+    def stream(self) -> trio.abc.HalfCloseableStream:
+        """Begin a session, and return the client's end for trio: for `connect_over`."""
+        from .memory_stream import MemoryStream  # noqa: PLC0415 - trio need not be installed
+
+        return MemoryStream(self.session())
+
+
+@contextmanager
+def pop3_server(  # noqa: PLR0913 - each has its default, and a name
+    maildrops: Mapping[str, Iterable[bytes]] | None = None,
+    *,
+    passwords: Mapping[str, str] | None = None,
+    tokens: Mapping[str, str] | None = None,
+    announce: Callable[[Capabilities], Capabilities] | None = None,
+    tls: TlsMode = "none",
+    certificate: str | PathLike[str] | None = None,
+    context: ssl.SSLContext | None = None,
+    adapter: Adapter = "blocking",
+    host: str = "127.0.0.1",
+    **options: Unpack[ServiceOptions],
+) -> Generator[Pop3Server]:
+    """Run a test server on a free port of a loopback address until the `with` block ends.
+
+    A wrong password is answered at once, without a penalty; up to 200 sessions are served; and the end of the block
+    waits for no client: `failure_delay`, `login_penalty`, `max_sessions` and `deadlines` change that.
+
+    Args:
+        maildrops: initial messages by user name; line ends may be LF or CRLF.
+        passwords: passwords by user name; a user who is not in it has `PASSWORD`.
+        tokens: user names by OAuth 2.0 access token.
+        announce: takes what CAPA would announce, and returns what it announces instead:
+            `lambda capabilities: attrs.evolve(capabilities, pipelining=False)`. What the server does stays the same.
+        tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
+            localhost is made, which takes the extra `testing`.
+        certificate: path of a PEM file with the server's certificate and private key.
+        context: the server's SSL context, in place of `certificate`.
+        adapter: what serves: "blocking", "asyncio" or "trio"; coroutine methods of a store take one of the last two.
+        host: the address to listen on.
+        options: of `Service`. With `store`, there are no `maildrops`; with `authenticator`, no `passwords` or `tokens`.
+
+    Raises:
+        ValueError: an argument does not go with another.
+        ImportError: a certificate is to be made, and trustme is not installed.
+        Exception: as `Service`, and the `serve` of the adapter.
+    """
+    recorder = Recorder()
+    service = _service(recorder, announce, _with_users(maildrops, passwords, tokens, options))
+    with ExitStack() as stack:
+        if tls != "none" and certificate is None and context is None:
+            certificate = stack.enter_context(certificate_file())
+        addresses = stack.enter_context(
+            serving(adapter, service, host=host, tls=tls, certificate=certificate, context=context)
+        )
+        where, port = addresses[0]
+        yield Pop3Server(service, recorder.sessions, where, port, tls)
+
+
+def pop3_in_memory(
+    maildrops: Mapping[str, Iterable[bytes]] | None = None,
+    *,
+    passwords: Mapping[str, str] | None = None,
+    tokens: Mapping[str, str] | None = None,
+    announce: Callable[[Capabilities], Capabilities] | None = None,
+    **options: Unpack[ServiceOptions],
+) -> MemoryServer:
+    """Return a test server whose sessions are in memory: no socket, no thread, and nothing that takes time.
+
+    There is no TLS, and bounds on the number of sessions do not count.
+
+    Args:
+        maildrops: as in `pop3_server`, like the others.
+        passwords: by user name.
+        tokens: user names by token.
+        announce: what CAPA announces.
+        options: of `Service`; store and authenticator have plain methods.
+
+    Raises:
+        ValueError: an argument does not go with another.
+        TypeError: the store or the authenticator has coroutine methods.
+        Exception: as `Service`.
+    """
+    recorder = Recorder()
+    service = _service(recorder, announce, _with_users(maildrops, passwords, tokens, options))
+    service.check_plain()
+    return MemoryServer(service, recorder.sessions)
+
+
+def _with_users(
+    maildrops: Mapping[str, Iterable[bytes]] | None,
+    passwords: Mapping[str, str] | None,
+    tokens: Mapping[str, str] | None,
+    options: ServiceOptions,
+) -> ServiceOptions:
+    """Return options that have a store and an authenticator."""
+    options = options.copy()
+    if "store" not in options:
+        options["store"] = MemoryStore(maildrops or {})
+    elif maildrops is not None:
+        raise ValueError("give maildrops or a store, not both")
+    if "authenticator" not in options:
+        users = dict.fromkeys(maildrops or {}, PASSWORD) | dict(passwords or {})
+        options["authenticator"] = MemoryTokenAuthenticator(users, tokens) if tokens else MemoryAuthenticator(users)
+    elif passwords or tokens:
+        raise ValueError("give passwords and tokens or an authenticator, not both")
+    return options
+
+
+def _service(
+    recorder: Recorder, announce: Callable[[Capabilities], Capabilities] | None, options: ServiceOptions
+) -> Service:
+    settings: dict[str, Any] = {
+        "failure_delay": 0,
+        "login_penalty": None,
+        "max_sessions": 200,  # as many as any system allows
+        "deadlines": Deadlines(grace=0),
+        **options,
+    }
+    settings["observer"] = (recorder, *observers_of(options.get("observer")))
+    if announce is not None:
+        settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announce)}
+    return Service(**settings)
+
+
+def _announce(
+    announce: Callable[[Capabilities], Capabilities], session: ServerSession, command: Capa
+) -> Procedure[None]:
+    session.say_body(*command.answer(announce((yield from capabilities(session))), "capabilities follow"))

@@ -15,7 +15,7 @@ from pop3proto.core.events import BadCommand
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
-from pop3proto.testing import PASSWORD, ServiceOptions, certificates, fixtures, pop3_in_memory, pop3_server
+from pop3proto.testing import PASSWORD, ServiceOptions, certificates, pop3_in_memory, pop3_server
 from tests.helpers.processes import PATIENCE
 
 ADAPTERS = ["blocking", "asyncio", "trio"]
@@ -27,6 +27,8 @@ def test_each_option_of_a_service_is_one_of_a_test_server():
 
 
 def test_the_fixture_has_the_arguments_of_the_function():
+    from pop3proto.testing import fixtures
+
     (_, *ours), theirs = (
         [(each.name, each.kind, each.default) for each in inspect.signature(function).parameters.values()]
         for function in (fixtures.StartPop3Server.__call__, pop3_server)
@@ -183,8 +185,8 @@ def test_scram_binds_to_the_certificate_that_was_made():
 
 
 def test_without_trustme_it_is_said_what_to_install(monkeypatch):
-    certificates.authority.cache_clear()
-    certificates._issued.cache_clear()
+    monkeypatch.setattr(certificates, "authority", certificates.authority.__wrapped__)
+    monkeypatch.setattr(certificates, "_issued", certificates._issued.__wrapped__)
     monkeypatch.setitem(sys.modules, "trustme", None)
     words = r"install pop3proto\[testing\], or give certificate="
     with pytest.raises(ImportError, match=words), pop3_server({}, tls="implicit"):

@@ -21,6 +21,7 @@ from pop3proto.procedures.operations import (
     Random,
     Read,
     Reconnect,
+    Reset,
     Run,
     RunLogin,
     ShuttingDown,
@@ -118,6 +119,8 @@ class Driver(Stream):
                 return await self._reconnect(until)
             case Random(count):
                 return secrets.token_bytes(count)
+            case Reset():
+                await self.reset()
             case Sleep() | Turn():
                 await self._wait_until_due(operation)
             case _:

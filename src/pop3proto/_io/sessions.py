@@ -132,7 +132,7 @@ class Sessions:
             record=record,
         )
         try:
-            await stream.perform(session)
+            await stream.perform(self._service.around(session))
         except (ConnectionLost, TimedOut, RemoteProtocolError) as raised:
             error = raised
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def is_readable(sock: socket.socket | TransportSocket | SocketType) -> bool:
             return bool(selector.select(0))
     except (OSError, ValueError):
         return False
+
+
+def reset_at_close(sock: socket.socket | TransportSocket | SocketType | None) -> None:
+    """Let the peer get a reset when this socket is closed, in place of the end of the stream; None: there is none."""
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def send_at_once(sock: socket.socket | TransportSocket) -> None:

@@ -130,6 +130,10 @@ class Stream(ABC):
     async def abort(self) -> None:
         """Close the connection at once, without waiting. A call that is under way raises `ConnectionLost`."""
 
+    @abstractmethod
+    async def reset(self) -> None:
+        """Close the connection at once, so that the peer gets a reset in place of the end of the stream."""
+
     async def connect_again(self, until: float | None) -> None:  # noqa: ARG002 - those of clients use it
         """Close the connection at once, make another one to the same server, and note its `peer`.
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.sockets import is_readable, send_at_once
+from pop3proto._io.sockets import is_readable, reset_at_close, send_at_once
 from pop3proto._io.stream import GIVEN_UP, LOGIN_TIMEOUT, READ_TIMEOUT, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.asyncio.futures import all_done, in_new_thread
 from pop3proto.core.errors import ConnectionLost, TimedOut
@@ -280,6 +280,11 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         if self._given_up:
             self._transport.abort()
             raise ConnectionLost(GIVEN_UP)
+
+    @override
+    async def reset(self) -> None:
+        reset_at_close(self._transport.get_extra_info("socket"))
+        await self.hang_up()
 
     @override
     async def abort(self) -> None:

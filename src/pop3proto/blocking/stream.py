@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from pop3proto._io.driver import Driver
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.sockets import Selector, is_readable, send_at_once
+from pop3proto._io.sockets import Selector, is_readable, reset_at_close, send_at_once
 from pop3proto._io.stream import GIVEN_UP, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 
@@ -189,6 +189,11 @@ class SocketDriver(Driver):
     async def hang_up(self) -> None:
         self._interrupted.set()
         self._socket.close()
+
+    @override
+    async def reset(self) -> None:
+        reset_at_close(self._socket)
+        await self.hang_up()
 
     @override
     async def abort(self) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "Random",
     "Read",
     "Reconnect",
+    "Reset",
     "Run",
     "RunLogin",
     "ShuttingDown",
@@ -128,6 +129,12 @@ class StartTls(Operation[TlsInfo]):
 
     last_words: bytes = attrs.field(default=b"", repr=False)
     until: float | None = None
+
+
+class Reset(Operation[None]):
+    """End the connection at once, so that the peer gets a reset (RST) where the system can do that. For tests."""
+
+    __slots__ = ()
 
 
 @attrs.frozen

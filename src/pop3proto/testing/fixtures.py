@@ -14,7 +14,7 @@ from .server import pop3_server
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import TlsMode
 
     from .background import Adapter
+    from .faults import Fault
     from .server import Pop3Server, ServiceOptions
 
 __all__ = ["StartPop3Server", "start_pop3_server"]
@@ -38,6 +39,8 @@ class StartPop3Server(Protocol):
         passwords: Mapping[str, str] | None = None,
         tokens: Mapping[str, str] | None = None,
         announce: Callable[[Capabilities], Capabilities] | None = None,
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
         tls: TlsMode = "none",
         certificate: str | PathLike[str] | None = None,
         context: ssl.SSLContext | None = None,

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import Buffer, override
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
-from pop3proto.procedures.operations import Now, Operation, Random, Read, Run, Sleep, StartTls, Turn, Write
+from pop3proto.procedures.operations import Now, Operation, Random, Read, Reset, Run, Sleep, StartTls, Turn, Write
 from pop3proto.procedures.server.loop import serve_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pop3proto.procedures.operations import Procedure
     from pop3proto.procedures.server.service import Service
     from pop3proto.sasl.channel import SessionInfo
 
@@ -38,15 +37,18 @@ class MemorySession:
 
     Attributes:
         ended: the session is over: the server has hung up.
+        reset: it has done so by a reset.
     """
 
     def __init__(self, service: Service, info: SessionInfo) -> None:
         self.ended: bool = False
+        self.reset: bool = False
         self._slept = 0.0  # seconds: nobody waits for them
         self._heard: Final[deque[bytes]] = deque()
-        self._said: Final[list[bytes]] = []
+        self._said: Final[deque[bytes]] = deque()
         connection = service.connection(tls=False)
-        self._procedure: Final[Procedure[None]] = serve_session(service, connection, info, loopback=True, awaits=False)
+        session = serve_session(service, connection, info, loopback=True, awaits=False)
+        self._procedure: Final = service.around(session)
         self._go_on(lambda: next(self._procedure))
 
     def hear(self, octets: bytes) -> None:
@@ -56,6 +58,10 @@ class MemorySession:
         self._heard.append(octets)
         if len(self._heard) == 1:
             self._go_on(lambda: self._procedure.send(self._heard.popleft()))
+
+    def take_piece(self) -> bytes:
+        """Return what the server has said at once, the first that was not taken; empty: nothing is left."""
+        return self._said.popleft() if self._said else b""
 
     def take(self) -> bytes:
         """Return what the server has said since the last time."""
@@ -96,6 +102,8 @@ class MemorySession:
                 return operation.call()
             case Random(count):
                 return secrets.token_bytes(count)
+            case Reset():
+                self.reset = True
             case Turn(has_come=True):
                 pass
             case StartTls():
@@ -131,9 +139,11 @@ class MemorySocket(socket.socket):
 
     @override
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        unread = self._unread + self._session.take()
+        unread = self._unread or self._session.take_piece()
         if not unread and not self._session.ended:
             raise TimeoutError("the server waits for the client")
+        if not unread and self._session.reset:
+            raise ConnectionResetError("the server has reset the connection")
         self._unread = unread[bufsize:]
         return unread[:bufsize]
 
@@ -225,8 +235,12 @@ class MemoryTransport(asyncio.Transport):
         protocol = self.get_protocol()
         if not self._reading or self._closing or not isinstance(protocol, asyncio.Protocol):
             return
-        if octets := self._session.take():
+        if octets := self._session.take_piece():
             protocol.data_received(octets)
+            self._deliver_soon()
+        elif self._session.reset:
+            self._closing = True
+            protocol.connection_lost(ConnectionResetError("the server has reset the connection"))
         elif self._session.ended and not self._told_end:
             self._told_end = True
             protocol.eof_received()

@@ -52,7 +52,9 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
         while True:
             self._check_open()
-            unread = self._unread + self._session.take()
+            unread = self._unread or self._session.take_piece()
+            if not unread and self._session.reset:
+                raise trio.BrokenResourceError from ConnectionResetError("the server has reset the connection")
             if unread or self._session.ended:
                 most = len(unread) if max_bytes is None else max_bytes
                 self._unread = unread[most:]

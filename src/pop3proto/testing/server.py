@@ -21,6 +21,8 @@ from pop3proto.sasl.channel import SessionInfo
 
 from .background import serving
 from .certificates import authority, certificate_file, client_context
+from .faults.line import FaultyLines
+from .faults.session import FaultyService
 from .memory import MemorySession, MemorySocket, MemoryTransport
 from .recording import RecordedSession, Recorder
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.registry import ServerMechanisms
 
     from .background import Adapter
+    from .faults.line import Fault
 
 __all__ = ["PASSWORD", "MemoryServer", "Pop3Server", "ServiceOptions", "pop3_in_memory", "pop3_server"]
 
@@ -185,6 +188,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     passwords: Mapping[str, str] | None = None,
     tokens: Mapping[str, str] | None = None,
     announce: Callable[[Capabilities], Capabilities] | None = None,
+    faults: Sequence[Fault] = (),
+    seed: int = 0,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
@@ -203,6 +208,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         tokens: user names by OAuth 2.0 access token.
         announce: takes what CAPA would announce, and returns what it announces instead:
             `lambda capabilities: attrs.evolve(capabilities, pipelining=False)`. What the server does stays the same.
+        faults: what goes wrong, from `pop3proto.testing.faults`, in this order.
+        seed: of what the faults draw.
         tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
             localhost is made, which takes the extra `testing`.
         certificate: path of a PEM file with the server's certificate and private key.
@@ -217,7 +224,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         Exception: as `Service`, and the `serve` of the adapter.
     """
     recorder = Recorder()
-    service = _service(recorder, announce, _with_users(maildrops, passwords, tokens, options))
+    options = _with_users(maildrops, passwords, tokens, options)
+    service = _service(recorder, announce, FaultyLines(faults, seed), options)
     with ExitStack() as stack:
         if tls != "none" and certificate is None and context is None:
             certificate = stack.enter_context(certificate_file())
@@ -228,12 +236,14 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         yield Pop3Server(service, recorder.sessions, where, port, tls)
 
 
-def pop3_in_memory(
+def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
     maildrops: Mapping[str, Iterable[bytes]] | None = None,
     *,
     passwords: Mapping[str, str] | None = None,
     tokens: Mapping[str, str] | None = None,
     announce: Callable[[Capabilities], Capabilities] | None = None,
+    faults: Sequence[Fault] = (),
+    seed: int = 0,
     **options: Unpack[ServiceOptions],
 ) -> MemoryServer:
     """Return a test server whose sessions are in memory: no socket, no thread, and nothing that takes time.
@@ -245,6 +255,8 @@ def pop3_in_memory(
         passwords: by user name.
         tokens: user names by token.
         announce: what CAPA announces.
+        faults: what goes wrong.
+        seed: of what the faults draw.
         options: of `Service`; store and authenticator have plain methods.
 
     Raises:
@@ -253,7 +265,8 @@ def pop3_in_memory(
         Exception: as `Service`.
     """
     recorder = Recorder()
-    service = _service(recorder, announce, _with_users(maildrops, passwords, tokens, options))
+    options = _with_users(maildrops, passwords, tokens, options)
+    service = _service(recorder, announce, FaultyLines(faults, seed), options)
     service.check_plain()
     return MemoryServer(service, recorder.sessions)
 
@@ -279,7 +292,10 @@ def _with_users(
 
 
 def _service(
-    recorder: Recorder, announce: Callable[[Capabilities], Capabilities] | None, options: ServiceOptions
+    recorder: Recorder,
+    announce: Callable[[Capabilities], Capabilities] | None,
+    lines: FaultyLines,
+    options: ServiceOptions,
 ) -> Service:
     settings: dict[str, Any] = {
         "failure_delay": 0,
@@ -291,7 +307,7 @@ def _service(
     settings["observer"] = (recorder, *observers_of(options.get("observer")))
     if announce is not None:
         settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announce)}
-    return Service(**settings)
+    return FaultyService(lines=lines, **settings) if lines.faults else Service(**settings)
 
 
 def _announce(

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pop3proto._aio.driver import AsyncStream
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
-from pop3proto._io.sockets import is_readable
+from pop3proto._io.sockets import is_readable, reset_at_close
 from pop3proto._io.stream import GIVEN_UP, LINGER, LOGIN_TIMEOUT, READ_TIMEOUT, RECEIVE, TURN_TIMEOUT, WRITE_TIMEOUT
 from pop3proto.core.errors import ConnectionLost, TimedOut
 
@@ -181,6 +181,12 @@ class TrioStream(AsyncStream):
         if scope.cancelled_caught:
             raise TimedOut("no connection in time")
         self.peer: Peer = _peer(self._stream)
+
+    @override
+    async def reset(self) -> None:
+        if isinstance(self._stream, trio.SocketStream):
+            reset_at_close(self._stream.socket)
+        await self.abort()
 
     @override
     async def abort(self) -> None:

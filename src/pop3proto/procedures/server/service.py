@@ -19,6 +19,8 @@ from .settings import ServiceSettings
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from pop3proto.procedures.operations import Procedure
+
     from .session import Handlers
 
 __all__ = ["Service"]
@@ -93,6 +95,10 @@ class Service(ServiceSettings):
             lock: what the sessions share if they run in several threads.
         """
         return SessionLimiter(self, key, lock)
+
+    def around(self, session: Procedure[None]) -> Procedure[None]:
+        """Return what a driver performs in place of a session's procedure. A subclass may put something around it."""
+        return session
 
     def connection(self, *, tls: bool) -> ServerConnection:
         """Return a new connection that reads the commands which the handlers answer."""

@@ -1,0 +1,195 @@
+"""Faults of what a server does: it refuses, hangs up, deletes by itself, or lets nobody in."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from typing_extensions import override
+
+from .dialogue import Asked, ChallengeLine, End, StatusLine
+from .line import Fault, HangUp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .dialogue import Part
+    from .line import Here, Step
+
+__all__ = ["CloseAfter", "DeleteOnRetr", "HideAfterRetr", "JsonChallenge", "Refuse", "SlowLock", "Throttle"]
+
+_LOGINS: Final = {"PASS", "APOP", "AUTH"}
+
+
+def _refused(asked: Asked, code: str | None, text: str) -> Asked:
+    words = f"[{code}] {text}" if code else text
+    return attrs.evolve(asked, answer=(StatusLine(asked, f"-ERR {words}\r\n".encode()),))
+
+
+@attrs.frozen
+class Refuse(Fault):
+    """A command is refused; the server does not hear of it: `Refuse("DELE 2")`, `Refuse("PASS", "AUTH", times=1)`.
+
+    Args:
+        command: as `after` of `Cut`.
+        code: the response code, "SYS/TEMP" for example.
+        text: what follows it.
+        times: how often in a session; None: always.
+    """
+
+    command: str
+    code: str | None = None
+    text: str = "refused by a fault"
+    times: int | None = None
+
+    @override
+    def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
+        refused = getattr(here.own, "refused", 0)
+        if asked.is_a(self.command) and (self.times is None or refused < self.times):
+            here.own.refused = refused + 1
+            asked = _refused(asked, self.code, self.text)
+        yield asked
+
+
+@attrs.frozen
+class CloseAfter(Fault):
+    """The connection ends behind an answer: `CloseAfter("PASS", refused=True)` does what many servers do.
+
+    Args:
+        command: as `after` of `Cut`.
+        refused: only if the answer is `-ERR`.
+    """
+
+    command: str
+    refused: bool = False
+
+    @override
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        yield part
+        if not part.asked.is_a(self.command):
+            return
+        ends = isinstance(part, StatusLine) and not (part.positive and part.asked.has_body)
+        negative = isinstance(part, StatusLine) and not part.positive
+        if (ends or isinstance(part, End)) and (negative or not self.refused):
+            yield HangUp()
+
+
+@attrs.frozen
+class Throttle(Fault):
+    """After so many messages, RETR and TOP are refused; the count goes on from session to session.
+
+    Args:
+        messages: how many are sent.
+        code: the response code of the refusals.
+        text: what follows it.
+    """
+
+    messages: int
+    code: str | None = "SYS/TEMP"
+    text: str = "download limit exceeded, try again later"
+
+    @override
+    def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
+        if asked.verb in {"RETR", "TOP"} and not asked.response:
+            sent = getattr(here.shared, "sent", 0)
+            here.shared.sent = sent + 1
+            if sent >= self.messages:
+                asked = _refused(asked, self.code, self.text)
+        yield asked
+
+
+@attrs.frozen
+class HideAfterRetr(Fault):
+    """A message that was retrieved is gone after QUIT, without DELE: as Gmail does by default."""
+
+    @override
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        yield part
+        if isinstance(part, End) and part.asked.verb == "RETR":
+            here.own.__dict__.setdefault("retrieved", []).append(part.asked.number)
+
+    @override
+    def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
+        if asked.is_a("QUIT"):
+            yield from _deletions(here)
+        yield asked
+
+
+@attrs.frozen
+class DeleteOnRetr(HideAfterRetr):
+    """A message that was retrieved is gone, even if the client does not say QUIT."""
+
+    @override
+    def hung_up(self, here: Here) -> Iterable[Step]:
+        if deletions := [*_deletions(here)]:
+            yield from deletions
+            yield Asked(b"QUIT\r\n", silent=True)
+
+
+def _deletions(here: Here) -> Iterable[Step]:
+    numbers = here.own.__dict__.pop("retrieved", [])
+    return [Asked(b"DELE %d\r\n" % number, silent=True) for number in numbers]
+
+
+@attrs.frozen
+class SlowLock(Fault):
+    """The maildrop stays locked for a while after a session: the next logins are refused.
+
+    Args:
+        logins: how many after each session.
+    """
+
+    logins: int = 1
+
+    @override
+    def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
+        if asked.verb in _LOGINS and not asked.response and len(asked.words) > 1:
+            left = getattr(here.shared, "left", 0)
+            if left > 0:
+                here.shared.left = left - 1
+                asked = _refused(asked, "IN-USE", "the maildrop is locked")
+            else:
+                here.own.logged_in = True
+        yield asked
+
+    @override
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        yield part
+        if (
+            isinstance(part, StatusLine)
+            and part.positive
+            and part.asked.is_a("QUIT")
+            and hasattr(here.own, "logged_in")
+        ):
+            here.shared.left = self.logins
+
+
+@attrs.frozen
+class JsonChallenge(Fault):
+    """A token is refused as Google and Microsoft do it: by a challenge with JSON, and `-ERR` when that is answered.
+
+    Args:
+        body: what the JSON says.
+    """
+
+    body: Mapping[str, str] = attrs.field(
+        factory=lambda: {"status": "400", "schemes": "bearer", "scope": "https://mail.google.com/"}
+    )
+
+    @override
+    def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
+        due: list[str] = here.own.__dict__.setdefault("due", [])
+        if asked.verb == "AUTH" and not asked.response and asked.words[1:2] in (["XOAUTH2"], ["OAUTHBEARER"]):
+            with_token = len(asked.words) > len(["AUTH", "XOAUTH2"])
+            due[:] = ["json", "refusal"] if with_token else ["nothing", "json", "refusal"]
+        if not due:
+            yield asked
+            return
+        step, asked = due.pop(0), attrs.evolve(asked, response=False)
+        if step == "refusal":
+            yield _refused(asked, "AUTH", "Invalid credentials")
+            return
+        challenge = json.dumps(dict(self.body)).encode() if step == "json" else b""
+        yield attrs.evolve(asked, answer=(ChallengeLine(asked, b"+ " + base64.b64encode(challenge) + b"\r\n"),))

@@ -1,0 +1,164 @@
+"""A proxy with faults, in front of any server: threads of this process, until a block ends."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto._io.sockets import reset_at_close, send_at_once
+
+from .dialogue import Asked
+from .line import FaultyLines, HangUp, Hold, Octets, Wait, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from .line import Deed, Fault, FaultyLine
+
+__all__ = ["FaultyProxy", "faulty"]
+
+_RECEIVE: Final = 65_536  # octets
+_PATIENCE: Final = 30  # seconds to connect to the server
+
+
+@attrs.frozen
+class FaultyProxy:
+    """A running proxy.
+
+    Args:
+        host: the address that it listens on, a loopback address.
+        port: the port that it listens on.
+    """
+
+    host: str
+    port: int
+
+
+@contextmanager
+def faulty(
+    host: str, port: int, faults: Sequence[Fault], *, seed: int = 0, implicit_tls: bool = False
+) -> Generator[FaultyProxy]:
+    """Run a proxy to a server until the `with` block ends: clients that connect to it meet the faults.
+
+    What goes through TLS it cannot read: behind STLS, and from the start with `implicit_tls`, it passes octets on. Then
+    the faults of the connection still work (`Cut(after="greeting", octets=3000)`, `SplitEvery`, `Drip`), and all octets
+    of the server count as the greeting.
+
+    Args:
+        host: the server's.
+        port: the server's.
+        faults: what goes wrong, in this order.
+        seed: of what the faults draw.
+        implicit_tls: the server speaks TLS from the start.
+
+    Raises:
+        OSError: there is no free port.
+        TypeError: something in `faults` is none.
+    """
+    proxy = _Proxy((host, port), FaultyLines(faults, seed), opaque=implicit_tls)
+    try:
+        yield FaultyProxy(*proxy.listener.getsockname())
+    finally:
+        proxy.end()
+
+
+class _Proxy:
+    def __init__(self, server: tuple[str, int], lines: FaultyLines, *, opaque: bool) -> None:
+        self.listener: Final = socket.create_server(("127.0.0.1", 0))
+        self._server: Final = server
+        self._lines: Final = lines
+        self._opaque: Final = opaque
+        self._ended: Final = threading.Event()
+        self._wakeup, self._waker = socket.socketpair()
+        self._threads: Final[list[threading.Thread]] = []
+        self._begin(self._accept)
+
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, name="pop3proto-faulty", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._waker.close()
+        for thread in self._threads:
+            thread.join()
+        self._wakeup.close()
+
+    def _accept(self) -> None:
+        with self.listener, selectors.DefaultSelector() as selector:
+            selector.register(self.listener, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
+            while not self._ended.is_set():
+                for key, _ in selector.select():
+                    if key.fileobj is self.listener:
+                        client, _ = self.listener.accept()
+                        self._begin(self._carry, client, self._lines.begin())
+
+    def _carry(self, client: socket.socket, line: FaultyLine) -> None:
+        line.opaque = self._opaque
+        with suppress(OSError), client, socket.create_connection(self._server, _PATIENCE) as server:
+            server.settimeout(None)
+            _Connection(client, server, line, self._ended).run(self._wakeup)
+
+
+class _Connection:
+    def __init__(self, client: socket.socket, server: socket.socket, line: FaultyLine, ended: threading.Event) -> None:
+        self._client: Final = client
+        self._server: Final = server
+        self._line: Final = line
+        self._ended: Final = ended
+        self._held = False
+        self._over = False
+        send_at_once(client)
+        send_at_once(server)
+
+    def run(self, wakeup: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            for sock in (self._client, self._server, wakeup):
+                selector.register(sock, selectors.EVENT_READ)
+            if self._line.opaque:
+                self._carry_out(self._line.before_tls())
+            while not self._over and not self._ended.is_set():
+                for key, _ in selector.select():
+                    if key.fileobj is self._client:
+                        octets = self._client.recv(_RECEIVE)
+                        self._carry_out(self._line.client(octets))
+                        if not octets:
+                            selector.unregister(self._client)
+                            self._server.shutdown(socket.SHUT_WR)
+                            self._over |= self._held
+                    elif key.fileobj is self._server and not self._over:
+                        octets = self._server.recv(_RECEIVE)
+                        self._carry_out(self._line.server(octets))
+                        if not octets and self._held:
+                            selector.unregister(self._server)
+                        self._over |= not octets and not self._held
+
+    def _carry_out(self, deeds: Iterable[Deed]) -> None:
+        for deed in joined(deeds):
+            if self._over or self._ended.is_set():
+                return
+            match deed:
+                case Asked(octets):
+                    self._server.sendall(octets)
+                case Octets(asked, octets) if octets and not self._held:
+                    self._client.sendall(octets)
+                    if not self._line.opaque and asked.is_a("STLS") and octets.startswith(b"+OK"):
+                        self._line.opaque = True
+                        self._carry_out(self._line.before_tls())
+                case Wait(seconds) if not self._held:
+                    self._ended.wait(seconds)
+                case Hold():
+                    self._held = True
+                case HangUp(reset):
+                    self._over = True
+                    if reset:
+                        reset_at_close(self._client)
+                case _:
+                    pass

@@ -1,0 +1,124 @@
+"""A server's session with faults in its line: a procedure around a procedure, for every driver."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from typing_extensions import override
+
+from pop3proto.core.errors import ConnectionLost
+from pop3proto.procedures.operations import Operation, Procedure, Read, Reset, Sleep, StartTls, Write
+from pop3proto.procedures.server.service import Service
+
+from .dialogue import Asked
+from .line import HangUp, Hold, Octets, Wait, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .line import Deed, FaultyLine, FaultyLines
+
+__all__ = ["FaultyService"]
+
+
+@attrs.frozen(kw_only=True)
+class FaultyService(Service):
+    """A service with faults in the lines of its sessions.
+
+    Args:
+        lines: the faults.
+    """
+
+    lines: FaultyLines = attrs.field(repr=False)
+
+    @override
+    def around(self, session: Procedure[None]) -> Procedure[None]:
+        return _FaultySession(session, self.lines.begin()).run()
+
+
+class _FaultySession:
+    """One session: what it writes and reads goes through a faulty line.
+
+    Args:
+        session: of the server.
+        line: to its client.
+    """
+
+    def __init__(self, session: Procedure[None], line: FaultyLine) -> None:
+        self._session: Final = session
+        self._line: Final = line
+        self._for_server: Final[deque[bytes]] = deque()
+        self._held = False  # the client gets nothing more
+        self._over = False  # it is hung up
+
+    def run(self) -> Procedure[None]:
+        result: object = None
+        error: BaseException | None = None
+        while True:
+            try:
+                operation = self._session.send(result) if error is None else self._session.throw(error)
+            except StopIteration:
+                return
+            result = error = None
+            try:
+                result = yield from self._perform(operation)
+            except BaseException as raised:  # noqa: BLE001 - it belongs to the session
+                error = raised
+
+    def _perform(self, operation: Operation[object]) -> Procedure[object]:
+        match operation:
+            case Write(octets, until):
+                yield from self._carry_out(self._line.server(octets), until)
+            case Read(until):
+                return (yield from self._read(until))
+            case StartTls(last_words, until):
+                return (yield from self._start_tls(last_words, until))
+            case _:
+                return (yield operation)
+        return None
+
+    def _read(self, until: float | None) -> Procedure[bytes]:
+        while not self._for_server:
+            self._check()
+            octets = yield from Read(until)
+            yield from self._carry_out(self._line.client(octets), until)
+            if not octets:
+                self._for_server.append(b"")
+        return self._for_server.popleft()
+
+    def _start_tls(self, last_words: bytes, until: float | None) -> Procedure[object]:
+        steps = [*self._line.server(last_words), *self._line.before_tls()]
+        words = [step.octets for step in steps if isinstance(step, Octets)]
+        rest = [step for step in steps if not isinstance(step, Octets)]
+        if rest and words:
+            yield from Write(b"".join(words), until)
+            words.clear()
+        yield from self._carry_out(rest, until)
+        return (yield StartTls(b"".join(words), until))
+
+    def _carry_out(self, steps: Iterable[Deed], until: float | None) -> Procedure[None]:
+        for step in joined(steps):
+            match step:
+                case Asked(octets):
+                    self._for_server.append(octets)
+                case Octets(_, octets) if octets and not self._held:
+                    self._check()
+                    yield from Write(octets, until)
+                case Wait(seconds) if not self._held:
+                    yield from Sleep(seconds)
+                case Hold():
+                    self._held = True
+                case HangUp(reset):
+                    self._over = True
+                    if reset:
+                        yield from Reset()
+                case _:
+                    pass
+        self._check()
+
+    def _check(self) -> None:
+        """Let the session end if a fault has hung up."""
+        if self._over:
+            raise ConnectionLost("a fault has ended the connection")

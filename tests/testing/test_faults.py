@@ -1,0 +1,502 @@
+"""Faults: what each does to a client of ours, in memory over each adapter, over sockets, and through a proxy."""
+
+import asyncio
+import poplib
+import re
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from hypothesis import given, strategies as st
+
+import pop3proto.asyncio
+import pop3proto.trio
+from pop3proto import Quirk, Retr, UniqueIdListing
+from pop3proto.blocking import connect, connect_over
+from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
+from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.testing import PASSWORD, faults, pop3_in_memory, pop3_server
+from pop3proto.testing.faults import (
+    Asked,
+    BareLF,
+    Body,
+    CloseAfter,
+    Cut,
+    DeleteOnRetr,
+    DoubleAnswer,
+    Drip,
+    End,
+    Fault,
+    HideAfterRetr,
+    InjectAtStls,
+    JsonChallenge,
+    LongLine,
+    LoseAnswer,
+    NewUids,
+    NoTerminator,
+    NoUid,
+    OkAsChallenge,
+    Refuse,
+    Reset,
+    ReuseUid,
+    SameUid,
+    SlowLock,
+    SplitEvery,
+    Stall,
+    StatusLine,
+    StrayDot,
+    Throttle,
+    TlsFails,
+    TrailingJunk,
+    Unstuffed,
+    WrongCount,
+    WrongSize,
+    faulty,
+)
+from pop3proto.testing.faults.dialogue import Dialogue
+from pop3proto.testing.faults.line import FaultyLines, Octets
+from tests.helpers.processes import PATIENCE
+from tests.helpers.strategies import messages
+
+MAIL = [b"Subject: %d\n\n.dot\n.\nbody\n" % number for number in range(1, 5)]
+WIRE = [message.replace(b"\n", b"\r\n") for message in MAIL]
+OCTETS = len(WIRE[0])
+
+
+def fetch(number):
+    return lambda client: client.fetch(number)
+
+
+def stat(client):
+    return client.stat()
+
+
+def noop(client):
+    return client.noop()
+
+
+def uidl(client):
+    return client.uidl()
+
+
+def uids(listing):
+    return [uid.rpartition(".")[2] for uid in listing.values()]
+
+
+@attrs.frozen
+class Case:
+    """What a client does behind login, and what comes of it: a result for each step; the last may be an error."""
+
+    faults: list
+    steps: list
+    ends: tuple | None = None  # the error of the last step, and words of it
+    results: list = attrs.field(factory=list)
+    left: int = len(MAIL)  # messages that are there afterwards
+
+
+IN_ORDER = "instead of an answer to"
+CASES = {
+    "none": Case([], [stat, fetch(1)], results=[(4, 4 * OCTETS), WIRE[0]]),
+    "cut in a body": Case(
+        [Cut(after="RETR 3", octets=30)], [fetch(2), fetch(3)], (ConnectionLost, "in the middle of the body of RETR 3")
+    ),
+    "cut before an answer": Case([Cut(after="RETR 3")], [fetch(3)], (ConnectionLost, "before answering RETR 3")),
+    "cut in a status line": Case([Cut(after="STAT", octets=2)], [stat], (ConnectionLost, "STAT")),
+    "cut behind what there is": Case([Cut(after="STAT", octets=1_000)], [stat, noop], results=[(4, 4 * OCTETS), None]),
+    "reset": Case([Reset(after="RETR 3", octets=30)], [fetch(3)], (ConnectionLost, ".")),
+    "stall": Case([Stall(after="RETR 1", octets=20)], [fetch(1)], (TimedOut, "the body of RETR 1")),
+    "octet by octet": Case([SplitEvery(1)], [stat, fetch(1)], results=[(4, 4 * OCTETS), WIRE[0]]),
+    "drip": Case([Drip(octets=10, every=0.001, on="RETR")], [fetch(1)], results=[WIRE[0]]),
+    "lost answer": Case([LoseAnswer(to="STAT")], [stat], (TimedOut, "waited for the answer to STAT")),
+    "lost answer, body": Case([LoseAnswer(to="RETR 1")], [fetch(1)], (TimedOut, "RETR 1")),
+    "double answer": Case([DoubleAnswer(to="NOOP")], [noop, stat], (RemoteProtocolError, "no command was outstanding")),
+    "refuse": Case(
+        [Refuse("RETR 2", "SYS/TEMP", "not now")], [fetch(1), fetch(2)], (CommandFailed, r"\[SYS/TEMP\] not now")
+    ),
+    "refuse once": Case([Refuse("NOOP", times=1)], [lambda client: client.fetch(1)], results=[WIRE[0]]),
+    "close after": Case([CloseAfter("STAT")], [stat, noop], (ConnectionLost, ".")),
+    "close after a body": Case([CloseAfter("RETR")], [fetch(1), noop], (ConnectionLost, ".")),
+    "wrong size": Case(
+        [WrongSize(by=-2)],
+        [stat, lambda client: client.list(), lambda client: client.list_one(1), fetch(1)],
+        results=[(4, 4 * (OCTETS - 2)), dict.fromkeys(range(1, 5), OCTETS - 2), OCTETS - 2, WIRE[0]],
+    ),
+    "wrong count": Case([WrongCount(by=3)], [stat], results=[(7, 4 * OCTETS)]),
+    "same uid": Case(
+        [SameUid((2, 4))],
+        [lambda client: client.uidl_one(2), uidl],
+        results=["the-same", ["1", "the-same", "3", "the-same"]],
+    ),
+    "new uids": Case([NewUids()], [uidl], results=[["1"] * 4]),
+    "no uid": Case([NoUid()], [uidl], (CommandFailed, "unknown command")),
+    "no uid in a row": Case([NoUid((2,))], [uidl], results=[["1", "3", "4"]]),
+    "not stuffed": Case([Unstuffed()], [fetch(1), noop], (RemoteProtocolError, "may have ended early")),
+    "stray dot": Case(
+        [StrayDot(after="LIST 1")],
+        [lambda client: client.list_one(1), noop],
+        (RemoteProtocolError, "the server sent '.'"),
+    ),
+    "bare LF": Case([BareLF(on="STAT")], [stat], (TimedOut, "STAT")),
+    "no terminator": Case([NoTerminator(on="RETR 1")], [fetch(1)], (TimedOut, "the body of RETR 1")),
+    "long line": Case([LongLine(on="STAT")], [stat], (RemoteProtocolError, "longer than 8192")),
+    "trailing junk": Case([TrailingJunk(after="RETR 1")], [fetch(1), stat], (RemoteProtocolError, r"\* OK still here")),
+    "trailing junk, line": Case(
+        [TrailingJunk(after="NOOP", octets=b"220 hello\r\n")], [noop, stat], (RemoteProtocolError, "220")
+    ),
+    "throttle": Case([Throttle(1)], [fetch(1), fetch(2)], (CommandFailed, "limit exceeded")),
+    "delete on RETR": Case([DeleteOnRetr()], [fetch(1), fetch(3)], results=[WIRE[0], WIRE[2]], left=2),
+    "hide after RETR": Case([HideAfterRetr()], [fetch(1), fetch(3)], results=[WIRE[0], WIRE[2]], left=2),
+    "two at once": Case([WrongSize(by=1), SplitEvery(3)], [stat], results=[(4, 4 * OCTETS + 4)]),
+}
+
+
+def comparable(result):
+    if hasattr(result, "count") and hasattr(result, "octets"):
+        return result.count, result.octets
+    if isinstance(result, UniqueIdListing):
+        return uids(result)
+    return dict(result) if hasattr(result, "items") else result
+
+
+def run_blocking(server, case):
+    return over_a_client(server.connect(), case)
+
+
+def over_a_client(client, case):
+    with client:
+        client.login("ann", PASSWORD)
+        return [comparable(step(client)) for step in case.steps]
+
+
+async def run_async(client, case):
+    await client.login("ann", PASSWORD)
+    return [comparable(await step(client)) for step in case.steps]
+
+
+def run_asyncio(server, case):
+    async def run():
+        transport = server.transport()
+        async with pop3proto.asyncio.connect_over(transport, tls="none", cleartext="always", timeout=0.2) as client:
+            return await run_async(client, case)
+
+    return asyncio.run(run())
+
+
+def run_trio(server, case):
+    async def run():
+        stream = server.stream()
+        async with pop3proto.trio.connect_over(stream, tls="none", cleartext="always", timeout=0.2) as client:
+            return await run_async(client, case)
+
+    return trio.run(run)
+
+
+def check(case, run):
+    if case.ends is None:
+        assert run() == [[str(each) for each in one] if isinstance(one, list) else one for one in case.results]
+    else:
+        kind, words = case.ends
+        with pytest.raises(kind, match=words):
+            run()
+
+
+@pytest.mark.parametrize("adapter", [run_blocking, run_asyncio, run_trio])
+@pytest.mark.parametrize("name", CASES)
+def test_what_each_fault_does_to_a_client(name, adapter):
+    case = CASES[name]
+    server = pop3_in_memory({"ann": MAIL}, faults=case.faults)
+    check(case, lambda: adapter(server, case))
+    assert len(server.messages("ann")) == case.left
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_over_sockets_it_is_the_same(name):
+    case = CASES[name]
+    with pop3_server({"ann": MAIL}, faults=case.faults) as server:
+        check(case, lambda: over_a_client(connect(server.host, server.port, tls="none", timeout=0.3), case))
+        server.sessions[0].wait(PATIENCE)
+        assert len(server.messages("ann")) == case.left
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_through_a_proxy_it_is_the_same(name):
+    case = CASES[name]
+    with pop3_server({"ann": MAIL}) as server:
+        with faulty(server.host, server.port, case.faults) as proxy:
+            check(case, lambda: over_a_client(connect(proxy.host, proxy.port, tls="none", timeout=0.3), case))
+        server.sessions[0].wait(PATIENCE)
+        assert len(server.messages("ann")) == case.left
+
+
+def test_each_fault_is_used_here_and_on_the_page():
+    every = {name for name in faults.__all__ if issubclass_of_fault(getattr(faults, name))}
+    used = {type(fault).__name__ for case in CASES.values() for fault in case.faults}
+    elsewhere = {"InjectAtStls", "JsonChallenge", "OkAsChallenge", "ReuseUid", "SlowLock", "TlsFails"}  # below
+    assert every == used | elsewhere
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text("utf-8")
+    assert every == set(re.findall(r"(?m)^\| `(\w+)\(", page))
+
+
+def issubclass_of_fault(thing):
+    return isinstance(thing, type) and issubclass(thing, Fault) and thing is not Fault
+
+
+# ------------------------------------------------------------------------------- logins, TLS, more sessions
+
+
+@contextmanager
+def logged_in(server, **options):
+    with connect_over(server.socket(), tls="none", cleartext="always", **options) as client:
+        client.login("ann", PASSWORD)
+        yield client
+
+
+def test_ok_as_challenge():
+    server = pop3_in_memory({"ann": MAIL}, faults=[OkAsChallenge()])
+    with pytest.raises(RemoteProtocolError, match="impostor"), logged_in(server):
+        pass
+    plain = {"quirks": {Quirk.OK_AS_CHALLENGE}}
+    with connect_over(server.socket(), tls="none", cleartext="always", **plain) as client:
+        client.login("ann", PASSWORD, only=["PLAIN"], initial_response=False)
+
+
+@pytest.mark.parametrize("initial_response", [True, False])
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+def test_json_challenge(mechanism, initial_response):
+    server = pop3_in_memory({"ann": MAIL}, tokens={"good": "ann"}, faults=[JsonChallenge({"status": "401"})])
+    with connect_over(server.socket(), tls="none", cleartext="always") as client:
+        with pytest.raises(LoginFailed, match=r'Invalid credentials.*\{"status": "401"\}'):
+            client.login("ann", token="good", only=[mechanism], initial_response=initial_response)
+        client.login("ann", PASSWORD)
+        assert client.stat().count == len(MAIL)
+
+
+def test_a_lock_that_stays_for_a_while():
+    server = pop3_in_memory({"ann": MAIL}, faults=[SlowLock(logins=2)])
+    with logged_in(server):
+        pass
+    for _ in range(2):
+        with pytest.raises(LoginFailed, match="IN-USE"), logged_in(server):
+            pass
+    with logged_in(server) as client:
+        assert client.stat().count == len(MAIL)
+
+
+def test_a_unique_id_that_is_used_again():
+    server = pop3_in_memory({"ann": MAIL[:2]}, faults=[ReuseUid()])
+    with logged_in(server) as client:
+        first, second = client.uidl().values()
+        client.dele(1)
+    server.deliver("ann", b"new\n")
+    with logged_in(server) as client:
+        assert list(client.uidl().values()) == [second, first]
+        assert client.uidl_one(2) == first
+
+
+def test_new_unique_ids_from_a_session_on():
+    server = pop3_in_memory({"ann": MAIL[:1]}, faults=[NewUids(since=2)])
+    seen = []
+    for _ in range(3):
+        with logged_in(server) as client:
+            seen += client.uidl().values()
+    assert len(set(seen)) == 3
+
+
+def test_a_throttle_goes_on_from_session_to_session():
+    server = pop3_in_memory({"ann": MAIL}, faults=[Throttle(1)])
+    with logged_in(server) as client:
+        client.fetch(1)
+    with logged_in(server) as client, pytest.raises(CommandFailed, match="SYS/TEMP"):
+        client.top(1, 0).__enter__()
+
+
+@pytest.mark.parametrize("quits,left", [(True, 3), (False, 4)])
+def test_what_was_retrieved_is_hidden_only_after_quit(quits, left):
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr()])
+    client = server.connect()
+    client.login("ann", PASSWORD)
+    client.fetch(2)
+    client.quit() if quits else client.close()
+    assert len(server.messages("ann")) == left
+
+
+def test_what_was_retrieved_is_deleted_also_without_quit():
+    server = pop3_in_memory({"ann": MAIL}, faults=[DeleteOnRetr()])
+    client = server.connect()
+    client.login("ann", PASSWORD)
+    client.fetch(2)
+    client.close()
+    assert server.messages("ann") == [*MAIL[:1], *MAIL[2:]]
+
+
+@pytest.mark.parametrize("adapter", ["blocking", "asyncio", "trio"])
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_faults_of_tls(adapter, through_proxy):
+    for fault, error, words in (
+        (InjectAtStls(), RemoteProtocolError, "before the TLS handshake"),
+        (TlsFails(), ConnectionLost, "the TLS handshake failed"),
+        (CloseAfter("STLS"), ConnectionLost, "."),
+    ):
+        ours, theirs = ([], [fault]) if through_proxy else ([fault], [])
+        with (
+            pop3_server({"ann": MAIL}, tls="starttls", adapter=adapter, faults=ours) as server,
+            faulty(server.host, server.port, theirs) as proxy,
+            pytest.raises(error, match=words),
+        ):
+            connect(proxy.host, proxy.port, tls="starttls", context=server.client_context, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+def test_through_tls_a_proxy_can_only_break_the_connection(tls):
+    passes = [SplitEvery(7), WrongSize(), Refuse("STAT"), Cut(after="STAT")]
+    with (
+        pop3_server({"ann": MAIL}, tls=tls) as server,
+        faulty(server.host, server.port, passes, implicit_tls=tls == "implicit") as proxy,
+        connect(proxy.host, proxy.port, tls=tls, context=server.client_context) as client,
+    ):
+        client.login("ann", PASSWORD)
+        assert client.stat().octets == 4 * OCTETS
+
+
+def test_a_proxy_breaks_what_it_cannot_read():
+    with (
+        pop3_server({"ann": MAIL}, tls="implicit") as server,
+        faulty(server.host, server.port, [Cut(after="greeting", octets=5_000)], implicit_tls=True) as proxy,
+        connect(proxy.host, proxy.port, context=server.client_context) as client,
+    ):
+        client.login("ann", PASSWORD)
+        with pytest.raises(ConnectionLost):
+            client.call_all(Retr(1) for _ in range(1_000))
+
+
+@pytest.mark.parametrize("adapter", ["blocking", "asyncio", "trio"])
+def test_a_reset_reaches_the_system(adapter):
+    with (
+        pop3_server({"ann": MAIL}, adapter=adapter, faults=[Reset(after="CAPA", octets=1)]) as server,
+        socket.create_connection((server.host, server.port), PATIENCE) as sock,
+    ):
+        assert sock.recv(1_000).startswith(b"+OK")
+        sock.sendall(b"CAPA\r\n")
+        with pytest.raises(ConnectionResetError):
+            b"".join(iter(lambda: sock.recv(1), b""))
+
+
+# ------------------------------------------------------------------------------------------ poplib meets it
+
+
+def test_a_script_over_poplib_that_loses_mail():
+    """It deletes what it has not got."""
+
+    def move(host, port):
+        mailbox, kept = poplib.POP3(host, port, timeout=PATIENCE), []
+        mailbox.user("ann")
+        mailbox.pass_(PASSWORD)
+        for number in range(1, mailbox.stat()[0] + 1):
+            try:
+                kept.append(mailbox.retr(number)[1])
+            except poplib.error_proto:
+                kept.append(None)
+            mailbox.dele(number)
+        mailbox.quit()
+        return kept
+
+    with pop3_server({"ann": MAIL}, faults=[Refuse("RETR 3", "SYS/TEMP")]) as server:
+        kept = move(server.host, server.port)
+        assert (kept.count(None), len(server.messages("ann"))) == (1, 0), "it is lost"
+
+
+# ------------------------------------------------------------------------------------------------- laws
+
+
+@given(st.lists(messages, min_size=1, max_size=4), st.integers(1, 40))
+def test_a_line_without_faults_changes_nothing(mail, size):
+    """However octets are cut, what comes out is what went in, and commands and answers are told apart."""
+    server = pop3_in_memory({"ann": mail}, faults=[SplitEvery(size)])
+    plain = pop3_in_memory({"ann": mail})
+    script = b"USER ann\r\nPASS tanstaaf\r\nCAPA\r\nSTAT\r\nLIST\r\nLIST 1\r\n"
+    script += b"".join(b"RETR %d\r\nTOP %d 2\r\n" % (number, number) for number in range(1, len(mail) + 2))
+    script += b"AUTH PLAIN\r\n*\r\nFOO\r\n\r\nRSET\r\nNOOP\r\nQUIT\r\n"
+    said = []
+    for each in (server, plain):
+        session = each.session()
+        session.take()
+        session.hear(script)
+        said.append(session.take())
+        assert session.ended
+    assert said[0] == said[1]
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.lists(st.integers(1, 60)))
+def test_a_dialogue_follows_anything(client, server, cuts):
+    dialogue, parts, octets = Dialogue(), [], b""
+    for asked in dialogue.client(client):
+        dialogue.ask(asked)
+    at = 0
+    for size in [*cuts, 1_000]:
+        parts += dialogue.server(server[at : at + size])
+        at += size
+    for part in parts:
+        assert isinstance(part.asked, Asked)
+        if isinstance(part, StatusLine):
+            octets += part.octets
+    assert len(octets) <= len(server)
+
+
+def test_the_parts_of_a_dialogue():
+    dialogue = Dialogue()
+    for asked in dialogue.client(b"retr 3\r\nlist 2\r\nLIST\r\nnoo"):
+        dialogue.ask(asked)
+    greeting, status, *body, end, one, many = dialogue.server(
+        b"+OK hello\r\n+OK\r\na\r\n..b\r\n.\r\n+OK 2 20\r\n-ERR no\r\n"
+    )
+    assert (greeting.asked.verb, greeting.text) == ("greeting", b"hello")
+    assert status.asked.is_a("RETR")
+    assert status.asked.is_a("retr 3")
+    assert not status.asked.is_a("RETR 30")
+    assert b"".join(each.octets for each in body) == b"a\r\n.b\r\n"
+    assert (type(end), end.asked.number) == (End, 3)
+    assert (one.asked.has_body, one.positive, many.asked.has_body, many.positive) == (False, True, True, False)
+    assert [asked.words for asked in dialogue.client(b"p\n")] == [["NOOP"]]
+
+
+def test_a_fault_of_ones_own():
+    class Shout(Fault):
+        """Bodies come in capitals."""
+
+        def said(self, part, here):
+            yield attrs.evolve(part, octets=part.octets.upper()) if isinstance(part, Body) else part
+
+    server = pop3_in_memory({"ann": MAIL}, faults=[Shout(), Cut(after="RETR 2")])
+    with logged_in(server) as client:
+        assert client.fetch(1) == WIRE[0].upper()
+
+
+def test_the_same_seed_gives_the_same():
+    class Dice(Fault):
+        def sent(self, octets, here):
+            size = here.chance.randint(1, 20)
+            for at in range(0, len(octets.octets), size):
+                yield Octets(octets.asked, octets.octets[at : at + size], apart=True)
+
+    def pieces(seed):
+        session = pop3_in_memory({"ann": MAIL}, faults=[Dice()], seed=seed, apop=False).session()
+        session.hear(b"CAPA\r\n")
+        return list(iter(session.take_piece, b""))
+
+    assert pieces(1) == pieces(1) != pieces(2)
+
+
+@pytest.mark.parametrize("wrong", [Cut, "Cut", None])
+def test_what_is_no_fault(wrong):
+    with pytest.raises(TypeError, match="a fault is an instance of Fault"):
+        FaultyLines([wrong])
+
+
+def test_an_answer_of_a_fault_comes_in_its_turn():
+    session = pop3_in_memory({"ann": MAIL}, faults=[Refuse("STAT")]).session()
+    session.hear(b"USER ann\r\nPASS tanstaaf\r\nRETR 1\r\nSTAT\r\nNOOP\r\n")
+    *_, refusal, nothing = session.take().split(b"\r\n.\r\n")[-1].removesuffix(b"\r\n").split(b"\r\n")
+    assert (refusal[:4], nothing[:3]) == (b"-ERR", b"+OK")

@@ -470,37 +470,6 @@ def test_a_name_that_is_refused_gets_no_password():
     assert script.heard == [b"USER ann\r\n"]
 
 
-def test_user_and_pass_go_together_where_pipelining_is_announced_and_nothing_with_pass():
-    """Nothing goes with PASS: Courier, which announces PIPELINING, loses that."""
-    script = secured(attrs.evolve(announcing(), pipelining=True))
-    actor = script.begin(login(script.session, ANN))
-    assert script.heard == [b"USER ann\r\nPASS tanstaaf\r\n"]
-    script.tell(actor, b"+OK\r\n")
-    script.tell(actor, b"+OK welcome\r\n")
-    assert script.heard[1:] == [b"CAPA\r\n"]
-    script.tell(actor, CAPA)
-    assert actor.outcome() is None
-    assert script.session.last_reply.text == "welcome"
-    assert script.connection.state is State.TRANSACTION
-
-
-def test_when_user_is_refused_the_answer_to_the_pass_with_it_is_no_other_refusal():
-    script = secured(attrs.evolve(announcing(), pipelining=True))
-    failure = failing(script, login(script.session, ANN), b"-ERR never heard of\r\n-ERR USER first\r\n")
-    assert failure.attempts == (RefusedLogin(User("ann"), Err("never heard of")),)
-    assert script.connection.state is State.AUTHORIZATION
-    script.run(login(script.session, Password("bob", SECRET)), b"+OK\r\n+OK\r\n", CAPA)
-    assert script.heard == [b"USER ann\r\nPASS tanstaaf\r\n", b"USER bob\r\nPASS tanstaaf\r\n", b"CAPA\r\n"]
-
-
-def test_the_refusal_of_user_is_told_before_the_answer_to_pass_and_a_hang_up_then():
-    script = secured(attrs.evolve(announcing(), pipelining=True))
-    failure = failing(script, login(script.session, ANN), b"-ERR never heard of\r\n")
-    assert failure.attempts == (RefusedLogin(User("ann"), Err("never heard of")),)
-    with pytest.raises(ConnectionLost, match="before answering PASS"):
-        script.run(login(script.session, ANN), b"")
-
-
 @pytest.mark.parametrize("how", ["end", "end with the refusal", "farewell", "gone"])
 def test_a_server_that_hangs_up_after_a_refusal(how):
     """The refusal is the news, the end of the stream is none (C13)."""

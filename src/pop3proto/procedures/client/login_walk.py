@@ -23,11 +23,10 @@ from pop3proto.sasl.md5 import apop_digest
 from pop3proto.sasl.mechanism import ClientMechanism, MechanismError, Strength
 from pop3proto.sasl.registry import ClientContext, ClientEntry
 
-from .commands import reconnect, relearn_capabilities
+from .commands import call, reconnect, relearn_capabilities
 from .exchange import AuthForm, Exchange, check_secrecy
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, obstacle
 from .login_verdicts import blames_the_form, gave_up, is_judgement, settles
-from .pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import ChannelBinding
@@ -269,15 +268,11 @@ class Walk:
             return
         credentials = self._credentials
         assert isinstance(credentials, Password)  # noqa: S101 - these ways are planned for nothing else
-        # USER and PASS go together where the server announces PIPELINING. Nothing goes with PASS: servers that do so
-        # lose what follows it before it is answered, as another program of theirs takes over.
-        commands = Pipeline(self._session, {APOP: self._apop, USER_PASS: self._user_pass}[step.name](credentials))
-        yield from commands.begin()
-        while commands.command is not None:
+        for command in {APOP: self._apop, USER_PASS: self._user_pass}[step.name](credentials):
             try:
-                yield from commands.result()
-            except CommandFailed as failure:  # if USER is refused, the answer to PASS is discarded
-                shown = failure.command
+                yield from call(self._session, command)
+            except CommandFailed as failure:
+                shown = command.redacted()
                 if isinstance(shown, User | Apop):  # in another encoding than UTF-8 it could not be printed
                     shown = attrs.evolve(shown, name=credentials.user)
                 raise LoginFailed([RefusedLogin(shown, failure.reply)]) from None

@@ -2,6 +2,7 @@
 
 import asyncio
 import poplib
+import select
 import socket
 
 import pytest
@@ -10,10 +11,14 @@ import trio.testing
 
 import pop3proto.asyncio
 import pop3proto.trio
-from pop3proto import Dele, Quit, Retr, User
+from pop3proto import Capabilities, Dele, Quit, Retr, User
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
-from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.maildrops import MaildirStore
+from pop3proto.procedures import LoginPenalty
 from pop3proto.testing import PASSWORD, MemorySocket, pop3_in_memory
+from pop3proto.testing.recording import Recorder
+from tests.helpers.processes import PATIENCE
 
 MAIL = {"ann": [b"Subject: one\n\n.one\n", b"Subject: two\n\n" + b"two\n" * 50_000]}
 WIRE = [message.replace(b"\n", b"\r\n") for message in MAIL["ann"]]
@@ -134,7 +139,7 @@ def test_tls_takes_sockets():
     client.close()
 
 
-def test_a_fault_of_the_store_is_raised_where_the_client_asks():
+def test_a_fault_of_the_store_is_told_and_logged_as_by_a_real_server(caplog):
     class Broken:
         blocks = False
 
@@ -142,11 +147,100 @@ def test_a_fault_of_the_store_is_raised_where_the_client_asks():
             raise RuntimeError("the disk is on fire")
 
         def capabilities(self, user):
-            raise RuntimeError("the disk is on fire")
+            return Capabilities()
 
-    client = pop3_in_memory(store=Broken(), passwords={"ann": "x"}).connect()
-    with pytest.raises(RuntimeError, match="on fire"):
-        client.capa()
+    server = pop3_in_memory(store=Broken(), passwords={"ann": "x"})
+    with pytest.raises(LoginFailed, match=r"SYS/TEMP"), server.connect() as client:
+        client.login("ann", "x")
+    assert server.sessions[0].ended
+    assert "the disk is on fire" in caplog.text
+    assert isinstance(server.sessions[0].error, RuntimeError)
+
+
+def test_a_session_that_is_dropped_keeps_no_lock(tmp_path):
+    for name in ("new", "cur", "tmp"):
+        (tmp_path / name).mkdir()
+    server = pop3_in_memory(store=MaildirStore({"ann": tmp_path}), passwords={"ann": "x"})
+    login = b"USER ann\r\nPASS x\r\n"
+    for _ in range(2):
+        session = server.session()
+        session.hear(login)
+        assert session.take().count(b"+OK") == 3
+        del session
+    with server.session() as session:
+        session.hear(login)
+        with server.session() as other:
+            other.hear(login)
+            assert b"-ERR [IN-USE]" in other.take()
+    assert session.ended
+
+
+def test_the_end_behind_data_is_told_to_any_protocol():
+    async def run():
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport = pop3_in_memory(MAIL).transport()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.resume_reading()
+        transport.write(b"QUIT\r\n")
+        async with asyncio.timeout(PATIENCE):
+            said = await reader.read()
+        transport.close()
+        assert loop.is_running()
+        return said
+
+    assert asyncio.run(run()).count(b"+OK") == 2
+
+
+def test_what_can_be_read_can_be_selected():
+    with pop3_in_memory(MAIL).socket() as sock:
+        assert select.select([sock], [], [], 0)[0] == [sock]
+        assert sock.recv(10_000).startswith(b"+OK")
+        assert select.select([sock], [], [], 0)[0] == []
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+        sock.send(b"QUIT\r\n")
+        assert select.select([sock], [], [], 0)[0] == [sock]
+        with pytest.raises(NotImplementedError, match="use pop3_server"):
+            sock.sendmsg([b"NOOP\r\n"])
+
+
+def test_bounds_and_penalties_are_those_of_all_sessions():
+    server = pop3_in_memory(
+        MAIL, max_sessions=2, max_sessions_before_login=2, login_penalty=LoginPenalty(first=60, most=3_600)
+    )
+    with server.session(), server.session(), server.session() as third:
+        assert third.take().startswith(b"-ERR [SYS/TEMP] too many sessions")
+        assert third.ended
+    for password in (b"one", b"two", b"three", b"four"):
+        with server.session() as session:
+            session.hear(b"USER ann\r\nPASS " + password + b"\r\n")
+    with server.session() as session:
+        session.hear(b"USER ann\r\nPASS tanstaaf\r\n")
+        assert b"[SYS/TEMP] the login cannot be checked in time" in session.take()
+
+
+def test_the_oldest_stranger_makes_room():
+    server = pop3_in_memory(MAIL, max_sessions=4, max_sessions_before_login=1)
+    with server.session() as first, server.session() as second:
+        assert b"too many sessions before login" in first.take()
+        assert (first.ended, second.ended) == (True, False)
+
+
+def test_what_an_observer_says_meanwhile_waits_for_its_turn():
+    class Hasty(Recorder):
+        def heard(self, session, event):
+            if event == User("ann"):
+                begun[0].hear(b"CAPA\r\n")
+
+    server = pop3_in_memory(MAIL, observer=Hasty())
+    with server.session() as session:
+        begun = [session]
+        session.hear(b"USER ann\r\n")
+        assert [line[:9] for line in session.take().split(b"\r\n")[1:3]] == [b"+OK send ", b"+OK capab"]
 
 
 def test_what_cannot_be_written_over_a_stream_that_is_closed():

@@ -8,6 +8,7 @@ import sys
 
 import attrs
 import pytest
+import trustme
 
 from pop3proto import Dele, Err, Greeting, Limits, Ok, Pass, Quit, Retr, Stat, User
 from pop3proto.authenticators import MemoryAuthenticator
@@ -127,10 +128,11 @@ def test_a_store_with_coroutine_methods(adapter):
 
 
 def test_a_store_with_coroutine_methods_takes_an_adapter_that_awaits():
-    with pytest.raises(TypeError, match="coroutine"), pop3_server(store=Elsewhere()):
+    options = {"store": Elsewhere(), "passwords": {"ann": "x"}}
+    with pytest.raises(TypeError, match="coroutine"), pop3_server(**options):
         pass
     with pytest.raises(TypeError, match="coroutine"):
-        pop3_in_memory(store=Elsewhere())
+        pop3_in_memory(**options)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -159,6 +161,78 @@ def test_arguments_that_do_not_go_together(arguments, words):
         pass
 
 
+@pytest.mark.parametrize(
+    "maildrops,words",
+    [
+        ([b"x"], "maildrops takes messages by user"),
+        ({"ann": b"x"}, "the maildrop of 'ann' takes a list of messages, not b'x'"),
+        ({"ann": None}, "the maildrop of 'ann' takes a list of messages, not None"),
+    ],
+)
+def test_maildrops_that_are_none(maildrops, words):
+    with pytest.raises(TypeError, match=words):
+        pop3_in_memory(maildrops)
+
+
+def test_a_store_of_ones_own_says_who_may_log_in():
+    with pytest.raises(ValueError, match="say who may log in: passwords=, tokens= or authenticator="):
+        pop3_in_memory(store=MemoryStore({"ann": []}))
+
+
+def test_announce_that_returns_nothing():
+    server = pop3_in_memory(MAIL, announce=lambda _: None)
+    with server.session() as session:
+        session.hear(b"CAPA\r\n")
+    assert str(server.sessions[0].error) == "announce= must return Capabilities, not None"
+
+
+def test_a_server_with_a_certificate_of_its_own(tmp_path):
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with pop3_server(MAIL, tls="implicit", certificate=tmp_path / "server.pem") as server:
+        with server.connect(context=context) as client:
+            client.login("ann", PASSWORD)
+        for ask in (lambda: server.client_context, lambda: server.authority, server.connect):
+            with pytest.raises(ValueError, match="no certificate was made for this server"):
+                ask()
+
+
+THAT_ENDS_ITS_LOOP = """
+import sys
+from pop3proto.maildrops import MemoryStore
+from pop3proto.testing import pop3_server
+
+class Mine(MemoryStore):
+    def open(self, user, session):
+        raise SystemExit("the test is over")
+
+try:
+    with pop3_server(store=Mine(), passwords={"ann": "x"}, adapter=sys.argv[1]) as server:
+        try:
+            server.connect().login("ann", "x")
+        except Exception as error:
+            print(type(error).__name__)
+except BaseException as error:
+    print("ended:", type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("adapter", ["asyncio", "trio"])
+def test_what_ends_an_event_loop_is_raised_at_the_end_of_the_block(adapter):
+    command = [sys.executable, "-c", THAT_ENDS_ITS_LOOP, adapter]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.splitlines()[1] in {"ended: SystemExit", "ended: TrioInternalError"}
+
+
+@pytest.mark.parametrize("adapter", ["asyncio", "trio"])
+def test_a_server_that_is_never_left_does_not_keep_python_from_ending(adapter):
+    program = f"from pop3proto.testing import pop3_server; s = pop3_server({{}}, adapter={adapter!r}); s.__enter__()"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_what_keeps_a_server_from_beginning_is_raised_where_it_was_asked_for(adapter):
     with pytest.raises(OSError, match=r"192\.0\.2\.1|assign"), pop3_server({}, host="192.0.2.1", adapter=adapter):
@@ -167,7 +241,8 @@ def test_what_keeps_a_server_from_beginning_is_raised_where_it_was_asked_for(ada
 
 def test_a_certificate_is_made_for_the_process(tmp_path):
     with pop3_server(MAIL, tls="implicit") as server:
-        assert server.client_context is server.client_context
+        server.client_context.check_hostname = False
+        assert server.client_context.check_hostname, "each is a new one"
         (tmp_path / "ca.pem").write_bytes(server.authority)
         context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
         for host in ("localhost", "127.0.0.1"):

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from .background import Adapter
 from .fuzzing import FuzzFailure, check_service, fuzz_service
-from .memory import MemorySession, MemorySocket, MemoryTransport
+from .memory import MemorySession
+from .memory_ends import MemorySocket, MemoryTransport
+from .options import PASSWORD, ServiceOptions
 from .recording import RecordedSession
-from .server import PASSWORD, MemoryServer, Pop3Server, ServiceOptions, pop3_in_memory, pop3_server
+from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
 
 __all__ = [
     "PASSWORD",

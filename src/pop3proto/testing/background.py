@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import ssl
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Adapter", "serving"]
 
 Adapter: TypeAlias = Literal["blocking", "asyncio", "trio"]
+
+_PATIENCE: Final = 30  # seconds for the end of a server
 
 _Begun: TypeAlias = "Future[tuple[tuple[tuple[str, int], ...], Callable[[], object]]]"
 
@@ -56,7 +58,8 @@ def serving(  # noqa: PLR0913 - they are those of `serve`
 
     Raises:
         ValueError: there is no such adapter.
-        Exception: as the adapter's `serve`.
+        TimeoutError: it does not end, as its store or authenticator is busy.
+        Exception: as the adapter's `serve`; or what has ended the event loop before its time.
     """
     options: _Options = {"host": host, "tls": tls, "certificate": certificate, "context": context}
     if adapter == "blocking":
@@ -69,18 +72,50 @@ def serving(  # noqa: PLR0913 - they are those of `serve`
     if adapter not in runners:
         raise ValueError(f"no adapter {adapter!r}; there are blocking, {', '.join(runners)}")
     begun: _Begun = Future()
-    thread = threading.Thread(target=partial(runners[adapter], begun, service, options), name="pop3proto-test-server")
+    failures: list[BaseException] = []
+    run = partial(_run, runners[adapter], begun, failures, service, options)
+    thread = threading.Thread(target=run, name="pop3proto-test-server", daemon=True)
     thread.start()
     try:
         addresses, end = begun.result()
     except BaseException:
-        thread.join()
+        begun.add_done_callback(_end_unwanted)  # if this thread was interrupted, it may still begin
         raise
     try:
         yield addresses
     finally:
+        with suppress(RuntimeError):  # its event loop has ended already
+            end()
+        thread.join(_PATIENCE)
+    if thread.is_alive():
+        raise TimeoutError(
+            f"the test server has not ended after {_PATIENCE} seconds: its store, perhaps, is still busy"
+        )
+    if failures:
+        raise failures[0]
+
+
+def _end_unwanted(begun: _Begun) -> None:
+    if begun.exception() is None:
+        _, end = begun.result()
         end()
-        thread.join()
+
+
+def _run(
+    run: Callable[[_Begun, Service, _Options], None],
+    begun: _Begun,
+    failures: list[BaseException],
+    service: Service,
+    options: _Options,
+) -> None:
+    """Run an event loop. What ends it before its time is raised where the server was asked for, or where it ends."""
+    try:
+        run(begun, service, options)
+    except BaseException as error:  # noqa: BLE001 - another thread raises it
+        if begun.done():
+            failures.append(error)
+        else:
+            begun.set_exception(error)
 
 
 def _run_asyncio(begun: _Begun, service: Service, options: _Options) -> None:
@@ -92,32 +127,19 @@ def _run_asyncio(begun: _Begun, service: Service, options: _Options) -> None:
             begun.set_result((server.addresses, partial(asyncio.get_running_loop().call_soon_threadsafe, ended.set)))
             await ended.wait()
 
-    _run(begun, lambda: asyncio.run(run()))
+    asyncio.run(run())
 
 
 def _run_trio(begun: _Begun, service: Service, options: _Options) -> None:
-    def run_all() -> None:
-        import trio  # noqa: PLC0415
+    import trio  # noqa: PLC0415
 
-        from pop3proto.trio import serve  # noqa: PLC0415
+    from pop3proto.trio import serve  # noqa: PLC0415
 
-        async def run() -> None:
-            ended = trio.Event()
-            token = trio.lowlevel.current_trio_token()
-            async with serve(service, **options) as server:
-                begun.set_result((server.addresses, partial(token.run_sync_soon, ended.set)))
-                await ended.wait()
+    async def run() -> None:
+        ended = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        async with serve(service, **options) as server:
+            begun.set_result((server.addresses, partial(token.run_sync_soon, ended.set)))
+            await ended.wait()
 
-        trio.run(run)
-
-    _run(begun, run_all)
-
-
-def _run(begun: _Begun, run: Callable[[], None]) -> None:
-    """Run an event loop; what keeps it from beginning is raised where the server was asked for."""
-    try:
-        run()
-    except BaseException as error:
-        if begun.done():
-            raise
-        begun.set_exception(error)
+    trio.run(run)

@@ -1,4 +1,4 @@
-"""Certificates for test servers, made when they are needed. They take the extra `testing`."""
+"""Certificates for test servers, made when they are needed. The extra `testing` is needed for that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 @cache
 def authority() -> trustme.CA:
-    """Return the authority that issues certificates in this process; nobody else trusts it.
+    """Return the authority that issues certificates in this process, which no other process trusts.
 
     Raises:
         ImportError: trustme is not installed.
@@ -44,9 +44,8 @@ def certificate_file() -> AbstractContextManager[str]:
     return _issued().private_key_and_cert_chain_pem.tempfile()
 
 
-@cache
 def client_context() -> ssl.SSLContext:
-    """Return the context of a client that trusts the authority, and nobody else."""
+    """Return a new context of a client that trusts this authority and no other."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority().cert_pem.bytes().decode())
     return context

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from .background import Adapter
     from .faults import Fault
-    from .server import Pop3Server, ServiceOptions
+    from .options import ServiceOptions
+    from .server import Pop3Server
 
 __all__ = ["StartPop3Server", "start_pop3_server"]
 

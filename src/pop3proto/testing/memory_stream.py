@@ -1,4 +1,4 @@
-"""The same for trio, which need not be installed."""
+"""A client's end of a session in memory, for trio. In a module of its own, as trio need not be installed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ __all__ = ["MemoryStream"]
 class MemoryStream(trio.abc.HalfCloseableStream):
     """A client's end of a session in memory, for `pop3proto.trio.connect_over`.
 
-    There is nothing to wait for, but for the end of the session: where nothing has come, `receive_some` waits until the
-    stream is closed.
+    Where nothing has come, `receive_some` waits until something is sent, or the stream is closed.
     """
 
     def __init__(self, session: MemorySession) -> None:
         self._session: Final = session
-        self._unread = b""
+        self._unread = memoryview(b"")
         self._closed = False
         self._stirred = trio.Event()
 
@@ -43,7 +42,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     @override
     async def send_eof(self) -> None:
-        self._session.hear(b"")
+        self._session.close()
         self._stirred.set()
         await trio.lowlevel.checkpoint()
 
@@ -52,13 +51,13 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
         while True:
             self._check_open()
-            unread = self._unread or self._session.take_piece()
+            unread = self._unread or memoryview(self._session.take_piece())
             if not unread and self._session.reset:
                 raise trio.BrokenResourceError from ConnectionResetError("the server has reset the connection")
             if unread or self._session.ended:
                 most = len(unread) if max_bytes is None else max_bytes
                 self._unread = unread[most:]
-                return unread[:most]
+                return bytes(unread[:most])
             self._stirred = trio.Event()
             await self._stirred.wait()
 
@@ -66,8 +65,10 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            self._session.hear(b"")
-            self._stirred.set()
+            try:
+                self._session.close()
+            finally:
+                self._stirred.set()
         await trio.lowlevel.checkpoint()
 
     def _check_open(self) -> None:

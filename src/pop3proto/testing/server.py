@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING
 
 import attrs
 
-from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import connect, connect_over
+from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.commands import Capa
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.observer import observers_of
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.handlers import HANDLERS, capabilities
 from pop3proto.procedures.server.service import Service
-from pop3proto.sasl.channel import SessionInfo
 
 from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .faults.line import FaultyLines
 from .faults.session import FaultyService
-from .memory import MemorySession, MemorySocket, MemoryTransport
+from .memory import MemorySession, MemorySessions
+from .memory_ends import MemorySocket, MemoryTransport
+from .options import with_users
 from .recording import RecordedSession, Recorder
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set as AbstractSet
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from os import PathLike
     from typing import Any
 
@@ -36,54 +36,19 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from pop3proto.blocking import Client
-    from pop3proto.core.capabilities import Capabilities
-    from pop3proto.core.limits import Limits, Quirk
-    from pop3proto.procedures.cleartext import Cleartext, TlsMode
+    from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.maildrop import MaildropStore
-    from pop3proto.procedures.observer import ServerObserver
     from pop3proto.procedures.operations import Procedure
-    from pop3proto.procedures.server.penalties import LoginPenalty
-    from pop3proto.procedures.server.session import Handlers, ServerSession
-    from pop3proto.sasl.authenticator import Authenticator
-    from pop3proto.sasl.registry import ServerMechanisms
+    from pop3proto.procedures.server.session import ServerSession
 
     from .background import Adapter
     from .faults.line import Fault
+    from .options import ServiceOptions
 
-__all__ = ["PASSWORD", "MemoryServer", "Pop3Server", "ServiceOptions", "pop3_in_memory", "pop3_server"]
-
-PASSWORD: Final = "tanstaaf"  # noqa: S105 - not a secret
-"""The password of every user for whom no password is given."""
+__all__ = ["MemoryServer", "Pop3Server", "pop3_in_memory", "pop3_server"]
 
 
-class ServiceOptions(TypedDict, total=False):
-    """Options of `Service` that a test server takes. It sets four if they are not given: see `pop3_server`."""
-
-    store: MaildropStore
-    authenticator: Authenticator
-    cleartext: Cleartext
-    deadlines: Deadlines
-    max_sessions: int
-    max_sessions_before_login: int | None
-    max_sessions_per_address: int | None
-    logins_per_address: int
-    login_penalty: LoginPenalty | None
-    exempt: Iterable[str]
-    login_attempts: int
-    failure_delay: float
-    greeting: str
-    hostname: str
-    implementation: str
-    mechanisms: ServerMechanisms | Iterable[str]
-    user_pass: bool
-    apop: bool
-    limits: Limits
-    quirks: AbstractSet[Quirk]
-    observer: ServerObserver | Sequence[ServerObserver] | None
-    handlers: Handlers
-
-
-@attrs.frozen
+@attrs.frozen(eq=False)
 class _TestServer:
     """What a test server is made of.
 
@@ -122,7 +87,7 @@ class _TestServer:
         return self.store
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Pop3Server(_TestServer):
     """A running test server.
 
@@ -135,32 +100,53 @@ class Pop3Server(_TestServer):
     host: str
     port: int
     tls: TlsMode = "none"
+    _certified: bool = attrs.field(default=False, alias="certified", repr=False)  # by an authority of this process
 
     @property
     def client_context(self) -> ssl.SSLContext:
-        """The TLS context of a client that trusts the certificate which was made for the server."""
+        """A TLS context of a client that trusts the certificate which was made for the server; a new one each time.
+
+        Raises:
+            ValueError: none was made.
+        """
+        self._check_certified()
         return client_context()
 
     @property
     def authority(self) -> bytes:
-        """The certificate of the authority that has issued that of the server, PEM: for clients that want a file."""
+        """The certificate of the authority that has issued that of the server, PEM: for clients that want a file.
+
+        Raises:
+            ValueError: none was made.
+        """
+        self._check_certified()
         return authority().cert_pem.bytes()
 
-    def connect(self, *, timeout: float | None = 60) -> Client:
-        """Return a client of this server, as `pop3proto.blocking.connect` does; if TLS is served, over TLS."""
-        context = None if self.tls == "none" else self.client_context
+    def _check_certified(self) -> None:
+        if not self._certified:
+            raise ValueError("no certificate was made for this server: it has tls='none', or that which it was given")
+
+    def connect(self, *, context: ssl.SSLContext | None = None, timeout: float | None = 60) -> Client:
+        """Return a client of this server, as `pop3proto.blocking.connect` does; if TLS is served, over TLS.
+
+        Args:
+            context: for TLS; None: `client_context`.
+            timeout: as in `connect`.
+        """
+        if context is None and self.tls != "none":
+            context = self.client_context
         return connect(self.host, self.port, tls=self.tls, context=context, timeout=timeout)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class MemoryServer(_TestServer):
     """A service whose sessions are in memory: see `pop3_in_memory`."""
 
-    _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), repr=False, init=False)
+    _sessions: MemorySessions = attrs.field(alias="sessions_in_memory", repr=False)
 
     def session(self) -> MemorySession:
         """Begin a session, and return it: octets in, octets out."""
-        return MemorySession(self.service, SessionInfo("127.0.0.1", id=next(self._numbers)))
+        return self._sessions.begin()
 
     def connect(self) -> Client:
         """Begin a session, and return its client."""
@@ -200,7 +186,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     """Run a test server on a free port of a loopback address until the `with` block ends.
 
     A wrong password is answered at once, without a penalty; up to 200 sessions are served; and the end of the block
-    waits for no client: `failure_delay`, `login_penalty`, `max_sessions` and `deadlines` change that.
+    waits for no client, only for what the store and the authenticator do: `failure_delay`, `login_penalty`,
+    `max_sessions` and `deadlines` change that.
 
     Args:
         maildrops: initial messages by user name; line ends may be LF or CRLF.
@@ -224,16 +211,17 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         Exception: as `Service`, and the `serve` of the adapter.
     """
     recorder = Recorder()
-    options = _with_users(maildrops, passwords, tokens, options)
+    options = with_users(maildrops, passwords, tokens, options)
     service = _service(recorder, announce, FaultyLines(faults, seed), options)
     with ExitStack() as stack:
-        if tls != "none" and certificate is None and context is None:
+        certified = tls != "none" and certificate is None and context is None
+        if certified:
             certificate = stack.enter_context(certificate_file())
         addresses = stack.enter_context(
             serving(adapter, service, host=host, tls=tls, certificate=certificate, context=context)
         )
         where, port = addresses[0]
-        yield Pop3Server(service, recorder.sessions, where, port, tls)
+        yield Pop3Server(service, recorder.sessions, where, port, tls, certified)
 
 
 def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
@@ -248,7 +236,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
 ) -> MemoryServer:
     """Return a test server whose sessions are in memory: no socket, no thread, and nothing that takes time.
 
-    There is no TLS, and bounds on the number of sessions do not count.
+    There is no TLS. Time passes only where a session waits: by `failure_delay`, for example.
 
     Args:
         maildrops: as in `pop3_server`, like the others.
@@ -265,30 +253,10 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         Exception: as `Service`.
     """
     recorder = Recorder()
-    options = _with_users(maildrops, passwords, tokens, options)
+    options = with_users(maildrops, passwords, tokens, options)
     service = _service(recorder, announce, FaultyLines(faults, seed), options)
     service.check_plain()
-    return MemoryServer(service, recorder.sessions)
-
-
-def _with_users(
-    maildrops: Mapping[str, Iterable[bytes]] | None,
-    passwords: Mapping[str, str] | None,
-    tokens: Mapping[str, str] | None,
-    options: ServiceOptions,
-) -> ServiceOptions:
-    """Return options that have a store and an authenticator."""
-    options = options.copy()
-    if "store" not in options:
-        options["store"] = MemoryStore(maildrops or {})
-    elif maildrops is not None:
-        raise ValueError("give maildrops or a store, not both")
-    if "authenticator" not in options:
-        users = dict.fromkeys(maildrops or {}, PASSWORD) | dict(passwords or {})
-        options["authenticator"] = MemoryTokenAuthenticator(users, tokens) if tokens else MemoryAuthenticator(users)
-    elif passwords or tokens:
-        raise ValueError("give passwords and tokens or an authenticator, not both")
-    return options
+    return MemoryServer(service, recorder.sessions, MemorySessions(service))
 
 
 def _service(
@@ -313,4 +281,7 @@ def _service(
 def _announce(
     announce: Callable[[Capabilities], Capabilities], session: ServerSession, command: Capa
 ) -> Procedure[None]:
-    session.say_body(*command.answer(announce((yield from capabilities(session))), "capabilities follow"))
+    announced = announce((yield from capabilities(session)))
+    if not isinstance(announced, Capabilities):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"announce= must return Capabilities, not {announced!r}")
+    session.say_body(*command.answer(announced, "capabilities follow"))

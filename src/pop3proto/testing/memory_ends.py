@@ -70,11 +70,6 @@ class MemorySocket(socket.socket):
         memoryview(buffer)[: len(octets)] = octets
         return len(octets)
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise NotImplementedError("a socket in memory has send, sendall, recv and recv_into: use pop3_server")
-
-    sendmsg = recvmsg = recvfrom = sendto = sendfile = dup = recvfrom_into = recvmsg_into = _refuse
-
     @override
     def shutdown(self, how: int, /) -> None:
         if how != socket.SHUT_RD:
@@ -88,6 +83,14 @@ class MemorySocket(socket.socket):
         finally:
             self._other.close()
             super().close()
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError("a socket in memory has send, sendall, recv and recv_into: use pop3_server")
+
+
+for _name in ("dup", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "sendfile", "sendmsg", "sendto"):
+    setattr(MemorySocket, _name, _refuse)  # else octets would go past the session
 
 
 class MemoryTransport(asyncio.Transport):

@@ -212,6 +212,7 @@ def test_what_each_fault_does_to_a_client(name, adapter):
     assert len(server.messages("ann")) == case.left
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name", CASES)
 def test_over_sockets_it_is_the_same(name):
     case = CASES[name]
@@ -221,6 +222,7 @@ def test_over_sockets_it_is_the_same(name):
         assert len(server.messages("ann")) == case.left
 
 
+@pytest.mark.deep(keep=8)
 @pytest.mark.parametrize("name", CASES)
 def test_through_a_proxy_it_is_the_same(name):
     case = CASES[name]

@@ -219,6 +219,7 @@ except BaseException as error:
 """
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("adapter", ["asyncio", "trio"])
 def test_what_ends_an_event_loop_is_raised_at_the_end_of_the_block(adapter):
     command = [sys.executable, "-c", THAT_ENDS_ITS_LOOP, adapter]
@@ -226,6 +227,7 @@ def test_what_ends_an_event_loop_is_raised_at_the_end_of_the_block(adapter):
     assert done.stdout.splitlines()[1] in {"ended: SystemExit", "ended: TrioInternalError"}
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("adapter", ["asyncio", "trio"])
 def test_a_server_that_is_never_left_does_not_keep_python_from_ending(adapter):
     program = f"from pop3proto.testing import pop3_server; s = pop3_server({{}}, adapter={adapter!r}); s.__enter__()"

@@ -18,6 +18,7 @@ from pop3proto import Quirk, Retr, UniqueIdListing
 from pop3proto.blocking import connect, connect_over
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.procedures import Deadlines
 from pop3proto.testing import PASSWORD, faults, pop3_in_memory, pop3_server
 from pop3proto.testing.faults import (
     Asked,
@@ -239,7 +240,7 @@ def test_each_fault_is_used_here_and_on_the_page():
     elsewhere = {"InjectAtStls", "JsonChallenge", "OkAsChallenge", "ReuseUid", "SlowLock", "TlsFails"}  # below
     assert every == used | elsewhere
     page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text("utf-8")
-    assert every == set(re.findall(r"(?m)^\| `(\w+)\(", page))
+    assert every == set(re.findall(r"(?m)^\| `([A-Z]\w+)\(", page))
 
 
 def issubclass_of_fault(thing):
@@ -384,6 +385,182 @@ def test_a_reset_reaches_the_system(adapter):
         sock.sendall(b"CAPA\r\n")
         with pytest.raises(ConnectionResetError):
             b"".join(iter(lambda: sock.recv(1), b""))
+
+
+# --------------------------------------------------------------------------------------------- what was found
+
+LOGIN = f"USER ann\r\nPASS {PASSWORD}\r\n".encode()
+
+
+@contextmanager
+def talking(server):
+    """A plain socket behind the greeting."""
+    with socket.create_connection((server.host, server.port), PATIENCE) as sock, sock.makefile("rb") as file:
+        assert file.readline().startswith(b"+OK")
+        yield sock, file
+
+
+@pytest.mark.parametrize("adapter", ["blocking", "asyncio", "trio"])
+def test_a_stall_behind_quit_keeps_the_connection_open_and_the_lock_free(adapter):
+    stalls = [Stall(after="QUIT", session=1)]
+    with pop3_server({"ann": MAIL}, adapter=adapter, faults=stalls) as server, talking(server) as (sock, file):
+        sock.sendall(LOGIN + b"QUIT\r\n")
+        assert [file.readline()[:3] for _ in range(2)] == [b"+OK"] * 2
+        with server.connect() as client:
+            client.login("ann", PASSWORD)
+        sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_proxy_follows_stls_in_whatever_pieces(size):
+    with (
+        pop3_server({"ann": MAIL}, tls="starttls") as server,
+        faulty(server.host, server.port, [SplitEvery(size)]) as proxy,
+        connect(proxy.host, proxy.port, tls="starttls", context=server.client_context) as client,
+    ):
+        client.login("ann", PASSWORD)
+        assert client.stat().count == len(MAIL)
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_what_was_retrieved_before_a_break_is_deleted(through_proxy):
+    ours = [DeleteOnRetr(), Cut(after="RETR 2", octets=10)]
+    with pop3_server({"ann": MAIL}, faults=[] if through_proxy else ours) as server:
+        with faulty(server.host, server.port, ours if through_proxy else []) as proxy, talking(proxy) as (sock, file):
+            sock.sendall(LOGIN + b"RETR 1\r\nRETR 2\r\n")
+            file.read()
+        server.sessions[0].wait(PATIENCE)
+        assert server.messages("ann") == MAIL[1:]
+
+
+def test_what_was_retrieved_is_hidden_though_quit_came_with_it():
+    with pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr()]).session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nRETR 3\r\nQUIT\r\n")
+        assert session.ended
+        assert session.take().count(b"+OK") == 6
+
+
+def test_a_refusal_of_what_the_client_has_not_said_is_not_told():
+    with pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr(), Refuse("DELE")]).session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nQUIT\r\n")
+        assert b"-ERR" not in session.take()
+
+
+@pytest.mark.parametrize("behind", [b"USER eve\r\n", b"NO"])
+def test_a_fault_does_not_let_octets_behind_stls_in(behind):
+    with pop3_server({"ann": MAIL}, tls="starttls", faults=[Cut(after="NOOP")]) as server:
+        with talking(server) as (sock, file):
+            sock.sendall(b"STLS\r\n" + behind)
+            file.readline()
+            assert file.read() == b""
+        server.sessions[0].wait(PATIENCE)
+        assert [command.verb for command in server.sessions[0].commands] == ["STLS"]
+        assert isinstance(server.sessions[0].error, RemoteProtocolError)
+
+
+def test_the_unique_id_of_the_only_message_is_used_again():
+    server = pop3_in_memory({"ann": MAIL[:1]}, faults=[ReuseUid()])
+    with logged_in(server) as client:
+        (first,) = client.uidl().values()
+        client.dele(1)
+    server.deliver("ann", b"new\n")
+    with logged_in(server) as client:
+        assert list(client.uidl().values()) == [first]
+
+
+def test_a_drip_is_not_ended_by_a_deadline_of_the_server():
+    drips = [Drip(octets=1, every=10, on="RETR")]
+    with logged_in(pop3_in_memory({"ann": MAIL}, faults=drips, deadlines=Deadlines(write=11))) as client:
+        assert client.fetch(1) == WIRE[0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SplitEvery(0),
+        lambda: Drip(octets=-1),
+        lambda: Drip(every=-1),
+        lambda: Cut(after="STAT", octets=-1),
+        lambda: Throttle(-1),
+        lambda: SlowLock(logins=-1),
+    ],
+)
+def test_numbers_that_make_no_sense(make):
+    with pytest.raises(ValueError, match="must be >="):
+        make()
+
+
+def test_what_a_fault_may_not_return(caplog):
+    class Odd(Fault):
+        def said(self, part, here):
+            return [b"x"]
+
+    def met(server):
+        with socket.create_connection((server.host, server.port), PATIENCE) as sock:
+            return sock.recv(1)
+
+    with pop3_server({"ann": MAIL}, faults=[Odd()]) as server:
+        assert met(server) == b""
+    assert "a fault may return what it was given, Asked, Octets, Wait, HangUp or Hold, not b'x'" in caplog.text
+    with (
+        pop3_server({"ann": MAIL}) as server,
+        pytest.raises(TypeError, match="not b'x'"),
+        faulty(server.host, server.port, [Odd()]) as proxy,
+    ):
+        assert met(proxy) == b""
+
+
+def test_a_proxy_without_a_server():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()
+    words = r"the proxy has no connection to 127\.0\.0\.1, port"
+    with (
+        pytest.raises(ConnectionError, match=words),
+        faulty(*nobody, []) as proxy,
+        socket.create_connection((proxy.host, proxy.port), PATIENCE) as sock,
+    ):
+        assert sock.recv(1) == b""
+
+
+def test_a_proxy_ends_though_a_client_does_not_read():
+    with (
+        pop3_server({"ann": [b"x\n", b"y\n" * 15_000_000]}) as server,
+        faulty(server.host, server.port, []) as proxy,
+        talking(proxy) as (sock, file),
+    ):
+        sock.sendall(LOGIN + b"RETR 2\r\n")
+        assert [file.readline()[:3] for _ in range(3)] == [b"+OK"] * 3
+
+
+def test_a_lock_stays_also_after_a_break_and_not_after_a_refusal():
+    server = pop3_in_memory({"ann": MAIL}, faults=[SlowLock(), Cut(after="STAT", session=2)])
+    with server.session() as session:
+        session.hear(b"USER ann\r\nPASS wrong\r\nQUIT\r\n")
+    with server.session() as session:
+        session.hear(LOGIN + b"STAT\r\n")
+        assert session.ended
+    for expected in (b"-ERR [IN-USE]", b"+OK maildrop"):
+        with server.session() as session:
+            session.hear(LOGIN)
+            assert expected in session.take()
+
+
+def test_a_row_that_comes_in_two_pieces_has_one_number():
+    line = FaultyLines([WrongSize(by=-2)]).begin()
+    list(line.server(b"+OK\r\n"))
+    list(line.client(b"LIST\r\n"))
+    said = [*line.server(b"+OK\r\n1 12"), *line.server(b"34\r\n.\r\n")]
+    assert b"".join(step.octets for step in said) == b"+OK\r\n1 1232\r\n.\r\n"
+
+
+def test_a_line_that_does_not_end_goes_on_to_the_server():
+    with pop3_in_memory({"ann": MAIL}, faults=[Cut(after="NOOP")]).session() as session:
+        for _ in range(100):
+            session.hear(b"x" * 10_000)
+        session.hear(b"\r\nCAPA\r\n")
+        assert session.take().count(b"-ERR the line is too long") == 1
 
 
 # ------------------------------------------------------------------------------------------ poplib meets it

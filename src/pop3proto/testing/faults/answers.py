@@ -212,7 +212,8 @@ class WrongSize(Fault):
         if isinstance(part, StatusLine) and part.positive and part.asked.verb in {"STAT", "LIST", "RETR"}:
             yield attrs.evolve(part, octets=self._changed(part))
         elif isinstance(part, Body) and part.asked.verb == "LIST":
-            yield attrs.evolve(part, octets=_NUMBERS.sub(self._of_row, part.octets))
+            *rows, here.own.row = (getattr(here.own, "row", b"") + part.octets).split(b"\n")  # whole rows
+            yield attrs.evolve(part, octets=_NUMBERS.sub(self._of_row, b"".join(row + b"\n" for row in rows)))
         else:
             yield part
 
@@ -248,5 +249,6 @@ class WrongCount(Fault):
     def said(self, part: Part, here: Here) -> Iterable[Step]:
         if isinstance(part, StatusLine) and part.positive and part.asked.verb == "STAT":
             count, _, rest = part.text.partition(b" ")
-            part = part.with_text(b"%d %b" % (max(int(count) + self.by, 0), rest))
+            if count.isdigit():
+                part = part.with_text(b"%d %b" % (max(int(count) + self.by, 0), rest))
         yield part

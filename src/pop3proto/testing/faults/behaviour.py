@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 import attrs
+from attrs.validators import ge
 from typing_extensions import override
 
 from .dialogue import Asked, ChallengeLine, End, StatusLine
@@ -37,17 +38,20 @@ class Refuse(Fault):
         code: the response code, "SYS/TEMP" for example.
         text: what follows it.
         times: how often in a session; None: always.
+        session: in which session of the server, 1 is the first; None: in each.
     """
 
     command: str
     code: str | None = None
     text: str = "refused by a fault"
     times: int | None = None
+    session: int | None = attrs.field(default=None, kw_only=True)
 
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
         refused = getattr(here.own, "refused", 0)
-        if asked.is_a(self.command) and (self.times is None or refused < self.times):
+        is_here = self.session in {None, here.session} and asked.is_a(self.command)
+        if is_here and (self.times is None or refused < self.times):
             here.own.refused = refused + 1
             asked = _refused(asked, self.code, self.text)
         yield asked
@@ -86,7 +90,7 @@ class Throttle(Fault):
         text: what follows it.
     """
 
-    messages: int
+    messages: int = attrs.field(validator=ge(0))
     code: str | None = "SYS/TEMP"
     text: str = "download limit exceeded, try again later"
 
@@ -105,43 +109,47 @@ class HideAfterRetr(Fault):
     """A message that was retrieved is gone after QUIT, without DELE: as Gmail does by default."""
 
     @override
-    def said(self, part: Part, here: Here) -> Iterable[Step]:
-        yield part
-        if isinstance(part, End) and part.asked.verb == "RETR":
-            here.own.__dict__.setdefault("retrieved", []).append(part.asked.number)
-
-    @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
-        if asked.is_a("QUIT"):
-            yield from _deletions(here)
+        retrieved: list[int] = here.own.__dict__.setdefault("retrieved", [])
+        if asked.is_a("RETR") and asked.number is not None:
+            retrieved.append(asked.number)
+        elif asked.is_a("QUIT"):
+            yield from map(_deletion, retrieved)
         yield asked
 
 
 @attrs.frozen
-class DeleteOnRetr(HideAfterRetr):
+class DeleteOnRetr(Fault):
     """A message that was retrieved is gone, even if the client does not say QUIT."""
 
     @override
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        yield part
+        if isinstance(part, End) and part.asked.is_a("RETR") and part.asked.number is not None:
+            here.own.deletes = True
+            yield _deletion(part.asked.number)
+
+    @override
     def hung_up(self, here: Here) -> Iterable[Step]:
-        if deletions := [*_deletions(here)]:
-            yield from deletions
+        if hasattr(here.own, "deletes"):
             yield Asked(b"QUIT\r\n", silent=True)
 
 
-def _deletions(here: Here) -> Iterable[Step]:
-    numbers = here.own.__dict__.pop("retrieved", [])
-    return [Asked(b"DELE %d\r\n" % number, silent=True) for number in numbers]
+def _deletion(number: int) -> Asked:
+    return Asked(b"DELE %d\r\n" % number, silent=True)
 
 
 @attrs.frozen
 class SlowLock(Fault):
-    """The maildrop stays locked for a while after a session: the next logins are refused.
+    """The maildrop stays locked for a while after a session, however that ends: the next logins are refused.
+
+    It does not tell users apart.
 
     Args:
         logins: how many after each session.
     """
 
-    logins: int = 1
+    logins: int = attrs.field(default=1, validator=ge(0))
 
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
@@ -150,20 +158,21 @@ class SlowLock(Fault):
             if left > 0:
                 here.shared.left = left - 1
                 asked = _refused(asked, "IN-USE", "the maildrop is locked")
-            else:
-                here.own.logged_in = True
         yield asked
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
         yield part
-        if (
-            isinstance(part, StatusLine)
-            and part.positive
-            and part.asked.is_a("QUIT")
-            and hasattr(here.own, "logged_in")
-        ):
+        if isinstance(part, StatusLine) and part.positive and part.asked.verb in _LOGINS and not part.asked.has_body:
+            here.own.logged_in = True
+        if isinstance(part, StatusLine) and part.positive and part.asked.is_a("QUIT"):
+            yield from self.hung_up(here)
+
+    @override
+    def hung_up(self, here: Here) -> Iterable[Step]:
+        if here.own.__dict__.pop("logged_in", False):
             here.shared.left = self.logins
+        return ()
 
 
 @attrs.frozen
@@ -181,9 +190,9 @@ class JsonChallenge(Fault):
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
         due: list[str] = here.own.__dict__.setdefault("due", [])
-        if asked.verb == "AUTH" and not asked.response and asked.words[1:2] in (["XOAUTH2"], ["OAUTHBEARER"]):
-            with_token = len(asked.words) > len(["AUTH", "XOAUTH2"])
-            due[:] = ["json", "refusal"] if with_token else ["nothing", "json", "refusal"]
+        verb, mechanism, *token = [*asked.words, ""]
+        if verb == "AUTH" and not asked.response and mechanism.upper() in {"XOAUTH2", "OAUTHBEARER"}:
+            due[:] = ["json", "refusal"] if any(token) else ["nothing", "json", "refusal"]
         if not due:
             yield asked
             return

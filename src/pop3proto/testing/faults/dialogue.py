@@ -70,6 +70,8 @@ class Asked:
         return words[0] in _ALWAYS_WITH_BODY or (len(words) == 1 and words[0] in _WITH_BODY_ALONE)
 
 
+_LONGEST: Final = 65_536  # octets of a line
+
 GREETING: Final = Asked(b"")
 """What the greeting answers."""
 
@@ -93,7 +95,7 @@ class StatusLine:
 
     def with_text(self, text: bytes) -> StatusLine:
         """Return another one with this text behind `+OK` or `-ERR`."""
-        return attrs.evolve(self, octets=b"%s %s\r\n" % (self.octets.split()[0], text))
+        return attrs.evolve(self, octets=b"%s %s\r\n" % (self.octets.split(b" ")[0].strip(), text))
 
     @property
     def text(self) -> bytes:
@@ -155,9 +157,13 @@ class Dialogue:
         """Take what the client sends, and yield its lines. What is passed on to the server is to be told to `ask`."""
         lines = (self._heard + octets).split(b"\n")
         self._heard = lines.pop()
+        if len(self._heard) > _LONGEST:  # it is no command: the server may say what it thinks of it
+            lines.append(self._heard)
+            self._heard = b""
         for line in lines:
             response, self._challenged = self._challenged, False
-            yield Asked(line + b"\n", response=response)
+            whole = len(line) <= _LONGEST
+            yield Asked(line + b"\n" if whole else line, response=response or not whole)
 
     def ask(self, asked: Asked) -> None:
         """Note that something is to be answered, after all that was asked before."""
@@ -176,6 +182,16 @@ class Dialogue:
                 return
             self._said = rest
             yield self._of_line(line + end)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the client has begun a line that has not ended."""
+        return bool(self._heard)
+
+    def rest(self) -> bytes:
+        """Return the beginning of a line of the server whose end has not come, and forget it."""
+        octets, self._said = self._said, b""
+        return octets
 
     def answers(self) -> Iterator[Part]:
         """Yield the answers that are due now, and that the server does not give."""

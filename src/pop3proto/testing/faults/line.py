@@ -101,6 +101,12 @@ def joined(deeds: Iterable[Deed]) -> Iterator[Deed]:
         yield waiting
 
 
+def _checked(step: object) -> Wait | HangUp | Hold:
+    if not isinstance(step, Wait | HangUp | Hold):
+        raise TypeError(f"a fault may return what it was given, Asked, Octets, Wait, HangUp or Hold, not {step!r:.100}")
+    return step
+
+
 class Fault:
     """A fault: a subclass changes one of these. Each returns what is to happen; by default nothing changes.
 
@@ -164,10 +170,13 @@ class FaultyLine:
 
     Attributes:
         opaque: TLS goes through the line: octets are passed on, and nothing in them is told apart.
+        passes_tls: it becomes opaque behind STLS.
     """
 
     def __init__(self, faults: Sequence[tuple[Fault, Here]]) -> None:
         self.opaque: bool = False
+        self.passes_tls: bool = False
+        self._hung_up = False
         self._faults: Final = faults
         self._dialogue: Final = Dialogue()
         self._encoder = BodyEncoder(trusted_crlf=True)
@@ -175,7 +184,9 @@ class FaultyLine:
     def client(self, octets: bytes) -> Iterator[Deed]:
         """Take what the client sends; empty: it has hung up."""
         if not octets:
-            yield from self._perform([step for fault, here in self._faults for step in fault.hung_up(here)])
+            if not self._hung_up:
+                self._hung_up = True
+                yield from self._perform([step for fault, here in self._faults for step in fault.hung_up(here)])
             return
         if self.opaque:
             yield Asked(octets)
@@ -193,18 +204,31 @@ class FaultyLine:
         if self.opaque:
             yield from self._send(Octets(GREETING, octets))
             return
+        if not octets and (rest := self._dialogue.rest()):
+            yield from self._send(Octets(GREETING, rest))  # it has ended within a line
         for part in self._dialogue.server(octets):
             if not part.asked.silent:
                 yield from self._pass_on(part)
             yield from self._answers()
+            if self.passes_tls and isinstance(part, StatusLine) and part.positive and part.asked.is_a("STLS"):
+                self.opaque = True
+                yield from self.before_tls()
+                yield from self._send(Octets(GREETING, self._dialogue.rest()))
+                return
 
     def before_tls(self) -> Iterator[Deed]:
         """Take note that the TLS handshake is to begin."""
         yield from self._perform([step for fault, here in self._faults for step in fault.before_tls(here)])
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the client has begun a line that has not ended."""
+        return self._dialogue.unfinished
+
     def _answers(self) -> Iterator[Deed]:
         for part in self._dialogue.answers():
-            yield from self._pass_on(part)
+            if not part.asked.silent:
+                yield from self._pass_on(part)
 
     def _pass_on(self, part: Part) -> Iterator[Deed]:
         steps: list[Step] = [part]
@@ -225,7 +249,7 @@ class FaultyLine:
                 case Octets():
                     yield from self._send(step)
                 case _:
-                    yield step
+                    yield _checked(step)
 
     def _encoded(self, part: Part) -> bytes:
         match part:
@@ -244,5 +268,4 @@ class FaultyLine:
         for fault, here in self._faults:
             steps = [new for step in steps for new in (fault.sent(step, here) if isinstance(step, Octets) else (step,))]
         for step in steps:
-            if isinstance(step, Octets | Wait | HangUp | Hold):
-                yield step
+            yield step if isinstance(step, Octets) else _checked(step)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FaultyProxy", "faulty"]
 
 _RECEIVE: Final = 65_536  # octets
-_PATIENCE: Final = 30  # seconds to connect to the server
+_PATIENCE: Final = 10  # seconds to connect to the server, and for the end
 
 
 @attrs.frozen
@@ -57,7 +57,8 @@ def faulty(
         implicit_tls: the server speaks TLS from the start.
 
     Raises:
-        OSError: there is no free port.
+        OSError: there is no free port; or, at the end of the block, there was no connection to the server.
+        Exception: at the end of the block, what a fault has raised.
         TypeError: something in `faults` is none.
     """
     proxy = _Proxy((host, port), FaultyLines(faults, seed), opaque=implicit_tls)
@@ -65,6 +66,8 @@ def faulty(
         yield FaultyProxy(*proxy.listener.getsockname())
     finally:
         proxy.end()
+    if proxy.failures:
+        raise proxy.failures[0]
 
 
 class _Proxy:
@@ -76,6 +79,8 @@ class _Proxy:
         self._ended: Final = threading.Event()
         self._wakeup, self._waker = socket.socketpair()
         self._threads: Final[list[threading.Thread]] = []
+        self._open: Final[list[socket.socket]] = []
+        self.failures: Final[list[Exception]] = []
         self._begin(self._accept)
 
     def _begin(self, work: Callable[..., None], *arguments: object) -> None:
@@ -86,8 +91,11 @@ class _Proxy:
     def end(self) -> None:
         self._ended.set()
         self._waker.close()
+        for sock in tuple(self._open):  # one that sends to a peer who does not read would not look up
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join()
+            thread.join(_PATIENCE)
         self._wakeup.close()
 
     def _accept(self) -> None:
@@ -101,10 +109,25 @@ class _Proxy:
                         self._begin(self._carry, client, self._lines.begin())
 
     def _carry(self, client: socket.socket, line: FaultyLine) -> None:
-        line.opaque = self._opaque
-        with suppress(OSError), client, socket.create_connection(self._server, _PATIENCE) as server:
-            server.settimeout(None)
-            _Connection(client, server, line, self._ended).run(self._wakeup)
+        line.opaque, line.passes_tls = self._opaque, True
+        with client:
+            try:
+                server = socket.create_connection(self._server, _PATIENCE)
+            except OSError as error:
+                where = "{}, port {}".format(*self._server)
+                self.failures.append(ConnectionError(f"the proxy has no connection to {where}: {error}"))
+                return
+            with server:
+                server.settimeout(None)
+                self._open.extend((client, server))
+                connection = _Connection(client, server, line, self._ended)
+                try:
+                    connection.run(self._wakeup)
+                except OSError:  # one of them is gone
+                    with suppress(OSError):
+                        connection.end()
+                except Exception as error:  # noqa: BLE001 - a fault's: it is raised where the proxy was asked for
+                    self.failures.append(error)
 
 
 class _Connection:
@@ -140,6 +163,16 @@ class _Connection:
                             selector.unregister(self._server)
                         self._over |= not octets and not self._held
 
+    def end(self) -> None:
+        """Do what is to be done once the client is gone."""
+        for deed in self._line.client(b""):
+            if isinstance(deed, Asked):
+                self._server.sendall(deed.octets)
+        self._server.shutdown(socket.SHUT_WR)
+        self._server.settimeout(_PATIENCE)
+        while self._server.recv(_RECEIVE):  # to close it with octets unread would be a reset
+            pass
+
     def _carry_out(self, deeds: Iterable[Deed]) -> None:
         for deed in joined(deeds):
             if self._over or self._ended.is_set():
@@ -147,11 +180,8 @@ class _Connection:
             match deed:
                 case Asked(octets):
                     self._server.sendall(octets)
-                case Octets(asked, octets) if octets and not self._held:
+                case Octets(_, octets) if octets and not self._held:
                     self._client.sendall(octets)
-                    if not self._line.opaque and asked.is_a("STLS") and octets.startswith(b"+OK"):
-                        self._line.opaque = True
-                        self._carry_out(self._line.before_tls())
                 case Wait(seconds) if not self._held:
                     self._ended.wait(seconds)
                 case Hold():
@@ -160,5 +190,9 @@ class _Connection:
                     self._over = True
                     if reset:
                         reset_at_close(self._client)
+                        self._client.close()
+                    else:
+                        self._client.shutdown(socket.SHUT_WR)
+                    self.end()
                 case _:
                     pass

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import attrs
 from typing_extensions import override
 
-from pop3proto.core.errors import ConnectionLost
+from pop3proto.core.errors import ConnectionLost, RemoteProtocolError
 from pop3proto.procedures.operations import Operation, Procedure, Read, Reset, Sleep, StartTls, Write
 from pop3proto.procedures.server.service import Service
 
@@ -49,9 +48,9 @@ class _FaultySession:
     def __init__(self, session: Procedure[None], line: FaultyLine) -> None:
         self._session: Final = session
         self._line: Final = line
-        self._for_server: Final[deque[bytes]] = deque()
+        self._for_server: Final[list[bytes]] = []
         self._held = False  # the client gets nothing more
-        self._over = False  # it is hung up
+        self._gone = False  # the connection with the client has ended
 
     def run(self) -> Procedure[None]:
         result: object = None
@@ -60,12 +59,14 @@ class _FaultySession:
             try:
                 operation = self._session.send(result) if error is None else self._session.throw(error)
             except StopIteration:
-                return
+                break
             result = error = None
             try:
                 result = yield from self._perform(operation)
             except BaseException as raised:  # noqa: BLE001 - it belongs to the session
                 error = raised
+        while self._held and not self._gone and (yield from Read()):
+            pass  # the client shall see no end
 
     def _perform(self, operation: Operation[object]) -> Procedure[object]:
         match operation:
@@ -80,45 +81,58 @@ class _FaultySession:
         return None
 
     def _read(self, until: float | None) -> Procedure[bytes]:
+        """Return what the client has said; once it is gone, what is still to be done, and then the end."""
         while not self._for_server:
-            self._check()
+            if self._gone:
+                return b""
             octets = yield from Read(until)
             yield from self._carry_out(self._line.client(octets), until)
             if not octets:
-                self._for_server.append(b"")
-        return self._for_server.popleft()
+                self._gone = True
+        octets = b"".join(self._for_server)
+        self._for_server.clear()
+        return octets
 
     def _start_tls(self, last_words: bytes, until: float | None) -> Procedure[object]:
         steps = [*self._line.server(last_words), *self._line.before_tls()]
-        words = [step.octets for step in steps if isinstance(step, Octets)]
+        words = b"".join(step.octets for step in joined(steps) if isinstance(step, Octets))
         rest = [step for step in steps if not isinstance(step, Octets)]
         if rest and words:
-            yield from Write(b"".join(words), until)
-            words.clear()
+            yield from Write(words, until)
+            words = b""
         yield from self._carry_out(rest, until)
-        return (yield StartTls(b"".join(words), until))
+        if self._gone:
+            raise ConnectionLost("a fault has ended the connection")
+        if self._line.unfinished or self._for_server:
+            raise RemoteProtocolError("the client sent octets in clear behind STLS")
+        return (yield StartTls(words, until))
 
     def _carry_out(self, steps: Iterable[Deed], until: float | None) -> Procedure[None]:
         for step in joined(steps):
             match step:
                 case Asked(octets):
                     self._for_server.append(octets)
-                case Octets(_, octets) if octets and not self._held:
-                    self._check()
-                    yield from Write(octets, until)
-                case Wait(seconds) if not self._held:
+                case Octets(_, octets) if octets and not self._held and not self._gone:
+                    yield from self._write(octets, until)
+                case Wait(seconds) if not self._held and not self._gone:
                     yield from Sleep(seconds)
+                    until = None if until is None else until + seconds
                 case Hold():
                     self._held = True
-                case HangUp(reset):
-                    self._over = True
+                case HangUp(reset) if not self._gone:
+                    self._end()
                     if reset:
                         yield from Reset()
                 case _:
                     pass
-        self._check()
 
-    def _check(self) -> None:
-        """Let the session end if a fault has hung up."""
-        if self._over:
-            raise ConnectionLost("a fault has ended the connection")
+    def _write(self, octets: bytes, until: float | None) -> Procedure[None]:
+        try:
+            yield from Write(octets, until)
+        except ConnectionLost:
+            self._end()
+
+    def _end(self) -> None:
+        """Note that the client is gone: the server is told at its next `Read`, as after any hang-up."""
+        self._gone = True
+        self._for_server.extend(step.octets for step in self._line.client(b"") if isinstance(step, Asked))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+from attrs.validators import ge
 from typing_extensions import override
 
 from .line import Fault, HangUp, Hold, Octets, Wait
@@ -24,14 +25,17 @@ class _Break(Fault):
     Args:
         after: to what the answer is: "RETR 3", "QUIT", "greeting"; "RETR" is the first RETR.
         octets: after so many octets of the answer, the status line included; an answer that has fewer goes by whole.
+        session: in which session of the server, 1 is the first; None: in each.
     """
 
     after: str
-    octets: int = 0
+    octets: int = attrs.field(default=0, validator=ge(0))
+    session: int | None = attrs.field(default=None, kw_only=True)
 
     @override
     def sent(self, octets: Octets, here: Here) -> Iterable[Step]:
-        if not octets.asked.is_a(self.after) or octets.asked.answer is not None:
+        here_not = self.session not in {None, here.session}
+        if here_not or not octets.asked.is_a(self.after) or octets.asked.answer is not None:
             yield octets
             return
         if getattr(here.own, "asked", octets.asked) is not octets.asked:
@@ -86,7 +90,7 @@ class SplitEvery(Fault):
         octets: the size of a piece.
     """
 
-    octets: int = 1
+    octets: int = attrs.field(default=1, validator=ge(1))
 
     @override
     def sent(self, octets: Octets, here: Here) -> Iterable[Step]:
@@ -104,8 +108,8 @@ class Drip(Fault):
         on: of which answers, as in `Cut`; "": of all.
     """
 
-    octets: int = 1
-    every: float = 0.01
+    octets: int = attrs.field(default=1, validator=ge(1))
+    every: float = attrs.field(default=0.01, validator=ge(0))
     on: str = ""
 
     @override

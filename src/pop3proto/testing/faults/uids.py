@@ -27,23 +27,24 @@ class _Uids(Fault):
         asked = part.asked
         if asked.verb != "UIDL":
             yield part
-        elif isinstance(part, StatusLine) and part.positive and asked.number is not None:
+        elif isinstance(part, StatusLine) and part.positive and part.text[:1].isdigit() and asked.number is not None:
             number, _, uid = part.text.partition(b" ")
-            (row,) = self.rows([(int(number), uid)], here)
+            (row,) = self.rows([(int(number), uid)], here, whole=False)
             yield part.with_text(_row(*row))
         elif isinstance(part, Body):
             here.own.listing = getattr(here.own, "listing", b"") + part.octets
         elif isinstance(part, End):
             rows = [line.partition(b" ") for line in getattr(here.own, "listing", b"").splitlines()]
             here.own.listing = b""
-            changed = self.rows([(int(number), uid) for number, _, uid in rows], here)
+            known = [(int(number), uid) for number, _, uid in rows if number.isdigit()]
+            changed = self.rows(known, here, whole=True)
             yield Body(asked, b"".join(_row(*row) + b"\r\n" for row in changed))
             yield part
         else:
             yield part
 
-    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here) -> Sequence[tuple[int, bytes]]:
-        """Return the rows as they shall be: number and unique id; an empty one is left out."""
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
+        """Return the rows as they shall be: number and unique id, which may be empty. `whole`: it is a listing."""
         raise NotImplementedError
 
 
@@ -64,7 +65,7 @@ class SameUid(_Uids):
     uid: bytes = b"the-same"
 
     @override
-    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here) -> Sequence[tuple[int, bytes]]:
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
         return [(number, self.uid if number in self.numbers else uid) for number, uid in rows]
 
 
@@ -79,7 +80,7 @@ class NewUids(_Uids):
     since: int = 1
 
     @override
-    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here) -> Sequence[tuple[int, bytes]]:
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
         if here.session < self.since:
             return rows
         return [(number, b"%b.%d" % (uid[:60], here.session)) for number, uid in rows]
@@ -87,13 +88,13 @@ class NewUids(_Uids):
 
 @attrs.frozen
 class ReuseUid(_Uids):
-    """A message that is new gets the unique id of one that is gone."""
+    """A message that is new gets the unique id of one that is gone. It does not tell users apart."""
 
     @override
-    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here) -> Sequence[tuple[int, bytes]]:
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
         given: dict[bytes, bytes] = here.shared.__dict__.setdefault("given", {})
         now = {uid for _, uid in rows}
-        if len(rows) > 1 or not given:
+        if whole or not given:
             free = [shown for uid, shown in given.items() if uid not in now]
             for uid in now - given.keys():
                 given[uid] = free.pop(0) if free else uid
@@ -120,5 +121,5 @@ class NoUid(_Uids):
         yield asked
 
     @override
-    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here) -> Sequence[tuple[int, bytes]]:
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
         return [(number, b"" if number in self.numbers else uid) for number, uid in rows]

@@ -307,7 +307,7 @@ async def refused(client):
     return failure.value
 
 
-SUSPICION = "; TLS was spoken there before, so that somebody may be in between"
+SUSPICION = "; TLS worked there before, so somebody may be intercepting the connection"
 
 
 def failing(adapter, server, arguments):

@@ -207,7 +207,7 @@ def test_where_tls_was_spoken_before_it_is_not_the_port_that_is_wrong(contexts, 
     """To go on without TLS is what an attacker would advise."""
     client = TlsChannel(contexts[0], hostname="localhost")
     failure = client.failure(ssl.SSLEOFError(8, "as OpenSSL says it"), first, before=True)
-    between = "; TLS was spoken there before, so that somebody may be in between"
+    between = "; TLS worked there before, so somebody may be intercepting the connection"
     assert str(failure) == f"the TLS handshake failed: {what}{between}"
 
 

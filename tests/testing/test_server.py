@@ -123,7 +123,7 @@ def test_a_store_with_coroutine_methods(adapter):
         with server.connect() as client:
             client.login("ann", "secret")
             assert client.stat().count == 1
-        with pytest.raises(TypeError, match="a store of your own, Elsewhere: look there"):
+        with pytest.raises(TypeError, match="the messages are in your own store, Elsewhere: read them there"):
             server.messages("ann")
 
 

@@ -95,7 +95,7 @@ class AsyncSessionRunner(SessionView):
         try:
             try:
                 first = next(procedure)
-            except StopIteration as end:  # it has waited for nothing, as if the answer is there: this saves the driver
+            except StopIteration as end:  # it waits for nothing, because its answer has come: no driver is needed
                 return cast("T", end.value)
             return await self._stream.perform(procedure, first)
         except BaseException as error:

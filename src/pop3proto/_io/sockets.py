@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trio.socket import SocketType
 
-__all__ = ["Selector", "is_readable", "send_at_once"]
+__all__ = ["Selector", "is_readable", "reset_at_close", "send_at_once"]
 
 # It needs no descriptor of its own.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)

@@ -26,7 +26,7 @@ _PORTS: Final[dict[TlsMode, int]] = {"implicit": 995, "starttls": 110, "none": 1
 _HIGHEST_PORT: Final = 65_535
 
 IN_CLEAR: Final = 'and there is no verified TLS: use TLS, or pass cleartext="always"'
-TLS_BEFORE: Final = "TLS was spoken there before, so that somebody may be in between"
+TLS_BEFORE: Final = "TLS worked there before, so somebody may be intercepting the connection"
 
 
 def default_port(tls: TlsMode) -> int:

@@ -46,7 +46,7 @@ def serving(  # noqa: PLR0913 - they are those of `serve`
     """Serve until the block ends.
 
     Args:
-        adapter: which one serves: "blocking", "asyncio" or "trio"; the last takes trio.
+        adapter: which one serves: "blocking", "asyncio" or "trio"; the last needs trio.
         service: what to serve.
         host: as in the adapter's `serve`, like the others.
         tls: where TLS begins.

@@ -28,7 +28,7 @@ def authority() -> trustme.CA:
         import trustme  # noqa: PLC0415 - most tests do without TLS
     except ImportError as error:
         raise ImportError(
-            "a certificate for a test server takes trustme: "
+            "a certificate for a test server needs trustme: "
             "install pop3proto[testing], or give certificate= or context="
         ) from error
     return trustme.CA()

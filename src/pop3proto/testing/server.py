@@ -83,7 +83,7 @@ class _TestServer:
 
     def _own_store(self) -> MemoryStore:
         if not isinstance(self.store, MemoryStore):
-            raise TypeError(f"the mail is in a store of your own, {type(self.store).__name__}: look there")
+            raise TypeError(f"the messages are in your own store, {type(self.store).__name__}: read them there")
         return self.store
 
 
@@ -198,10 +198,10 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         faults: what goes wrong, from `pop3proto.testing.faults`, in this order.
         seed: of what the faults draw.
         tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
-            localhost is made, which takes the extra `testing`.
+            localhost is made, which needs the extra `testing`.
         certificate: path of a PEM file with the server's certificate and private key.
         context: the server's SSL context, in place of `certificate`.
-        adapter: what serves: "blocking", "asyncio" or "trio"; coroutine methods of a store take one of the last two.
+        adapter: what serves: "blocking", "asyncio" or "trio"; coroutine methods of a store need one of the last two.
         host: the address to listen on.
         options: of `Service`. With `store`, there are no `maildrops`; with `authenticator`, no `passwords` or `tokens`.
 
@@ -234,7 +234,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
     seed: int = 0,
     **options: Unpack[ServiceOptions],
 ) -> MemoryServer:
-    """Return a test server whose sessions are in memory: no socket, no thread, and nothing that takes time.
+    """Return a test server whose sessions are in memory: no network, no thread, and no waiting.
 
     There is no TLS. Time passes only where a session waits: by `failure_delay`, for example.
 

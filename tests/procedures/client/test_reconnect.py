@@ -336,7 +336,7 @@ def test_stls_that_is_refused_is_the_end():
     assert failure.left == ("USER/PASS",)
     why, _, suspicion = failure.why.partition("; ")
     assert why == "on another connection the server refused STLS: not today"
-    assert suspicion == "TLS was spoken there before, so that somebody may be in between"
+    assert suspicion == "TLS worked there before, so somebody may be intercepting the connection"
     assert_over(world, session)
 
 

@@ -138,7 +138,7 @@ class OkAsChallenge(Fault):
 
 @attrs.frozen
 class Unstuffed(Fault):
-    """Dots at the beginning of lines are not stuffed, so that a body ends at the first line with a dot alone.
+    """Dots at the beginning of lines are not stuffed, so that a client takes a line with a dot alone for the end.
 
     Args:
         on: as `after` of `Cut`.

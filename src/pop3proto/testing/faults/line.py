@@ -19,7 +19,7 @@ from .dialogue import GREETING, Asked, Body, ChallengeLine, Dialogue, End, Part,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Deed", "Fault", "FaultyLine", "FaultyLines", "HangUp", "Here", "Hold", "Octets", "Step", "Wait", "joined"]
+__all__ = ["Action", "Fault", "FaultyLine", "FaultyLines", "HangUp", "Here", "Hold", "Octets", "Step", "Wait", "joined"]
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ class Hold:
 
 Step: TypeAlias = "Asked | Part | Octets | Wait | HangUp | Hold"
 _PARTS: Final = (StatusLine, ChallengeLine, Body, End)
-Deed: TypeAlias = "Asked | Octets | Wait | HangUp | Hold"
+Action: TypeAlias = "Asked | Octets | Wait | HangUp | Hold"
 
 
 @attrs.frozen
@@ -86,17 +86,17 @@ class Here:
     chance: random.Random
 
 
-def joined(deeds: Iterable[Deed]) -> Iterator[Deed]:
+def joined(actions: Iterable[Action]) -> Iterator[Action]:
     """Join octets that follow each other, unless they come in pieces of their own."""
     waiting: Octets | None = None
-    for deed in deeds:
-        if isinstance(deed, Octets) and not deed.apart:
-            waiting = deed if waiting is None else attrs.evolve(waiting, octets=waiting.octets + deed.octets)
+    for action in actions:
+        if isinstance(action, Octets) and not action.apart:
+            waiting = action if waiting is None else attrs.evolve(waiting, octets=waiting.octets + action.octets)
             continue
         if waiting is not None:
             yield waiting
             waiting = None
-        yield deed
+        yield action
     if waiting is not None:
         yield waiting
 
@@ -181,7 +181,7 @@ class FaultyLine:
         self._dialogue: Final = Dialogue()
         self._encoder = BodyEncoder(trusted_crlf=True)
 
-    def client(self, octets: bytes) -> Iterator[Deed]:
+    def client(self, octets: bytes) -> Iterator[Action]:
         """Take what the client sends; empty: it has hung up."""
         if not octets:
             if not self._hung_up:
@@ -199,7 +199,7 @@ class FaultyLine:
                 ]
             yield from self._perform(steps)
 
-    def server(self, octets: bytes) -> Iterator[Deed]:
+    def server(self, octets: bytes) -> Iterator[Action]:
         """Take what the server sends."""
         if self.opaque:
             yield from self._send(Octets(GREETING, octets))
@@ -216,7 +216,7 @@ class FaultyLine:
                 yield from self._send(Octets(GREETING, self._dialogue.rest()))
                 return
 
-    def before_tls(self) -> Iterator[Deed]:
+    def before_tls(self) -> Iterator[Action]:
         """Take note that the TLS handshake is to begin."""
         yield from self._perform([step for fault, here in self._faults for step in fault.before_tls(here)])
 
@@ -225,18 +225,18 @@ class FaultyLine:
         """Whether the client has begun a line that has not ended."""
         return self._dialogue.unfinished
 
-    def _answers(self) -> Iterator[Deed]:
+    def _answers(self) -> Iterator[Action]:
         for part in self._dialogue.answers():
             if not part.asked.silent:
                 yield from self._pass_on(part)
 
-    def _pass_on(self, part: Part) -> Iterator[Deed]:
+    def _pass_on(self, part: Part) -> Iterator[Action]:
         steps: list[Step] = [part]
         for fault, here in self._faults:
             steps = [new for step in steps for new in (fault.said(step, here) if isinstance(step, _PARTS) else (step,))]
         yield from self._perform(steps)
 
-    def _perform(self, steps: Iterable[Step]) -> Iterator[Deed]:
+    def _perform(self, steps: Iterable[Step]) -> Iterator[Action]:
         for step in steps:
             match step:
                 case Asked():
@@ -263,7 +263,7 @@ class FaultyLine:
             case End():
                 return self._encoder.finish()
 
-    def _send(self, octets: Octets) -> Iterator[Deed]:
+    def _send(self, octets: Octets) -> Iterator[Action]:
         steps: list[Step] = [octets]
         for fault, here in self._faults:
             steps = [new for step in steps for new in (fault.sent(step, here) if isinstance(step, Octets) else (step,))]

@@ -18,7 +18,7 @@ from .line import FaultyLines, HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from .line import Deed, Fault, FaultyLine
+    from .line import Action, Fault, FaultyLine
 
 __all__ = ["FaultyProxy", "faulty"]
 
@@ -165,19 +165,19 @@ class _Connection:
 
     def end(self) -> None:
         """Do what is to be done once the client is gone."""
-        for deed in self._line.client(b""):
-            if isinstance(deed, Asked):
-                self._server.sendall(deed.octets)
+        for action in self._line.client(b""):
+            if isinstance(action, Asked):
+                self._server.sendall(action.octets)
         self._server.shutdown(socket.SHUT_WR)
         self._server.settimeout(_PATIENCE)
         while self._server.recv(_RECEIVE):  # to close it with octets unread would be a reset
             pass
 
-    def _carry_out(self, deeds: Iterable[Deed]) -> None:
-        for deed in joined(deeds):
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        for action in joined(actions):
             if self._over or self._ended.is_set():
                 return
-            match deed:
+            match action:
                 case Asked(octets):
                     self._server.sendall(octets)
                 case Octets(_, octets) if octets and not self._held:

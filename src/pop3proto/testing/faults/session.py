@@ -17,7 +17,7 @@ from .line import HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .line import Deed, FaultyLine, FaultyLines
+    from .line import Action, FaultyLine, FaultyLines
 
 __all__ = ["FaultyService"]
 
@@ -107,7 +107,7 @@ class _FaultySession:
             raise RemoteProtocolError("the client sent octets in clear behind STLS")
         return (yield StartTls(words, until))
 
-    def _carry_out(self, steps: Iterable[Deed], until: float | None) -> Procedure[None]:
+    def _carry_out(self, steps: Iterable[Action], until: float | None) -> Procedure[None]:
         for step in joined(steps):
             match step:
                 case Asked(octets):

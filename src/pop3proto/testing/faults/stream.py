@@ -34,8 +34,7 @@ class _Break(Fault):
 
     @override
     def sent(self, octets: Octets, here: Here) -> Iterable[Step]:
-        here_not = self.session not in {None, here.session}
-        if here_not or not octets.asked.is_a(self.after) or octets.asked.answer is not None:
+        if self.session not in {None, here.session} or not octets.asked.is_a(self.after):
             yield octets
             return
         if getattr(here.own, "asked", octets.asked) is not octets.asked:

@@ -57,8 +57,8 @@ class SameUid(_Uids):
     """Several messages have one unique id.
 
     Args:
-        numbers: of these; they have that of the first.
-        uid: which one.
+        numbers: which messages have it.
+        uid: the unique id that they have.
     """
 
     numbers: tuple[int, ...] = (1, 2)

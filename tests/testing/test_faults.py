@@ -4,7 +4,7 @@ import asyncio
 import poplib
 import re
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import attrs
@@ -431,6 +431,17 @@ def test_what_was_retrieved_before_a_break_is_deleted(through_proxy):
         with faulty(server.host, server.port, ours if through_proxy else []) as proxy, talking(proxy) as (sock, file):
             sock.sendall(LOGIN + b"RETR 1\r\nRETR 2\r\n")
             file.read()
+        server.sessions[0].wait(PATIENCE)
+        assert server.messages("ann") == MAIL[1:]
+
+
+def test_the_end_of_a_proxy_is_a_hang_up_of_its_clients():
+    with pop3_server({"ann": MAIL}) as server, ExitStack() as clients:
+        with faulty(server.host, server.port, [DeleteOnRetr()]) as proxy:
+            sock, file = clients.enter_context(talking(proxy))
+            sock.sendall(LOGIN + b"RETR 1\r\n")
+            while file.readline() != b".\r\n":
+                pass
         server.sessions[0].wait(PATIENCE)
         assert server.messages("ann") == MAIL[1:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -79,7 +80,8 @@ class _Proxy:
         self._ended: Final = threading.Event()
         self._wakeup, self._waker = socket.socketpair()
         self._threads: Final[list[threading.Thread]] = []
-        self._open: Final[list[socket.socket]] = []
+        self._clients: Final[list[socket.socket]] = []
+        self._servers: Final[list[socket.socket]] = []
         self.failures: Final[list[Exception]] = []
         self._begin(self._accept)
 
@@ -89,11 +91,14 @@ class _Proxy:
         thread.start()
 
     def end(self) -> None:
+        """Let all clients hang up, and wait until the servers have heard all that this brings about."""
         self._ended.set()
         self._waker.close()
-        for sock in tuple(self._open):  # one that sends to a peer who does not read would not look up
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        _shut(self._clients)  # one that sends to a client who does not read would not look up
+        deadline = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        _shut(self._servers)
         for thread in self._threads:
             thread.join(_PATIENCE)
         self._wakeup.close()
@@ -119,15 +124,22 @@ class _Proxy:
                 return
             with server:
                 server.settimeout(None)
-                self._open.extend((client, server))
+                self._clients.append(client)
+                self._servers.append(server)
                 connection = _Connection(client, server, line, self._ended)
                 try:
-                    connection.run(self._wakeup)
-                except OSError:  # one of them is gone
+                    with suppress(OSError):  # one of them is gone
+                        connection.run(self._wakeup)
                     with suppress(OSError):
                         connection.end()
                 except Exception as error:  # noqa: BLE001 - a fault's: it is raised where the proxy was asked for
                     self.failures.append(error)
+
+
+def _shut(sockets: Sequence[socket.socket]) -> None:
+    for sock in tuple(sockets):
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection:
@@ -147,7 +159,7 @@ class _Connection:
                 selector.register(sock, selectors.EVENT_READ)
             if self._line.opaque:
                 self._carry_out(self._line.before_tls())
-            while not self._over and not self._ended.is_set():
+            while not self._over:
                 for key, _ in selector.select():
                     if key.fileobj is self._client:
                         octets = self._client.recv(_RECEIVE)
@@ -155,44 +167,53 @@ class _Connection:
                         if not octets:
                             selector.unregister(self._client)
                             self._server.shutdown(socket.SHUT_WR)
-                            self._over |= self._held
+                            self._over |= self._held or self._ended.is_set()
                     elif key.fileobj is self._server and not self._over:
                         octets = self._server.recv(_RECEIVE)
                         self._carry_out(self._line.server(octets))
                         if not octets and self._held:
                             selector.unregister(self._server)
                         self._over |= not octets and not self._held
+                    elif key.fileobj is wakeup:  # what the client has said is still read
+                        selector.unregister(wakeup)
+                        self._over |= self._client not in selector.get_map()
+                        self._client.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """Do what is to be done once the client is gone."""
-        for action in self._line.client(b""):
-            if isinstance(action, Asked):
-                self._server.sendall(action.octets)
-        self._server.shutdown(socket.SHUT_WR)
+        """Let the server hear what is to be done once the client is gone."""
+        self._tell_server()
         self._server.settimeout(_PATIENCE)
         while self._server.recv(_RECEIVE):  # to close it with octets unread would be a reset
             pass
 
+    def _tell_server(self) -> None:
+        for action in self._line.client(b""):
+            if isinstance(action, Asked):
+                self._server.sendall(action.octets)
+        self._server.shutdown(socket.SHUT_WR)
+
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in joined(actions):
-            if self._over or self._ended.is_set():
+            if self._over:
                 return
+            deaf = self._held or self._ended.is_set()
             match action:
                 case Asked(octets):
                     self._server.sendall(octets)
-                case Octets(_, octets) if octets and not self._held:
+                case Octets(_, octets) if octets and not deaf:
                     self._client.sendall(octets)
-                case Wait(seconds) if not self._held:
+                case Wait(seconds) if not deaf:
                     self._ended.wait(seconds)
                 case Hold():
                     self._held = True
                 case HangUp(reset):
                     self._over = True
+                    with suppress(OSError):  # the server is gone as well
+                        self._tell_server()  # before the client sees the end, and a test goes on
                     if reset:
                         reset_at_close(self._client)
                         self._client.close()
                     else:
                         self._client.shutdown(socket.SHUT_WR)
-                    self.end()
                 case _:
                     pass

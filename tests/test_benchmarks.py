@@ -25,16 +25,16 @@ CALLS = {
     "messages": {
         "call_all": 52,
         "retrieve": 66,
-        "stream": 100,
-        "retr, one by one": 200,
-        "fetch, one by one": 170,
+        "stream": 92,
+        "retr, one by one": 183,
+        "fetch, one by one": 122,
         "ClientConnection.events()": 65,
         "ClientConnection.next_event()": 60,
     },
     "commands: STAT": {
         "both connections": 95,
-        "procedures.call(session, Stat())": 96,
-        "client.call(Stat())": 138,
+        "procedures.call(session, Stat())": 92,
+        "client.call(Stat())": 128,
     },
     "commands: DELE": {
         "call_all, pipelined": 45,

@@ -59,7 +59,7 @@ from pop3proto.procedures import (
     quit_session,
     start_tls,
 )
-from pop3proto.procedures.client.pipeline import Retrieval
+from pop3proto.procedures.client.retrieval import Retrieval
 from pop3proto.sasl import (
     CLIENT_MECHANISMS,
     ChannelBinding,
@@ -85,8 +85,7 @@ _DOCUMENTED: Final[Mapping[str, tuple[type[Exception], ...]]] = {
     "establish": (CommandFailed, SessionRefused, *_OVER),
     "login": (LoginFailed, *_NOT_NOW, *_OVER),
     "start_tls": (CommandFailed, *_NOT_NOW, *_OVER),
-    "_call_for_line": (CommandFailed, MalformedReply, *_NOT_NOW, *_OVER),
-    "_call_for_body": (CommandFailed, MalformedReply, *_NOT_NOW, *_OVER),
+    "_call": (CommandFailed, MalformedReply, *_NOT_NOW, *_OVER),
     "_call_all": (CommandFailed, MalformedReply, *_NOT_NOW, *_OVER),
     "_retrieved": (CommandFailed, MalformedReply, *_NOT_NOW, *_OVER),
     "quit_session": (CommandFailed, *_NOT_NOW, *_OVER),

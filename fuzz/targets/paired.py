@@ -60,7 +60,8 @@ from pop3proto.procedures import (
 )
 from pop3proto.procedures.cleartext import TlsMode
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.retrieval import Retrieval
 from pop3proto.sasl import Password, TlsInfo
 
 from .codec import naive_lines

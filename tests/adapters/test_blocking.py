@@ -703,7 +703,7 @@ def test_a_client_that_is_gone_before_it_is_refused(store, monkeypatch):
         raise ConnectionLost("gone")
 
     with serve(Service(store=store, authenticator=OneUser(), failure_delay=0, max_sessions=0)) as server:
-        monkeypatch.setattr(SocketDriver, "_write", gone)
+        monkeypatch.setattr(SocketDriver, "send", gone)
         with socket.create_connection(server.address, PATIENCE) as sock:
             assert sock.recv(100) == b""
         monkeypatch.undo()

@@ -26,7 +26,8 @@ from pop3proto.core.commands import Capa, Stat
 from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error, RemoteProtocolError
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.states import State
-from pop3proto.procedures.client.commands import call, establish, greet, start_tls
+from pop3proto.procedures.client.calls import call
+from pop3proto.procedures.client.commands import establish, greet, start_tls
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import StartTls

@@ -15,7 +15,8 @@ from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.results import UniqueId
 from pop3proto.core.server import ServerConnection
 from pop3proto.procedures.cleartext import TlsMode
-from pop3proto.procedures.client.commands import call, greet
+from pop3proto.procedures.client.calls import call
+from pop3proto.procedures.client.commands import greet
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.maildrop import InUse, Maildrop, MaildropStore, Message, MessageStream
 from pop3proto.procedures.operations import (

@@ -21,7 +21,7 @@ from pop3proto import (
     UniqueId,
     UniqueIdListing,
 )
-from pop3proto.procedures.client.commands import call, call_all
+from pop3proto.procedures.client.calls import call, call_all
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Procedure
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.retrieval import Retrieval
 from pop3proto.procedures.operations import Run
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class AsyncIncomingMessage:
 
     async def __anext__(self) -> bytes:
         """Return the next octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
-        octets = await self._client.perform(self._body.chunk())
-        if octets is None:
+        if self._body.exhausted or (octets := await self._client.perform(self._body.chunk())) is None:
             raise StopAsyncIteration
         return octets
 

@@ -100,7 +100,10 @@ class Driver(Stream):
         if isinstance(operation, Read):
             return self._read(operation.until)
         if isinstance(operation, Write):
-            return self._write(operation.octets, operation.until)
+            if (tls := self._tls) is not None:
+                return self._write(tls, operation.octets, operation.until)
+            self._used_in_clear = True
+            return self.send(operation.octets, operation.until)
         return self._perform_other(operation)
 
     async def _perform_other(self, operation: Operation[object]) -> object:
@@ -171,15 +174,12 @@ class Driver(Stream):
         except ssl.SSLError as error:
             raise ConnectionLost(f"the connection broke: {words_of(error)}") from error
 
-    async def _write(self, octets: bytes, until: float | None) -> None:
-        if self._tls is None:
-            self._used_in_clear = True
-        else:
-            try:
-                octets = self._tls.write(octets)
-            except ssl.SSLError as error:
-                raise ConnectionLost(f"the connection broke while something was sent: {words_of(error)}") from error
-        await self.send(octets, until)
+    async def _write(self, tls: TlsChannel, octets: bytes, until: float | None) -> None:
+        try:
+            records = tls.write(octets)
+        except ssl.SSLError as error:
+            raise ConnectionLost(f"the connection broke while something was sent: {words_of(error)}") from error
+        await self.send(records, until)
 
     async def _reconnect(self, until: float | None) -> NewConnection:
         await self.connect_again(until)

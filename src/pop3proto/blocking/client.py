@@ -21,7 +21,8 @@ from pop3proto.core.commands import (
     Utf8,
 )
 from pop3proto.core.errors import forgetting_locals
-from pop3proto.procedures.client.commands import call, call_all, keep_alive, learn_capabilities, quit_session, start_tls
+from pop3proto.procedures.client.calls import call, call_all
+from pop3proto.procedures.client.commands import keep_alive, learn_capabilities, quit_session, start_tls
 from pop3proto.procedures.client.login import login, login_by
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.sasl.credentials import Credentials

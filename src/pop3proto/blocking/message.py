@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.pipeline import Pipeline, Retrieval
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.client.retrieval import Retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +62,7 @@ class IncomingMessage:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the octets, CRLF line ends, dots un-stuffed, in chunks of any size."""
-        while (octets := self._client.perform(self._body.chunk())) is not None:
+        while not self._body.exhausted and (octets := self._client.perform(self._body.chunk())) is not None:
             yield octets
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import selectors
 import socket
 import threading
@@ -228,10 +227,12 @@ class SocketDriver(Driver):
             raise ConnectionLost(GIVEN_UP)
         left = self._stall
         if until is not None:
-            left = min(until - time.monotonic(), math.inf if self._stall is None else self._stall)
-            if left <= 0:
+            remaining = until - time.monotonic()
+            if remaining <= 0:
                 raise TimedOut("the deadline has passed")
-        self._socket.settimeout(bounded(left))
+            if left is None or remaining < left:
+                left = remaining
+        self._socket.settimeout(left if left is None or left < _LONGEST else _LONGEST)
 
     def _wait_readable(self, wakeup: socket.socket) -> None:
         """Wait until there is something to read, or the server is shutting down."""

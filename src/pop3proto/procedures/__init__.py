@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.channel import SessionInfo
 
-    from .client.commands import call, call_all, establish, quit_session, start_tls
+    from .client.calls import call, call_all
+    from .client.commands import establish, quit_session, start_tls
     from .client.exchange import authenticate
     from .client.login import login
     from .client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
@@ -135,7 +136,8 @@ export(
     {
         "pop3proto.sasl.authenticator": "Authenticator",
         "pop3proto.sasl.channel": "SessionInfo",
-        ".client.commands": "call call_all establish quit_session start_tls",
+        ".client.calls": "call call_all",
+        ".client.commands": "establish quit_session start_tls",
         ".client.exchange": "authenticate",
         ".client.login": "login",
         ".client.login_plan": "LoginContext LoginMethod LoginPlan plan_login",

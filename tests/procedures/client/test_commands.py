@@ -49,19 +49,12 @@ from pop3proto.core.states import State
 from pop3proto.procedures.cleartext import default_port
 from pop3proto.procedures.client import pipeline as pipeline_module
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.commands import (
-    call,
-    call_all,
-    establish,
-    greet,
-    learn_capabilities,
-    leave,
-    quit_session,
-    start_tls,
-)
+from pop3proto.procedures.client.calls import call, call_all
+from pop3proto.procedures.client.commands import establish, greet, learn_capabilities, leave, quit_session, start_tls
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, planned
-from pop3proto.procedures.client.pipeline import WINDOW, Pipeline, Retrieval
+from pop3proto.procedures.client.pipeline import WINDOW, Pipeline
+from pop3proto.procedures.client.retrieval import Retrieval
 from pop3proto.procedures.client.session import Session
 from pop3proto.procedures.operations import Now, Operation, Read, StartTls, Write
 from pop3proto.sasl.channel import TlsInfo

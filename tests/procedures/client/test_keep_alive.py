@@ -5,7 +5,8 @@ import pytest
 from pop3proto.core.commands import Retr, Stat
 from pop3proto.core.errors import Busy, ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.commands import call, keep_alive
+from pop3proto.procedures.client.calls import call
+from pop3proto.procedures.client.commands import keep_alive
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.operations import ShuttingDown
 from tests.helpers.drivers import Script, sessions_come_to_their_end  # noqa: F401 - it is a fixture

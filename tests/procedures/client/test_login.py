@@ -27,7 +27,8 @@ from pop3proto.core.replies import Err, ResponseCode
 from pop3proto.core.results import MaildropStatus
 from pop3proto.core.states import State
 from pop3proto.procedures.client.body import Body
-from pop3proto.procedures.client.commands import call, greet, learn_capabilities
+from pop3proto.procedures.client.calls import call
+from pop3proto.procedures.client.commands import greet, learn_capabilities
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by, planned
 from pop3proto.procedures.client.login_walk import MOST_REFUSALS

@@ -13,7 +13,8 @@ from pop3proto.core.commands import Stat
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.results import MaildropStatus
-from pop3proto.procedures.client.commands import call, greet, quit_session
+from pop3proto.procedures.client.calls import call
+from pop3proto.procedures.client.commands import greet, quit_session
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.login_plan import LoginContext, LoginMethod, LoginPlan, plan_login
 from pop3proto.procedures.client.session import Session

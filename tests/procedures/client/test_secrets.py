@@ -16,7 +16,8 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.core.text import excerpt
 from pop3proto.logs import LogObserver
-from pop3proto.procedures.client.commands import call, call_all, establish, quit_session, start_tls
+from pop3proto.procedures.client.calls import call, call_all
+from pop3proto.procedures.client.commands import establish, quit_session, start_tls
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, planned
 from pop3proto.procedures.client.secrets import Secrets

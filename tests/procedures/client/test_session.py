@@ -11,7 +11,8 @@ from pop3proto.core.limits import Limits, Quirk
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Challenge, Err, Greeting, Ok
 from pop3proto.core.results import MaildropStatus
-from pop3proto.procedures.client.commands import call, call_all, greet, learn_capabilities, quit_session, start_tls
+from pop3proto.procedures.client.calls import call, call_all
+from pop3proto.procedures.client.commands import greet, learn_capabilities, quit_session, start_tls
 from pop3proto.procedures.client.exchange import authenticate
 from pop3proto.procedures.client.login import login, login_by
 from pop3proto.procedures.client.options import SessionOptions

@@ -41,6 +41,11 @@ class Body:
         self.ended: bool = False
         self._too_long = False  # to be read at once: what is left must not pass for the whole
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether it is open, and `chunk` would return None."""
+        return self.ended and not self._rest and self.reply is not None
+
     def open(self, *, begin: bool = False) -> Procedure[None]:
         """Wait for the reply.
 

@@ -1,9 +1,12 @@
-"""The procedures of a client: greet, call, start TLS, keep the session alive, quit. Logging in is in `login`."""
+"""The procedures of a client: greet, start TLS, learn capabilities, keep the session alive, quit.
+
+Other commands are in `calls`, and logging in is in `login`.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pop3proto.core.commands import Capa, Noop, Quit, Stls
 from pop3proto.core.errors import (
@@ -14,25 +17,20 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.events import NEED_DATA, Answer
+from pop3proto.core.events import Answer
 from pop3proto.core.refusals import CommandFailed, SessionRefused
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.states import State
 from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode
+from pop3proto.procedures.client.calls import call
 from pop3proto.procedures.client.pipeline import Pipeline
-from pop3proto.procedures.client.requests import check_command, check_exchange
 from pop3proto.procedures.operations import Now, Procedure, Read, Reconnect, ShuttingDown, StartTls, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pop3proto.core.commands import Command
     from pop3proto.procedures.client.session import Session
     from pop3proto.sasl.channel import TlsInfo
 
 __all__ = [
-    "call",
-    "call_all",
     "establish",
     "greet",
     "keep_alive",
@@ -117,86 +115,6 @@ def _start_tls(session: Session) -> Procedure[TlsInfo]:
     session.secured(tls)
     yield from learn_or_do_without(session)
     return session.tls or tls  # that of another connection, if the server has hung up on CAPA
-
-
-def call(session: Session, command: Command[T]) -> Procedure[T]:
-    """Send a command and return what its answer means.
-
-    Raises:
-        CommandFailed: the server answered `-ERR`. The session goes on.
-        MalformedReply: the answer makes no sense, or its body has more than `Command.body_limit` octets. The session
-            goes on.
-        LocalProtocolError, Busy: it cannot be sent now. Nothing was sent.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
-        TypeError: it is not a command; raised at once.
-    """
-    check_command(command)
-    return _call_for_body(session, command) if command.multi_line else _call_for_line(session, command)
-
-
-def _call_for_body(session: Session, command: Command[T]) -> Procedure[T]:
-    pipeline = Pipeline(session, [command])
-    yield from pipeline.begin()
-    yield from pipeline.step()  # nothing can have come yet
-    return cast("T", (yield from pipeline.result()))
-
-
-def _call_for_line(session: Session, command: Command[T]) -> Procedure[T]:
-    """As a pipeline of one command whose answer is one line, in a third of the calls."""
-
-    def finish(_everything: bool) -> Procedure[None]:  # noqa: FBT001 - as `Session.acquire` calls it
-        yield from session.next_event()
-
-    deadline = yield from session.acquire(finish)
-    try:
-        check_exchange(session, command)
-        octets = session.send(command)
-    except LocalProtocolError:
-        session.release(finish)
-        raise
-    yield Write(octets, deadline)
-    yield from session.receive(deadline)
-    while (event := session.poll()) is NEED_DATA:
-        yield from session.receive(deadline)
-    session.release(finish)
-    if not isinstance(event, Answer):
-        raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
-    session.last_reply = event.reply
-    if isinstance(event.reply, Err):
-        raise CommandFailed(command.redacted(), event.reply)
-    return session.parse(command, event.reply, b"")
-
-
-@overload
-def call_all(
-    session: Session, commands: Iterable[Command[T]], *, return_exceptions: Literal[False] = False
-) -> Procedure[list[T]]: ...
-@overload
-def call_all(
-    session: Session, commands: Iterable[Command[T]], *, return_exceptions: bool
-) -> Procedure[list[T | CommandFailed | MalformedReply]]: ...
-def call_all(
-    session: Session, commands: Iterable[Command[T]], *, return_exceptions: bool = False
-) -> Procedure[list[T]] | Procedure[list[T | CommandFailed | MalformedReply]]:
-    """Send commands, pipelined if the server announces that, and return what their answers mean, in order.
-
-    Args:
-        session: the session.
-        commands: taken one by one.
-        return_exceptions: a refusal or an answer that makes no sense is returned in its place among the results.
-
-    Raises:
-        CommandFailed, MalformedReply: the first failure, unless `return_exceptions` is true. Commands behind it may
-            have been sent, and are then carried out; their answers are thrown away.
-        LocalProtocolError: a command cannot be sent; those before it were, and were answered.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
-    """
-    return _call_all(Pipeline(session, commands), return_exceptions=return_exceptions)
-
-
-def _call_all(pipeline: Pipeline[T], *, return_exceptions: bool) -> Procedure[list[T | CommandFailed | MalformedReply]]:
-    yield from pipeline.begin()
-    return (yield from pipeline.results(return_exceptions=return_exceptions))
 
 
 def learn_capabilities(session: Session) -> Procedure[None]:

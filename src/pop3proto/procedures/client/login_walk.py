@@ -23,7 +23,8 @@ from pop3proto.sasl.md5 import apop_digest
 from pop3proto.sasl.mechanism import ClientMechanism, MechanismError, Strength
 from pop3proto.sasl.registry import ClientContext, ClientEntry
 
-from .commands import call, reconnect, relearn_capabilities
+from .calls import call
+from .commands import reconnect, relearn_capabilities
 from .exchange import AuthForm, Exchange, check_secrecy
 from .login_plan import APOP, USER_PASS, LoginMethod, LoginPlan, obstacle
 from .login_verdicts import blames_the_form, gave_up, is_judgement, settles

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from pop3proto.core.commands import Retr
 from pop3proto.core.errors import Broken, Busy, LocalProtocolError, MalformedReply
 from pop3proto.core.events import NEED_DATA, Answer, BodyChunk, BodyEnd, Signal
 from pop3proto.core.refusals import CommandFailed
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["DISCARD_LIMIT", "WINDOW", "Pipeline", "Retrieval", "check_command"]
+__all__ = ["DISCARD_LIMIT", "WINDOW", "Pipeline", "check_command"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -57,6 +56,18 @@ class Pipeline(Requests[T_co]):
         self._pace: Final = Pace(session)
         self._abandoned = False
 
+    def adopt(self, command: Command[T_co], octets: bytes, deadline: float | None = None) -> None:
+        """Begin with a command that has been sent already, and of whose answer nothing was taken.
+
+        Args:
+            command: the session was acquired for it.
+            octets: its line.
+            deadline: for the reply; None: a new one.
+        """
+        self._begun = True
+        self._count_as_sent(command, octets)
+        self._deadline = deadline
+
     def begin(self) -> Procedure[None]:
         """Send the first commands.
 
@@ -66,7 +77,7 @@ class Pipeline(Requests[T_co]):
         """
         if self._begun:
             raise LocalProtocolError("these commands were given before")
-        deadline = yield from self._session.acquire(self._finish)
+        deadline = yield from self._session.acquire(self.finish)
         self._begun = True
         self._advance()
         if octets := self._refill():
@@ -91,7 +102,7 @@ class Pipeline(Requests[T_co]):
             return self._next_part()
         if self._next is not None:
             return NEED_DATA
-        self._session.release(self._finish)
+        self._session.release(self.finish)
         if self._objection is not None:
             raise self._objection
         return None
@@ -281,7 +292,7 @@ class Pipeline(Requests[T_co]):
             if self.poll() is NEED_DATA:
                 yield from self.step()
 
-    def _finish(self, everything: bool) -> Procedure[None]:  # noqa: FBT001 - one of a kind with `Session.acquire`
+    def finish(self, everything: bool) -> Procedure[None]:  # noqa: FBT001 - one of a kind with `Session.acquire`
         """Discard what is still to come, for other commands; from now on every use raises.
 
         Args:
@@ -317,34 +328,4 @@ class Pipeline(Requests[T_co]):
         self._deadline = None
         self.answered += 1
         if self.command is None:
-            self._session.release(self._finish)
-
-
-class Retrieval:
-    """Whole messages in order, one in memory at a time.
-
-    Args:
-        session: logged in.
-        numbers: of the messages; taken one by one.
-        return_exceptions: as in `Pipeline.result`.
-    """
-
-    def __init__(self, session: Session, numbers: Iterable[int], *, return_exceptions: bool) -> None:
-        self._pipeline = Pipeline(session, map(Retr, numbers))
-        self._return_exceptions = return_exceptions
-        self._begun = False
-
-    def next(self) -> Procedure[tuple[int, bytes | CommandFailed | MalformedReply] | None]:
-        """Return the next message with its number; None behind the last.
-
-        Raises:
-            CommandFailed, MalformedReply, LocalProtocolError: as `Pipeline.result`.
-        """
-        if not self._begun:
-            yield from self._pipeline.begin()
-            self._begun = True
-        if (command := self._pipeline.command) is None:
-            self._pipeline.poll()
-            return None
-        result = yield from self._pipeline.result(return_exceptions=self._return_exceptions)
-        return cast("Retr", command).number, result
+            self._session.release(self.finish)

@@ -88,11 +88,14 @@ class Requests(Generic[T_co]):
                 self._next, self._objection = None, error
                 break
             requests.append(octets)
-            length = len(octets)
-            unanswered.append((command, length))
-            self._in_flight += length
+            self._count_as_sent(command, octets)
             self._advance()
         return b"".join(requests)
+
+    def _count_as_sent(self, command: Command[T_co], octets: bytes) -> None:
+        length = len(octets)
+        self._unanswered.append((command, length))
+        self._in_flight += length
 
     def _advance(self) -> None:
         # What the caller's iterable raises must not keep back the requests before it: they count as sent.

@@ -323,10 +323,10 @@ class Session:
             self.broken = reason
             self._observers.ended(self.info, error)
 
-    def release(self, finish: Callable[[bool], Procedure[None]]) -> None:
-        """Note that all answers are read; `finish` is what `acquire` was given."""
+    def release(self, finish: object, successor: Callable[[bool], Procedure[None]] | None = None) -> None:
+        """Note that all answers are read, or by whom; `finish` is what `acquire` was given, `successor` replaces it."""
         if self._finish == finish:
-            self._finish = None
+            self._finish = successor
 
     def await_idle(self) -> Procedure[None]:
         """As `check_idle`, but if the server has begun to send a line, wait for the rest of it first."""

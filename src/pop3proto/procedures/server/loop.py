@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
-from pop3proto.core.events import AuthCancel, AuthResponse, BadCommand, ConnectionClosed, Signal, Tolerated
+from pop3proto.core.events import (
+    NEED_DATA,
+    PAUSED,
+    AuthCancel,
+    AuthResponse,
+    BadCommand,
+    ConnectionClosed,
+    Tolerated,
+)
 from pop3proto.core.replies import Err, Greeting, ResponseCode
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
@@ -75,12 +83,12 @@ class _Loop:
         record = session.record
         next_event = session.connection.next_event
         while not isinstance(event := next_event(), ConnectionClosed):
-            if event is Signal.NEED_DATA:
+            if event is NEED_DATA:
                 if session.collected:
                     yield from session.flush()
                 yield from self._read()
                 session.worked = 0
-            elif event is Signal.PAUSED:
+            elif event is PAUSED:
                 yield from self._check_answered()
                 break
             else:

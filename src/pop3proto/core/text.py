@@ -90,8 +90,10 @@ def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]
     The validator raises `LocalProtocolError`; and `TypeError` for anything but an integer.
     """
 
+    above = 10**MAX_DIGITS
+
     def check(_instance: object, _attribute: object, number: int) -> None:
-        if not minimum <= index(number) < 10**MAX_DIGITS:
+        if not minimum <= index(number) < above:
             raise LocalProtocolError(f"{what} must be at least {minimum} and have at most {MAX_DIGITS} digits")
 
     return check

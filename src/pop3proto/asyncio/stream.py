@@ -52,7 +52,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._eof = False
         self._full = False  # octets that were written wait in the transport
         self._lost = False
-        self._ended: Final = asyncio.Event()  # `_lost`, for any number of tasks that wait for it
+        self._ended: asyncio.Event | None = None  # `_lost`, for tasks that wait for it
         self._failure: Exception | None = None
         self._given_up = False
         self._waiter: asyncio.Future[None] | None = None
@@ -66,15 +66,13 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._inbox.clear()  # what the connection before has left
         self._eof = self._full = self._lost = False
-        self._ended.clear()
-        self._failure = self._timer = None
+        self._failure = self._timer = self._ended = None
         self._transport.pause_reading()  # `receive` begins it
         self._transport.set_write_buffer_limits(high=1, low=0)  # what was sent has left the process
         sock = transport.get_extra_info("socket")
         if sock is not None:
             send_at_once(sock)
-            names = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-            self.peer: Peer = Peer.of(sock.family, *names)
+            self.peer: Peer = Peer.of(sock.family, *map(transport.get_extra_info, ("peername", "sockname")))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -102,9 +100,9 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self._eof = True
-        self._ended.set()
-        self._failure = exc
+        self._lost, self._eof, self._failure = True, True, exc
+        if self._ended is not None:
+            self._ended.set()
         self._wakeup()
         if self._timer is not None:
             self._timer.cancel()
@@ -253,19 +251,24 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         return bool(self._inbox) or self._eof or (sock is not None and is_readable(sock))
 
+    async def _close(self) -> None:
+        """Close the transport, and wait until it is closed."""
+        self._transport.abort()  # nothing waits in it: see `send`
+        if not self._lost:
+            self._ended = self._ended or asyncio.Event()
+            await self._ended.wait()
+
     @override
     async def hang_up(self) -> None:
         self._given_up = True
-        self._transport.abort()  # nothing waits in it: see `send`
-        await self._ended.wait()
+        await self._close()
 
     @override
     async def connect_again(self, until: float | None) -> None:
         if self._connect is None:
             await super().connect_again(until)
             return
-        self._transport.abort()
-        await self._ended.wait()
+        await self._close()
         try:
             if not self._given_up:
                 async with asyncio.timeout_at(until) as self._connecting:
@@ -326,8 +329,7 @@ class AsyncioStream(AsyncStream, asyncio.Protocol):
             raise TimedOut("the deadline has passed")
 
     def _check_failure(self) -> None:
-        if self._given_up:
-            raise ConnectionLost(GIVEN_UP)
+        self._check(None)
         # A peer that resets the connection has ended it; whether something was owed is the procedure's to know.
         if self._failure is not None and not isinstance(self._failure, ConnectionError):
             raise ConnectionLost(f"the connection broke: {self._failure}") from self._failure

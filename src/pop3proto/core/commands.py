@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .authorization import Apop, Auth, AuthList, Pass, Stls, User, Utf8
@@ -39,6 +40,7 @@ __all__ = [
     "User",
     "Utf8",
     "Vocabulary",
+    "vocabulary_of",
 ]
 
 AnyCommand: TypeAlias = "type[Command[object]]"
@@ -96,3 +98,9 @@ class Vocabulary:
         if not arguments and bare is not None:
             return bare()
         raise LocalProtocolError("unknown command" if full is None else f"{full.verb} needs an argument")
+
+
+@lru_cache(maxsize=32)
+def vocabulary_of(commands: frozenset[AnyCommand]) -> Vocabulary:
+    """Return the vocabulary of these commands: the same one each time, which connections share."""
+    return Vocabulary(commands)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+_IN_CLEAR: Final = SessionState()
+_UNDER_TLS: Final = SessionState(facts=frozenset({Fact.TLS}))
+
 
 class Connection:
     """The receive buffer, the session state and the error that ended it. Use one of the two subclasses."""
@@ -34,7 +37,7 @@ class Connection:
             if not isinstance(quirk, Quirk):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError('quirks takes a set of Quirk, such as PROFILES["lenient"]; quirks_named() reads names')
         self._buffer = LenientBuffer() if Quirk.BARE_LF in self.quirks else self._strict_buffer()
-        self._session = SessionState(facts=frozenset({Fact.TLS} if tls else ()))
+        self._session = _UNDER_TLS if tls else _IN_CLEAR
         self._failure: str | None = None  # the reason given to fail()
         self._error: RemoteProtocolError | ConnectionLost | None = None  # the error by which the peer ended it
 

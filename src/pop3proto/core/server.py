@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .commands import STANDARD, Command, Vocabulary
+from .commands import STANDARD, Command, vocabulary_of
 from .connection import Connection
 from .dots import BodyEncoder
 from .errors import LocalProtocolError, RemoteProtocolError
@@ -83,7 +83,7 @@ class ServerConnection(Connection):
         commands: AbstractSet[type[Command[object]]] = STANDARD,
     ) -> None:
         super().__init__(limits, quirks, tls=tls)
-        self._vocabulary = Vocabulary(commands)
+        self._vocabulary = vocabulary_of(frozenset(commands))
         self._due: ServerEvent | None = None  # the event that must be answered next
         self._asked: Command[object] | None = None  # that, if it is a command
         self._exchange: Command[object] | None = None  # the AUTH whose SASL exchange is in progress

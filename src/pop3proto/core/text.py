@@ -89,7 +89,6 @@ def numeric(what: str, *, minimum: int) -> Callable[[object, object, int], None]
 
     The validator raises `LocalProtocolError`; and `TypeError` for anything but an integer.
     """
-
     above = 10**MAX_DIGITS
 
     def check(_instance: object, _attribute: object, number: int) -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pop3proto.core.limits import Limits
 from pop3proto.core.server import ServerConnection
 from pop3proto.procedures.maildrop import Refused, Unavailable
+from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 from tests.helpers.depth import deep
@@ -22,6 +23,7 @@ from tests.helpers.strategies import chunkings, messages, near_commands
 
 BAD_COMMANDS = 5
 BAD_AFTER_LOGIN = 8
+PATIENT = Deadlines(login=100_000)  # failed logins make the next ones wait, and the model knows no time
 LOGIN_ATTEMPTS = 4
 OK, ERR = "+OK", "-ERR"
 NUMBER = re.compile(rb"[0-9]{1,20}")
@@ -151,6 +153,8 @@ class Model:
                 return self.challenge(b"", self.plain)
             case (b"LOGIN", b""):
                 return self.challenge(b"Username:", self.login)
+            case (b"LOGIN", b" "):  # it takes no initial response
+                return self.fail(None)
         return (ERR, None, None, None)
 
     def challenge(self, data, hear_data):
@@ -170,26 +174,23 @@ class Model:
     def login(self, user):
         self.state = "AUTHORIZATION"
         if not prepared(user):
-            return (ERR, None, None, None)
+            return self.fail(None)
         return self.challenge(b"Password:", lambda password: self.log_in(user, password))
 
     def plain(self, message):
         self.state = "AUTHORIZATION"
         parts = message.split(b"\0")
         if len(parts) != 3 or (parts[0] and not prepared(parts[0])):
-            return (ERR, None, None, None)
+            return self.fail(None)
         return self.log_in(parts[1], parts[2], parts[0])
 
     def log_in(self, user, password, other=b""):
-        """What makes no sense is refused; what is wrong is counted, and the client told so (RFC 3206 section 5)."""
+        """What makes no sense is refused; of what is wrong the client is told so (RFC 3206 section 5)."""
         self.state = "AUTHORIZATION"
         if not prepared(user) or password != password.decode("utf-8", "ignore").encode():
-            return (ERR, None, None, None)
+            return self.fail(None)
         if (prepared(user), prepared(password)) != ("ann", "tanstaaf") or prepared(other) not in ("", "ann"):
-            self.failed += 1
-            if self.failed >= LOGIN_ATTEMPTS:
-                self.hang_up()
-            return (ERR, "AUTH", None, None)
+            return self.fail("AUTH")
         if self.mailbox.closed:
             return (ERR, "SYS/TEMP", None, None)
         if self.mailbox.owner is not None:
@@ -200,6 +201,13 @@ class Model:
         self.messages = dict(enumerate(self.mailbox.mail.values(), 1))
         self.deleted, self.retrieved = set(), set()
         return (OK, None, None, None)
+
+    def fail(self, code):
+        """Both what is wrong and what makes no sense counts."""
+        self.failed += 1
+        if self.failed >= LOGIN_ATTEMPTS:
+            self.hang_up()
+        return (ERR, code, None, None)
 
     def hear_apop(self, rest):
         name, _, digest = rest.rpartition(b" ")
@@ -388,7 +396,7 @@ class Wire:
     def __init__(self, store, mailbox):
         limits = Limits(bad_commands=BAD_COMMANDS, bad_commands_after_login=BAD_AFTER_LOGIN)
         connection = ServerConnection(limits=limits)
-        self.serving = Serving(store, connection=connection, login_attempts=LOGIN_ATTEMPTS).greeted()
+        self.serving = Serving(store, connection=connection, login_attempts=LOGIN_ATTEMPTS, deadlines=PATIENT).greeted()
         self.model = Model(mailbox)
         self.typed = b""
         self._line = b""

@@ -22,13 +22,32 @@ from .answers import (
     WrongCount,
     WrongSize,
 )
-from .behaviour import CloseAfter, DeleteOnRetr, HideAfterRetr, JsonChallenge, Refuse, SlowLock, Throttle
+from .behaviour import (
+    CloseAfter,
+    DeleteOnRetr,
+    HideAfterRetr,
+    JsonChallenge,
+    LoginDelay,
+    Refuse,
+    SlowLock,
+    Throttle,
+)
 from .dialogue import Asked, Body, ChallengeLine, End, Part, StatusLine
+from .habits import (
+    ExtraBlanks,
+    ListsAll,
+    LoseBehind,
+    NoInitialResponse,
+    NoJsonChallenge,
+    OldestOnly,
+    Reword,
+    ShortTop,
+)
 from .line import Fault, HangUp, Here, Hold, Octets, Step, Wait
 from .proxy import FaultyProxy, faulty
 from .stream import Cut, Drip, Reset, SplitEvery, Stall
 from .tls import InjectAtStls, TlsFails
-from .uids import NewUids, NoUid, ReuseUid, SameUid
+from .uids import LongUids, NewUids, NoUid, ReuseUid, SameUid
 
 __all__ = [
     "Asked",
@@ -41,6 +60,7 @@ __all__ = [
     "DoubleAnswer",
     "Drip",
     "End",
+    "ExtraBlanks",
     "Fault",
     "FaultyProxy",
     "HangUp",
@@ -49,18 +69,27 @@ __all__ = [
     "Hold",
     "InjectAtStls",
     "JsonChallenge",
+    "ListsAll",
+    "LoginDelay",
     "LongLine",
+    "LongUids",
     "LoseAnswer",
+    "LoseBehind",
     "NewUids",
+    "NoInitialResponse",
+    "NoJsonChallenge",
     "NoTerminator",
     "NoUid",
     "Octets",
     "OkAsChallenge",
+    "OldestOnly",
     "Part",
     "Refuse",
     "Reset",
     "ReuseUid",
+    "Reword",
     "SameUid",
+    "ShortTop",
     "SlowLock",
     "SplitEvery",
     "Stall",

@@ -59,12 +59,13 @@ PersonaName: TypeAlias = Literal[
 ]
 
 
-def _logins(accepted: str, refused: str) -> list[Fault]:
-    """Return how logins are answered: with these texts."""
+def _logins(accepted: str, refused: str, by_digest: str = "") -> list[Fault]:
+    """Return how logins are answered: with these texts; the last one if it is APOP or AUTH that is refused."""
+    texts = {"PASS": refused, "APOP": by_digest or refused, "AUTH": by_digest or refused}
     return [
         reworded
-        for command in ("PASS", "APOP", "AUTH")
-        for reworded in (Reword(command, accepted), Reword(command, refused, refusal="AUTH"))
+        for command, text in texts.items()
+        for reworded in (Reword(command, accepted), Reword(command, text, refusal="AUTH"))
     ]
 
 
@@ -161,10 +162,7 @@ courier: Final = Persona(
         LoseBehind("AUTH"),
         LongUids(90),
         Reword("USER", "Password required."),
-        Reword("PASS", "logged in."),
-        Reword("PASS", "Login failed.", refusal="AUTH"),
-        Reword("AUTH", "logged in."),
-        Reword("AUTH", "Authentication failed.", refusal="AUTH"),
+        *_logins("logged in.", "Login failed.", "Authentication failed."),
         Reword("LIST", "POP3 clients that break here, they violate STD53."),
     ],
     capabilities=Capabilities(
@@ -221,7 +219,7 @@ cyrus: Final = Persona(
             for size in ("1", "256")
         ),
         Reword("USER", "Name is a valid mailbox"),
-        *_logins("Mailbox locked and ready", "[AUTH] Invalid login"),
+        *_logins("Mailbox locked and ready", "[AUTH] Invalid login", "[AUTH] authenticating: authentication failure"),
     ],
     capabilities=Capabilities(
         top=True,

@@ -140,10 +140,10 @@ class OldestOnly(Fault):
         elif isinstance(part, Body):
             here.own.listing = getattr(here.own, "listing", b"") + part.octets
         elif isinstance(part, End):
-            rows = here.own.__dict__.pop("listing", b"").splitlines(keepends=True)
-            shown = [row for row in rows if int(row.split()[0]) <= self.messages]
+            rows: list[bytes] = here.own.__dict__.pop("listing", b"").splitlines(keepends=True)
+            shown = [row for row in rows if _number(row, 0) <= self.messages]
             if isinstance(asked, _Stat):
-                octets = sum(int(row.split()[1]) for row in shown)
+                octets = sum(_number(row, 1) for row in shown)
                 yield StatusLine(Asked(b"STAT\r\n"), b"+OK %d %d\r\n" % (len(shown), octets))
             else:
                 yield Body(asked, b"".join(shown))
@@ -152,6 +152,11 @@ class OldestOnly(Fault):
             yield part
         elif isinstance(part, StatusLine) and not part.positive:
             yield attrs.evolve(part, asked=Asked(b"STAT\r\n"))
+
+
+def _number(row: bytes, field: int) -> int:
+    fields = row.split()
+    return int(fields[field]) if len(fields) > field and fields[field].isdigit() else 0
 
 
 @attrs.frozen

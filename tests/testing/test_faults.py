@@ -37,7 +37,6 @@ from pop3proto.testing.faults import (
     InjectAtStls,
     JsonChallenge,
     ListsAll,
-    LoginDelay,
     LongLine,
     LongUids,
     LoseAnswer,
@@ -62,6 +61,7 @@ from pop3proto.testing.faults import (
     StrayDot,
     Throttle,
     TlsFails,
+    TooEarly,
     TrailingJunk,
     Unstuffed,
     WrongCount,
@@ -294,7 +294,7 @@ def test_each_fault_is_used_here_and_on_the_page():
     every = {name for name in faults.__all__ if issubclass_of_fault(getattr(faults, name))}
     used = {type(fault).__name__ for case in CASES.values() for fault in case.faults}
     below = {"InjectAtStls", "JsonChallenge", "OkAsChallenge", "ReuseUid", "SlowLock", "TlsFails"}
-    below |= {"LoginDelay", "LoseBehind", "NoInitialResponse", "NoJsonChallenge"}
+    below |= {"TooEarly", "LoseBehind", "NoInitialResponse", "NoJsonChallenge"}
     assert every == used | below
     page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text("utf-8")
     assert every == set(re.findall(r"(?m)^\| `([A-Z]\w+)\(", page))
@@ -346,7 +346,7 @@ def test_a_lock_that_stays_for_a_while():
 
 
 def test_a_login_that_comes_too_early():
-    server = pop3_in_memory({"ann": MAIL}, faults=[LoginDelay()])
+    server = pop3_in_memory({"ann": MAIL}, faults=[TooEarly()])
     with logged_in(server):
         pass
     with pytest.raises(LoginFailed, match="LOGIN-DELAY") as failed, logged_in(server):
@@ -628,7 +628,7 @@ def test_a_drip_is_not_ended_by_a_deadline_of_the_server():
         lambda: Cut(after="STAT", octets=-1),
         lambda: Throttle(-1),
         lambda: SlowLock(logins=-1),
-        lambda: LoginDelay(logins=-1),
+        lambda: TooEarly(logins=-1),
         lambda: LongUids(70),
         lambda: OldestOnly(0),
         lambda: ShortTop(-1),

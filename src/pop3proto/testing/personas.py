@@ -108,7 +108,7 @@ PIPELINING only after login. A password is taken as the app password that it wou
 Known from: sessions that the tests of MailKit have recorded (2014) for greeting and CAPA; Google's help and reports
 of users (2017 to 2026) for the rest. Judged: that it is 250 (people have counted 250 to 300), that the limit holds
 for "recent:" too, and that DELE there deletes nothing. Left out: that "recent:" ends after thirty days, that the
-login delay is kept now and then (add `LoginDelay()`), the limit of octets a day.
+login delay is kept now and then (add `TooEarly()`), the limit of octets a day.
 """
 
 microsoft365: Final = Persona(

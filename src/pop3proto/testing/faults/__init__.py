@@ -27,10 +27,10 @@ from .behaviour import (
     DeleteOnRetr,
     HideAfterRetr,
     JsonChallenge,
-    LoginDelay,
     Refuse,
     SlowLock,
     Throttle,
+    TooEarly,
 )
 from .dialogue import Asked, Body, ChallengeLine, End, Part, StatusLine
 from .habits import (
@@ -70,7 +70,6 @@ __all__ = [
     "InjectAtStls",
     "JsonChallenge",
     "ListsAll",
-    "LoginDelay",
     "LongLine",
     "LongUids",
     "LoseAnswer",
@@ -98,6 +97,7 @@ __all__ = [
     "StrayDot",
     "Throttle",
     "TlsFails",
+    "TooEarly",
     "TrailingJunk",
     "Unstuffed",
     "Wait",

@@ -24,10 +24,10 @@ __all__ = [
     "DeleteOnRetr",
     "HideAfterRetr",
     "JsonChallenge",
-    "LoginDelay",
     "Refuse",
     "SlowLock",
     "Throttle",
+    "TooEarly",
     "refused_by",
 ]
 
@@ -190,7 +190,7 @@ class SlowLock(Fault):
 
 
 @attrs.frozen
-class LoginDelay(SlowLock):
+class TooEarly(SlowLock):
     """After a session with a login, the next logins come too early (RFC 2449 section 8.1.1), whatever time has passed.
 
     It does not tell users apart.

@@ -11,7 +11,9 @@ It issues, refreshes and revokes tokens as RFC 6749, 7009, 7636 and 8628 say. Ti
 
 from __future__ import annotations
 
-from .provider import Failure, Grant, IdentityProvider, ProviderRequest
+from .grants import Grant
+from .messages import ProviderAnswer
+from .provider import Failure, IdentityProvider, ProviderRequest
 from .server import identity_provider
 
-__all__ = ["Failure", "Grant", "IdentityProvider", "ProviderRequest", "identity_provider"]
+__all__ = ["Failure", "Grant", "IdentityProvider", "ProviderAnswer", "ProviderRequest", "identity_provider"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus, urlencode, urlsplit
 
 from .grants import CODE_LIFETIME, DEVICE_LIFETIME, POLL_INTERVAL, Code, Device, Grant, Ledger
-from .messages import Answer, Refusal
+from .messages import ProviderAnswer, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +41,9 @@ class Endpoints:
             _DEVICE_GRANT: self._for_device,
         }
 
-    def answer(self, method: str, path: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def answer(
+        self, method: str, path: str, parameters: Mapping[str, str], headers: Mapping[str, str]
+    ) -> ProviderAnswer:
         """Answer a request.
 
         Raises:
@@ -50,7 +51,7 @@ class Endpoints:
         """
         match method, path:
             case "GET", "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration":
-                return Answer.of_json(200, self._metadata())
+                return ProviderAnswer.of_json(200, self._metadata())
             case "GET" | "POST", "/authorize":
                 return self.authorize(parameters)
             case "GET" | "POST", "/device":
@@ -62,9 +63,9 @@ class Endpoints:
             case "POST", "/revoke":
                 return self._revoke(parameters, headers)
             case _, "/token" | "/device_authorization" | "/revoke":
-                return Answer.of_text(405, "POST only", {"Allow": "POST"})
+                return ProviderAnswer.of_text(405, "POST only", {"Allow": "POST"})
             case _:
-                return Answer.of_status(404)
+                return ProviderAnswer.of_status(404)
 
     def _metadata(self) -> dict[str, object]:
         """Return what RFC 8414 has in it."""
@@ -109,14 +110,17 @@ class Endpoints:
 
     # ----------------------------------------------------------------------------------- authorization
 
-    def authorize(self, parameters: Mapping[str, str], failure: str | None = None) -> Answer:
+    def authorize(self, parameters: Mapping[str, str], failure: str | None = None) -> ProviderAnswer:
         """Consent at once, and redirect with a code; or with the error that a test wants (RFC 6749 section 4.1)."""
         client, target = parameters.get("client_id"), parameters.get("redirect_uri", "")
         if not client or (self._clients is not None and client not in self._clients):
-            return Answer.of_text(400, "client_id is missing, or unknown")
-        parts = urlsplit(target)
+            return ProviderAnswer.of_text(400, "client_id is missing, or unknown")
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            parts = urlsplit("")
         if not parts.scheme or parts.fragment:
-            return Answer.of_text(400, "redirect_uri is missing, or cannot be used")
+            return ProviderAnswer.of_text(400, "redirect_uri is missing, or cannot be used")
         challenge, method = parameters.get("code_challenge"), parameters.get("code_challenge_method", "plain")
         given: dict[str, str] = {}
         if failure is not None:
@@ -135,14 +139,14 @@ class Endpoints:
             given["state"] = parameters["state"]
         given["iss"] = self._url
         separator = "&" if parts.query else "?"
-        return Answer(302, {"Location": f"{target}{separator}{urlencode(given)}", "Cache-Control": "no-store"})
+        return ProviderAnswer(302, {"Location": f"{target}{separator}{urlencode(given)}", "Cache-Control": "no-store"})
 
     def _is_public(self, client: str) -> bool:
         return self._clients is not None and self._clients.get(client) is None
 
     # ------------------------------------------------------------------------------------------ tokens
 
-    def _token(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def _token(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> ProviderAnswer:
         if "grant_type" not in parameters:
             raise Refusal("invalid_request", "grant_type is missing")
         client = self._client(parameters, headers)
@@ -160,7 +164,7 @@ class Endpoints:
             content["refresh_token"] = grant.refresh_token
         if grant.scope:
             content["scope"] = grant.scope
-        return Answer.of_json(200, content)
+        return ProviderAnswer.of_json(200, content)
 
     def _for_code(self, parameters: Mapping[str, str], client: str) -> Grant:
         code = self._ledger.codes.get(_needed(parameters, "code"))
@@ -211,10 +215,10 @@ class Endpoints:
 
     # ----------------------------------------------------------------------------- devices, revocation
 
-    def _begin_device(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def _begin_device(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> ProviderAnswer:
         name, device = self._ledger.device(self._client(parameters, headers), parameters.get("scope", ""))
         page = f"{self._url}/device"
-        return Answer.of_json(
+        return ProviderAnswer.of_json(
             200,
             {
                 "device_code": name,
@@ -226,13 +230,13 @@ class Endpoints:
             },
         )
 
-    def _page(self, parameters: Mapping[str, str]) -> Answer:
+    def _page(self, parameters: Mapping[str, str]) -> ProviderAnswer:
         """Answer the browser of a user, who consents at once."""
         try:
             self.decide(parameters.get("user_code", ""), self.user)
         except ValueError as error:
-            return Answer.of_text(400, str(error))
-        return Answer.of_text(200, "The device may go on.")
+            return ProviderAnswer.of_text(400, str(error))
+        return ProviderAnswer.of_text(200, "The device may go on.")
 
     def decide(self, user_code: str, user: str | None) -> None:
         """Note what the user of a device has decided; None: he refuses.
@@ -249,7 +253,7 @@ class Endpoints:
                 return device
         raise ValueError(f"no device waits with the code {user_code!r}")
 
-    def _revoke(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def _revoke(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> ProviderAnswer:
         if self._clients is not None or "client_id" in parameters or "authorization" in headers:
             client = self._client(parameters, headers)
         else:
@@ -259,7 +263,7 @@ class Endpoints:
         if client is not None and owner not in {None, client}:
             raise Refusal("invalid_grant", "the token is one of another client")
         self._ledger.revoke(token)
-        return Answer.of_json(200, {})  # also for a token that is unknown (RFC 7009 section 2.2)
+        return ProviderAnswer.of_json(200, {})  # also for a token that is unknown (RFC 7009 section 2.2)
 
 
 def _needed(parameters: Mapping[str, str], name: str) -> str:
@@ -276,7 +280,7 @@ def _basic(scheme: str, encoded: str) -> tuple[str, str]:
     """Return the name and the secret of HTTP Basic, which are form-encoded in it (RFC 6749 section 2.3.1)."""
     try:
         name, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # of base64, or of its content
         name = colon = secret = ""
     if scheme.lower() != "basic" or not colon:
         raise Refusal("invalid_client", "the header Authorization must be Basic")

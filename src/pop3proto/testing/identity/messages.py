@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Refusal", "parameters_of"]
+__all__ = ["ProviderAnswer", "Refusal", "parameters_of"]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _UNAUTHORIZED: Final = 401
 
 
 @attrs.frozen
-class Answer:
+class ProviderAnswer:
     """An answer.
 
     Args:
@@ -59,20 +59,20 @@ class Refusal(Exception):
 
     def __init__(self, code: str, description: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(code, description)
-        self.answer: Answer = Answer.of_json(
+        self.answer: ProviderAnswer = ProviderAnswer.of_json(
             _UNAUTHORIZED if code == "invalid_client" else 400,
             {"error": code, "error_description": description},
             {"WWW-Authenticate": "Basic"} if code == "invalid_client" and headers is None else headers,
         )
 
 
-def parameters_of(method: str, target: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+def parameters_of(method: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
     """Return the parameters of a request: of the query, and of the form if it has one.
 
     Raises:
         Refusal: the body is no form, or a parameter comes twice (RFC 6749 section 3.2).
     """
-    pairs = parse_qsl(urlsplit(target).query, keep_blank_values=True)
+    pairs = parse_qsl(query, keep_blank_values=True)
     if method == "POST":
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != _FORM:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import urlsplit
 
 import attrs
 
 from .endpoints import Endpoints
 from .grants import Grant, Ledger, LiveTokens
-from .messages import Answer, Refusal, parameters_of
+from .messages import ProviderAnswer, Refusal, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HANG", "Failure", "Grant", "IdentityProvider", "ProviderRequest"]
+__all__ = ["HANG", "Failure", "IdentityProvider", "ProviderRequest"]
 
 HANG: Final = "hang"
 
@@ -165,7 +164,7 @@ class IdentityProvider:
 
     # ---------------------------------------------------------------------------------------- requests
 
-    def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> ProviderAnswer | None:
         """Answer a request, and note it. The server does this.
 
         Args:
@@ -177,11 +176,11 @@ class IdentityProvider:
         Returns:
             The answer; None: there shall be none.
         """
-        path = urlsplit(target).path
+        path, _, query = target.partition("?")
         with self._lock:
             parameters: Mapping[str, str] = {}
             try:
-                parameters = parameters_of(method, target, headers, body)
+                parameters = parameters_of(method, query, headers, body)
                 answer = self._answer(method, path, parameters, headers)
             except Refusal as refusal:
                 answer = refusal.answer
@@ -191,13 +190,13 @@ class IdentityProvider:
 
     def _answer(
         self, method: str, path: str, parameters: Mapping[str, str], headers: Mapping[str, str]
-    ) -> Answer | None:
+    ) -> ProviderAnswer | None:
         if self._failures and not path.startswith("/.well-known/"):
             failure = self._failures.popleft()
             if failure == HANG:
                 return None
             if isinstance(failure, int):
-                return Answer.of_status(failure)
+                return ProviderAnswer.of_status(failure)
             if path == "/authorize":
                 return self._endpoints.authorize(parameters, failure)
             raise Refusal(failure, "the test wants it so")

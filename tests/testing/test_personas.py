@@ -18,6 +18,7 @@ from pop3proto import PROFILES, Auth, Capabilities, Expire, LoginDelay, Quirk, T
 from pop3proto.blocking import connect, connect_over
 from pop3proto.core.errors import MalformedReply, RemoteProtocolError
 from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.client.login_plan import USER_PASS
 from pop3proto.testing import PASSWORD, personas, pop3_in_memory, pop3_server
 from pop3proto.testing.faults import (
@@ -528,6 +529,16 @@ def test_a_persona_is_changed_or_made():
         assert client.capabilities.top
         with pytest.raises(CommandFailed):
             client.fetch(1)
+
+
+def test_what_is_recent_is_for_any_persona_and_for_the_store_of_the_kit():
+    with logged_in(pop3_in_memory({"ann": MAIL}, persona=Persona(has_recent=True)), "recent:ann") as client:
+        assert client.stat().count == 3
+    own = pop3_in_memory(store=MemoryStore({"ann": MAIL}), passwords={"ann": "secret"}, persona="gmail")
+    with pytest.raises(LoginFailed), logged_in(own, "recent:ann", "secret"):
+        pass
+    with logged_in(own, "ann", "secret") as client:
+        assert client.stat().count == 3
 
 
 @pytest.mark.parametrize("wrong", ["gmial", "", "Persona", "__doc__", 3])

@@ -41,7 +41,7 @@ class Persona:
         has_recent: the user "recent:ann" is ann, and finds what was retrieved before as well.
     """
 
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults)
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults, hash=False)
     capabilities: Capabilities | None = None
     after_login: Capabilities | None = None
     options: ServiceOptions = attrs.field(factory=_no_options, hash=False)

@@ -105,10 +105,11 @@ gmail: Final = Persona(
 "recent:ann@example.com" finds what was retrieved before as well. EXPIRE 0 and LOGIN-DELAY 300 are announced,
 PIPELINING only after login. A password is taken as the app password that it would have to be.
 
-Known from: sessions that the tests of MailKit have recorded (2014) for greeting and CAPA; Google's help and reports
-of users (2017 to 2026) for the rest. Judged: that it is 250 (people have counted 250 to 300), that the limit holds
-for "recent:" too, and that DELE there deletes nothing. Left out: that "recent:" ends after thirty days, that the
-login delay is kept now and then (add `TooEarly()`), the limit of octets a day.
+Known from: sessions that the tests of MailKit have recorded (2014) for greeting and CAPA, to which OAUTHBEARER was
+added since; Google's help and reports of users (2017 to 2026) for the rest. Judged: that it is 250 (people have
+counted 250 to 300), that the limit holds for "recent:" too, and that DELE there deletes nothing. Left out: that
+"recent:" ends after thirty days, that the login delay is kept now and then (add `TooEarly()`), the limit of octets a
+day.
 """
 
 microsoft365: Final = Persona(
@@ -205,10 +206,10 @@ dovecot: Final = Persona(
     },
 )
 """Dovecot. It does as the RFCs say; CAPA announces CAPA, and after login neither USER nor SASL; after five bad
-commands before login it hangs up. Whoever wants to be compared with a good server takes this one.
+commands before login it hangs up.
 
 Known from: Dovecot 2.3.19 of Debian 12, asked on one machine (2026), with all its mechanisms switched on, in clear as
-well. Judged: nothing. Left out: DIGEST-MD5 is announced, and refused.
+well. Judged: nothing. Left out: DIGEST-MD5, which is announced and refused here.
 """
 
 cyrus: Final = Persona(
@@ -269,8 +270,8 @@ cyrus: Final = Persona(
 follows AUTH in one segment is lost, though PIPELINING is announced.
 
 Known from: Cyrus 3.6.1 of Debian 12, asked on one machine (2026), over TLS 1.3 as well. Judged: that the binding
-fails over every version of TLS. Left out: DIGEST-MD5 is announced, and refused; a second USER is taken; LIST n with a
-second argument.
+fails over every version of TLS. Left out: DIGEST-MD5, which is announced and refused here; that a second USER is
+refused.
 """
 
 maillennium: Final = Persona(

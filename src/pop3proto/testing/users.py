@@ -18,7 +18,7 @@ from .options import PASSWORD
 
 if TYPE_CHECKING:
     from pop3proto.core.results import UniqueId
-    from pop3proto.procedures.maildrop import MessageStream
+    from pop3proto.procedures.maildrop import MaildropStore, MessageStream
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.channel import SessionInfo
 
@@ -49,16 +49,20 @@ def with_users(
         raise ValueError("with a store of your own, say who may log in: passwords=, tokens= or authenticator=")
     if "authenticator" not in options:
         users = dict.fromkeys(maildrops or {} if persona.has_passwords else (), PASSWORD) | dict(passwords or {})
-        options["authenticator"] = _authenticator(users, tokens, persona)
+        options["authenticator"] = _authenticator(users, tokens, persona, options["store"])
     elif passwords or tokens is not None:
         raise ValueError("give passwords and tokens or an authenticator, not both")
     return options
 
 
-def _authenticator(passwords: Mapping[str, str], tokens: Mapping[str, str] | None, persona: Persona) -> Authenticator:
-    if tokens is None and not (persona.capabilities is not None and _OAUTH & {*persona.capabilities.sasl}):
-        return MemoryAuthenticator(passwords)
-    return (_RecentUsers if persona.has_recent else _Users)(passwords, {} if tokens is None else tokens)
+def _authenticator(
+    passwords: Mapping[str, str], tokens: Mapping[str, str] | None, persona: Persona, store: MaildropStore
+) -> Authenticator:
+    known = {} if tokens is None else tokens
+    if isinstance(store, _RecentStore):
+        return _RecentUsers(passwords, known)
+    offers_tokens = persona.capabilities is not None and _OAUTH & {*persona.capabilities.sasl}
+    return _Users(passwords, known) if offers_tokens or tokens is not None else MemoryAuthenticator(passwords)
 
 
 def _check_maildrops(maildrops: object) -> None:

@@ -405,7 +405,7 @@ def test_what_is_lost_behind_a_login(password, answers):
 def test_what_is_not_there_yet_comes_when_the_oldest_are_gone():
     server = pop3_in_memory({"ann": MAIL}, faults=[OldestOnly(3)])
     seen = []
-    while not seen or seen[-1]:
+    for _ in range(3):
         with logged_in(server) as client:
             seen.append(uids(client.uidl()))
             for number in range(1, client.stat().count + 1):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.maildrop import MaildropStore, MessageStream
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.channel import SessionInfo
+    from pop3proto.sasl.scram.keys import ScramKeys
 
     from .options import ServiceOptions
     from .persona import Persona
@@ -58,7 +59,7 @@ def with_users(
 def _authenticator(
     passwords: Mapping[str, str], tokens: Mapping[str, str] | None, persona: Persona, store: MaildropStore
 ) -> Authenticator:
-    known = {} if tokens is None else tokens
+    known: Mapping[str, str] = {} if tokens is None else tokens
     if isinstance(store, _RecentStore):
         return _RecentUsers(passwords, known)
     offers_tokens = persona.capabilities is not None and _OAUTH & {*persona.capabilities.sasl}
@@ -101,6 +102,14 @@ class _RecentUsers(_Users):
     @override
     def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
         return super().check_password(user.removeprefix(_RECENT), password, session)
+
+    @override
+    def secret(self, user: str, session: SessionInfo, /) -> str | None:
+        return super().secret(user.removeprefix(_RECENT), session)
+
+    @override
+    def scram_keys(self, user: str, algorithm: str, session: SessionInfo, /) -> ScramKeys:
+        return super().scram_keys(user.removeprefix(_RECENT), algorithm, session)
 
     @override
     def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:

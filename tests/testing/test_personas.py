@@ -500,7 +500,19 @@ def test_where_passwords_are_not_shown_they_are_not_announced():
         capabilities = client.capa()
     assert capabilities.user is False
     assert {"PLAIN", "LOGIN", "XOAUTH2"}.isdisjoint(capabilities.sasl)
-    assert {"CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-256"} <= {*capabilities.sasl}
+    assert {"CRAM-MD5", "SCRAM-SHA-256"} <= {*capabilities.sasl}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"exchange2003", "courier"}))
+def test_what_is_announced_can_be_used(name):
+    """NTLM of Exchange, and CRAM-SHA1 and CRAM-SHA256 of Courier, the test server does not have."""
+    server = pop3_in_memory({"ann": MAIL}, passwords={"ann": PASSWORD}, tokens=TOKENS, persona=name)
+    with connect_over(server.socket(), tls="none", cleartext="always") as client:
+        announced = client.capa().sasl
+    for mechanism in announced:
+        secret = {"token": "good"} if "OAUTH" in mechanism or "AUTH2" in mechanism else {"password": PASSWORD}
+        with connect_over(server.socket(), tls="none", cleartext="always") as client:
+            client.login("ann", **secret, only=[mechanism], initial_response=name != "microsoft365")
 
 
 def test_stls_is_announced_where_tls_can_begin(start_pop3_server):
@@ -523,6 +535,9 @@ def test_a_persona_is_changed_or_made():
     with logged_in(pop3_in_memory({"ann": MAIL}, persona=own)) as client:
         assert "X-MINE" in client.capabilities
         assert not client.capabilities.top
+    late = Persona(after_login=Capabilities(top=True, other=("X-LATE",)))
+    with logged_in(pop3_in_memory({"ann": MAIL}, persona=late)) as client:
+        assert client.capabilities == late.after_login
     with logged_in(pop3_in_memory({"ann": MAIL}, persona=Persona(faults=[Throttle(0)]))) as client:
         assert client.capabilities.top
         with pytest.raises(CommandFailed):

@@ -96,7 +96,8 @@ class _Announcement:
 
     @property
     def differs(self) -> bool:
-        return self.announce is not None or self.persona.capabilities is not None
+        persona = self.persona
+        return (self.announce, persona.capabilities, persona.after_login) != (None, None, None)
 
     def of(self, able: Capabilities, *, logged_in: bool) -> Capabilities:
         announced = self.persona.announce(able, logged_in=logged_in)

@@ -150,7 +150,8 @@ exchange2003: Final = Persona(
         "apop": False,
     },
 )
-"""Exchange Server 2003. `+OK` stands for the `+` of a challenge; sizes are estimates; only NTLM is announced.
+"""Exchange Server 2003. `+OK` stands for the `+` of a challenge; sizes are estimates; of SASL, only NTLM is
+announced, which the test server refuses.
 
 Known from: a log in MailKit's issues (2016) for greeting, CAPA, `+OK` and the refusal; sizes from the pages of
 fetchmail. Judged: that PLAIN is taken, unannounced, so that clients without NTLM can meet the `+OK` as well; that
@@ -193,7 +194,7 @@ dovecot: Final = Persona(
         resp_codes=True,
         auth_resp_code=True,
         pipelining=True,
-        sasl=("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"),
+        sasl=("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"),
         other=("CAPA",),
     ),
     after_login=Capabilities(
@@ -209,7 +210,7 @@ dovecot: Final = Persona(
 commands before login it hangs up.
 
 Known from: Dovecot 2.3.19 of Debian 12, asked on one machine (2026), with all its mechanisms switched on, in clear as
-well. Judged: nothing. Left out: DIGEST-MD5, which is announced and refused here.
+well. Judged: nothing. Left out: DIGEST-MD5 and EXTERNAL, which it has.
 """
 
 cyrus: Final = Persona(
@@ -233,7 +234,6 @@ cyrus: Final = Persona(
             "PLAIN",
             "LOGIN",
             "CRAM-MD5",
-            "DIGEST-MD5",
             "SCRAM-SHA-1-PLUS",
             "SCRAM-SHA-1",
             "SCRAM-SHA-256-PLUS",
@@ -270,8 +270,7 @@ cyrus: Final = Persona(
 follows AUTH in one segment is lost, though PIPELINING is announced.
 
 Known from: Cyrus 3.6.1 of Debian 12, asked on one machine (2026), over TLS 1.3 as well. Judged: that the binding
-fails over every version of TLS. Left out: DIGEST-MD5, which is announced and refused here; that a second USER is
-refused.
+fails over every version of TLS. Left out: DIGEST-MD5, which it has; that a second USER is refused.
 """
 
 maillennium: Final = Persona(
@@ -292,7 +291,7 @@ qpopper: Final = Persona(
             fault
             for command in ("PASS", "APOP")
             for fault in (
-                Reword(command, '[AUTH] Password supplied for "ann" is incorrect.', refusal="AUTH"),
+                Reword(command, "[AUTH] Password supplied is incorrect.", refusal="AUTH"),
                 TrailingJunk(command, b"+OK Pop server at localhost signing off.\r\n", refused=True),
                 CloseAfter(command, refused=True),
             )
@@ -307,7 +306,7 @@ qpopper: Final = Persona(
 the greeting has a timestamp.
 
 Known from: a session in a comment of VMime's sources (2005), and the recording of another. Judged: CAPA, except that
-it announces LOGIN-DELAY and response codes.
+it announces LOGIN-DELAY and response codes. Left out: that texts have the name of the user.
 """
 
 mailpit_2024: Final = Persona(

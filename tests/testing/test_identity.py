@@ -16,7 +16,7 @@ from hypothesis import given, strategies as st
 from pop3proto import PROFILES, Auth
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.testing import pop3_in_memory, pop3_server
-from pop3proto.testing.identity import IdentityProvider, ProviderAnswer, identity_provider
+from pop3proto.testing.identity import IdentityProvider, ProviderAnswer, identity_provider, server as identity_server
 from tests.helpers.processes import PATIENCE
 
 CLIENT = {"client_id": "app"}
@@ -609,6 +609,22 @@ def test_a_provider_that_hangs_ends_all_the_same(leaves):
         sock.close()
     with pytest.raises(ConnectionError):
         socket.create_connection(address, PATIENCE)
+
+
+def test_a_client_that_says_nothing_does_not_keep_a_provider(monkeypatch):
+    monkeypatch.setattr(identity_server._Handler, "timeout", None)
+    ended = threading.Event()
+
+    def run():
+        with identity_provider() as provider:
+            address = ("127.0.0.1", urlsplit(provider.url).port)
+            silent = socket.create_connection(address, PATIENCE)
+            urllib.request.urlopen(f"{provider.url}/.well-known/openid-configuration", timeout=PATIENCE).close()
+        silent.close()
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert ended.wait(PATIENCE)
 
 
 def refresh_form(provider):

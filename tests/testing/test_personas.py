@@ -183,10 +183,11 @@ def test_what_a_client_meets(name, over):
     check(name, server, over(server, script_of(MET[name]), quirks=PROFILES[MET[name].profile]))
 
 
-@pytest.mark.deep(keep=3)
+@pytest.mark.deep(keep=5)
+@pytest.mark.parametrize("adapter", ["blocking", "asyncio", "trio"])
 @each_persona
-def test_over_sockets_it_is_the_same(name, start_pop3_server):
-    server = start_pop3_server({"ann": MAIL}, tokens=TOKENS, persona=name)
+def test_over_sockets_it_is_the_same(name, adapter, start_pop3_server):
+    server = start_pop3_server({"ann": MAIL}, tokens=TOKENS, persona=name, adapter=adapter)
     with connect(server.host, server.port, tls="none", quirks=PROFILES[MET[name].profile], timeout=PATIENCE) as client:
         check(name, server, step_through(script_of(MET[name])(Awaited(client))))
 

@@ -27,6 +27,8 @@ PUBLIC = [
     "pop3proto.logs",
     "pop3proto.testing",
     "pop3proto.testing.faults",
+    "pop3proto.testing.identity",
+    "pop3proto.testing.personas",
 ]
 
 

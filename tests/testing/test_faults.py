@@ -1,6 +1,7 @@
 """Faults: what each does to a client of ours, in memory over each adapter, over sockets, and through a proxy."""
 
 import asyncio
+import inspect
 import poplib
 import re
 import socket
@@ -14,9 +15,9 @@ from hypothesis import given, strategies as st
 
 import pop3proto.asyncio
 import pop3proto.trio
-from pop3proto import Quirk, Retr, UniqueIdListing
+from pop3proto import Auth, Capa, Quirk, ResponseCode, Retr, Top, UniqueIdListing
 from pop3proto.blocking import connect, connect_over
-from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
+from pop3proto.core.errors import Broken, ConnectionLost, MalformedReply, RemoteProtocolError, TimedOut
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.procedures import Deadlines
 from pop3proto.testing import PASSWORD, faults, pop3_in_memory, pop3_server
@@ -30,20 +31,29 @@ from pop3proto.testing.faults import (
     DoubleAnswer,
     Drip,
     End,
+    ExtraBlanks,
     Fault,
     HideAfterRetr,
     InjectAtStls,
     JsonChallenge,
+    ListsAll,
     LongLine,
+    LongUids,
     LoseAnswer,
+    LoseBehind,
     NewUids,
+    NoInitialResponse,
+    NoJsonChallenge,
     NoTerminator,
     NoUid,
     OkAsChallenge,
+    OldestOnly,
     Refuse,
     Reset,
     ReuseUid,
+    Reword,
     SameUid,
+    ShortTop,
     SlowLock,
     SplitEvery,
     Stall,
@@ -51,6 +61,7 @@ from pop3proto.testing.faults import (
     StrayDot,
     Throttle,
     TlsFails,
+    TooEarly,
     TrailingJunk,
     Unstuffed,
     WrongCount,
@@ -81,6 +92,10 @@ def noop(client):
 
 def uidl(client):
     return client.uidl()
+
+
+def top(number):
+    return lambda client: client.call(Top(number, 1_000))
 
 
 def uids(listing):
@@ -150,6 +165,43 @@ CASES = {
     "throttle": Case([Throttle(1)], [fetch(1), fetch(2)], (CommandFailed, "limit exceeded")),
     "delete on RETR": Case([DeleteOnRetr()], [fetch(1), fetch(3)], results=[WIRE[0], WIRE[2]], left=2),
     "hide after RETR": Case([HideAfterRetr()], [fetch(1), fetch(3)], results=[WIRE[0], WIRE[2]], left=2),
+    "long uids": Case(
+        [LongUids(90)],
+        [uidl, lambda client: client.uidl_one(1)],
+        (MalformedReply, "UIDL 1 has no valid row"),
+        results=[[]],
+    ),
+    "extra blanks": Case(
+        [ExtraBlanks()],
+        [uidl, lambda client: client.list()],
+        results=[["1", "2", "3", "4"], dict.fromkeys(range(1, 5), OCTETS)],
+    ),
+    "lists all": Case(
+        [ListsAll("UIDL")],
+        [lambda client: client.uidl_one(2)],
+        (MalformedReply, "UIDL 2 has no valid row"),
+    ),
+    "oldest only": Case(
+        [OldestOnly(2)],
+        [stat, uidl, lambda client: client.list(), lambda client: client.list_one(2), fetch(2), fetch(3)],
+        (CommandFailed, "RETR 3: no such message"),
+    ),
+    "oldest only, and there are no more": Case(
+        [OldestOnly(4)], [stat, uidl, fetch(4)], results=[(4, 4 * OCTETS), ["1", "2", "3", "4"], WIRE[3]]
+    ),
+    "oldest only, what is listed": Case(
+        [OldestOnly(2)],
+        [stat, uidl, lambda client: client.list()],
+        results=[(2, 2 * OCTETS), ["1", "2"], dict.fromkeys((1, 2), OCTETS)],
+    ),
+    "short TOP": Case(
+        [ShortTop(18)], [top(1), fetch(1), top(2)], results=[WIRE[0][:18] + b"\r\n", WIRE[0], WIRE[1][:18] + b"\r\n"]
+    ),
+    "reworded": Case(
+        [Reword("NOOP", "Yup."), Reword("STAT", "no numbers"), Reword("DELE 9", "gone", refusal="")],
+        [noop, lambda client: client.last_reply.text, stat],
+        results=[None, "Yup.", (4, 4 * OCTETS)],
+    ),
     "two at once": Case([WrongSize(by=1), SplitEvery(3)], [stat], results=[(4, 4 * OCTETS + 4)]),
 }
 
@@ -174,7 +226,11 @@ def over_a_client(client, case):
 
 async def run_async(client, case):
     await client.login("ann", PASSWORD)
-    return [comparable(await step(client)) for step in case.steps]
+    results = []
+    for step in case.steps:
+        result = step(client)
+        results.append(comparable(await result if inspect.isawaitable(result) else result))
+    return results
 
 
 def run_asyncio(server, case):
@@ -237,8 +293,9 @@ def test_through_a_proxy_it_is_the_same(name):
 def test_each_fault_is_used_here_and_on_the_page():
     every = {name for name in faults.__all__ if issubclass_of_fault(getattr(faults, name))}
     used = {type(fault).__name__ for case in CASES.values() for fault in case.faults}
-    elsewhere = {"InjectAtStls", "JsonChallenge", "OkAsChallenge", "ReuseUid", "SlowLock", "TlsFails"}  # below
-    assert every == used | elsewhere
+    below = {"InjectAtStls", "JsonChallenge", "OkAsChallenge", "ReuseUid", "SlowLock", "TlsFails"}
+    below |= {"TooEarly", "LoseBehind", "NoInitialResponse", "NoJsonChallenge"}
+    assert every == used | below
     page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text("utf-8")
     assert every == set(re.findall(r"(?m)^\| `([A-Z]\w+)\(", page))
 
@@ -286,6 +343,81 @@ def test_a_lock_that_stays_for_a_while():
             pass
     with logged_in(server) as client:
         assert client.stat().count == len(MAIL)
+
+
+def test_a_login_that_comes_too_early():
+    server = pop3_in_memory({"ann": MAIL}, faults=[TooEarly()])
+    with logged_in(server):
+        pass
+    with pytest.raises(LoginFailed, match="LOGIN-DELAY") as failed, logged_in(server):
+        pass
+    assert failed.value.code == ResponseCode.LOGIN_DELAY
+    with logged_in(server):
+        pass
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+def test_a_token_that_is_refused_without_json(mechanism):
+    server = pop3_in_memory({"ann": MAIL}, tokens={"good": "ann"}, faults=[NoJsonChallenge()])
+    with connect_over(server.socket(), tls="none", cleartext="always") as client:
+        for initial_response in (True, False):
+            with pytest.raises(LoginFailed) as failed:
+                client.login("ann", token="bad", only=[mechanism], initial_response=initial_response)
+            assert [attempt.detail for attempt in failed.value.attempts] == [""]
+        client.login("ann", token="good", only=[mechanism])
+        assert client.stat().count == len(MAIL)
+
+
+def test_an_initial_response_that_is_not_taken():
+    server = pop3_in_memory({"ann": MAIL}, faults=[NoInitialResponse()], apop=False)
+    with connect_over(server.socket(), tls="none", cleartext="always") as client:
+        with pytest.raises(LoginFailed, match=r"Protocol error. Connection is closed. 10"):
+            client.login("ann", PASSWORD, only=["PLAIN"])
+        with pytest.raises(Broken):
+            client.capa()
+    with connect_over(server.socket(), tls="none", cleartext="always") as client:
+        client.login("ann", PASSWORD, only=["PLAIN"], initial_response=False)
+
+
+def test_a_client_over_sockets_connects_again_for_the_other_form():
+    with (
+        pop3_server({"ann": MAIL}, faults=[NoInitialResponse()]) as server,
+        server.connect() as client,
+    ):
+        client.login("ann", PASSWORD, only=["PLAIN"])
+        assert [session.commands for session in server.sessions] == [[Capa()], [Capa(), Auth("PLAIN"), Capa()]]
+
+
+@pytest.mark.parametrize("password,answers", [(PASSWORD, 3), ("wrong", 3)])
+def test_what_is_lost_behind_a_login(password, answers):
+    session = pop3_in_memory({"ann": MAIL}, faults=[LoseBehind("PASS"), LoseBehind("AUTH")]).session()
+    session.hear(f"USER ann\r\nPASS {password}\r\nSTAT\r\nQUIT\r\n".encode())
+    assert session.take().count(b"\r\n") == answers
+    session.hear(b"CAPA\r\n")
+    assert session.take().startswith(b"+OK")
+    session.close()
+    session = pop3_in_memory({"ann": MAIL}, faults=[LoseBehind("AUTH")]).session()
+    session.hear(b"AUTH PLAIN\r\nSTAT\r\n")
+    session.hear(b"AGFubgB0YW5zdGFhZg==\r\nSTAT\r\n")
+    assert session.take().splitlines()[1:] == [b"+ ", b"+OK maildrop has 4 messages (%d octets)" % (4 * OCTETS)]
+
+
+def test_what_is_not_there_yet_comes_when_the_oldest_are_gone():
+    server = pop3_in_memory({"ann": MAIL}, faults=[OldestOnly(3)])
+    seen = []
+    for _ in range(3):
+        with logged_in(server) as client:
+            seen.append(uids(client.uidl()))
+            for number in range(1, client.stat().count + 1):
+                client.dele(number)
+    assert seen == [["1", "2", "3"], ["4"], []]
+
+
+def test_stat_before_login_is_refused_as_ever():
+    session = pop3_in_memory({"ann": MAIL}, faults=[OldestOnly(3)]).session()
+    session.take()
+    session.hear(b"STAT\r\nNOOP\r\n")
+    assert session.take().count(b"-ERR") == 2
 
 
 def test_a_unique_id_that_is_used_again():
@@ -496,6 +628,10 @@ def test_a_drip_is_not_ended_by_a_deadline_of_the_server():
         lambda: Cut(after="STAT", octets=-1),
         lambda: Throttle(-1),
         lambda: SlowLock(logins=-1),
+        lambda: TooEarly(logins=-1),
+        lambda: LongUids(70),
+        lambda: OldestOnly(0),
+        lambda: ShortTop(-1),
     ],
 )
 def test_numbers_that_make_no_sense(make):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .background import Adapter
     from .faults import Fault
     from .options import ServiceOptions
+    from .personas import Persona, PersonaName
     from .server import Pop3Server
 
 __all__ = ["StartPop3Server", "start_pop3_server"]
@@ -39,6 +40,7 @@ class StartPop3Server(Protocol):
         *,
         passwords: Mapping[str, str] | None = None,
         tokens: Mapping[str, str] | None = None,
+        persona: Persona | PersonaName | None = None,
         announce: Callable[[Capabilities], Capabilities] | None = None,
         faults: Sequence[Fault] = (),
         seed: int = 0,

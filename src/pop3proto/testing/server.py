@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
 from pop3proto.blocking import connect, connect_over
-from pop3proto.core.capabilities import Capabilities
-from pop3proto.core.commands import Capa
 from pop3proto.maildrops import MemoryStore
-from pop3proto.procedures.observer import observers_of
-from pop3proto.procedures.server.deadlines import Deadlines
-from pop3proto.procedures.server.handlers import HANDLERS, capabilities
-from pop3proto.procedures.server.service import Service
 
+from .assembly import assemble
 from .background import serving
 from .certificates import authority, certificate_file, client_context
-from .faults.line import FaultyLines
-from .faults.session import FaultyService
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
-from .options import with_users
-from .recording import RecordedSession, Recorder
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from os import PathLike
-    from typing import Any
 
     import trio
     from typing_extensions import Unpack
 
     from pop3proto.blocking import Client
+    from pop3proto.core.capabilities import Capabilities
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.maildrop import MaildropStore
-    from pop3proto.procedures.operations import Procedure
-    from pop3proto.procedures.server.session import ServerSession
+    from pop3proto.procedures.server.service import Service
 
     from .background import Adapter
     from .faults.line import Fault
     from .options import ServiceOptions
+    from .personas import Persona, PersonaName
+    from .recording import RecordedSession
 
 __all__ = ["MemoryServer", "Pop3Server", "pop3_in_memory", "pop3_server"]
 
@@ -173,6 +164,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     *,
     passwords: Mapping[str, str] | None = None,
     tokens: Mapping[str, str] | None = None,
+    persona: Persona | PersonaName | None = None,
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
@@ -192,10 +184,11 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     Args:
         maildrops: initial messages by user name; line ends may be LF or CRLF.
         passwords: passwords by user name; a user who is not in it has `PASSWORD`.
-        tokens: user names by OAuth 2.0 access token.
+        tokens: user names by OAuth 2.0 access token. They are looked up when they are used: the mapping may change.
+        persona: a kind of server, from `pop3proto.testing.personas`: "gmail" for example. What else is given here wins.
         announce: takes what CAPA would announce, and returns what it announces instead:
             `lambda capabilities: attrs.evolve(capabilities, pipelining=False)`. What the server does stays the same.
-        faults: what goes wrong, from `pop3proto.testing.faults`, in this order.
+        faults: what goes wrong, from `pop3proto.testing.faults`, in this order; behind that of the persona.
         seed: of what the faults draw.
         tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
             localhost is made, which needs the extra `testing`.
@@ -210,9 +203,16 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         ImportError: a certificate is to be made, and trustme is not installed.
         Exception: as `Service`, and the `serve` of the adapter.
     """
-    recorder = Recorder()
-    options = with_users(maildrops, passwords, tokens, options)
-    service = _service(recorder, announce, FaultyLines(faults, seed), options)
+    service, sessions = assemble(
+        maildrops,
+        passwords=passwords,
+        tokens=tokens,
+        persona=persona,
+        announce=announce,
+        faults=faults,
+        seed=seed,
+        options=options,
+    )
     with ExitStack() as stack:
         certified = tls != "none" and certificate is None and context is None
         if certified:
@@ -221,7 +221,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
             serving(adapter, service, host=host, tls=tls, certificate=certificate, context=context)
         )
         where, port = addresses[0]
-        yield Pop3Server(service, recorder.sessions, where, port, tls, certified)
+        yield Pop3Server(service, sessions, where, port, tls, certified)
 
 
 def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
@@ -229,6 +229,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
     *,
     passwords: Mapping[str, str] | None = None,
     tokens: Mapping[str, str] | None = None,
+    persona: Persona | PersonaName | None = None,
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
@@ -242,6 +243,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         maildrops: as in `pop3_server`, like the others.
         passwords: by user name.
         tokens: user names by token.
+        persona: a kind of server.
         announce: what CAPA announces.
         faults: what goes wrong.
         seed: of what the faults draw.
@@ -252,36 +254,15 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         TypeError: the store or the authenticator has coroutine methods.
         Exception: as `Service`.
     """
-    recorder = Recorder()
-    options = with_users(maildrops, passwords, tokens, options)
-    service = _service(recorder, announce, FaultyLines(faults, seed), options)
+    service, sessions = assemble(
+        maildrops,
+        passwords=passwords,
+        tokens=tokens,
+        persona=persona,
+        announce=announce,
+        faults=faults,
+        seed=seed,
+        options=options,
+    )
     service.check_plain()
-    return MemoryServer(service, recorder.sessions, MemorySessions(service))
-
-
-def _service(
-    recorder: Recorder,
-    announce: Callable[[Capabilities], Capabilities] | None,
-    lines: FaultyLines,
-    options: ServiceOptions,
-) -> Service:
-    settings: dict[str, Any] = {
-        "failure_delay": 0,
-        "login_penalty": None,
-        "max_sessions": 200,  # as many as any system allows
-        "deadlines": Deadlines(grace=0),
-        **options,
-    }
-    settings["observer"] = (recorder, *observers_of(options.get("observer")))
-    if announce is not None:
-        settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announce)}
-    return FaultyService(lines=lines, **settings) if lines.faults else Service(**settings)
-
-
-def _announce(
-    announce: Callable[[Capabilities], Capabilities], session: ServerSession, command: Capa
-) -> Procedure[None]:
-    announced = announce((yield from capabilities(session)))
-    if not isinstance(announced, Capabilities):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"announce= must return Capabilities, not {announced!r}")
-    session.say_body(*command.answer(announced, "capabilities follow"))
+    return MemoryServer(service, sessions, MemorySessions(service))

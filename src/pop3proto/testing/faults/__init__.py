@@ -22,13 +22,32 @@ from .answers import (
     WrongCount,
     WrongSize,
 )
-from .behaviour import CloseAfter, DeleteOnRetr, HideAfterRetr, JsonChallenge, Refuse, SlowLock, Throttle
+from .behaviour import (
+    CloseAfter,
+    DeleteOnRetr,
+    HideAfterRetr,
+    JsonChallenge,
+    Refuse,
+    SlowLock,
+    Throttle,
+    TooEarly,
+)
 from .dialogue import Asked, Body, ChallengeLine, End, Part, StatusLine
+from .habits import (
+    ExtraBlanks,
+    ListsAll,
+    LoseBehind,
+    NoInitialResponse,
+    NoJsonChallenge,
+    OldestOnly,
+    Reword,
+    ShortTop,
+)
 from .line import Fault, HangUp, Here, Hold, Octets, Step, Wait
 from .proxy import FaultyProxy, faulty
 from .stream import Cut, Drip, Reset, SplitEvery, Stall
 from .tls import InjectAtStls, TlsFails
-from .uids import NewUids, NoUid, ReuseUid, SameUid
+from .uids import LongUids, NewUids, NoUid, ReuseUid, SameUid
 
 __all__ = [
     "Asked",
@@ -41,6 +60,7 @@ __all__ = [
     "DoubleAnswer",
     "Drip",
     "End",
+    "ExtraBlanks",
     "Fault",
     "FaultyProxy",
     "HangUp",
@@ -49,18 +69,26 @@ __all__ = [
     "Hold",
     "InjectAtStls",
     "JsonChallenge",
+    "ListsAll",
     "LongLine",
+    "LongUids",
     "LoseAnswer",
+    "LoseBehind",
     "NewUids",
+    "NoInitialResponse",
+    "NoJsonChallenge",
     "NoTerminator",
     "NoUid",
     "Octets",
     "OkAsChallenge",
+    "OldestOnly",
     "Part",
     "Refuse",
     "Reset",
     "ReuseUid",
+    "Reword",
     "SameUid",
+    "ShortTop",
     "SlowLock",
     "SplitEvery",
     "Stall",
@@ -69,6 +97,7 @@ __all__ = [
     "StrayDot",
     "Throttle",
     "TlsFails",
+    "TooEarly",
     "TrailingJunk",
     "Unstuffed",
     "Wait",

@@ -180,17 +180,20 @@ class TrailingJunk(Fault):
     Args:
         after: as in `Cut`.
         octets: what follows.
+        refused: only if the answer is `-ERR`.
     """
 
     after: str
     octets: bytes = b"* OK still here\r\n"
+    refused: bool = attrs.field(default=False, kw_only=True)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
-        if isinstance(part, StatusLine) and part.asked.is_a(self.after) and not (part.positive and part.asked.has_body):
-            part = attrs.evolve(part, octets=part.octets + self.octets)
+        if isinstance(part, StatusLine) and part.asked.is_a(self.after):
+            ends = not part.positive or not (part.asked.has_body or self.refused)
+            part = attrs.evolve(part, octets=part.octets + self.octets) if ends else part
         yield part
-        if isinstance(part, End) and part.asked.is_a(self.after):
+        if isinstance(part, End) and part.asked.is_a(self.after) and not self.refused:
             yield Octets(part.asked, self.octets)
 
 

@@ -19,12 +19,23 @@ if TYPE_CHECKING:
     from .dialogue import Part
     from .line import Here, Step
 
-__all__ = ["CloseAfter", "DeleteOnRetr", "HideAfterRetr", "JsonChallenge", "Refuse", "SlowLock", "Throttle"]
+__all__ = [
+    "CloseAfter",
+    "DeleteOnRetr",
+    "HideAfterRetr",
+    "JsonChallenge",
+    "Refuse",
+    "SlowLock",
+    "Throttle",
+    "TooEarly",
+    "refused_by",
+]
 
 _LOGINS: Final = {"PASS", "APOP", "AUTH"}
 
 
-def _refused(asked: Asked, code: str | None, text: str) -> Asked:
+def refused_by(asked: Asked, code: str | None, text: str) -> Asked:
+    """Return a command that is refused, and that the server does not hear of."""
     words = f"[{code}] {text}" if code else text
     return attrs.evolve(asked, answer=(StatusLine(asked, f"-ERR {words}\r\n".encode()),))
 
@@ -53,7 +64,7 @@ class Refuse(Fault):
         is_here = self.session in {None, here.session} and asked.is_a(self.command)
         if is_here and (self.times is None or refused < self.times):
             here.own.refused = refused + 1
-            asked = _refused(asked, self.code, self.text)
+            asked = refused_by(asked, self.code, self.text)
         yield asked
 
 
@@ -100,7 +111,7 @@ class Throttle(Fault):
             sent = getattr(here.shared, "sent", 0)
             here.shared.sent = sent + 1
             if sent >= self.messages:
-                asked = _refused(asked, self.code, self.text)
+                asked = refused_by(asked, self.code, self.text)
         yield asked
 
 
@@ -157,7 +168,7 @@ class SlowLock(Fault):
             left = getattr(here.shared, "left", 0)
             if left > 0:
                 here.shared.left = left - 1
-                asked = _refused(asked, "IN-USE", "the maildrop is locked")
+                asked = refused_by(asked, *self._why())
         yield asked
 
     @override
@@ -173,6 +184,24 @@ class SlowLock(Fault):
         if here.own.__dict__.pop("logged_in", False):
             here.shared.left = self.logins
         return ()
+
+    def _why(self) -> tuple[str, str]:
+        return "IN-USE", "the maildrop is locked"
+
+
+@attrs.frozen
+class TooEarly(SlowLock):
+    """After a session with a login, the next logins come too early (RFC 2449 section 8.1.1), whatever time has passed.
+
+    It does not tell users apart.
+
+    Args:
+        logins: how many after each session.
+    """
+
+    @override
+    def _why(self) -> tuple[str, str]:
+        return "LOGIN-DELAY", "the last login is too recent"
 
 
 @attrs.frozen
@@ -198,7 +227,7 @@ class JsonChallenge(Fault):
             return
         step, asked = due.pop(0), attrs.evolve(asked, response=False)
         if step == "refusal":
-            yield _refused(asked, "AUTH", "Invalid credentials")
+            yield refused_by(asked, "AUTH", "Invalid credentials")
             return
         challenge = json.dumps(dict(self.body)).encode() if step == "json" else b""
         yield attrs.evolve(asked, answer=(ChallengeLine(asked, b"+ " + base64.b64encode(challenge) + b"\r\n"),))

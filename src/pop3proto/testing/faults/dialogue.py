@@ -167,7 +167,9 @@ class Dialogue:
 
     def ask(self, asked: Asked) -> None:
         """Note that something is to be answered, after all that was asked before."""
-        if not asked.response:
+        if asked.response:
+            self._challenged = False
+        else:
             self._due.append(asked)
 
     def server(self, octets: bytes) -> Iterator[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+from attrs.validators import ge
 from typing_extensions import override
 
 from .dialogue import Asked, Body, End, StatusLine
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .dialogue import Part
     from .line import Here, Step
 
-__all__ = ["NewUids", "NoUid", "ReuseUid", "SameUid"]
+__all__ = ["LongUids", "NewUids", "NoUid", "ReuseUid", "SameUid"]
 
 
 class _Uids(Fault):
@@ -84,6 +85,21 @@ class NewUids(_Uids):
         if here.session < self.since:
             return rows
         return [(number, b"%b.%d" % (uid[:60], here.session)) for number, uid in rows]
+
+
+@attrs.frozen
+class LongUids(_Uids):
+    """Unique ids are longer than the 70 octets that RFC 1939 allows, as names of files may be.
+
+    Args:
+        octets: their length.
+    """
+
+    octets: int = attrs.field(default=90, validator=ge(71))
+
+    @override
+    def rows(self, rows: Sequence[tuple[int, bytes]], here: Here, *, whole: bool) -> Sequence[tuple[int, bytes]]:
+        return [(number, uid.ljust(self.octets, b"_")) for number, uid in rows]
 
 
 @attrs.frozen

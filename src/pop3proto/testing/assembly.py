@@ -1,0 +1,114 @@
+"""The service of a test server: made of its users, its persona, and what a test wants otherwise."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast, get_args
+
+import attrs
+
+from pop3proto.core.capabilities import Capabilities
+from pop3proto.core.commands import Capa
+from pop3proto.procedures.observer import observers_of
+from pop3proto.procedures.server.deadlines import Deadlines
+from pop3proto.procedures.server.handlers import HANDLERS, capabilities
+from pop3proto.procedures.server.service import Service
+
+from . import personas
+from .faults.line import FaultyLines
+from .faults.session import FaultyService
+from .persona import Persona
+from .recording import Recorder
+from .users import with_users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from pop3proto.procedures.operations import Procedure
+    from pop3proto.procedures.server.session import ServerSession
+
+    from .faults.line import Fault
+    from .options import ServiceOptions
+    from .personas import PersonaName
+    from .recording import RecordedSession
+
+__all__ = ["assemble"]
+
+
+def assemble(  # noqa: PLR0913 - they are those of `pop3_server`
+    maildrops: Mapping[str, Iterable[bytes]] | None,
+    *,
+    passwords: Mapping[str, str] | None,
+    tokens: Mapping[str, str] | None,
+    persona: Persona | PersonaName | None,
+    announce: Callable[[Capabilities], Capabilities] | None,
+    faults: Sequence[Fault],
+    seed: int,
+    options: ServiceOptions,
+) -> tuple[Service, list[RecordedSession]]:
+    """Return the service, and the list of its sessions, which grows.
+
+    The arguments are those of `pop3_server`; it raises the same.
+    """
+    kind = Persona() if persona is None else _persona(persona)
+    recorder = Recorder()
+    announcement = _Announcement(kind, announce, own_mechanisms="mechanisms" in options)
+    options = with_users(maildrops, passwords, tokens, kind, options)
+    settings: dict[str, Any] = {
+        "failure_delay": 0,
+        "login_penalty": None,
+        "max_sessions": 200,  # as many as any system allows
+        "deadlines": Deadlines(grace=0),
+        **options,
+    }
+    settings["observer"] = (recorder, *observers_of(options.get("observer")))
+    if announcement.differs:
+        settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announcement)}
+    lines = FaultyLines([*kind.faults, *faults], seed)
+    service = FaultyService(lines=lines, **settings) if lines.faults else Service(**settings)
+    return service, recorder.sessions
+
+
+def _persona(given: Persona | PersonaName) -> Persona:
+    """Return a persona by its name, or itself."""
+    if isinstance(given, Persona):
+        return given
+    names = get_args(personas.PersonaName)
+    if given not in names:
+        raise ValueError(f"there is no persona {given!r}; there are {', '.join(names)}, and Persona(...)")
+    return cast("Persona", getattr(personas, given))
+
+
+@attrs.frozen
+class _Announcement:
+    """What CAPA announces.
+
+    Args:
+        persona: what its server would announce.
+        announce: what a test makes of that.
+        own_mechanisms: the test has named the mechanisms.
+    """
+
+    persona: Persona
+    announce: Callable[[Capabilities], Capabilities] | None
+    own_mechanisms: bool = attrs.field(kw_only=True)
+
+    @property
+    def differs(self) -> bool:
+        persona = self.persona
+        return (self.announce, persona.capabilities, persona.after_login) != (None, None, None)
+
+    def of(self, able: Capabilities, *, logged_in: bool) -> Capabilities:
+        announced = self.persona.announce(able, logged_in=logged_in)
+        if self.own_mechanisms and not logged_in:
+            announced = attrs.evolve(announced, sasl=able.sasl)
+        return announced if self.announce is None else self.announce(announced)
+
+
+def _announce(announcement: _Announcement, session: ServerSession, command: Capa) -> Procedure[None]:
+    able = yield from capabilities(session)
+    announced = announcement.of(able, logged_in=session.maildrop is not None)
+    if not isinstance(announced, Capabilities):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"announce= must return Capabilities, not {announced!r}")
+    session.say_body(*command.answer(announced, "capabilities follow"))

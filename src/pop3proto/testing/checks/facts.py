@@ -1,0 +1,230 @@
+"""What is known of a server before the checks begin, and what a check must not be run without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto.core.commands import Stat
+from pop3proto.core.errors import LocalProtocolError, MalformedReply, Pop3Error
+from pop3proto.core.refusals import LoginFailed
+from pop3proto.core.replies import Greeting, Ok
+from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
+from pop3proto.procedures.client.commands import greet
+from pop3proto.procedures.client.login import login
+from pop3proto.procedures.client.options import SessionOptions
+from pop3proto.sasl.channel import SessionInfo
+
+from .check import CheckFailed, CheckSkipped, Need
+from .conversation import Pause, open_conversation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pop3proto.core.capabilities import Capabilities
+    from pop3proto.procedures.operations import Procedure
+
+    from .check import Check
+    from .conversation import Conversation
+    from .target import Target
+
+__all__ = ["Facts", "begin", "learn", "log_in", "obstacle"]
+
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before a login is tried again
+
+
+@attrs.define
+class Facts:
+    """What is known of a server.
+
+    Attributes:
+        trouble: why nothing can be known; None: it can.
+        loopback: it is on this machine.
+        timestamp: that of a greeting, for APOP.
+        in_clear: what it announces before TLS begins; None: it has no CAPA, or it has implicit TLS.
+        capabilities: what it announces before login, over TLS if there is any; None: it has no CAPA.
+        login_trouble: why nobody can log in; None: the user can.
+        logged_in: what it announces after login.
+        count: messages in the maildrop.
+        uidl: UIDL works.
+        top: TOP works, or is announced.
+    """
+
+    trouble: str | None = None
+    loopback: bool = True
+    timestamp: str | None = None
+    in_clear: Capabilities | None = None
+    capabilities: Capabilities | None = None
+    login_trouble: str | None = None
+    logged_in: Capabilities | None = None
+    count: int = 0
+    uidl: bool = False
+    top: bool = False
+
+
+def learn(target: Target, facts: Facts) -> Procedure[None]:
+    """Find out what must be known.
+
+    Args:
+        target: the server.
+        facts: what is found out goes there, also if something fails.
+    """
+    try:
+        talk = yield from open_conversation(target, facts)
+        facts.loopback = talk.loopback
+        facts.timestamp = Greeting((yield from talk.greet())).timestamp
+        if target.tls == "starttls":
+            facts.in_clear = yield from talk.capabilities()
+            yield from talk.stls()
+        facts.capabilities = yield from talk.capabilities()
+        if target.tls == "none":
+            facts.in_clear = facts.capabilities
+    except (CheckFailed, Pop3Error) as error:
+        facts.trouble = str(error)
+        return
+    if target.login is None:
+        facts.login_trouble = "nobody is named who could log in"
+        return
+    try:
+        yield from log_in(talk)
+        facts.logged_in = yield from talk.capabilities()
+        facts.count = (yield from talk.call(Stat())).count
+        facts.uidl = isinstance((yield from talk.ask(b"UIDL")), Ok)
+        if facts.uidl:
+            yield from talk.body()
+        announced = facts.logged_in or facts.capabilities
+        facts.top = announced.top if announced is not None else False
+        if announced is None and facts.count and isinstance((yield from talk.ask(b"TOP 1 0")), Ok):
+            facts.top = True
+            yield from talk.body()
+        yield from talk.ask(b"QUIT")
+    except CheckSkipped as error:
+        facts.login_trouble = str(error)
+    except (CheckFailed, MalformedReply, LocalProtocolError):
+        pass  # there is a check for it
+
+
+def log_in(talk: Conversation) -> Procedure[None]:
+    """Log in over a connection in the AUTHORIZATION state, by a client's procedure.
+
+    Raises:
+        CheckSkipped: there is no way to log in, or it was refused.
+    """
+    credentials = talk.target.login
+    if credentials is None:
+        raise CheckSkipped("nobody is named who could log in")
+    options = SessionOptions(
+        tls="none" if talk.tls is None else "implicit",
+        cleartext=talk.target.cleartext,
+        timeout=talk.target.timeout,
+        quirks=talk.target.quirks,
+    )
+    session = options.session(SessionInfo(), talk.target.host or None, loopback=talk.loopback)
+    session.connection.receive_data(talk.greeting)
+    try:
+        yield from talk.run(greet(session))
+        if talk.tls is not None:
+            session.secured(talk.tls)
+        if talk.facts.capabilities is not None:
+            session.learn(talk.facts.capabilities)
+        yield from talk.run(login(session, credentials))
+    except LocalProtocolError as error:
+        raise CheckSkipped(str(error)) from error
+    except LoginFailed as error:
+        raise CheckSkipped(f"the login was refused: {error}") from error
+
+
+def begin(check: Check, target: Target, facts: Facts) -> Procedure[Conversation]:
+    """Open a connection, and come into the state in which a check begins.
+
+    A login that is refused is tried again: the server may not have noticed yet that the last session is over.
+    """
+    for pause in (*_PAUSES, None):
+        talk = yield from open_conversation(target, facts)
+        if check.state == "connection":
+            return talk
+        yield from talk.begin()
+        if check.state == "authorization":
+            return talk
+        try:
+            yield from log_in(talk)
+        except CheckSkipped:
+            if pause is None:
+                raise
+            delay = facts.capabilities.login_delay if facts.capabilities is not None else None
+            yield from Pause(pause if delay is None else max(pause, delay.seconds))
+        else:
+            return talk
+    raise AssertionError("the last try has raised")
+
+
+_ANNOUNCED: Final[dict[Need, Callable[[Capabilities], object]]] = {
+    Need.SASL: lambda known: known.sasl,
+    Need.PLAIN: lambda known: "PLAIN" in known.sasl,
+    Need.CRAM_MD5: lambda known: "CRAM-MD5" in known.sasl,
+    Need.SCRAM: lambda known: {"SCRAM-SHA-1", "SCRAM-SHA-256"}.intersection(known.sasl),
+    Need.PIPELINING: lambda known: known.pipelining,
+    Need.RESP_CODES: lambda known: known.resp_codes,
+    Need.AUTH_RESP_CODE: lambda known: known.auth_resp_code,
+    Need.LOGIN_DELAY: lambda known: known.login_delay,
+    Need.EXPIRE: lambda known: known.expire,
+    Need.UTF8: lambda known: known.utf8,
+    Need.UTF8_USER: lambda known: known.utf8_user,
+    Need.LANG: lambda known: known.lang,
+}
+
+
+def obstacle(check: Check, target: Target, facts: Facts) -> str | None:
+    """Return why a check cannot be run; None: it can."""
+    if facts.trouble is not None and check.state != "connection":
+        return facts.trouble
+    needs = sorted(check.needs, key=list(Need).index)
+    return next((why for need in needs if (why := _lack(need, target, facts)) is not None), None)
+
+
+def _lack(need: Need, target: Target, facts: Facts) -> str | None:
+    """Return why a need is not met; None: it is."""
+    missing = f"it needs {need.value}"
+    unannounced = f"the server does not announce {need.value}"
+    if need in _ANNOUNCED:
+        known = facts.capabilities
+        return None if known is not None and _ANNOUNCED[need](known) else unannounced
+    match need:
+        case Need.LOGIN:
+            return facts.login_trouble
+        case Need.PASSWORD:
+            return _lack_of_password(target, facts)
+        case Need.USER:  # a server without CAPA may have them; one that forbids them in clear does not announce them
+            return None if facts.capabilities is None or facts.capabilities.user else unannounced
+        case Need.CAPA:
+            return None if facts.capabilities is not None else "the server has no CAPA"
+        case Need.STLS:
+            offered = facts.in_clear is not None and facts.in_clear.stls
+            why = "the server does not announce STLS" if target.tls == "starttls" else 'it needs tls="starttls"'
+            return None if target.tls == "starttls" and offered else why
+        case Need.NETWORK:
+            return "the server is on this machine" if facts.loopback else None
+        case Need.MESSAGES:
+            empty = facts.count == 0 and target.deliver is None
+            return "the maildrop has no messages" if empty else None
+        case Need.TWO_SESSIONS:
+            return None
+        case _:
+            met = {
+                Need.TLS: target.tls != "none",
+                Need.DELETING: target.may_delete,
+                Need.DELIVERY: target.deliver is not None,
+                Need.SLOW: target.slow,
+                Need.APOP: facts.timestamp is not None,
+                Need.UIDL: facts.uidl,
+                Need.TOP: facts.top,
+            }
+            return None if met[need] else missing
+
+
+def _lack_of_password(target: Target, facts: Facts) -> str | None:
+    if target.secret is None:
+        return "it needs a user with a password"
+    allowed = may_show_password(target.cleartext, tls=target.tls != "none", loopback=facts.loopback)
+    return None if allowed else f"it would show the password, {IN_CLEAR}"

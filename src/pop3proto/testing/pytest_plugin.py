@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
     checker = Checker(_target(config, url))
     checked: CheckedServer = CheckedServer.from_parent(session, name="pop3", nodeid="pop3")  # pyright: ignore[reportUnknownMemberType]
-    make: Callable[..., CheckItem] = CheckItem.from_parent  # pyright: ignore[reportUnknownMemberType]
+    make = cast("Callable[..., CheckItem]", CheckItem.from_parent)  # pyright: ignore[reportUnknownMemberType]
     items += [make(checked, name=check.id, check=check, checker=checker) for check in CHECKS]
 
 

@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from .conversation import Conversation
     from .target import Target
 
-__all__ = ["Facts", "begin", "enter", "learn", "log_in", "obstacle"]
+__all__ = ["Facts", "LoginRefused", "begin", "enter", "learn", "log_in", "obstacle"]
 
 _FEW: Final = 3  # messages that are delivered for checks that need some
 _LONGEST_DELAY: Final = 30  # seconds that a LOGIN-DELAY is waited for
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before a login is tried again
+
+
+class LoginRefused(CheckSkipped):
+    """A login was refused, so that it cannot be found out what comes behind it."""
 
 
 @attrs.define
@@ -85,26 +89,27 @@ def learn(target: Target, facts: Facts) -> Procedure[None]:
     except (CheckFailed, Pop3Error) as error:
         facts.trouble = str(error)
         return
-    if target.login is None:
-        facts.login_trouble = "nobody is named who could log in"
-        return
     try:
         yield from log_in(talk)
+    except (CheckFailed, CheckSkipped, Pop3Error) as error:
+        facts.login_trouble = str(error)
+        return
+    try:
         facts.logged_in = yield from talk.capabilities()
         facts.count = (yield from talk.call(Stat())).count
-        facts.uidl = isinstance((yield from talk.ask(b"UIDL")), Ok)
-        if facts.uidl:
-            yield from talk.body()
+        facts.uidl = yield from _works(talk, b"UIDL")
         announced = facts.logged_in or facts.capabilities
-        facts.top = announced.top if announced is not None else False
-        if announced is None and facts.count and isinstance((yield from talk.ask(b"TOP 1 0")), Ok):
-            facts.top = True
-            yield from talk.body()
+        facts.top = announced.top if announced is not None else (yield from _works(talk, b"TOP 1 0"))
         yield from talk.ask(b"QUIT")
-    except CheckSkipped as error:
-        facts.login_trouble = str(error)
-    except (CheckFailed, MalformedReply, LocalProtocolError):
+    except (CheckFailed, Pop3Error):
         pass  # there is a check for it
+
+
+def _works(talk: Conversation, line: bytes) -> Procedure[bool]:
+    if not isinstance((yield from talk.ask(line)), Ok):
+        return False
+    yield from talk.body()
+    return True
 
 
 def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure[None]:
@@ -115,7 +120,8 @@ def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure
         only: as in `login`.
 
     Raises:
-        CheckSkipped: there is no way to log in, or it was refused.
+        CheckSkipped: there is no way to log in.
+        LoginRefused: it was refused.
     """
     credentials = talk.target.login
     if credentials is None:
@@ -138,7 +144,7 @@ def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure
     except LocalProtocolError as error:
         raise CheckSkipped(str(error)) from error
     except LoginFailed as error:
-        raise CheckSkipped(f"the login was refused: {error}") from error
+        raise LoginRefused(f"the login was refused: {error}") from error
 
 
 def begin(check: Check, target: Target, facts: Facts) -> Procedure[Conversation]:

@@ -67,7 +67,8 @@ class Checker:
         target, facts = self._target, self.facts
         if self._until is None:
             self._until = time.monotonic() + target.total
-            World(target, Transcript(target.secret), self._until).close_after(learn(target, facts))
+            until = min(self._until, time.monotonic() + target.limit)
+            World(target, Transcript(target.secret), until).close_after(learn(target, facts))
         if (why := obstacle(check, target, facts)) is not None:
             return Outcome(check, "skipped", why)
         if Need.SLOW not in check.needs and time.monotonic() >= self._until:

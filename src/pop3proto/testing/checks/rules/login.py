@@ -6,18 +6,34 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.sasl.md5 import apop_digest
-from pop3proto.testing.checks.check import CheckFailed, CheckSkipped, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import log_in
+from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
+from pop3proto.testing.checks.facts import LoginRefused, log_in
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pop3proto.procedures.operations import Procedure
     from pop3proto.testing.checks.conversation import Conversation
 
-__all__ = ["TABLE", "WRONG", "secret_of"]
+__all__ = ["TABLE", "WRONG", "must_log_in", "secret_of"]
 
 TABLE: Final = CheckTable("authorization")
 WRONG: Final = b"not-the-password-of-anybody"
 _UNKNOWN: Final = b"nobody-of-this-name"
+
+
+def must_log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure[None]:
+    """Log in, which the server must accept.
+
+    Args:
+        talk: a connection before login.
+        only: as in `login`.
+    """
+    try:
+        yield from log_in(talk, only)
+    except LoginRefused as error:
+        raise CheckFailed(str(error)) from error
+    yield from talk.accepted(b"NOOP")
 
 
 def secret_of(talk: Conversation) -> tuple[bytes, bytes]:
@@ -35,13 +51,7 @@ def _user_of(talk: Conversation) -> bytes:
 
 @TABLE.must("The user can log in.", "1939 4")
 def login_accepted(talk: Conversation) -> Procedure[None]:
-    try:
-        yield from log_in(talk)
-    except CheckSkipped as error:
-        if error.__cause__ is not None and type(error.__cause__).__name__ == "LoginFailed":
-            raise CheckFailed(str(error)) from error
-        raise
-    yield from talk.accepted(b"NOOP")
+    yield from must_log_in(talk)
 
 
 @TABLE.must("USER and the right PASS log in.", "1939 7", Need.USER, Need.PASSWORD)

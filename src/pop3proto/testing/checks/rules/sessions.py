@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.commands import Stat, Uidl
 from pop3proto.core.replies import Ok, ResponseCode
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckFailed, CheckSkipped, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import enter, log_in
+from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
+from pop3proto.testing.checks.facts import LoginRefused, enter, log_in
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure
@@ -33,7 +33,7 @@ def _second_login(talk: Conversation) -> Procedure[str | None]:
     yield from other.begin()
     try:
         yield from log_in(other)
-    except CheckSkipped as error:
+    except LoginRefused as error:
         return str(error)
     return None
 
@@ -58,7 +58,7 @@ def lock_ends_with_session(talk: Conversation) -> Procedure[None]:
     yield from talk.hang_up()
     try:
         yield from enter("transaction", talk.target, talk.facts)
-    except CheckSkipped as error:
+    except LoginRefused as error:
         raise CheckFailed(f"it cannot be, seconds later: {error}") from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 from typing_extensions import override
@@ -17,24 +17,32 @@ from .line import HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pop3proto.testing.watching import Watchers
+
     from .line import Action, FaultyLine, FaultyLines
 
-__all__ = ["FaultyService"]
+__all__ = ["TestedService"]
 
 
 @attrs.frozen(kw_only=True)
-class FaultyService(Service):
-    """A service with faults in the lines of its sessions.
+class TestedService(Service):
+    """A service with faults in the lines of its sessions, or whose clients are watched.
 
     Args:
         lines: the faults.
+        watchers: who watches the clients, which are at the far end of the faulty lines; None: nobody does.
     """
 
+    __test__: ClassVar[bool] = False  # for pytest
+
     lines: FaultyLines = attrs.field(repr=False)
+    watchers: Watchers | None = attrs.field(default=None, repr=False)
 
     @override
     def around(self, session: Procedure[None]) -> Procedure[None]:
-        return _FaultySession(session, self.lines.begin()).run()
+        if self.lines.faults:
+            session = _FaultySession(session, self.lines.begin()).run()
+        return session if self.watchers is None else self.watchers.around(session)
 
 
 class _FaultySession:

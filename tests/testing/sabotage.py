@@ -296,7 +296,7 @@ SABOTAGE: dict[str, Sabotage] = {
     "cram-md5-challenge": by(Instead("AUTH CRAM-MD5", b"+ AAAA")),
     "cram-md5-challenge-differs": by(Instead("AUTH CRAM-MD5", b"+ PDEuMkBob3N0Pg=="), Instead(r"\*", b"-ERR")),
     "cram-md5-logs-in": by(Instead("YW5uI.*", b"-ERR wrong"), server={"mechanisms": ["CRAM-MD5", "SCRAM-SHA-256"]}),
-    "cram-md5-wrong-digest": accept("YW5uI.*"),
+    "cram-md5-wrong-digest": accept("YW5uIDAwMDAw.*"),
     "scram-iterations": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
     "scram-nonce": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
     "scram-wrong-proof": by(Instead("Yz1iaXdz.*"), user=None, password=None),

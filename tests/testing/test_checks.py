@@ -142,6 +142,7 @@ def test_a_check_fails_where_its_rule_is_broken(id_):
             outcome = checked(over_sockets(running, **sabotage.target), id_)
     assert (outcome.result, outcome.check.id) == ("failed", id_), outcome
     assert outcome.why
+    assert PASSWORD not in outcome.why + outcome.transcript
     assert "the check itself" not in outcome.why
     assert outcome.transcript or id_ == "no-password-in-clear"
 

@@ -8,12 +8,13 @@ import attrs
 
 from pop3proto.core.commands import Capa, Command
 from pop3proto.core.dots import BodyDecoder
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.replies import Challenge, Err, Ok, parse_challenge, parse_reply
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.operations import Operation, Procedure, Read, StartTls, Write
 
 from .check import CheckFailed, expect
+from .transcript import without_secret
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
@@ -105,6 +106,7 @@ class Conversation:
         self._number: Final = number
         self._buffer = b""
         self._asked = "the connection"
+        self._challenged = False  # what is sent next is a response
 
     def another(self) -> Procedure[Conversation]:
         """Open another connection."""
@@ -142,7 +144,9 @@ class Conversation:
 
     def send(self, octets: bytes) -> Procedure[None]:
         """Send octets, in one write."""
-        self._asked = excerpt(octets.splitlines()[0]) if octets.strip() else "an empty line"
+        line = without_secret(octets.partition(b"\r\n")[0])
+        self._asked = "a SASL response" if self._challenged else excerpt(line) if line else "an empty line"
+        self._challenged = False
         try:
             yield from Over(self._number, Write(octets))
         except ConnectionLost as error:
@@ -190,7 +194,10 @@ class Conversation:
             CheckFailed: it is none.
         """
         line = yield from self.line()
-        reply = parse_reply(line.rstrip(b"\r\n"))
+        try:
+            reply = parse_reply(line.rstrip(b"\r\n"))
+        except LocalProtocolError as error:
+            raise CheckFailed(f"the answer to {self._asked} is {excerpt(line)}: {error}") from error
         if reply is None:
             raise CheckFailed(f"the answer to {self._asked} is no status line: {excerpt(line)}")
         return reply
@@ -274,6 +281,7 @@ class Conversation:
         challenge = parse_challenge(answer.rstrip(b"\r\n"))
         if challenge is None:
             raise CheckFailed(f"a challenge that is not valid base64: {excerpt(answer)}")
+        self._challenged = True
         return challenge
 
     def ends(self) -> Procedure[None]:

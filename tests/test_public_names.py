@@ -27,6 +27,7 @@ PACKAGES = (
     "pop3proto.procedures",
     "pop3proto.sasl",
     "pop3proto.testing",
+    "pop3proto.testing.checks",
     "pop3proto.testing.faults",
     "pop3proto.trio",
 )
@@ -37,6 +38,7 @@ MADE_BY_THE_LIBRARY = {
     "AsyncClient",
     "AsyncIncomingMessage",
     "Client",
+    "Conversation",
     "IncomingMessage",
     "MemoryServer",
     "MemorySession",

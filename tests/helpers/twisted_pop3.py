@@ -33,7 +33,7 @@ class Mailbox:
         return self.file(index).open("rb")
 
     def getUidl(self, index):  # noqa: N802
-        return self.file(index).name.encode()
+        return self.files[index].name.encode()
 
     def deleteMessage(self, index):  # noqa: N802
         self.file(index)

@@ -1,8 +1,10 @@
 """A server that watches its clients, and reports what they do that they must not."""
 
 import poplib
+import re
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,10 @@ from pop3proto.blocking import connect
 from pop3proto.core.commands import Capa, Dele, Noop, Quit, Stat
 from pop3proto.testing import PASSWORD, ClientRule, Offence, OffencesFound, pop3_in_memory, pop3_server
 from pop3proto.testing.faults import Cut, Drip, SplitEvery
+from tests.helpers.processes import PATIENCE
 
 MAIL = [b"Subject: one\n\none\n", b"Subject: two\n\ntwo\n"]
+PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
 LOGIN = (b"USER ann\r\n", b"PASS tanstaaf\r\n")
 
 
@@ -131,7 +135,7 @@ def test_our_client_does_nothing_of_that(adapter, tls):
             client.login("ann", PASSWORD)
             assert [number for number, _ in client.retrieve([1, 2])] == [1, 2]
             client.call_all([Dele(1), Stat(), Noop()])
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         server.check()
         assert server.sessions[0].commands[-1] == Quit()
 
@@ -147,7 +151,7 @@ def test_a_command_before_the_greeting(adapter):
                     pass
                 sock.sendall(b"QUIT\r\n")
                 assert answers.readline() == b"+OK bye\r\n"
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         assert [offence.rule for offence in server.sessions[0].offences] == [ClientRule.BEFORE_GREETING]
         assert Capa() in server.sessions[0].commands
 
@@ -160,7 +164,7 @@ def test_octets_behind_stls(octets):
             sock.sendall(octets)
             while sock.recv(100):
                 pass
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         assert [offence.rule for offence in server.sessions[0].offences] == [ClientRule.BEHIND_STLS]
 
 
@@ -170,7 +174,7 @@ def test_a_password_in_clear_where_there_is_tls():
         mailbox.user("ann")
         mailbox.pass_(PASSWORD)
         mailbox.quit()
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         assert [offence.rule for offence in server.sessions[0].offences] == [ClientRule.CLEAR_PASSWORD]
         mailbox = poplib.POP3(server.host, server.port, timeout=60)
         context: ssl.SSLContext = server.client_context
@@ -178,7 +182,7 @@ def test_a_password_in_clear_where_there_is_tls():
         mailbox.user("ann")
         mailbox.pass_(PASSWORD)
         mailbox.quit()
-        server.sessions[1].wait()
+        server.sessions[1].wait(PATIENCE)
         assert list(server.sessions[1].offences) == []
 
 
@@ -191,7 +195,7 @@ def test_what_was_announced_before_tls_counts_no_more():
         assert mailbox.file.readline()
         assert mailbox.file.readline()
         mailbox.quit()
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         assert [offence.rule for offence in server.sessions[0].offences] == [ClientRule.PIPELINED]
 
 
@@ -202,7 +206,7 @@ def test_together_with_faults(fault):
         with connect(server.host, server.port, tls="none") as client:
             client.login("ann", PASSWORD)
             list(client.retrieve([1, 2]))
-        server.sessions[0].wait()
+        server.sessions[0].wait(PATIENCE)
         server.check()
 
 
@@ -215,3 +219,8 @@ def test_a_message_that_was_cut_off_was_not_retrieved():
         for line in (*LOGIN, b"DELE 1\r\n", QUIT):
             session.hear(line)
     assert ClientRule.DELETED_UNREAD in [offence.rule for offence in server.sessions[1].offences]
+
+
+def test_the_page_has_all_rules():
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert rows == [(rule.name, rule.value) for rule in ClientRule]

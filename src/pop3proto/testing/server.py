@@ -97,9 +97,10 @@ class _TestServer:
         """
         if self._watched is None:
             raise TypeError("clients are watched by a server that was started with watch=True")
-        found = [(each, offence) for each in self.sessions for offence in each.offences if offence.rule not in allow]
+        sessions = enumerate(list(self.sessions), 1)
+        found = [(number, each) for number, session in sessions for each in session.offences if each.rule not in allow]
         if found:
-            lines = "".join(f"\n  session {each.info.id}: {offence}" for each, offence in found)
+            lines = "".join(f"\n  session {number}: {offence}" for number, offence in found)
             raise OffencesFound([offence for _, offence in found], f"offences of clients: {len(found)}{lines}")
 
     def _own_store(self) -> MemoryStore:

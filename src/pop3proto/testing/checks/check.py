@@ -14,9 +14,20 @@ if TYPE_CHECKING:
 
     from .conversation import Conversation
 
-__all__ = ["Check", "CheckFailed", "CheckSkipped", "CheckTable", "Level", "Need", "State", "expect", "skip"]
+__all__ = [
+    "Check",
+    "CheckFailed",
+    "CheckSkipped",
+    "CheckTable",
+    "Level",
+    "Need",
+    "ServerHungUp",
+    "Stage",
+    "expect",
+    "skip",
+]
 
-State: TypeAlias = Literal["connection", "authorization", "transaction"]
+Stage: TypeAlias = Literal["connection", "authorization", "transaction"]
 """What has happened before the script begins: the connection, with implicit TLS; the greeting and STLS; the login."""
 
 
@@ -65,6 +76,10 @@ class Need(Enum):
 
 class CheckFailed(AssertionError):
     """The server does not follow the rule. A script raises it, by `expect` for example."""
+
+
+class ServerHungUp(CheckFailed):
+    """The server has hung up where an answer was due."""
 
 
 class CheckSkipped(Exception):
@@ -121,7 +136,7 @@ class Check:
     rfc: int | None
     section: str
     level: Level
-    state: State
+    state: Stage
     needs: frozenset[Need]
     script: Script = attrs.field(repr=False)
 
@@ -138,9 +153,9 @@ class CheckTable:
         checks: in the order in which they were added.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Stage) -> None:
         self.checks: Final[list[Check]] = []
-        self._state: Final[State] = state
+        self._state: Final[Stage] = state
 
     def must(self, title: str, source: str, *needs: Need) -> Callable[[Script], Script]:
         """Return a decorator that adds a check of what an RFC demands; its id is the name of the script.

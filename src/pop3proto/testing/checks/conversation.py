@@ -13,7 +13,7 @@ from pop3proto.core.replies import Challenge, Err, Ok, parse_challenge, parse_re
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.operations import Operation, Procedure, Read, StartTls, Write
 
-from .check import CheckFailed, expect
+from .check import CheckFailed, ServerHungUp, expect
 from .transcript import without_secret
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Conversation:
         yield from HangUp(self._number)
 
     def deliver(self, message: bytes) -> Procedure[None]:
-        """Deliver a message into the maildrop; the next session sees it."""
+        """Deliver a message into the maildrop, with a Message-ID of its own; the next session sees it."""
         yield from Deliver(message)
 
     def pause(self, seconds: float) -> Procedure[None]:
@@ -150,7 +150,7 @@ class Conversation:
         try:
             yield from Over(self._number, Write(octets))
         except ConnectionLost as error:
-            raise CheckFailed(f"the server had hung up before {self._asked} was sent: {error}") from error
+            raise ServerHungUp(f"the server had hung up before {self._asked} was sent: {error}") from error
 
     def read(self) -> Procedure[bytes]:
         """Return the next octets; empty: the end of the stream.
@@ -184,7 +184,7 @@ class Conversation:
             raise CheckFailed(f"the connection broke before {self._asked} was answered: {error}") from error
         if not octets:
             came = f" in the middle of {excerpt(self._buffer)}" if self._buffer else ""
-            raise CheckFailed(f"the server hung up before it answered {self._asked}{came}")
+            raise ServerHungUp(f"the server hung up before it answered {self._asked}{came}")
         self._buffer += octets
 
     def reply(self) -> Procedure[Ok | Err]:

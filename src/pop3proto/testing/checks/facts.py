@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.core.commands import Stat
+from pop3proto.core.commands import Apop, Auth, Pass, Stat
 from pop3proto.core.errors import LocalProtocolError, MalformedReply, Pop3Error
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.replies import Greeting, Ok
 from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
 from pop3proto.procedures.client.commands import greet
 from pop3proto.procedures.client.login import login
+from pop3proto.procedures.client.login_plan import APOP, USER_PASS
 from pop3proto.procedures.client.options import SessionOptions
 from pop3proto.sasl.channel import SessionInfo
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pop3proto.core.capabilities import Capabilities
+    from pop3proto.core.client import Request
+    from pop3proto.core.events import ClientEvent
     from pop3proto.procedures.operations import Procedure
 
-    from .check import Check, State
+    from .check import Check, Stage
     from .conversation import Conversation
     from .target import Target
 
@@ -40,6 +43,34 @@ class LoginRefused(CheckSkipped):
     """A login was refused, so that it cannot be found out what comes behind it."""
 
 
+class _LoginWitness:
+    """An observer of a login.
+
+    Attributes:
+        method: the one that was tried last, by the name that `login` has for it.
+    """
+
+    def __init__(self) -> None:
+        self.method: str | None = None
+
+    def said(self, _session: SessionInfo, request: Request, /) -> None:
+        match request:
+            case Auth(mechanism):
+                self.method = mechanism
+            case Apop():
+                self.method = APOP
+            case Pass():
+                self.method = USER_PASS
+            case _:
+                pass
+
+    def heard(self, _session: SessionInfo, _event: ClientEvent, /) -> None:
+        pass
+
+    def ended(self, _session: SessionInfo, _error: BaseException | None, /) -> None:
+        pass
+
+
 @attrs.define
 class Facts:
     """What is known of a server.
@@ -51,6 +82,7 @@ class Facts:
         in_clear: what it announces before TLS begins; None: it has no CAPA, or it has implicit TLS.
         capabilities: what it announces before login, over TLS if there is any; None: it has no CAPA.
         login_trouble: why nobody can log in; None: the user can.
+        method: by which the user has logged in first, and logs in from then on: a refusal may take seconds.
         logged_in: what it announces after login.
         count: messages in the maildrop.
         uidl: UIDL works.
@@ -63,6 +95,7 @@ class Facts:
     in_clear: Capabilities | None = None
     capabilities: Capabilities | None = None
     login_trouble: str | None = None
+    method: str | None = None
     logged_in: Capabilities | None = None
     count: int = 0
     uidl: bool = False
@@ -126,7 +159,9 @@ def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure
     credentials = talk.target.login
     if credentials is None:
         raise CheckSkipped("nobody is named who could log in")
+    witness = _LoginWitness()
     options = SessionOptions(
+        observer=witness,
         tls="none" if talk.tls is None else "implicit",
         cleartext=talk.target.cleartext,
         timeout=talk.target.timeout,
@@ -140,7 +175,10 @@ def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure
             session.secured(talk.tls)
         if talk.facts.capabilities is not None:
             session.learn(talk.facts.capabilities)
+        if only is None and talk.facts.method is not None:
+            only = {talk.facts.method}
         yield from talk.run(login(session, credentials, only=only))
+        talk.facts.method = talk.facts.method or witness.method
     except LocalProtocolError as error:
         raise CheckSkipped(str(error)) from error
     except LoginFailed as error:
@@ -171,7 +209,7 @@ def _count(talk: Conversation) -> Procedure[int]:
         return _FEW  # nobody knows, and there is a check for it
 
 
-def enter(state: State, target: Target, facts: Facts) -> Procedure[Conversation]:
+def enter(state: Stage, target: Target, facts: Facts) -> Procedure[Conversation]:
     """Open a connection, and come into a state.
 
     A login that is refused is tried again: the server may not have noticed yet that the last session is over.

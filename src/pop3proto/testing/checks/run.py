@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
@@ -14,6 +15,7 @@ from .check import Check, CheckFailed, CheckSkipped, Need
 from .conversation import Deliver, HangUp, Open, Over, Pause
 from .facts import Facts, begin, learn, obstacle
 from .table import CHECKS
+from .target import connect
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -148,13 +150,15 @@ class World:
             case Over(number, inner):
                 return self._perform_over(number, inner)
             case Open():
-                link = self._target.connect(self._left())
+                link = connect(self._target, self._left())
                 self._links.append(link)
                 return len(self._links), link
             case Deliver(message):
                 if self._target.deliver is None:
                     raise CheckSkipped(f"it needs {Need.DELIVERY.value}")
-                self._target.deliver(message)
+                # Real messages have such a line, and some servers make unique ids of it.
+                message_id = f"Message-ID: <{secrets.token_hex(8)}@checks.invalid>\r\n".encode()
+                self._target.deliver(message_id + message)
             case HangUp(number):
                 self._links[number - 1].close()
                 self._transcript.note(number, "the client has hung up")

@@ -84,7 +84,10 @@ def _delivered(talk: Conversation, name: bytes, body: bytes) -> Procedure[tuple[
     """Deliver a message, log in, and return what comes of its body, and the size that LIST has."""
     mark = b"X-Pop3proto-Check: " + name
     yield from talk.deliver(b"Subject: a message of a check\r\n" + mark + b"\r\n\r\n" + body)
-    talk = yield from enter("transaction", talk.target, talk.facts)
+    try:
+        talk = yield from enter("transaction", talk.target, talk.facts)
+    except LoginRefused as error:
+        raise CheckFailed(f"with this message in the maildrop nobody can log in: {error}") from error
     count = (yield from talk.call(Stat())).count
     for number in range(count, max(count - _LOOKED_AT, 0), -1):
         message = yield from talk.ask_for_body(b"RETR %d" % number)

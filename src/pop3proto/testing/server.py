@@ -20,11 +20,11 @@ from pop3proto.procedures.server.service import Service
 from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .faults.line import FaultyLines
-from .faults.session import TestedService
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
 from .options import with_users
 from .recording import RecordedSession, Recorder
+from .service import TestedService
 from .watching import ClientRule, OffencesFound, Watchers
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from .check import Check, CheckFailed, CheckSkipped, Level, Need, Script, ServerHungUp, Stage, expect, skip
+from .check import Check, Level, Need, Script, Stage
 from .conversation import Conversation
 from .facts import Facts
 from .run import Checker, Outcome, Result, run_checks
 from .table import CHECKS
 from .target import SessionInMemory, Target
+from .verdicts import CheckFailed, CheckSkipped, ServerHungUp, expect, skip
 
 __all__ = [
     "CHECKS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
@@ -14,18 +14,7 @@ if TYPE_CHECKING:
 
     from .conversation import Conversation
 
-__all__ = [
-    "Check",
-    "CheckFailed",
-    "CheckSkipped",
-    "CheckTable",
-    "Level",
-    "Need",
-    "ServerHungUp",
-    "Stage",
-    "expect",
-    "skip",
-]
+__all__ = ["Check", "CheckTable", "Level", "Need", "Script", "Stage"]
 
 Stage: TypeAlias = Literal["connection", "authorization", "transaction"]
 """What has happened before the script begins: the connection, with implicit TLS; the greeting and STLS; the login."""
@@ -72,44 +61,6 @@ class Need(Enum):
     UTF8 = "UTF8"
     UTF8_USER = "UTF8 USER"
     LANG = "LANG"
-
-
-class CheckFailed(AssertionError):
-    """The server does not follow the rule. A script raises it, by `expect` for example."""
-
-
-class ServerHungUp(CheckFailed):
-    """The server has hung up where an answer was due."""
-
-
-class CheckSkipped(Exception):
-    """It cannot be found out here. A script raises it, by `skip` for example."""
-
-
-def expect(condition: object, why: str) -> None:
-    """Let a check fail unless something holds.
-
-    Args:
-        condition: what must be true.
-        why: what the server did instead.
-
-    Raises:
-        CheckFailed: it is not true.
-    """
-    if not condition:
-        raise CheckFailed(why)
-
-
-def skip(why: str) -> NoReturn:
-    """Skip a check: it cannot be found out here.
-
-    Args:
-        why: the reason.
-
-    Raises:
-        CheckSkipped: always.
-    """
-    raise CheckSkipped(why)
 
 
 Script: TypeAlias = "Callable[[Conversation], Procedure[None]]"

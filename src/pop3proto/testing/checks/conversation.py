@@ -13,8 +13,8 @@ from pop3proto.core.replies import Challenge, Err, Ok, parse_challenge, parse_re
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.operations import Operation, Procedure, Read, StartTls, Write
 
-from .check import CheckFailed, ServerHungUp, expect
 from .transcript import without_secret
+from .verdicts import CheckFailed, ServerHungUp, expect
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities

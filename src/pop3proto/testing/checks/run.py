@@ -11,12 +11,14 @@ import attrs
 from pop3proto.core.errors import Pop3Error, TimedOut
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 
-from .check import Check, CheckFailed, CheckSkipped, Need
+from .check import Check, Need
 from .conversation import Deliver, HangUp, Open, Over, Pause
-from .facts import Facts, begin, learn, obstacle
+from .facts import Facts
+from .steps import begin, learn, obstacle
 from .table import CHECKS
 from .target import connect
 from .transcript import Transcript
+from .verdicts import CheckFailed, CheckSkipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

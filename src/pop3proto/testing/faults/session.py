@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
-
-import attrs
-from typing_extensions import override
+from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError
 from pop3proto.procedures.operations import Operation, Procedure, Read, Reset, Sleep, StartTls, Write
-from pop3proto.procedures.server.service import Service
 
 from .dialogue import Asked
 from .line import HangUp, Hold, Octets, Wait, joined
@@ -17,32 +13,19 @@ from .line import HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pop3proto.testing.watching import Watchers
+    from .line import Action, FaultyLine
 
-    from .line import Action, FaultyLine, FaultyLines
-
-__all__ = ["TestedService"]
+__all__ = ["faulty_session"]
 
 
-@attrs.frozen(kw_only=True)
-class TestedService(Service):
-    """A service with faults in the lines of its sessions, or whose clients are watched.
+def faulty_session(session: Procedure[None], line: FaultyLine) -> Procedure[None]:
+    """Return a procedure that performs a session over a faulty line.
 
     Args:
-        lines: the faults.
-        watchers: who watches the clients, which are at the far end of the faulty lines; None: nobody does.
+        session: of the server.
+        line: to its client.
     """
-
-    __test__: ClassVar[bool] = False  # for pytest
-
-    lines: FaultyLines = attrs.field(repr=False)
-    watchers: Watchers | None = attrs.field(default=None, repr=False)
-
-    @override
-    def around(self, session: Procedure[None]) -> Procedure[None]:
-        if self.lines.faults:
-            session = _FaultySession(session, self.lines.begin()).run()
-        return session if self.watchers is None else self.watchers.around(session)
+    return _FaultySession(session, line).run()
 
 
 class _FaultySession:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.replies import Challenge, Err
 from pop3proto.core.text import encode_base64, excerpt
 from pop3proto.sasl.md5 import hmac_md5
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import log_in
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import log_in
+from pop3proto.testing.checks.verdicts import CheckFailed, expect, skip
 
 from .login import WRONG, must_log_in, secret_of
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.replies import Err, Greeting, Ok, ResponseCode
 from pop3proto.sasl.md5 import apop_digest
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, ServerHungUp, expect, skip
-from pop3proto.testing.checks.facts import LoginRefused, log_in
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import LoginRefused, log_in
+from pop3proto.testing.checks.verdicts import CheckFailed, ServerHungUp, expect, skip
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.commands import Stat, Uidl
 from pop3proto.core.replies import Ok, ResponseCode
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import LoginRefused, enter, log_in
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import LoginRefused, enter, log_in
+from pop3proto.testing.checks.verdicts import CheckFailed, expect, skip
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import ConnectionLost
 from pop3proto.core.replies import Err
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.verdicts import CheckFailed, expect
 
 from .login import secret_of
 

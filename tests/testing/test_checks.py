@@ -40,6 +40,11 @@ NOT_OFFERED = {
     "lang-answers-tag",
     "lang-unknown",
     "login-delay-enforced",
+    "login-delay-largest",
+    "expire-smallest",
+    "utf8-header-needs-mode",
+    "external-without-certificate",
+    "oauthbearer-error",
     "idle-for-ten-minutes",
     "command-resets-timer",
 }
@@ -80,6 +85,12 @@ def test_our_server_passes_in_memory():
     assert set(found(outcomes, "skipped")) == NOT_OFFERED | IN_CLEAR | STLS
 
 
+def test_our_server_passes_with_tokens():
+    target = in_memory(tokens={"token": "ann"})
+    assert [each.result for each in run_checks(target, [BY_ID["oauthbearer-error"]])] == ["passed"]
+
+
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
 def test_our_server_passes_over_sockets(tls):
     with pop3_server({"ann": MAIL}, tls=tls) as server:

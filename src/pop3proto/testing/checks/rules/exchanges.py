@@ -159,6 +159,39 @@ def plain_wrong_password(talk: Conversation) -> Procedure[None]:
     yield from _refused(talk, _plain(secret_of(talk)[0], WRONG))
 
 
+def _announced(talk: Conversation, mechanism: str) -> None:
+    known = talk.facts.capabilities
+    if known is None or mechanism not in known.sasl:
+        skip(f"the server does not announce SASL {mechanism}")
+
+
+@TABLE.practice("LOGIN asks for the name, then for the password.", "", Need.SASL, Need.PASSWORD)
+def login_mechanism_logs_in(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "LOGIN")
+    user, password = secret_of(talk)
+    yield from _challenged(talk, b"AUTH LOGIN")
+    yield from _challenged(talk, encode_base64(user))
+    yield from talk.accepted(encode_base64(password))
+    yield from talk.accepted(b"NOOP")
+
+
+@TABLE.must("EXTERNAL without a certificate is refused.", "4422 A.1", Need.SASL)
+def external_without_certificate(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "EXTERNAL")
+    yield from _refused(talk, b"AUTH EXTERNAL =")
+
+
+@TABLE.must(
+    "OAUTHBEARER tells why a token is refused by a challenge, in JSON, and refuses then.", "7628 3.2.2", Need.SASL
+)
+def oauthbearer_error(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "OAUTHBEARER")
+    yield from _challenged(talk, b"AUTH OAUTHBEARER")
+    reason = yield from _challenged(talk, encode_base64(b"n,,\x01auth=Bearer not-a-token-of-anybody\x01\x01"))
+    expect(b'"status"' in reason, f"the challenge has no status: {excerpt(reason)}")
+    yield from _refused(talk, encode_base64(b"\x01"))
+
+
 @TABLE.must("The challenge of CRAM-MD5 has the form of a message id.", "2195 2", Need.CRAM_MD5)
 def cram_md5_challenge(talk: Conversation) -> Procedure[None]:
     challenge = yield from _challenged(talk, b"AUTH CRAM-MD5")

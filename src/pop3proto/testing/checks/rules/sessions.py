@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -171,6 +172,38 @@ def lang_answers_tag(talk: Conversation) -> Procedure[None]:
 @BEFORE_LOGIN.must("LANG with a language that is not there is refused.", "6856 3.2", Need.LANG)
 def lang_unknown(talk: Conversation) -> Procedure[None]:
     yield from talk.refused(b"LANG x-none-such")
+
+
+@BEFORE_LOGIN.must(
+    "A header that is not ASCII is not sent as it is without UTF8.", "6856 2.1", Need.UTF8, Need.LOGIN, Need.DELIVERY
+)
+def utf8_header_needs_mode(talk: Conversation) -> Procedure[None]:
+    mark = b"Subject: \xc3\xbcber UTF-8"
+    yield from talk.deliver(mark + b"\r\n\r\nIts subject is not ASCII.\r\n")
+    talk = yield from enter("transaction", talk.target, talk.facts)
+    count = (yield from talk.call(Stat())).count
+    if isinstance((yield from talk.ask(b"RETR %d" % count)), Ok):
+        header, _, _ = (yield from talk.body()).partition(b"\r\n\r\n")
+        expect(mark not in header, "it was sent as it is")
+
+
+@LOGGED_IN.must("The LOGIN-DELAY before login is the largest of all users.", "2449 6.5", Need.LOGIN_DELAY)
+def login_delay_largest(talk: Conversation) -> Procedure[None]:
+    before, after = talk.facts.capabilities, (yield from talk.capabilities())
+    first, own = (known.login_delay if known is not None else None for known in (before, after))
+    if first is None or own is None:
+        skip("it is not announced both before and after login")
+    expect(own.seconds <= first.seconds, f"{first.seconds} seconds before login, {own.seconds} after it")
+
+
+@LOGGED_IN.must("The EXPIRE before login is the smallest of all users.", "2449 6.7", Need.EXPIRE)
+def expire_smallest(talk: Conversation) -> Procedure[None]:
+    before, after = talk.facts.capabilities, (yield from talk.capabilities())
+    first, own = (known.expire if known is not None else None for known in (before, after))
+    if first is None or own is None:
+        skip("it is not announced both before and after login")
+    days = [math.inf if each.days is None else each.days for each in (first, own)]
+    expect(days[0] <= days[1], f"{first.days} days before login, {own.days} after it"[:80])
 
 
 @BEFORE_LOGIN.should("A login within the LOGIN-DELAY is refused.", "2449 6.5", Need.LOGIN_DELAY, Need.LOGIN)

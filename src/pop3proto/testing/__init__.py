@@ -7,28 +7,36 @@ r"""POP3 servers for tests of your own mail code, with mail in memory; and input
 
 A user for whom no password is given has the password `PASSWORD`.
 
-For pytest there is the fixture `start_pop3_server`, a function with the arguments of `pop3_server`: put
-`pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
+For pytest there is the fixture `start_pop3_server`, a function with the arguments of `pop3_server`.
 """
 
 from __future__ import annotations
 
-from .background import Adapter
-from .fuzzing import FuzzFailure, check_service, fuzz_service
-from .memory import MemorySession
-from .memory_ends import MemorySocket, MemoryTransport
-from .options import PASSWORD, ServiceOptions
-from .recording import RecordedSession
-from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
+from typing import TYPE_CHECKING
+
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from .background import Adapter
+    from .fuzzing import FuzzFailure, check_service, fuzz_service
+    from .memory import MemorySession
+    from .memory_ends import MemorySocket, MemoryTransport
+    from .options import PASSWORD, ServiceOptions
+    from .recording import RecordedSession
+    from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
+    from .watching import ClientRule, Offence, OffencesFound
 
 __all__ = [
     "PASSWORD",
     "Adapter",
+    "ClientRule",
     "FuzzFailure",
     "MemoryServer",
     "MemorySession",
     "MemorySocket",
     "MemoryTransport",
+    "Offence",
+    "OffencesFound",
     "Pop3Server",
     "RecordedSession",
     "ServiceOptions",
@@ -37,3 +45,17 @@ __all__ = [
     "pop3_in_memory",
     "pop3_server",
 ]
+
+export(
+    globals(),
+    {
+        ".background": "Adapter",
+        ".fuzzing": "FuzzFailure check_service fuzz_service",
+        ".memory": "MemorySession",
+        ".memory_ends": "MemorySocket MemoryTransport",
+        ".options": "PASSWORD ServiceOptions",
+        ".recording": "RecordedSession",
+        ".server": "MemoryServer Pop3Server pop3_in_memory pop3_server",
+        ".watching": "ClientRule Offence OffencesFound",
+    },
+)

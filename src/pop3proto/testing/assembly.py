@@ -16,13 +16,14 @@ from pop3proto.procedures.server.service import Service
 
 from . import personas
 from .faults.line import FaultyLines
-from .faults.session import FaultyService
 from .persona import Persona
 from .recording import Recorder
+from .service import TestedService
 from .users import with_users
+from .watching import ClientRule, Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any
 
     from pop3proto.procedures.operations import Procedure
@@ -45,14 +46,17 @@ def assemble(  # noqa: PLR0913 - they are those of `pop3_server`
     announce: Callable[[Capabilities], Capabilities] | None,
     faults: Sequence[Fault],
     seed: int,
+    watch: bool | Collection[ClientRule],
+    offers_tls: bool,
     options: ServiceOptions,
-) -> tuple[Service, list[RecordedSession]]:
-    """Return the service, and the list of its sessions, which grows.
+) -> tuple[Service, list[RecordedSession], Watchers | None]:
+    """Return the service, the list of its sessions, which grows, and what watches the clients.
 
-    The arguments are those of `pop3_server`; it raises the same.
+    The arguments are those of `pop3_server`; it raises the same. `offers_tls` says whether clients can have TLS.
     """
     kind = Persona() if persona is None else _persona(persona)
-    recorder = Recorder()
+    watchers = _watchers(watch, options, offers_tls=offers_tls)
+    recorder = Recorder(watchers)
     announcement = _Announcement(kind, announce, own_mechanisms="mechanisms" in options)
     options = with_users(maildrops, passwords, tokens, kind, options)
     settings: dict[str, Any] = {
@@ -66,8 +70,21 @@ def assemble(  # noqa: PLR0913 - they are those of `pop3_server`
     if announcement.differs:
         settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announcement)}
     lines = FaultyLines([*kind.faults, *faults], seed)
-    service = FaultyService(lines=lines, **settings) if lines.faults else Service(**settings)
-    return service, recorder.sessions
+    own = lines.faults or watchers is not None
+    service = TestedService(lines=lines, watchers=watchers, **settings) if own else Service(**settings)
+    return service, recorder.sessions, watchers
+
+
+def _watchers(
+    watch: bool | Collection[ClientRule],  # noqa: FBT001 - as the caller gives it
+    options: ServiceOptions,
+    *,
+    offers_tls: bool,
+) -> Watchers | None:
+    if not watch:
+        return None
+    rules = frozenset(ClientRule if watch is True else watch)
+    return Watchers(rules, options.get("handlers", HANDLERS), offers_tls=offers_tls)
 
 
 def _persona(given: Persona | PersonaName) -> Persona:

@@ -1,20 +1,16 @@
-"""The pytest fixture `start_pop3_server`, for test servers.
+"""The type of the pytest fixture `start_pop3_server`.
 
-Put `pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
+pytest finds the fixture by itself where this package is installed. Where plugins are not loaded by themselves, put
+`pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
-
-import pytest
-
-from .server import pop3_server
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
@@ -27,8 +23,11 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
     from .personas import Persona, PersonaName
     from .server import Pop3Server
+    from .watching import ClientRule
 
-__all__ = ["StartPop3Server", "start_pop3_server"]
+__all__ = ["StartPop3Server"]
+
+pytest_plugins: Final = ["pop3proto.testing.pytest_plugin"]
 
 
 class StartPop3Server(Protocol):
@@ -44,6 +43,7 @@ class StartPop3Server(Protocol):
         announce: Callable[[Capabilities], Capabilities] | None = None,
         faults: Sequence[Fault] = (),
         seed: int = 0,
+        watch: bool | Collection[ClientRule] = False,
         tls: TlsMode = "none",
         certificate: str | PathLike[str] | None = None,
         context: ssl.SSLContext | None = None,
@@ -53,14 +53,3 @@ class StartPop3Server(Protocol):
     ) -> Pop3Server:
         """Start a server."""
         ...
-
-
-@pytest.fixture
-def start_pop3_server() -> Iterator[StartPop3Server]:
-    """Return a function that starts a test server; it has the arguments of `pop3_server`. Servers end with the test."""
-    with ExitStack() as servers:
-
-        def start(*arguments: Any, **options: Any) -> Pop3Server:  # noqa: ANN401 - they are those of the protocol
-            return servers.enter_context(pop3_server(*arguments, **options))
-
-        yield start

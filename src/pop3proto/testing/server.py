@@ -15,10 +15,11 @@ from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
+from .watching import ClientRule, OffencesFound, Watchers
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from os import PathLike
 
     import trio
@@ -50,6 +51,7 @@ class _TestServer:
 
     service: Service = attrs.field(repr=False)
     sessions: list[RecordedSession]
+    _watched: Watchers | None = attrs.field(default=None, alias="watched", repr=False, kw_only=True)
 
     @property
     def store(self) -> MaildropStore:
@@ -71,6 +73,26 @@ class _TestServer:
             TypeError: the store is another than that of the test server.
         """
         self._own_store().deliver(user, message)
+
+    def check(self, *, allow: Collection[ClientRule] = ()) -> None:
+        """Check that no client has done what it must not, so far; that needs `watch`.
+
+        Wait for the end of a session first, if it may still go on: `session.wait()`.
+
+        Args:
+            allow: what is no offence here.
+
+        Raises:
+            OffencesFound: one has; the message lists all offences.
+            TypeError: clients are not watched.
+        """
+        if self._watched is None:
+            raise TypeError("clients are watched by a server that was started with watch=True")
+        sessions = enumerate(list(self.sessions), 1)
+        found = [(number, each) for number, session in sessions for each in session.offences if each.rule not in allow]
+        if found:
+            lines = "".join(f"\n  session {number}: {offence}" for number, offence in found)
+            raise OffencesFound([offence for _, offence in found], f"offences of clients: {len(found)}{lines}")
 
     def _own_store(self) -> MemoryStore:
         if not isinstance(self.store, MemoryStore):
@@ -168,6 +190,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
+    watch: bool | Collection[ClientRule] = False,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
@@ -190,6 +213,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
             `lambda capabilities: attrs.evolve(capabilities, pipelining=False)`. What the server does stays the same.
         faults: what goes wrong, from `pop3proto.testing.faults`, in this order; behind that of the persona.
         seed: of what the faults draw.
+        watch: note what clients do that they must not: `sessions[0].offences`, and `check()` raises if there is any;
+            or a collection of the rules to look at.
         tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
             localhost is made, which needs the extra `testing`.
         certificate: path of a PEM file with the server's certificate and private key.
@@ -203,7 +228,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         ImportError: a certificate is to be made, and trustme is not installed.
         Exception: as `Service`, and the `serve` of the adapter.
     """
-    service, sessions = assemble(
+    service, sessions, watchers = assemble(
         maildrops,
         passwords=passwords,
         tokens=tokens,
@@ -211,6 +236,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         announce=announce,
         faults=faults,
         seed=seed,
+        watch=watch,
+        offers_tls=tls != "none",
         options=options,
     )
     with ExitStack() as stack:
@@ -221,7 +248,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
             serving(adapter, service, host=host, tls=tls, certificate=certificate, context=context)
         )
         where, port = addresses[0]
-        yield Pop3Server(service, sessions, where, port, tls, certified)
+        yield Pop3Server(service, sessions, where, port, tls, certified, watched=watchers)
 
 
 def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
@@ -233,6 +260,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
+    watch: bool | Collection[ClientRule] = False,
     **options: Unpack[ServiceOptions],
 ) -> MemoryServer:
     """Return a test server whose sessions are in memory: no network, no thread, and no waiting.
@@ -247,6 +275,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         announce: what CAPA announces.
         faults: what goes wrong.
         seed: of what the faults draw.
+        watch: what clients do that they must not.
         options: of `Service`; store and authenticator have plain methods.
 
     Raises:
@@ -254,7 +283,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         TypeError: the store or the authenticator has coroutine methods.
         Exception: as `Service`.
     """
-    service, sessions = assemble(
+    service, sessions, watchers = assemble(
         maildrops,
         passwords=passwords,
         tokens=tokens,
@@ -262,7 +291,9 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         announce=announce,
         faults=faults,
         seed=seed,
+        watch=watch,
+        offers_tls=False,
         options=options,
     )
     service.check_plain()
-    return MemoryServer(service, sessions, MemorySessions(service))
+    return MemoryServer(service, sessions, MemorySessions(service), watched=watchers)

@@ -17,7 +17,14 @@ import pop3proto.asyncio
 import pop3proto.trio
 from pop3proto import Auth, Capa, Quirk, ResponseCode, Retr, Top, UniqueIdListing
 from pop3proto.blocking import connect, connect_over
-from pop3proto.core.errors import Broken, ConnectionLost, MalformedReply, RemoteProtocolError, TimedOut
+from pop3proto.core.errors import (
+    Broken,
+    ConnectionLost,
+    MalformedReply,
+    RemoteProtocolError,
+    TimedOut,
+    UncertainUpdate,
+)
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.procedures import Deadlines
 from pop3proto.testing import PASSWORD, faults, pop3_in_memory, pop3_server
@@ -69,7 +76,8 @@ from pop3proto.testing.faults import (
     faulty,
 )
 from pop3proto.testing.faults.dialogue import Dialogue
-from pop3proto.testing.faults.line import FaultyLines, Octets
+from pop3proto.testing.faults.faulty_line import FaultyLines
+from pop3proto.testing.faults.line import Octets
 from tests.helpers.processes import PATIENCE
 from tests.helpers.strategies import messages
 
@@ -206,6 +214,13 @@ CASES = {
 }
 
 
+UNMET = {  # faults that have nothing to change
+    "cut behind what there is": CASES["cut behind what there is"].faults,
+    "refuse once": CASES["refuse once"].faults,
+    "reworded": CASES["reworded"].faults[1:],  # numbers stay, and nothing is refused
+}
+
+
 def comparable(result):
     if hasattr(result, "count") and hasattr(result, "octets"):
         return result.count, result.octets
@@ -266,6 +281,7 @@ def test_what_each_fault_does_to_a_client(name, adapter):
     case = CASES[name]
     server = pop3_in_memory({"ann": MAIL}, faults=case.faults)
     check(case, lambda: adapter(server, case))
+    assert [fault for fault in case.faults if fault not in server.struck] == UNMET.get(name, [])
     assert len(server.messages("ann")) == case.left
 
 
@@ -657,6 +673,33 @@ def test_what_a_fault_may_not_return(caplog):
         faulty(server.host, server.port, [Odd()]) as proxy,
     ):
         assert met(proxy) == b""
+
+
+def test_a_fault_strikes_when_it_changes_something():
+    once = Refuse("NOOP", times=1)
+    server = pop3_in_memory({"ann": MAIL}, faults=[Cut(after="QUIT"), once])
+    with logged_in(server) as client:
+        client.stat()
+        assert server.struck == ()
+        with pytest.raises(CommandFailed):
+            client.noop()
+        assert server.struck == (once,)
+        client.dele(1)
+        with pytest.raises(UncertainUpdate):
+            client.quit()
+    assert server.struck == (Cut(after="QUIT"), once)
+    assert pop3_in_memory().struck == ()
+
+
+def test_what_strikes_in_a_proxy():
+    faults = [TlsFails(), DeleteOnRetr()]
+    with pop3_server({"ann": MAIL}) as server:
+        with faulty(server.host, server.port, faults) as proxy:
+            assert proxy.struck == ()
+            with connect(proxy.host, proxy.port, tls="none") as client:
+                client.login("ann", PASSWORD)
+                client.fetch(1)
+        assert proxy.struck == (DeleteOnRetr(),)
 
 
 def test_a_proxy_without_a_server():

@@ -15,7 +15,7 @@ from pop3proto.procedures.server.handlers import HANDLERS, capabilities
 from pop3proto.procedures.server.service import Service
 
 from . import personas
-from .faults.line import FaultyLines
+from .faults.faulty_line import FaultyLines
 from .persona import Persona
 from .recording import Recorder
 from .service import TestedService

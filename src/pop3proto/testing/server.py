@@ -15,6 +15,7 @@ from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
+from .service import TestedService
 from .watching import ClientRule, OffencesFound, Watchers
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class _TestServer:
     def store(self) -> MaildropStore:
         """The maildrops that it serves."""
         return self.service.store
+
+    @property
+    def struck(self) -> tuple[Fault, ...]:
+        """The faults that have changed something so far: assert it, lest a test pass because nothing went wrong."""
+        return self.service.lines.struck if isinstance(self.service, TestedService) else ()
 
     def messages(self, user: str) -> list[bytes]:
         """Return the messages in a user's maildrop now, as they were delivered and in that order.

@@ -14,7 +14,7 @@ from .faults.session import faulty_session
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure
 
-    from .faults.line import FaultyLines
+    from .faults.faulty_line import FaultyLines
     from .watching import Watchers
 
 __all__ = ["TestedService"]

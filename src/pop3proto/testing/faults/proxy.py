@@ -14,12 +14,14 @@ import attrs
 from pop3proto._io.sockets import reset_at_close, send_at_once
 
 from .dialogue import Asked
-from .line import FaultyLines, HangUp, Hold, Octets, Wait, joined
+from .faulty_line import FaultyLines
+from .line import HangUp, Hold, Octets, Wait, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from .line import Action, Fault, FaultyLine
+    from .faulty_line import FaultyLine
+    from .line import Action, Fault
 
 __all__ = ["FaultyProxy", "faulty"]
 
@@ -38,6 +40,12 @@ class FaultyProxy:
 
     host: str
     port: int
+    _struck: Callable[[], tuple[Fault, ...]] = attrs.field(alias="struck", repr=False)
+
+    @property
+    def struck(self) -> tuple[Fault, ...]:
+        """The faults that have changed something so far."""
+        return self._struck()
 
 
 @contextmanager
@@ -62,9 +70,11 @@ def faulty(
         Exception: at the end of the block, what a fault has raised.
         TypeError: something in `faults` is none.
     """
-    proxy = _Proxy((host, port), FaultyLines(faults, seed), opaque=implicit_tls)
+    lines = FaultyLines(faults, seed)
+    proxy = _Proxy((host, port), lines, opaque=implicit_tls)
     try:
-        yield FaultyProxy(*proxy.listener.getsockname())
+        where, port = proxy.listener.getsockname()
+        yield FaultyProxy(where, port, lambda: lines.struck)
     finally:
         proxy.end()
     if proxy.failures:

@@ -13,7 +13,8 @@ from .line import HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .line import Action, FaultyLine
+    from .faulty_line import FaultyLine
+    from .line import Action
 
 __all__ = ["faulty_session"]
 

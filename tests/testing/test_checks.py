@@ -45,6 +45,7 @@ NOT_OFFERED = {
     "utf8-header-needs-mode",
     "external-without-certificate",
     "oauthbearer-error",
+    "scram-downgrade",
     "idle-for-ten-minutes",
     "command-resets-timer",
 }

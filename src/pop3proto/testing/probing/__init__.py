@@ -11,8 +11,20 @@ from __future__ import annotations
 from .before_login import Opened
 from .certificate import Certificate
 from .findings import Finding, Severity
+from .jsonable import jsonable
 from .mailbox import Mailbox
 from .report import PortReport, Report, TlsReport
 from .running import probe
 
-__all__ = ["Certificate", "Finding", "Mailbox", "Opened", "PortReport", "Report", "Severity", "TlsReport", "probe"]
+__all__ = [
+    "Certificate",
+    "Finding",
+    "Mailbox",
+    "Opened",
+    "PortReport",
+    "Report",
+    "Severity",
+    "TlsReport",
+    "jsonable",
+    "probe",
+]

@@ -57,7 +57,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ok-as-challenge": (_W, "Clients need the quirk ok_as_challenge (RFC 5034 section 4 has + for a challenge)."),
         "unencoded-challenge": (_W, "Clients need the quirk unencoded_challenge: a challenge is base64."),
         # The login.
-        "login-not-tried": (_B, "See why; --ca-file and --allow-cleartext may help."),
+        "login-not-tried": (_B, "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS."),
         "login-refused": (_B, "Check user and password or token; see what the server said."),
         "login-delay": (_N, "What needs a second session was left out."),
         # After login.

@@ -149,7 +149,9 @@ class Logins:
     def _not_logged_in(self, error: Pop3Error) -> None:
         if isinstance(error, LoginFailed):
             self.findings.add("login-refused", "The login is refused.", evidence=str(error))
-        elif isinstance(error, CertificateError | LocalProtocolError):
+        elif isinstance(error, CertificateError):
+            self.findings.add("login-not-tried", "The login was not tried, as the certificate is not trusted.")
+        elif isinstance(error, LocalProtocolError):
             self.findings.add("login-not-tried", "The login was not tried.", evidence=str(error))
         else:
             self.findings.add("failed", "The connection failed at the login.", evidence=str(error))

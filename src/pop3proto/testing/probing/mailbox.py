@@ -65,6 +65,12 @@ class Mailbox:
     lock: str | None = None
     quirks: set[Quirk] = attrs.field(factory=set[Quirk])
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """The median of the answer times; None: there are none."""
+        times = sorted(self.answer_times)
+        return times[len(times) // 2] if times else None
+
 
 def ask(talk: Talk, command: str, mailbox: Mailbox, findings: Findings) -> Procedure[Said]:
     """Send a command and return the status line that answers it.

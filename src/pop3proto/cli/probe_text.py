@@ -88,7 +88,7 @@ def _seen(finding: Finding) -> str:
 
 def _finding(finding: Finding, *, several: bool) -> Iterator[str]:
     where = f"port {finding.port}: " if several and finding.port and "ort " not in finding.text[:5] else ""
-    label = f"{_WORDS[finding.severity]:<9}"
+    label = f"{_WORDS[finding.severity]:<8} "
     yield from _wrapped(label, where + finding.text, hanging=" " * 9)
     if finding.advice:
         yield from _wrapped(" " * 9 + "-> ", finding.advice, hanging=" " * 12)
@@ -106,13 +106,15 @@ def _port(port: PortReport) -> Iterator[str]:
     opened = port.clear or port.secure
     if opened is not None and opened.greeting is not None:
         yield from _row("greeting", f"{opened.greeting} (after {_duration(opened.greeted_after)})")
+    if opened is not None and port.speaks_pop3:
         yield from _row("APOP", "offered by a timestamp" if opened.timestamp else "not offered")
-    if port.clear is not None:
+    if port.clear is not None and port.speaks_pop3:
         stls = {True: "works", False: "does not work", None: "was not tried"}[port.stls]
         yield from _row("STLS", stls)
     if port.tls is not None:
         yield from _tls(port.tls)
-    yield from _announced(port)
+    if port.speaks_pop3:
+        yield from _announced(port)
     if port.plan:
         yield from _row("login plan", f"{', '.join(port.plan)} (our client with a password)")
 
@@ -124,7 +126,15 @@ def _spoken(port: PortReport) -> str:
             "starttls": "POP3, TLS by STLS",
             "none": "POP3 without TLS",
         }[port.mode]
-    names = {"silent": "nothing answers", "closed": "closes at once", "other": "an unknown protocol", "TLS": "TLS"}
+    if port.secure is not None and port.secure.foreign is not None:
+        return f"{port.secure.foreign} over TLS"
+    names = {
+        "silent": "nothing answers",
+        "closed": "closes at once",
+        "other": "an unknown protocol",
+        "TLS": "TLS, and no POP3 in it",
+        "POP3": "POP3",
+    }
     return names.get(port.protocol, port.protocol)
 
 
@@ -198,8 +208,9 @@ def _tags(lines: Sequence[str]) -> str:
 
 
 def _difference(before: Sequence[str], after: Sequence[str]) -> str:
+    """Return which capabilities came and went. Of one that went the first word is enough, unless it came anew."""
     more = [f"+{visible(line)}" for line in after if line not in before]
-    less = [f"-{visible(line)}" for line in before if line not in after]
+    less = [f"-{visible(line.split(' ')[0])}" for line in before if line not in after]
     return "; ".join([*more, *less]) or "the same"
 
 

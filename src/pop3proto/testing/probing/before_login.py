@@ -46,6 +46,7 @@ class Opened:
         greeting: the server's first line, safe to print; None over STLS.
         timestamp: for APOP; None: there is none.
         greeted_after: seconds.
+        foreign: the protocol, if it is not POP3.
         has_capa: the server knows CAPA; None: it was not asked.
         capabilities: what it announces; None: nothing.
         works: LANG and UTF8, if they are announced, and whether they work.
@@ -55,6 +56,7 @@ class Opened:
     greeting: str | None = None
     timestamp: str | None = None
     greeted_after: float = 0.0
+    foreign: str | None = None
     has_capa: bool | None = None
     capabilities: Capabilities | None = None
     works: dict[str, bool] = attrs.field(factory=dict[str, bool])
@@ -70,7 +72,11 @@ def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bo
         said = yield from talk.hear()
     except TimedOut:
         yield from talk.say(b"CAPA\r\n\r\n")
-        said = yield from talk.hear()
+        try:
+            said = yield from talk.hear()
+        except TimedOut:
+            findings.add("silent", f"Port {findings.port} begins TLS, and then says nothing.")
+            return False
     opened.greeting, opened.greeted_after = said.text, said.seconds
     reply = said.reply
     if reply is None:
@@ -78,6 +84,7 @@ def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bo
         if protocol in {"POP3", "other"}:
             findings.add("greeting-malformed", "What it sends first is not a POP3 greeting.", evidence=said.text)
         else:
+            opened.foreign = protocol
             text = f"Port {findings.port} speaks {protocol} over TLS, not POP3."
             findings.add("wrong-protocol", text, evidence=said.text)
     elif isinstance(reply, Ok):

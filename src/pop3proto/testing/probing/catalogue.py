@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CATALOGUE"]
+__all__ = ["ANSWERS", "CATALOGUE"]
 
 _N, _W, _B, _U = "NOTE", "WARNING", "BROKEN", "UNREACHABLE"
+
+ANSWERS: Final = frozenset({"wrong-protocol", "tls-where-clear", "clear-where-tls", "silent", "hangs-up"})
+"""Findings about what answers at all: they come before others that are as bad."""
 
 CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -20,7 +23,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "wrong-protocol": (_B, "POP3 has the ports 995 (TLS from the start) and 110: use another port."),
         "tls-where-clear": (_B, "Use TLS from the first octet on this port: a pops:// URL."),
         "clear-where-tls": (_B, "Use a pop:// URL (TLS by STLS) or another port, or have the server begin with TLS."),
-        "silent": (_B, "Look at the server: it takes the connection and then does nothing with it."),
+        "silent": (_B, "It may hang, or wait for something before it speaks: look at its log."),
         "hangs-up": (
             _B,
             "Look at the server's log: too many sessions, a block list, or a program that does not start.",
@@ -57,7 +60,10 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ok-as-challenge": (_W, "Clients need the quirk ok_as_challenge (RFC 5034 section 4 has + for a challenge)."),
         "unencoded-challenge": (_W, "Clients need the quirk unencoded_challenge: a challenge is base64."),
         # The login.
-        "login-not-tried": (_B, "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS."),
+        "login-not-tried": (
+            _B,
+            "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS.",
+        ),
         "login-refused": (_B, "Check user and password or token; see what the server said."),
         "login-delay": (_N, "What needs a second session was left out."),
         # After login.

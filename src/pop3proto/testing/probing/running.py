@@ -9,6 +9,7 @@ import attrs
 
 from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port
 
+from .catalogue import ANSWERS
 from .connections import Connections, budget_of
 from .deletion import delete_test_message
 from .findings import Findings, Severity
@@ -220,16 +221,20 @@ class _Run:
     def conclude(self) -> None:
         """Judge the ports together, and put the worst findings first."""
         reached = [port for port in self.report.ports if port.protocol != "nothing"]
+        if not reached:
+            ports = self.report.ports
+            which = " or ".join(str(port.port) for port in ports)
+            self.findings[ports[0].port].add(
+                "not-reached", f"There is no connection to port {which}.", evidence=ports[0].why
+            )
         for port in self.report.ports:
-            if port in reached:
+            if port in reached or not reached:
                 continue
             findings = self.findings[port.port]
-            if not reached:
-                findings.add("not-reached", f"Port {port.port} is not reached.", evidence=port.why)
-            elif port.port == default_port("implicit"):
+            if port.port == default_port("implicit"):
                 text = "Port 995 is not reached: there is no TLS from the start."
                 findings.add("port-closed", text, evidence=port.why, severity=Severity.WARNING)
             else:
                 findings.add("port-closed", f"Port {port.port} is not reached, which is fine.", evidence=port.why)
         found = [finding for findings in self.findings.values() for finding in findings.found]
-        self.report.findings = tuple(sorted(found, key=lambda finding: -finding.severity))
+        self.report.findings = tuple(sorted(found, key=lambda finding: (-finding.severity, finding.id not in ANSWERS)))

@@ -7,19 +7,23 @@ r"""POP3 servers for tests of your own mail code, with mail in memory; and input
 
 A user for whom no password is given has the password `PASSWORD`.
 
-For pytest there is the fixture `start_pop3_server`, a function with the arguments of `pop3_server`: put
-`pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
+For pytest there is the fixture `start_pop3_server`, a function with the arguments of `pop3_server`.
 """
 
 from __future__ import annotations
 
-from .background import Adapter
-from .fuzzing import FuzzFailure, check_service, fuzz_service
-from .memory import MemorySession
-from .memory_ends import MemorySocket, MemoryTransport
-from .options import PASSWORD, ServiceOptions
-from .recording import RecordedSession
-from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
+from typing import TYPE_CHECKING
+
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from .background import Adapter
+    from .fuzzing import FuzzFailure, check_service, fuzz_service
+    from .memory import MemorySession
+    from .memory_ends import MemorySocket, MemoryTransport
+    from .options import PASSWORD, ServiceOptions
+    from .recording import RecordedSession
+    from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
 
 __all__ = [
     "PASSWORD",
@@ -37,3 +41,16 @@ __all__ = [
     "pop3_in_memory",
     "pop3_server",
 ]
+
+export(
+    globals(),
+    {
+        ".background": "Adapter",
+        ".fuzzing": "FuzzFailure check_service fuzz_service",
+        ".memory": "MemorySession",
+        ".memory_ends": "MemorySocket MemoryTransport",
+        ".options": "PASSWORD ServiceOptions",
+        ".recording": "RecordedSession",
+        ".server": "MemoryServer Pop3Server pop3_in_memory pop3_server",
+    },
+)

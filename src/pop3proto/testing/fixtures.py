@@ -1,20 +1,16 @@
-"""The pytest fixture `start_pop3_server`, for test servers.
+"""The type of the pytest fixture `start_pop3_server`.
 
-Put `pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
+pytest finds the fixture by itself where this package is installed. Where plugins are not loaded by themselves, put
+`pytest_plugins = ["pop3proto.testing.fixtures"]` in the topmost conftest.py.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
-
-import pytest
-
-from .server import pop3_server
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
@@ -27,7 +23,9 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
     from .server import Pop3Server
 
-__all__ = ["StartPop3Server", "start_pop3_server"]
+__all__ = ["StartPop3Server"]
+
+pytest_plugins: Final = ["pop3proto.testing.pytest_plugin"]
 
 
 class StartPop3Server(Protocol):
@@ -51,14 +49,3 @@ class StartPop3Server(Protocol):
     ) -> Pop3Server:
         """Start a server."""
         ...
-
-
-@pytest.fixture
-def start_pop3_server() -> Iterator[StartPop3Server]:
-    """Return a function that starts a test server; it has the arguments of `pop3_server`. Servers end with the test."""
-    with ExitStack() as servers:
-
-        def start(*arguments: Any, **options: Any) -> Pop3Server:  # noqa: ANN401 - they are those of the protocol
-            return servers.enter_context(pop3_server(*arguments, **options))
-
-        yield start

@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from .check import Check, CheckFailed, CheckSkipped, CheckTable, Level, Need, expect, skip
+from .check import Check, CheckFailed, CheckSkipped, Level, Need, expect, skip
 from .conversation import Conversation
 from .facts import Facts
-from .run import Outcome, run_checks
+from .run import Checker, Outcome, run_checks
 from .table import CHECKS
 from .target import SessionInMemory, Target
 
@@ -21,7 +21,7 @@ __all__ = [
     "Check",
     "CheckFailed",
     "CheckSkipped",
-    "CheckTable",
+    "Checker",
     "Conversation",
     "Facts",
     "Level",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
 
 import attrs
 
-from pop3proto.procedures.operations import Procedure
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pop3proto.procedures.operations import Procedure
+
     from .conversation import Conversation
 
 __all__ = ["Check", "CheckFailed", "CheckSkipped", "CheckTable", "Level", "Need", "State", "expect", "skip"]

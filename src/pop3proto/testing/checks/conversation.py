@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .facts import Facts
     from .target import Link, Target
 
-__all__ = ["Conversation", "Deliver", "Open", "Over", "Pause"]
+__all__ = ["Conversation", "Deliver", "HangUp", "Open", "Over", "Pause", "open_conversation"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,17 @@ class Pause(Operation[None]):
     seconds: float
 
 
+@attrs.frozen
+class HangUp(Operation[None]):
+    """Close a connection.
+
+    Args:
+        number: which one.
+    """
+
+    number: int
+
+
 class Conversation:
     """A connection with the server that is checked. Its methods are procedures: `yield from talk.ask(b"NOOP")`.
 
@@ -98,6 +109,18 @@ class Conversation:
     def another(self) -> Procedure[Conversation]:
         """Open another connection."""
         return open_conversation(self.target, self.facts)
+
+    def hang_up(self) -> Procedure[None]:
+        """Close the connection, without QUIT."""
+        yield from HangUp(self._number)
+
+    def deliver(self, message: bytes) -> Procedure[None]:
+        """Deliver a message into the maildrop; the next session sees it."""
+        yield from Deliver(message)
+
+    def pause(self, seconds: float) -> Procedure[None]:
+        """Let time pass; it counts for no limit."""
+        yield from Pause(seconds)
 
     def run(self, procedure: Procedure[T]) -> Procedure[T]:
         """Run a procedure of a client over this connection."""
@@ -172,6 +195,17 @@ class Conversation:
             raise CheckFailed(f"the answer to {self._asked} is no status line: {excerpt(line)}")
         return reply
 
+    def positive(self) -> Procedure[Ok]:
+        """Return the next line as a positive reply.
+
+        Raises:
+            CheckFailed: it is none.
+        """
+        reply = yield from self.reply()
+        if isinstance(reply, Err):
+            raise CheckFailed(f"{self._asked} was refused: {reply.text}")
+        return reply
+
     def body(self) -> Procedure[bytes]:
         """Return the body that comes next, un-stuffed, without its end."""
         wire = yield from self.raw_body()
@@ -203,10 +237,8 @@ class Conversation:
 
     def accepted(self, line: bytes) -> Procedure[Ok]:
         """Send a command line that the server must accept, and return the reply."""
-        reply = yield from self.ask(line)
-        if isinstance(reply, Err):
-            raise CheckFailed(f"{self._asked} was refused: {reply.text}")
-        return reply
+        yield from self.send(line + b"\r\n")
+        return (yield from self.positive())
 
     def refused(self, line: bytes) -> Procedure[Err]:
         """Send a command line that the server must refuse, and return the reply."""

@@ -20,18 +20,24 @@ from .check import CheckFailed, CheckSkipped, Need
 from .conversation import Pause, open_conversation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.procedures.operations import Procedure
 
-    from .check import Check
+    from .check import Check, State
     from .conversation import Conversation
     from .target import Target
 
-__all__ = ["Facts", "begin", "learn", "log_in", "obstacle"]
+__all__ = ["Facts", "LoginRefused", "begin", "enter", "learn", "log_in", "obstacle"]
 
+_FEW: Final = 3  # messages that are delivered for checks that need some
+_LONGEST_DELAY: Final = 30  # seconds that a LOGIN-DELAY is waited for
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before a login is tried again
+
+
+class LoginRefused(CheckSkipped):
+    """A login was refused, so that it cannot be found out what comes behind it."""
 
 
 @attrs.define
@@ -83,33 +89,39 @@ def learn(target: Target, facts: Facts) -> Procedure[None]:
     except (CheckFailed, Pop3Error) as error:
         facts.trouble = str(error)
         return
-    if target.login is None:
-        facts.login_trouble = "nobody is named who could log in"
-        return
     try:
         yield from log_in(talk)
+    except (CheckFailed, CheckSkipped, Pop3Error) as error:
+        facts.login_trouble = str(error)
+        return
+    try:
         facts.logged_in = yield from talk.capabilities()
         facts.count = (yield from talk.call(Stat())).count
-        facts.uidl = isinstance((yield from talk.ask(b"UIDL")), Ok)
-        if facts.uidl:
-            yield from talk.body()
+        facts.uidl = yield from _works(talk, b"UIDL")
         announced = facts.logged_in or facts.capabilities
-        facts.top = announced.top if announced is not None else False
-        if announced is None and facts.count and isinstance((yield from talk.ask(b"TOP 1 0")), Ok):
-            facts.top = True
-            yield from talk.body()
+        facts.top = announced.top if announced is not None else (yield from _works(talk, b"TOP 1 0"))
         yield from talk.ask(b"QUIT")
-    except CheckSkipped as error:
-        facts.login_trouble = str(error)
-    except (CheckFailed, MalformedReply, LocalProtocolError):
+    except (CheckFailed, Pop3Error):
         pass  # there is a check for it
 
 
-def log_in(talk: Conversation) -> Procedure[None]:
+def _works(talk: Conversation, line: bytes) -> Procedure[bool]:
+    if not isinstance((yield from talk.ask(line)), Ok):
+        return False
+    yield from talk.body()
+    return True
+
+
+def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure[None]:
     """Log in over a connection in the AUTHORIZATION state, by a client's procedure.
 
+    Args:
+        talk: the connection.
+        only: as in `login`.
+
     Raises:
-        CheckSkipped: there is no way to log in, or it was refused.
+        CheckSkipped: there is no way to log in.
+        LoginRefused: it was refused.
     """
     credentials = talk.target.login
     if credentials is None:
@@ -128,32 +140,60 @@ def log_in(talk: Conversation) -> Procedure[None]:
             session.secured(talk.tls)
         if talk.facts.capabilities is not None:
             session.learn(talk.facts.capabilities)
-        yield from talk.run(login(session, credentials))
+        yield from talk.run(login(session, credentials, only=only))
     except LocalProtocolError as error:
         raise CheckSkipped(str(error)) from error
     except LoginFailed as error:
-        raise CheckSkipped(f"the login was refused: {error}") from error
+        raise LoginRefused(f"the login was refused: {error}") from error
 
 
 def begin(check: Check, target: Target, facts: Facts) -> Procedure[Conversation]:
-    """Open a connection, and come into the state in which a check begins.
+    """Open a connection, and come into the state in which a check begins; with some messages, if it needs any."""
+    talk = yield from enter(check.state, target, facts)
+    if not check.needs & {Need.MESSAGES, Need.DELETING}:
+        return talk
+    count = yield from _count(talk)
+    if count < _FEW and target.deliver is not None:
+        for number in range(count, _FEW):
+            yield from talk.deliver(b"Subject: message %d\r\n\r\nFor the checks.\r\n" % number)
+        yield from talk.hang_up()
+        talk = yield from enter(check.state, target, facts)
+        count = yield from _count(talk)
+    if count == 0:
+        raise CheckSkipped("the maildrop has no messages")
+    return talk
+
+
+def _count(talk: Conversation) -> Procedure[int]:
+    try:
+        return (yield from talk.call(Stat())).count
+    except MalformedReply:
+        return _FEW  # nobody knows, and there is a check for it
+
+
+def enter(state: State, target: Target, facts: Facts) -> Procedure[Conversation]:
+    """Open a connection, and come into a state.
 
     A login that is refused is tried again: the server may not have noticed yet that the last session is over.
+
+    Raises:
+        CheckSkipped: the login is refused still.
     """
     for pause in (*_PAUSES, None):
         talk = yield from open_conversation(target, facts)
-        if check.state == "connection":
+        if state == "connection":
             return talk
         yield from talk.begin()
-        if check.state == "authorization":
+        if state == "authorization":
             return talk
         try:
             yield from log_in(talk)
         except CheckSkipped:
             if pause is None:
                 raise
+            yield from talk.hang_up()
             delay = facts.capabilities.login_delay if facts.capabilities is not None else None
-            yield from Pause(pause if delay is None else max(pause, delay.seconds))
+            yield from Pause(pause if delay is None else max(pause, min(delay.seconds, _LONGEST_DELAY)))
         else:
             return talk
     raise AssertionError("the last try has raised")

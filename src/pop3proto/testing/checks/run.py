@@ -11,7 +11,7 @@ from pop3proto.core.errors import Pop3Error, TimedOut
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 
 from .check import Check, CheckFailed, CheckSkipped, Need
-from .conversation import Deliver, Open, Over, Pause
+from .conversation import Deliver, HangUp, Open, Over, Pause
 from .facts import Facts, begin, learn, obstacle
 from .table import CHECKS
 from .transcript import Transcript
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .target import Link, Target
 
-__all__ = ["Outcome", "Result", "run_checks"]
+__all__ = ["Checker", "Outcome", "Result", "run_checks"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,50 @@ class Outcome:
     transcript: str = attrs.field(default="", repr=False)
 
 
+class Checker:
+    """Runs checks of one server, one by one.
+
+    Args:
+        target: the server.
+
+    Attributes:
+        facts: what is known of it; nothing, until the first check is run.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.facts: Final = Facts()
+        self._target: Final = target
+        self._until: float | None = None
+
+    def run(self, check: Check) -> Outcome:
+        """Run a check, over connections of its own. It raises nothing that the check does."""
+        target, facts = self._target, self.facts
+        if self._until is None:
+            self._until = time.monotonic() + target.total
+            until = min(self._until, time.monotonic() + target.limit)
+            World(target, Transcript(target.secret), until).close_after(learn(target, facts))
+        if (why := obstacle(check, target, facts)) is not None:
+            return Outcome(check, "skipped", why)
+        if Need.SLOW not in check.needs and time.monotonic() >= self._until:
+            return Outcome(check, "skipped", f"{target.total:g} seconds for all checks are over")
+        transcript = Transcript(target.secret)
+        world = World(target, transcript, time.monotonic() + target.limit)
+        result: Result = "failed"
+        try:
+            world.close_after(_script(check, target, facts))
+        except CheckSkipped as error:
+            result, why = "skipped", str(error)
+        except CheckFailed as error:
+            why = str(error)
+        except Pop3Error as error:
+            why = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - the other checks are run all the same
+            why = f"the check itself has failed: {type(error).__name__}: {error}"
+        else:
+            result, why = "passed", ""
+        return Outcome(check, result, why, str(transcript))
+
+
 def run_checks(target: Target, checks: Iterable[Check] = CHECKS) -> Iterator[Outcome]:
     """Run checks, each over connections of its own, and yield what each has found as soon as it is known.
 
@@ -57,35 +101,7 @@ def run_checks(target: Target, checks: Iterable[Check] = CHECKS) -> Iterator[Out
         target: the server.
         checks: those to be run, in this order.
     """
-    facts = Facts()
-    until = time.monotonic() + target.total
-    World(target, Transcript(target.secret), until).close_after(learn(target, facts))
-    for check in checks:
-        if (why := obstacle(check, target, facts)) is not None:
-            yield Outcome(check, "skipped", why)
-        elif Need.SLOW not in check.needs and time.monotonic() >= until:
-            yield Outcome(check, "skipped", f"{target.total:g} seconds for all checks are over")
-        else:
-            yield _run(check, target, facts)
-
-
-def _run(check: Check, target: Target, facts: Facts) -> Outcome:
-    transcript = Transcript(target.secret)
-    world = World(target, transcript, time.monotonic() + target.limit)
-    result: Result = "failed"
-    try:
-        world.close_after(_script(check, target, facts))
-    except CheckSkipped as error:
-        result, why = "skipped", str(error)
-    except CheckFailed as error:
-        why = str(error)
-    except Pop3Error as error:
-        why = f"{type(error).__name__}: {error}"
-    except Exception as error:  # noqa: BLE001 - the other checks are run all the same
-        why = f"the check itself has failed: {type(error).__name__}: {error}"
-    else:
-        result, why = "passed", ""
-    return Outcome(check, result, why, str(transcript))
+    yield from map(Checker(target).run, checks)
 
 
 def _script(check: Check, target: Target, facts: Facts) -> Procedure[None]:
@@ -139,6 +155,9 @@ class World:
                 if self._target.deliver is None:
                     raise CheckSkipped(f"it needs {Need.DELIVERY.value}")
                 self._target.deliver(message)
+            case HangUp(number):
+                self._links[number - 1].close()
+                self._transcript.note(number, "the client has hung up")
             case Pause(seconds):
                 self._pause(seconds)
             case _:

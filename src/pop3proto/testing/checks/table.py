@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import greeting, transaction
+from .rules import capabilities, deleting, exchanges, greeting, login, maildrop, sessions, stls
 
 if TYPE_CHECKING:
     from .check import Check
 
 __all__ = ["CHECKS"]
 
-CHECKS: Final[tuple[Check, ...]] = tuple(
-    check for table in (greeting.TABLE, transaction.TABLE) for check in table.checks
+_TABLES: Final = (
+    greeting.CONNECTED,
+    greeting.AFTER,
+    stls.TABLE,
+    capabilities.BEFORE_LOGIN,
+    login.TABLE,
+    exchanges.TABLE,
+    capabilities.AFTER_LOGIN,
+    maildrop.TABLE,
+    sessions.LOGGED_IN,
+    sessions.BEFORE_LOGIN,
+    deleting.TABLE,
 )
-"""All checks, in the order in which a session goes."""
+
+CHECKS: Final[tuple[Check, ...]] = tuple(check for table in _TABLES for check in table.checks)
+"""All checks, in the order in which they are run."""

@@ -6,7 +6,7 @@ import re
 import secrets
 import socket
 import time
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote
 
 import attrs
@@ -112,7 +112,7 @@ class Target:
     credentials: Credentials | None = attrs.field(default=None, repr=False)
     cleartext: Cleartext = "loopback"
     quirks: AbstractSet[Quirk] = NO_QUIRKS
-    timeout: float = 10
+    timeout: float = 20
     limit: float = 60
     total: float = 900
     may_delete: bool = False
@@ -131,7 +131,7 @@ class Target:
             raise ValueError("give user and password together, or credentials")
 
     @classmethod
-    def of_url(cls, url: str, *, password: str | None = None, **options: object) -> Self:
+    def of_url(cls, url: str, *, password: str | None = None) -> Self:
         """Return the target that a URL names: `pops://user@host:port` for example.
 
         The schemes are `pops` and `pop3s` (implicit TLS), `pop` and `pop3+starttls` (STLS), and `pop3` (no TLS). What
@@ -140,7 +140,6 @@ class Target:
         Args:
             url: it may hold a password, but other users of the machine may be able to see it there.
             password: of the user, if the URL has none.
-            options: the other arguments of `Target`.
 
         Raises:
             ValueError: it is no such URL. The message does not quote it.
@@ -161,7 +160,6 @@ class Target:
             tls=tls,
             user=user,
             password=None if user is None else password,
-            **cast("dict[str, object]", options),  # type: ignore[arg-type]
         )
 
     @property

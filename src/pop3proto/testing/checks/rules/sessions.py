@@ -1,0 +1,192 @@
+"""Checks with two sessions, of messages that are delivered for them, of languages, and of waiting."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.core.commands import Stat, Uidl
+from pop3proto.core.replies import Ok, ResponseCode
+from pop3proto.core.text import excerpt
+from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
+from pop3proto.testing.checks.facts import LoginRefused, enter, log_in
+
+if TYPE_CHECKING:
+    from pop3proto.procedures.operations import Procedure
+    from pop3proto.testing.checks.conversation import Conversation
+
+__all__ = ["BEFORE_LOGIN", "LOGGED_IN"]
+
+BEFORE_LOGIN: Final = CheckTable("authorization")
+LOGGED_IN: Final = CheckTable("transaction")
+
+_LOOKED_AT: Final = 30  # messages among which a delivered one is looked for
+_TAGGED: Final = re.compile(rb"\+OK [A-Za-z0-9-]{1,40}(?: .*)?\r\n", re.DOTALL)
+_LANGUAGE: Final = re.compile(rb"[A-Za-z0-9-]{1,40}(?: .+)?", re.DOTALL)
+_IDLE: Final = 600  # seconds
+_NEARLY: Final = 400
+
+
+def _second_login(talk: Conversation) -> Procedure[str | None]:
+    """Log in a second time; return how that was refused; None: it was not."""
+    other = yield from talk.another()
+    yield from other.begin()
+    try:
+        yield from log_in(other)
+    except LoginRefused as error:
+        return str(error)
+    return None
+
+
+@LOGGED_IN.must("The maildrop is locked: a second login is refused meanwhile.", "1939 4", Need.TWO_SESSIONS)
+def maildrop_locked(talk: Conversation) -> Procedure[None]:
+    refusal = yield from _second_login(talk)
+    expect(refusal is not None, "both sessions have the maildrop")
+    yield from talk.accepted(b"NOOP")
+
+
+@LOGGED_IN.must("With RESP-CODES, that refusal has [IN-USE].", "2449 8.1.2", Need.TWO_SESSIONS, Need.RESP_CODES)
+def in_use_code(talk: Conversation) -> Procedure[None]:
+    refusal = yield from _second_login(talk)
+    if refusal is None:
+        skip("a second login is not refused")
+    expect(f"[{ResponseCode.IN_USE}]" in refusal.upper(), refusal)
+
+
+@LOGGED_IN.must("After a hang-up the maildrop can be opened again.", "1939 6", Need.TWO_SESSIONS)
+def lock_ends_with_session(talk: Conversation) -> Procedure[None]:
+    yield from talk.hang_up()
+    try:
+        yield from enter("transaction", talk.target, talk.facts)
+    except LoginRefused as error:
+        raise CheckFailed(f"it cannot be, seconds later: {error}") from error
+
+
+@LOGGED_IN.must("Unique ids are the same in the next session.", "1939 7", Need.TWO_SESSIONS, Need.UIDL, Need.MESSAGES)
+def uidl_stable(talk: Conversation) -> Procedure[None]:
+    before = dict((yield from talk.call(Uidl())))
+    yield from talk.hang_up()
+    talk = yield from enter("transaction", talk.target, talk.facts)
+    after = dict((yield from talk.call(Uidl())))
+    changed = [number for number, unique_id in before.items() if after.get(number) != unique_id]
+    expect(not changed, f"those of {len(changed)} messages of {len(before)} have changed")
+
+
+@LOGGED_IN.must("A message that is delivered meanwhile is not seen by an open session.", "1939 4", Need.DELIVERY)
+def new_mail_not_seen(talk: Conversation) -> Procedure[None]:
+    before = yield from talk.call(Stat())
+    yield from talk.deliver(b"Subject: delivered meanwhile\r\n\r\nIt belongs to the next session.\r\n")
+    after = yield from talk.call(Stat())
+    expect(after == before, f"there were {before.count} messages, and now there are {after.count}")
+
+
+def _delivered(talk: Conversation, name: bytes, body: bytes) -> Procedure[tuple[bytes, int]]:
+    """Deliver a message, log in, and return what comes of its body, and the size that LIST has."""
+    mark = b"X-Pop3proto-Check: " + name
+    yield from talk.deliver(b"Subject: a message of a check\r\n" + mark + b"\r\n\r\n" + body)
+    talk = yield from enter("transaction", talk.target, talk.facts)
+    count = (yield from talk.call(Stat())).count
+    for number in range(count, max(count - _LOOKED_AT, 0), -1):
+        message = yield from talk.ask_for_body(b"RETR %d" % number)
+        header, _, rest = message.partition(b"\r\n\r\n")
+        if mark in header:
+            size = (yield from talk.accepted(b"LIST %d" % number)).text.split()[1]
+            return rest, int(size) - len(header) - 4
+    skip("the message that was delivered is not there")
+
+
+@BEFORE_LOGIN.must("Lines that begin with dots come as they were delivered.", "1939 3", Need.LOGIN, Need.DELIVERY)
+def dots_kept(talk: Conversation) -> Procedure[None]:
+    body = b".\r\n..\r\n.a\r\nb.c\r\n. \r\n...\r\nend\r\n"
+    came, _ = yield from _delivered(talk, b"dots", body)
+    expect(came.rstrip() == body.rstrip(), f"{came!r} came")
+
+
+@BEFORE_LOGIN.practice("Octets above 127 come as they were delivered.", "6856 2.1", Need.LOGIN, Need.DELIVERY)
+def eight_bit_kept(talk: Conversation) -> Procedure[None]:
+    body = bytes(range(0x80, 0x100)) + b"\r\nend\r\n"
+    came, _ = yield from _delivered(talk, b"octets", body)
+    expect(came.rstrip() == body.rstrip(), f"{excerpt(came)} came")
+
+
+@BEFORE_LOGIN.practice("A line of 20,000 octets comes as it was delivered.", "5322 2.1.1", Need.LOGIN, Need.DELIVERY)
+def long_line_kept(talk: Conversation) -> Procedure[None]:
+    body = 20_000 * b"x" + b"\r\nend\r\n"
+    came, _ = yield from _delivered(talk, b"long", body)
+    expect(came.rstrip() == body.rstrip(), f"{len(came)} octets came")
+
+
+@BEFORE_LOGIN.practice(
+    "A message without a line end at its end gets one, and its size counts it.", "1939 11", Need.LOGIN, Need.DELIVERY
+)
+def last_line_end(talk: Conversation) -> Procedure[None]:
+    came, size = yield from _delivered(talk, b"end", b"first\r\nlast")
+    expect(came == b"first\r\nlast\r\n", f"{came!r} came")
+    expect(size == len(came), f"the size has {size} octets for the {len(came)} of the body")
+
+
+@BEFORE_LOGIN.practice(
+    "Lines that are stored with LF alone come with CRLF, and their size counts it.",
+    "1939 11",
+    Need.LOGIN,
+    Need.DELIVERY,
+)
+def bare_lf_stored(talk: Conversation) -> Procedure[None]:
+    came, size = yield from _delivered(talk, b"lf", b"one\n.\ntwo\n")
+    expect(came == b"one\r\n.\r\ntwo\r\n", f"{came!r} came")
+    expect(size == len(came), f"the size has {size} octets for the {len(came)} of the body")
+
+
+@BEFORE_LOGIN.must("UTF8 with an argument is refused.", "6856 2.1", Need.UTF8)
+def utf8_argument(talk: Conversation) -> Procedure[None]:
+    yield from talk.refused(b"UTF8 USER")
+
+
+@BEFORE_LOGIN.must("UTF8 is answered, and the session goes on before login.", "6856 2.1", Need.UTF8)
+def utf8_answered(talk: Conversation) -> Procedure[None]:
+    yield from talk.ask(b"UTF8")
+    yield from talk.ask_for_body(b"CAPA")
+
+
+@BEFORE_LOGIN.must("LANG lists languages, each by its tag.", "6856 3.2", Need.LANG)
+def lang_lists(talk: Conversation) -> Procedure[None]:
+    if not isinstance((yield from talk.ask(b"LANG")), Ok):
+        return  # it may be refused
+    for row in (yield from talk.body()).split(b"\r\n")[:-1]:
+        expect(_LANGUAGE.fullmatch(row), f"a row is {excerpt(row)}")
+
+
+@BEFORE_LOGIN.must("LANG with a language is answered by its tag, on one line.", "6856 3.2", Need.LANG)
+def lang_answers_tag(talk: Conversation) -> Procedure[None]:
+    yield from talk.send(b"LANG *\r\n")
+    line = yield from talk.line()
+    expect(line.startswith(b"-ERR") or _TAGGED.fullmatch(line), f"{excerpt(line)} came")
+    yield from talk.ask_for_body(b"CAPA")
+
+
+@BEFORE_LOGIN.must("LANG with a language that is not there is refused.", "6856 3.2", Need.LANG)
+def lang_unknown(talk: Conversation) -> Procedure[None]:
+    yield from talk.refused(b"LANG x-none-such")
+
+
+@BEFORE_LOGIN.should("A login within the LOGIN-DELAY is refused.", "2449 6.5", Need.LOGIN_DELAY, Need.LOGIN)
+def login_delay_enforced(talk: Conversation) -> Procedure[None]:
+    known = talk.facts.logged_in or talk.facts.capabilities
+    if known is None or known.login_delay is None or known.login_delay.seconds == 0:
+        skip("the delay is 0")
+    first = yield from enter("transaction", talk.target, talk.facts)
+    yield from first.ask(b"QUIT")
+    expect((yield from _second_login(talk)) is not None, "the second of two logins was accepted at once")
+
+
+@LOGGED_IN.must("A session may be silent for ten minutes.", "1939 3", Need.SLOW)
+def idle_for_ten_minutes(talk: Conversation) -> Procedure[None]:
+    yield from talk.pause(_IDLE)
+    yield from talk.accepted(b"NOOP")
+
+
+@LOGGED_IN.should("Any command begins the ten minutes again.", "1939 3", Need.SLOW)
+def command_resets_timer(talk: Conversation) -> Procedure[None]:
+    for _ in range(2):
+        yield from talk.pause(_NEARLY)
+        yield from talk.accepted(b"NOOP")

@@ -1,0 +1,175 @@
+"""The pytest plugin: the fixture `start_pop3_server`, and `pytest --pop3-server URL`, which checks a POP3 server.
+
+pytest loads it wherever this package is installed, so it imports the library only when something of it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from os import PathLike
+
+    from typing_extensions import override
+
+    from .checks import Check, Checker, Outcome, Target
+    from .fixtures import StartPop3Server
+    from .server import Pop3Server
+else:
+
+    def override(method: Any) -> Any:  # noqa: ANN401 - that of typing_extensions takes long to import
+        return method
+
+
+__all__ = ["CheckFailure", "CheckItem", "start_pop3_server"]
+
+_PASSWORD: Final = "POP3_PASSWORD"  # noqa: S105 - the name of a variable
+_TIMEOUT: Final = 20.0
+_MARKS: Final = {
+    "MUST": "an RFC demands it",
+    "SHOULD": "an RFC recommends it",
+    "PRACTICE": "clients get on better with it",
+}
+
+
+@pytest.fixture
+def start_pop3_server() -> Iterator[StartPop3Server]:
+    """Return a function that starts a test server; it has the arguments of `pop3_server`. Servers end with the test."""
+    from .server import pop3_server  # noqa: PLC0415
+
+    with ExitStack() as servers:
+
+        def start(*arguments: Any, **options: Any) -> Pop3Server:  # noqa: ANN401 - they are those of the protocol
+            return servers.enter_context(pop3_server(*arguments, **options))
+
+        yield start
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("pop3proto", "to check a POP3 server (pop3proto)")
+    group.addoption(
+        "--pop3-server",
+        metavar="URL",
+        help=(
+            "check this server: pops://user@host[:port] (implicit TLS), pop:// (STLS) or pop3:// (no TLS); the "
+            f"environment variable {_PASSWORD} has the password"
+        ),
+    )
+    group.addoption("--pop3-may-delete", action="store_true", help="the account is for tests: delete messages, too")
+    group.addoption("--pop3-slow", action="store_true", help="run checks that wait for ten minutes, too")
+    group.addoption("--pop3-strict", action="store_true", help="let SHOULD and PRACTICE fail as MUST does")
+    group.addoption(
+        "--pop3-timeout", type=float, default=_TIMEOUT, metavar="SECONDS", help="for each answer; default: %(default)s"
+    )
+    group.addoption("--pop3-ca-file", metavar="PEM", help="trust these authorities, in place of those of the system")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks of the checks; collect nothing but the checks, unless paths of tests were given."""
+    if config.getoption("--pop3-server") is None:
+        return
+    for level, meaning in _MARKS.items():
+        config.addinivalue_line("markers", f"{level}: a check of a POP3 server: {meaning}")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the checks."""
+    if (url := config.getoption("--pop3-server")) is None:
+        return
+    from .checks import CHECKS, Checker  # noqa: PLC0415
+
+    checker = Checker(_target(config, url))
+    checked: CheckedServer = CheckedServer.from_parent(session, name="pop3", nodeid="pop3")  # pyright: ignore[reportUnknownMemberType]
+    make = cast("Callable[..., CheckItem]", CheckItem.from_parent)  # pyright: ignore[reportUnknownMemberType]
+    items += [make(checked, name=check.id, check=check, checker=checker) for check in CHECKS]
+
+
+def _target(config: pytest.Config, url: str) -> Target:
+    import ssl  # noqa: PLC0415
+
+    import attrs  # noqa: PLC0415
+
+    from .checks import Target  # noqa: PLC0415
+
+    try:
+        target = Target.of_url(url, password=os.environ.get(_PASSWORD))
+        ca_file = config.getoption("--pop3-ca-file")
+        return attrs.evolve(
+            target,
+            context=None if ca_file is None else ssl.create_default_context(cafile=ca_file),
+            may_delete=config.getoption("--pop3-may-delete"),
+            slow=config.getoption("--pop3-slow"),
+            timeout=config.getoption("--pop3-timeout"),
+        )
+    except (ValueError, OSError) as error:
+        raise pytest.UsageError(f"--pop3-server: {error}") from None
+
+
+class CheckFailure(Exception):
+    """A check has failed.
+
+    Attributes:
+        outcome: what it has found.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.why)
+        self.outcome: Final = outcome
+
+
+class CheckedServer(pytest.Collector):
+    """The server; the items are added by the hook."""
+
+    @override
+    def collect(self) -> list[pytest.Item]:
+        return []
+
+
+class CheckItem(pytest.Item):
+    """A check, as a test.
+
+    Args:
+        check: what is checked.
+        checker: runs it.
+        options: those of `pytest.Item`.
+    """
+
+    def __init__(self, *, check: Check, checker: Checker, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+        self._check: Final = check
+        self._checker: Final = checker
+        self.add_marker(check.level.value)
+
+    @override
+    def runtest(self) -> None:
+        """Run the check."""
+        outcome = self._checker.run(self._check)
+        if outcome.result == "skipped":
+            pytest.skip(outcome.why)
+        if outcome.result == "failed":
+            if self._check.level.value != "MUST" and not self.config.getoption("--pop3-strict"):
+                pytest.xfail(f"{self._check.level.value}: {outcome.why}")
+            raise CheckFailure(outcome)
+
+    @override
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
+        """Return what the check has found, and the transcript."""
+        if not isinstance(error := excinfo.value, CheckFailure):
+            return super().repr_failure(excinfo, style)
+        check, outcome = self._check, error.outcome
+        rule = f"The rule ({check.level.value}, {check.source}): {check.title}"
+        return f"{outcome.why}\n\n{rule}\n\n{outcome.transcript}"
+
+    @override
+    def reportinfo(self) -> tuple[PathLike[str] | str, int | None, str]:
+        """Return the name that reports show."""
+        return "pop3", None, self.name

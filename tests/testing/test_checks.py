@@ -1,0 +1,319 @@
+"""The checks: our own server passes all of them, and each of them fails where its rule is broken."""
+
+import socket
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pop3proto.core.text import encode_base64
+from pop3proto.testing import PASSWORD, pop3_in_memory, pop3_server
+from pop3proto.testing.checks import (
+    CHECKS,
+    Check,
+    Checker,
+    CheckSkipped,
+    Level,
+    Need,
+    Outcome,
+    Target,
+    expect,
+    run_checks,
+    skip,
+)
+from pop3proto.testing.faults import Drip, Refuse, Stall
+
+from .sabotage import MAIL, SABOTAGE, WITHOUT
+
+BY_ID = {check.id: check for check in CHECKS}
+
+NOT_OFFERED = {
+    "no-password-in-clear",
+    "refusal-in-clear-tells-nothing",
+    "user-not-utf8",
+    "utf8-argument",
+    "utf8-answered",
+    "lang-lists",
+    "lang-answers-tag",
+    "lang-unknown",
+    "login-delay-enforced",
+    "idle-for-ten-minutes",
+    "command-resets-timer",
+}
+"""Checks of what our server does not offer, or that take ten minutes."""
+IN_CLEAR = {"tls-version", "stls-announced", "stls-not-announced-under-tls"}
+STLS = {check.id for check in CHECKS if Need.STLS in check.needs}
+
+
+def found(outcomes: Any, result: str) -> dict[str, str]:
+    return {outcome.check.id: outcome.why for outcome in outcomes if outcome.result == result}
+
+
+def in_memory(mail: Any = MAIL, target: Any = None, **options: Any) -> Target:
+    server = pop3_in_memory({"ann": mail}, **options)
+    settings = {"user": "ann", "password": PASSWORD, "may_delete": True, **(target or {})}
+    return Target(in_memory=server.session, tls="none", deliver=lambda m: server.deliver("ann", m), **settings)
+
+
+def over_sockets(server: Any, **target: Any) -> Target:
+    context = None if server.tls == "none" else server.client_context
+    settings = {"user": "ann", "password": PASSWORD, "may_delete": True, **target}
+    return Target(
+        server.host,
+        server.port,
+        tls=server.tls,
+        context=context,
+        deliver=lambda message: server.deliver("ann", message),
+        **settings,
+    )
+
+
+# Our own server.
+
+
+def test_our_server_passes_in_memory():
+    outcomes = list(run_checks(in_memory()))
+    assert found(outcomes, "failed") == {}
+    assert set(found(outcomes, "skipped")) == NOT_OFFERED | IN_CLEAR | STLS
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
+def test_our_server_passes_over_sockets(tls):
+    with pop3_server({"ann": MAIL}, tls=tls) as server:
+        outcomes = list(run_checks(over_sockets(server)))
+    assert found(outcomes, "failed") == {}
+    lacking = {"none": IN_CLEAR | STLS, "starttls": set(), "implicit": STLS}[tls]
+    assert set(found(outcomes, "skipped")) == NOT_OFFERED | lacking
+
+
+def test_an_empty_maildrop_is_filled():
+    outcomes = list(run_checks(in_memory(mail=[])))
+    assert found(outcomes, "failed") == {}
+    assert set(found(outcomes, "skipped")) == NOT_OFFERED | IN_CLEAR | STLS
+
+
+def test_nothing_is_deleted_and_nothing_delivered_unasked():
+    server = pop3_in_memory({"ann": MAIL})
+    target = Target(in_memory=server.session, tls="none", user="ann", password=PASSWORD)
+    outcomes = list(run_checks(target))
+    assert found(outcomes, "failed") == {}
+    assert server.messages("ann") == MAIL
+    assert not any("DELE 1" in each.transcript for each in outcomes if each.check.state == "transaction")
+    asking = {Need.DELETING, Need.DELIVERY, Need.STLS}
+    assert set(found(outcomes, "skipped")) == NOT_OFFERED | IN_CLEAR | {c.id for c in CHECKS if c.needs & asking}
+
+
+def test_without_a_user_only_what_needs_none_is_run():
+    server = pop3_in_memory({"ann": MAIL})
+    outcomes = list(run_checks(Target(in_memory=server.session, tls="none")))
+    assert found(outcomes, "failed") == {}
+    passed = found(outcomes, "passed")
+    assert "wrong-password-refused" in passed
+    assert not [id_ for id_ in passed if Need.LOGIN in BY_ID[id_].needs]
+
+
+# Each check can fail.
+
+
+def test_each_check_has_a_server_that_breaks_its_rule():
+    assert set(SABOTAGE) | set(WITHOUT) == set(BY_ID)
+    assert not set(SABOTAGE) & set(WITHOUT)
+
+
+@pytest.mark.parametrize("id_", SABOTAGE)
+def test_a_check_fails_where_its_rule_is_broken(id_):
+    sabotage = SABOTAGE[id_]
+    options = {"seed": 1, **sabotage.server}
+    if isinstance(store := options.get("store"), type):
+        options |= {"store": store({"ann": MAIL}), "passwords": {"ann": PASSWORD}}
+    maildrops = None if "store" in options else {"ann": MAIL}
+    if sabotage.tls == "none":
+        server = pop3_in_memory(maildrops, faults=sabotage.faults, **options)
+        settings = {"user": "ann", "password": PASSWORD, "may_delete": True, **sabotage.target}
+        target = Target(
+            in_memory=server.session, tls="none", deliver=lambda message: server.deliver("ann", message), **settings
+        )
+        outcome = checked(target, id_)
+    else:
+        with pop3_server(maildrops, faults=sabotage.faults, tls=sabotage.tls, **options) as running:
+            outcome = checked(over_sockets(running, **sabotage.target), id_)
+    assert (outcome.result, outcome.check.id) == ("failed", id_), outcome
+    assert outcome.why
+    assert "the check itself" not in outcome.why
+    assert outcome.transcript or id_ == "no-password-in-clear"
+
+
+def checked(target: Target, id_: str) -> Outcome:
+    checker = Checker(target)
+    if Need.NETWORK in BY_ID[id_].needs:
+        checker.run(BY_ID["greeting-positive"])
+        checker.facts.loopback = False
+    return checker.run(BY_ID[id_])
+
+
+# The table.
+
+
+def test_the_table():
+    assert [id_ for id_, count in Counter(check.id for check in CHECKS).items() if count > 1] == []
+    for check in CHECKS:
+        assert check.title.endswith("."), check
+        assert check.rfc is not None or check.level is Level.PRACTICE, check
+        assert (check.state == "transaction") <= (Need.LOGIN in check.needs), check
+
+
+# Running.
+
+
+def check_of(script: Any, *needs: Need) -> Check:
+    return Check("mine", "Mine.", None, "", Level.MUST, "authorization", frozenset(needs), script)
+
+
+def test_a_broken_check_does_not_stop_the_others():
+    def broken(talk):
+        yield from talk.ask(b"CAPA")
+        raise ZeroDivisionError("oh")
+
+    def skipping(talk):
+        yield from talk.body()
+        skip("not here")
+
+    def wrong(talk):
+        yield 1
+
+    outcomes = list(run_checks(in_memory(), [check_of(each) for each in (broken, skipping, wrong)] + [CHECKS[0]]))
+    assert [outcome.result for outcome in outcomes] == ["failed", "failed", "failed", "passed"]
+    assert "ZeroDivisionError: oh" in outcomes[0].why
+    assert "C: CAPA" in outcomes[0].transcript
+
+
+def test_a_check_of_ones_own():
+    def script(talk):
+        reply = yield from talk.refused(b"XDATE")
+        expect(reply.text == "unknown command", f"it says {reply.text}")
+
+    (outcome,) = run_checks(in_memory(), [check_of(script)])
+    assert (outcome.result, outcome.why) == ("passed", "")
+    assert outcome.transcript.splitlines()[1:] == ["C: XDATE", "S: -ERR unknown command"]
+    with pytest.raises(CheckSkipped):
+        skip("")
+
+
+def test_nothing_is_shown_of_a_secret():
+    shown = "\n".join(outcome.transcript for outcome in run_checks(in_memory()))
+    for secret in (PASSWORD.encode(), encode_base64(b"\0ann\0" + PASSWORD.encode()), b"not-the-password"):
+        assert secret.decode() not in shown
+    assert "C: PASS ***" in shown
+    assert "C: AUTH PLAIN ***" in shown
+
+
+def test_a_server_that_cannot_be_reached():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    outcomes = list(run_checks(Target("127.0.0.1", port, tls="none", user="ann", password="x")))
+    failed = found(outcomes, "failed")
+    assert set(failed) == {check.id for check in CHECKS if check.state == "connection"} - STLS - IN_CLEAR - {
+        "greeting-timestamp-differs"
+    }
+    assert "refused" in failed["greeting-positive"]
+
+
+def test_a_server_that_is_silent_costs_a_bounded_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        outcomes = list(run_checks(Target("127.0.0.1", port, tls="none", timeout=0.05, total=0.2)))
+    assert "in time" in found(outcomes, "failed")["greeting-positive"]
+    assert found(outcomes, "passed") == {}
+
+
+def test_a_server_that_drips_costs_a_bounded_time():
+    with pop3_server({"ann": MAIL}, faults=[Drip(octets=1, every=0.01)]) as server:
+        target = over_sockets(server, limit=0.1, total=0.3)
+        outcomes = list(run_checks(target))
+    assert "time" in found(outcomes, "failed")["greeting-positive"]
+    assert "0.3 seconds for all checks are over" in found(outcomes, "skipped").values()
+
+
+def test_a_server_that_hangs_after_the_login():
+    with pop3_server({"ann": MAIL}, faults=[Stall("STAT")]) as server:
+        outcomes = list(run_checks(over_sockets(server, timeout=0.1), [BY_ID["stat-form"], BY_ID["noop-argument"]]))
+    assert [outcome.result for outcome in outcomes] == ["failed", "passed"]
+    assert "no answer to 'STAT' in time" in outcomes[0].why
+
+
+def test_a_login_that_is_refused_skips_what_needs_it():
+    outcomes = list(run_checks(in_memory(target={"password": "wrong"})))
+    assert set(found(outcomes, "failed")) == {"login-accepted"}
+    assert "the login was refused" in found(outcomes, "skipped")["stat-form"]
+
+
+def test_limits_of_the_server_do_not_make_checks_fail():
+    """Each check has connections of its own, and a refused login is tried again."""
+    locked = [Refuse("AUTH", "IN-USE", session=3), Refuse("AUTH", "SYS/TEMP", session=4)]
+    target = in_memory(faults=locked, mechanisms=["PLAIN"], apop=False, user_pass=False)
+    outcomes = list(run_checks(target, [BY_ID["stat-form"], BY_ID["list-form"], BY_ID["uidl-form"]]))
+    assert [outcome.result for outcome in outcomes] == ["passed"] * 3
+
+
+# Targets.
+
+
+@pytest.mark.parametrize(
+    "url, expected",
+    [
+        ("pops://ann@pop.example.org", ("pop.example.org", None, "implicit", "ann", "p")),
+        ("pop3s://ann:s%40t@[::1]:9950/", ("::1", 9950, "implicit", "ann", "s@t")),
+        ("pop://a%40b@pop.example.org:1110", ("pop.example.org", 1110, "starttls", "a@b", "p")),
+        ("pop3+starttls://ann@h", ("h", None, "starttls", "ann", "p")),
+        ("pop3://127.0.0.1:1110", ("127.0.0.1", 1110, "none", None, None)),
+    ],
+)
+def test_urls(url, expected):
+    target = Target.of_url(url, password="p")
+    assert (target.host, target.port, target.tls, target.user, target.password) == expected
+
+
+@pytest.mark.parametrize("url", ["http://h", "pops://", "pops:h", "pops://ann@h", "pops://ann@h:x", "pops://h/inbox"])
+def test_bad_urls(url):
+    with pytest.raises(ValueError, match=r"URL of (a|the) server|password for the user"):
+        Target.of_url(url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"host": "h", "in_memory": object},
+        {"host": "h", "user": "ann"},
+        {"in_memory": object},
+        {"host": "h", "tls": "maybe"},
+        {"host": "h", "cleartext": "maybe"},
+    ],
+)
+def test_bad_targets(options):
+    with pytest.raises(ValueError, match=r"\w"):
+        Target(**options)
+
+
+def test_a_server_over_the_core_alone():
+    """What `in_memory` takes may be anything that hears and says."""
+
+    class Session:
+        ended = False
+
+        def __init__(self) -> None:
+            self.said = [b"+OK ready\r\n"]
+
+        def hear(self, octets: bytes, /) -> None:
+            self.ended = self.ended or not octets or octets == b"QUIT\r\n"
+            if octets:
+                self.said.append(b"+OK bye\r\n" if octets == b"QUIT\r\n" else b"-ERR no\r\n")
+
+        def take_piece(self) -> bytes:
+            return self.said.pop(0) if self.said else b""
+
+    outcomes = list(run_checks(Target(in_memory=Session, tls="none")))
+    assert "quit-before-login" in found(outcomes, "passed")
+    assert found(outcomes, "failed")["keyword-case"] == "'qUiT' was refused: no"
+    assert "capa-known" in found(outcomes, "failed")

@@ -83,7 +83,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--checks",
         action="store_true",
-        help="run the conformance checks, too: they need many connections and many logins",
+        help="run the conformance checks, too: they need many connections and logins, some with a wrong password",
     )
     parser.add_argument(
         "--deep",

@@ -211,13 +211,17 @@ def _single_answers(talk: Talk, number: int, mailbox: Mailbox, findings: Finding
     """Compare LIST and UIDL of one message with those of all."""
     said = yield from ask(talk, f"LIST {number}", mailbox, findings)
     if said.text.split()[:3] != ["+OK", str(number), str(mailbox.sizes[number])]:
-        text = f"LIST {number} and LIST do not agree."
+        text = f"LIST {number} is not answered as its row in LIST reads."
         findings.add("size-wrong", text, evidence=f"{said.text}; LIST: {mailbox.sizes[number]}")
     if number in mailbox.unique_ids and Quirk.UIDL_ANY_UNIQUE_ID not in mailbox.quirks:
         said = yield from ask(talk, f"UIDL {number}", mailbox, findings)
         uid = mailbox.unique_ids[number]
         if said.text.split()[:3] != ["+OK", str(number), uid]:
-            findings.add("uid-differs", f"UIDL {number} and UIDL do not agree.", evidence=f"{said.text}; UIDL: {uid}")
+            findings.add(
+                "uid-differs",
+                f"UIDL {number} is not answered as its row in UIDL reads.",
+                evidence=f"{said.text}; UIDL: {uid}",
+            )
 
 
 def compare_with_capa(announced: Capabilities | None, mailbox: Mailbox, findings: Findings) -> None:

@@ -51,10 +51,10 @@ def fetch_all(talk: Talk, numbers: Sequence[int], mailbox: Mailbox, findings: Fi
         if index < _TOPS and mailbox.works.get("TOP", True):
             yield from _compare_top(talk, number, content, mailbox, findings)
     if refused:
-        text = f"{counted(len(refused), 'message')} of {len(numbers)} cannot be fetched."
+        text = f"{len(refused)} of {counted(len(numbers), 'message')} cannot be fetched."
         findings.add("retr-fails", text, evidence="; ".join(refused[:_SHOWN]))
     if wrong:
-        text = f"{counted(len(wrong), 'message')} of {len(numbers)} have another size than LIST says."
+        text = f"{len(wrong)} of {counted(len(numbers), 'message')} fetched: another size than LIST says."
         findings.add("size-wrong", text, evidence="; ".join(wrong[:_SHOWN]))
 
 

@@ -73,7 +73,7 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             of that, or 10 seconds.
         messages: how many messages are fetched at most.
         days: of fewer days left of the certificate is warned.
-        checks: run the conformance checks, too: they need many connections, and many logins.
+        checks: run the conformance checks, too: they need many connections and logins, some with a wrong password.
         deep: ask what takes long: bad commands, long lines, and a silence of `idle` seconds.
         idle: see `deep`; 0: leave that out.
         destructive: delete a message; for that it needs credentials, and a message with the subject "pop3proto probe".
@@ -216,7 +216,7 @@ class _Run:
             slow=slow,
             deliver=deliver,
         )
-        self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port])
+        self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port], credentials)
 
     def conclude(self) -> None:
         """Judge the ports together, and put the worst findings first."""

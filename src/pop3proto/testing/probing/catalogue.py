@@ -82,6 +82,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "size-wrong": (_W, "Clients that allocate or stop by it cut messages or hang: rebuild the index."),
         "dot-unstuffed": (_B, "A line with a lone dot ends a message early: update the server (RFC 1939 section 3)."),
         "body-ends-early": (_B, "The rest of a message is taken for answers, which its sender can choose: update."),
+        "gone-after-retr": (_B, "Clients lose it if the connection breaks now: switch that off on the server."),
         "no-terminator": (_B, "Clients wait until they time out: update the server."),
         "bare-lf": (_B, "Clients need the quirk bare_lf; a message can then fake its own end."),
         "bare-lf-in-message": (_W, "Have it send CRLF at the end of each line of a message."),
@@ -103,7 +104,6 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "idle-short": (_W, "RFC 1939 section 3 wants 10 minutes at least; clients that read slowly are cut off."),
         "bad-commands-unlimited": (_N, "A limit makes it harder to use the server for nothing."),
         "line-limit-low": (_W, "RFC 2449 section 4 wants 255 octets at least."),
-        "line-unlimited": (_N, "A limit keeps strangers from filling its memory."),
         # With --destructive.
         "no-test-message": (_W, "Send a message with the subject 'pop3proto probe' to the account, and probe again."),
         "rset-fails": (_B, "Clients rely on RSET to take deletions back."),

@@ -219,7 +219,7 @@ class Logins:
                 return
             with closing(client):
                 client.perform(listings(self.talk(), client.capabilities, again, Findings()))
-        if not mailbox.unique_ids or not again.unique_ids:
+        if not (mailbox.works.get("UIDL") and again.works.get("UIDL")):
             return
         gone = [uid for uid in mailbox.unique_ids.values() if uid not in {*again.unique_ids.values()}]
         if gone and len(again.sizes) >= len(mailbox.sizes):

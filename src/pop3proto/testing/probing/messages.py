@@ -77,11 +77,16 @@ def _check_framing(body: Body, number: int, mailbox: Mailbox, findings: Findings
 
 def _check_step(talk: Talk, number: int, findings: Findings) -> Procedure[None]:
     """Check that the answer to the next command is one: else the message went on behind what looked like its end."""
-    said = yield from talk.ask("NOOP")
-    if said.positive or said.negative:
+    rest = talk.unread
+    said = yield from talk.ask(f"LIST {number}")
+    words = said.text.split()
+    if not rest and (said.negative or (said.positive and words[1:2] == [str(number)])):
+        if said.negative:
+            text = f"Message {number} is gone from the session after RETR, although no DELE was sent."
+            findings.add("gone-after-retr", text, evidence=said.text)
         return
     text = f"Message {number} goes on behind a line with a dot alone: that dot was not doubled."
-    findings.add("body-ends-early", text, evidence=said.text[:80])
+    findings.add("body-ends-early", text, evidence=repr(rest[:60]) if rest else said.text[:80])
     raise OutOfStep(f"message {number} ended early")
 
 
@@ -109,6 +114,8 @@ def burst(talk: Talk, mailbox: Mailbox, findings: Findings, *, announced: bool) 
     Nothing can be asked behind a failure.
     """
     number = min(mailbox.sampled, key=lambda each: mailbox.sampled[each], default=None)
+    if findings.has("gone-after-retr"):
+        number = None
     commands = ["STAT", "NOOP", "LIST", "NOOP"]
     if number is not None:
         commands = ["STAT", f"RETR {number}", "NOOP", f"LIST {number}", f"RETR {number}", "STAT"]
@@ -133,6 +140,8 @@ def burst(talk: Talk, mailbox: Mailbox, findings: Findings, *, announced: bool) 
 
 def _answered(talk: Talk, command: str, mailbox: Mailbox) -> Procedure[None]:
     said = yield from talk.hear()
+    if said.octets == b"." and Quirk.STRAY_DOT in mailbox.quirks:
+        said = yield from talk.hear()
     verb, _, argument = command.partition(" ")
     fits = said.positive
     if fits and verb == "STAT" and mailbox.count is not None:

@@ -28,6 +28,7 @@ PACKAGES = (
     "pop3proto.sasl",
     "pop3proto.testing",
     "pop3proto.testing.faults",
+    "pop3proto.testing.probing",
     "pop3proto.trio",
 )
 LIST = Path(__file__).parent / "data" / "public_names.txt"

@@ -27,6 +27,7 @@ PUBLIC = [
     "pop3proto.logs",
     "pop3proto.testing",
     "pop3proto.testing.faults",
+    "pop3proto.testing.probing",
 ]
 
 

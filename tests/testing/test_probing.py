@@ -1,6 +1,7 @@
 """A probe: each finding has a server that provokes it, and our own server has none."""
 
 import json
+import re
 import socket
 import ssl
 import warnings
@@ -54,6 +55,7 @@ from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.sniffing import sniff
 from pop3proto.testing.probing.talk import Budget, Talk
 from tests.helpers.probing import DAY, over_tls, saying, scripted, self_signed
+from tests.helpers.snippets import DOCS
 
 MAIL = [b"Subject: %d\n\n.dot\none\ntwo\nthree\nfour\n" % number for number in range(1, 6)]
 LONE_DOT = [b"Subject: 1\n\nbefore\n.\n+OK behind\n", *MAIL]
@@ -678,3 +680,11 @@ def test_what_is_not_a_certificate_is_refused():
 def test_arguments_that_make_no_sense_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         probe("localhost", **arguments)
+
+
+def test_the_page_has_each_finding_as_the_program_does():
+    text = (DOCS / "probe.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| `([a-z0-9.-]+)` \| (note|warning|broken|unreachable) \| .+? \| (.*?) ?\|$", text, re.MULTILINE
+    )
+    assert {name: (severity.upper(), advice) for name, severity, advice in rows} == CATALOGUE

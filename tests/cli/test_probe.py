@@ -15,7 +15,7 @@ from pop3proto.testing.faults import BareLF, Refuse, WrongSize
 from pop3proto.testing.probing import Finding, PortReport, Report, Severity
 from pop3proto.testing.probing.implementations import implementation_of
 from tests.helpers.cli_servers import password_file
-from tests.helpers.probing import saying, scripted
+from tests.helpers.probing import hurry_up, saying, scripted
 
 MAIL = [b"Subject: %d\n\n.dot\none\n" % number for number in range(1, 4)]
 
@@ -24,6 +24,12 @@ MAIL = [b"Subject: %d\n\n.dot\none\n" % number for number in range(1, 4)]
 def secrets(tmp_path):
     """Options with which ann logs in."""
     return "--user", "ann", "--password-file", str(password_file(tmp_path, f"{PASSWORD}\n"))
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    """Everything here is on this machine, and answers at once."""
+    hurry_up(monkeypatch)
 
 
 def closed_port() -> int:
@@ -209,7 +215,7 @@ def test_the_line_for_a_monitor_is_one_line():
 @pytest.mark.parametrize("faults, profile", [([], "strict"), ([BareLF()], "bare_lf")])
 def test_the_profile_is_what_a_client_takes(faults, profile, capsys, secrets):
     with pop3_server({"ann": MAIL}, faults=faults) as server:
-        _, out, err = run(capsys, f"localhost:{server.port}", "--profile", "--timeout", 3, *secrets)
+        _, out, err = run(capsys, f"localhost:{server.port}", "--profile", *secrets)
     assert (out, err) == (f"{profile}\n", "")
     quirks_named(out.strip())
 

@@ -8,15 +8,24 @@ import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from pop3proto.testing.probing import sniffing, talk as dialogue
 from tests.helpers.processes import PATIENCE
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
+
+
+def hurry_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a probe wait less where it waits for nothing to come."""
+    monkeypatch.setattr(sniffing, "_PATIENCE", 0.2)
+    monkeypatch.setattr(dialogue, "_STRAY", 0.01)
+    monkeypatch.setattr(dialogue, "_PAUSE", 0.2)
 
 
 @contextlib.contextmanager

@@ -53,14 +53,20 @@ from pop3proto.testing.probing.conformance import GRAVE
 from pop3proto.testing.probing.deep import try_long_line, wait_idle
 from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.sniffing import sniff
-from pop3proto.testing.probing.talk import Budget, Talk
-from tests.helpers.probing import DAY, over_tls, saying, scripted, self_signed
+from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, Talk
+from tests.helpers.probing import DAY, hurry_up, over_tls, saying, scripted, self_signed
 from tests.helpers.snippets import DOCS
 
 MAIL = [b"Subject: %d\n\n.dot\none\ntwo\nthree\nfour\n" % number for number in range(1, 6)]
 LONE_DOT = [b"Subject: 1\n\nbefore\n.\n+OK behind\n", *MAIL]
 TEST_MESSAGE = b"Subject: pop3proto probe\n\nIt may go.\n"
 ANN = Password("ann", PASSWORD)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    """Everything here is on this machine, and answers at once."""
+    hurry_up(monkeypatch)
 
 
 def ids(report: Report, least: Severity = Severity.NOTE) -> set[str]:
@@ -352,6 +358,7 @@ simply("unencoded-challenge", OddChallenge(), credentials=None)
 # The login.
 
 simply("login-refused", credentials=Password("ann", "wrong"))
+simply("login-detour", Refuse("AUTH SCRAM-SHA-512"), options={"tls": "implicit"}, tls="implicit")
 simply("login-not-tried", options={"tls": "implicit"}, context=ssl.create_default_context())
 simply("login-delay", options=announcing(login_delay=LoginDelay(10)))
 
@@ -470,7 +477,7 @@ simply("others-changed", TakeAtHangUp())
 @attrs.frozen
 class BareLFInMessage(Fault):
     def sent(self, octets, here):
-        yield attrs.evolve(octets, octets=octets.octets.replace(b"one\r\n", b"one\n"))
+        yield attrs.evolve(octets, octets=octets.octets.replace(b"\r\none\r\n", b"\r\none\n"))
 
 
 simply("bare-lf-in-message", BareLFInMessage())
@@ -601,6 +608,36 @@ def test_of_two_ports_the_login_is_where_tls_is_trusted(monkeypatch):
 
 
 # -------------------------------------------------------------------------------------------- details
+
+
+BODIES = [
+    (b".\r\n", b"", "CRLF"),
+    (b"a\r\n.\r\n", b"a\r\n", "CRLF"),
+    (b"a\r\n..\r\n.\r\n", b"a\r\n..\r\n", "CRLF"),
+    (b"a\n.\nb\r\n.\r\n", b"a\n.\nb\r\n", "CRLF"),
+    (b"a\n.\n", b"a\n", "LF"),
+    (b"a\n.\r\n", b"a\n", "LF"),
+    (b"a\r\n", b"a\r\n", "silence"),
+    (b"", b"", "silence"),
+]
+
+
+@pytest.mark.parametrize("octets, raw, ended", BODIES)
+@pytest.mark.parametrize("each", [False, True])
+def test_a_body_ends_alike_however_it_is_cut(octets, raw, ended, each):
+    pieces = [octets[i : i + 1] for i in range(len(octets))] if each else [octets] if octets else []
+    assert played(Talk(BUDGET).body(), *pieces) == PartOfTalk(raw, ended)
+
+
+@pytest.mark.parametrize("octets", [b"a\n.\n+OK\n", b".\n+OK\n", b"a\r\n.\r\n+OK\n"])
+def test_where_lines_have_no_cr_what_is_behind_a_body_stays(octets):
+    def converse():
+        talk = Talk(BUDGET)
+        yield from talk.hear()
+        yield from talk.body()
+        return (yield from talk.hear()).octets
+
+    assert played(converse(), b"+OK\n" + octets) == b"+OK"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ DESCRIPTION: Final = (
 )
 
 _UNKNOWN: Final = int(Severity.UNREACHABLE)
-_NOBODY: Final = "nobody"
 _MOST_MESSAGES: Final = 1_000
 _MOST_DAYS: Final = 3_650
 
@@ -123,14 +122,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
-    account, port, tls = _target(arguments)
-    user = account.user if account.user != _NOBODY else None
-    if user is None and (arguments.password_file or arguments.token_file):
+    account, port, tls, logs_in = _target(arguments)
+    if not logs_in and (arguments.password_file or arguments.token_file):
         raise Failure("a password or token needs a user: use --user", USAGE)
-    if arguments.destructive and user is None:
+    if not logs_in and arguments.destructive:
         raise Failure("--destructive needs a login: use --user, with a test account", USAGE)
     context = context_of(arguments.ca_file)
-    credentials = None if user is None else credentials_of(account, arguments)
+    credentials = credentials_of(account, arguments) if logs_in else None
     for note in _announcements(arguments, deep=arguments.deep, destructive=arguments.destructive):
         warn(f"pop3proto probe: {note}")
     report = probe(
@@ -176,8 +174,8 @@ def _announcements(arguments: Namespace, *, deep: bool, destructive: bool) -> li
     return notes
 
 
-def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None]:
-    """Return the account, with `_NOBODY` if there is no user; the port, and what is expected there.
+def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, bool]:
+    """Return the account; the port and what is expected there; and whether there is a user to log in.
 
     Raises:
         Failure: it makes no sense.
@@ -186,22 +184,24 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None]:
     scheme, is_url, rest = target.partition("://")
     if not is_url:
         scheme, rest = "pop", _bracketed(target)
-    if "@" not in rest:
-        account = Account.of_url(f"{scheme}://{_NOBODY}@{rest}")
+    names_user = "@" in rest
+    if not names_user:
+        account = Account.of_url(f"{scheme}://nobody@{rest}")
     elif is_url:
         account = Account.of_url(target)
     else:
         raise Failure("a user belongs into a URL, pops://user@host, or after --user", USAGE)
     if arguments.user is not None:
-        if account.user != _NOBODY:
+        if names_user:
             raise Failure("the URL names a user already: leave --user out", USAGE)
         account = attrs.evolve(account, user=_user(arguments.user))
     if arguments.starttls and is_url and scheme.lower() != "pop":
         raise Failure("--starttls does not go with a pops:// URL, in which TLS begins at once", USAGE)
+    logs_in = names_user or arguments.user is not None
     if is_url:
-        return account, account.port, account.tls
+        return account, account.port, account.tls, logs_in
     has_port = re.search(r":[0-9]+$", rest) is not None and not rest.endswith("]")
-    return account, account.port if has_port else None, "starttls" if arguments.starttls else None
+    return account, account.port if has_port else None, "starttls" if arguments.starttls else None, logs_in
 
 
 def _bracketed(host: str) -> str:

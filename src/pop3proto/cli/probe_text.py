@@ -60,7 +60,9 @@ def report_text(report: Report) -> str:
     if report.mailbox is not None:
         lines += ["", *_maildrop(report, report.mailbox)]
     if report.told:
-        lines += ["", "Tried with leave", *(line for told in report.told for line in _row("", told))]
+        lines += ["", "Tried, too"]
+        for told in report.told:
+            lines += _wrapped("  ", told, hanging="    ")
     if report.checks is not None:
         told = ", ".join(f"{number} {result}" for result, number in report.checks.items())
         lines += ["", *_row("checks", told)]
@@ -208,10 +210,19 @@ def _tags(lines: Sequence[str]) -> str:
 
 
 def _difference(before: Sequence[str], after: Sequence[str]) -> str:
-    """Return which capabilities came and went. Of one that went the first word is enough, unless it came anew."""
-    more = [f"+{visible(line)}" for line in after if line not in before]
-    less = [f"-{visible(line.split(' ')[0])}" for line in before if line not in after]
-    return "; ".join([*more, *less]) or "the same"
+    """Return which capabilities came and went; of one that is there in another form, which words did."""
+    earlier, later = ({line.split(" ")[0]: line.split(" ")[1:] for line in lines} for lines in (before, after))
+    told: list[str] = []
+    for tag in dict.fromkeys([*later, *earlier]):
+        if tag not in earlier:
+            told.append(" ".join([f"+{tag}", *later[tag]]))
+        elif tag not in later:
+            told.append(f"-{tag}")
+        elif earlier[tag] != later[tag]:
+            more = [f"+{word}" for word in later[tag] if word not in earlier[tag]]
+            less = [f"-{word}" for word in earlier[tag] if word not in later[tag]]
+            told.append(" ".join([f"{tag}:", *(more + less or ["in another order"])]))
+    return visible("; ".join(told)) or "the same"
 
 
 def _listed(words: Sequence[str]) -> str:

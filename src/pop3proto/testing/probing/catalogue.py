@@ -65,6 +65,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS.",
         ),
         "login-refused": (_B, "Check user and password or token; see what the server said."),
+        "login-detour": (_W, "Each login takes longer by that: announce only mechanisms that work."),
         "login-delay": (_N, "What needs a second session was left out."),
         # After login.
         "maildrop-empty": (_N, "Send a message or two to this account, and probe again."),

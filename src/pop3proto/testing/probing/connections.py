@@ -57,7 +57,7 @@ def untrusting(version: str | None = None) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with contextlib.suppress(ssl.SSLError):
-        context.set_ciphers("ALL:@SECLEVEL=0")  # old versions need it
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old versions need it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of old versions: they are asked for on purpose
         context.minimum_version = VERSIONS[version or "1.0"]

@@ -175,8 +175,8 @@ class TlsProbe:
     # The versions.
 
     def _try_versions(self, report: TlsReport) -> None:
-        for version in VERSIONS:
-            report.versions[version] = self._try_version(version)
+        for version in VERSIONS:  # the one that was chosen works
+            report.versions[version] = "yes" if report.version == f"TLSv{version}" else self._try_version(version)
         works = [version for version, result in report.versions.items() if result == "yes"]
         if old := [version for version in _OLD if version in works]:
             self.findings.add("old-tls", f"It still does TLS {' and '.join(old)}.")

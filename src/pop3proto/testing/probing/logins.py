@@ -74,6 +74,9 @@ class Logins:
         except Pop3Error as error:
             self._not_logged_in(error)
             return False
+        if refused := client.session.attempts:
+            text = "The login worked by another method than the first one that is announced."
+            self.findings.add("login-detour", text, evidence="; ".join(map(str, refused)))
         report, mailbox = self.report, Mailbox()
         report.login_seconds = time.monotonic() - begun
         report.login_port, report.mailbox = self.port.port, mailbox

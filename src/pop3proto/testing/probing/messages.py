@@ -150,6 +150,6 @@ def _answered(talk: Talk, command: str, mailbox: Mailbox) -> Procedure[None]:
         fits = said.text.split()[1:2] == [argument]
     elif fits and (verb == "RETR" or command == "LIST"):
         body = yield from talk.body()
-        fits = body.ended == "CRLF" and (verb == "LIST" or len(body.content) == mailbox.sampled[int(argument)])
+        fits = body.ended in {"CRLF", "LF"} and (verb == "LIST" or len(body.content) == mailbox.sampled[int(argument)])
     if not fits:
         raise OutOfStep(f"the answer to {command} is that to another command: {said.text[:60]}")

@@ -243,7 +243,7 @@ class PortProbe:
         )
         report.plan = tuple(step.name for step in plan.steps)
         report.left_out = plan.left_out
-        if not report.plan and (report.tls is None or report.tls.trusted):
+        if not report.plan and (report.loopback if report.tls is None else report.tls.trusted):
             text = "With a password our client finds no way to log in."
             self.findings.add("no-way-to-log-in", text, evidence=plan.objections)
 

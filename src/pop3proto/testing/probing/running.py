@@ -112,6 +112,7 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             )
             if not logins.run():
                 logins = None
+            run.note_time(connections)
         if destructive and logins is not None:
             run.delete(logins, deliver)
         if checks:
@@ -162,8 +163,15 @@ class _Run:
             one = PortProbe(connections, findings, expected, self.context, self.cleartext, self.days, known)
             self.probes[port] = one
             one.run()
-            if known.protocol != "nothing" and connections.budget.until <= time.monotonic():
-                findings.add("time-up", "The time was up before all was asked.")
+            if known.protocol != "nothing":
+                self.note_time(connections)
+
+    def note_time(self, connections: Connections) -> None:
+        """Note if the time was up: then that is the reason for what failed last."""
+        if connections.budget.until <= time.monotonic():
+            found = self.findings[connections.port].found
+            found[:] = [finding for finding in found if finding.id != "failed"]
+            self.findings[connections.port].add("time-up", "The time was up before all was asked.")
 
     @property
     def best(self) -> PortReport | None:

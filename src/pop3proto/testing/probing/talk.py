@@ -21,8 +21,13 @@ __all__ = ["Body", "Budget", "Said", "Talk"]
 
 _LONGEST_LINE: Final = 65_536  # octets
 _LARGEST_BODY: Final = 33_554_432  # octets
+_END: Final = re.compile(rb"\r\n(\.\r\n)")
+_LOOSE_END: Final = re.compile(rb"\n(\.\r?\n)")
+_LOOSE_AT_END: Final = re.compile(rb"\n(\.\r?\n)\Z")
+_STRAY: Final = 0.1
+"""Seconds in which octets come that are no answer: most are in one piece with the answer before them."""
 _PAUSE: Final = 1.0
-"""Seconds of silence after which a lone dot between two LFs, or octets that are no answer, count as the end."""
+"""Seconds of silence after which a lone dot between two LFs counts as the end of a body."""
 
 
 @attrs.frozen
@@ -118,24 +123,21 @@ class Talk:
         budget: how long to wait.
 
     Attributes:
-        lines: what was said, safe to print, "C: " or "S: " before each line.
         bare_lf: a status line has ended with LF alone.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget: Final = budget
-        self.lines: Final[list[str]] = []
         self.bare_lf: bool = False
-        self._buffer = b""
+        self._buffer = bytearray()
 
     @property
     def unread(self) -> bytes:
         """What has arrived and was not asked for."""
-        return self._buffer
+        return bytes(self._buffer)
 
     def say(self, octets: bytes) -> Procedure[None]:
         """Send octets."""
-        self.lines.extend(f"C: {visible(decode_text(line))}" for line in octets.splitlines()[:20])
         yield from Write(octets, (yield from self.budget.deadline()))
 
     def hear(self, most: float | None = None) -> Procedure[Said]:
@@ -156,12 +158,12 @@ class Talk:
                 raise RemoteProtocolError(f"the server sent a line of more than {_LONGEST_LINE} octets")
             if not (yield from self._more(until)):
                 raise ConnectionLost("the server has closed the connection")
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        end = self._buffer.index(b"\n")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         if not line.endswith(b"\r"):
             self.bare_lf = True
-        said = Said(line.removesuffix(b"\r"), (yield from Now()) - begun)
-        self.lines.append(f"S: {said.text}")
-        return said
+        return Said(line.removesuffix(b"\r"), (yield from Now()) - begun)
 
     def ask(self, command: str) -> Procedure[Said]:
         """Send a command and return the line that answers it."""
@@ -171,37 +173,43 @@ class Talk:
     def body(self) -> Procedure[Body]:
         """Return the body that follows; it counts as ended when the server falls silent.
 
+        Where lines end with LF alone, a body ends at a line with a dot alone, whatever the line ends are.
+
         Raises:
             RemoteProtocolError: it is too large.
         """
-        searched = 0
-        self._buffer = b"\r\n" + self._buffer  # an empty body is a dot alone
-        while (end := self._buffer.find(b"\r\n.\r\n", searched)) < 0:
-            searched = max(len(self._buffer) - 4, 0)
-            if len(self._buffer) > _LARGEST_BODY:
+        buffer, end, searched = self._buffer, _LOOSE_END if self.bare_lf else _END, 0
+        buffer[:0] = b"\r\n"  # an empty body is a dot alone
+        while (match := end.search(buffer, searched)) is None:
+            searched = max(len(buffer) - 4, 0)
+            if len(buffer) > _LARGEST_BODY:
                 raise RemoteProtocolError("the server sent a body of more than 32 MiB")
-            loose = re.search(rb"\n\.\r?\n\Z", self._buffer)
+            loose = _LOOSE_AT_END.search(buffer, searched)
             try:
                 more = yield from self._more((yield from self.budget.deadline(_PAUSE if loose else None)))
             except TimedOut:
-                return self._loose(loose, "silence")
+                more, otherwise = False, "silence"
+            else:
+                otherwise = "closed"
             if not more:
-                return self._loose(loose, "closed")
-        raw, self._buffer = self._buffer[2 : end + 2], self._buffer[end + 5 :]
-        self.lines.append(f"S: ... ({len(raw):,} octets)")
-        return Body(raw)
+                if loose is None:
+                    return self._taken(len(buffer), len(buffer), otherwise)
+                match = loose
+                break
+        return self._taken(match.start(1), match.end(), "CRLF" if match[0] == b"\r\n.\r\n" else "LF")
 
-    def _loose(self, match: re.Match[bytes] | None, otherwise: str) -> Body:
-        raw, ended = (self._buffer[2:], otherwise) if match is None else (self._buffer[2 : match.start() + 1], "LF")
-        self._buffer = b""
-        self.lines.append(f"S: ... ({len(raw):,} octets)")
-        return Body(raw, ended)
+    def _taken(self, end: int, behind: int, how: str) -> Body:
+        """Take a body out of the buffer: what is before `end`; what is `behind` stays."""
+        raw = bytes(self._buffer[2:end])
+        del self._buffer[:behind]
+        return Body(raw, how)
 
     def stray(self) -> Procedure[bytes]:
         """Return what has come although nothing was asked, after a pause; and forget it."""
         with contextlib.suppress(TimedOut):
-            yield from self._more((yield from self.budget.deadline(_PAUSE / 10)))
-        stray, self._buffer = self._buffer, b""
+            yield from self._more((yield from self.budget.deadline(_STRAY)))
+        stray = bytes(self._buffer)
+        self._buffer.clear()
         return stray
 
     def _more(self, until: float) -> Procedure[bool]:

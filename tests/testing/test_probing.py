@@ -15,6 +15,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from pop3proto._io import peers
 from pop3proto.core.capabilities import Expire, LoginDelay
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.limits import Quirk
@@ -653,6 +654,15 @@ def test_where_lines_have_no_cr_what_is_behind_a_body_stays(octets):
 )
 def test_the_quirks_are_those_that_a_client_needs(fault, quirks):
     assert probed(fault, timeout=1.5).quirks == quirks
+
+
+@pytest.mark.parametrize("loopback, severity", [(True, Severity.NOTE), (False, Severity.WARNING)])
+def test_passwords_in_clear_matter_on_a_network(loopback, severity, monkeypatch):
+    monkeypatch.setattr(peers, "_is_loopback", lambda _address: loopback)
+    report = probed(credentials=None)
+    found = {finding.id: finding.severity for finding in report.findings}
+    assert found == {"no-tls": severity, "password-in-clear": severity}
+    assert bool(report.ports[0].plan)
 
 
 def test_a_deletion_touches_the_test_message_alone():

@@ -44,6 +44,10 @@ _KNOWN: Final = tuple(
             ),
         ),
         (
+            r"Microsoft Exchange",
+            Implementation("Microsoft Exchange", "LIST may have other sizes than RETR sends.", "exchange"),
+        ),
+        (
             r"\bDovecot\b",
             Implementation("Dovecot", "Of a message without a last line end, LIST has two octets less than RETR."),
         ),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.core.limits import NO_QUIRKS, Quirk
-from pop3proto.core.results import Listing, ScanListing, UniqueIdListing
+from pop3proto.core.limits import Quirk
+from pop3proto.core.results import ScanListing, UniqueIdListing
 from pop3proto.core.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set as AbstractSet
+    from collections.abc import Iterable
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.procedures.operations import Procedure
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .talk import Said, Talk
 
 __all__ = ["Mailbox", "OutOfStep", "ask", "check_silence", "compare_with_capa", "listings", "sample_of", "unique_ids"]
-
-_T = TypeVar("_T", bound="Listing[int] | Listing[str]")
 
 _STATUS: Final = re.compile(r"\+OK (\d+) (\d+)\b", re.IGNORECASE)
 _STATUS_WITHOUT: Final = re.compile(r"\+OK (\d+)", re.IGNORECASE)
@@ -98,7 +96,7 @@ def listings(talk: Talk, announced: Capabilities | None, mailbox: Mailbox, findi
     said = yield from ask(talk, "LIST", mailbox, findings)
     if said.positive:
         body = yield from _whole(talk, "LIST", mailbox, findings)
-        mailbox.sizes = dict(_parsed(ScanListing, body, "LIST", findings))
+        mailbox.sizes = _sizes(body, findings)
     else:
         findings.add("listing-unreadable", "LIST is refused.", evidence=said.text)
     _compare_counts(mailbox, findings)
@@ -172,15 +170,13 @@ def _whole(talk: Talk, command: str, mailbox: Mailbox, findings: Findings) -> Pr
     return body.content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-def _parsed(
-    kind: type[_T], body: bytes, command: str, findings: Findings, quirks: AbstractSet[Quirk] = NO_QUIRKS
-) -> _T:
-    listing = kind.parse(body, entries=_ENTRIES, quirks=quirks)
+def _sizes(body: bytes, findings: Findings) -> dict[int, int]:
+    listing = ScanListing.parse(body, entries=_ENTRIES)
     if wrong := [*listing.unreadable[:1], *(f"{number} {value}".encode() for number, value in listing.duplicates[:1])]:
         rows = len(listing.unreadable) + len(listing.duplicates)
-        text = f"{counted(rows, 'row')} of {command} cannot be read, or tell of a message twice."
+        text = f"{counted(rows, 'row')} of LIST cannot be read, or tell of a message twice."
         findings.add("listing-unreadable", text, evidence=repr(wrong[0][:80]))
-    return listing
+    return dict(listing)
 
 
 def unique_ids(body: bytes, mailbox: Mailbox, findings: Findings) -> dict[int, str]:

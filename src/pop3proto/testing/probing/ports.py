@@ -206,7 +206,7 @@ class PortProbe:
                 if len(opened.mechanisms) == before:
                     opened.mechanisms[left[0]] = "hangs up"
         if wrong := [name for name, result in opened.mechanisms.items() if result != "works"]:
-            text = f"{', '.join(wrong)}: announced as mechanisms, and refused when tried."
+            text = f"Mechanisms that are announced, and fail when tried: {', '.join(wrong)}."
             self.findings.add("mechanism-fails", text)
 
     def _talk(self) -> Talk:

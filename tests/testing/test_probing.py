@@ -22,7 +22,7 @@ from pop3proto.core.limits import Quirk
 from pop3proto.procedures.operations import Now, Read
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, pop3_server
-from pop3proto.testing.checks import CHECKS
+from pop3proto.testing.checks import CHECKS, Outcome
 from pop3proto.testing.faults import (
     Asked,
     BareLF,
@@ -46,11 +46,11 @@ from pop3proto.testing.faults import (
     WrongCount,
     WrongSize,
 )
-from pop3proto.testing.probing import Report, Severity, jsonable, probe, running
+from pop3proto.testing.probing import Report, Severity, connections, jsonable, probe, running
 from pop3proto.testing.probing.before_login import Opened, get_greeting
 from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
-from pop3proto.testing.probing.conformance import GRAVE
+from pop3proto.testing.probing.conformance import GRAVE, add_outcomes
 from pop3proto.testing.probing.deep import try_long_line, wait_idle
 from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.sniffing import sniff
@@ -553,7 +553,9 @@ def test_it_is_found(name, tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize("hello_first", [False, True])
 def test_a_protocol_is_known_by_what_it_says(octets, protocol, hello_first):
-    found = played(sniff(BUDGET, b"hello", hello_first=hello_first), octets)
+    said: list[bytes] = []
+    found = played(sniff(BUDGET, b"hello", hello_first=hello_first), octets, said=said)
+    assert said == ([b"hello"] if hello_first else [])
     assert found.protocol == protocol
     assert found.octets == octets
 
@@ -580,6 +582,21 @@ def test_a_black_hole_costs_one_wait_for_each_port():
     assert ids(report) == {"not-reached"}
     assert report.status == 3
     assert "in time" in report.ports[0].why
+
+
+@pytest.mark.parametrize("port", [None, 1110])
+def test_a_black_hole_costs_no_more_than_the_timeout(port, monkeypatch):
+    waits: list[float] = []
+
+    def connect(_where, seconds, _interruption):
+        waits.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(connections, "connected_socket", connect)
+    assert probe("pop.example.org", port, timeout=9).status == 3
+    assert len(waits) == (2 if port is None else 1)
+    assert max(waits) == 3
+    assert sum(waits) <= 9
 
 
 @pytest.mark.parametrize("first, protocol", [(b"* OK IMAP4rev1\r\n", "IMAP"), (b"", "HTTP")])
@@ -659,7 +676,7 @@ def test_the_quirks_are_those_that_a_client_needs(fault, quirks):
 @pytest.mark.parametrize("loopback, severity", [(True, Severity.NOTE), (False, Severity.WARNING)])
 def test_passwords_in_clear_matter_on_a_network(loopback, severity, monkeypatch):
     monkeypatch.setattr(peers, "_is_loopback", lambda _address: loopback)
-    report = probed(credentials=None)
+    report = probed(credentials=None, options=announcing(user=True))
     found = {finding.id: finding.severity for finding in report.findings}
     assert found == {"no-tls": severity, "password-in-clear": severity}
     assert bool(report.ports[0].plan)
@@ -699,6 +716,13 @@ def test_the_password_is_in_no_report():
     assert report.checks["failed"] > 0
     assert secret not in json.dumps(jsonable(report))
     assert secret not in repr(report)
+
+
+def test_a_password_in_the_reason_of_a_check_is_hidden():
+    outcome = Outcome(CHECKS[0], "failed", f"'PASS {PASSWORD}' was accepted", "")
+    findings = Findings()
+    add_outcomes([outcome], findings, ANN)
+    assert [finding.evidence for finding in findings.found] == ["'PASS ***' was accepted"]
 
 
 def test_the_grave_checks_are_checks():

@@ -26,6 +26,7 @@ PUBLIC = [
     "pop3proto.authenticators",
     "pop3proto.logs",
     "pop3proto.testing",
+    "pop3proto.testing.checks",
     "pop3proto.testing.faults",
     "pop3proto.testing.probing",
 ]

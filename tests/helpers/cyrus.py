@@ -33,12 +33,13 @@ IS_THERE = _is_there()
 
 @frozen
 class Cyrus:
-    """Cyrus, with one user."""
+    """Cyrus, with one user, to whom messages are delivered over a socket."""
 
     program: Program
     port: int
     tls_port: int
     ca_file: Path
+    lmtp: Path
     host: str = "127.0.0.1"
 
 
@@ -74,7 +75,7 @@ def cyrus_serving() -> Generator[Cyrus]:
         try:
             if not select.select([ready], [], [], PATIENCE)[0]:
                 pytest.fail("Cyrus does not start; it writes why to the system's log")
-            yield Cyrus(program, *ports, folder / "ca.pem")
+            yield Cyrus(program, *ports, folder / "ca.pem", folder / "run" / "lmtp")
         finally:
             program.stop()
 
@@ -114,6 +115,7 @@ popminpoll: 0
 servername: localhost
 tls_server_cert: {folder}/server.pem
 tls_server_key: {folder}/server.pem
+lmtpsocket: {folder}/run/lmtp
 """)
     pop3d = f"{root}/usr/lib/cyrus/bin/pop3d -C {folder}/imapd.conf"
     # It is run once all ports are open.
@@ -124,6 +126,7 @@ START {{
   recover cmd="{root}/usr/lib/cyrus/bin/ctl_cyrusdb -C {folder}/imapd.conf -r"
 }}
 SERVICES {{
+  lmtp cmd="{root}/usr/lib/cyrus/bin/lmtpd -C {folder}/imapd.conf -a" listen="{folder}/run/lmtp" prefork=0
   pop3s cmd="{pop3d} -s" listen="127.0.0.1:{ports[1]}" prefork=0
   pop3 cmd="{folder}/ready" listen="127.0.0.1:{ports[0]}" prefork=1
 }}

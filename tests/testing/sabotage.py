@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from typing_extensions import override
 
-from pop3proto.core.capabilities import Capabilities, LoginDelay
+from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
 from pop3proto.maildrops import MemoryStore
 from pop3proto.testing.faults import (
     Asked,
@@ -193,6 +193,7 @@ LOGIN = "(AUTH|PASS|APOP) .*"
 FIRST_GREETING = rb"<[^>]*>"
 SCRAM = {"mechanisms": ["SCRAM-SHA-256", "PLAIN"], "apop": False}
 SCRAM_FIRST = b"+ " + base64.b64encode(b"r=another,s=QSXCR+Q6sek8bf92,i=1000")
+OAUTH = ["OAUTHBEARER", "PLAIN"]
 PLAIN_ONLY = {"mechanisms": ["PLAIN"], "apop": False, "user_pass": False}
 
 WITHOUT: dict[str, str] = {
@@ -229,6 +230,7 @@ SABOTAGE: dict[str, Sabotage] = {
     "stls-twice": by(Said("STLS", rb"-ERR", rb"+OK"), tls="starttls"),
     "stls-announced": by(Said("CAPA", rb"STLS\r\n", b""), tls="starttls"),
     "stls-injection": by(Instead("XYZZ"), tls="starttls"),
+    "stls-handshake-fails": by(Instead("STLS"), tls="starttls"),
     "stls-forgets-user": by(Instead("PASS .*"), tls="starttls"),
     # CAPA.
     "capa-known": by(Refuse("CAPA")),
@@ -293,10 +295,18 @@ SABOTAGE: dict[str, Sabotage] = {
     "plain-long-parts": by(Instead("eno6.*|enp6.*", b"-ERR too long"), HangUpAfter("enp6.*")),
     "plain-another-identity": accept("bm9ib2R5LW9m.*"),
     "plain-wrong-password": accept("AGFubgBub3Q.*"),
+    "login-mechanism-logs-in": by(Instead("dGFuc3RhYWY=", b"-ERR wrong")),
+    "external-without-certificate": by(
+        Instead("AUTH EXTERNAL ="),
+        server={"announce": lambda known: attrs.evolve(known, sasl=("EXTERNAL", *known.sasl))},
+    ),
+    "oauthbearer-error": by(
+        Instead("bixh.*|biwsAW.*", b"-ERR no such token"), server={"tokens": {"token": "ann"}, "mechanisms": OAUTH}
+    ),
     "cram-md5-challenge": by(Instead("AUTH CRAM-MD5", b"+ AAAA")),
     "cram-md5-challenge-differs": by(Instead("AUTH CRAM-MD5", b"+ PDEuMkBob3N0Pg=="), Instead(r"\*", b"-ERR")),
     "cram-md5-logs-in": by(Instead("YW5uI.*", b"-ERR wrong"), server={"mechanisms": ["CRAM-MD5", "SCRAM-SHA-256"]}),
-    "cram-md5-wrong-digest": accept("YW5uI.*"),
+    "cram-md5-wrong-digest": accept("YW5uIDAwMDAw.*"),
     "scram-iterations": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
     "scram-nonce": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
     "scram-wrong-proof": by(Instead("Yz1iaXdz.*"), user=None, password=None),
@@ -355,6 +365,14 @@ SABOTAGE: dict[str, Sabotage] = {
     "lang-lists": by(Instead("LANG", b"+OK", b"no_tag\r\n"), server={"announce": announcing(lang=True)}),
     "lang-answers-tag": by(Instead(r"LANG \*"), server={"announce": announcing(lang=True)}),
     "lang-unknown": by(Instead("LANG x-.*"), server={"announce": announcing(lang=True)}),
+    "utf8-header-needs-mode": by(server={"announce": announcing(utf8=True)}),
+    "login-delay-largest": by(
+        Once(LOGIN, Said("CAPA", b"LOGIN-DELAY 5", b"LOGIN-DELAY 9")),
+        server={"announce": announcing(login_delay=LoginDelay(5))},
+    ),
+    "expire-smallest": by(
+        Once(LOGIN, Said("CAPA", b"EXPIRE NEVER", b"EXPIRE 9")), server={"announce": announcing(expire=Expire(None))}
+    ),
     "login-delay-enforced": by(server={"announce": announcing(login_delay=LoginDelay(5))}),
     "idle-for-ten-minutes": by(Refuse("NOOP"), slow=True),
     "command-resets-timer": by(Refuse("NOOP"), slow=True),

@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from .options import PASSWORD, ServiceOptions
     from .recording import RecordedSession
     from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
+    from .watching import ClientRule, Offence, OffencesFound
 
 __all__ = [
     "PASSWORD",
     "Adapter",
+    "ClientRule",
     "FuzzFailure",
     "MemoryServer",
     "MemorySession",
     "MemorySocket",
     "MemoryTransport",
+    "Offence",
+    "OffencesFound",
     "Pop3Server",
     "RecordedSession",
     "ServiceOptions",
@@ -52,5 +56,6 @@ export(
         ".options": "PASSWORD ServiceOptions",
         ".recording": "RecordedSession",
         ".server": "MemoryServer Pop3Server pop3_in_memory pop3_server",
+        ".watching": "ClientRule Offence OffencesFound",
     },
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .faults import Fault
     from .options import ServiceOptions
     from .server import Pop3Server
+    from .watching import ClientRule
 
 __all__ = ["StartPop3Server"]
 
@@ -40,6 +41,7 @@ class StartPop3Server(Protocol):
         announce: Callable[[Capabilities], Capabilities] | None = None,
         faults: Sequence[Fault] = (),
         seed: int = 0,
+        watch: bool | Collection[ClientRule] = False,
         tls: TlsMode = "none",
         certificate: str | PathLike[str] | None = None,
         context: ssl.SSLContext | None = None,

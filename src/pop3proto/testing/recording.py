@@ -11,9 +11,13 @@ from pop3proto.core.commands import Command, Quit
 from pop3proto.core.events import BodyChunk, BodyEnd
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pop3proto.core.events import ServerEvent
     from pop3proto.core.server import Response
     from pop3proto.sasl.channel import SessionInfo
+
+    from .watching import Offence, Watchers
 
 __all__ = ["RecordedSession", "Recorder"]
 
@@ -26,10 +30,12 @@ class RecordedSession:
         heard: all that the client has sent, in order: commands, and what else counts as an event.
         said: all that it was answered, in order, but for the octets of bodies: greeting, replies, challenges.
         error: what has ended the session; None: QUIT, a hang-up between two commands, or it is still open.
+        offences: what the client has done that it must not, so far; empty without `watch`.
     """
 
-    def __init__(self, info: SessionInfo) -> None:
+    def __init__(self, info: SessionInfo, offences: Sequence[Offence] = ()) -> None:
         self.info: SessionInfo = info
+        self.offences: Final = offences
         self.heard: Final[list[ServerEvent]] = []
         self.said: Final[list[Response]] = []
         self.error: BaseException | None = None
@@ -74,12 +80,16 @@ class RecordedSession:
 class Recorder:
     """An observer that records all sessions of a server, in the order in which they began.
 
+    Args:
+        watchers: watch their clients; None: nobody does.
+
     Attributes:
         sessions: those that have begun.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watchers: Watchers | None = None) -> None:
         self.sessions: Final[list[RecordedSession]] = []
+        self._watchers: Final = watchers
         self._by_id: Final[dict[int, RecordedSession]] = {}
         self._lock: Final = threading.Lock()  # sessions may be in several threads
 
@@ -100,7 +110,8 @@ class Recorder:
         with self._lock:
             session = self._by_id.get(info.id)
             if session is None:
-                session = self._by_id[info.id] = RecordedSession(info)
+                watch = None if self._watchers is None else self._watchers.present
+                session = self._by_id[info.id] = RecordedSession(info, () if watch is None else watch.offences)
                 self.sessions.append(session)
         session.info = info
         return session

@@ -20,15 +20,16 @@ from pop3proto.procedures.server.service import Service
 from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .faults.line import FaultyLines
-from .faults.session import FaultyService
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
 from .options import with_users
 from .recording import RecordedSession, Recorder
+from .service import TestedService
+from .watching import ClientRule, OffencesFound, Watchers
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from os import PathLike
     from typing import Any
 
@@ -59,6 +60,7 @@ class _TestServer:
 
     service: Service = attrs.field(repr=False)
     sessions: list[RecordedSession]
+    _watched: Watchers | None = attrs.field(default=None, alias="watched", repr=False, kw_only=True)
 
     @property
     def store(self) -> MaildropStore:
@@ -80,6 +82,26 @@ class _TestServer:
             TypeError: the store is another than that of the test server.
         """
         self._own_store().deliver(user, message)
+
+    def check(self, *, allow: Collection[ClientRule] = ()) -> None:
+        """Check that no client has done what it must not, so far; that needs `watch`.
+
+        Wait for the end of a session first, if it may still go on: `session.wait()`.
+
+        Args:
+            allow: what is no offence here.
+
+        Raises:
+            OffencesFound: one has; the message lists all offences.
+            TypeError: clients are not watched.
+        """
+        if self._watched is None:
+            raise TypeError("clients are watched by a server that was started with watch=True")
+        sessions = enumerate(list(self.sessions), 1)
+        found = [(number, each) for number, session in sessions for each in session.offences if each.rule not in allow]
+        if found:
+            lines = "".join(f"\n  session {number}: {offence}" for number, offence in found)
+            raise OffencesFound([offence for _, offence in found], f"offences of clients: {len(found)}{lines}")
 
     def _own_store(self) -> MemoryStore:
         if not isinstance(self.store, MemoryStore):
@@ -176,6 +198,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
+    watch: bool | Collection[ClientRule] = False,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
@@ -197,6 +220,8 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
             `lambda capabilities: attrs.evolve(capabilities, pipelining=False)`. What the server does stays the same.
         faults: what goes wrong, from `pop3proto.testing.faults`, in this order.
         seed: of what the faults draw.
+        watch: note what clients do that they must not: `sessions[0].offences`, and `check()` raises if there is any;
+            or a collection of the rules to look at.
         tls: "none", "starttls" (TLS by STLS) or "implicit". Without `certificate` and `context`, a certificate for
             localhost is made, which needs the extra `testing`.
         certificate: path of a PEM file with the server's certificate and private key.
@@ -210,9 +235,10 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
         ImportError: a certificate is to be made, and trustme is not installed.
         Exception: as `Service`, and the `serve` of the adapter.
     """
-    recorder = Recorder()
+    watchers = _watchers(watch, options, offers_tls=tls != "none")
+    recorder = Recorder(watchers)
     options = with_users(maildrops, passwords, tokens, options)
-    service = _service(recorder, announce, FaultyLines(faults, seed), options)
+    service = _service(recorder, announce, FaultyLines(faults, seed), watchers, options)
     with ExitStack() as stack:
         certified = tls != "none" and certificate is None and context is None
         if certified:
@@ -221,7 +247,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
             serving(adapter, service, host=host, tls=tls, certificate=certificate, context=context)
         )
         where, port = addresses[0]
-        yield Pop3Server(service, recorder.sessions, where, port, tls, certified)
+        yield Pop3Server(service, recorder.sessions, where, port, tls, certified, watched=watchers)
 
 
 def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
@@ -232,6 +258,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
     announce: Callable[[Capabilities], Capabilities] | None = None,
     faults: Sequence[Fault] = (),
     seed: int = 0,
+    watch: bool | Collection[ClientRule] = False,
     **options: Unpack[ServiceOptions],
 ) -> MemoryServer:
     """Return a test server whose sessions are in memory: no network, no thread, and no waiting.
@@ -245,6 +272,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         announce: what CAPA announces.
         faults: what goes wrong.
         seed: of what the faults draw.
+        watch: what clients do that they must not.
         options: of `Service`; store and authenticator have plain methods.
 
     Raises:
@@ -252,17 +280,31 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
         TypeError: the store or the authenticator has coroutine methods.
         Exception: as `Service`.
     """
-    recorder = Recorder()
+    watchers = _watchers(watch, options, offers_tls=False)
+    recorder = Recorder(watchers)
     options = with_users(maildrops, passwords, tokens, options)
-    service = _service(recorder, announce, FaultyLines(faults, seed), options)
+    service = _service(recorder, announce, FaultyLines(faults, seed), watchers, options)
     service.check_plain()
-    return MemoryServer(service, recorder.sessions, MemorySessions(service))
+    return MemoryServer(service, recorder.sessions, MemorySessions(service), watched=watchers)
+
+
+def _watchers(
+    watch: bool | Collection[ClientRule],  # noqa: FBT001 - as the caller gives it
+    options: ServiceOptions,
+    *,
+    offers_tls: bool,
+) -> Watchers | None:
+    if not watch:
+        return None
+    rules = frozenset(ClientRule if watch is True else watch)
+    return Watchers(rules, options.get("handlers", HANDLERS), offers_tls=offers_tls)
 
 
 def _service(
     recorder: Recorder,
     announce: Callable[[Capabilities], Capabilities] | None,
     lines: FaultyLines,
+    watchers: Watchers | None,
     options: ServiceOptions,
 ) -> Service:
     settings: dict[str, Any] = {
@@ -275,7 +317,9 @@ def _service(
     settings["observer"] = (recorder, *observers_of(options.get("observer")))
     if announce is not None:
         settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announce)}
-    return FaultyService(lines=lines, **settings) if lines.faults else Service(**settings)
+    return (
+        TestedService(lines=lines, watchers=watchers, **settings) if lines.faults or watchers else Service(**settings)
+    )
 
 
 def _announce(

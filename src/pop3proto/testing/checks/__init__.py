@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from .check import Check, CheckFailed, CheckSkipped, Level, Need, expect, skip
+from .check import Check, Level, Need, Script, Stage
 from .conversation import Conversation
 from .facts import Facts
-from .run import Checker, Outcome, run_checks
+from .run import Checker, Outcome, Result, run_checks
 from .table import CHECKS
 from .target import SessionInMemory, Target
+from .verdicts import CheckFailed, CheckSkipped, ServerHungUp, expect, skip
 
 __all__ = [
     "CHECKS",
@@ -27,7 +28,11 @@ __all__ = [
     "Level",
     "Need",
     "Outcome",
+    "Result",
+    "Script",
+    "ServerHungUp",
     "SessionInMemory",
+    "Stage",
     "Target",
     "expect",
     "run_checks",

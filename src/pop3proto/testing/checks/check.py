@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from .conversation import Conversation
 
-__all__ = ["Check", "CheckFailed", "CheckSkipped", "CheckTable", "Level", "Need", "State", "expect", "skip"]
+__all__ = ["Check", "CheckTable", "Level", "Need", "Script", "Stage"]
 
-State: TypeAlias = Literal["connection", "authorization", "transaction"]
+Stage: TypeAlias = Literal["connection", "authorization", "transaction"]
 """What has happened before the script begins: the connection, with implicit TLS; the greeting and STLS; the login."""
 
 
@@ -63,40 +63,6 @@ class Need(Enum):
     LANG = "LANG"
 
 
-class CheckFailed(AssertionError):
-    """The server does not follow the rule. A script raises it, by `expect` for example."""
-
-
-class CheckSkipped(Exception):
-    """It cannot be found out here. A script raises it, by `skip` for example."""
-
-
-def expect(condition: object, why: str) -> None:
-    """Let a check fail unless something holds.
-
-    Args:
-        condition: what must be true.
-        why: what the server did instead.
-
-    Raises:
-        CheckFailed: it is not true.
-    """
-    if not condition:
-        raise CheckFailed(why)
-
-
-def skip(why: str) -> NoReturn:
-    """Skip a check: it cannot be found out here.
-
-    Args:
-        why: the reason.
-
-    Raises:
-        CheckSkipped: always.
-    """
-    raise CheckSkipped(why)
-
-
 Script: TypeAlias = "Callable[[Conversation], Procedure[None]]"
 
 
@@ -121,7 +87,7 @@ class Check:
     rfc: int | None
     section: str
     level: Level
-    state: State
+    state: Stage
     needs: frozenset[Need]
     script: Script = attrs.field(repr=False)
 
@@ -138,9 +104,9 @@ class CheckTable:
         checks: in the order in which they were added.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Stage) -> None:
         self.checks: Final[list[Check]] = []
-        self._state: Final[State] = state
+        self._state: Final[Stage] = state
 
     def must(self, title: str, source: str, *needs: Need) -> Callable[[Script], Script]:
         """Return a decorator that adds a check of what an RFC demands; its id is the name of the script.

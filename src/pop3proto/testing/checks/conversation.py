@@ -8,12 +8,13 @@ import attrs
 
 from pop3proto.core.commands import Capa, Command
 from pop3proto.core.dots import BodyDecoder
-from pop3proto.core.errors import ConnectionLost, TimedOut
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.replies import Challenge, Err, Ok, parse_challenge, parse_reply
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.operations import Operation, Procedure, Read, StartTls, Write
 
-from .check import CheckFailed, expect
+from .transcript import without_secret
+from .verdicts import CheckFailed, ServerHungUp, expect
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
@@ -105,6 +106,7 @@ class Conversation:
         self._number: Final = number
         self._buffer = b""
         self._asked = "the connection"
+        self._challenged = False  # what is sent next is a response
 
     def another(self) -> Procedure[Conversation]:
         """Open another connection."""
@@ -115,7 +117,7 @@ class Conversation:
         yield from HangUp(self._number)
 
     def deliver(self, message: bytes) -> Procedure[None]:
-        """Deliver a message into the maildrop; the next session sees it."""
+        """Deliver a message into the maildrop, with a Message-ID of its own; the next session sees it."""
         yield from Deliver(message)
 
     def pause(self, seconds: float) -> Procedure[None]:
@@ -142,11 +144,13 @@ class Conversation:
 
     def send(self, octets: bytes) -> Procedure[None]:
         """Send octets, in one write."""
-        self._asked = excerpt(octets.splitlines()[0]) if octets.strip() else "an empty line"
+        line = without_secret(octets.partition(b"\r\n")[0])
+        self._asked = "a SASL response" if self._challenged else excerpt(line) if line else "an empty line"
+        self._challenged = False
         try:
             yield from Over(self._number, Write(octets))
         except ConnectionLost as error:
-            raise CheckFailed(f"the server had hung up before {self._asked} was sent: {error}") from error
+            raise ServerHungUp(f"the server had hung up before {self._asked} was sent: {error}") from error
 
     def read(self) -> Procedure[bytes]:
         """Return the next octets; empty: the end of the stream.
@@ -180,7 +184,7 @@ class Conversation:
             raise CheckFailed(f"the connection broke before {self._asked} was answered: {error}") from error
         if not octets:
             came = f" in the middle of {excerpt(self._buffer)}" if self._buffer else ""
-            raise CheckFailed(f"the server hung up before it answered {self._asked}{came}")
+            raise ServerHungUp(f"the server hung up before it answered {self._asked}{came}")
         self._buffer += octets
 
     def reply(self) -> Procedure[Ok | Err]:
@@ -190,7 +194,10 @@ class Conversation:
             CheckFailed: it is none.
         """
         line = yield from self.line()
-        reply = parse_reply(line.rstrip(b"\r\n"))
+        try:
+            reply = parse_reply(line.rstrip(b"\r\n"))
+        except LocalProtocolError as error:
+            raise CheckFailed(f"the answer to {self._asked} is {excerpt(line)}: {error}") from error
         if reply is None:
             raise CheckFailed(f"the answer to {self._asked} is no status line: {excerpt(line)}")
         return reply
@@ -274,6 +281,7 @@ class Conversation:
         challenge = parse_challenge(answer.rstrip(b"\r\n"))
         if challenge is None:
             raise CheckFailed(f"a challenge that is not valid base64: {excerpt(answer)}")
+        self._challenged = True
         return challenge
 
     def ends(self) -> Procedure[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
@@ -10,11 +11,14 @@ import attrs
 from pop3proto.core.errors import Pop3Error, TimedOut
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 
-from .check import Check, CheckFailed, CheckSkipped, Need
+from .check import Check, Need
 from .conversation import Deliver, HangUp, Open, Over, Pause
-from .facts import Facts, begin, learn, obstacle
+from .facts import Facts
+from .steps import begin, learn, obstacle
 from .table import CHECKS
+from .target import connect
 from .transcript import Transcript
+from .verdicts import CheckFailed, CheckSkipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -148,13 +152,15 @@ class World:
             case Over(number, inner):
                 return self._perform_over(number, inner)
             case Open():
-                link = self._target.connect(self._left())
+                link = connect(self._target, self._left())
                 self._links.append(link)
                 return len(self._links), link
             case Deliver(message):
                 if self._target.deliver is None:
                     raise CheckSkipped(f"it needs {Need.DELIVERY.value}")
-                self._target.deliver(message)
+                # Real messages have such a line, and some servers make unique ids of it.
+                message_id = f"Message-ID: <{secrets.token_hex(8)}@checks.invalid>\r\n".encode()
+                self._target.deliver(message_id + message)
             case HangUp(number):
                 self._links[number - 1].close()
                 self._transcript.note(number, "the client has hung up")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext, TlsMode
     from pop3proto.procedures.operations import Procedure
 
-__all__ = ["Link", "SessionInMemory", "Target"]
+__all__ = ["Link", "SessionInMemory", "Target", "connect"]
 
 
 class SessionInMemory(Protocol):
@@ -175,26 +175,28 @@ class Target:
         login = self.login
         return login if isinstance(login, Password) else None
 
-    def connect(self, seconds: float) -> Link:
-        """Connect.
 
-        Args:
-            seconds: in which this must be done.
+def connect(target: Target, seconds: float) -> Link:
+    """Connect.
 
-        Raises:
-            ConnectionLost, TimedOut: it cannot be done.
-        """
-        if self.in_memory is not None:
-            return _MemoryLink(self.in_memory())
-        port = default_port(self.tls) if self.port is None else self.port
-        channel = client_channel(self.context, self.host, port)
-        try:
-            sock = socket.create_connection((self.host, port), seconds)
-        except TimeoutError:
-            raise TimedOut(f"no connection to {self.host}, port {port}, in time") from None
-        except (OSError, ValueError) as error:
-            raise ConnectionLost(unreachable(self.host, port, error)) from error
-        return _SocketLink(SocketStream(sock, channel))
+    Args:
+        target: the server.
+        seconds: in which this must be done.
+
+    Raises:
+        ConnectionLost, TimedOut: it cannot be done.
+    """
+    if target.in_memory is not None:
+        return _MemoryLink(target.in_memory())
+    host, port = target.host, default_port(target.tls) if target.port is None else target.port
+    channel = client_channel(target.context, host, port)
+    try:
+        sock = socket.create_connection((host, port), seconds)
+    except TimeoutError:
+        raise TimedOut(f"no connection to {host}, port {port}, in time") from None
+    except (OSError, ValueError) as error:
+        raise ConnectionLost(unreachable(host, port, error)) from error
+    return _SocketLink(SocketStream(sock, channel))
 
 
 def _alone(operation: Operation[object]) -> Procedure[object]:

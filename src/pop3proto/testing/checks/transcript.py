@@ -11,7 +11,7 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from pop3proto.sasl.credentials import Password
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "without_secret"]
 
 _MASK: Final = "***"
 _LONGEST: Final = 300  # octets of a line that are shown
@@ -19,6 +19,11 @@ _LINES: Final = 60  # lines of one side at a time that are shown
 _SECRET: Final = re.compile(rb"(?i)(PASS |APOP \S+ |AUTH \S+ )\S.*")
 _AUTH: Final = re.compile(rb"(?i)AUTH \S+")
 _NO_SECRET: Final = frozenset({b"*", b"=", b""})
+
+
+def without_secret(line: bytes) -> bytes:
+    """Return a command line without its secret."""
+    return _SECRET.sub(rb"\1***", line)
 
 
 class Transcript:
@@ -76,7 +81,7 @@ class Transcript:
                 self._exchange[link] = True
                 line = re.sub(rb"(?i)(AUTH \S+ )(?!=$)\S.*", rb"\1***", line)
             else:
-                line = _SECRET.sub(rb"\1***", line)
+                line = without_secret(line)
         elif side == "S" and not line.startswith(b"+ ") and line != b"+":
             self._exchange[link] = False
         for secret in self._secrets:

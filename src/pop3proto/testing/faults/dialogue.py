@@ -188,6 +188,11 @@ class Dialogue:
         """Whether the client has begun a line that has not ended."""
         return bool(self._heard)
 
+    @property
+    def due(self) -> Sequence[Asked]:
+        """What is to be answered still, the first one first."""
+        return self._due
+
     def rest(self) -> bytes:
         """Return the beginning of a line of the server whose end has not come, and forget it."""
         octets, self._said = self._said, b""

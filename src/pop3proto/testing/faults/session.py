@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
-from typing_extensions import override
-
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError
 from pop3proto.procedures.operations import Operation, Procedure, Read, Reset, Sleep, StartTls, Write
-from pop3proto.procedures.server.service import Service
 
 from .dialogue import Asked
 from .line import HangUp, Hold, Octets, Wait, joined
@@ -17,24 +13,19 @@ from .line import HangUp, Hold, Octets, Wait, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .line import Action, FaultyLine, FaultyLines
+    from .line import Action, FaultyLine
 
-__all__ = ["FaultyService"]
+__all__ = ["faulty_session"]
 
 
-@attrs.frozen(kw_only=True)
-class FaultyService(Service):
-    """A service with faults in the lines of its sessions.
+def faulty_session(session: Procedure[None], line: FaultyLine) -> Procedure[None]:
+    """Return a procedure that performs a session over a faulty line.
 
     Args:
-        lines: the faults.
+        session: of the server.
+        line: to its client.
     """
-
-    lines: FaultyLines = attrs.field(repr=False)
-
-    @override
-    def around(self, session: Procedure[None]) -> Procedure[None]:
-        return _FaultySession(session, self.lines.begin()).run()
+    return _FaultySession(session, line).run()
 
 
 class _FaultySession:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckTable, Need, expect, skip
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.verdicts import expect, skip
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure

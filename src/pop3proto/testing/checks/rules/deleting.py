@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.commands import List, Stat, Uidl
-from pop3proto.testing.checks.check import CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import enter
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import enter
+from pop3proto.testing.checks.verdicts import expect, skip
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure

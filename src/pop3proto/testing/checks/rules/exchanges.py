@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.replies import Challenge, Err
 from pop3proto.core.text import encode_base64, excerpt
 from pop3proto.sasl.md5 import hmac_md5
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import log_in
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import log_in
+from pop3proto.testing.checks.verdicts import CheckFailed, expect, skip
 
 from .login import WRONG, must_log_in, secret_of
 
@@ -156,6 +157,39 @@ def plain_another_identity(talk: Conversation) -> Procedure[None]:
 def plain_wrong_password(talk: Conversation) -> Procedure[None]:
     yield from _challenged(talk, b"AUTH PLAIN")
     yield from _refused(talk, _plain(secret_of(talk)[0], WRONG))
+
+
+def _announced(talk: Conversation, mechanism: str) -> None:
+    known = talk.facts.capabilities
+    if known is None or mechanism not in known.sasl:
+        skip(f"the server does not announce SASL {mechanism}")
+
+
+@TABLE.practice("LOGIN asks for the name, then for the password.", "", Need.SASL, Need.PASSWORD)
+def login_mechanism_logs_in(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "LOGIN")
+    user, password = secret_of(talk)
+    yield from _challenged(talk, b"AUTH LOGIN")
+    yield from _challenged(talk, encode_base64(user))
+    yield from talk.accepted(encode_base64(password))
+    yield from talk.accepted(b"NOOP")
+
+
+@TABLE.must("EXTERNAL without a certificate is refused.", "4422 A.1", Need.SASL)
+def external_without_certificate(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "EXTERNAL")
+    yield from _refused(talk, b"AUTH EXTERNAL =")
+
+
+@TABLE.must(
+    "OAUTHBEARER tells why a token is refused by a challenge, in JSON, and refuses then.", "7628 3.2.2", Need.SASL
+)
+def oauthbearer_error(talk: Conversation) -> Procedure[None]:
+    _announced(talk, "OAUTHBEARER")
+    yield from _challenged(talk, b"AUTH OAUTHBEARER")
+    reason = yield from _challenged(talk, encode_base64(b"n,,\x01auth=Bearer not-a-token-of-anybody\x01\x01"))
+    expect(b'"status"' in reason, f"the challenge has no status: {excerpt(reason)}")
+    yield from _refused(talk, encode_base64(b"\x01"))
 
 
 @TABLE.must("The challenge of CRAM-MD5 has the form of a message id.", "2195 2", Need.CRAM_MD5)

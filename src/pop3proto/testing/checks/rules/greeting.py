@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.replies import Err, Greeting
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.verdicts import CheckFailed, expect
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure

@@ -9,7 +9,8 @@ from pop3proto.core.commands import List, Stat, Uidl
 from pop3proto.core.dots import BodyDecoder
 from pop3proto.core.replies import Ok
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckTable, Need, expect, skip
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.verdicts import expect, skip
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.commands import Stat, Uidl
 from pop3proto.core.replies import Ok, ResponseCode
 from pop3proto.core.text import excerpt
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect, skip
-from pop3proto.testing.checks.facts import LoginRefused, enter, log_in
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.steps import LoginRefused, enter, log_in
+from pop3proto.testing.checks.verdicts import CheckFailed, expect, skip
 
 if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure
@@ -84,7 +86,10 @@ def _delivered(talk: Conversation, name: bytes, body: bytes) -> Procedure[tuple[
     """Deliver a message, log in, and return what comes of its body, and the size that LIST has."""
     mark = b"X-Pop3proto-Check: " + name
     yield from talk.deliver(b"Subject: a message of a check\r\n" + mark + b"\r\n\r\n" + body)
-    talk = yield from enter("transaction", talk.target, talk.facts)
+    try:
+        talk = yield from enter("transaction", talk.target, talk.facts)
+    except LoginRefused as error:
+        raise CheckFailed(f"with this message in the maildrop nobody can log in: {error}") from error
     count = (yield from talk.call(Stat())).count
     for number in range(count, max(count - _LOOKED_AT, 0), -1):
         message = yield from talk.ask_for_body(b"RETR %d" % number)
@@ -167,6 +172,38 @@ def lang_answers_tag(talk: Conversation) -> Procedure[None]:
 @BEFORE_LOGIN.must("LANG with a language that is not there is refused.", "6856 3.2", Need.LANG)
 def lang_unknown(talk: Conversation) -> Procedure[None]:
     yield from talk.refused(b"LANG x-none-such")
+
+
+@BEFORE_LOGIN.must(
+    "A header that is not ASCII is not sent as it is without UTF8.", "6856 2.1", Need.UTF8, Need.LOGIN, Need.DELIVERY
+)
+def utf8_header_needs_mode(talk: Conversation) -> Procedure[None]:
+    mark = b"Subject: \xc3\xbcber UTF-8"
+    yield from talk.deliver(mark + b"\r\n\r\nIts subject is not ASCII.\r\n")
+    talk = yield from enter("transaction", talk.target, talk.facts)
+    count = (yield from talk.call(Stat())).count
+    if isinstance((yield from talk.ask(b"RETR %d" % count)), Ok):
+        header, _, _ = (yield from talk.body()).partition(b"\r\n\r\n")
+        expect(mark not in header, "it was sent as it is")
+
+
+@LOGGED_IN.must("The LOGIN-DELAY before login is the largest of all users.", "2449 6.5", Need.LOGIN_DELAY)
+def login_delay_largest(talk: Conversation) -> Procedure[None]:
+    before, after = talk.facts.capabilities, (yield from talk.capabilities())
+    first, own = (known.login_delay if known is not None else None for known in (before, after))
+    if first is None or own is None:
+        skip("it is not announced both before and after login")
+    expect(own.seconds <= first.seconds, f"{first.seconds} seconds before login, {own.seconds} after it")
+
+
+@LOGGED_IN.must("The EXPIRE before login is the smallest of all users.", "2449 6.7", Need.EXPIRE)
+def expire_smallest(talk: Conversation) -> Procedure[None]:
+    before, after = talk.facts.capabilities, (yield from talk.capabilities())
+    first, own = (known.expire if known is not None else None for known in (before, after))
+    if first is None or own is None:
+        skip("it is not announced both before and after login")
+    days = [math.inf if each.days is None else each.days for each in (first, own)]
+    expect(days[0] <= days[1], f"{first.days} days before login, {own.days} after it"[:80])
 
 
 @BEFORE_LOGIN.should("A login within the LOGIN-DELAY is refused.", "2449 6.5", Need.LOGIN_DELAY, Need.LOGIN)

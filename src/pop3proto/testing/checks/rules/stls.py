@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import ConnectionLost
 from pop3proto.core.replies import Err
-from pop3proto.testing.checks.check import CheckFailed, CheckTable, Need, expect
+from pop3proto.core.text import excerpt
+from pop3proto.testing.checks.check import CheckTable, Need
+from pop3proto.testing.checks.verdicts import CheckFailed, expect
 
 from .login import secret_of
 
@@ -68,6 +70,17 @@ def stls_injection(talk: Conversation) -> Procedure[None]:
     except (CheckFailed, ConnectionLost):
         return
     expect(not answer or answer.startswith(b"+OK"), "the line in clear was answered under TLS")
+
+
+@TABLE.practice("After a TLS handshake that fails, nothing goes on in clear.", "2595 4", Need.STLS)
+def stls_handshake_fails(talk: Conversation) -> Procedure[None]:
+    yield from talk.greet()
+    yield from talk.accepted(b"STLS")
+    yield from talk.send(b"NOOP\r\nNOOP\r\n")
+    answer = b""
+    while octets := (yield from talk.read()):
+        answer += octets
+        expect(b"+OK" not in answer and b"-ERR" not in answer, f"{excerpt(answer)} came")
 
 
 @TABLE.practice("A USER before STLS counts no more behind it.", "2595 9", Need.STLS, Need.PASSWORD, Need.USER)

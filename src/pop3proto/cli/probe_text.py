@@ -107,7 +107,7 @@ def _port(port: PortReport) -> Iterator[str]:
         yield from _row("known of it", port.implementation.known)
     opened = port.clear or port.secure
     if opened is not None and opened.greeting is not None:
-        yield from _row("greeting", f"{opened.greeting} (after {_duration(opened.greeted_after)})")
+        yield from _row("greeting", f"after {_duration(opened.greeted_after)}: {opened.greeting}")
     if opened is not None and port.speaks_pop3:
         yield from _row("APOP", "offered by a timestamp" if opened.timestamp else "not offered")
     if port.clear is not None and port.speaks_pop3:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from pop3proto.core.errors import Pop3Error
+
 from .catalogue import CATALOGUE
+from .talk import OutOfStep
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = ["Finding", "Findings", "Severity"]
 
@@ -83,6 +90,21 @@ class Findings:
                 self.port,
             )
         )
+
+    @contextmanager
+    def failing(self, what: str) -> Generator[None]:
+        """Note what fails in a block, and go on behind it.
+
+        Args:
+            what: is done in the block, as "at STLS".
+        """
+        try:
+            yield
+        except OutOfStep as error:
+            text = "Its answers are out of step with the commands, so not all was asked."
+            self.add("out-of-step", text, evidence=str(error))
+        except Pop3Error as error:
+            self.add("failed", f"The connection failed {what}.", evidence=str(error))
 
     def note(self, finding: Finding) -> None:
         """Note a finding, unless one with its id is known already."""

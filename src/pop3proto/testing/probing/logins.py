@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -17,13 +17,13 @@ from pop3proto.core.text import counted
 
 from .deep import wait_idle
 from .findings import Findings, Severity
-from .mailbox import Mailbox, OutOfStep, compare_with_capa, listings, sample_of
+from .mailbox import Mailbox, compare_with_capa, listings, sample_of
 from .messages import burst, fetch_all
 from .talk import Talk
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Generator
+    from collections.abc import Collection
 
     from pop3proto.blocking import Client
     from pop3proto.procedures.cleartext import Cleartext
@@ -75,7 +75,7 @@ class Logins:
             self._not_logged_in(error)
             return False
         if refused := client.session.attempts:
-            text = "The login worked by another method than the first one that is announced."
+            text = "The best login method that is offered was refused; another one worked."
             self.findings.add("login-detour", text, evidence="; ".join(map(str, refused)))
         report, mailbox = self.report, Mailbox()
         report.login_seconds = time.monotonic() - begun
@@ -92,7 +92,7 @@ class Logins:
 
     def wait_idle(self, seconds: float) -> str | None:
         """Wait until the server hangs up on a session that says nothing; return in words when it does."""
-        with self.reporting("when nothing was said"):
+        with self.findings.failing("when nothing was said"):
             if (client := self.log_in_later()) is not None:
                 with closing(client):
                     return client.perform(wait_idle(self.talk(), seconds, self.findings, logged_in=True))
@@ -159,28 +159,13 @@ class Logins:
         else:
             self.findings.add("failed", "The connection failed at the login.", evidence=str(error))
 
-    @contextmanager
-    def reporting(self, what: str) -> Generator[None]:
-        """Note what fails in a block, and go on behind it.
-
-        Args:
-            what: is done in the block: "while messages were fetched".
-        """
-        try:
-            yield
-        except OutOfStep as error:
-            text = "Its answers are out of step with the commands, so not all was asked."
-            self.findings.add("out-of-step", text, evidence=str(error))
-        except Pop3Error as error:
-            self.findings.add("failed", f"The connection failed {what}.", evidence=str(error))
-
     # The maildrop.
 
     def _look(self, client: Client, mailbox: Mailbox) -> None:
         findings, talk, announced = self.findings, self.talk(), client.capabilities
         self.report.announced = None if announced is None else tuple(announced.lines())
         mailbox.quirks |= client.tolerated - {Quirk.NO_PIPELINING}
-        with self.reporting("while the maildrop was looked at"):
+        with self.findings.failing("while the maildrop was looked at"):
             client.perform(listings(talk, announced, mailbox, findings))
             if not mailbox.sizes:
                 findings.add("maildrop-empty", "The maildrop is empty, so no message could be looked at.")
@@ -217,7 +202,7 @@ class Logins:
     def _look_again(self, mailbox: Mailbox) -> None:
         """Compare the unique ids with those of another session."""
         again = Mailbox()
-        with self.reporting("in another session"):
+        with self.findings.failing("in another session"):
             if (client := self.log_in_later()) is None:
                 return
             with closing(client):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.core.errors import Pop3Error
 from pop3proto.core.limits import Quirk
 from pop3proto.core.results import ScanListing, UniqueIdListing
 from pop3proto.core.text import counted
+
+from .talk import OutOfStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .findings import Findings
     from .talk import Said, Talk
 
-__all__ = ["Mailbox", "OutOfStep", "ask", "check_silence", "compare_with_capa", "listings", "sample_of", "unique_ids"]
+__all__ = ["Mailbox", "ask", "check_silence", "compare_with_capa", "listings", "sample_of", "unique_ids"]
 
 _STATUS: Final = re.compile(r"\+OK (\d+) (\d+)\b", re.IGNORECASE)
 _STATUS_WITHOUT: Final = re.compile(r"\+OK (\d+)", re.IGNORECASE)
@@ -29,10 +30,6 @@ _ENTRIES: Final = 1_000_000
 _SHOWN: Final = 5  # numbers in the evidence
 _LARGEST: Final = 1_048_576  # octets of a message that is fetched as a sample
 _ALL: Final = 8_388_608  # octets of all samples
-
-
-class OutOfStep(Pop3Error):
-    """The server's answers do not belong to the commands any more."""
 
 
 @attrs.define

@@ -8,7 +8,8 @@ from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import Quirk
 from pop3proto.core.text import counted
 
-from .mailbox import OutOfStep, ask, check_silence
+from .mailbox import ask, check_silence
+from .talk import OutOfStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -30,7 +29,6 @@ from .talk import Talk
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator
 
     from pop3proto.procedures.cleartext import Cleartext, TlsMode
 
@@ -38,27 +36,13 @@ if TYPE_CHECKING:
     from .findings import Findings
     from .report import PortReport, TlsReport
 
-__all__ = ["PortProbe", "failing"]
+__all__ = ["PortProbe"]
 
 _NOT_TRIED: Final = {"EXTERNAL"}
 """Mechanisms that a server rightly refuses to a client without a certificate."""
 _LINES: Final = (255, 1_000, 10_000, 100_000)
 """Octets of the long lines that `look_deeper` sends."""
 _REGISTERED: Final[dict[int, TlsMode]] = {995: "implicit", 110: "starttls"}
-
-
-@contextmanager
-def failing(findings: Findings, what: str) -> Generator[None]:
-    """Note what fails in a block, and go on behind it.
-
-    Args:
-        findings: where.
-        what: is done in the block: "asking for the capabilities".
-    """
-    try:
-        yield
-    except Pop3Error as error:
-        findings.add("failed", f"The connection failed {what}.", evidence=str(error))
 
 
 @attrs.define
@@ -143,7 +127,7 @@ class PortProbe:
     def _talk_in_clear(self) -> None:
         report = self.report
         opened = report.clear = Opened()
-        with failing(self.findings, "in clear before login"), self.connections.open() as connection:
+        with self.findings.failing("in clear before login"), self.connections.open() as connection:
             talk = self._talk()
             if not connection.perform(get_greeting(talk, opened, self.findings)):
                 return
@@ -153,7 +137,7 @@ class PortProbe:
         self._try_mechanisms(opened, "none")
         announced = opened.capabilities is not None and opened.capabilities.stls
         report.stls = False
-        with failing(self.findings, "at STLS"), self.connections.open() as connection:
+        with self.findings.failing("at STLS"), self.connections.open() as connection:
             talk = self._talk()
             connection.perform(talk.hear())
             said = connection.perform(talk.ask("STLS"))
@@ -171,7 +155,7 @@ class PortProbe:
 
     def _talk_over_tls(self, tls: TlsReport) -> None:
         opened = self.report.secure = Opened()
-        with failing(self.findings, "over TLS before login"), self.connections.open() as connection:
+        with self.findings.failing("over TLS before login"), self.connections.open() as connection:
             talk = self._talk()
             connection.perform(handshake(talk, tls.how, self.findings))
             if tls.how == "implicit" and not connection.perform(get_greeting(talk, opened, self.findings)):
@@ -182,7 +166,7 @@ class PortProbe:
         self._try_mechanisms(opened, tls.how)
 
     def _inject(self) -> None:
-        with failing(self.findings, "when octets were sent behind STLS"), self.connections.open() as connection:
+        with self.findings.failing("when octets were sent behind STLS"), self.connections.open() as connection:
             talk = self._talk()
             connection.perform(talk.hear())
             connection.perform(inject_behind_stls(talk, self.findings))
@@ -250,17 +234,17 @@ class PortProbe:
     def look_deeper(self, idle: float) -> list[str]:
         """Ask what takes long before login; return in words what came of it."""
         how, told = self.report.mode, list[str]()
-        with failing(self.findings, "when bad commands were sent"), self.connections.open() as connection:
+        with self.findings.failing("when bad commands were sent"), self.connections.open() as connection:
             talk = self._talk()
             connection.perform(begin(talk, how, self.findings))
             told.append(connection.perform(count_bad_commands(talk, self.findings)))
         for octets in _LINES:
-            with failing(self.findings, "when long lines were sent"), self.connections.open() as connection:
+            with self.findings.failing("when long lines were sent"), self.connections.open() as connection:
                 talk = self._talk()
                 connection.perform(begin(talk, how, self.findings))
                 told.append(connection.perform(try_long_line(talk, octets, self.findings)))
         if idle:
-            with failing(self.findings, "when nothing was said"), self.connections.open() as connection:
+            with self.findings.failing("when nothing was said"), self.connections.open() as connection:
                 talk = self._talk()
                 connection.perform(begin(talk, how, self.findings))
                 told.append(connection.perform(wait_idle(talk, idle, self.findings, logged_in=False)))

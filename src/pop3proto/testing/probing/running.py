@@ -194,7 +194,7 @@ class _Run:
 
     def delete(self, logins: Logins, deliver: Callable[[bytes], object] | None) -> None:
         """Delete the test message."""
-        with logins.reporting("while a message was deleted"):
+        with logins.findings.failing("while a message was deleted"):
             if told := delete_test_message(logins, logins.findings, deliver):
                 self.report.told.append(told)
 

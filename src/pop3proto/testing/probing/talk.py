@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
+from pop3proto.core.errors import ConnectionLost, Pop3Error, RemoteProtocolError, TimedOut
 from pop3proto.core.replies import parse_reply
 from pop3proto.core.text import decode_text, visible
 from pop3proto.procedures.operations import Now, Read, Write
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pop3proto.core.replies import Err, Ok
     from pop3proto.procedures.operations import Procedure
 
-__all__ = ["Body", "Budget", "Said", "Talk"]
+__all__ = ["Body", "Budget", "OutOfStep", "Said", "Talk"]
 
 _LONGEST_LINE: Final = 65_536  # octets
 _LARGEST_BODY: Final = 33_554_432  # octets
@@ -50,6 +50,10 @@ class Budget:
         """
         now = yield from Now()
         return min(now + (self.wait if most is None else most), self.until)
+
+
+class OutOfStep(Pop3Error):
+    """The server's answers do not belong to the commands any more."""
 
 
 @attrs.frozen

@@ -243,6 +243,13 @@ def test_a_profile_without_login_says_what_is_missing(capsys):
     assert err == "pop3proto probe: most quirks show after login only: use --user\n"
 
 
+def test_there_is_no_profile_of_what_was_not_reached(capsys):
+    port = closed_port()
+    status, out, err = run(capsys, f"localhost:{port}", "--profile")
+    assert (status, out) == (3, "")
+    assert err.startswith(f"pop3proto probe: localhost: There is no connection to port {port}. ")
+
+
 def test_what_a_server_says_cannot_change_the_terminal():
     finding = Finding("failed", Severity.BROKEN, "It said \x1b[31m.", "", "\x07\u202e")
     text = report_text(Report(host="localhost", findings=(finding,), ports=[PortReport(port=1, protocol="\x1b")]))

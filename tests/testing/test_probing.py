@@ -1,6 +1,7 @@
 """A probe: each finding has a server that provokes it, and our own server has none."""
 
 import json
+import math
 import re
 import socket
 import ssl
@@ -168,8 +169,22 @@ def answered(name: str, first: bytes, answer: bytes = b"-ERR what?\r\n", **argum
     provokes(name)(provoke)
 
 
-def played(procedure, *pieces: bytes, seconds: float = 0.0, said: list[bytes] | None = None):
-    """Run a procedure with what a server says in pieces, so many seconds apart; behind them it is silent."""
+def played(
+    procedure,
+    *pieces: bytes | None,
+    seconds: float = 0.0,
+    stall: float = math.inf,
+    said: list[bytes] | None = None,
+):
+    """Run a procedure with what a server says, in pieces, and is silent behind them; return its result.
+
+    Args:
+        procedure: what to run.
+        pieces: what the server says; None: nothing.
+        seconds: before each piece.
+        stall: for which one read waits at most.
+        said: gets what the procedure sends.
+    """
     now, left = 0.0, [*pieces]
     operation = next(procedure)
     try:
@@ -177,12 +192,13 @@ def played(procedure, *pieces: bytes, seconds: float = 0.0, said: list[bytes] | 
             match operation:
                 case Now():
                     operation = procedure.send(now)
-                case Read() if left:
-                    now += seconds
-                    operation = procedure.send(left.pop(0))
                 case Read(until):
-                    now = max(now, until)
-                    operation = procedure.throw(TimedOut("nothing came"))
+                    if (piece := left.pop(0) if left else None) is None:
+                        now = min(until, now + stall)
+                        operation = procedure.throw(TimedOut("nothing came"))
+                    else:
+                        now += seconds
+                        operation = procedure.send(piece)
                 case _:
                     if said is not None:
                         said.append(operation.octets)
@@ -680,6 +696,22 @@ def test_passwords_in_clear_matter_on_a_network(loopback, severity, monkeypatch)
     found = {finding.id: finding.severity for finding in report.findings}
     assert found == {"no-tls": severity, "password-in-clear": severity}
     assert bool(report.ports[0].plan)
+
+
+@pytest.mark.parametrize(
+    "reads, told, short",
+    [
+        (62, "after login it keeps a session that is silent for 620 s", False),
+        (30, "after login it hangs up after 300 s of silence", True),
+        (61, "after login it hangs up after 610 s of silence", False),
+    ],
+)
+def test_a_silence_may_be_longer_than_one_read(reads, told, short):
+    """A client's stream waits 10 seconds for one read, whatever it is asked for."""
+    findings = Findings()
+    waiting = wait_idle(Talk(BUDGET), 620, findings, logged_in=True)
+    assert played(waiting, *[None] * reads, b"", stall=10) == told
+    assert findings.has("idle-short") is short
 
 
 def test_a_deletion_touches_the_test_message_alone():

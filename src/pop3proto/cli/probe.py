@@ -153,6 +153,8 @@ def _run(arguments: Namespace) -> int:
     elif arguments.nagios:
         print(nagios_line(report, arguments.days))
     elif arguments.profile:
+        if report.status == _UNKNOWN:
+            raise Failure(f"{report.host}: {report.findings[0].text} {report.findings[0].evidence}", _UNKNOWN)
         print(profile_of(report))
         if report.mailbox is None:
             warn("pop3proto probe: most quirks show after login only: use --user")

@@ -29,7 +29,6 @@ __all__ = [
     "begin_tls",
     "get_greeting",
     "inject_behind_stls",
-    "read_capabilities",
     "say_goodbye",
     "try_extensions",
     "try_sasl",
@@ -102,12 +101,12 @@ def ask_capabilities(talk: Talk, opened: Opened, findings: Findings) -> Procedur
     """Ask for the capabilities."""
     said = yield from talk.ask("CAPA")
     opened.has_capa = said.positive
-    opened.capabilities = yield from read_capabilities(talk, said)
+    opened.capabilities = yield from _read_capabilities(talk, said)
     if not said.positive:
         findings.add("no-capa", "The server does not know CAPA.", evidence=said.text)
 
 
-def read_capabilities(talk: Talk, said: Said) -> Procedure[Capabilities | None]:
+def _read_capabilities(talk: Talk, said: Said) -> Procedure[Capabilities | None]:
     """Return what the answer to CAPA announces; None if it is a refusal, or makes no sense."""
     if not said.positive:
         return None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from pop3proto._io.peers import unreachable
-from pop3proto._io.tls import client_context
 from pop3proto._io.tls_channel import TlsChannel
 from pop3proto.blocking.interruption import Interruption, connected_socket
 from pop3proto.blocking.stream import SocketStream
@@ -71,11 +70,9 @@ class Connection:
 
     Args:
         stream: it.
-        budget: how long to wait.
     """
 
     stream: SocketStream
-    budget: Budget
     _channels: list[TlsChannel]
 
     def perform(self, procedure: Procedure[T]) -> T:
@@ -138,7 +135,7 @@ class Connections:
             raise ConnectionLost(unreachable(self.host, self.port, error)) from error
         stream = SocketStream(sock, channel)
         try:
-            yield Connection(stream, self.budget, channels)
+            yield Connection(stream, channels)
         finally:
             stream.abort()
 
@@ -152,7 +149,3 @@ class Connections:
         channel = self.channel()
         channel.handshake()
         return channel.take()
-
-    def trusting(self, given: ssl.SSLContext | None) -> ssl.SSLContext:
-        """Return a context that verifies certificate and name: the given one, or that of a client."""
-        return given or client_context()

@@ -112,9 +112,9 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             )
             if not logins.run():
                 logins = None
+            if destructive and logins is not None:
+                run.delete(logins, deliver)
             run.note_time(connections)
-        if destructive and logins is not None:
-            run.delete(logins, deliver)
         if checks:
             run.check(
                 best, credentials if logins is not None else None, slow=deep, may_delete=destructive, deliver=deliver

@@ -144,8 +144,9 @@ def _tls(tls: TlsReport) -> Iterator[str]:
     works = [version for version, result in tls.versions.items() if result == "yes"]
     lacks = [version for version, result in tls.versions.items() if result == "no"]
     unknown = [version for version, result in tls.versions.items() if result == "unknown"]
-    told = f"{_listed(works)}{f'; not {_listed(lacks)}' if lacks else ''}"
-    told += f"; this machine cannot try {_listed(unknown)}" if unknown else ""
+    told = _listed(works)
+    told += f"; not {_listed(lacks, 'or')}" if lacks else ""
+    told += f"; {_listed(unknown)} cannot be tried from here" if unknown else ""
     yield from _row("TLS", f"{told} ({tls.cipher})")
     if not tls.certificates:
         return
@@ -225,8 +226,8 @@ def _difference(before: Sequence[str], after: Sequence[str]) -> str:
     return visible("; ".join(told)) or "the same"
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "no version"
+def _listed(words: Sequence[str], last: str = "and") -> str:
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "no version"
 
 
 def _duration(seconds: float | None) -> str:

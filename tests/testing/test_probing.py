@@ -583,6 +583,13 @@ def test_a_silent_server_is_spoken_to_once_and_left():
     assert talk == [b"hello"]
 
 
+def test_a_greeting_that_comes_too_late_is_no_answer_to_what_was_said():
+    findings, opened = Findings(), Opened()
+    assert played(get_greeting(Talk(BUDGET), opened, findings), None, b"+OK hello\r\n", seconds=2) is False
+    assert (opened.greeting, opened.greeted_after) == ("+OK hello", 12)
+    assert findings.has("slow-greeting")
+
+
 def test_a_black_hole_costs_one_wait_for_each_port():
     """A listener whose queue is full answers no SYN, as a firewall that drops it."""
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ import attrs
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.errors import ConnectionLost, MalformedReply, RemoteProtocolError, TimedOut
 from pop3proto.core.replies import Greeting, Ok, parse_challenge
-from pop3proto.procedures.operations import StartTls
+from pop3proto.procedures.operations import Now, StartTls
 
 from .sniffing import classified
 
@@ -65,18 +65,22 @@ class Opened:
 def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bool]:
     """Wait for the greeting; return whether the session goes on.
 
-    A server that is silent is spoken to: it may be of a protocol in which clients speak first.
+    A server that is silent is spoken to: it may be of a protocol in which clients speak first. If it greets then, the
+    session does not go on, as it will answer that, too.
     """
+    begun = yield from Now()
+    prompted = False
     try:
         said = yield from talk.hear()
     except TimedOut:
+        prompted = True
         yield from talk.say(b"CAPA\r\n\r\n")
         try:
             said = yield from talk.hear()
         except TimedOut:
-            findings.add("silent", f"Port {findings.port} begins TLS, and then says nothing.")
+            findings.add("silent", f"Port {findings.port} takes a session, and then says nothing.")
             return False
-    opened.greeting, opened.greeted_after = said.text, said.seconds
+    opened.greeting, opened.greeted_after = said.text, (yield from Now()) - begun
     reply = said.reply
     if reply is None:
         protocol = classified(said.octets + b"\r\n")
@@ -92,9 +96,9 @@ def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bo
         findings.add("session-refused", "The server refuses the session in its greeting.", evidence=said.text)
     if talk.bare_lf:
         findings.add("bare-lf", "Its lines end with LF alone, not with CRLF.", evidence=said.text)
-    if said.seconds > _SLOW:
-        findings.add("slow-greeting", f"The greeting came after {said.seconds:.0f} seconds.")
-    return isinstance(reply, Ok)
+    if opened.greeted_after > _SLOW and opened.foreign is None:
+        findings.add("slow-greeting", f"The greeting came after {opened.greeted_after:.0f} seconds.")
+    return isinstance(reply, Ok) and not prompted
 
 
 def ask_capabilities(talk: Talk, opened: Opened, findings: Findings) -> Procedure[None]:

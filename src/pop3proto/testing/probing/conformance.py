@@ -70,6 +70,6 @@ def add_outcomes(
             check, why = outcome.check, outcome.why
             if isinstance(credentials, Password):
                 why = why.replace(credentials.password, "***")
-            text = f"{check.source} is not followed: {check.title}"
+            text = f"Not so here: {check.title.removesuffix('.')} ({check.source})."
             findings.note(Finding(f"check.{check.id}", severity_of(check), text, "", why, findings.port))
     return counts

@@ -309,6 +309,11 @@ SABOTAGE: dict[str, Sabotage] = {
     "cram-md5-wrong-digest": accept("YW5uIDAwMDAw.*"),
     "scram-iterations": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
     "scram-nonce": by(Instead("biws.*", SCRAM_FIRST), server=SCRAM),
+    "scram-bad-first-message": by(Instead("eCws.*", SCRAM_FIRST)),
+    "scram-downgrade": by(
+        server={"announce": lambda known: attrs.evolve(known, sasl=(*known.sasl, "SCRAM-SHA-256-PLUS"))}
+    ),
+    "scram-tells-nothing": by(Instead("biwsbj1ub2JvZHkt.*", b"-ERR no such user")),
     "scram-wrong-proof": by(Instead("Yz1iaXdz.*"), user=None, password=None),
     "scram-logs-in": by(Refuse("AUTH SCRAM-SHA-256"), Refuse("AUTH SCRAM-SHA-1")),
     # What changes nothing.

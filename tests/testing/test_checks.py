@@ -45,6 +45,7 @@ NOT_OFFERED = {
     "utf8-header-needs-mode",
     "external-without-certificate",
     "oauthbearer-error",
+    "scram-downgrade",
     "idle-for-ten-minutes",
     "command-resets-timer",
 }
@@ -124,6 +125,18 @@ def test_without_a_user_only_what_needs_none_is_run():
     passed = found(outcomes, "passed")
     assert "wrong-password-refused" in passed
     assert not [id_ for id_ in passed if Need.LOGIN in BY_ID[id_].needs]
+
+
+def test_no_password_is_shown_where_that_is_not_allowed():
+    server = pop3_in_memory({"ann": MAIL})
+    target = Target(in_memory=server.session, tls="none", user="ann", password=PASSWORD, cleartext="never")
+    checker = Checker(target)
+    outcomes = [checker.run(check) for check in CHECKS]
+    assert found(outcomes, "failed") == {}
+    assert checker.facts.method == "SCRAM-SHA-512"
+    showing = {check.id for check in CHECKS if Need.PASSWORD in check.needs} - STLS
+    skipped = found(outcomes, "skipped")
+    assert all("no verified TLS" in skipped[id_] for id_ in showing)
 
 
 # Each check can fail.

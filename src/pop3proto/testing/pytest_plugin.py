@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from os import PathLike
 
     from typing_extensions import override
@@ -30,6 +30,7 @@ __all__ = ["CheckFailure", "CheckItem", "start_pop3_server"]
 
 _PASSWORD: Final = "POP3_PASSWORD"  # noqa: S105 - the name of a variable
 _TIMEOUT: Final = 20.0
+_target: Final = pytest.StashKey["Target"]()
 _MARKS: Final = {
     "MUST": "an RFC demands it",
     "SHOULD": "an RFC recommends it",
@@ -71,29 +72,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks of the checks; collect nothing but the checks, unless paths of tests were given."""
-    if config.getoption("--pop3-server") is None:
+    """See what is to be checked, if anything; collect nothing else, unless paths of tests were given."""
+    if (url := config.getoption("--pop3-server")) is None:
         return
+    config.stash[_target] = _target_of(config, url)
     for level, meaning in _MARKS.items():
         config.addinivalue_line("markers", f"{level}: a check of a POP3 server: {meaning}")
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = []
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the checks."""
-    if (url := config.getoption("--pop3-server")) is None:
-        return
-    from .checks import CHECKS, Checker  # noqa: PLC0415
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Add the server to what a session collects."""
+    report = yield
+    if isinstance(collector, pytest.Session) and _target in collector.config.stash and report.passed:
+        make = cast("Callable[..., CheckedServer]", CheckedServer.from_parent)  # pyright: ignore[reportUnknownMemberType]
+        report.result.append(make(collector, name="pop3", nodeid="pop3"))
+    return report
 
-    checker = Checker(_target(config, url))
-    checked: CheckedServer = CheckedServer.from_parent(session, name="pop3", nodeid="pop3")  # pyright: ignore[reportUnknownMemberType]
-    make = cast("Callable[..., CheckItem]", CheckItem.from_parent)  # pyright: ignore[reportUnknownMemberType]
-    items += [make(checked, name=check.id, check=check, checker=checker) for check in CHECKS]
 
-
-def _target(config: pytest.Config, url: str) -> Target:
+def _target_of(config: pytest.Config, url: str) -> Target:
     import ssl  # noqa: PLC0415
 
     import attrs  # noqa: PLC0415
@@ -127,11 +128,16 @@ class CheckFailure(Exception):
 
 
 class CheckedServer(pytest.Collector):
-    """The server; the items are added by the hook."""
+    """The server whose checks are the tests."""
 
     @override
-    def collect(self) -> list[pytest.Item]:
-        return []
+    def collect(self) -> list[CheckItem]:
+        """Return the checks."""
+        from .checks import CHECKS, Checker  # noqa: PLC0415
+
+        checker = Checker(self.config.stash[_target])
+        make = cast("Callable[..., CheckItem]", CheckItem.from_parent)  # pyright: ignore[reportUnknownMemberType]
+        return [make(self, name=check.id, check=check, checker=checker) for check in CHECKS]
 
 
 class CheckItem(pytest.Item):

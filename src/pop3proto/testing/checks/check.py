@@ -35,7 +35,7 @@ class Need(Enum):
     """What a check needs. Without it the check is skipped, and the reason is told."""
 
     LOGIN = "a user who can log in"
-    PASSWORD = "a user with a password, and leave to send it as it is"  # noqa: S105 - not a secret
+    PASSWORD = "a user with a password, and leave to show it, or what it can be guessed from"  # noqa: S105 - not a secret
     TLS = "TLS"
     STLS = "STLS on this port"
     TWO_SESSIONS = "two connections at once"

@@ -23,7 +23,7 @@ __all__ = ["TABLE"]
 TABLE: Final = CheckTable("authorization")
 
 _MESSAGE_ID: Final = re.compile(rb"<[^<>@\s]+@[^<>@\s]+>")
-_ITERATIONS: Final = re.compile(rb"r=([^,]+),s=[^,]+,i=([0-9]+)(?:,.*)?")
+_ITERATIONS: Final = re.compile(rb"r=([^,]+),s=([^,]+),i=([0-9]+)(?:,.*)?")
 _LEAST_ITERATIONS: Final = 4_096
 _NONCE: Final = b"rOprNGfwEbeRWgbNEkqO"
 
@@ -206,7 +206,7 @@ def cram_md5_challenge_differs(talk: Conversation) -> Procedure[None]:
     expect(first != second, f"twice {excerpt(first)}")
 
 
-@TABLE.must("CRAM-MD5 logs in.", "2195 2", Need.CRAM_MD5, Need.LOGIN)
+@TABLE.must("CRAM-MD5 logs in.", "2195 2", Need.CRAM_MD5, Need.PASSWORD)
 def cram_md5_logs_in(talk: Conversation) -> Procedure[None]:
     user, password = secret_of(talk)
     challenge = yield from _challenged(talk, b"AUTH CRAM-MD5")
@@ -221,42 +221,78 @@ def cram_md5_wrong_digest(talk: Conversation) -> Procedure[None]:
     yield from _refused(talk, encode_base64(user + b" " + 32 * b"0"))
 
 
-def _scram_first(talk: Conversation) -> Procedure[tuple[bytes, int]]:
-    """Begin a SCRAM exchange, and return the nonce and the iterations that the server names."""
+def _scram(talk: Conversation) -> bytes:
     known = talk.facts.capabilities
-    name = "SCRAM-SHA-256" if known is not None and "SCRAM-SHA-256" in known.sasl else "SCRAM-SHA-1"
-    user = getattr(talk.target.login, "user", "nobody").replace("=", "=3D").replace(",", "=2C").encode()
-    yield from _challenged(talk, f"AUTH {name}".encode())
-    first = yield from _challenged(talk, encode_base64(b"n,,n=%b,r=%b" % (user, _NONCE)))
+    return b"SCRAM-SHA-256" if known is not None and "SCRAM-SHA-256" in known.sasl else b"SCRAM-SHA-1"
+
+
+def _scram_refused(talk: Conversation, message: bytes) -> Procedure[None]:
+    """Send a message that must be refused; the server may tell the error by a challenge before."""
+    answer = yield from talk.challenge(encode_base64(message))
+    if isinstance(answer, Challenge) and answer.data.startswith(b"e="):
+        answer = yield from talk.challenge(b"")
+    expect(isinstance(answer, Err), f"{excerpt(answer.encode())} came")
+
+
+def _scram_first(talk: Conversation, user: str | None = None) -> Procedure[tuple[bytes, bytes, int]]:
+    """Begin a SCRAM exchange, and return the nonce, the salt and the iterations that the server names."""
+    user = user or str(getattr(talk.target.login, "user", "nobody"))
+    yield from _challenged(talk, b"AUTH " + _scram(talk))
+    first = yield from _challenged(
+        talk, encode_base64(b"n,,n=%b,r=%b" % (user.replace("=", "=3D").replace(",", "=2C").encode(), _NONCE))
+    )
     match = _ITERATIONS.fullmatch(first)
     if match is None:
         raise CheckFailed(f"the server's first message is {excerpt(first)}")
-    return match[1], int(match[2])
+    return match[1], match[2], int(match[3])
 
 
-@TABLE.must("SCRAM uses 4,096 iterations or more.", "5802 5.1", Need.SCRAM)
+@TABLE.should("SCRAM uses 4,096 iterations or more.", "5802 5.1", Need.SCRAM)
 def scram_iterations(talk: Conversation) -> Procedure[None]:
-    _, iterations = yield from _scram_first(talk)
+    _, _, iterations = yield from _scram_first(talk)
     expect(iterations >= _LEAST_ITERATIONS, f"it uses {iterations}")
 
 
 @TABLE.must("The nonce of SCRAM begins with the client's, and is another each time.", "5802 5.1", Need.SCRAM)
 def scram_nonce(talk: Conversation) -> Procedure[None]:
-    first, _ = yield from _scram_first(talk)
+    first, _, _ = yield from _scram_first(talk)
     yield from _refused(talk, b"*")
-    second, _ = yield from _scram_first(talk)
+    second, _, _ = yield from _scram_first(talk)
     expect(first.startswith(_NONCE) and len(first) > len(_NONCE), f"it is {excerpt(first)}")
     expect(first != second, f"twice {excerpt(first)}")
 
 
+@TABLE.must("SCRAM refuses a first message with an unknown flag or a mandatory extension.", "5802 5.1", Need.SCRAM)
+def scram_bad_first_message(talk: Conversation) -> Procedure[None]:
+    for message in (b"x,,n=nobody,r=" + _NONCE, b"n,,m=unknown,n=nobody,r=" + _NONCE):
+        yield from _challenged(talk, b"AUTH " + _scram(talk))
+        yield from _scram_refused(talk, message)
+
+
+@TABLE.must("SCRAM refuses a client that was made to believe that there is no -PLUS.", "5802 6", Need.SCRAM)
+def scram_downgrade(talk: Conversation) -> Procedure[None]:
+    _announced(talk, f"{_scram(talk).decode()}-PLUS")
+    yield from _challenged(talk, b"AUTH " + _scram(talk))
+    yield from _scram_refused(talk, b"y,,n=nobody,r=" + _NONCE)
+
+
+@TABLE.practice("SCRAM treats a user who does not exist as one who does, up to the proof.", "5802 9", Need.SCRAM)
+def scram_tells_nothing(talk: Conversation) -> Procedure[None]:
+    constant: list[bool] = []
+    for user in (None, "nobody-of-this-name"):
+        _, first, _ = yield from _scram_first(talk, user)
+        yield from _refused(talk, b"*")
+        _, second, _ = yield from _scram_first(talk, user)
+        yield from _refused(talk, b"*")
+        constant.append(first == second)
+    expect(constant[0] == constant[1], "the salt is the same each time for one of them, and another for the other")
+
+
 @TABLE.must("SCRAM refuses a wrong proof.", "5802 5", Need.SCRAM)
 def scram_wrong_proof(talk: Conversation) -> Procedure[None]:
-    nonce, _ = yield from _scram_first(talk)
-    length = 32 if talk.facts.capabilities is not None and "SCRAM-SHA-256" in talk.facts.capabilities.sasl else 20
-    answer = yield from talk.challenge(encode_base64(b"c=biws,r=%b,p=%b" % (nonce, encode_base64(length * b"\0"))))
-    if isinstance(answer, Challenge) and answer.data.startswith(b"e="):  # an error may be told first
-        answer = yield from talk.challenge(b"")
-    expect(isinstance(answer, Err), f"{excerpt(answer.encode())} came")
+    nonce, _, _ = yield from _scram_first(talk)
+    length = 32 if _scram(talk).endswith(b"256") else 20
+    yield from _scram_refused(talk, b"c=biws,r=%b,p=%b" % (nonce, encode_base64(length * b"\0")))
 
 
 @TABLE.must("SCRAM logs in, and the server proves that it knows the password, too.", "5802 5", Need.SCRAM, Need.LOGIN)

@@ -195,7 +195,7 @@ def _digest(talk: Conversation) -> tuple[bytes, bytes]:
     return user, apop_digest(timestamp, password.decode()).encode()
 
 
-@TABLE.must("APOP with the right digest logs in.", "1939 7", Need.APOP, Need.LOGIN)
+@TABLE.must("APOP with the right digest logs in.", "1939 7", Need.APOP, Need.PASSWORD)
 def apop_logs_in(talk: Conversation) -> Procedure[None]:
     yield from talk.accepted(b"APOP %b %b" % _digest(talk))
     yield from talk.accepted(b"NOOP")
@@ -211,7 +211,7 @@ def apop_without_digest(talk: Conversation) -> Procedure[None]:
     yield from talk.refused(b"APOP " + _user_of(talk))
 
 
-@TABLE.practice("A digest of 31 digits is refused.", "1939 7", Need.APOP, Need.LOGIN)
+@TABLE.practice("A digest of 31 digits is refused.", "1939 7", Need.APOP, Need.PASSWORD)
 def apop_short_digest(talk: Conversation) -> Procedure[None]:
     user, digest = _digest(talk)
     yield from talk.refused(b"APOP %b %b" % (user, digest[:-1]))

@@ -89,5 +89,7 @@ def stls_forgets_user(talk: Conversation) -> Procedure[None]:
     yield from talk.greet()
     if isinstance((yield from talk.ask(b"USER " + user)), Err):
         return  # it takes no USER in clear
-    yield from talk.stls()
+    if isinstance((yield from talk.ask(b"STLS")), Err):
+        return  # nor STLS between USER and PASS
+    yield from talk.start_tls()
     yield from talk.refused(b"PASS " + password)

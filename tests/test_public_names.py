@@ -31,6 +31,7 @@ PACKAGES = (
     "pop3proto.testing.faults",
     "pop3proto.testing.identity",
     "pop3proto.testing.personas",
+    "pop3proto.testing.probing",
     "pop3proto.trio",
 )
 LIST = Path(__file__).parent / "data" / "public_names.txt"

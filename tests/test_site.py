@@ -30,6 +30,7 @@ PUBLIC = [
     "pop3proto.testing.faults",
     "pop3proto.testing.identity",
     "pop3proto.testing.personas",
+    "pop3proto.testing.probing",
 ]
 
 

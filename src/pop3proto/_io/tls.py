@@ -20,9 +20,19 @@ from .alpn import ForeignProtocol, allow_pop3_only
 from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
-__all__ = ["ServerTls", "check_role", "client_context", "handshake_failure", "tls_info", "verifies_peer", "words_of"]
+__all__ = [
+    "ServerTls",
+    "check_role",
+    "client_context",
+    "handshake_failure",
+    "peer_chain",
+    "tls_info",
+    "verifies_peer",
+    "words_of",
+]
 
 _OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -169,6 +179,21 @@ def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBind
     if version not in _OLD or tls.session_reused or not (octets := tls.get_channel_binding("tls-unique")):
         return None
     return ChannelBinding("tls-unique", octets)
+
+
+def peer_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
+    """Return the certificates that the peer has sent, DER, its own first. None of them need be verified.
+
+    Python has a public method for it since 3.13; before, a private one. Where there is neither, it is the first alone.
+    """
+    public: Callable[[], list[bytes]] | None = getattr(tls, "get_unverified_chain", None)
+    if public is not None:
+        return tuple(public())
+    with contextlib.suppress(Exception):  # it may be missing, or be another in another Python
+        chain = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - nothing is known of it
+        return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain)
+    certificate = tls.getpeercert(binary_form=True)
+    return () if certificate is None else (certificate,)
 
 
 TLS_LATER: Final = "use another port, or begin TLS after the greeting"

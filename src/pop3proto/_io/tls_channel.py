@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pop3proto.core.errors import LocalProtocolError
 
 from .alpn import ClientHello, ForeignProtocol, check_chosen
-from .tls import ServerTls, check_role, client_context, handshake_failure, tls_info
+from .tls import ServerTls, check_role, client_context, handshake_failure, peer_chain, tls_info
 
 if TYPE_CHECKING:
     from pop3proto.core.errors import ConnectionLost, TimedOut
@@ -122,6 +122,15 @@ class TlsChannel:
     def info(self) -> TlsInfo:
         """Return the result of the handshake."""
         return tls_info(self._object, self._certificate)
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """Return the certificates that the peer has sent, DER, its own first; before 3.13, perhaps its own alone."""
+        return peer_chain(self._object)
+
+    def cipher(self) -> str:
+        """Return the name of the cipher that the handshake has chosen; "" before it."""
+        cipher = self._object.cipher()
+        return "" if cipher is None else cipher[0]
 
     def read(self) -> bytes | None:
         """Return decrypted octets: none at the end of the stream; None if more must be fed first.

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "demo": "show a POP3 session between a server and a client on this machine",
     "fetch": "fetch new mail into a Maildir",
     "passwd": "add, change or remove a user in a users file",
+    "probe": "find out what a POP3 server can do, and what is wrong with it",
     "serve": "serve Maildirs over POP3",
 }
 """The commands and what they do, in the order of the help.
@@ -77,7 +78,9 @@ def _import(name: str) -> ModuleType:
 
 def _parser() -> argparse.ArgumentParser:
     """Return the parser for all that begins with no command: it has the help, and knows no arguments of commands."""
-    parser = argparse.ArgumentParser(prog="pop3proto", description="Serve Maildirs over POP3, and fetch mail by POP3.")
+    parser = argparse.ArgumentParser(
+        prog="pop3proto", description="Serve Maildirs over POP3, fetch mail by POP3, probe servers."
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, does in _COMMANDS.items():

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import ssl
-from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.tls import client_context
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import Download, OutOfStep
-from pop3proto.fetching.failures import FAILURE, USAGE, Failure, cannot, warn
+from pop3proto.fetching.failures import FAILURE, Failure, cannot, warn
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.plan import Plan
-from pop3proto.sasl.credentials import Password, Token
 
 from .access import Access
-from .passwd import ask_password, read_password, read_token
+from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
 from .paths import path_argument
 from .quirks import add_quirks_argument
 
@@ -28,7 +23,6 @@ if TYPE_CHECKING:
 
     from pop3proto.blocking import Client
     from pop3proto.fetching.journal import FetchJournal, Identity
-    from pop3proto.sasl.credentials import Credentials
 
 __all__ = ["DESCRIPTION", "add_arguments", "run"]
 
@@ -42,9 +36,6 @@ _MAX_EARLY_ENDS: Final = 10
 
 _MAX_VANISHED: Final = 10
 """If no more messages than this were left on the server, it is plausible that all of them are gone now."""
-
-_DAY: Final = 86_400
-"""The longest timeout, in seconds: the system does not support timeouts of any length."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -61,26 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=path_argument,
         help="the Maildir to store mail in; it is created if it does not exist",
     )
-    secrets = parser.add_mutually_exclusive_group()
-    secrets.add_argument(
-        "--password-file",
-        type=path_argument,
-        metavar="FILE",
-        help="file with the password in its first line; without it, you are asked for the password",
-    )
-    secrets.add_argument(
-        "--token-file",
-        type=path_argument,
-        metavar="FILE",
-        help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
-    )
-    parser.add_argument(
-        "--password-encoding",
-        type=_encoding,
-        metavar="NAME",
-        help="the encoding of a user name or password that is not ASCII, such as latin-1, in a login by USER and PASS "
-        "(default: UTF-8)",
-    )
+    add_secret_arguments(parser)
     parser.add_argument(
         "--delete", action="store_true", help="delete messages on the server when they are safely stored in the Maildir"
     )
@@ -90,9 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="with pop://, continue without TLS if the server has no STLS; others on the network can then read "
         "password and mail",
     )
-    parser.add_argument(
-        "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
-    )
+    add_ca_file_argument(parser)
     parser.add_argument(
         "--again",
         action="store_true",
@@ -100,7 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds_argument,
         default=60.0,
         metavar="SECONDS",
         help="give up when the server sends nothing for this long (default: %(default)g)",
@@ -113,8 +83,8 @@ def run(arguments: Namespace) -> int:
     account = Account.of_url(arguments.url)
     access = Access(
         account=account,
-        context=_context(arguments.ca_file),
-        credentials=_credentials(account, arguments),
+        context=context_of(arguments.ca_file),
+        credentials=credentials_of(account, arguments),
         allow_cleartext=arguments.allow_cleartext,
         timeout=arguments.timeout,
         quirks=arguments.quirks,
@@ -176,49 +146,6 @@ def _left_out(stop: OutOfStep, download: Download, plan: Plan, journal: FetchJou
     if others := len(suspects) - 1:
         warn(f"pop3proto fetch: {counted(others, 'other message')} left on the server: ended early in an earlier fetch")
     return suspects
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= _DAY:
-        raise ArgumentTypeError(f"the timeout must be a number of seconds above 0, at most {_DAY:,} (a day)")
-    return seconds
-
-
-def _encoding(name: str) -> str:
-    try:
-        "".encode(name)
-    except (LookupError, UnicodeError):
-        raise ArgumentTypeError(f"there is no encoding {name!r}; latin-1 and utf-8 are two of them") from None
-    return name
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    context = client_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except ssl.SSLError as error:
-            raise Failure(f"{ca_file} holds no certificates (PEM) of authorities") from error
-        except OSError as error:
-            raise Failure(cannot("read certificate authorities from", ca_file, error)) from error
-    return context
-
-
-def _credentials(account: Account, arguments: Namespace) -> Credentials:
-    if arguments.token_file is not None:
-        if account.wants_token is False:
-            raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)
-        if arguments.password_encoding is not None:
-            raise Failure("--password-encoding cannot be used with --token-file", USAGE)
-        return Token(account.user, read_token(arguments.token_file))
-    if account.wants_token:
-        raise Failure(f"{account.way} takes a token, not a password: use --token-file", USAGE)
-    password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
-    return Password(account.user, password)
 
 
 def _plan(client: Client, inbox: Inbox, arguments: Namespace, *, first: bool) -> Plan:

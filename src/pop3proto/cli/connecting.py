@@ -1,0 +1,120 @@
+"""Options of all commands that connect to a server: authorities, time limits, passwords and tokens."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING, Final
+
+from pop3proto._io.tls import client_context
+from pop3proto.fetching.failures import USAGE, Failure, cannot
+from pop3proto.sasl.credentials import Password, Token
+
+from .passwd import ask_password, read_password, read_token
+from .paths import path_argument
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from pathlib import Path
+
+    from pop3proto.fetching.account import Account
+    from pop3proto.sasl.credentials import Credentials
+
+__all__ = ["add_ca_file_argument", "add_secret_arguments", "context_of", "credentials_of", "seconds_argument"]
+
+_DAY: Final = 86_400
+"""The longest timeout, in seconds: the system does not support timeouts of any length."""
+
+
+def add_secret_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that say where password or token are, and how they are encoded."""
+    secrets = parser.add_mutually_exclusive_group()
+    secrets.add_argument(
+        "--password-file",
+        type=path_argument,
+        metavar="FILE",
+        help="file with the password in its first line; without it, you are asked for the password",
+    )
+    secrets.add_argument(
+        "--token-file",
+        type=path_argument,
+        metavar="FILE",
+        help="file with an OAuth access token in its first line, to use instead of a password (OAUTHBEARER, XOAUTH2)",
+    )
+    parser.add_argument(
+        "--password-encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="the encoding of a user name or password that is not ASCII, such as latin-1, in a login by USER and PASS "
+        "(default: UTF-8)",
+    )
+
+
+def add_ca_file_argument(parser: ArgumentParser) -> None:
+    """Add the argument that names authorities to trust."""
+    parser.add_argument(
+        "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
+    )
+
+
+def seconds_argument(text: str) -> float:
+    """Return a timeout.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _DAY:
+        raise ArgumentTypeError(f"the timeout must be a number of seconds above 0, at most {_DAY:,} (a day)")
+    return seconds
+
+
+def context_of(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a client's TLS context, which trusts the authorities of a file, too.
+
+    Raises:
+        Failure: the file cannot be read, or holds none.
+    """
+    context = client_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise Failure(f"{ca_file} holds no certificates (PEM) of authorities") from error
+        except OSError as error:
+            raise Failure(cannot("read certificate authorities from", ca_file, error)) from error
+    return context
+
+
+def credentials_of(account: Account, arguments: Namespace) -> Credentials:
+    """Return what to log in with: from a file, or typed.
+
+    Args:
+        account: whose.
+        arguments: those of `add_secret_arguments`.
+
+    Raises:
+        Failure: they cannot be had, or do not fit to the login method of the account.
+    """
+    if arguments.token_file is not None:
+        if account.wants_token is False:
+            raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)
+        if arguments.password_encoding is not None:
+            raise Failure("--password-encoding cannot be used with --token-file", USAGE)
+        return Token(account.user, read_token(arguments.token_file))
+    if account.wants_token:
+        raise Failure(f"{account.way} takes a token, not a password: use --token-file", USAGE)
+    password = read_password(arguments.password_file) if arguments.password_file else ask_password(str(account))
+    return Password(account.user, password)
+
+
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        raise ArgumentTypeError(f"there is no encoding {name!r}; latin-1 and utf-8 are two of them") from None
+    return name

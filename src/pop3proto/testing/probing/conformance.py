@@ -1,0 +1,75 @@
+"""Conformance checks within a probe: what failed becomes findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.sasl.credentials import Password
+
+from .findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pop3proto.sasl.credentials import Credentials
+    from pop3proto.testing.checks import Check, Outcome
+
+    from .findings import Findings
+
+__all__ = ["GRAVE", "add_outcomes", "severity_of"]
+
+GRAVE: Final = frozenset(
+    {
+        # Who may not is let in.
+        "apop-wrong-digest",
+        "cram-md5-wrong-digest",
+        "login-needed",
+        "pass-without-user",
+        "plain-another-identity",
+        "plain-wrong-password",
+        "scram-wrong-proof",
+        "wrong-password-refused",
+        # Mail is lost, cut, or taken for other mail.
+        "dots-are-doubled",
+        "hang-up-keeps",
+        "list-after-dele-keeps-numbers",
+        "pipelined-in-order",
+        "pipelined-retr",
+        "quit-removes-marked",
+        "retr-keeps",
+        "retr-sends-message",
+        "rset-keeps",
+        "rset-unmarks",
+        "uidl-stable",
+    }
+)
+"""The checks whose failure is broken; that of another MUST is a warning, as clients live with most of them."""
+
+
+def severity_of(check: Check) -> Severity:
+    """Return how bad it is that a check fails."""
+    if check.id in GRAVE:
+        return Severity.BROKEN
+    return Severity.NOTE if check.level.name == "PRACTICE" else Severity.WARNING
+
+
+def add_outcomes(
+    outcomes: Iterable[Outcome], findings: Findings, credentials: Credentials | None = None
+) -> dict[str, int]:
+    """Note the checks that failed; return how many passed, failed and were skipped.
+
+    Args:
+        outcomes: of `run_checks`.
+        findings: where.
+        credentials: those that were used: a password is hidden in what is noted.
+    """
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for outcome in outcomes:
+        counts[outcome.result] += 1
+        if outcome.result == "failed":
+            check, why = outcome.check, outcome.why
+            if isinstance(credentials, Password):
+                why = why.replace(credentials.password, "***")
+            text = f"Not so here: {check.title.removesuffix('.')} ({check.source})."
+            findings.note(Finding(f"check.{check.id}", severity_of(check), text, "", why, findings.port))
+    return counts

@@ -91,7 +91,7 @@ def test_our_server_passes_with_tokens():
     assert [each.result for each in run_checks(target, [BY_ID["oauthbearer-error"]])] == ["passed"]
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
 def test_our_server_passes_over_sockets(tls):
     with pop3_server({"ann": MAIL}, tls=tls) as server:

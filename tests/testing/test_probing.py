@@ -534,6 +534,7 @@ def test_each_finding_has_a_server_that_provokes_it():
     assert PROVOKED.keys() == CATALOGUE.keys()
 
 
+@pytest.mark.deep(keep=25)
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_it_is_found(name, tmp_path, monkeypatch):
     found = PROVOKED[name](tmp_path, monkeypatch)

@@ -34,6 +34,7 @@ def check(pytester, monkeypatch):
     return run
 
 
+@pytest.mark.deep
 def test_checks_are_tests(check):
     result = check("--pop3-may-delete", "-rs", "--strict-markers", "-W", "error")
     outcomes = result.parseoutcomes()
@@ -48,6 +49,7 @@ def test_some_of_them(check):
     result.stdout.fnmatch_lines(["pop3::stat-form PASSED*"])
 
 
+@pytest.mark.deep
 def test_tests_whose_path_is_given_are_run_as_well(check):
     check("test_of_mine.py", "-k", "stat-form or test_mine").assert_outcomes(passed=2, deselected=len(CHECKS) - 1)
 
@@ -67,6 +69,7 @@ def test_a_must_that_fails(check):
     assert result.ret == 1
 
 
+@pytest.mark.deep
 def test_a_practice_that_fails(check):
     faults = (Instead("XYZZ", b"-ERR"),)
     result = check("-rx", "-k", "reply-text", faults=faults)
@@ -76,6 +79,7 @@ def test_a_practice_that_fails(check):
     check("--pop3-strict", "-k", "reply-text", faults=faults).assert_outcomes(failed=1, deselected=len(CHECKS) - 1)
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -91,6 +95,7 @@ def test_wrong_arguments(pytester, arguments, message):
     result.stderr.fnmatch_lines([message])
 
 
+@pytest.mark.deep
 def test_the_plugin_is_there_once_however_it_is_named(pytester):
     pytester.makeconftest('pytest_plugins = ["pop3proto.testing.fixtures"]')
     pytester.makepyfile("def test_it(start_pop3_server): assert start_pop3_server({'ann': []}).messages('ann') == []")

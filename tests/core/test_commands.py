@@ -38,6 +38,7 @@ from pop3proto.core.commands import (
     User,
     Utf8,
     Vocabulary,
+    vocabulary_of,
 )
 from pop3proto.core.errors import LocalProtocolError, MalformedReply
 from pop3proto.core.limits import Limits, Quirk
@@ -804,6 +805,12 @@ def test_a_private_verb_is_a_class_more():
     with pytest.raises(LocalProtocolError, match="XTND needs an argument"):
         vocabulary.parse(b"XTND")
     assert refusal("XTND XMIT") == "unknown command"
+
+
+def test_connections_share_a_vocabulary():
+    ours = STANDARD | {XtndXmit}
+    assert vocabulary_of(ours) is vocabulary_of(STANDARD | {XtndXmit}) is not vocabulary_of(STANDARD)
+    assert vocabulary_of(ours).parse(b"XTND XMIT") == XtndXmit()
 
 
 def test_a_vocabulary_may_be_smaller_than_the_standard():

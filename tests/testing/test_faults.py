@@ -78,7 +78,7 @@ from pop3proto.testing.faults import (
 from pop3proto.testing.faults.dialogue import Dialogue
 from pop3proto.testing.faults.faulty_line import FaultyLines
 from pop3proto.testing.faults.line import Octets
-from tests.helpers.processes import PATIENCE
+from tests.helpers.processes import PATIENCE, wait_until
 from tests.helpers.strategies import messages
 
 MAIL = [b"Subject: %d\n\n.dot\n.\nbody\n" % number for number in range(1, 5)]
@@ -712,6 +712,16 @@ def test_a_proxy_without_a_server():
         socket.create_connection((proxy.host, proxy.port), PATIENCE) as sock,
     ):
         assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("adapter", ["blocking", "asyncio", "trio"])
+def test_the_end_of_a_server_is_no_failure_of_a_session_that_is_held(adapter, caplog):
+    with ExitStack() as clients:
+        with pop3_server({"ann": MAIL}, faults=[Stall(after="RETR 1")], adapter=adapter) as server:
+            sock, _ = clients.enter_context(talking(server))
+            sock.sendall(LOGIN + b"RETR 1\r\nQUIT\r\n")
+            wait_until(lambda: server.sessions and server.sessions[0].ended, "the session goes on")
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_proxy_ends_though_a_client_does_not_read():

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError
-from pop3proto.procedures.operations import Operation, Procedure, Read, Reset, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Displaced,
+    Operation,
+    Procedure,
+    Read,
+    Reset,
+    ShuttingDown,
+    Sleep,
+    StartTls,
+    Write,
+)
 
 from .dialogue import Asked
 from .line import HangUp, Hold, Octets, Wait, joined
@@ -57,8 +68,9 @@ class _FaultySession:
                 result = yield from self._perform(operation)
             except BaseException as raised:  # noqa: BLE001 - it belongs to the session
                 error = raised
-        while self._held and not self._gone and (yield from Read()):
-            pass  # the client shall see no end
+        with suppress(ShuttingDown, Displaced):
+            while self._held and not self._gone and (yield from Read()):
+                pass  # the client shall see no end
 
     def _perform(self, operation: Operation[object]) -> Procedure[object]:
         match operation:

@@ -547,6 +547,22 @@ def test_it_is_found(name, tmp_path, monkeypatch):
         assert json.dumps(jsonable(found))
 
 
+@pytest.mark.parametrize("behind, found", [(b"\x15\x03\x03\x00\x02\x02\x50", False), (b"-ERR what?\r\n", True)])
+def test_an_alert_behind_stls_is_no_answer_in_clear(behind, found, monkeypatch):
+    hurry_up(monkeypatch)
+
+    def talk(sock):
+        sock.sendall(b"+OK hello\r\n")
+        while said := sock.recv(4_096):
+            if said.startswith(b"STLS"):
+                sock.sendall(b"+OK\r\n" + behind * (b"NOOP" in said))
+                return
+            sock.sendall(b"+OK\r\nSTLS\r\n.\r\n" if said == b"CAPA\r\n" else b"-ERR\r\n")
+
+    with scripted(talk) as port:
+        assert ("stls-injection" in {finding.id for finding in at(port).findings}) == found
+
+
 # --------------------------------------------------------------------------------------------- what answers
 
 

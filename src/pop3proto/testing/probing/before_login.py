@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _SLOW: Final = 5.0  # seconds
+_ALERT: Final = b"\x15\x03"  # how a TLS record begins that tells of a failure
 
 
 @attrs.define
@@ -180,7 +181,9 @@ def inject_behind_stls(talk: Talk, findings: Findings) -> Procedure[None]:
         yield from talk.say(b"STLS\r\nNOOP\r\n")
         if not (yield from talk.hear()).positive:
             return
-        if stray := (yield from talk.stray()):
+        if (stray := (yield from talk.stray())).startswith(_ALERT):
+            return  # it takes the octets for a part of the handshake, which fails
+        if stray:
             text = "It goes on in clear after +OK to STLS, and answers what came behind it."
             findings.add("stls-injection", text, evidence=repr(stray[:60]))
             return

@@ -152,7 +152,7 @@ class Target:
             )
         user = None if match["user"] is None else unquote(match["user"])
         password = password if match["password"] is None else unquote(match["password"])
-        if user is not None and password is None:
+        if user is not None and not password:
             raise ValueError("there is no password for the user in the URL of the server")
         return cls(
             match["host"].strip("[]"),

@@ -58,6 +58,8 @@ def add_outcomes(
 ) -> dict[str, int]:
     """Note the checks that failed; return how many passed, failed and were skipped.
 
+    Those that failed before they began, as nobody can log in, are counted, and not noted: one check is about the login.
+
     Args:
         outcomes: of `run_checks`.
         findings: where.
@@ -66,7 +68,7 @@ def add_outcomes(
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for outcome in outcomes:
         counts[outcome.result] += 1
-        if outcome.result == "failed":
+        if outcome.result == "failed" and (outcome.transcript or outcome.check.state == "connection"):
             check, why = outcome.check, outcome.why
             if isinstance(credentials, Password):
                 why = why.replace(credentials.password, "***")

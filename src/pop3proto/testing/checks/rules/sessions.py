@@ -40,14 +40,14 @@ def _second_login(talk: Conversation) -> Procedure[str | None]:
     return None
 
 
-@LOGGED_IN.must("The maildrop is locked: a second login is refused meanwhile.", "1939 4", Need.TWO_SESSIONS)
+@LOGGED_IN.must("The maildrop is locked: a second login is refused meanwhile.", "1939 4")
 def maildrop_locked(talk: Conversation) -> Procedure[None]:
     refusal = yield from _second_login(talk)
     expect(refusal is not None, "both sessions have the maildrop")
     yield from talk.accepted(b"NOOP")
 
 
-@LOGGED_IN.must("With RESP-CODES, that refusal has [IN-USE].", "2449 8.1.2", Need.TWO_SESSIONS, Need.RESP_CODES)
+@LOGGED_IN.must("With RESP-CODES, that refusal has [IN-USE].", "2449 8.1.2", Need.RESP_CODES)
 def in_use_code(talk: Conversation) -> Procedure[None]:
     refusal = yield from _second_login(talk)
     if refusal is None:
@@ -55,7 +55,7 @@ def in_use_code(talk: Conversation) -> Procedure[None]:
     expect(f"[{ResponseCode.IN_USE}]" in refusal.upper(), refusal)
 
 
-@LOGGED_IN.must("After a hang-up the maildrop can be opened again.", "1939 6", Need.TWO_SESSIONS)
+@LOGGED_IN.must("After a hang-up the maildrop can be opened again.", "1939 6")
 def lock_ends_with_session(talk: Conversation) -> Procedure[None]:
     yield from talk.hang_up()
     try:
@@ -64,7 +64,7 @@ def lock_ends_with_session(talk: Conversation) -> Procedure[None]:
         raise CheckFailed(f"it cannot be, seconds later: {error}") from error
 
 
-@LOGGED_IN.must("Unique ids are the same in the next session.", "1939 7", Need.TWO_SESSIONS, Need.UIDL, Need.MESSAGES)
+@LOGGED_IN.must("Unique ids are the same in the next session.", "1939 7", Need.UIDL, Need.MESSAGES)
 def uidl_stable(talk: Conversation) -> Procedure[None]:
     before = dict((yield from talk.call(Uidl())))
     yield from talk.hang_up()

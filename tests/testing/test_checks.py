@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pop3proto.core.capabilities import Expire, LoginDelay
 from pop3proto.core.text import encode_base64
 from pop3proto.sasl.credentials import Password, Token
 from pop3proto.testing import PASSWORD, pop3_in_memory, pop3_server
@@ -27,7 +28,7 @@ from pop3proto.testing.checks import (
 from pop3proto.testing.checks.transcript import Secrets, without_secret
 from pop3proto.testing.faults import Drip, Refuse, Stall
 
-from .sabotage import MAIL, SABOTAGE, WITHOUT
+from .sabotage import MAIL, SABOTAGE, WITHOUT, HangUpAfter, Instead, Said, announcing
 
 WITHOUT_SCRAM = {"mechanisms": ["CRAM-MD5", "PLAIN", "LOGIN"]}
 """Logins take less time so."""
@@ -152,13 +153,14 @@ def test_each_check_has_a_server_that_breaks_its_rule():
 
 
 @pytest.mark.parametrize("id_", SABOTAGE)
-def test_a_check_fails_where_its_rule_is_broken(id_):
+def test_a_check_fails_where_its_rule_is_broken(id_, monkeypatch):
+    monkeypatch.setattr("pop3proto.testing.checks.run.World._pause", lambda _world, _seconds: None)
     sabotage = SABOTAGE[id_]
     options = {"seed": 1, **({} if "scram" in id_ else WITHOUT_SCRAM), **sabotage.server}
     if isinstance(store := options.get("store"), type):
         options |= {"store": store({"ann": MAIL}), "passwords": {"ann": PASSWORD}}
     maildrops = None if "store" in options else {"ann": MAIL}
-    if sabotage.tls == "none":
+    if sabotage.tls == "none" and "slow" not in sabotage.target:  # in memory no time passes
         server = pop3_in_memory(maildrops, faults=sabotage.faults, **options)
         settings = {"user": "ann", "password": PASSWORD, "may_delete": True, **sabotage.target}
         target = Target(
@@ -181,6 +183,101 @@ def checked(target: Target, id_: str) -> Outcome:
         checker.run(BY_ID["greeting-positive"])
         checker.facts.loopback = False
     return checker.run(BY_ID[id_])
+
+
+# What others do meanwhile, and what servers may do, makes no check fail.
+
+
+@pytest.mark.parametrize("id_", ["hang-up-keeps", "rset-keeps", "quit-removes-marked", "retr-keeps"])
+@pytest.mark.parametrize("uidl", [True, False])
+def test_new_mail_between_sessions_is_no_loss(id_, uidl):
+    server = pop3_in_memory({"ann": MAIL}, seed=1, **WITHOUT_SCRAM, faults=[] if uidl else [Refuse("UIDL")])
+    begun = []
+
+    def session() -> Any:
+        begun.append(1)
+        server.deliver("ann", b"Subject: new\n\n" + len(begun) * b"new\n")
+        return server.session()
+
+    target = Target(in_memory=session, tls="none", user="ann", password=PASSWORD, may_delete=True)
+    outcome = checked(target, id_)
+    assert outcome.result == "passed", outcome
+
+
+@pytest.mark.parametrize("id_", ["maildrop-locked", "in-use-code"])
+def test_a_login_that_is_refused_for_its_delay_tells_nothing_of_the_lock(id_):
+    faults = [Refuse("AUTH", "LOGIN-DELAY", session=session) for session in (3,)]
+    outcome = checked(in_memory(faults=faults, mechanisms=["PLAIN"], apop=False, user_pass=False), id_)
+    assert outcome.result == "skipped"
+    assert "too early" in outcome.why
+
+
+@pytest.mark.parametrize("seconds, result", [(10, "passed"), (3600, "skipped")])
+def test_the_lock_is_looked_at_after_the_delay(seconds, result):
+    target = in_memory(announce=announcing(login_delay=LoginDelay(seconds)), **WITHOUT_SCRAM)
+    assert checked(target, "maildrop-locked").result == result
+
+
+@pytest.mark.parametrize("id_", ["wrong-password-refused", "login-once", "auth-code-announced"])
+def test_a_server_may_hang_up_after_a_refusal(id_):
+    faults = [HangUpAfter("PASS .*"), *([HangUpAfter("USER .*")] if id_ == "login-once" else [])]
+    outcome = checked(in_memory(faults=faults, mechanisms=["PLAIN"], apop=False), id_)
+    assert outcome.result == "passed", outcome
+
+
+def test_a_cr_alone_ends_no_line_of_a_body():
+    mail = [b"Subject: one\r\n\r\na\rb\r\nsecond\r\n"]
+    for id_ in ("top-of-one-line", "top-of-no-lines"):
+        outcome = checked(in_memory(mail, target={"may_delete": False}, **WITHOUT_SCRAM), id_)
+        assert outcome.result == "passed", outcome
+
+
+@pytest.mark.parametrize("announced", [b"EXPIRE never", b"LOGIN-DELAY 10 user", b"EXPIRE 30 User"])
+def test_the_case_of_arguments_does_not_matter(announced):
+    target = in_memory(faults=[Said("CAPA", b"IMPLEMENTATION", announced + b"\r\nIMPLEMENTATION")])
+    assert checked(target, "capa-arguments").result == "passed"
+
+
+def test_a_size_must_be_the_whole_word():
+    size = len(MAIL[0].replace(b"\n", b"\r\n"))
+    outcome = checked(in_memory(faults=[Instead("LIST 1", b"+OK 1 %d9" % size)]), "list-one")
+    assert outcome.result == "failed"
+
+
+@pytest.mark.parametrize("check", [check for check in CHECKS if Need.DELETING in check.needs], ids=lambda each: each.id)
+@pytest.mark.parametrize("command", ["LIST", "UIDL"])
+def test_a_listing_without_number_one_breaks_no_check(check, command):
+    faults = [Said(command, rb"\A1 \S+\r\n", b"")]
+    outcome = Checker(in_memory(faults=faults, **WITHOUT_SCRAM)).run(check)
+    assert "could not be carried out" not in outcome.why
+
+
+def test_a_listing_without_a_size_breaks_no_check():
+    outcome = checked(in_memory(faults=[Instead("LIST .*", b"+OK 4 messages")], **WITHOUT_SCRAM), "last-line-end")
+    assert outcome.why == "LIST tells no size: 4 messages"
+
+
+def test_what_is_unknown_is_not_taken_for_none():
+    faults = [Instead("STAT", b"+OK a few")]
+    outcomes = list(run_checks(in_memory(faults=faults, target={"may_delete": False}, **WITHOUT_SCRAM)))
+    skipped = found(outcomes, "skipped")
+    assert "the maildrop has no messages" not in skipped.values()
+    assert {"uidl-form", "top-of-one-line", "retr-again"} <= set(found(outcomes, "passed"))
+
+
+def test_what_hangs_leaves_the_rest_unknown():
+    with pop3_server({"ann": MAIL}, faults=[Stall("STAT")]) as server:
+        (outcome,) = run_checks(over_sockets(server, timeout=0.1), [BY_ID["uidl-form"]])
+    assert outcome.result == "skipped"
+    assert "whether UIDL works could not be found out: no answer to 'STAT'" in outcome.why
+
+
+def test_a_silent_server_is_waited_for_once():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = Target("127.0.0.1", silent.getsockname()[1], tls="none", timeout=0.05)
+        outcomes = list(run_checks(target, [check for check in CHECKS if check.state == "connection"]))
+    assert {outcome.transcript for outcome in outcomes} == {""}
+    assert found(outcomes, "passed") == {}
 
 
 # The table.
@@ -301,6 +398,15 @@ def test_a_password_that_is_wrong_is_not_tried_for_ever(code, sessions):
     target = Target(in_memory=session, tls="none", user="ann", password=PASSWORD)
     assert [outcome.result for outcome in run_checks(target, [BY_ID["stat-form"]])] == ["failed"]
     assert len(begun) == sessions
+
+
+def test_with_expire_0_nothing_is_retrieved_without_leave():
+    shown = "".join(
+        each.transcript
+        for each in run_checks(in_memory(announce=announcing(expire=Expire(0)), target={"may_delete": False}))
+    )
+    assert not re.search(r"RETR \d+\nS.?: \+OK", shown)
+    assert "C: STAT" in shown
 
 
 # Secrets.

@@ -314,7 +314,7 @@ class Conversation:
         try:
             self.tls = yield from Over(self._number, StartTls())
         except ConnectionLost as error:
-            raise CheckFailed(f"the TLS handshake failed: {error}") from error
+            raise CheckFailed(f"TLS did not begin: {error}") from error
         return self.tls
 
     def stls(self) -> Procedure[TlsInfo]:

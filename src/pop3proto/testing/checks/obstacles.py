@@ -67,30 +67,31 @@ def failure(check: Check, target: Target, facts: Facts) -> str | None:
 def obstacle(check: Check, target: Target, facts: Facts) -> str | None:
     """Return why a check cannot be run; None: it can."""
     needs = sorted(check.needs, key=list(Need).index)
+    known = facts.logged_in or facts.capabilities
+    kept = known is None or known.expire is None or known.expire.days != 0
+    if not kept and not target.may_delete and check.needs & {Need.MESSAGES, Need.DELIVERY}:
+        return f"with EXPIRE 0 what was retrieved may be removed: it needs {wording(Need.DELETING)}"
     return next((why for need in needs if (why := _lack(need, target, facts)) is not None), None)
 
 
 def _lack(need: Need, target: Target, facts: Facts) -> str | None:
     """Return why a need is not met; None: it is."""
     missing = f"it needs {wording(need)}"
-    unannounced = f"the server does not announce {wording(need)}"
     if need in {Need.UIDL, Need.TOP} and need in facts.doubts:
         return f"whether {need.name} works could not be found out: {facts.doubts[need]}"
     if need in _ANNOUNCED:
-        known = facts.capabilities
-        if known is None and Need.CAPA in facts.doubts:
-            return f"what the server announces could not be found out: {facts.doubts[Need.CAPA]}"
-        return None if known is not None and _ANNOUNCED[need](known) else unannounced
+        return _unannounced(need, facts)
     match need:
         case Need.LOGIN:
             return facts.login_trouble
         case Need.PASSWORD:
             return _lack_of_password(target, facts)
         case Need.USER:  # a server without CAPA may have them; one that forbids them in clear does not announce them
-            return None if facts.capabilities is None or facts.capabilities.user else unannounced
+            known = facts.capabilities
+            return None if known is None or known.user else f"the server does not announce {wording(need)}"
         case Need.CAPA:
-            known = facts.capabilities is not None or Need.CAPA in facts.doubts
-            return None if known else "the server has no CAPA"
+            there = facts.capabilities is not None or Need.CAPA in facts.doubts
+            return None if there else "the server has no CAPA"
         case Need.STLS:
             offered = facts.in_clear is not None and facts.in_clear.stls
             why = "the server does not announce STLS" if target.tls == "starttls" else 'it needs tls="starttls"'
@@ -111,6 +112,13 @@ def _lack(need: Need, target: Target, facts: Facts) -> str | None:
                 Need.TOP: facts.top,
             }
             return None if met[need] else missing
+
+
+def _unannounced(need: Need, facts: Facts) -> str | None:
+    known = facts.capabilities
+    if known is None and Need.CAPA in facts.doubts:
+        return f"what the server announces could not be found out: {facts.doubts[Need.CAPA]}"
+    return None if known is not None and _ANNOUNCED[need](known) else f"the server does not announce {wording(need)}"
 
 
 def _lack_of_password(target: Target, facts: Facts) -> str | None:

@@ -3,10 +3,14 @@
 import base64
 import re
 import socket
+import socketserver
+import struct
+import threading
 from collections import Counter
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from pop3proto.core.capabilities import Expire, LoginDelay
 from pop3proto.core.text import encode_base64
@@ -27,6 +31,7 @@ from pop3proto.testing.checks import (
 )
 from pop3proto.testing.checks.transcript import Secrets, without_secret
 from pop3proto.testing.faults import Drip, Refuse, Stall
+from tests.helpers.processes import PATIENCE
 
 from .sabotage import MAIL, SABOTAGE, WITHOUT, HangUpAfter, Instead, Said, announcing
 
@@ -276,8 +281,46 @@ def test_a_silent_server_is_waited_for_once():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = Target("127.0.0.1", silent.getsockname()[1], tls="none", timeout=0.05)
         outcomes = list(run_checks(target, [check for check in CHECKS if check.state == "connection"]))
-    assert {outcome.transcript for outcome in outcomes} == {""}
+        silent.settimeout(PATIENCE)
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert "in time" in found(outcomes, "failed")["greeting-positive"]
     assert found(outcomes, "passed") == {}
+
+
+class NeverTls(socketserver.StreamRequestHandler):
+    """A server that accepts STLS, and then hangs up with a reset, or says nothing."""
+
+    resets = True
+
+    @override
+    def handle(self) -> None:
+        self.wfile.write(b"+OK ready\r\n")
+        while line := self.rfile.readline():
+            answer = {b"CAPA\r\n": b"+OK\r\nSTLS\r\n.\r\n", b"STLS\r\n": b"+OK\r\n"}.get(line, b"-ERR\r\n")
+            self.wfile.write(answer)
+            if line == b"STLS\r\n":
+                self.rfile.read(1 if self.resets else -1)
+                if self.resets:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_after_stls_a_server_may_hang_up_in_any_way_or_wait(resets):
+    handler = type("Handler", (NeverTls,), {"resets": resets})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            target = Target("127.0.0.1", server.server_address[1], tls="starttls", timeout=0.2)
+            (outcome,) = run_checks(target, [BY_ID["stls-handshake-fails"]])
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
+    assert outcome.result == "passed", outcome
 
 
 # The table.

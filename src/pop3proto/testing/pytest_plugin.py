@@ -65,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=(
             "check this server: pops://user@host[:port] (implicit TLS), pop:// (STLS) or pop3:// (no TLS); the "
             f"environment variable {_PASSWORD} has the password. Some checks give wrong passwords for this user, about "
-            "six in a run: a server may lock the account, or the address, for a while"
+            "ten in a run: a server may lock the account, or the address, for a while"
         ),
     )
     group.addoption("--pop3-may-delete", action="store_true", help="the account is for tests: delete messages, too")

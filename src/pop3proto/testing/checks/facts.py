@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .check import Need
-
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
 
@@ -31,7 +29,7 @@ class Facts:
         count: messages in the maildrop; None: unknown.
         uidl: UIDL works; None: unknown.
         top: TOP works, or is announced; None: unknown.
-        doubts: why something is unknown, by the need that it is about.
+        doubts: why something is unknown, by the value of the need that it is about: "uidl" for example.
     """
 
     trouble: str | None = None
@@ -46,4 +44,4 @@ class Facts:
     count: int | None = None
     uidl: bool | None = None
     top: bool | None = None
-    doubts: dict[Need, str] = attrs.Factory(dict[Need, str])
+    doubts: dict[str, str] = attrs.Factory(dict[str, str])

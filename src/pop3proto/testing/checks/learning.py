@@ -72,11 +72,11 @@ def _look(talk: Conversation) -> Procedure[None]:
             if over is None:
                 yield from look(talk)
         except (CheckFailed, Pop3Error) as error:  # there is a check for it
-            facts.doubts[need] = str(error)
+            facts.doubts[need.value] = str(error)
             if isinstance(error, ServerHungUp | TimedOut | ConnectionLost) or isinstance(error.__cause__, TimedOut):
                 over = str(error)
         if over is not None:
-            facts.doubts[need] = over
+            facts.doubts[need.value] = over
     if over is None:
         with suppress(CheckFailed, Pop3Error):
             yield from talk.ask(b"QUIT")
@@ -86,7 +86,7 @@ def _announced(talk: Conversation) -> Procedure[Capabilities | None]:
     try:
         return (yield from talk.capabilities())
     except MalformedReply as error:
-        talk.facts.doubts[Need.CAPA] = str(error)
+        talk.facts.doubts[Need.CAPA.value] = str(error)
         return None
 
 

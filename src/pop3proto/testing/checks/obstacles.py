@@ -77,8 +77,8 @@ def obstacle(check: Check, target: Target, facts: Facts) -> str | None:
 def _lack(need: Need, target: Target, facts: Facts) -> str | None:
     """Return why a need is not met; None: it is."""
     missing = f"it needs {wording(need)}"
-    if need in {Need.UIDL, Need.TOP} and need in facts.doubts:
-        return f"whether {need.name} works could not be found out: {facts.doubts[need]}"
+    if need in {Need.UIDL, Need.TOP} and need.value in facts.doubts:
+        return f"whether {need.name} works could not be found out: {facts.doubts[need.value]}"
     if need in _ANNOUNCED:
         return _unannounced(need, facts)
     match need:
@@ -90,7 +90,7 @@ def _lack(need: Need, target: Target, facts: Facts) -> str | None:
             known = facts.capabilities
             return None if known is None or known.user else f"the server does not announce {wording(need)}"
         case Need.CAPA:
-            there = facts.capabilities is not None or Need.CAPA in facts.doubts
+            there = facts.capabilities is not None or Need.CAPA.value in facts.doubts
             return None if there else "the server has no CAPA"
         case Need.STLS:
             offered = facts.in_clear is not None and facts.in_clear.stls
@@ -116,8 +116,8 @@ def _lack(need: Need, target: Target, facts: Facts) -> str | None:
 
 def _unannounced(need: Need, facts: Facts) -> str | None:
     known = facts.capabilities
-    if known is None and Need.CAPA in facts.doubts:
-        return f"what the server announces could not be found out: {facts.doubts[Need.CAPA]}"
+    if known is None and Need.CAPA.value in facts.doubts:
+        return f"what the server announces could not be found out: {facts.doubts[Need.CAPA.value]}"
     return None if known is not None and _ANNOUNCED[need](known) else f"the server does not announce {wording(need)}"
 
 

@@ -176,6 +176,7 @@ def rset_keeps(talk: Conversation) -> Procedure[None]:
 def quit_removes_marked(talk: Conversation) -> Procedure[None]:
     number = yield from _first(talk, 2)
     before = yield from _contents(talk)
+    marked: str | None
     if talk.facts.uidl:
         marked = (yield from talk.call(Uidl())).get(number)
     else:

@@ -31,6 +31,8 @@ from pop3proto.testing.checks import (
 )
 from pop3proto.testing.checks.transcript import Secrets, without_secret
 from pop3proto.testing.faults import Drip, Refuse, Stall
+from pop3proto.testing.probing.conformance import add_outcomes
+from pop3proto.testing.probing.findings import Findings
 from tests.helpers.processes import PATIENCE
 
 from .sabotage import MAIL, SABOTAGE, WITHOUT, HangUpAfter, Instead, Said, announcing
@@ -418,6 +420,13 @@ def test_a_login_that_is_refused_fails_what_needs_it():
     failed = found(run_checks(in_memory(target={"password": "wrong"})), "failed")
     assert set(failed) == {"login-accepted"} | {check.id for check in CHECKS if Need.LOGIN in check.needs}
     assert "could not be found out: the login was refused" in failed["stat-form"]
+
+
+def test_a_probe_notes_once_that_nobody_can_log_in():
+    findings = Findings(110)
+    counts = add_outcomes(run_checks(in_memory(target={"password": "wrong"})), findings)
+    assert [finding.id for finding in findings.found] == ["check.login-accepted"]
+    assert counts["failed"] == 1 + sum(Need.LOGIN in check.needs for check in CHECKS)
 
 
 def test_the_first_login_is_tried_again():

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_FIRST_PAUSES: Final = (
-    0.2,
-    1.0,
-    2.0,
-)  # seconds before another try: few, as the password may be wrong, and accounts be locked
+_FIRST_PAUSES: Final = (0.2, 1.0, 2.0)
+"""Seconds before another try. They are few: the password may be wrong, and the server lock the account."""
 
 
 def learn(target: Target, facts: Facts) -> Procedure[None]:
@@ -65,6 +62,7 @@ def learn(target: Target, facts: Facts) -> Procedure[None]:
 
 
 def _look(talk: Conversation) -> Procedure[None]:
+    """Find out what comes behind the login: each fact alone, while the connection is of use."""
     facts = talk.facts
     over: str | None = None
     for need, look in _LOOKS.items():

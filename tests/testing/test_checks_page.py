@@ -13,7 +13,7 @@ What a check needs, beside a login after which it begins: without it the check i
 | check | the rule | level | from | needs |
 |---|---|---|---|---|
 """
-_UNSAID = {Need.LOGIN, Need.TWO_SESSIONS}
+_UNSAID = {Need.LOGIN}
 
 
 def needs(check: Check) -> str:

@@ -69,6 +69,30 @@ def test_a_must_that_fails(check):
     assert result.ret == 1
 
 
+def test_a_run_in_which_nobody_has_logged_in_is_no_good_one(check, monkeypatch):
+    monkeypatch.setenv("POP3_PASSWORD", "wrong")
+    result = check("-k", "stat-form or top-and-uidl-announced or auth-long-response or stat-nothing-follows")
+    outcomes = result.parseoutcomes()
+    assert result.ret == 1
+    assert outcomes["failed"] >= 2  # a SHOULD as well
+    result.stdout.fnmatch_lines(["*could not be found out: the login was refused*"])
+
+
+def test_what_can_be_done_is_told_in_terms_of_the_options(pytester):
+    options = ("--disable-plugin-autoload", "-p", PLUGIN, "-p", "no:cacheprovider", "-k", "greeting-positive")
+    for tls, message in (("none", "*or pop:// (STLS) or pop3:// (no TLS)*"), ("implicit", "*--pop3-ca-file*")):
+        with pop3_server({"ann": MAIL}, tls=tls) as server:
+            url = f"pops://{server.host}:{server.port}"
+            result = pytester.runpytest_subprocess(*options, "--pop3-server", url, timeout=PATIENCE)
+        assert result.ret == 1
+        result.stdout.fnmatch_lines([message])
+
+
+def test_the_help_says_that_wrong_passwords_are_tried(pytester):
+    result = pytester.runpytest_subprocess("--disable-plugin-autoload", "-p", PLUGIN, "--help", timeout=PATIENCE)
+    assert "give wrong passwords for this user" in " ".join(result.stdout.str().split())
+
+
 @pytest.mark.deep
 def test_a_practice_that_fails(check):
     faults = (Instead("XYZZ", b"-ERR"),)
@@ -79,18 +103,39 @@ def test_a_practice_that_fails(check):
     check("--pop3-strict", "-k", "reply-text", faults=faults).assert_outcomes(failed=1, deselected=len(CHECKS) - 1)
 
 
-@pytest.mark.deep(keep=1)
+FORM = "*--pop3-server: the URL of a server has the form pops://user@host*"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["http://h"], "*--pop3-server: the URL of a server has the form pops://user@host*"),
-        (["pop3://ann@127.0.0.1"], "*--pop3-server: there is no password for the user*"),
-        (["pop3://127.0.0.1", "--pop3-ca-file", "none.pem"], "*--pop3-server: *No such file*"),
+        (["--pop3-server", "http://h"], f"{FORM}, and the scheme of this one is another*"),
+        (["--pop3-server", "h"], f"{FORM}, and this one has no '://'*"),
+        (["--pop3-server", "pops://h:99999"], f"{FORM}, and the port of this one is no number*"),
+        (["--pop3-server", "pops://h/inbox"], f"{FORM}, and something follows the host*"),
+        (["--pop3-server", "pops://::1"], f"{FORM}, and an address with colons is to be in brackets*"),
+        (["--pop3-server", "pops://a@b:c@h"], f"{FORM}, and this one has a character in the name*"),
+        (["--pop3-server", "pop3://ann@127.0.0.1"], "*--pop3-server: there is no password for the user*POP3_PASSWORD*"),
+        (["--pop3-server", "pop3://h", "--pop3-ca-file", "none.pem"], "*--pop3-ca-file: none.pem: No such file*"),
+        (["--pop3-server", "pop3://h", "--pop3-timeout", "0"], "*--pop3-timeout*"),
+        (["--pop3-server", "pop3://h", "--pop3-timeout", "-5"], "*--pop3-timeout*"),
+        (["--pop3-server", "pop3://h", "--pop3-timeout", "nan"], "*--pop3-timeout*"),
+        (["--pop3-strict"], "*--pop3-strict is of no use without --pop3-server*"),
+        (["--pop3-may-delete"], "*--pop3-may-delete is of no use without --pop3-server*"),
+        (["--pop3-timeout", "3"], "*--pop3-timeout is of no use without --pop3-server*"),
+        (["-p", "distributing", "--pop3-server", "pop3://h", "--numprocesses", "2"], "*cannot be distributed*"),
+        (["-p", "working", "--pop3-server", "pop3://h"], "*cannot be distributed*"),
     ],
 )
-def test_wrong_arguments(pytester, arguments, message):
-    options = ("--disable-plugin-autoload", "-p", PLUGIN, "--pop3-server")
-    result = pytester.runpytest_subprocess(*options, *arguments, timeout=PATIENCE)
+def test_wrong_arguments(pytester, monkeypatch, arguments, message):
+    monkeypatch.setenv("POP3_PASSWORD", "")  # as if it were not set
+    monkeypatch.syspath_prepend(pytester.path)
+    pytester.makepyfile(
+        distributing="def pytest_addoption(parser): parser.addoption('--numprocesses', type=int)",
+        working="import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_configure(config): config.workerinput = {}",
+    )
+    options = ("--disable-plugin-autoload", "-p", PLUGIN)
+    result = pytester.runpytest_inprocess(*options, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
 

@@ -5,6 +5,7 @@ pytest loads it wherever this package is installed, so it imports the library on
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -30,7 +31,9 @@ __all__ = ["CheckFailure", "CheckItem", "start_pop3_server"]
 
 _PASSWORD: Final = "POP3_PASSWORD"  # noqa: S105 - the name of a variable
 _TIMEOUT: Final = 20.0
-_target: Final = pytest.StashKey["Target"]()
+_SUPPORTED: Final = tuple(map(int, pytest.__version__.split(".")[:2])) >= (7, 2)  # else there are no options
+_target: Any = pytest.StashKey["Target"]() if _SUPPORTED else None
+_OPTIONS: Final = ("--pop3-may-delete", "--pop3-slow", "--pop3-strict", "--pop3-timeout", "--pop3-ca-file")
 _MARKS: Final = {
     "MUST": "an RFC demands it",
     "SHOULD": "an RFC recommends it",
@@ -53,28 +56,44 @@ def start_pop3_server() -> Iterator[StartPop3Server]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
+    if not _SUPPORTED:
+        return
     group = parser.getgroup("pop3proto", "to check a POP3 server (pop3proto)")
     group.addoption(
         "--pop3-server",
         metavar="URL",
         help=(
             "check this server: pops://user@host[:port] (implicit TLS), pop:// (STLS) or pop3:// (no TLS); the "
-            f"environment variable {_PASSWORD} has the password"
+            f"environment variable {_PASSWORD} has the password. Some checks give wrong passwords for this user, about "
+            "ten in a run: a server may lock the account, or the address, for a while"
         ),
     )
     group.addoption("--pop3-may-delete", action="store_true", help="the account is for tests: delete messages, too")
     group.addoption("--pop3-slow", action="store_true", help="run checks that wait for ten minutes, too")
     group.addoption("--pop3-strict", action="store_true", help="let SHOULD and PRACTICE fail as MUST does")
-    group.addoption(
-        "--pop3-timeout", type=float, default=_TIMEOUT, metavar="SECONDS", help="for each answer; default: %(default)s"
-    )
+    group.addoption("--pop3-timeout", type=_seconds, metavar="SECONDS", help=f"for each answer; default: {_TIMEOUT:g}")
     group.addoption("--pop3-ca-file", metavar="PEM", help="trust these authorities, in place of those of the system")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(text)
+    return seconds
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """See what is to be checked, if anything; collect nothing else, unless paths of tests were given."""
-    if (url := config.getoption("--pop3-server")) is None:
+    if not _SUPPORTED:
         return
+    if (url := config.getoption("--pop3-server")) is None:
+        if unused := [option for option in _OPTIONS if config.getoption(option)]:
+            raise pytest.UsageError(f"{unused[0]} is of no use without --pop3-server")
+        return
+    if _is_distributed(config):
+        raise pytest.UsageError(
+            "--pop3-server: the checks share one maildrop, and cannot be distributed: run them with -n 0 (pytest-xdist)"
+        )
     config.stash[_target] = _target_of(config, url)
     for level, meaning in _MARKS.items():
         config.addinivalue_line("markers", f"{level}: a check of a POP3 server: {meaning}")
@@ -82,16 +101,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = []
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+def _is_distributed(config: pytest.Config) -> bool:
+    """Return whether pytest-xdist runs the tests in several processes, or this is one of them."""
+    distributed = config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no"
+    return bool(distributed) or hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(hookwrapper=True)  # pytest 7 knows no other wrappers
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
     """Add the server to what a session collects."""
-    report = yield
-    if isinstance(collector, pytest.Session) and _target in collector.config.stash and report.passed:
+    report: pytest.CollectReport = (yield).get_result()
+    if _SUPPORTED and isinstance(collector, pytest.Session) and _target in collector.config.stash and report.passed:
         make = cast("Callable[..., CheckedServer]", CheckedServer.from_parent)  # pyright: ignore[reportUnknownMemberType]
         report.result.append(make(collector, name="pop3", nodeid="pop3"))
-    return report
 
 
 def _target_of(config: pytest.Config, url: str) -> Target:
@@ -101,18 +123,31 @@ def _target_of(config: pytest.Config, url: str) -> Target:
 
     from .checks import Target  # noqa: PLC0415
 
+    ca_file = config.getoption("--pop3-ca-file")
+    try:
+        context = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # that of ssl is one, too
+        raise pytest.UsageError(f"--pop3-ca-file: {ca_file}: {error.strerror or error}") from None
     try:
         target = Target.of_url(url, password=os.environ.get(_PASSWORD))
-        ca_file = config.getoption("--pop3-ca-file")
         return attrs.evolve(
             target,
-            context=None if ca_file is None else ssl.create_default_context(cafile=ca_file),
+            context=context,
             may_delete=config.getoption("--pop3-may-delete"),
             slow=config.getoption("--pop3-slow"),
-            timeout=config.getoption("--pop3-timeout"),
+            timeout=config.getoption("--pop3-timeout") or _TIMEOUT,
         )
-    except (ValueError, OSError) as error:
-        raise pytest.UsageError(f"--pop3-server: {error}") from None
+    except ValueError as error:
+        hint = f": set {_PASSWORD}" if "no password" in str(error) else ""
+        raise pytest.UsageError(f"--pop3-server: {error}{hint}") from None
+
+
+def _for_options(why: str) -> str:
+    """Return a reason, with the options that help in place of the arguments."""
+    from pop3proto._io.tls import TLS_LATER, TRUST_ISSUER  # noqa: PLC0415
+
+    why = why.replace(TRUST_ISSUER, "to trust its issuer, give its certificate with --pop3-ca-file")
+    return why.replace(TLS_LATER, "use another port, or pop:// (STLS) or pop3:// (no TLS) in place of pops://")
 
 
 class CheckFailure(Exception):
@@ -158,11 +193,16 @@ class CheckItem(pytest.Item):
     @override
     def runtest(self) -> None:
         """Run the check."""
+        from attrs import evolve  # noqa: PLC0415
+
         outcome = self._checker.run(self._check)
+        outcome = evolve(outcome, why=_for_options(outcome.why))
         if outcome.result == "skipped":
             pytest.skip(outcome.why)
         if outcome.result == "failed":
-            if self._check.level.value != "MUST" and not self.config.getoption("--pop3-strict"):
+            # Without a transcript it has not begun, and pytest must not say that all is well.
+            lenient = bool(outcome.transcript) and not self.config.getoption("--pop3-strict")
+            if lenient and self._check.level.value != "MUST":
                 pytest.xfail(f"{self._check.level.value}: {outcome.why}")
             raise CheckFailure(outcome)
 

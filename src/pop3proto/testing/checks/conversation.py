@@ -14,7 +14,7 @@ from pop3proto.core.text import excerpt
 from pop3proto.procedures.operations import Operation, Procedure, Read, StartTls, Write
 
 from .transcript import without_secret
-from .verdicts import CheckFailed, ServerHungUp, expect
+from .verdicts import CheckFailed, ServerHungUp, ServerSilent, expect
 
 if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
@@ -178,10 +178,12 @@ class Conversation:
         try:
             octets = yield from Over(self._number, Read())
         except TimedOut as error:
-            came = f"; only {excerpt(self._buffer)} came" if self._buffer else ""
-            raise CheckFailed(f"no answer to {self._asked} in time{came}") from error
+            why = f"no answer to {self._asked} in time"
+            if not self._buffer:
+                raise ServerSilent(why) from error
+            raise CheckFailed(f"{why}; only {excerpt(self._buffer)} came") from error
         except ConnectionLost as error:
-            raise CheckFailed(f"the connection broke before {self._asked} was answered: {error}") from error
+            raise ServerHungUp(f"the connection broke before {self._asked} was answered: {error}") from error
         if not octets:
             came = f" in the middle of {excerpt(self._buffer)}" if self._buffer else ""
             raise ServerHungUp(f"the server hung up before it answered {self._asked}{came}")
@@ -312,7 +314,7 @@ class Conversation:
         try:
             self.tls = yield from Over(self._number, StartTls())
         except ConnectionLost as error:
-            raise CheckFailed(f"the TLS handshake failed: {error}") from error
+            raise CheckFailed(f"TLS did not begin: {error}") from error
         return self.tls
 
     def stls(self) -> Procedure[TlsInfo]:

@@ -18,6 +18,7 @@ class Facts:
 
     Attributes:
         trouble: why nothing can be known; None: it can.
+        silent: the trouble is that the server says nothing.
         loopback: it is on this machine.
         timestamp: that of a greeting, for APOP.
         in_clear: what it announces before TLS begins; None: it has no CAPA, or it has implicit TLS.
@@ -25,12 +26,14 @@ class Facts:
         login_trouble: why nobody can log in; None: the user can.
         method: by which the user has logged in first, and logs in from then on: a refusal may take seconds.
         logged_in: what it announces after login.
-        count: messages in the maildrop.
-        uidl: UIDL works.
-        top: TOP works, or is announced.
+        count: messages in the maildrop; None: unknown.
+        uidl: UIDL works; None: unknown.
+        top: TOP works, or is announced; None: unknown.
+        doubts: why something is unknown, by the value of the need that it is about: "uidl" for example.
     """
 
     trouble: str | None = None
+    silent: bool = False
     loopback: bool = True
     timestamp: str | None = None
     in_clear: Capabilities | None = None
@@ -38,6 +41,7 @@ class Facts:
     login_trouble: str | None = None
     method: str | None = None
     logged_in: Capabilities | None = None
-    count: int = 0
-    uidl: bool = False
-    top: bool = False
+    count: int | None = None
+    uidl: bool | None = None
+    top: bool | None = None
+    doubts: dict[str, str] = attrs.Factory(dict[str, str])

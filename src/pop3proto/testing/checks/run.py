@@ -14,10 +14,12 @@ from pop3proto.procedures.operations import Operation, Read, StartTls, Write
 from .check import Check, Need
 from .conversation import Deliver, HangUp, Open, Over, Pause
 from .facts import Facts
-from .steps import begin, learn, obstacle
+from .learning import learn
+from .obstacles import failure, obstacle, wording
+from .steps import begin
 from .table import CHECKS
 from .target import connect
-from .transcript import Transcript
+from .transcript import Secrets, Transcript
 from .verdicts import CheckFailed, CheckSkipped
 
 if TYPE_CHECKING:
@@ -72,12 +74,15 @@ class Checker:
         if self._until is None:
             self._until = time.monotonic() + target.total
             until = min(self._until, time.monotonic() + target.limit)
-            World(target, Transcript(target.secret), until).close_after(learn(target, facts))
+            World(target, Transcript(target.login), until).close_after(learn(target, facts))
+        hidden = Secrets(target.login)
+        if (why := failure(check, target, facts)) is not None:
+            return Outcome(check, "failed", hidden.masked(why))
         if (why := obstacle(check, target, facts)) is not None:
-            return Outcome(check, "skipped", why)
+            return Outcome(check, "skipped", hidden.masked(why))
         if Need.SLOW not in check.needs and time.monotonic() >= self._until:
             return Outcome(check, "skipped", f"{target.total:g} seconds for all checks are over")
-        transcript = Transcript(target.secret)
+        transcript = Transcript(target.login)
         world = World(target, transcript, time.monotonic() + target.limit)
         result: Result = "failed"
         try:
@@ -89,10 +94,10 @@ class Checker:
         except Pop3Error as error:
             why = f"{type(error).__name__}: {error}"
         except Exception as error:  # noqa: BLE001 - the other checks are run all the same
-            why = f"the check itself has failed: {type(error).__name__}: {error}"
+            why = f"the check could not be carried out: {type(error).__name__}: {error}"
         else:
             result, why = "passed", ""
-        return Outcome(check, result, why, str(transcript))
+        return Outcome(check, result, hidden.masked(why), str(transcript))
 
 
 def run_checks(target: Target, checks: Iterable[Check] = CHECKS) -> Iterator[Outcome]:
@@ -157,7 +162,7 @@ class World:
                 return len(self._links), link
             case Deliver(message):
                 if self._target.deliver is None:
-                    raise CheckSkipped(f"it needs {Need.DELIVERY.value}")
+                    raise CheckSkipped(f"it needs {wording(Need.DELIVERY)}")
                 # Real messages have such a line, and some servers make unique ids of it.
                 message_id = f"Message-ID: <{secrets.token_hex(8)}@checks.invalid>\r\n".encode()
                 self._target.deliver(message_id + message)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.commands import Apop, Auth, Pass, Stat
-from pop3proto.core.errors import LocalProtocolError, MalformedReply, Pop3Error
+from pop3proto.core.errors import LocalProtocolError, MalformedReply
 from pop3proto.core.refusals import LoginFailed
-from pop3proto.core.replies import Greeting, Ok
-from pop3proto.procedures.cleartext import IN_CLEAR, may_show_password
+from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.client.commands import greet
 from pop3proto.procedures.client.login import login
 from pop3proto.procedures.client.login_plan import APOP, USER_PASS
@@ -20,9 +19,8 @@ from .conversation import Pause, open_conversation
 from .verdicts import CheckFailed, CheckSkipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection, Sequence
 
-    from pop3proto.core.capabilities import Capabilities
     from pop3proto.core.client import Request
     from pop3proto.core.events import ClientEvent
     from pop3proto.procedures.operations import Procedure
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from .facts import Facts
     from .target import Target
 
-__all__ = ["LoginRefused", "begin", "enter", "learn", "log_in", "obstacle"]
+__all__ = ["LoginRefused", "begin", "enter", "log_in", "wait"]
 
 _FEW: Final = 3  # messages that are delivered for checks that need some
 _LONGEST_DELAY: Final = 30  # seconds that a LOGIN-DELAY is waited for
@@ -40,7 +38,20 @@ _PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before a login is tr
 
 
 class LoginRefused(CheckSkipped):
-    """A login was refused, so that it cannot be found out what comes behind it."""
+    """A login was refused, so that it cannot be found out what comes behind it.
+
+    Args:
+        error: how.
+
+    Attributes:
+        code: the response code of the refusal; None: there is none.
+        final: the code says that the credentials are wrong: to try again is of no use, and may lock the account.
+    """
+
+    def __init__(self, error: LoginFailed) -> None:
+        super().__init__(f"the login was refused: {error}")
+        self.code: Final = error.code
+        self.final: Final = error.reply.has(ResponseCode.AUTH)
 
 
 class _LoginWitness:
@@ -69,49 +80,6 @@ class _LoginWitness:
 
     def ended(self, _session: SessionInfo, _error: BaseException | None, /) -> None:
         pass
-
-
-def learn(target: Target, facts: Facts) -> Procedure[None]:
-    """Find out what must be known.
-
-    Args:
-        target: the server.
-        facts: what is found out goes there, also if something fails.
-    """
-    try:
-        talk = yield from open_conversation(target, facts)
-        facts.loopback = talk.loopback
-        facts.timestamp = Greeting((yield from talk.greet())).timestamp
-        if target.tls == "starttls":
-            facts.in_clear = yield from talk.capabilities()
-            yield from talk.stls()
-        facts.capabilities = yield from talk.capabilities()
-        if target.tls == "none":
-            facts.in_clear = facts.capabilities
-    except (CheckFailed, Pop3Error) as error:
-        facts.trouble = str(error)
-        return
-    try:
-        yield from log_in(talk)
-    except (CheckFailed, CheckSkipped, Pop3Error) as error:
-        facts.login_trouble = str(error)
-        return
-    try:
-        facts.logged_in = yield from talk.capabilities()
-        facts.count = (yield from talk.call(Stat())).count
-        facts.uidl = yield from _works(talk, b"UIDL")
-        announced = facts.logged_in or facts.capabilities
-        facts.top = announced.top if announced is not None else (yield from _works(talk, b"TOP 1 0"))
-        yield from talk.ask(b"QUIT")
-    except (CheckFailed, Pop3Error):
-        pass  # there is a check for it
-
-
-def _works(talk: Conversation, line: bytes) -> Procedure[bool]:
-    if not isinstance((yield from talk.ask(line)), Ok):
-        return False
-    yield from talk.body()
-    return True
 
 
 def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure[None]:
@@ -151,7 +119,7 @@ def log_in(talk: Conversation, only: Collection[str] | None = None) -> Procedure
     except LocalProtocolError as error:
         raise CheckSkipped(str(error)) from error
     except LoginFailed as error:
-        raise LoginRefused(f"the login was refused: {error}") from error
+        raise LoginRefused(error) from error
 
 
 def begin(check: Check, target: Target, facts: Facts) -> Procedure[Conversation]:
@@ -174,19 +142,25 @@ def begin(check: Check, target: Target, facts: Facts) -> Procedure[Conversation]
 def _count(talk: Conversation) -> Procedure[int]:
     try:
         return (yield from talk.call(Stat())).count
-    except MalformedReply:
+    except (CheckFailed, MalformedReply):
         return _FEW  # nobody knows, and there is a check for it
 
 
-def enter(state: Stage, target: Target, facts: Facts) -> Procedure[Conversation]:
+def enter(state: Stage, target: Target, facts: Facts, pauses: Sequence[float] = _PAUSES) -> Procedure[Conversation]:
     """Open a connection, and come into a state.
 
     A login that is refused is tried again: the server may not have noticed yet that the last session is over.
 
+    Args:
+        state: the state.
+        target: the server.
+        facts: what is known of it.
+        pauses: seconds before each further try.
+
     Raises:
         CheckSkipped: the login is refused still.
     """
-    for pause in (*_PAUSES, None):
+    for pause in (*pauses, None):
         talk = yield from open_conversation(target, facts)
         if state == "connection":
             return talk
@@ -195,83 +169,17 @@ def enter(state: Stage, target: Target, facts: Facts) -> Procedure[Conversation]
             return talk
         try:
             yield from log_in(talk)
-        except CheckSkipped:
-            if pause is None:
+        except LoginRefused as error:
+            if pause is None or error.final:
                 raise
             yield from talk.hang_up()
-            delay = facts.capabilities.login_delay if facts.capabilities is not None else None
-            yield from Pause(pause if delay is None else max(pause, min(delay.seconds, _LONGEST_DELAY)))
+            yield from wait(pause, facts)
         else:
             return talk
     raise AssertionError("the last try has raised")
 
 
-_ANNOUNCED: Final[dict[Need, Callable[[Capabilities], object]]] = {
-    Need.SASL: lambda known: known.sasl,
-    Need.PLAIN: lambda known: "PLAIN" in known.sasl,
-    Need.CRAM_MD5: lambda known: "CRAM-MD5" in known.sasl,
-    Need.SCRAM: lambda known: {"SCRAM-SHA-1", "SCRAM-SHA-256"}.intersection(known.sasl),
-    Need.PIPELINING: lambda known: known.pipelining,
-    Need.RESP_CODES: lambda known: known.resp_codes,
-    Need.AUTH_RESP_CODE: lambda known: known.auth_resp_code,
-    Need.LOGIN_DELAY: lambda known: known.login_delay,
-    Need.EXPIRE: lambda known: known.expire,
-    Need.UTF8: lambda known: known.utf8,
-    Need.UTF8_USER: lambda known: known.utf8_user,
-    Need.LANG: lambda known: known.lang,
-}
-
-
-def obstacle(check: Check, target: Target, facts: Facts) -> str | None:
-    """Return why a check cannot be run; None: it can."""
-    if facts.trouble is not None and check.state != "connection":
-        return facts.trouble
-    needs = sorted(check.needs, key=list(Need).index)
-    return next((why for need in needs if (why := _lack(need, target, facts)) is not None), None)
-
-
-def _lack(need: Need, target: Target, facts: Facts) -> str | None:
-    """Return why a need is not met; None: it is."""
-    missing = f"it needs {need.value}"
-    unannounced = f"the server does not announce {need.value}"
-    if need in _ANNOUNCED:
-        known = facts.capabilities
-        return None if known is not None and _ANNOUNCED[need](known) else unannounced
-    match need:
-        case Need.LOGIN:
-            return facts.login_trouble
-        case Need.PASSWORD:
-            return _lack_of_password(target, facts)
-        case Need.USER:  # a server without CAPA may have them; one that forbids them in clear does not announce them
-            return None if facts.capabilities is None or facts.capabilities.user else unannounced
-        case Need.CAPA:
-            return None if facts.capabilities is not None else "the server has no CAPA"
-        case Need.STLS:
-            offered = facts.in_clear is not None and facts.in_clear.stls
-            why = "the server does not announce STLS" if target.tls == "starttls" else 'it needs tls="starttls"'
-            return None if target.tls == "starttls" and offered else why
-        case Need.NETWORK:
-            return "the server is on this machine" if facts.loopback else None
-        case Need.MESSAGES:
-            empty = facts.count == 0 and target.deliver is None
-            return "the maildrop has no messages" if empty else None
-        case Need.TWO_SESSIONS:
-            return None
-        case _:
-            met = {
-                Need.TLS: target.tls != "none",
-                Need.DELETING: target.may_delete,
-                Need.DELIVERY: target.deliver is not None,
-                Need.SLOW: target.slow,
-                Need.APOP: facts.timestamp is not None,
-                Need.UIDL: facts.uidl,
-                Need.TOP: facts.top,
-            }
-            return None if met[need] else missing
-
-
-def _lack_of_password(target: Target, facts: Facts) -> str | None:
-    if target.secret is None:
-        return "it needs a user with a password"
-    allowed = may_show_password(target.cleartext, tls=target.tls != "none", loopback=facts.loopback)
-    return None if allowed else f"it would show the password, {IN_CLEAR}"
+def wait(pause: float, facts: Facts) -> Procedure[None]:
+    """Wait before a login is tried again, also for a LOGIN-DELAY that is announced."""
+    delay = facts.capabilities.login_delay if facts.capabilities is not None else None
+    yield from Pause(pause if delay is None else max(pause, min(delay.seconds, _LONGEST_DELAY)))

@@ -79,6 +79,31 @@ _SCHEMES: Final[dict[str, TlsMode]] = {
 }
 
 
+_PORTS: Final = range(1, 65_536)
+
+
+def _fault(url: str) -> str:
+    """Return what is wrong with a URL, without quoting it, as it may hold a password."""
+    scheme, separator, rest = url.partition("://")
+    user, _, place = rest.removesuffix("/").rpartition("@")
+    if not separator:
+        return "this one has no '://'"
+    if scheme.lower() not in _SCHEMES:
+        return "the scheme of this one is another"
+    if re.search(r"[/?#;]", place):
+        return "something follows the host and the port of this one"
+    if re.search(r"[@/?#;]", user):
+        return "this one has a character in the name or the password that is to be written as %40, for example"
+    host, colon, port = (
+        (place, "", "") if place.endswith("]") else place.rpartition(":") if ":" in place else (place, "", "")
+    )
+    if colon and not (port.isdecimal() and int(port) in _PORTS):
+        return "the port of this one is no number from 1 to 65535"
+    if ":" in host and not host.startswith("["):
+        return "an address with colons is to be in brackets: [::1]"
+    return "this one names no host" if not host else "the name of the user is missing in this one"
+
+
 @attrs.frozen(kw_only=True)
 class Target:
     """A server to be checked.
@@ -146,13 +171,12 @@ class Target:
         """
         match = _URL.fullmatch(url)
         tls = None if match is None else _SCHEMES.get(match["scheme"].lower())
-        if match is None or tls is None:
-            raise ValueError(
-                f"the URL of a server has the form pops://user@host[:port]; the schemes are {', '.join(_SCHEMES)}"
-            )
+        if match is None or tls is None or int(match["port"] or 1) not in _PORTS:
+            form = "the URL of a server has the form pops://user@host[:port]"
+            raise ValueError(f"{form}, and {_fault(url)}; the schemes are {', '.join(_SCHEMES)}")
         user = None if match["user"] is None else unquote(match["user"])
         password = password if match["password"] is None else unquote(match["password"])
-        if user is not None and password is None:
+        if user is not None and not password:
             raise ValueError("there is no password for the user in the URL of the server")
         return cls(
             match["host"].strip("[]"),

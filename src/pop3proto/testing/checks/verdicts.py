@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-__all__ = ["CheckFailed", "CheckSkipped", "ServerHungUp", "expect", "skip"]
+__all__ = ["CheckFailed", "CheckSkipped", "ServerHungUp", "ServerSilent", "expect", "skip"]
 
 
 class CheckFailed(AssertionError):
@@ -17,6 +17,10 @@ class ServerHungUp(CheckFailed):
 
 class CheckSkipped(Exception):
     """It cannot be found out here. A script raises it, by `skip` for example."""
+
+
+class ServerSilent(CheckFailed):
+    """The server has said nothing where an answer was due."""
 
 
 def expect(condition: object, why: str) -> None:

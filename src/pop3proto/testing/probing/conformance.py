@@ -58,6 +58,8 @@ def add_outcomes(
 ) -> dict[str, int]:
     """Note the checks that failed; return how many passed, failed and were skipped.
 
+    Those that failed before they began, as nobody can log in, are counted, and not noted: one check is about that.
+
     Args:
         outcomes: of `run_checks`.
         findings: where.
@@ -66,10 +68,15 @@ def add_outcomes(
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for outcome in outcomes:
         counts[outcome.result] += 1
-        if outcome.result == "failed":
+        if outcome.result == "failed" and (outcome.transcript or _is_first(outcome.check)):
             check, why = outcome.check, outcome.why
             if isinstance(credentials, Password):
                 why = why.replace(credentials.password, "***")
             text = f"Not so here: {check.title.removesuffix('.')} ({check.source})."
             findings.note(Finding(f"check.{check.id}", severity_of(check), text, "", why, findings.port))
     return counts
+
+
+def _is_first(check: Check) -> bool:
+    """Return whether nothing comes before a check but the connection."""
+    return check.state == "connection" and "login" not in {need.value for need in check.needs}

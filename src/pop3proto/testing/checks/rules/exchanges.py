@@ -243,7 +243,7 @@ def _scram_first(talk: Conversation, user: str | None = None) -> Procedure[tuple
     )
     match = _ITERATIONS.fullmatch(first)
     if match is None:
-        raise CheckFailed(f"the server's first message is {excerpt(first)}")
+        raise CheckFailed("the server's first message is not a nonce, a salt and a count")
     return match[1], match[2], int(match[3])
 
 

@@ -68,9 +68,8 @@ def pass_logs_in(talk: Conversation) -> Procedure[None]:
 def wrong_password_refused(talk: Conversation) -> Procedure[None]:
     yield from talk.ask(b"USER " + _user_of(talk))
     yield from talk.refused(b"PASS " + WRONG)
-    yield from talk.send(b"NOOP\r\n")
-    octets = yield from talk.read()  # empty: the server has hung up, as it may
-    expect(not octets.startswith(b"+OK"), "NOOP is accepted behind it")
+    with suppress(ServerHungUp):  # it may
+        yield from talk.refused(b"NOOP")
 
 
 @TABLE.practice("After a wrong password the client may try again on the same connection.", "1939 4", Need.USER)
@@ -170,9 +169,10 @@ def login_pipelined(talk: Conversation) -> Procedure[None]:
 @TABLE.must("Commands of the login are refused after it.", "1939 7", Need.LOGIN)
 def login_once(talk: Conversation) -> Procedure[None]:
     yield from log_in(talk)
-    yield from talk.refused(b"USER " + _user_of(talk))
-    yield from talk.refused(b"PASS " + WRONG)
-    yield from talk.refused(b"APOP nobody 0123456789abcdef0123456789abcdef")
+    with suppress(ServerHungUp):  # it may, after a refusal
+        yield from talk.refused(b"USER " + _user_of(talk))
+        yield from talk.refused(b"PASS " + WRONG)
+        yield from talk.refused(b"APOP nobody 0123456789abcdef0123456789abcdef")
 
 
 @TABLE.must("UTF8 is refused after login.", "6856 2.1", Need.LOGIN)

@@ -121,9 +121,10 @@ def list_form(talk: Conversation) -> Procedure[None]:
 
 @TABLE.must("LIST with a number is answered by the one row, on one line.", "1939 5", Need.MESSAGES)
 def list_one(talk: Conversation) -> Procedure[None]:
-    listing = yield from talk.call(List())
-    line = yield from _line_for(talk, b"LIST 1")
-    expect(line.startswith(b"+OK 1 %d" % listing[1]), f"{excerpt(line)} came; LIST has {listing[1]} octets")
+    number, size = next(iter((yield from _few(talk)).items()))
+    line = yield from _line_for(talk, b"LIST %d" % number)
+    row = re.fullmatch(rb"\+OK %d %d(?: .*)?\r\n" % (number, size), line, re.DOTALL)
+    expect(row, f"{excerpt(line)} came; in LIST message {number} has {size} octets")
     yield from talk.accepted(b"NOOP")
 
 
@@ -234,8 +235,8 @@ def top_of_no_lines(talk: Conversation) -> Procedure[None]:
 def top_of_one_line(talk: Conversation) -> Procedure[None]:
     number, header, body = yield from _whole(talk)
     top = yield from talk.ask_for_body(b"TOP %d 1" % number)
-    first = body.splitlines(keepends=True)[:1] if b"\r" not in body.replace(b"\r\n", b"") else [body]
-    expect(top == header + b"".join(first), f"{excerpt(top[len(header) :])} came behind the header")
+    first, end, _ = body.partition(b"\r\n")  # a CR alone ends no line
+    expect(top == header + first + end, f"{excerpt(top[len(header) :])} came behind the header")
 
 
 @TABLE.must("TOP with more lines than there are sends the whole message.", "1939 7", Need.TOP, Need.MESSAGES)
@@ -263,8 +264,11 @@ def uidl_form(talk: Conversation) -> Procedure[None]:
 @TABLE.must("UIDL with a number is answered by the one row, on one line.", "1939 7", Need.UIDL, Need.MESSAGES)
 def uidl_one(talk: Conversation) -> Procedure[None]:
     listing = yield from talk.call(Uidl())
-    line = yield from _line_for(talk, b"UIDL 1")
-    expect(line == f"+OK 1 {listing[1]}\r\n".encode(), f"{excerpt(line)} came; UIDL has {listing[1]}")
+    number = next(iter(listing), None)
+    if number is None:
+        skip("UIDL has no message")
+    line = yield from _line_for(talk, b"UIDL %d" % number)
+    expect(line == f"+OK {number} {listing[number]}\r\n".encode(), f"{excerpt(line)} came; UIDL has {listing[number]}")
     yield from talk.accepted(b"NOOP")
 
 

@@ -1,0 +1,105 @@
+"""What a watched client sends to log in: it is told apart from commands, and never shown."""
+
+import base64
+
+import pytest
+
+from pop3proto.testing import ClientRule, Offence, OffencesFound, pop3_in_memory
+from pop3proto.testing.faults import OkAsChallenge, Refuse
+
+LOGIN = (b"USER ann\r\n", b"PASS tanstaaf\r\n")
+SECRET = base64.b64encode(b"\0ann\0tanstaaf")
+WRONG = base64.b64encode(b"\0ann\0wrong")
+QUIT = b"QUIT\r\n"
+STAT = b"STAT\r\n"
+
+
+def watched(*pieces: bytes, **options: object) -> list[Offence]:
+    """What a client has done that says these pieces, each behind the answer to the one before."""
+    server = pop3_in_memory({"ann": [b"Subject: one\n\none\n"]}, watch=True, **options)  # type: ignore[arg-type]
+    with server.session() as session:
+        for piece in pieces:
+            session.hear(piece)
+            session.take()
+    offences = list(server.sessions[0].offences)
+    if offences:
+        with pytest.raises(OffencesFound) as caught:
+            server.check()
+        for word in (b"tanstaaf", SECRET, WRONG):
+            assert word.decode() not in str(caught.value) + repr(caught.value.offences)
+    return offences
+
+
+A_LINE = f"a line of {len(SECRET)} octets"
+
+
+@pytest.mark.parametrize(
+    "pieces, expected",
+    [
+        ((b"PASS tanstaaf\r\n",), [(ClientRule.ILLEGAL, "'PASS ***'")]),
+        ((b"APOP ann tanstaaf\r\n",), [(ClientRule.MALFORMED, "'APOP ***'")]),
+        ((b"tanstaaf\r\n",), [(ClientRule.MALFORMED, "a line of 8 octets")]),
+        ((b"PASSS tanstaaf\r\n",), [(ClientRule.MALFORMED, "a line of 14 octets")]),
+        ((b" PASS tanstaaf\r\n",), [(ClientRule.MALFORMED, "a line of 14 octets")]),
+        ((LOGIN[0], b"tanstaaf\r\n"), [(ClientRule.MALFORMED, "a line of 8 octets")]),
+        ((b"USER tanstaaf\n",), [(ClientRule.BARE_LF, "'USER ***'")]),
+        ((b"AUTH tanstaaf\n",), [(ClientRule.BARE_LF, "'AUTH ***'")]),
+        ((b"STAT tanstaaf\r\n",), [(ClientRule.MALFORMED, "'STAT ***'")]),
+        ((b"RETR 123\r\n",), [(ClientRule.ILLEGAL, "'RETR 123'")]),
+        ((b"RETR tanstaaf\r\n",), [(ClientRule.MALFORMED, "'RETR ***'")]),
+        ((b"PASS 123\r\n",), [(ClientRule.ILLEGAL, "'PASS ***'")]),
+        (
+            (b"auth plain " + SECRET + b"\r\n", QUIT),
+            [(ClientRule.LOWER_CASE, "'auth plain ***'"), (ClientRule.UNANNOUNCED_RESPONSE, "'auth plain ***'")],
+        ),
+        ((b"AUTH PLAIN\r\n", SECRET + b"\n", QUIT), [(ClientRule.BARE_LF, A_LINE)]),
+        ((b"AUTH PLAIN\r\n" + SECRET + b"\r\n", STAT, QUIT), [(ClientRule.BEHIND_LOGIN, A_LINE)]),
+        (
+            (b"AUTH PLAIN\r\n" + SECRET + b"\n",),
+            [(ClientRule.BEHIND_LOGIN, A_LINE), (ClientRule.BARE_LF, A_LINE)],
+        ),
+        ((b"AUTH NTLM\r\n", SECRET + b"\r\n"), [(ClientRule.MALFORMED, A_LINE)]),
+        ((b"AUTH PLAIN\r\n", b"*\r\n", SECRET + b"\r\n"), [(ClientRule.MALFORMED, A_LINE)]),
+    ],
+)
+def test_secrets_are_not_shown(pieces, expected):
+    assert [(offence.rule, offence.what) for offence in watched(*pieces)] == expected
+
+
+LOGIN_USER, LOGIN_PASSWORD = base64.b64encode(b"ann"), base64.b64encode(b"tanstaaf")
+
+
+@pytest.mark.parametrize("options", [{}, {"faults": [OkAsChallenge()]}, {"persona": "exchange2003"}], ids=str)
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"AUTH PLAIN\r\n", SECRET + b"\r\n", STAT, QUIT),
+        (b"AUTH PLAIN\r\n", WRONG + b"\r\n"),  # not logged in: no QUIT is needed
+        (b"AUTH PLAIN\r\n", WRONG + b"\r\n", *LOGIN, STAT, QUIT),
+        (b"AUTH PLAIN\r\n", b"*\r\n", *LOGIN, STAT, QUIT),
+        (b"AUTH PLAIN\r\n", b"\r\n", *LOGIN, STAT, QUIT),
+        (b"AUTH PLAIN\r\n", WRONG + b"\r\n", b"AUTH PLAIN\r\n", SECRET + b"\r\n", STAT, QUIT),
+        (b"CAPA\r\n", b"AUTH PLAIN " + SECRET + b"\r\n", STAT, QUIT),
+        (b"AUTH LOGIN\r\n", LOGIN_USER + b"\r\n", LOGIN_PASSWORD + b"\r\n", STAT, QUIT),
+    ],
+)
+def test_an_exchange_is_no_offence(pieces, options):
+    if b"LOGIN" in pieces[0]:
+        options = {**options, "mechanisms": ["LOGIN"]}
+    assert watched(*pieces, **options) == []
+
+
+@pytest.mark.parametrize("faults", [[], [OkAsChallenge()]], ids=str)
+def test_what_follows_an_exchange_is_judged(faults):
+    offences = watched(b"AUTH PLAIN\r\n", SECRET + b"\r\n", b"XYZZ\r\n", b"retr 1\r\n", faults=faults)
+    assert [offence.rule for offence in offences] == [ClientRule.MALFORMED, ClientRule.LOWER_CASE, ClientRule.NO_QUIT]
+
+
+def test_a_response_that_does_not_wait_for_ok_in_place_of_a_challenge():
+    offences = watched(b"AUTH PLAIN\r\n" + SECRET + b"\r\n", b"STAT\r\n", QUIT, faults=[OkAsChallenge()])
+    assert offences == [Offence(ClientRule.BEHIND_LOGIN, A_LINE)]
+
+
+def test_a_response_to_auth_that_was_refused():
+    offences = watched(b"AUTH PLAIN\r\n", SECRET + b"\r\n", QUIT, faults=[Refuse("AUTH")])
+    assert offences == [Offence(ClientRule.MALFORMED, A_LINE)]

@@ -29,11 +29,15 @@ _SHOWN: Final = 10  # commands
 class RecordedSession:
     """One session of a test server. Secrets are masked: `Pass("***")`.
 
+    It is recorded at the server's end of the line. With faults, also those of a persona, the client's end may differ:
+    what a fault answers in place of the server is not here, and what a fault asks the server for is, as if the client
+    had sent it. `offences` alone is of the client's end.
+
     Attributes:
         number: its place in `server.sessions`; the first one has 1.
         info: the client, as the store and the authenticator see it; with its user once that is known.
-        heard: all that the client has sent, in order: commands, and what else counts as an event.
-        said: all that it was answered, in order, but for the octets of bodies: greeting, replies, challenges.
+        heard: all that the server has heard, in order: commands, and what else counts as an event.
+        said: all that the server has answered, in order, but for the octets of bodies: greeting, replies, challenges.
         error: what has ended the session; None: QUIT, a hang-up between two commands, or it is still open.
         offences: what the client has done that it must not, so far; empty without `watch`.
     """
@@ -49,12 +53,12 @@ class RecordedSession:
 
     @property
     def commands(self) -> list[Command[object]]:
-        """The commands of the client, in order."""
+        """The commands in `heard`, in order. What was not legal, or no command, is not among them."""
         return [event for event in self.heard if isinstance(event, Command)]
 
     @property
     def quit(self) -> bool:
-        """Whether the client has said QUIT."""
+        """Whether the server has heard QUIT."""
         return any(isinstance(event, Quit) for event in self.heard)
 
     @property

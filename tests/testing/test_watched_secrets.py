@@ -58,6 +58,15 @@ A_LINE = f"a line of {len(SECRET)} octets"
             (b"AUTH PLAIN\r\n" + SECRET + b"\n",),
             [(ClientRule.BEHIND_LOGIN, A_LINE), (ClientRule.BARE_LF, A_LINE)],
         ),
+        ((b"AUTH PLAIN\r\n", b"STAT\n"), [(ClientRule.BARE_LF, "a line of 4 octets")]),
+        (
+            (b"CAPA\r\n", b"AUTH PLAIN " + SECRET + b"\r\nSTAT\r\n", QUIT),
+            [(ClientRule.BEHIND_LOGIN, "a line of 4 octets")],
+        ),
+        (
+            (b"AUTH NTLM\r\n" + SECRET + b"\r\n", b"AUTH PLAIN\r\n", SECRET + b"\r\n", STAT, QUIT),
+            [(ClientRule.BEHIND_LOGIN, A_LINE)],  # the second exchange is as it should be
+        ),
         ((b"AUTH NTLM\r\n", SECRET + b"\r\n"), [(ClientRule.MALFORMED, A_LINE)]),
         ((b"AUTH PLAIN\r\n", b"*\r\n", SECRET + b"\r\n"), [(ClientRule.MALFORMED, A_LINE)]),
     ],
@@ -95,9 +104,20 @@ def test_what_follows_an_exchange_is_judged(faults):
     assert [offence.rule for offence in offences] == [ClientRule.MALFORMED, ClientRule.LOWER_CASE, ClientRule.NO_QUIT]
 
 
-def test_a_response_that_does_not_wait_for_ok_in_place_of_a_challenge():
-    offences = watched(b"AUTH PLAIN\r\n" + SECRET + b"\r\n", b"STAT\r\n", QUIT, faults=[OkAsChallenge()])
-    assert offences == [Offence(ClientRule.BEHIND_LOGIN, A_LINE)]
+@pytest.mark.parametrize("faults", [[], [OkAsChallenge()]], ids=str)
+def test_behind_a_response_that_does_not_wait(faults):
+    offences = watched(b"AUTH PLAIN\r\n" + SECRET + b"\r\n", b"stat\r\n", QUIT, faults=faults)
+    assert offences == [Offence(ClientRule.BEHIND_LOGIN, A_LINE), Offence(ClientRule.LOWER_CASE, "'stat'")]
+
+
+@pytest.mark.parametrize("faults", [[], [OkAsChallenge()]], ids=str)
+def test_two_responses_that_do_not_wait(faults):
+    name, password = LOGIN_USER + b"\r\n", LOGIN_PASSWORD + b"\r\n"
+    options = {"faults": faults, "mechanisms": ["LOGIN"]}
+    offences = watched(b"AUTH LOGIN\r\n" + name + password, b"stat\r\n", QUIT, **options)
+    assert [offence.rule for offence in offences] == [ClientRule.BEHIND_LOGIN] * 2 + [ClientRule.LOWER_CASE]
+    offences = watched(b"AUTH LOGIN\r\n" + name, password, b"stat\r\n", QUIT, **options)
+    assert [offence.rule for offence in offences] == [ClientRule.BEHIND_LOGIN, ClientRule.LOWER_CASE]
 
 
 def test_a_response_to_auth_that_was_refused():

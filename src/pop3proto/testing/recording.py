@@ -34,7 +34,7 @@ class RecordedSession:
     had sent it. `offences` alone is of the client's end.
 
     Attributes:
-        number: its place in `server.sessions`; the first one has 1.
+        number: its place in `server.sessions`; the first one has 1. The log has `info.id`.
         info: the client, as the store and the authenticator see it; with its user once that is known.
         heard: all that the server has heard, in order: commands, and what else counts as an event.
         said: all that the server has answered, in order, but for the octets of bodies: greeting, replies, challenges.

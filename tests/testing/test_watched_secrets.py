@@ -3,13 +3,16 @@
 import base64
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from pop3proto.testing import ClientRule, Offence, OffencesFound, pop3_in_memory
 from pop3proto.testing.faults import OkAsChallenge, Refuse
+from tests.helpers.depth import deep
 
 LOGIN = (b"USER ann\r\n", b"PASS tanstaaf\r\n")
 SECRET = base64.b64encode(b"\0ann\0tanstaaf")
 WRONG = base64.b64encode(b"\0ann\0wrong")
+LOGIN_USER, LOGIN_PASSWORD = base64.b64encode(b"ann"), base64.b64encode(b"tanstaaf")
 QUIT = b"QUIT\r\n"
 STAT = b"STAT\r\n"
 
@@ -25,7 +28,7 @@ def watched(*pieces: bytes, **options: object) -> list[Offence]:
     if offences:
         with pytest.raises(OffencesFound) as caught:
             server.check()
-        for word in (b"tanstaaf", SECRET, WRONG):
+        for word in (b"tanstaaf", SECRET, WRONG, LOGIN_PASSWORD):
             assert word.decode() not in str(caught.value) + repr(caught.value.offences)
     return offences
 
@@ -75,9 +78,6 @@ def test_secrets_are_not_shown(pieces, expected):
     assert [(offence.rule, offence.what) for offence in watched(*pieces)] == expected
 
 
-LOGIN_USER, LOGIN_PASSWORD = base64.b64encode(b"ann"), base64.b64encode(b"tanstaaf")
-
-
 @pytest.mark.parametrize("options", [{}, {"faults": [OkAsChallenge()]}, {"persona": "exchange2003"}], ids=str)
 @pytest.mark.parametrize(
     "pieces",
@@ -123,3 +123,17 @@ def test_two_responses_that_do_not_wait(faults):
 def test_a_response_to_auth_that_was_refused():
     offences = watched(b"AUTH PLAIN\r\n", SECRET + b"\r\n", QUIT, faults=[Refuse("AUTH")])
     assert offences == [Offence(ClientRule.MALFORMED, A_LINE)]
+
+
+LINES = [
+    *(b"USER ann", b"PASS tanstaaf", b"CAPA", b"STAT", b"RETR 1", b"TOP 1 9", b"DELE 1", b"RSET", b"QUIT", b"*", b""),
+    *(b"AUTH", b"AUTH PLAIN", b"AUTH LOGIN", b"AUTH PLAIN " + SECRET, SECRET, WRONG, LOGIN_USER, LOGIN_PASSWORD),
+    *(b"tanstaaf", b"PASSS tanstaaf", b"AUTH tanstaaf", b"LIST tanstaaf", b"\xff tanstaaf", b"TOP 1 " + 5000 * b"9"),
+]
+A_PIECE = st.lists(st.builds(bytes.__add__, st.sampled_from(LINES), st.sampled_from([b"\r\n", b"\r\n", b"\n", b""])))
+
+
+@settings(max_examples=deep(300, 40))
+@given(st.lists(A_PIECE.map(b"".join), max_size=10), st.sampled_from([[], [OkAsChallenge()], [Refuse("AUTH")]]))
+def test_whatever_a_client_says_no_secret_is_shown(pieces, faults):
+    watched(*pieces, faults=faults, mechanisms=["PLAIN", "LOGIN"])

@@ -17,6 +17,7 @@ from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
 from pop3proto.testing import PASSWORD, ServiceOptions, certificates, pop3_in_memory, pop3_server
+from pop3proto.testing.faults import Refuse
 from tests.helpers.processes import PATIENCE
 
 ADAPTERS = ["blocking", "asyncio", "trio"]
@@ -35,6 +36,26 @@ def test_the_fixture_has_the_arguments_of_the_function():
         for function in (fixtures.StartPop3Server.__call__, pop3_server)
     )
     assert ours == theirs
+
+
+def test_the_record_is_that_of_the_servers_end_of_a_faulty_line():
+    server = pop3_in_memory(MAIL, persona="gmail", faults=[Refuse("STAT")])
+    with server.session() as session:
+        for line in ("USER ann", f"PASS {PASSWORD}", "STAT", "RETR 1", "QUIT"):
+            session.hear(f"{line}\r\n".encode())
+    commands = server.sessions[0].commands
+    assert Stat() not in commands
+    assert commands.index(Retr(1)) < commands.index(Dele(1))
+
+
+def test_a_record_shows_its_first_commands():
+    server = pop3_in_memory(MAIL)
+    with server.session() as session:
+        for line in ["USER ann", f"PASS {PASSWORD}", *["RETR 1"] * 300, "QUIT"]:
+            session.hear(f"{line}\r\n".encode())
+            session.take()
+    shown = "USER ann PASS *** " + "RETR 1 " * 8 + "... 293 more"
+    assert repr(server.sessions[0]) == f"<session 1, ended: {shown}>"
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .fuzzing import FuzzFailure, check_service, fuzz_service
     from .memory import MemorySession
     from .memory_ends import MemorySocket, MemoryTransport
+    from .offences import ClientRule, Offence, OffencesFound
     from .options import PASSWORD, ServiceOptions
     from .recording import RecordedSession
     from .server import MemoryServer, Pop3Server, pop3_in_memory, pop3_server
-    from .watching import ClientRule, Offence, OffencesFound
 
 __all__ = [
     "PASSWORD",
@@ -53,9 +53,9 @@ export(
         ".fuzzing": "FuzzFailure check_service fuzz_service",
         ".memory": "MemorySession",
         ".memory_ends": "MemorySocket MemoryTransport",
+        ".offences": "ClientRule Offence OffencesFound",
         ".options": "PASSWORD ServiceOptions",
         ".recording": "RecordedSession",
         ".server": "MemoryServer Pop3Server pop3_in_memory pop3_server",
-        ".watching": "ClientRule Offence OffencesFound",
     },
 )

@@ -16,11 +16,12 @@ from pop3proto.procedures.server.service import Service
 
 from . import personas
 from .faults.faulty_line import FaultyLines
+from .offences import ClientRule, check_rules
 from .persona import Persona
 from .recording import Recorder
 from .service import TestedService
 from .users import with_users
-from .watching import ClientRule, Watchers
+from .watching import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -83,7 +84,7 @@ def _watchers(
 ) -> Watchers | None:
     if not watch:
         return None
-    rules = frozenset(ClientRule if watch is True else watch)
+    rules = check_rules(ClientRule if watch is True else watch, "watch")
     return Watchers(rules, options.get("handlers", HANDLERS), offers_tls=offers_tls)
 
 

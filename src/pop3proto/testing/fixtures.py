@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from .background import Adapter
     from .faults import Fault
+    from .offences import ClientRule
     from .options import ServiceOptions
     from .personas import Persona, PersonaName
     from .server import Pop3Server
-    from .watching import ClientRule
 
 __all__ = ["StartPop3Server"]
 

@@ -15,8 +15,8 @@ from .background import serving
 from .certificates import authority, certificate_file, client_context
 from .memory import MemorySession, MemorySessions
 from .memory_ends import MemorySocket, MemoryTransport
+from .offences import OffencesFound, check_rules
 from .service import TestedService
-from .watching import ClientRule, OffencesFound, Watchers
 
 if TYPE_CHECKING:
     import ssl
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
     from .background import Adapter
     from .faults.line import Fault
+    from .offences import ClientRule
     from .options import ServiceOptions
     from .personas import Persona, PersonaName
     from .recording import RecordedSession
+    from .watching import Watchers
 
 __all__ = ["MemoryServer", "Pop3Server", "pop3_in_memory", "pop3_server"]
 
@@ -90,14 +92,15 @@ class _TestServer:
 
         Raises:
             OffencesFound: one has; the message lists all offences.
-            TypeError: clients are not watched.
+            TypeError: clients are not watched; or `allow` is no collection of `ClientRule`.
         """
         if self._watched is None:
             raise TypeError("clients are watched by a server that was started with watch=True")
-        sessions = enumerate(list(self.sessions), 1)
-        found = [(number, each) for number, session in sessions for each in session.offences if each.rule not in allow]
+        allowed = check_rules(allow, "allow")
+        sessions = list(self.sessions)
+        found = [(each, offence) for each in sessions for offence in each.offences if offence.rule not in allowed]
         if found:
-            lines = "".join(f"\n  session {number}: {offence}" for number, offence in found)
+            lines = "".join(f"\n  session {session.number}: {offence}" for session, offence in found)
             raise OffencesFound([offence for _, offence in found], f"offences of clients: {len(found)}{lines}")
 
     def _own_store(self) -> MemoryStore:
@@ -231,6 +234,7 @@ def pop3_server(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         ValueError: an argument does not go with another.
+        TypeError: `watch` is no collection of `ClientRule`.
         ImportError: a certificate is to be made, and trustme is not installed.
         Exception: as `Service`, and the `serve` of the adapter.
     """
@@ -286,7 +290,7 @@ def pop3_in_memory(  # noqa: PLR0913 - each has its default, and a name
 
     Raises:
         ValueError: an argument does not go with another.
-        TypeError: the store or the authenticator has coroutine methods.
+        TypeError: the store or the authenticator has coroutine methods; or `watch` is no collection of `ClientRule`.
         Exception: as `Service`.
     """
     service, sessions, watchers = assemble(

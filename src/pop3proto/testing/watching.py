@@ -3,86 +3,37 @@
 from __future__ import annotations
 
 import threading
-from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
-from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities
 from pop3proto.core.command import Command
-from pop3proto.core.commands import STANDARD, Vocabulary
+from pop3proto.core.commands import STANDARD, Dele, Quit, Rset, Vocabulary
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.replies import Err, Ok
 from pop3proto.core.session_state import SessionState
 from pop3proto.core.states import Fact, State
-from pop3proto.core.text import excerpt
+from pop3proto.core.text import ascii_upper, counted, read_number
 from pop3proto.procedures.operations import Look, Operation, Procedure, Read, Sleep, StartTls, Write
+from pop3proto.sasl.registry import SERVER_MECHANISMS
 
 from .faults.dialogue import GREETING, Asked, Body, ChallengeLine, Dialogue, End, Part, StatusLine
+from .offences import ClientRule, Offence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set as AbstractSet
+    from collections.abc import Set as AbstractSet
 
     from pop3proto.procedures.server.session import Handlers
 
-__all__ = ["ClientRule", "Offence", "OffencesFound", "Watch", "Watchers"]
+__all__ = ["Watch", "Watchers"]
 
 _LONGEST: Final = 255  # octets of a command line with its CRLF
 _HASTE: Final = 0.02  # seconds before the greeting, in which a hasty client shows itself
 _LOGINS: Final = {"PASS", "APOP", "AUTH"}
 _CLEAR_MECHANISMS: Final = {"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"}
-
-
-class ClientRule(Enum):
-    """What a client must not do. The value says it, and which RFC does."""
-
-    BEFORE_GREETING = "a command before the greeting (RFC 1939 section 4)"
-    PIPELINED = (
-        "a command before the answer to the last one, though PIPELINING was not announced (RFC 2449 section 6.6)"
-    )
-    BEHIND_STLS = "octets behind STLS before it was answered (RFC 2595 section 4)"
-    BEHIND_LOGIN = "a command behind PASS, APOP or AUTH before it was answered"
-    BEHIND_QUIT = "a command behind QUIT"
-    NO_QUIT = "a hang-up after login without QUIT: no message is removed (RFC 1939 section 6)"
-    CLEAR_PASSWORD = "a password or token without TLS, which the server has (RFC 8314 section 5.2)"  # noqa: S105
-    TOO_LONG = "a command line of more than 255 octets (RFC 2449 section 4)"
-    BARE_LF = "a line that ends with LF alone (RFC 1939 section 3)"
-    MALFORMED = "no command, or not with these arguments (RFC 1939 section 3)"
-    ILLEGAL = "a command in a state in which it is not legal (RFC 1939 section 3)"
-    UNANNOUNCED_RESPONSE = "AUTH with an initial response, though SASL was not announced (RFC 5034 section 3)"
-    LOWER_CASE = "a verb that is not in capitals, as all clients write it"
-    DELETED_UNREAD = "DELE of a message that was not retrieved whole"
-
-
-@attrs.frozen
-class Offence:
-    """What a client has done.
-
-    Args:
-        rule: what it must not do.
-        what: the line, without a secret; "" if there is none.
-    """
-
-    rule: ClientRule
-    what: str = ""
-
-    @override
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.what}: {self.rule.value}" if self.what else self.rule.value
-
-
-class OffencesFound(AssertionError):
-    """Clients have done what they must not.
-
-    Attributes:
-        offences: all of them.
-    """
-
-    def __init__(self, offences: Iterable[Offence], text: str) -> None:
-        super().__init__(text)
-        self.offences: Final = tuple(offences)
+_NUMBERED: Final = {"DELE", "LIST", "RETR", "TOP", "UIDL"}
+_BEHIND_USER: Final = {"PASS", "QUIT"}
 
 
 class Watch:
@@ -93,16 +44,22 @@ class Watch:
 
     Attributes:
         offences: what the client has done.
+        challenges: how many challenges the server has said since the last AUTH; whoever hears the server counts them.
     """
 
     def __init__(self, watchers: Watchers) -> None:
         self.offences: Final[list[Offence]] = []
+        self.challenges = 0
         self._watchers: Final = watchers
         self._dialogue: Final = Dialogue()
         self._session = SessionState(State.AUTHORIZATION)
-        self._body: Final[list[bytes]] = []  # of an answer to CAPA
+        self._challenges = 0  # of these, as many have come to the client
+        self._challenged = False  # by `+OK`, in which nobody else sees a challenge
+        self._early = 0  # responses that did not wait for their challenge
+        self._body: Final[list[bytes]] = []  # of an answer to CAPA or TOP
         self._announced: Capabilities | None = None
         self._whole: Final[set[int]] = set()  # messages that were sent to the client
+        self._deleted: Final[dict[int, Asked]] = {}
         self._quit = False
 
     def client(self, octets: bytes) -> None:
@@ -112,7 +69,8 @@ class Watch:
                 self._note(ClientRule.NO_QUIT)
                 self._quit = True  # it is told once
             return
-        for asked in self._dialogue.client(octets):
+        for line in self._dialogue.client(octets):
+            asked = self._told_apart(line)
             self._judge(asked)
             self._dialogue.ask(asked)
         if self._dialogue.unfinished and self._verb_due("STLS"):
@@ -134,10 +92,44 @@ class Watch:
 
     def _note(self, rule: ClientRule, asked: Asked | None = None) -> None:
         if rule in self._watchers.rules:
-            self.offences.append(Offence(rule, "" if asked is None else _shown(asked)))
+            self.offences.append(Offence(rule, "" if asked is None else self._shown(asked)))
+
+    def _shown(self, asked: Asked) -> str:
+        """Return of a line what cannot be a secret: clients that are out of step send passwords anywhere."""
+        line = asked.octets.rstrip(b"\r\n")
+        verb, *arguments = line.decode("latin-1").split(" ")
+        name = ascii_upper(verb)
+        if asked.response or self._in_exchange or name not in self._watchers.verbs:
+            return f"a line of {counted(len(line), 'octet')}"
+        if name == "AUTH":
+            known = [word for word in arguments[:1] if ascii_upper(word) in SERVER_MECHANISMS]
+        else:
+            numbers = [read_number(word.encode("latin-1")) for word in arguments]
+            known = arguments if name in _NUMBERED and None not in numbers else []
+        return repr(" ".join([verb, *known, *(["***"] if len(known) < len(arguments) else [])]))
+
+    @property
+    def _in_exchange(self) -> bool:
+        """Whether the client has said AUTH, and has not got the final answer."""
+        return any(asked.verb == "AUTH" and len(asked.words) > 1 for asked in self._dialogue.due if asked.octets)
 
     def _verb_due(self, *verbs: str) -> bool:
         return any(asked.verb in verbs for asked in self._dialogue.due if asked.octets)
+
+    def _told_apart(self, asked: Asked) -> Asked:
+        """Return a line of the client; it knows whether it is a response."""
+        if asked.response:
+            return asked
+        if self._challenged:
+            self._challenged = False
+            return attrs.evolve(asked, response=True)
+        if not self._in_exchange:
+            self.challenges = self._challenges = self._early = 0
+        elif self._command(asked) is None:
+            self._early += 1
+            self._note(ClientRule.BEHIND_LOGIN, asked)
+            return attrs.evolve(asked, response=True)
+        return asked
 
     def _judge(self, asked: Asked) -> None:
         if not asked.octets.endswith(b"\r\n"):
@@ -148,17 +140,21 @@ class Watch:
         line = asked.octets.removesuffix(b"\n").removesuffix(b"\r")
         if len(asked.octets) > _LONGEST:
             self._note(ClientRule.TOO_LONG, asked)
-        if (verb := line.partition(b" ")[0]) != verb.upper():
+        verb = line.partition(b" ")[0].decode("latin-1")
+        if verb != ascii_upper(verb) and ascii_upper(verb) in self._watchers.verbs:
             self._note(ClientRule.LOWER_CASE, asked)
         try:
             command = self._watchers.vocabulary.parse(line)
         except LocalProtocolError:
             self._note(ClientRule.MALFORMED, asked)
             return
-        if not self._verb_due("STLS", "QUIT") and self._expected().objection(command) is not None:
+        expected = self._expected()
+        if expected.state is State.USER_GIVEN and command.verb not in _BEHIND_USER:
+            self._note(ClientRule.BEHIND_USER, asked)
+        elif not self._verb_due("STLS", "QUIT") and expected.objection(command) is not None:
             self._note(ClientRule.ILLEGAL, asked)
         self._judge_command(asked)
-        self._quit |= asked.verb == "QUIT"
+        self._judge_deletions(command, asked)
 
     def _judge_time(self, asked: Asked) -> None:
         due = self._dialogue.due
@@ -182,9 +178,19 @@ class Watch:
             self._note(ClientRule.CLEAR_PASSWORD, asked)
         if words[0] == "AUTH" and len(words) > 2 and not (self._announced and self._announced.sasl):  # noqa: PLR2004
             self._note(ClientRule.UNANNOUNCED_RESPONSE, asked)
-        unread = words[0] == "DELE" and asked.number not in self._whole
-        if unread and not self._watchers.retrieved:  # else it may have done so in an earlier session
-            self._note(ClientRule.DELETED_UNREAD, asked)
+
+    def _judge_deletions(self, command: Command[object], asked: Asked) -> None:
+        if isinstance(command, Dele):
+            self._deleted.setdefault(command.number, asked)
+        elif isinstance(command, Rset):
+            self._deleted.clear()
+        elif isinstance(command, Quit) and not self._quit:
+            self._quit = True
+            if self._watchers.retrieved:
+                return  # an earlier session may have got them
+            for number, dele in self._deleted.items():
+                if number not in self._whole:
+                    self._note(ClientRule.DELETED_UNREAD, dele)
 
     def _command(self, asked: Asked) -> Command[object] | None:
         try:
@@ -202,28 +208,46 @@ class Watch:
 
     def _follow(self, part: Part) -> None:
         match part:
+            case ChallengeLine():
+                self._challenges += 1
+                self._take_early_response()
             case StatusLine(asked) if asked.octets:
-                self._body.clear()
-                command = self._command(asked)
-                if command is not None:
-                    self._session = self._session.after(command, Ok if part.positive else Err)
-            case Body(asked, octets) if asked.verb == "CAPA":
+                self._follow_status(part, asked)
+            case Body(asked, octets) if asked.verb in {"CAPA", "TOP"}:
                 self._body.append(octets)
             case End(asked) if asked.verb == "CAPA":
                 self._announced = Capabilities.parse(b"".join(self._body))
-            case End(asked) if asked.verb == "RETR" and asked.number is not None:
+            case End(asked) if asked.number is not None and (asked.verb == "RETR" or self._top_was_whole(asked)):
                 self._whole.add(asked.number)
-            case StatusLine() | ChallengeLine() | Body() | End():
+            case StatusLine() | Body() | End():
                 pass
 
+    def _follow_status(self, part: StatusLine, asked: Asked) -> None:
+        if part.positive and asked.verb == "AUTH" and self._challenges < self.challenges:
+            self._challenges += 1
+            self._dialogue.ask(asked)  # its final answer is still to come
+            self._challenged = not self._take_early_response()
+            return
+        self._body.clear()
+        command = self._command(asked)
+        if isinstance(command, Dele) and not part.positive and self._deleted.get(command.number) is asked:
+            del self._deleted[command.number]
+        if command is not None:
+            self._session = self._session.after(command, Ok if part.positive else Err)
 
-def _shown(asked: Asked) -> str:
-    """Return a line without its secret."""
-    words = asked.octets.split()
-    if words and words[0].upper() in {b"PASS", b"APOP", b"AUTH"}:
-        words = [*words[:1], *(words[1:2] if words[0].upper() != b"PASS" else []), b"***"]
-        return excerpt(b" ".join(words[:3]))
-    return excerpt(asked.octets.rstrip(b"\r\n"))
+    def _take_early_response(self) -> bool:
+        """Return whether the response to a challenge that has come now was sent before."""
+        if not self._early:
+            return False
+        self._early -= 1
+        self._dialogue.ask(Asked(b"\r\n", response=True))
+        return True
+
+    def _top_was_whole(self, asked: Asked) -> bool:
+        """Return whether TOP has got all lines of the body: fewer than it asked for."""
+        lines = read_number("".join(asked.words[2:3]).encode("latin-1"))
+        body = (b"\r\n" + b"".join(self._body)).partition(b"\r\n\r\n")[2]
+        return asked.verb == "TOP" and lines is not None and body.count(b"\n") < lines
 
 
 class Watchers:
@@ -236,6 +260,7 @@ class Watchers:
 
     Attributes:
         vocabulary: the commands that are known.
+        verbs: their verbs.
         retrieved: some session has retrieved a message.
     """
 
@@ -243,6 +268,7 @@ class Watchers:
         commands = {cast("type[Command[object]]", kind) for kind in handlers if issubclass(kind, Command)}
         self.rules: Final = rules
         self.vocabulary: Final = Vocabulary(STANDARD | commands)
+        self.verbs: Final = frozenset(command.verb for command in STANDARD | commands)
         self.offers_tls: Final = offers_tls
         self.retrieved: bool = False
         self._present: Final = threading.local()

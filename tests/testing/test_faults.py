@@ -474,6 +474,38 @@ def test_what_was_retrieved_is_hidden_only_after_quit(quits, left):
     assert len(server.messages("ann")) == left
 
 
+def test_what_was_not_sent_is_not_hidden():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr(), Refuse("RETR 2")])
+    with logged_in(server) as client:
+        client.fetch(1)
+        with pytest.raises(CommandFailed):
+            client.fetch(2)
+        assert server.struck == (Refuse("RETR 2"),)
+    assert server.messages("ann") == MAIL[1:]
+    with server.session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nRETR 2\r\nRETR 9\r\nQUIT\r\n")
+        assert session.ended
+        assert session.take().count(b"-ERR") == 2
+    assert server.messages("ann") == MAIL[2:]
+
+
+def test_what_was_cut_off_is_not_hidden():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr(), Cut(after="RETR 1", octets=20)])
+    with server.session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nQUIT\r\n")
+        assert session.ended
+    assert server.messages("ann") == MAIL
+
+
+def test_what_was_retrieved_is_hidden_whatever_rset_says():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr()])
+    with logged_in(server) as client:
+        client.fetch(1)
+        client.dele(2)
+        client.rset()
+    assert server.messages("ann") == MAIL[1:]
+
+
 def test_what_was_retrieved_is_deleted_also_without_quit():
     server = pop3_in_memory({"ann": MAIL}, faults=[DeleteOnRetr()])
     client = server.connect()

@@ -216,6 +216,7 @@ CASES = {
 
 UNMET = {  # faults that have nothing to change
     "cut behind what there is": CASES["cut behind what there is"].faults,
+    "oldest only, and there are no more": CASES["oldest only, and there are no more"].faults,
     "refuse once": CASES["refuse once"].faults,
     "reworded": CASES["reworded"].faults[1:],  # numbers stay, and nothing is refused
 }
@@ -721,6 +722,68 @@ def test_a_fault_strikes_when_it_changes_something():
             client.quit()
     assert server.struck == (Cut(after="QUIT"), once)
     assert pop3_in_memory().struck == ()
+
+
+NOTHING_TO_CHANGE = [
+    NewUids(since=5),
+    SameUid(numbers=(7, 8)),
+    NoUid(numbers=(9,)),
+    ReuseUid(),
+    OldestOnly(250),
+    HideAfterRetr(),
+    ShortTop(1_000),
+    SplitEvery(10**6),
+    Unstuffed(),
+    WrongSize(by=0),
+]
+
+
+@pytest.mark.parametrize("fault", NOTHING_TO_CHANGE, ids=repr)
+def test_a_fault_that_has_changed_nothing_has_not_struck(fault):
+    plain = [message.replace(b"\n.", b"\n") for message in MAIL]
+    server = pop3_in_memory({"ann": plain}, faults=[fault])
+    with server.session() as session:
+        asked = b"STAT\r\nLIST\r\nUIDL\r\nUIDL 1\r\nTOP 2 100\r\n"
+        session.hear(LOGIN + asked + (b"" if isinstance(fault, HideAfterRetr) else b"RETR 1\r\n") + b"QUIT\r\n")
+        assert session.ended
+        assert session.take().count(b"-ERR") == 0
+    assert server.struck == ()
+
+
+def test_faults_that_hold_a_body_back_strike_when_it_is_another():
+    faults = [OldestOnly(3), NewUids(since=2), SameUid(numbers=(3, 4)), NewUids(since=9)]
+    server = pop3_in_memory({"ann": MAIL}, faults=faults)
+    with logged_in(server) as client:
+        client.uidl()
+        assert server.struck == (faults[0], faults[2])
+    with logged_in(server) as client:
+        client.uidl()
+    assert server.struck == tuple(faults[:3])
+
+
+def test_a_line_of_stat_strikes_alone():
+    server = pop3_in_memory({"ann": MAIL}, faults=[OldestOnly(3)])
+    with logged_in(server) as client:
+        assert server.struck == ()
+        assert client.stat().count == 3
+        assert server.struck == (OldestOnly(3),)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_stat_of_the_oldest_is_stat_for_other_faults(first):
+    def answers(other, asked):
+        ours = [OldestOnly(3), other] if first else [other, OldestOnly(3)]
+        with pop3_in_memory({"ann": MAIL}, faults=ours).session() as session:
+            session.hear(LOGIN)
+            session.take()
+            session.hear(asked)
+            return session.take()
+
+    assert answers(Refuse("STAT"), b"STAT\r\n").startswith(b"-ERR refused by a fault")
+    assert answers(Refuse("LIST"), b"STAT\r\n") == b"+OK 3 %d\r\n" % (3 * OCTETS)
+    assert answers(LoseAnswer("LIST"), b"STAT\r\nNOOP\r\n").startswith(b"+OK 3 %d\r\n+OK" % (3 * OCTETS))
+    assert answers(Refuse("NOOP"), b"STAT 1\r\n").startswith(b"-ERR")
+    assert answers(LoseAnswer("STAT"), b"STAT\r\n") == b""
 
 
 def test_what_strikes_in_a_proxy():

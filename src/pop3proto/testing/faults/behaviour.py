@@ -119,8 +119,8 @@ class Throttle(Fault):
 class HideAfterRetr(Fault):
     """A message that was retrieved is gone after QUIT, without DELE: as Gmail does by default.
 
-    It is gone also if RSET came between. A RETR that was refused, or that did not end, hides nothing. The server is told
-    to delete it, so that behind a proxy a real server loses the message.
+    It is gone also if RSET came between. A RETR that was refused, or that did not end, hides nothing. The server is
+    told to delete it, so that behind a proxy a real server loses the message.
     """
 
     @override

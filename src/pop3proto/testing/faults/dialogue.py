@@ -9,13 +9,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
+from typing_extensions import override
 
 from pop3proto.core.dots import BodyDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["GREETING", "Asked", "Body", "ChallengeLine", "Dialogue", "End", "Part", "StatusLine"]
+__all__ = ["GREETING", "Asked", "Body", "ChallengeLine", "Dialogue", "End", "Part", "Query", "StatusLine"]
 
 _ALWAYS_WITH_BODY: Final = {"CAPA", "RETR", "TOP"}
 _WITH_BODY_ALONE: Final = {"AUTH", "LANG", "LIST", "UIDL"}  # if they have no argument
@@ -68,6 +69,15 @@ class Asked:
         """Whether a body follows a positive answer."""
         words = self.words
         return words[0] in _ALWAYS_WITH_BODY or (len(words) == 1 and words[0] in _WITH_BODY_ALONE)
+
+
+@attrs.frozen
+class Query(Asked):
+    """What a fault asks the server for itself: no other fault takes it for a command of the client."""
+
+    @override
+    def is_a(self, pattern: str) -> bool:
+        return False
 
 
 _LONGEST: Final = 65_536  # octets of a line

@@ -5,6 +5,8 @@ import inspect
 import poplib
 import re
 import socket
+import threading
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -817,6 +819,47 @@ def test_a_proxy_ends_though_a_client_does_not_read():
     ):
         sock.sendall(LOGIN + b"RETR 2\r\n")
         assert [file.readline()[:3] for _ in range(3)] == [b"+OK"] * 3
+
+
+def test_what_was_sent_before_a_cut_through_a_proxy_arrives_though_the_client_goes_on():
+    over = threading.Event()
+
+    class Told(Fault):
+        def hung_up(self, here):
+            over.set()
+            return ()
+
+    cut = Cut(after="RETR 3", octets=200_000)
+    with (
+        pop3_server({"ann": [b"x\n", b"x\n", b"y\n" * 200_000]}) as server,
+        faulty(server.host, server.port, [cut, Told()]) as proxy,
+        socket.socket() as sock,
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.settimeout(PATIENCE)
+        sock.connect((proxy.host, proxy.port))
+        sock.sendall(LOGIN + b"RETR 3\r\n")
+        assert over.wait(PATIENCE)
+        sock.sendall(b"RETR 1\r\n")
+        server.sessions[0].wait(PATIENCE)
+        carrier = [thread for thread in threading.enumerate() if thread.name == "pop3proto-faulty"][-1]
+        carrier.join(0.2)  # a proxy that does not wait for its client has closed by then
+        octets = b"".join(iter(lambda: sock.recv(65_536), b""))
+        *_, answer = octets.split(b"+OK")
+        assert len(b"+OK" + answer) == 200_000
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+def test_a_proxy_ends_soon_though_its_server_does_not(cuts):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with faulty(*silent.getsockname(), [Cut(after="greeting")] if cuts else []) as proxy:
+            with socket.create_connection((proxy.host, proxy.port), PATIENCE) as sock, silent.accept()[0] as server:
+                server.sendall(b"+OK\r\n")
+                assert sock.recv(10) == (b"" if cuts else b"+OK\r\n")
+                stays = server.dup()
+            begun = time.monotonic()
+        stays.close()
+    assert time.monotonic() - begun < 5
 
 
 def test_a_lock_stays_also_after_a_break_and_not_after_a_refusal():

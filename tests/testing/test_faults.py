@@ -81,6 +81,7 @@ from pop3proto.testing.faults.dialogue import Dialogue
 from pop3proto.testing.faults.faulty_line import FaultyLines
 from pop3proto.testing.faults.line import Octets
 from tests.helpers.processes import PATIENCE
+from tests.helpers.snippets import DOCS, snippets
 from tests.helpers.strategies import messages
 
 MAIL = [b"Subject: %d\n\n.dot\n.\nbody\n" % number for number in range(1, 5)]
@@ -913,6 +914,20 @@ def test_a_script_over_poplib_that_loses_mail():
     with pop3_server({"ann": MAIL}, faults=[Refuse("RETR 3", "SYS/TEMP")]) as server:
         kept = move(server.host, server.port)
         assert (kept.count(None), len(server.messages("ann"))) == (1, 0), "it is lost"
+
+
+def test_the_page_shows_a_script_that_loses_mail(start_pop3_server):
+    (snippet,) = [each for each in snippets(DOCS / "faults.md") if "start_pop3_server" in each.code]
+
+    def run(code):
+        names = {"__name__": "snippet"}
+        exec(compile(code, "faults.md", "exec", dont_inherit=True), names)
+        names["test_a_server_that_falls_silent_costs_no_mail"](start_pop3_server)
+
+    run(snippet.code)
+    close = "        mailbox.close()\n"
+    with pytest.raises(AssertionError):  # the last one on the page
+        run(snippet.code.replace(close, f"        try:\n            mailbox.quit()\n        finally:\n    {close}"))
 
 
 # ------------------------------------------------------------------------------------------------- laws

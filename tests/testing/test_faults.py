@@ -80,6 +80,7 @@ from pop3proto.testing.faults import (
 from pop3proto.testing.faults.dialogue import Dialogue
 from pop3proto.testing.faults.faulty_line import FaultyLines
 from pop3proto.testing.faults.line import Octets
+from pop3proto.testing.personas import Persona
 from tests.helpers.processes import PATIENCE
 from tests.helpers.snippets import DOCS, snippets
 from tests.helpers.strategies import messages
@@ -1017,8 +1018,40 @@ def test_what_is_no_fault(wrong):
         FaultyLines([wrong])
 
 
+@pytest.mark.parametrize("make", [pop3_in_memory, Persona])
+@pytest.mark.parametrize("wrong", [Cut(after="RETR 1"), 3])
+def test_what_is_no_list_of_faults(make, wrong):
+    with pytest.raises(TypeError, match=r"faults takes a list of faults, such as \[Cut\(after='RETR 1'\)\], not "):
+        make(faults=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["RETR3", "RETR 03", "TOP 1 00", "+OK", "R\N{LATIN SMALL LETTER E WITH ACUTE}TR"])
+@pytest.mark.parametrize("make", [Cut, Refuse, LoseAnswer, LoseBehind, CloseAfter, StrayDot, BareLF])
+def test_a_name_that_no_command_can_have(make, wrong):
+    with pytest.raises(ValueError, match="takes a command such as 'RETR 3'; no client says"):
+        make(wrong)
+
+
+@pytest.mark.parametrize("right", ["", "RETR", "retr 10", "greeting", "LIST 0", "AUTH SCRAM-SHA-1-PLUS", "USER ann"])
+def test_a_name_that_a_command_can_have(right):
+    assert Cut(right).after == right
+
+
+def test_what_is_no_text_is_no_name():
+    with pytest.raises(TypeError, match="after takes a command such as 'RETR 3', not 3"):
+        Cut(3)
+
+
 def test_an_answer_of_a_fault_comes_in_its_turn():
     session = pop3_in_memory({"ann": MAIL}, faults=[Refuse("STAT")]).session()
     session.hear(b"USER ann\r\nPASS tanstaaf\r\nRETR 1\r\nSTAT\r\nNOOP\r\n")
     *_, refusal, nothing = session.take().split(b"\r\n.\r\n")[-1].removesuffix(b"\r\n").split(b"\r\n")
     assert (refusal[:4], nothing[:3]) == (b"-ERR", b"+OK")
+
+
+@pytest.mark.parametrize("persona", [None, "gmail"])
+def test_a_message_that_is_no_bytes_is_named_by_its_user(persona):
+    with pytest.raises(TypeError, match="a message of 'ann' must be bytes, not 'text'"):
+        pop3_in_memory({"bob": [b"one\n"], "ann": [b"one\n", "text"]}, persona=persona)
+    server = pop3_in_memory({"ann": (b"one\n" for _ in range(2))}, persona=persona)
+    assert server.messages("ann") == [b"one\n"] * 2

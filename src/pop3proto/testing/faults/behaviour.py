@@ -10,7 +10,7 @@ import attrs
 from attrs.validators import ge
 from typing_extensions import override
 
-from .dialogue import Asked, ChallengeLine, End, StatusLine
+from .dialogue import Asked, ChallengeLine, End, StatusLine, names_an_answer
 from .line import Fault, HangUp
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Refuse(Fault):
         session: in which session of the server, 1 is the first; None: in each.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
     code: str | None = None
     text: str = "refused by a fault"
     times: int | None = None
@@ -77,7 +77,7 @@ class CloseAfter(Fault):
         refused: only if the answer is `-ERR`.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
     refused: bool = False
 
     @override

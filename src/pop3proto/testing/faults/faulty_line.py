@@ -12,12 +12,12 @@ import attrs
 
 from .comparison import AnswerComparison, PartEncoder, are_same
 from .dialogue import GREETING, Asked, Body, ChallengeLine, Dialogue, End, Part, StatusLine
-from .line import Fault, HangUp, Here, Hold, Octets, Wait
+from .line import HangUp, Here, Hold, Octets, Wait, faults_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from .line import Action, Step
+    from .line import Action, Fault, Step
 
 __all__ = ["FaultyLine", "FaultyLines"]
 
@@ -39,10 +39,7 @@ class FaultyLines:
     """
 
     def __init__(self, faults: Sequence[Fault], seed: int = 0) -> None:
-        self.faults: Final = tuple(faults)
-        for fault in self.faults:
-            if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"a fault is an instance of Fault, such as Cut(after='RETR 1'), not {fault!r}")
+        self.faults: Final = faults_of(faults)
         self._shared: Final = [SimpleNamespace() for _ in self.faults]
         self._chance: Final = random.Random(seed)  # noqa: S311 - it is to be repeated
         self._sessions = 0

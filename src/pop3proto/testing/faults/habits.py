@@ -11,7 +11,7 @@ from attrs.validators import ge
 from typing_extensions import override
 
 from .behaviour import refused_by
-from .dialogue import Asked, Body, ChallengeLine, End, Query, StatusLine
+from .dialogue import Asked, Body, ChallengeLine, End, Query, StatusLine, names_an_answer
 from .line import Fault, HangUp
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LoseBehind(Fault):
         command: as `after` of `Cut`.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
 
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
@@ -229,7 +229,7 @@ class Reword(Fault):
         refusal: the response code of the `-ERR` that is worded otherwise, which then is gone; None: it is `+OK`.
     """
 
-    to: str
+    to: str = attrs.field(validator=names_an_answer)
     text: str
     refusal: str | None = attrs.field(default=None, kw_only=True)
 

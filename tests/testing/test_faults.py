@@ -5,6 +5,8 @@ import inspect
 import poplib
 import re
 import socket
+import threading
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -78,7 +80,9 @@ from pop3proto.testing.faults import (
 from pop3proto.testing.faults.dialogue import Dialogue
 from pop3proto.testing.faults.faulty_line import FaultyLines
 from pop3proto.testing.faults.line import Octets
+from pop3proto.testing.personas import Persona
 from tests.helpers.processes import PATIENCE, wait_until
+from tests.helpers.snippets import DOCS, snippets
 from tests.helpers.strategies import messages
 
 MAIL = [b"Subject: %d\n\n.dot\n.\nbody\n" % number for number in range(1, 5)]
@@ -216,6 +220,7 @@ CASES = {
 
 UNMET = {  # faults that have nothing to change
     "cut behind what there is": CASES["cut behind what there is"].faults,
+    "oldest only, and there are no more": CASES["oldest only, and there are no more"].faults,
     "refuse once": CASES["refuse once"].faults,
     "reworded": CASES["reworded"].faults[1:],  # numbers stay, and nothing is refused
 }
@@ -474,6 +479,38 @@ def test_what_was_retrieved_is_hidden_only_after_quit(quits, left):
     assert len(server.messages("ann")) == left
 
 
+def test_what_was_not_sent_is_not_hidden():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr(), Refuse("RETR 2")])
+    with logged_in(server) as client:
+        client.fetch(1)
+        with pytest.raises(CommandFailed):
+            client.fetch(2)
+        assert server.struck == (Refuse("RETR 2"),)
+    assert server.messages("ann") == MAIL[1:]
+    with server.session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nRETR 2\r\nRETR 9\r\nQUIT\r\n")
+        assert session.ended
+        assert session.take().count(b"-ERR") == 2
+    assert server.messages("ann") == MAIL[2:]
+
+
+def test_what_was_cut_off_is_not_hidden():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr(), Cut(after="RETR 1", octets=20)])
+    with server.session() as session:
+        session.hear(LOGIN + b"RETR 1\r\nQUIT\r\n")
+        assert session.ended
+    assert server.messages("ann") == MAIL
+
+
+def test_what_was_retrieved_is_hidden_whatever_rset_says():
+    server = pop3_in_memory({"ann": MAIL}, faults=[HideAfterRetr()])
+    with logged_in(server) as client:
+        client.fetch(1)
+        client.dele(2)
+        client.rset()
+    assert server.messages("ann") == MAIL[1:]
+
+
 def test_what_was_retrieved_is_deleted_also_without_quit():
     server = pop3_in_memory({"ann": MAIL}, faults=[DeleteOnRetr()])
     client = server.connect()
@@ -691,6 +728,68 @@ def test_a_fault_strikes_when_it_changes_something():
     assert pop3_in_memory().struck == ()
 
 
+NOTHING_TO_CHANGE = [
+    NewUids(since=5),
+    SameUid(numbers=(7, 8)),
+    NoUid(numbers=(9,)),
+    ReuseUid(),
+    OldestOnly(250),
+    HideAfterRetr(),
+    ShortTop(1_000),
+    SplitEvery(10**6),
+    Unstuffed(),
+    WrongSize(by=0),
+]
+
+
+@pytest.mark.parametrize("fault", NOTHING_TO_CHANGE, ids=repr)
+def test_a_fault_that_has_changed_nothing_has_not_struck(fault):
+    plain = [message.replace(b"\n.", b"\n") for message in MAIL]
+    server = pop3_in_memory({"ann": plain}, faults=[fault])
+    with server.session() as session:
+        asked = b"STAT\r\nLIST\r\nUIDL\r\nUIDL 1\r\nTOP 2 100\r\n"
+        session.hear(LOGIN + asked + (b"" if isinstance(fault, HideAfterRetr) else b"RETR 1\r\n") + b"QUIT\r\n")
+        assert session.ended
+        assert session.take().count(b"-ERR") == 0
+    assert server.struck == ()
+
+
+def test_faults_that_hold_a_body_back_strike_when_it_is_another():
+    faults = [OldestOnly(3), NewUids(since=2), SameUid(numbers=(3, 4)), NewUids(since=9)]
+    server = pop3_in_memory({"ann": MAIL}, faults=faults)
+    with logged_in(server) as client:
+        client.uidl()
+        assert server.struck == (faults[0], faults[2])
+    with logged_in(server) as client:
+        client.uidl()
+    assert server.struck == tuple(faults[:3])
+
+
+def test_a_line_of_stat_strikes_alone():
+    server = pop3_in_memory({"ann": MAIL}, faults=[OldestOnly(3)])
+    with logged_in(server) as client:
+        assert server.struck == ()
+        assert client.stat().count == 3
+        assert server.struck == (OldestOnly(3),)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_stat_of_the_oldest_is_stat_for_other_faults(first):
+    def answers(other, asked):
+        ours = [OldestOnly(3), other] if first else [other, OldestOnly(3)]
+        with pop3_in_memory({"ann": MAIL}, faults=ours).session() as session:
+            session.hear(LOGIN)
+            session.take()
+            session.hear(asked)
+            return session.take()
+
+    assert answers(Refuse("STAT"), b"STAT\r\n").startswith(b"-ERR refused by a fault")
+    assert answers(Refuse("LIST"), b"STAT\r\n") == b"+OK 3 %d\r\n" % (3 * OCTETS)
+    assert answers(LoseAnswer("LIST"), b"STAT\r\nNOOP\r\n").startswith(b"+OK 3 %d\r\n+OK" % (3 * OCTETS))
+    assert answers(Refuse("NOOP"), b"STAT 1\r\n").startswith(b"-ERR")
+    assert answers(LoseAnswer("STAT"), b"STAT\r\n") == b""
+
+
 def test_what_strikes_in_a_proxy():
     faults = [TlsFails(), DeleteOnRetr()]
     with pop3_server({"ann": MAIL}) as server:
@@ -732,6 +831,47 @@ def test_a_proxy_ends_though_a_client_does_not_read():
     ):
         sock.sendall(LOGIN + b"RETR 2\r\n")
         assert [file.readline()[:3] for _ in range(3)] == [b"+OK"] * 3
+
+
+def test_what_was_sent_before_a_cut_through_a_proxy_arrives_though_the_client_goes_on():
+    over = threading.Event()
+
+    class Told(Fault):
+        def hung_up(self, here):
+            over.set()
+            return ()
+
+    cut = Cut(after="RETR 3", octets=200_000)
+    with (
+        pop3_server({"ann": [b"x\n", b"x\n", b"y\n" * 200_000]}) as server,
+        faulty(server.host, server.port, [cut, Told()]) as proxy,
+        socket.socket() as sock,
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.settimeout(PATIENCE)
+        sock.connect((proxy.host, proxy.port))
+        sock.sendall(LOGIN + b"RETR 3\r\n")
+        assert over.wait(PATIENCE)
+        sock.sendall(b"RETR 1\r\n")
+        server.sessions[0].wait(PATIENCE)
+        carrier = [thread for thread in threading.enumerate() if thread.name == "pop3proto-faulty"][-1]
+        carrier.join(0.2)  # a proxy that does not wait for its client has closed by then
+        octets = b"".join(iter(lambda: sock.recv(65_536), b""))
+        *_, answer = octets.split(b"+OK")
+        assert len(b"+OK" + answer) == 200_000
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+def test_a_proxy_ends_soon_though_its_server_does_not(cuts):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with faulty(*silent.getsockname(), [Cut(after="greeting")] if cuts else []) as proxy:
+            with socket.create_connection((proxy.host, proxy.port), PATIENCE) as sock, silent.accept()[0] as server:
+                server.sendall(b"+OK\r\n")
+                assert sock.recv(10) == (b"" if cuts else b"+OK\r\n")
+                stays = server.dup()
+            begun = time.monotonic()
+        stays.close()
+    assert time.monotonic() - begun < 5
 
 
 def test_a_lock_stays_also_after_a_break_and_not_after_a_refusal():
@@ -785,6 +925,20 @@ def test_a_script_over_poplib_that_loses_mail():
     with pop3_server({"ann": MAIL}, faults=[Refuse("RETR 3", "SYS/TEMP")]) as server:
         kept = move(server.host, server.port)
         assert (kept.count(None), len(server.messages("ann"))) == (1, 0), "it is lost"
+
+
+def test_the_page_shows_a_script_that_loses_mail(start_pop3_server):
+    (snippet,) = [each for each in snippets(DOCS / "faults.md") if "start_pop3_server" in each.code]
+
+    def run(code):
+        names = {"__name__": "snippet"}
+        exec(compile(code, "faults.md", "exec", dont_inherit=True), names)
+        names["test_a_server_that_falls_silent_costs_no_mail"](start_pop3_server)
+
+    run(snippet.code)
+    close = "        mailbox.close()\n"
+    with pytest.raises(AssertionError):  # the last one on the page
+        run(snippet.code.replace(close, f"        try:\n            mailbox.quit()\n        finally:\n    {close}"))
 
 
 # ------------------------------------------------------------------------------------------------- laws
@@ -874,8 +1028,40 @@ def test_what_is_no_fault(wrong):
         FaultyLines([wrong])
 
 
+@pytest.mark.parametrize("make", [pop3_in_memory, Persona])
+@pytest.mark.parametrize("wrong", [Cut(after="RETR 1"), 3])
+def test_what_is_no_list_of_faults(make, wrong):
+    with pytest.raises(TypeError, match=r"faults takes a list of faults, such as \[Cut\(after='RETR 1'\)\], not "):
+        make(faults=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["RETR3", "RETR 03", "TOP 1 00", "+OK", "R\N{LATIN SMALL LETTER E WITH ACUTE}TR"])
+@pytest.mark.parametrize("make", [Cut, Refuse, LoseAnswer, LoseBehind, CloseAfter, StrayDot, BareLF])
+def test_a_name_that_no_command_can_have(make, wrong):
+    with pytest.raises(ValueError, match="takes a command such as 'RETR 3'; no client says"):
+        make(wrong)
+
+
+@pytest.mark.parametrize("right", ["", "RETR", "retr 10", "greeting", "LIST 0", "AUTH SCRAM-SHA-1-PLUS", "USER ann"])
+def test_a_name_that_a_command_can_have(right):
+    assert Cut(right).after == right
+
+
+def test_what_is_no_text_is_no_name():
+    with pytest.raises(TypeError, match="after takes a command such as 'RETR 3', not 3"):
+        Cut(3)
+
+
 def test_an_answer_of_a_fault_comes_in_its_turn():
     session = pop3_in_memory({"ann": MAIL}, faults=[Refuse("STAT")]).session()
     session.hear(b"USER ann\r\nPASS tanstaaf\r\nRETR 1\r\nSTAT\r\nNOOP\r\n")
     *_, refusal, nothing = session.take().split(b"\r\n.\r\n")[-1].removesuffix(b"\r\n").split(b"\r\n")
     assert (refusal[:4], nothing[:3]) == (b"-ERR", b"+OK")
+
+
+@pytest.mark.parametrize("persona", [None, "gmail"])
+def test_a_message_that_is_no_bytes_is_named_by_its_user(persona):
+    with pytest.raises(TypeError, match="a message of 'ann' must be bytes, not 'text'"):
+        pop3_in_memory({"bob": [b"one\n"], "ann": [b"one\n", "text"]}, persona=persona)
+    server = pop3_in_memory({"ann": (b"one\n" for _ in range(2))}, persona=persona)
+    assert server.messages("ann") == [b"one\n"] * 2

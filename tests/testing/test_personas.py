@@ -579,6 +579,29 @@ def test_tokens_are_looked_up_when_they_are_used():
                     client.login("ann", token="late")
 
 
+def test_what_the_page_says_of_gmail():
+    mail = [b"Subject: %d\n\n" % number for number in range(252)]
+    server = pop3_in_memory({"ann": mail}, persona="gmail")
+    for count in (250, 250):
+        with server.connect() as client:
+            client.login("ann", PASSWORD)
+            assert client.stat().count == count
+            client.fetch(1)
+            client.rset()
+    assert server.messages("ann") == mail[2:]
+    verbs = [command.verb for command in server.sessions[1].commands]
+    assert verbs[-6:] == ["LIST", "STAT", "RETR", "RSET", "DELE", "QUIT"]
+
+
+def test_gmail_refuses_what_a_test_wants():
+    for command, refused in (("STAT", b"STAT\r\n"), ("LIST", b"LIST\r\n")):
+        with pop3_in_memory({"ann": [b"one\n"]}, persona="gmail", faults=[Refuse(command)]).session() as session:
+            session.hear(f"USER ann\r\nPASS {PASSWORD}\r\n".encode())
+            session.take()
+            session.hear(refused)
+            assert session.take().startswith(b"-ERR refused by a fault")
+
+
 def test_the_page_has_each_persona():
     assert set(re.findall(r"(?m)^\| `(\w+)` ", PAGE)) == set(NAMES)
 

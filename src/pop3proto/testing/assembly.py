@@ -16,6 +16,7 @@ from pop3proto.procedures.server.service import Service
 
 from . import personas
 from .faults.faulty_line import FaultyLines
+from .faults.line import faults_of
 from .offences import ClientRule, check_rules
 from .persona import Persona
 from .recording import Recorder
@@ -70,7 +71,7 @@ def assemble(  # noqa: PLR0913 - they are those of `pop3_server`
     settings["observer"] = (recorder, *observers_of(options.get("observer")))
     if announcement.differs:
         settings["handlers"] = {**options.get("handlers", HANDLERS), Capa: partial(_announce, announcement)}
-    lines = FaultyLines([*kind.faults, *faults], seed)
+    lines = FaultyLines([*kind.faults, *faults_of(faults)], seed)
     own = lines.faults or watchers is not None
     service = TestedService(lines=lines, watchers=watchers, **settings) if own else Service(**settings)
     return service, recorder.sessions, watchers

@@ -8,19 +8,15 @@ import attrs
 
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from .faults.line import faults_of
 
+if TYPE_CHECKING:
     from pop3proto.core.capabilities import Capabilities
 
     from .faults.line import Fault
     from .options import ServiceOptions
 
 __all__ = ["Persona"]
-
-
-def _faults(given: Iterable[Fault]) -> tuple[Fault, ...]:
-    return tuple(given)
 
 
 def _no_options() -> ServiceOptions:
@@ -41,7 +37,7 @@ class Persona:
         has_recent: the user "recent:ann" is ann, and finds what was retrieved before as well.
     """
 
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults, hash=False)
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=faults_of, hash=False)
     capabilities: Capabilities | None = None
     after_login: Capabilities | None = None
     options: ServiceOptions = attrs.field(factory=_no_options, hash=False)

@@ -206,11 +206,15 @@ dovecot: Final = Persona(
         "limits": Limits(bad_commands=5),
     },
 )
-"""Dovecot. It does as the RFCs say; CAPA announces CAPA, and after login neither USER nor SASL; after five bad
-commands before login it hangs up.
+"""Dovecot. CAPA announces CAPA, and after login neither USER nor SASL; after five bad commands before login it hangs
+up. The rest is what the test server does, which is stricter.
 
 Known from: Dovecot 2.3.19 of Debian 12, asked on one machine (2026), with all its mechanisms switched on, in clear as
-well. Judged: nothing. Left out: DIGEST-MD5 and EXTERNAL, which it has.
+well. Judged: nothing. Left out: DIGEST-MD5 and EXTERNAL, which it has; all that it takes and the test server refuses:
+arguments of STAT, NOOP, RSET, QUIT, CAPA and STLS, several spaces before an argument, lines that end with LF, a CR
+within a line before login, USER without a name, PASS that does not follow USER at once, USER in clear and PASS behind
+STLS; that it hangs up before login at a line longer than its buffer of 8,192 octets; that two sessions may have one
+maildrop, by default; that the size of a message without a line end at its end does not count the one which is added.
 """
 
 cyrus: Final = Persona(
@@ -270,7 +274,11 @@ cyrus: Final = Persona(
 follows AUTH in one segment is lost, though PIPELINING is announced.
 
 Known from: Cyrus 3.6.1 of Debian 12, asked on one machine (2026), over TLS 1.3 as well. Judged: that the binding
-fails over every version of TLS. Left out: DIGEST-MD5, which it has; that a second USER is refused.
+fails over every version of TLS. Left out: DIGEST-MD5, which it has; that a second USER is refused; that two
+sessions may have one maildrop; several spaces before an argument, lines that end with LF, PASS that does not follow
+USER at once, and USER in clear with PASS behind STLS, all of which it takes; that a NUL ends a command; that `+OK` may
+stand alone; that no number of bad commands makes it hang up; that after a handshake that failed it goes on in clear;
+that SCRAM ends at once for a user whom it does not know.
 """
 
 maillennium: Final = Persona(

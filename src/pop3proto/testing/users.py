@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from typing_extensions import override
@@ -42,8 +42,8 @@ def with_users(
     """Return options that have a store and an authenticator."""
     options = persona.options | options
     if "store" not in options:
-        _check_maildrops(maildrops or {})
-        options["store"] = (_RecentStore if persona.has_recent else MemoryStore)(maildrops or {})
+        maildrops = _checked({} if maildrops is None else maildrops)
+        options["store"] = (_RecentStore if persona.has_recent else MemoryStore)(maildrops)
     elif maildrops is not None:
         raise ValueError("give maildrops or a store, not both")
     elif not passwords and tokens is None and "authenticator" not in options:
@@ -66,13 +66,19 @@ def _authenticator(
     return _Users(passwords, known) if offers_tokens or tokens is not None else MemoryAuthenticator(passwords)
 
 
-def _check_maildrops(maildrops: object) -> None:
-    """Refuse what a type checker would have refused."""
+def _checked(maildrops: object) -> Mapping[str, Sequence[bytes]]:
+    """Return the messages of each user, and refuse what a type checker would have refused."""
     if not isinstance(maildrops, Mapping):
         raise TypeError(f"maildrops takes messages by user, such as {{'ann': [b'...']}}, not {maildrops!r:.50}")
-    for user, messages in cast("Mapping[object, object]", maildrops).items():
-        if isinstance(messages, str | bytes) or not isinstance(messages, Iterable):
-            raise TypeError(f"the maildrop of {user!r} takes a list of messages, not {messages!r:.50}")
+    checked: dict[str, Sequence[bytes]] = {}
+    for user, given in cast("Mapping[str, object]", maildrops).items():
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise TypeError(f"the maildrop of {user!r} takes a list of messages, not {given!r:.50}")
+        checked[user] = messages = list(cast("Iterable[bytes]", given))
+        for message in messages:
+            if not isinstance(message, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"a message of {user!r} must be bytes, not {message!r:.50}")
+    return checked
 
 
 class _Users(MemoryAuthenticator, TokenVerifier):

@@ -104,7 +104,7 @@ def _fault(url: str) -> str:
     return "this one names no host" if not host else "the name of the user is missing in this one"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Target:
     """A server to be checked.
 
@@ -128,22 +128,22 @@ class Target:
         in_memory: begins a session without sockets, in place of `host` and `port`.
     """
 
-    host: str = attrs.field(default="", kw_only=False)
-    port: int | None = attrs.field(default=None, kw_only=False)
-    tls: TlsMode = "implicit"
-    context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
-    user: str | None = None
-    password: str | None = attrs.field(default=None, repr=False)
-    credentials: Credentials | None = attrs.field(default=None, repr=False)
-    cleartext: Cleartext = "loopback"
-    quirks: AbstractSet[Quirk] = NO_QUIRKS
-    timeout: float = 20
-    limit: float = 60
-    total: float = 900
-    may_delete: bool = False
-    slow: bool = False
-    deliver: Callable[[bytes], object] | None = attrs.field(default=None, repr=False)
-    in_memory: Callable[[], SessionInMemory] | None = attrs.field(default=None, repr=False)
+    host: str = ""
+    port: int | None = None
+    tls: TlsMode = attrs.field(default="implicit", kw_only=True)
+    context: ssl.SSLContext | None = attrs.field(default=None, repr=False, kw_only=True)
+    user: str | None = attrs.field(default=None, kw_only=True)
+    password: str | None = attrs.field(default=None, repr=False, kw_only=True)
+    credentials: Credentials | None = attrs.field(default=None, repr=False, kw_only=True)
+    cleartext: Cleartext = attrs.field(default="loopback", kw_only=True)
+    quirks: AbstractSet[Quirk] = attrs.field(default=NO_QUIRKS, kw_only=True)
+    timeout: float = attrs.field(default=20, kw_only=True)
+    limit: float = attrs.field(default=60, kw_only=True)
+    total: float = attrs.field(default=900, kw_only=True)
+    may_delete: bool = attrs.field(default=False, kw_only=True)
+    slow: bool = attrs.field(default=False, kw_only=True)
+    deliver: Callable[[bytes], object] | None = attrs.field(default=None, repr=False, kw_only=True)
+    in_memory: Callable[[], SessionInMemory] | None = attrs.field(default=None, repr=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         check_cleartext(self.cleartext)

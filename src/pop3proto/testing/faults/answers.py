@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from typing_extensions import override
 
-from .dialogue import Body, ChallengeLine, End, StatusLine
+from .dialogue import Body, ChallengeLine, End, StatusLine, names_an_answer
 from .line import Fault, Octets
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class LoseAnswer(Fault):
         to: as `after` of `Cut`.
     """
 
-    to: str
+    to: str = attrs.field(validator=names_an_answer)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
@@ -61,7 +61,7 @@ class DoubleAnswer(Fault):
         to: as `after` of `Cut`.
     """
 
-    to: str
+    to: str = attrs.field(validator=names_an_answer)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
@@ -78,7 +78,7 @@ class StrayDot(Fault):
         after: as in `Cut`.
     """
 
-    after: str
+    after: str = attrs.field(validator=names_an_answer)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
@@ -95,7 +95,7 @@ class NoTerminator(Fault):
         on: as `after` of `Cut`.
     """
 
-    on: str = ""
+    on: str = attrs.field(default="", validator=names_an_answer)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
@@ -112,7 +112,7 @@ class LongLine(Fault):
         octets: of the text.
     """
 
-    on: str = ""
+    on: str = attrs.field(default="", validator=names_an_answer)
     octets: int = 100_000
 
     @override
@@ -144,7 +144,7 @@ class Unstuffed(Fault):
         on: as `after` of `Cut`.
     """
 
-    on: str = "RETR"
+    on: str = attrs.field(default="RETR", validator=names_an_answer)
 
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
@@ -164,7 +164,7 @@ class BareLF(Fault):
         on: in which answers, as `after` of `Cut`; "": in all.
     """
 
-    on: str = ""
+    on: str = attrs.field(default="", validator=names_an_answer)
 
     @override
     def sent(self, octets: Octets, here: Here) -> Iterable[Step]:
@@ -183,7 +183,7 @@ class TrailingJunk(Fault):
         refused: only if the answer is `-ERR`.
     """
 
-    after: str
+    after: str = attrs.field(validator=names_an_answer)
     octets: bytes = b"* OK still here\r\n"
     refused: bool = attrs.field(default=False, kw_only=True)
 

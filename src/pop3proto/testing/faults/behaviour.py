@@ -10,7 +10,7 @@ import attrs
 from attrs.validators import ge
 from typing_extensions import override
 
-from .dialogue import Asked, ChallengeLine, End, StatusLine
+from .dialogue import Asked, ChallengeLine, End, StatusLine, names_an_answer
 from .line import Fault, HangUp
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Refuse(Fault):
         session: in which session of the server, 1 is the first; None: in each.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
     code: str | None = None
     text: str = "refused by a fault"
     times: int | None = None
@@ -77,7 +77,7 @@ class CloseAfter(Fault):
         refused: only if the answer is `-ERR`.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
     refused: bool = False
 
     @override
@@ -117,16 +117,42 @@ class Throttle(Fault):
 
 @attrs.frozen
 class HideAfterRetr(Fault):
-    """A message that was retrieved is gone after QUIT, without DELE: as Gmail does by default."""
+    """A message that was retrieved is gone after QUIT, without DELE: as Gmail does by default.
+
+    It is gone also if RSET came between. A RETR that was refused, or that did not end, hides nothing. The server is
+    told to delete it, so that behind a proxy a real server loses the message.
+    """
 
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
-        retrieved: list[int] = here.own.__dict__.setdefault("retrieved", [])
-        if asked.is_a("RETR") and asked.number is not None:
-            retrieved.append(asked.number)
+        own = here.own.__dict__
+        due: list[Asked] = own.setdefault("due", [])  # each RETR that is not answered yet
+        late: list[Asked] = own.setdefault("late", [])  # QUIT, and what came behind it
+        if late or (asked.is_a("QUIT") and due):
+            late.append(asked)
+            return
+        if asked.is_a("RETR"):
+            due.append(asked)
         elif asked.is_a("QUIT"):
-            yield from map(_deletion, retrieved)
+            yield from self._deletions(here)
         yield asked
+
+    @override
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        yield part
+        due: list[Asked] = getattr(here.own, "due", [])
+        refused = isinstance(part, StatusLine) and not part.positive
+        if not due or not part.asked.is_a("RETR") or not (refused or isinstance(part, End)):
+            return
+        due.pop(0)
+        if not refused and part.asked.number is not None:
+            here.own.__dict__.setdefault("retrieved", []).append(part.asked.number)
+        if here.own.late and not due:
+            yield from self._deletions(here)
+            yield from here.own.late
+
+    def _deletions(self, here: Here) -> Iterable[Step]:
+        return map(_deletion, getattr(here.own, "retrieved", []))
 
 
 @attrs.frozen

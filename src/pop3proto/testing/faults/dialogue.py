@@ -5,17 +5,30 @@ It follows any server and any client, also ones that break the protocol, and nev
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
+from typing_extensions import override
 
 from pop3proto.core.dots import BodyDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["GREETING", "Asked", "Body", "ChallengeLine", "Dialogue", "End", "Part", "StatusLine"]
+__all__ = [
+    "GREETING",
+    "Asked",
+    "Body",
+    "ChallengeLine",
+    "Dialogue",
+    "End",
+    "Part",
+    "Query",
+    "StatusLine",
+    "names_an_answer",
+]
 
 _ALWAYS_WITH_BODY: Final = {"CAPA", "RETR", "TOP"}
 _WITH_BODY_ALONE: Final = {"AUTH", "LANG", "LIST", "UIDL"}  # if they have no argument
@@ -70,6 +83,30 @@ class Asked:
         return words[0] in _ALWAYS_WITH_BODY or (len(words) == 1 and words[0] in _WITH_BODY_ALONE)
 
 
+@attrs.frozen
+class Query(Asked):
+    """What a fault asks the server for itself: no other fault takes it for a command of the client."""
+
+    @override
+    def is_a(self, pattern: str) -> bool:
+        return False
+
+
+def names_an_answer(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Check a pattern for `Asked.is_a`: a validator of attrs.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: no command can fit it.
+    """
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{attribute.name} takes a command such as 'RETR 3', not {value!r}")
+    verb, *arguments = value.split() or [""]
+    if (verb and not (verb.isascii() and verb.isalpha())) or any(map(_LEADING_ZERO.fullmatch, arguments)):
+        raise ValueError(f"{attribute.name} takes a command such as 'RETR 3'; no client says {value!r}")
+
+
+_LEADING_ZERO: Final = re.compile(r"0[0-9]+")
 _LONGEST: Final = 65_536  # octets of a line
 
 GREETING: Final = Asked(b"")

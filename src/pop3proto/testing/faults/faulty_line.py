@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.core.dots import BodyEncoder
-
+from .comparison import AnswerComparison, PartEncoder, are_same
 from .dialogue import GREETING, Asked, Body, ChallengeLine, Dialogue, End, Part, StatusLine
-from .line import Fault, HangUp, Here, Hold, Octets, Wait
+from .line import HangUp, Here, Hold, Octets, Wait, faults_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from .line import Action, Step
+    from .line import Action, Fault, Step
 
 __all__ = ["FaultyLine", "FaultyLines"]
 
@@ -40,10 +39,7 @@ class FaultyLines:
     """
 
     def __init__(self, faults: Sequence[Fault], seed: int = 0) -> None:
-        self.faults: Final = tuple(faults)
-        for fault in self.faults:
-            if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"a fault is an instance of Fault, such as Cut(after='RETR 1'), not {fault!r}")
+        self.faults: Final = faults_of(faults)
         self._shared: Final = [SimpleNamespace() for _ in self.faults]
         self._chance: Final = random.Random(seed)  # noqa: S311 - it is to be repeated
         self._sessions = 0
@@ -83,6 +79,7 @@ class Post:
     fault: Fault
     here: Here
     note: Callable[[], None]
+    _answers: AnswerComparison = attrs.field(factory=AnswerComparison, init=False, repr=False, eq=False)
 
     def change(self, steps: list[Step], kinds: tuple[type, ...], way: Callable[..., Iterable[Step]]) -> list[Step]:
         """Return what becomes of steps.
@@ -95,7 +92,7 @@ class Post:
         changed = [
             new for step in steps for new in (way(self.fault, step, self.here) if isinstance(step, kinds) else (step,))
         ]
-        if len(changed) != len(steps) or not all(map(_same, changed, steps)):
+        if self._answers.differs(steps, changed) if kinds is _PARTS else not are_same(steps, changed):
             self.note()
         return changed
 
@@ -118,10 +115,6 @@ def _sent(fault: Fault, step: Octets, here: Here) -> Iterable[Step]:
     return fault.sent(step, here)
 
 
-def _same(one: Step, other: Step) -> bool:
-    return one is other or (one == other and getattr(one, "answer", None) is getattr(other, "answer", None))
-
-
 class FaultyLine:
     """The line of one session. Of what the methods yield, `Asked` is for the server, and `Octets` for the client.
 
@@ -141,7 +134,7 @@ class FaultyLine:
         self._posts: Final = posts
         self._lock: Final = lock
         self._dialogue: Final = Dialogue()
-        self._encoder = BodyEncoder(trusted_crlf=True)
+        self._encoder: Final = PartEncoder()
 
     def client(self, octets: bytes) -> Iterator[Action]:
         """Take what the client sends; empty: it has hung up."""
@@ -225,23 +218,11 @@ class FaultyLine:
                         yield step
                     yield from self._answers()
                 case StatusLine() | ChallengeLine() | Body() | End():
-                    yield from self._send(Octets(step.asked, self._encoded(step)))
+                    yield from self._send(Octets(step.asked, self._encoder.encode(step)))
                 case Octets():
                     yield from self._send(step)
                 case _:
                     yield _checked(step)
-
-    def _encoded(self, part: Part) -> bytes:
-        match part:
-            case StatusLine(_, octets):
-                self._encoder = BodyEncoder(trusted_crlf=True)
-                return octets
-            case ChallengeLine(_, octets):
-                return octets
-            case Body(_, octets):
-                return self._encoder.feed(octets)
-            case End():
-                return self._encoder.finish()
 
     def _send(self, octets: Octets) -> Iterator[Action]:
         for step in self._changed(octets, (Octets,), _sent):

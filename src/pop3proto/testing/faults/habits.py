@@ -11,7 +11,7 @@ from attrs.validators import ge
 from typing_extensions import override
 
 from .behaviour import refused_by
-from .dialogue import Asked, Body, ChallengeLine, End, StatusLine
+from .dialogue import Asked, Body, ChallengeLine, End, Query, StatusLine, names_an_answer
 from .line import Fault, HangUp
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LoseBehind(Fault):
         command: as `after` of `Cut`.
     """
 
-    command: str
+    command: str = attrs.field(validator=names_an_answer)
 
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
@@ -110,13 +110,11 @@ class LoseBehind(Fault):
 # ---------------------------------------------------------------------------------------- which messages
 
 
-class _Stat(Asked):
-    """LIST in place of STAT: what is shown is counted."""
-
-
 @attrs.frozen
 class OldestOnly(Fault):
     """A session shows the oldest messages only, as Gmail does it; the others come when those are gone.
+
+    With each STAT the server is asked LIST before it, to count what is shown.
 
     Args:
         messages: how many.
@@ -127,7 +125,7 @@ class OldestOnly(Fault):
     @override
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
         if asked.is_a("STAT"):
-            asked = _Stat(b"LIST\r\n", silent=asked.silent)
+            yield Query(b"LIST\r\n")
         elif asked.verb in _ABOUT_ONE and not asked.response and (asked.number or 0) > self.messages:
             asked = refused_by(asked, None, "no such message")
         yield asked
@@ -135,23 +133,32 @@ class OldestOnly(Fault):
     @override
     def said(self, part: Part, here: Here) -> Iterable[Step]:
         asked = part.asked
-        if asked.verb not in {"LIST", "UIDL"} or not asked.has_body:
+        if isinstance(part, StatusLine) and part.positive and asked.is_a("STAT"):
+            yield self._counted(part, here.own.__dict__.pop("shown", None))
+        elif asked.verb in {"LIST", "UIDL"} and asked.has_body:
+            yield from self._of_listing(part, here)
+        else:
             yield part
-        elif isinstance(part, Body):
+
+    def _of_listing(self, part: Part, here: Here) -> Iterable[Step]:
+        if isinstance(part, Body):
             here.own.listing = getattr(here.own, "listing", b"") + part.octets
         elif isinstance(part, End):
             rows: list[bytes] = here.own.__dict__.pop("listing", b"").splitlines(keepends=True)
             shown = [row for row in rows if _number(row, 0) <= self.messages]
-            if isinstance(asked, _Stat):
-                octets = sum(_number(row, 1) for row in shown)
-                yield StatusLine(Asked(b"STAT\r\n"), b"+OK %d %d\r\n" % (len(shown), octets))
+            if isinstance(part.asked, Query):
+                here.own.shown = shown if len(shown) < len(rows) else None
             else:
-                yield Body(asked, b"".join(shown))
+                yield Body(part.asked, b"".join(shown))
                 yield part
-        elif not isinstance(asked, _Stat):
+        elif not isinstance(part.asked, Query):
             yield part
-        elif isinstance(part, StatusLine) and not part.positive:
-            yield attrs.evolve(part, asked=Asked(b"STAT\r\n"))
+
+    def _counted(self, stat: StatusLine, shown: list[bytes] | None) -> StatusLine:
+        """Return the answer to STAT for the rows that are shown; None: for all."""
+        if shown is None:
+            return stat
+        return stat.with_text(b"%d %d" % (len(shown), sum(_number(row, 1) for row in shown)))
 
 
 def _number(row: bytes, field: int) -> int:
@@ -222,7 +229,7 @@ class Reword(Fault):
         refusal: the response code of the `-ERR` that is worded otherwise, which then is gone; None: it is `+OK`.
     """
 
-    to: str
+    to: str = attrs.field(validator=names_an_answer)
     text: str
     refusal: str | None = attrs.field(default=None, kw_only=True)
 

@@ -6,18 +6,19 @@ see the octets that this makes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import SimpleNamespace
 
     from .dialogue import Asked, Part
 
-__all__ = ["Action", "Fault", "HangUp", "Here", "Hold", "Octets", "Step", "Wait", "joined"]
+__all__ = ["Action", "Fault", "HangUp", "Here", "Hold", "Octets", "Step", "Wait", "faults_of", "joined"]
 
 
 @attrs.frozen
@@ -81,6 +82,21 @@ class Here:
     own: SimpleNamespace
     shared: SimpleNamespace
     chance: random.Random
+
+
+def faults_of(given: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Return the faults that a caller has given.
+
+    Raises:
+        TypeError: it is no list of faults.
+    """
+    if isinstance(given, Fault) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"faults takes a list of faults, such as [Cut(after='RETR 1')], not {given!r:.100}")
+    faults = tuple(given)
+    for fault in faults:
+        if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a fault is an instance of Fault, such as Cut(after='RETR 1'), not {fault!r:.100}")
+    return faults
 
 
 def joined(actions: Iterable[Action]) -> Iterator[Action]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["FaultyProxy", "faulty"]
 
 _RECEIVE: Final = 65_536  # octets
-_PATIENCE: Final = 10  # seconds to connect to the server, and for the end
+_PATIENCE: Final = 10  # seconds to connect to the server, and for its end
+_LAST_PATIENCE: Final = 2  # seconds for the end of the servers once the block has ended
+_LINGER: Final = 60  # seconds of silence in which a client may read what it was sent, and close
 
 
 @attrs.frozen
@@ -105,7 +107,7 @@ class _Proxy:
         self._ended.set()
         self._waker.close()
         _shut(self._clients)  # one that sends to a client who does not read would not look up
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LAST_PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         _shut(self._servers)
@@ -142,6 +144,8 @@ class _Proxy:
                         connection.run(self._wakeup)
                     with suppress(OSError):
                         connection.end()
+                    with suppress(OSError):  # it is gone, or the fault was a reset
+                        connection.let_client_read()
                 except Exception as error:  # noqa: BLE001 - a fault's: it is raised where the proxy was asked for
                     self.failures.append(error)
 
@@ -194,6 +198,13 @@ class _Connection:
         self._tell_server()
         self._server.settimeout(_PATIENCE)
         while self._server.recv(_RECEIVE):  # to close it with octets unread would be a reset
+            pass
+
+    def let_client_read(self) -> None:
+        """Wait until the client has closed: to close before, with octets unread, would be a reset, and lose answers."""
+        self._client.shutdown(socket.SHUT_WR)
+        self._client.settimeout(_LINGER)
+        while not self._ended.is_set() and self._client.recv(_RECEIVE):
             pass
 
     def _tell_server(self) -> None:

@@ -113,17 +113,19 @@ class _FaultySession:
 
     def _carry_out(self, steps: Iterable[Action], until: float | None) -> Procedure[None]:
         for step in joined(steps):
+            if self._gone:
+                return  # what would come behind the end of a connection never happens
             match step:
                 case Asked(octets):
                     self._for_server.append(octets)
-                case Octets(_, octets) if octets and not self._held and not self._gone:
+                case Octets(_, octets) if octets and not self._held:
                     yield from self._write(octets, until)
-                case Wait(seconds) if not self._held and not self._gone:
+                case Wait(seconds) if not self._held:
                     yield from Sleep(seconds)
                     until = None if until is None else until + seconds
                 case Hold():
                     self._held = True
-                case HangUp(reset) if not self._gone:
+                case HangUp(reset):
                     self._end()
                     if reset:
                         yield from Reset()

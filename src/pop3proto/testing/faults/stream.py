@@ -8,6 +8,7 @@ import attrs
 from attrs.validators import ge
 from typing_extensions import override
 
+from .dialogue import names_an_answer
 from .line import Fault, HangUp, Hold, Octets, Wait
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class _Break(Fault):
         session: in which session of the server, 1 is the first; None: in each.
     """
 
-    after: str
+    after: str = attrs.field(validator=names_an_answer)
     octets: int = attrs.field(default=0, validator=ge(0))
     session: int | None = attrs.field(default=None, kw_only=True)
 
@@ -109,7 +110,7 @@ class Drip(Fault):
 
     octets: int = attrs.field(default=1, validator=ge(1))
     every: float = attrs.field(default=0.01, validator=ge(0))
-    on: str = ""
+    on: str = attrs.field(default="", validator=names_an_answer)
 
     @override
     def sent(self, octets: Octets, here: Here) -> Iterable[Step]:

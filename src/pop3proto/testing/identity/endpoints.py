@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote_plus, urlencode, urlsplit
+from urllib.parse import unquote_plus, urlencode
 
 from .grants import CODE_LIFETIME, DEVICE_LIFETIME, POLL_INTERVAL, Code, Device, Grant, Ledger
 from .messages import ProviderAnswer, Refusal
@@ -14,8 +15,14 @@ from .messages import ProviderAnswer, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Endpoints"]
+__all__ = ["BODY_ONLY", "Endpoints"]
 
+BODY_ONLY: Final = {"/token", "/device_authorization", "/revoke"}
+"""Where parameters may not stand in the URL: secrets are among them (RFC 6749 section 2.3.1)."""
+
+_URI: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[!-~]+")  # visible ASCII
+_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 section 4.1
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url, without padding
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -62,7 +69,7 @@ class Endpoints:
                 return self._begin_device(parameters, headers)
             case "POST", "/revoke":
                 return self._revoke(parameters, headers)
-            case _, "/token" | "/device_authorization" | "/revoke":
+            case _, path if path in BODY_ONLY:
                 return ProviderAnswer.of_text(405, "POST only", {"Allow": "POST"})
             case _:
                 return ProviderAnswer.of_status(404)
@@ -115,20 +122,20 @@ class Endpoints:
         client, target = parameters.get("client_id"), parameters.get("redirect_uri", "")
         if not client or (self._clients is not None and client not in self._clients):
             return ProviderAnswer.of_text(400, "client_id is missing, or unknown")
-        try:
-            parts = urlsplit(target)
-        except ValueError:
-            parts = urlsplit("")
-        if not parts.scheme or parts.fragment:
+        if not _URI.fullmatch(target) or "#" in target:
             return ProviderAnswer.of_text(400, "redirect_uri is missing, or cannot be used")
         challenge, method = parameters.get("code_challenge"), parameters.get("code_challenge_method", "plain")
         given: dict[str, str] = {}
         if failure is not None:
             given["error"] = failure
-        elif parameters.get("response_type") != "code":
+        elif "response_type" not in parameters:
+            given |= {"error": "invalid_request", "error_description": "response_type is missing"}
+        elif parameters["response_type"] != "code":
             given["error"] = "unsupported_response_type"
         elif challenge is not None and method != "S256":
             given |= {"error": "invalid_request", "error_description": "code_challenge_method must be S256"}
+        elif challenge is not None and not _CHALLENGE.fullmatch(challenge):
+            given |= {"error": "invalid_request", "error_description": "code_challenge must be 43 characters, unpadded"}
         elif challenge is None and self._is_public(client):
             given |= {"error": "invalid_request", "error_description": "a public client needs code_challenge"}
         else:
@@ -138,11 +145,18 @@ class Endpoints:
         if "state" in parameters:
             given["state"] = parameters["state"]
         given["iss"] = self._url
-        separator = "&" if parts.query else "?"
+        separator = "&" if "?" in target else "?"
         return ProviderAnswer(302, {"Location": f"{target}{separator}{urlencode(given)}", "Cache-Control": "no-store"})
 
     def _is_public(self, client: str) -> bool:
-        return self._clients is not None and self._clients.get(client) is None
+        return self._clients is not None and not self._clients.get(client)
+
+    def _is_confidential(self, client: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+        """Return whether a client, which was let in, has a secret."""
+        if self._clients is not None:
+            return not self._is_public(client)
+        scheme, _, encoded = headers.get("authorization", "").partition(" ")
+        return bool(_basic(scheme, encoded)[1] if scheme else parameters.get("client_secret"))
 
     # ------------------------------------------------------------------------------------------ tokens
 
@@ -152,7 +166,7 @@ class Endpoints:
         client = self._client(parameters, headers)
         if (issue := self._grant_types.get(parameters["grant_type"])) is None:
             raise Refusal("unsupported_grant_type", "this grant_type is not known here")
-        if parameters["grant_type"] == "client_credentials" and not _has_secret(parameters, headers):
+        if parameters["grant_type"] == "client_credentials" and not self._is_confidential(client, parameters, headers):
             raise Refusal("unauthorized_client", "a client without a secret cannot stand for itself")
         grant = issue(parameters, client)
         content: dict[str, object] = {
@@ -177,8 +191,7 @@ class Endpoints:
             raise Refusal("invalid_grant", "the code has expired")
         if parameters.get("redirect_uri", "") != code.redirect_uri:
             raise Refusal("invalid_grant", "redirect_uri is not that of the authorization request")
-        if code.challenge is not None and _s256(parameters.get("code_verifier", "")) != code.challenge.rstrip("="):
-            raise Refusal("invalid_grant", "code_verifier does not fit code_challenge")
+        _check_verifier(parameters.get("code_verifier"), code.challenge)
         grant = self._ledger.issue(code.user, code.scope, client)
         code.spent_for = grant.family
         return grant
@@ -200,12 +213,8 @@ class Endpoints:
         device = self._ledger.devices.get(_needed(parameters, "device_code"))
         if device is None or device.client != client or device.verdict == "spent":
             raise Refusal("invalid_grant", "the device code is not one of this client, or was used before")
-        now, asked, device.asked = self._ledger.now, device.asked, self._ledger.now
-        if now >= device.expires:
+        if self._ledger.now >= device.expires:
             raise Refusal("expired_token", "the device code has expired")
-        if asked is not None and now < asked + device.interval:
-            device.interval += POLL_INTERVAL
-            raise Refusal("slow_down", f"ask every {device.interval:g} seconds")
         if device.verdict == "denied":
             raise Refusal("access_denied", "the user has refused")
         if device.verdict == "waits":
@@ -272,10 +281,6 @@ def _needed(parameters: Mapping[str, str], name: str) -> str:
     return parameters[name]
 
 
-def _has_secret(parameters: Mapping[str, str], headers: Mapping[str, str]) -> bool:
-    return "client_secret" in parameters or "authorization" in headers
-
-
 def _basic(scheme: str, encoded: str) -> tuple[str, str]:
     """Return the name and the secret of HTTP Basic, which are form-encoded in it (RFC 6749 section 2.3.1)."""
     try:
@@ -285,6 +290,21 @@ def _basic(scheme: str, encoded: str) -> tuple[str, str]:
     if scheme.lower() != "basic" or not colon:
         raise Refusal("invalid_client", "the header Authorization must be Basic")
     return unquote_plus(name), unquote_plus(secret)
+
+
+def _check_verifier(verifier: str | None, challenge: str | None) -> None:
+    """Compare the proof of a client with the challenge that a code was issued for (RFC 7636 section 4.6).
+
+    Raises:
+        Refusal: it does not fit, or there was no challenge (RFC 9700 section 2.1.1).
+    """
+    if challenge is None:
+        if verifier is not None:
+            raise Refusal("invalid_grant", "code_verifier for a code that was issued without code_challenge")
+    elif verifier is None or not _VERIFIER.fullmatch(verifier):
+        raise Refusal("invalid_grant", "code_verifier must be 43 to 128 letters, digits, and -._~")
+    elif _s256(verifier) != challenge:
+        raise Refusal("invalid_grant", "code_verifier does not fit code_challenge")
 
 
 def _s256(verifier: str) -> str:

@@ -66,14 +66,19 @@ class Refusal(Exception):
         )
 
 
-def parameters_of(method: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+def parameters_of(
+    method: str, query: str, headers: Mapping[str, str], body: bytes, *, body_only: bool = False
+) -> dict[str, str]:
     """Return the parameters of a request: of the query, and of the form if it has one.
 
     Raises:
-        Refusal: the body is no form, or a parameter comes twice (RFC 6749 section 3.2).
+        Refusal: the body is no form, or a parameter comes twice (RFC 6749 section 3.2); or, with `body_only`, it stands
+            in the URL.
     """
     pairs = parse_qsl(query, keep_blank_values=True)
     if method == "POST":
+        if body_only and query:
+            raise Refusal("invalid_request", "parameters must stand in the body, not in the URL")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != _FORM:
             raise Refusal("invalid_request", f"the body must be {_FORM}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from .endpoints import Endpoints
+from .endpoints import BODY_ONLY, Endpoints
 from .grants import Grant, Ledger, LiveTokens
 from .messages import ProviderAnswer, Refusal, parameters_of
 
@@ -156,7 +156,8 @@ class IdentityProvider:
         """Let the next requests fail, whatever they ask; but not those for metadata.
 
         Args:
-            failure: an error code of OAuth ("invalid_grant"), a status of HTTP (503), or "hang": it is not answered.
+            failure: an error code of OAuth ("invalid_grant"; "slow_down" for a device), a status of HTTP (503), or
+                "hang": it is not answered.
             times: how many requests.
         """
         with self._lock:
@@ -180,7 +181,7 @@ class IdentityProvider:
         with self._lock:
             parameters: Mapping[str, str] = {}
             try:
-                parameters = parameters_of(method, query, headers, body)
+                parameters = parameters_of(method, query, headers, body, body_only=path in BODY_ONLY)
                 answer = self._answer(method, path, parameters, headers)
             except Refusal as refusal:
                 answer = refusal.answer

@@ -30,6 +30,7 @@ __all__ = [
     "names_an_answer",
 ]
 
+_VERB: Final = re.compile("[A-Za-z][A-Za-z0-9]{2,3}")
 _ALWAYS_WITH_BODY: Final = {"CAPA", "RETR", "TOP"}
 _WITH_BODY_ALONE: Final = {"AUTH", "LANG", "LIST", "UIDL"}  # if they have no argument
 
@@ -102,7 +103,7 @@ def names_an_answer(_: object, attribute: attrs.Attribute[str], value: str) -> N
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{attribute.name} takes a command such as 'RETR 3', not {value!r}")
     verb, *arguments = value.split() or [""]
-    if (verb and not (verb.isascii() and verb.isalpha())) or any(map(_LEADING_ZERO.fullmatch, arguments)):
+    if not (verb in {"", GREETING.verb} or _VERB.fullmatch(verb)) or any(map(_LEADING_ZERO.fullmatch, arguments)):
         raise ValueError(f"{attribute.name} takes a command such as 'RETR 3'; no client says {value!r}")
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -53,7 +54,9 @@ from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
 from pop3proto.testing.probing.conformance import GRAVE, add_outcomes
 from pop3proto.testing.probing.deep import try_long_line, wait_idle
+from pop3proto.testing.probing.deletion import find, may_go
 from pop3proto.testing.probing.findings import Findings
+from pop3proto.testing.probing.mailbox import Mailbox
 from pop3proto.testing.probing.sniffing import sniff
 from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, Talk
 from tests.helpers.probing import DAY, hurry_up, over_tls, saying, scripted, self_signed
@@ -518,6 +521,19 @@ def _(_path, _patch):
 
 
 simply("no-test-message", destructive=True)
+
+
+class IdsAreNumbers(Fault):
+    """The unique ids are the numbers of the messages."""
+
+    def said(self, part, here):
+        if part.asked.is_a("UIDL") and isinstance(part, Body | StatusLine):
+            octets = re.sub(rb"(?m)^((?:\+OK )?)([0-9]+) [!-~]+\r$", rb"\1\2 \2\r", part.octets)
+            part = attrs.evolve(part, octets=octets)
+        yield part
+
+
+simply("test-message-differs", IdsAreNumbers(), CommitAtHangUp(), mail=[TEST_MESSAGE, *MAIL], destructive=True)
 simply("rset-fails", Refuse("RSET"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("deleted-without-quit", CommitAtHangUp(), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("delete-fails", Refuse("DELE"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
@@ -729,6 +745,78 @@ def test_a_deletion_touches_the_test_message_alone():
         assert server.messages("ann") == MAIL
     assert report.status == 0
     assert len(report.told) == 1
+
+
+def test_a_unique_id_alone_marks_nothing():
+    """The test message goes at the hang-up, and the next one gets its id."""
+    with pop3_server({"ann": [TEST_MESSAGE, *MAIL]}, faults=[IdsAreNumbers(), CommitAtHangUp()]) as server:
+        report = probe("localhost", server.port, credentials=ANN, destructive=True)
+        assert server.messages("ann") == MAIL
+    assert "test-message-differs" in ids(report)
+
+
+def test_the_message_is_looked_at_before_each_deletion():
+    with pop3_server({"ann": [TEST_MESSAGE, *MAIL]}) as server:
+        probe("localhost", server.port, credentials=ANN, destructive=True)
+        before = [
+            str(first)
+            for session in server.sessions
+            for first, second in pairwise(session.commands)
+            if str(second).startswith("DELE")
+        ]
+    assert before == ["TOP 1 0"] * 3
+
+
+def test_the_checks_delete_nothing():
+    with pop3_server({"ann": [*MAIL, TEST_MESSAGE]}) as server:
+        report = probe("localhost", server.port, credentials=ANN, destructive=True, checks=True)
+        assert server.messages("ann") == MAIL
+    assert report.checks["skipped"] > 0
+
+
+@pytest.mark.parametrize(
+    "message, goes",
+    [
+        (TEST_MESSAGE, True),
+        (b"From: ann\r\nsubject:pop3proto probe \r\nTo: bob\r\n\r\n", True),
+        (b"Subject: pop3proto probe", True),
+        (b"Subject: pop3proto probe\r\n more\r\n\r\n", False),
+        (b"Subject: pop3proto probe\r\n \r\n more\r\n", False),
+        (b"Subject: pop3proto probe\r\nSubject: other\r\n\r\n", False),
+        (b"Subject: pop3proto probe\r\nSubject: pop3proto probe\r\n\r\n", False),
+        (b"Subject: other\r\n\r\nSubject: pop3proto probe\r\n", False),
+        (b"From: ann\r\n\r\nSubject: pop3proto probe\r\n", False),
+        (b"From: ann\n\nSubject: pop3proto probe\n", False),
+        (b"From: ann\n\r\nSubject: pop3proto probe\n", False),
+        (b"From: ann\n \nSubject: pop3proto probe\n", False),
+        (b"\r\nSubject: pop3proto probe\r\n", False),
+        (b"X: Subject: pop3proto probe\r\n\r\n", False),
+        (b"X: 1\rSubject: pop3proto probe\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_a_message_with_exactly_this_subject_may_go(message, goes):
+    assert may_go(message) is goes
+
+
+class CountedDict(dict):
+    """A dict that counts how often all of its values are gone through."""
+
+    walks = 0
+
+    def values(self):
+        self.walks += 1
+        return super().values()
+
+
+def test_a_large_maildrop_is_gone_through_once_to_find_the_test_message():
+    mailbox = Mailbox(unique_ids=CountedDict({number: f"u{number}" for number in range(1, 20_001)}))
+    answers = [b"+OK\r\nSubject: pop3proto probe\r\n\r\n.\r\n"]
+    test = played(find(Talk(BUDGET), mailbox, Findings()), *answers)
+    assert (test.uid, mailbox.unique_ids.walks) == ("u20000", 1)
+    answers = [b"+OK\r\nSubject: other\r\n\r\n.\r\n"] * 50
+    assert played(find(Talk(BUDGET), mailbox, Findings()), *answers) is None
+    assert mailbox.unique_ids.walks == 2
 
 
 def test_the_test_message_may_be_delivered():

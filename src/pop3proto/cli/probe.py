@@ -82,7 +82,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--checks",
         action="store_true",
-        help="run the conformance checks, too: they need many connections and logins, some with a wrong password",
+        help="run the conformance checks, too, without those that delete: they need many connections and logins, some "
+        "with a wrong password",
     )
     parser.add_argument(
         "--deep",
@@ -99,7 +100,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--destructive",
         action="store_true",
-        help="delete one message: the newest with the subject 'pop3proto probe'; for a test account only",
+        help="delete one message, and no other: the newest with the subject 'pop3proto probe'; for a test account only",
     )
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -107,6 +107,10 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "line-limit-low": (_W, "RFC 2449 section 4 wants 255 octets at least."),
         # With --destructive.
         "no-test-message": (_W, "Send a message with the subject 'pop3proto probe' to the account, and probe again."),
+        "test-message-differs": (
+            _B,
+            "Clients that delete by unique id delete other mail: look how the server makes its unique ids.",
+        ),
         "rset-fails": (_B, "Clients rely on RSET to take deletions back."),
         "deleted-without-quit": (_B, "Mail is lost when a connection breaks (RFC 1939 section 6): update the server."),
         "delete-fails": (_B, "Clients that empty the maildrop fill it instead: see what the server said."),

@@ -73,7 +73,8 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             of that, or 10 seconds.
         messages: how many messages are fetched at most.
         days: of fewer days left of the certificate is warned.
-        checks: run the conformance checks, too: they need many connections and logins, some with a wrong password.
+        checks: run the conformance checks, too: they need many connections and logins, some with a wrong password. None
+            of them deletes, not even with `destructive`.
         deep: ask what takes long: bad commands, long lines, and a silence of `idle` seconds.
         idle: see `deep`; 0: leave that out.
         destructive: delete a message; for that it needs credentials, and a message with the subject "pop3proto probe".
@@ -116,9 +117,7 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
                 run.delete(logins, deliver)
             run.note_time(connections)
         if checks:
-            run.check(
-                best, credentials if logins is not None else None, slow=deep, may_delete=destructive, deliver=deliver
-            )
+            run.check(best, credentials if logins is not None else None, slow=deep)
         if deep:
             run.look_deeper(best, logins, idle)
     run.conclude()
@@ -198,16 +197,8 @@ class _Run:
             if told := delete_test_message(logins, logins.findings, deliver):
                 self.report.told.append(told)
 
-    def check(
-        self,
-        port: PortReport,
-        credentials: Credentials | None,
-        *,
-        slow: bool,
-        may_delete: bool,
-        deliver: Callable[[bytes], object] | None,
-    ) -> None:
-        """Run the conformance checks."""
+    def check(self, port: PortReport, credentials: Credentials | None, *, slow: bool) -> None:
+        """Run the conformance checks. They have no leave to delete: those that need it delete any message."""
         from pop3proto.testing.checks import CHECKS, Target, run_checks  # noqa: PLC0415 - most probes do without
 
         from .conformance import add_outcomes  # noqa: PLC0415 - as above
@@ -220,9 +211,7 @@ class _Run:
             credentials=credentials,
             cleartext=self.cleartext,
             timeout=min(_WAIT, self.timeout / 3),
-            may_delete=may_delete,
             slow=slow,
-            deliver=deliver,
         )
         self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port], credentials)
 

@@ -57,6 +57,7 @@ from pop3proto.testing.probing.deep import try_long_line, wait_idle
 from pop3proto.testing.probing.deletion import find, may_go
 from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.mailbox import Mailbox
+from pop3proto.testing.probing.messages import compare_sessions
 from pop3proto.testing.probing.sniffing import sniff
 from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, Talk
 from tests.helpers.probing import DAY, hurry_up, over_tls, saying, scripted, self_signed
@@ -192,8 +193,8 @@ def played(
         said: gets what the procedure sends.
     """
     now, left = 0.0, [*pieces]
-    operation = next(procedure)
     try:
+        operation = next(procedure)
         while True:
             match operation:
                 case Now():
@@ -817,6 +818,50 @@ def test_a_large_maildrop_is_gone_through_once_to_find_the_test_message():
     answers = [b"+OK\r\nSubject: other\r\n\r\n.\r\n"] * 50
     assert played(find(Talk(BUDGET), mailbox, Findings()), *answers) is None
     assert mailbox.unique_ids.walks == 2
+
+
+def test_large_maildrops_are_compared_in_one_walk():
+    before, again = (
+        Mailbox(
+            unique_ids=CountedDict({number: f"{name}{number}" for number in range(1, 20_001)}),
+            sizes=dict.fromkeys(range(1, 20_001), 1),
+            works={"UIDL": True},
+        )
+        for name in "ab"
+    )
+    findings = Findings()
+    played(compare_sessions(Talk(BUDGET), before, again, findings))
+    assert findings.has("uid-unstable")
+    assert again.unique_ids.walks == 1
+    assert before.unique_ids.walks <= 2
+
+
+@pytest.mark.parametrize(
+    "header, name", [(b"Subject: 1", "uid-unstable"), (b"Subject: 2", "others-changed"), (None, "others-changed")]
+)
+def test_an_id_has_changed_only_if_the_message_is_the_same(header, name):
+    """One message of two has gone, or has a new id; another has come, perhaps."""
+    works = {"UIDL": True, "TOP": True}
+    before = Mailbox(unique_ids={1: "a", 2: "b"}, sizes={1: 10, 2: 20}, headers={1: b"Subject: 1"}, works={**works})
+    again = Mailbox(unique_ids={1: "b", 2: "c"}, sizes={1: 20, 2: 10 if header else 11}, works={**works})
+    findings = Findings()
+    answers = [] if header is None else [b"+OK\r\n" + header + b"\r\n\r\n.\r\n"]
+    played(compare_sessions(Talk(BUDGET), before, again, findings), *answers)
+    assert [finding.id for finding in findings.found] == [name]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\nno header\n",
+        b"no body: 1\n",
+        b"Subject: 1\n\none\rstill one\ntwo\x0b\x0cstill two\nthree\nfour\n",
+        b"Subject: 1\n\n\n\n\n\n",
+        b"Subject: 1\n\n",
+    ],
+)
+def test_top_of_unusual_mail_is_compared_by_its_lines(message):
+    assert not ids(probed(mail=[message])) & {"top-differs", "top-lines"}
 
 
 def test_the_test_message_may_be_delivered():

@@ -13,12 +13,11 @@ from pop3proto.core.errors import CertificateError, LocalProtocolError, Pop3Erro
 from pop3proto.core.limits import Quirk
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.replies import ResponseCode
-from pop3proto.core.text import counted
 
 from .deep import wait_idle
 from .findings import Findings, Severity
 from .mailbox import Mailbox, compare_with_capa, listings, sample_of
-from .messages import burst, fetch_all
+from .messages import burst, compare_sessions, fetch_all
 from .talk import Talk
 
 if TYPE_CHECKING:
@@ -206,13 +205,6 @@ class Logins:
             if (client := self.log_in_later()) is None:
                 return
             with closing(client):
-                client.perform(listings(self.talk(), client.capabilities, again, Findings()))
-        if not (mailbox.works.get("UIDL") and again.works.get("UIDL")):
-            return
-        gone = [uid for uid in mailbox.unique_ids.values() if uid not in {*again.unique_ids.values()}]
-        if gone and len(again.sizes) >= len(mailbox.sizes):
-            number = f"{len(gone)} of {counted(len(mailbox.unique_ids), 'unique id')}"
-            self.findings.add("uid-unstable", f"{number} changed from one session to the next.", evidence=gone[0])
-        elif gone:
-            text = f"{counted(len(gone), 'message')} went away between two sessions; no DELE was sent."
-            self.findings.add("others-changed", text, evidence=f"unique id {gone[0]}")
+                talk = self.talk()
+                client.perform(listings(talk, client.capabilities, again, Findings()))
+                client.perform(compare_sessions(talk, mailbox, again, self.findings))

@@ -43,6 +43,7 @@ class Mailbox:
         unique_ids: by message number; empty without UIDL.
         works: commands that were tried, and whether they work.
         sampled: the messages that were fetched, with the octets that came.
+        headers: of some of these, as TOP sends them.
         answer_times: of NOOP, in seconds.
         pipelining: it works; None: it was not tried.
         lock: "exclusive", "shared" or None: it was not tried.
@@ -55,6 +56,7 @@ class Mailbox:
     unique_ids: dict[int, str] = attrs.field(factory=dict[int, str])
     works: dict[str, bool] = attrs.field(factory=dict[str, bool])
     sampled: dict[int, int] = attrs.field(factory=dict[int, int])
+    headers: dict[int, bytes] = attrs.field(factory=dict[int, bytes])
     answer_times: list[float] = attrs.field(factory=list[float])
     pipelining: bool | None = None
     lock: str | None = None

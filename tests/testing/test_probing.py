@@ -5,6 +5,7 @@ import math
 import re
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from pop3proto.testing.faults import (
     BareLF,
     Body,
     ChallengeLine,
+    Cut,
     DeleteOnRetr,
     DoubleAnswer,
     Fault,
@@ -538,7 +540,11 @@ simply("test-message-differs", IdsAreNumbers(), CommitAtHangUp(), mail=[TEST_MES
 simply("rset-fails", Refuse("RSET"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("deleted-without-quit", CommitAtHangUp(), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("delete-fails", Refuse("DELE"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
-simply("failed", Stall("UIDL"), timeout=1.5)
+simply("failed", Stall("AUTH PLAIN"), credentials=None, options={}, timeout=1.5)
+simply("breaks-off", Stall("UIDL"), timeout=1.5)
+simply("maildrop-in-use", Refuse("PASS", "IN-USE"), timeout=0.6)
+simply("logins-too-often", Refuse("PASS", "LOGIN-DELAY"))
+simply("back-end-fails", Refuse("PASS", "SYS/TEMP"))
 
 
 @provokes("time-up")
@@ -862,6 +868,39 @@ def test_an_id_has_changed_only_if_the_message_is_the_same(header, name):
 )
 def test_top_of_unusual_mail_is_compared_by_its_lines(message):
     assert not ids(probed(mail=[message])) & {"top-differs", "top-lines"}
+
+
+@pytest.mark.parametrize("fault", [Stall, Cut], ids=["silent", "closed"])
+@pytest.mark.parametrize("command", ["CAPA", "STLS", "PASS", "STAT", "LIST", "UIDL", "RETR 2"])
+def test_a_server_that_fails_where_all_need_it_is_broken(command, fault):
+    report = probed(fault(command), timeout=1.5, options={**BY_PASS, "tls": "starttls"}, tls="starttls")
+    assert report.status == 2
+    assert report.findings[0].id == "breaks-off"
+    assert f"At {command.replace('PASS', 'the login')} the server " in report.findings[0].text
+
+
+def test_a_server_that_is_slow_to_the_last_is_not_broken():
+    """The time for all ends before that for one answer."""
+    findings, talk = Findings(), Talk(Budget(10, time.monotonic()))
+    talk.at, talk.since = "RETR 7", time.monotonic() - 1
+    with findings.failing("while mail was fetched", talk):
+        raise TimedOut("nothing came")
+    [finding] = findings.found
+    assert (finding.id, finding.severity) == ("failed", Severity.WARNING)
+    assert "RETR 7" in finding.text
+
+
+def test_a_named_failure_stays_first_when_the_time_was_up():
+    with scripted(saying(b"+OK hello\r\n")) as port:
+        report = at(port, credentials=ANN, timeout=0.9)
+    assert report.status == 2
+    assert report.findings[0].text == "At CAPA the server does not answer."
+    assert "time-up" in ids(report)
+
+
+def test_a_maildrop_that_is_locked_for_a_moment_is_waited_for():
+    report = probed(RefusePass(1, "[IN-USE] locked"))
+    assert report.mailbox is not None
 
 
 def test_the_test_message_may_be_delivered():

@@ -65,6 +65,9 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS.",
         ),
         "login-refused": (_B, "Check user and password or token; see what the server said."),
+        "maildrop-in-use": (_W, "Another client uses the account now: probe later, or use an account of its own."),
+        "logins-too-often": (_W, "Probe this account less often: the server wants time between two logins."),
+        "back-end-fails": (_B, "The server cannot get at its users or their mail: look at its log and its storage."),
         "login-detour": (_W, "Each login takes longer by that: announce only mechanisms that work."),
         "login-delay": (_N, "What needs a second session was left out."),
         # After login.
@@ -116,6 +119,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "delete-fails": (_B, "Clients that empty the maildrop fill it instead: see what the server said."),
         "others-changed": (_B, "Look for another client that uses this account now; else the server loses mail."),
         # The probe itself.
+        "breaks-off": (_B, "No client gets beyond that: look at the server's log."),
         "time-up": (_W, "Give it more time: --timeout."),
         "failed": (_W, "The connection failed during this part; the server's log may say why."),
     }

@@ -127,8 +127,8 @@ class PortProbe:
     def _talk_in_clear(self) -> None:
         report = self.report
         opened = report.clear = Opened()
-        with self.findings.failing("in clear before login"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("in clear before login", talk), self.connections.open() as connection:
             if not connection.perform(get_greeting(talk, opened, self.findings)):
                 return
             connection.perform(ask_capabilities(talk, opened, self.findings))
@@ -136,9 +136,8 @@ class PortProbe:
             connection.perform(say_goodbye(talk))
         self._try_mechanisms(opened, "none")
         announced = opened.capabilities is not None and opened.capabilities.stls
-        report.stls = False
-        with self.findings.failing("at STLS"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("at STLS", talk), self.connections.open() as connection:
             connection.perform(talk.hear())
             said = connection.perform(talk.ask("STLS"))
             report.stls = said.positive
@@ -155,8 +154,8 @@ class PortProbe:
 
     def _talk_over_tls(self, tls: TlsReport) -> None:
         opened = self.report.secure = Opened()
-        with self.findings.failing("over TLS before login"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("over TLS before login", talk), self.connections.open() as connection:
             connection.perform(handshake(talk, tls.how, self.findings))
             if tls.how == "implicit" and not connection.perform(get_greeting(talk, opened, self.findings)):
                 return

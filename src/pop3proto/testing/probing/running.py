@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext, TlsMode
     from pop3proto.sasl.credentials import Credentials
 
+    from .findings import Finding
+
 __all__ = ["ASIDE", "IDLE", "probe"]
 
 IDLE: Final = 620.0
@@ -166,10 +168,8 @@ class _Run:
                 self.note_time(connections)
 
     def note_time(self, connections: Connections) -> None:
-        """Note if the time was up: then that is the reason for what failed last."""
+        """Note if the time was up."""
         if connections.budget.until <= time.monotonic():
-            found = self.findings[connections.port].found
-            found[:] = [finding for finding in found if finding.id != "failed"]
             self.findings[connections.port].add("time-up", "The time was up before all was asked.")
 
     @property
@@ -234,4 +234,9 @@ class _Run:
             else:
                 findings.add("port-closed", f"Port {port.port} is not reached, which is fine.", evidence=port.why)
         found = [finding for findings in self.findings.values() for finding in findings.found]
-        self.report.findings = tuple(sorted(found, key=lambda finding: (-finding.severity, finding.id not in ANSWERS)))
+        self.report.findings = tuple(sorted(found, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[int, bool, bool]:
+    """Return the place of a finding: the worst first; of those that are as bad, what tells least comes last."""
+    return -finding.severity, finding.id not in ANSWERS, finding.id == "time-up"

@@ -19,7 +19,7 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pop3proto._io import peers
-from pop3proto.core.capabilities import Expire, LoginDelay
+from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.limits import Quirk
 from pop3proto.procedures.operations import Now, Read
@@ -51,7 +51,7 @@ from pop3proto.testing.faults import (
     WrongSize,
 )
 from pop3proto.testing.probing import Report, Severity, connections, jsonable, probe, running
-from pop3proto.testing.probing.before_login import Opened, get_greeting
+from pop3proto.testing.probing.before_login import Opened, get_greeting, try_extensions
 from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
 from pop3proto.testing.probing.conformance import GRAVE, add_outcomes
@@ -61,7 +61,7 @@ from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.mailbox import Mailbox
 from pop3proto.testing.probing.messages import compare_sessions
 from pop3proto.testing.probing.sniffing import sniff
-from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, Talk
+from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, OutOfStep, Talk
 from tests.helpers.probing import DAY, hurry_up, over_tls, saying, scripted, self_signed
 from tests.helpers.snippets import DOCS
 
@@ -368,6 +368,7 @@ def _(_path, _patch):
 
 simply("password-in-clear", credentials=None)
 simply("mechanism-fails", Refuse("AUTH PLAIN"), credentials=None, options={})
+answered("capa-unreadable", b"+OK hello\r\n", b"+OK\r\n" + b"X\r\n" * 20_000 + b".\r\n")
 simply("ok-as-challenge", OkAsChallenge(), credentials=None, options={})
 simply("lang-fails", credentials=None, options=announcing(lang=True))
 simply("utf8-fails", Refuse("UTF8"), credentials=None, options=announcing(utf8=True))
@@ -901,6 +902,27 @@ def test_a_named_failure_stays_first_when_the_time_was_up():
 def test_a_maildrop_that_is_locked_for_a_moment_is_waited_for():
     report = probed(RefusePass(1, "[IN-USE] locked"))
     assert report.mailbox is not None
+
+
+@pytest.mark.parametrize("command", ["CAPA", "TOP 2"])
+def test_an_answer_that_does_not_end_is_found(command):
+    report = probed(NoTerminator(on=command), timeout=1.5, options=BY_PASS)
+    assert [finding for finding in report.findings if finding.id == "no-terminator" and command in finding.text]
+    assert report.status == 2
+
+
+def test_a_list_of_languages_that_does_not_end_is_found():
+    findings, opened = Findings(), Opened(capabilities=Capabilities(lang=True))
+    with pytest.raises(OutOfStep):
+        played(try_extensions(Talk(BUDGET), opened, findings), b"+OK\r\nen English\r\n", b"")
+    assert findings.has("no-terminator")
+
+
+@pytest.mark.parametrize("digits", [5_000, 20])
+def test_a_number_of_many_digits_is_no_number(digits):
+    report = probed(Rewritten("STAT", b"+OK 5", b"+OK " + b"1" * digits))
+    assert "stat-malformed" in ids(report)
+    assert report.mailbox.count is None
 
 
 def test_the_test_message_may_be_delivered():

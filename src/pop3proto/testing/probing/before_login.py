@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import TlsInfo
 
     from .findings import Findings
-    from .talk import Said, Talk
+    from .talk import Talk
 
 __all__ = [
     "Opened",
@@ -102,31 +102,35 @@ def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bo
 
 
 def ask_capabilities(talk: Talk, opened: Opened, findings: Findings) -> Procedure[None]:
-    """Ask for the capabilities."""
+    """Ask for the capabilities.
+
+    Raises:
+        OutOfStep: the answer did not end.
+    """
     said = yield from talk.ask("CAPA")
     opened.has_capa = said.positive
-    opened.capabilities = yield from _read_capabilities(talk, said)
     if not said.positive:
         findings.add("no-capa", "The server does not know CAPA.", evidence=said.text)
-
-
-def _read_capabilities(talk: Talk, said: Said) -> Procedure[Capabilities | None]:
-    """Return what the answer to CAPA announces; None if it is a refusal, or makes no sense."""
-    if not said.positive:
-        return None
+        return
     body = yield from talk.body()
-    with suppress(MalformedReply):
-        return Capabilities.parse(body.content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    return None
+    try:
+        opened.capabilities = Capabilities.parse(body.content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    except MalformedReply as error:
+        findings.add("capa-unreadable", "The answer to CAPA makes no sense.", evidence=str(error))
+    findings.check_end(body, "CAPA")
 
 
 def try_extensions(talk: Talk, opened: Opened, findings: Findings) -> Procedure[None]:
-    """Try LANG and UTF8 where they are announced. Nothing but QUIT should follow on this connection."""
+    """Try LANG and UTF8 where they are announced. Nothing but QUIT should follow on this connection.
+
+    Raises:
+        OutOfStep: an answer did not end.
+    """
     announced = opened.capabilities
     if announced is not None and announced.lang:
         said = yield from talk.ask("LANG")
         if said.positive:
-            yield from talk.body()
+            findings.check_end((yield from talk.body()), "LANG")
             said = yield from talk.ask("LANG *")
         opened.works["LANG"] = said.positive
         if not said.positive:

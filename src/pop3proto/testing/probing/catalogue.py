@@ -54,6 +54,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "certificate-without-sni": (_N, "Clients that send no server name (old ones) get this other certificate."),
         # Before login.
         "no-capa": (_W, "Clients have to guess what it can do (RFC 2449)."),
+        "capa-unreadable": (_W, "Clients have to guess what it can do: one capability to a line, then a lone dot."),
         "password-in-clear": (_W, "Offer USER, PLAIN and LOGIN after STLS only (RFC 8314, RFC 5034 section 4)."),
         "no-way-to-log-in": (_W, "Offer PLAIN, SCRAM-SHA-256 or USER, and announce it."),
         "mechanism-fails": (_W, "Announce only what is configured."),

@@ -131,7 +131,9 @@ def find(talk: Talk, mailbox: Mailbox, findings: Findings) -> Procedure[_Test | 
         said = yield from ask(talk, f"TOP {number} 0", mailbox, findings)
         if not said.positive:
             return None  # without TOP, each would have to be fetched
-        header = (yield from talk.body()).content
+        answer = yield from talk.body()
+        findings.check_end(answer, f"TOP {number} 0")
+        header = answer.content
         uid = mailbox.unique_ids[number]
         if may_go(header) and times[uid] == 1:
             return _Test(uid, mailbox.sizes.get(number), header)

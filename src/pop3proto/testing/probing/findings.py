@@ -17,7 +17,7 @@ from .talk import OutOfStep
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .talk import Talk
+    from .talk import Body, Talk
 
 __all__ = ["Finding", "Findings", "Severity"]
 
@@ -117,6 +117,16 @@ class Findings:
                 self.add("failed", f"The time was up before the answer to {talk.at} came.", evidence=str(error))
             else:
                 self.breaks_off(talk.at, error)
+
+    def check_end(self, body: Body, command: str) -> None:
+        """Note if the answer to a command did not end.
+
+        Raises:
+            OutOfStep: it did not, so nothing more can be asked.
+        """
+        if body.ended in {"silence", "closed"}:
+            self.add("no-terminator", f"The answer to {command} does not end: no line with a dot alone came.")
+            raise OutOfStep(f"the answer to {command} did not end")
 
     def breaks_off(self, at: str, error: Pop3Error) -> None:
         """Note that the server fails where each client needs it.

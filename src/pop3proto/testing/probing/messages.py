@@ -100,7 +100,9 @@ def _compare_top(talk: Talk, number: int, content: bytes, mailbox: Mailbox, find
         mailbox.works["TOP"] = said.positive
         if not said.positive:
             return
-        got, got_body = _parts((yield from talk.body()).content)
+        answer = yield from talk.body()
+        findings.check_end(answer, f"TOP {number} {lines}")
+        got, got_body = _parts(answer.content)
         mailbox.headers[number] = got
         if got != header:
             findings.add("top-differs", f"The header of message {number} differs between TOP and RETR.")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 import warnings
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,8 +23,9 @@ from pop3proto._io import peers
 from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
 from pop3proto.core.errors import TimedOut
 from pop3proto.core.limits import Quirk
+from pop3proto.core.text import decode_text, visible
 from pop3proto.procedures.operations import Now, Read
-from pop3proto.sasl.credentials import Password
+from pop3proto.sasl.credentials import Password, Token
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.checks import CHECKS, Outcome
 from pop3proto.testing.faults import (
@@ -50,7 +52,7 @@ from pop3proto.testing.faults import (
     WrongCount,
     WrongSize,
 )
-from pop3proto.testing.probing import Report, Severity, connections, jsonable, probe, running
+from pop3proto.testing.probing import Finding, PortReport, Report, Severity, connections, jsonable, probe, running
 from pop3proto.testing.probing.before_login import Opened, get_greeting, try_extensions
 from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
@@ -59,6 +61,7 @@ from pop3proto.testing.probing.deep import try_long_line, wait_idle
 from pop3proto.testing.probing.deletion import find, may_go
 from pop3proto.testing.probing.findings import Findings
 from pop3proto.testing.probing.mailbox import Mailbox
+from pop3proto.testing.probing.masking import forms_of, mask
 from pop3proto.testing.probing.messages import compare_sessions
 from pop3proto.testing.probing.sniffing import sniff
 from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, OutOfStep, Talk
@@ -951,6 +954,86 @@ def test_the_password_is_in_no_report():
     assert report.checks["failed"] > 0
     assert secret not in json.dumps(jsonable(report))
     assert secret not in repr(report)
+
+
+SECRET = "s3cret-word-\u00e4"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SECRET.encode(),
+        SECRET.encode("latin-1"),
+        b64encode(SECRET.encode()),
+        b64encode(b"\0ann\0" + SECRET.encode()),
+        b64encode(b"n,a=ann,\1auth=Bearer " + SECRET.encode() + b"\1\1"),
+    ],
+)
+def test_a_secret_that_the_server_repeats_is_masked(said):
+    credentials = Password("ann", SECRET)
+    forms = forms_of(credentials, "latin-1")
+    assert "" not in forms
+    text = visible(decode_text(b"you said " + said))
+    opened = Opened(greeting=text, timestamp=text, capabilities=Capabilities.parse(b"X-SAYS " + said + b"\r\nTOP\r\n"))
+    report = Report(host="h", findings=(Finding("failed", Severity.WARNING, text, "", text),), told=[text])
+    report.announced = (text,)
+    report.ports.append(PortReport(port=110, clear=opened, first_line=text, why=text))
+    assert "***" not in repr(report)
+    mask(report, forms)
+    assert opened.capabilities.top
+    assert text not in repr(report)
+    assert report.findings[0].text.startswith("you said ")
+    for part in (report.findings[0].text, report.findings[0].evidence, report.told[0], opened.greeting):
+        assert "***" in part
+    assert "***" in json.dumps(jsonable(report)["ports"][0]["clear"]["capabilities"])
+
+
+def test_the_probe_masks_what_it_returns():
+    secret = "unlikely-to-be-said"
+    faults = [Rewritten("STAT", b"+OK 5 ", b"+OK " + secret.encode())]
+    with pop3_server({"ann": MAIL}, passwords={"ann": secret}, faults=faults) as server:
+        report = probe("localhost", server.port, credentials=Password("ann", secret))
+    [finding] = [finding for finding in report.findings if finding.id == "stat-malformed"]
+    assert "***" in finding.evidence
+    assert secret not in repr(report)
+
+
+def test_json_has_text_alone():
+    opened = Opened(capabilities=Capabilities.parse(b"X-\xe4\r\n"))
+    report = Report(host="h", ports=[PortReport(port=110, clear=opened)])
+    text = json.dumps(jsonable(report))
+    assert json.loads(text)["ports"][0]["clear"]["capabilities"] == [visible("X-\udce4")]
+    assert "udce4" not in text.replace("\\\\", "")
+
+
+@pytest.mark.parametrize("credentials", [Password("ann", ""), Token("ann", "")])
+def test_an_empty_secret_masks_nothing(credentials):
+    assert forms_of(credentials) == []
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_there_is_no_login_without_the_tls_that_was_asked_for(tls):
+    with pop3_server({"ann": MAIL}, **BY_PASS) as server:
+        report = probe("localhost", server.port, tls=tls, credentials=ANN, timeout=6, cleartext="always")
+        assert not any(session.info.user for session in server.sessions)
+    assert report.status == 2
+    assert report.mailbox is None
+    assert "login-not-tried" in ids(report)
+    assert probe_severity(report, "no-tls") is Severity.BROKEN
+
+
+def probe_severity(report: Report, name: str) -> Severity:
+    [severity] = [finding.severity for finding in report.findings if finding.id == name]
+    return severity
+
+
+@pytest.mark.parametrize("cleartext, logs_in", [("loopback", False), ("never", False), ("always", True)])
+def test_no_method_logs_in_to_another_machine_without_tls(cleartext, logs_in, monkeypatch):
+    """Not even SCRAM, which hides the password: mail would go in clear."""
+    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    report = probed(options={}, cleartext=cleartext)
+    assert (report.mailbox is not None) is logs_in
+    assert ("login-not-tried" in ids(report)) is not logs_in
 
 
 def test_a_password_in_the_reason_of_a_check_is_hidden():

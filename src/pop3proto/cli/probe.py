@@ -48,7 +48,7 @@ class Parser(ArgumentParser):
     _for_monitor = False
 
     @override
-    def parse_known_args(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] - overloaded
+    def parse_known_args(  # type: ignore[override]  # it is overloaded there
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
         self._for_monitor = not _FOR_MONITOR.isdisjoint(args or ())
@@ -236,9 +236,9 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, 
         if rest.count(":") > 1 and "[" not in rest:
             address, _, port = rest.rpartition(":")
             raise Failure(f"an IPv6 address with a port needs brackets: [{address}]:{port}", USAGE)
-        if rest != target and (port := re.search(r":([0-9]{3,4})$", target)):
-            hint = f"[{target[: port.start()]}]:{port[1]}"
-            warn(f"pop3proto probe: all of {target} is taken for an address; for port {port[1]}, use {hint}")
+        if rest != target and (last := re.search(r":([0-9]{3,4})$", target)):
+            hint = f"[{target[: last.start()]}]:{last[1]}"
+            warn(f"pop3proto probe: all of {target} is taken for an address; for port {last[1]}, use {hint}")
     names_user = "@" in rest
     if not names_user:
         account = Account.of_url(f"{scheme}://nobody@{rest}")

@@ -138,7 +138,7 @@ def compare_sessions(talk: Talk, before: Mailbox, again: Mailbox, findings: Find
     if not gone:
         return
     if len(gone) == len(before.unique_ids) and len(again.sizes) >= len(before.sizes):
-        renamed = gone[0]
+        renamed: str | None = gone[0]
     else:
         known = {
             (before.sizes.get(number), header): before.unique_ids[number]

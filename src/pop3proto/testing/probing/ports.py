@@ -204,7 +204,8 @@ class PortProbe:
         )
         unencrypted = Severity.NOTE if report.loopback else None
         if report.tls is None and report.stls is False:
-            self.findings.add("no-tls", "There is no TLS on this port, not even by STLS.", severity=unencrypted)
+            severity = Severity.BROKEN if self.expected in {"implicit", "starttls"} else unencrypted
+            self.findings.add("no-tls", "There is no TLS on this port, not even by STLS.", severity=severity)
         if report.clear is not None and (ways := _shown_in_clear(report.clear)):
             text = f"Before TLS it offers logins that show the password: {', '.join(ways)}."
             self.findings.add("password-in-clear", text, severity=unencrypted)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port
+from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port, may_show_password
 
 from .catalogue import ANSWERS
 from .connections import Connections, budget_of
 from .deletion import delete_test_message
 from .findings import Findings, Severity
 from .logins import Logins
+from .masking import forms_of, mask
 from .ports import PortProbe
 from .report import PortReport, Report
 
@@ -34,6 +35,7 @@ IDLE: Final = 620.0
 _WAIT: Final = 10.0
 """The most seconds for one answer."""
 _STANDARD: Final[tuple[tuple[int, TlsMode], ...]] = ((995, "implicit"), (110, "starttls"))
+_WITH_TLS: Final = frozenset({"implicit", "starttls"})
 ASIDE: Final = 60.0
 """Seconds that the other slow questions of `deep` may take."""
 
@@ -113,7 +115,7 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
                 cleartext=cleartext,
                 messages=messages,
             )
-            if not logins.run():
+            if not run.may_log_in(best, tls) or not logins.run():
                 logins = None
             if destructive and logins is not None:
                 run.delete(logins, deliver)
@@ -123,6 +125,8 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
         if deep:
             run.look_deeper(best, logins, idle)
     run.conclude()
+    if credentials is not None:
+        mask(run.report, forms_of(credentials, password_encoding))
     run.report.seconds = time.monotonic() - begun
     return run.report
 
@@ -179,6 +183,22 @@ class _Run:
         return max(
             serving, key=lambda port: (port.tls is not None and port.tls.trusted, port.tls is not None), default=None
         )
+
+    def may_log_in(self, port: PortReport, asked: TlsMode | None) -> bool:
+        """Return whether there may be a login, by any method: mail is as secret as the password; note if not.
+
+        Args:
+            port: where.
+            asked: where TLS was asked for.
+        """
+        if port.tls is None and asked in _WITH_TLS:
+            why = "TLS was asked for, and there is none"
+        elif port.tls is None and not may_show_password(self.cleartext, tls=False, loopback=port.loopback):
+            why = "there is no TLS"
+        else:
+            return True
+        self.findings[port.port].add("login-not-tried", f"The login was not tried: {why}.")
+        return False
 
     def look_deeper(self, port: PortReport, logins: Logins | None, idle: float) -> None:
         """Ask what takes long."""

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pop3proto._io import peers
 from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
-from pop3proto.core.errors import TimedOut
+from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import Quirk
 from pop3proto.core.text import decode_text, visible
 from pop3proto.procedures.operations import Now, Read
@@ -52,7 +52,17 @@ from pop3proto.testing.faults import (
     WrongCount,
     WrongSize,
 )
-from pop3proto.testing.probing import Finding, PortReport, Report, Severity, connections, jsonable, probe, running
+from pop3proto.testing.probing import (
+    Finding,
+    PortReport,
+    Report,
+    Severity,
+    connections,
+    handshakes,
+    jsonable,
+    probe,
+    running,
+)
 from pop3proto.testing.probing.before_login import Opened, get_greeting, try_extensions
 from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
@@ -365,6 +375,25 @@ def _(_path, _patch):
 
     with scripted(talk) as port:
         return at(port)
+
+
+@provokes("connections-limited")
+def _(path, patch):
+    patch.setattr(handshakes, "_before_tls", refused_after(2, handshakes._before_tls))
+    return probed(credentials=None, options={"tls": "starttls"})
+
+
+def refused_after(count: int, procedure):
+    """A procedure that works so many times, and then finds the connection reset."""
+    left = [None] * count
+
+    def instead(*arguments):
+        if not left:
+            raise ConnectionLost("reset by the server")
+        left.pop()
+        return (yield from procedure(*arguments))
+
+    return instead
 
 
 # Before login.
@@ -996,6 +1025,22 @@ def test_the_probe_masks_what_it_returns():
     [finding] = [finding for finding in report.findings if finding.id == "stat-malformed"]
     assert "***" in finding.evidence
     assert secret not in repr(report)
+
+
+def test_a_connection_that_breaks_before_tls_says_nothing_about_versions(monkeypatch):
+    monkeypatch.setattr(handshakes, "_before_tls", refused_after(2, handshakes._before_tls))
+    report = probed(credentials=None, options={"tls": "starttls"})
+    assert set(report.ports[0].tls.versions.values()) == {"yes", "unknown"}
+    assert "no-tls-1.3" not in ids(report)
+    assert "connections-limited" in ids(report)
+
+
+def test_not_all_of_many_mechanisms_are_tried():
+    many = tuple(f"X-{number}" for number in range(40))
+    report = probed(credentials=None, options=announcing(sasl=many))
+    assert len(report.ports[0].clear.mechanisms) == 20
+    report = probed(*(Cut(f"AUTH {name}") for name in many[:10]), credentials=None, options=announcing(sasl=many))
+    assert [*report.ports[0].clear.mechanisms.values()] == ["hangs up"] * 3
 
 
 def test_json_has_text_alone():

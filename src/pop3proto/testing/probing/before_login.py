@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pop3proto.procedures.operations import Procedure
-    from pop3proto.sasl.channel import TlsInfo
 
     from .findings import Findings
     from .talk import Talk
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Opened",
     "ask_capabilities",
-    "begin_tls",
+    "ask_for_tls",
     "get_greeting",
     "inject_behind_stls",
     "say_goodbye",
@@ -142,15 +141,15 @@ def try_extensions(talk: Talk, opened: Opened, findings: Findings) -> Procedure[
             findings.add("utf8-fails", "UTF8 is announced, and fails.", evidence=said.text)
 
 
-def begin_tls(talk: Talk, findings: Findings) -> Procedure[TlsInfo | None]:
-    """Begin TLS by STLS; None: the server refuses."""
+def ask_for_tls(talk: Talk, findings: Findings) -> Procedure[bool]:
+    """Say STLS; return whether the handshake is next. If not, the server refuses."""
     said = yield from talk.ask("STLS")
     if not said.positive:
-        return None
+        return False
     if stray := (yield from talk.stray()):
         findings.add("stls-trailing", "Octets in clear follow the answer to STLS.", evidence=repr(stray[:60]))
         raise RemoteProtocolError("the server sent octets in clear behind its answer to STLS")
-    return (yield from StartTls(until=(yield from talk.budget.deadline())))
+    return True
 
 
 def try_sasl(talk: Talk, names: Sequence[str], opened: Opened, findings: Findings) -> Procedure[None]:

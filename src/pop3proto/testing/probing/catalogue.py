@@ -40,6 +40,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "stls-trailing": (_B, "Update the server, or look for what is between: this is how answers are injected."),
         "old-tls": (_W, "Switch TLS 1.0 and 1.1 off (RFC 8996)."),
         "no-modern-tls": (_B, "Update the server: clients of today refuse TLS before 1.2."),
+        "connections-limited": (_N, "Not all was tried; the server may need an exception for the machine that probes."),
         "no-tls-1.3": (_N, "TLS 1.2 is enough for all clients; 1.3 needs an update of the server's TLS library."),
         "certificate-expired": (_B, "Renew it, and have the server load it (a restart or a reload)."),
         "certificate-early": (_B, "Check the clock of the server that has issued it, and the one of this machine."),

@@ -40,6 +40,10 @@ __all__ = ["PortProbe"]
 
 _NOT_TRIED: Final = {"EXTERNAL"}
 """Mechanisms that a server rightly refuses to a client without a certificate."""
+_MECHANISMS: Final = 20
+"""How many mechanisms are tried."""
+_HANG_UPS: Final = 3
+"""After so many the server may count the client among attackers: no more mechanisms are tried."""
 _LINES: Final = (255, 1_000, 10_000, 100_000)
 """Octets of the long lines that `look_deeper` sends."""
 _REGISTERED: Final[dict[int, TlsMode]] = {995: "implicit", 110: "starttls"}
@@ -174,8 +178,9 @@ class PortProbe:
 
     def _try_mechanisms(self, opened: Opened, how: str) -> None:
         announced = () if opened.capabilities is None else opened.capabilities.sasl
-        names = [name for name in announced if name not in _NOT_TRIED]
-        while left := [name for name in names if name not in opened.mechanisms]:
+        names = [name for name in announced if name not in _NOT_TRIED][:_MECHANISMS]
+        hung_up = 0
+        while hung_up < _HANG_UPS and (left := [name for name in names if name not in opened.mechanisms]):
             before = len(opened.mechanisms)
             try:
                 with self.connections.open() as connection:
@@ -188,6 +193,7 @@ class PortProbe:
             except Pop3Error:
                 if len(opened.mechanisms) == before:
                     opened.mechanisms[left[0]] = "hangs up"
+                    hung_up += 1
         if wrong := [name for name, result in opened.mechanisms.items() if result != "works"]:
             text = f"Mechanisms that are announced, and fail when tried: {', '.join(wrong)}."
             self.findings.add("mechanism-fails", text)

@@ -1043,6 +1043,13 @@ def test_not_all_of_many_mechanisms_are_tried():
     assert [*report.ports[0].clear.mechanisms.values()] == ["hangs up"] * 3
 
 
+def test_no_method_logs_in_to_another_machine_without_a_certificate_that_is_trusted(monkeypatch):
+    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    report = probed(options={"tls": "implicit"}, context=connections.untrusting())
+    assert report.mailbox is None
+    assert "login-not-tried" in ids(report)
+
+
 def test_json_has_text_alone():
     opened = Opened(capabilities=Capabilities.parse(b"X-\xe4\r\n"))
     report = Report(host="h", ports=[PortReport(port=110, clear=opened)])

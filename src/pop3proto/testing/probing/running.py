@@ -193,8 +193,10 @@ class _Run:
         """
         if port.tls is None and asked in _WITH_TLS:
             why = "TLS was asked for, and there is none"
-        elif port.tls is None and not may_show_password(self.cleartext, tls=False, loopback=port.loopback):
-            why = "there is no TLS"
+        elif not may_show_password(
+            self.cleartext, tls=port.tls is not None and port.tls.trusted, loopback=port.loopback
+        ):
+            why = "there is no TLS" if port.tls is None else "the certificate is not trusted"
         else:
             return True
         self.findings[port.port].add("login-not-tried", f"The login was not tried: {why}.")

@@ -14,6 +14,7 @@ from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import BareLF, Refuse, WrongSize
 from pop3proto.testing.probing import Finding, PortReport, Report, Severity
 from pop3proto.testing.probing.implementations import implementation_of
+from pop3proto.testing.probing.mailbox import Mailbox
 from tests.helpers.cli_servers import password_file
 from tests.helpers.probing import hurry_up, saying, scripted
 
@@ -197,12 +198,71 @@ def test_one_line_for_a_monitor(faults, status, word, capsys, secrets):
 
 
 def test_a_monitor_is_told_that_nothing_is_known(capsys, tmp_path):
-    status, out, _ = run(capsys, f"localhost:{closed_port()}", "--nagios")
-    assert status == 3
-    assert out.startswith("POP3 UNKNOWN - localhost: ")
     status, out, err = run(capsys, "localhost", "--nagios", "--user", "ann", "--password-file", tmp_path / "none")
-    assert (status, out) == (3, "")
-    assert "cannot read the password file" in err
+    assert (status, err) == (3, "")
+    assert out.startswith("POP3 UNKNOWN - cannot read the password file")
+    assert out.count("\n") == 1
+
+
+def test_a_monitor_is_told_that_a_server_is_down(capsys):
+    status, out, _ = run(capsys, f"localhost:{closed_port()}", "--nagios")
+    assert status == 2
+    assert out.startswith("POP3 CRITICAL - localhost: There is no connection")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nagios"],
+        ["host", "--timeout", "0", "--nagios"],
+        ["host", "--nagios", "--json"],
+        ["host", "--what", "--nag"],
+        ["host:", "--nagios"],
+        ["host", "--nagios", "--destructive"],
+    ],
+    ids=" ".join,
+)
+def test_a_monitor_is_told_of_mistakes(arguments, capsys):
+    try:
+        status = main(["probe", *arguments])
+    except SystemExit as end:
+        status = end.code
+    out, err = capsys.readouterr()
+    assert (status, err) == (3, "")
+    assert out.startswith("POP3 UNKNOWN - ")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error, status, words",
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ValueError("oops"), 3, "internal error, which says nothing about the server: ValueError: oops"),
+        (OSError("full"), 3, "full"),
+    ],
+    ids=repr,
+)
+def test_what_fails_in_the_probe_is_no_verdict(error, status, words, capsys, monkeypatch):
+    def probe(*_, **__):
+        raise error
+
+    monkeypatch.setattr("pop3proto.cli.probe.probe", probe)
+    assert run(capsys, "host") == (status, "", f"pop3proto probe: {words}\n")
+    assert run(capsys, "host", "--nagios") == (3, f"POP3 UNKNOWN - {words}\n", "")
+
+
+def test_the_line_for_a_monitor_is_not_too_long():
+    finding = Finding("failed", Severity.WARNING, "x" * 5_000)
+    text, _, data = nagios_line(Report(host="localhost", findings=(finding,)), 14).partition(" | ")
+    assert len(text) == 1_000
+    assert data.startswith("time=")
+
+
+def test_a_maildrop_without_a_count_is_not_empty():
+    report = Report(host="localhost", mailbox=Mailbox(), login_port=110)
+    assert re.search("maildrop +unknown", report_text(report))
+    report.mailbox.sizes = {1: 10, 2: 20}
+    assert re.search("maildrop +2 messages by LIST", report_text(report))
 
 
 def test_the_line_for_a_monitor_is_one_line():
@@ -270,6 +330,7 @@ def test_what_a_server_says_cannot_change_the_terminal():
         (["pops://ann@host", "--user", "bob"], "the URL names a user already"),
         (["pops://host", "--starttls"], "--starttls does not go with a pops:// URL"),
         (["host", "--password-file", "x"], "a password or token needs a user: use --user"),
+        (["::1:99995"], "an IPv6 address with a port needs brackets: [::1]:99995"),
         (["host", "--destructive"], "--destructive needs a login: use --user, with a test account"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -289,7 +350,7 @@ def test_mistakes_are_told_in_a_line(arguments, words, capsys):
         (["host", "--timeout", "0"], "the timeout must be a number of seconds above 0"),
         (["host", "--messages", "-1"], "it must be a number from 0 to 1,000"),
         (["host", "--days", "many"], "it must be a number from 0 to 3,650"),
-        (["host", "--json", "--nagios"], "not allowed with argument --json"),
+        (["host", "--json", "--profile"], "not allowed with argument --json"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -315,7 +376,9 @@ def test_the_slow_and_the_dangerous_are_named_first(capsys, secrets):
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "pop://127.0.0.1:{}", "pop://127.0.0.1:{}/"])
 def test_an_address_will_do(address, capsys):
     with pop3_server({}) as server:
-        assert run(capsys, address.format(server.port))[0] in {0, 1}
+        status, out, err = run(capsys, address.format(server.port))
+    assert (status, err) == (2 if "//" in address else 0, "")  # a URL asks for TLS
+    assert out.startswith("127.0.0.1: ")
 
 
 def test_an_address_of_ipv6_needs_no_brackets(capsys, monkeypatch):
@@ -329,3 +392,6 @@ def test_an_address_of_ipv6_needs_no_brackets(capsys, monkeypatch):
     for target in ("::1", "[::1]", "[::1]:1110"):
         assert run(capsys, target)[0] == 0
     assert heard == [("::1", None), ("::1", None), ("::1", 1110)]
+    _, _, err = run(capsys, "::1:995")
+    assert heard[-1] == ("::1:995", None)
+    assert "for port 995, use [::1]:995" in err

@@ -5,10 +5,13 @@ import math
 import re
 import socket
 import ssl
+import time
 import warnings
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -17,11 +20,12 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pop3proto._io import peers
-from pop3proto.core.capabilities import Expire, LoginDelay
-from pop3proto.core.errors import TimedOut
+from pop3proto.core.capabilities import Capabilities, Expire, LoginDelay
+from pop3proto.core.errors import ConnectionLost, TimedOut
 from pop3proto.core.limits import Quirk
+from pop3proto.core.text import decode_text, visible
 from pop3proto.procedures.operations import Now, Read
-from pop3proto.sasl.credentials import Password
+from pop3proto.sasl.credentials import Password, Token
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.checks import CHECKS, Outcome
 from pop3proto.testing.faults import (
@@ -29,6 +33,7 @@ from pop3proto.testing.faults import (
     BareLF,
     Body,
     ChallengeLine,
+    Cut,
     DeleteOnRetr,
     DoubleAnswer,
     Fault,
@@ -47,15 +52,29 @@ from pop3proto.testing.faults import (
     WrongCount,
     WrongSize,
 )
-from pop3proto.testing.probing import Report, Severity, connections, jsonable, probe, running
-from pop3proto.testing.probing.before_login import Opened, get_greeting
+from pop3proto.testing.probing import (
+    Finding,
+    PortReport,
+    Report,
+    Severity,
+    connections,
+    handshakes,
+    jsonable,
+    probe,
+    running,
+)
+from pop3proto.testing.probing.before_login import Opened, get_greeting, try_extensions
 from pop3proto.testing.probing.catalogue import CATALOGUE
 from pop3proto.testing.probing.certificate import Certificate
 from pop3proto.testing.probing.conformance import GRAVE, add_outcomes
 from pop3proto.testing.probing.deep import try_long_line, wait_idle
+from pop3proto.testing.probing.deletion import find, may_go
 from pop3proto.testing.probing.findings import Findings
+from pop3proto.testing.probing.mailbox import Mailbox
+from pop3proto.testing.probing.masking import forms_of, mask
+from pop3proto.testing.probing.messages import compare_sessions
 from pop3proto.testing.probing.sniffing import sniff
-from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, Talk
+from pop3proto.testing.probing.talk import Body as PartOfTalk, Budget, OutOfStep, Talk
 from tests.helpers.probing import DAY, hurry_up, over_tls, saying, scripted, self_signed
 from tests.helpers.snippets import DOCS
 
@@ -189,8 +208,8 @@ def played(
         said: gets what the procedure sends.
     """
     now, left = 0.0, [*pieces]
-    operation = next(procedure)
     try:
+        operation = next(procedure)
         while True:
             match operation:
                 case Now():
@@ -358,10 +377,30 @@ def _(_path, _patch):
         return at(port)
 
 
+@provokes("connections-limited")
+def _(path, patch):
+    patch.setattr(handshakes, "_before_tls", refused_after(2, handshakes._before_tls))
+    return probed(credentials=None, options={"tls": "starttls"})
+
+
+def refused_after(count: int, procedure):
+    """A procedure that works so many times, and then finds the connection reset."""
+    left = [None] * count
+
+    def instead(*arguments):
+        if not left:
+            raise ConnectionLost("reset by the server")
+        left.pop()
+        return (yield from procedure(*arguments))
+
+    return instead
+
+
 # Before login.
 
 simply("password-in-clear", credentials=None)
 simply("mechanism-fails", Refuse("AUTH PLAIN"), credentials=None, options={})
+answered("capa-unreadable", b"+OK hello\r\n", b"+OK\r\n" + b"X\r\n" * 20_000 + b".\r\n")
 simply("ok-as-challenge", OkAsChallenge(), credentials=None, options={})
 simply("lang-fails", credentials=None, options=announcing(lang=True))
 simply("utf8-fails", Refuse("UTF8"), credentials=None, options=announcing(utf8=True))
@@ -518,10 +557,27 @@ def _(_path, _patch):
 
 
 simply("no-test-message", destructive=True)
+
+
+class IdsAreNumbers(Fault):
+    """The unique ids are the numbers of the messages."""
+
+    def said(self, part, here):
+        if part.asked.is_a("UIDL") and isinstance(part, Body | StatusLine):
+            octets = re.sub(rb"(?m)^((?:\+OK )?)([0-9]+) [!-~]+\r$", rb"\1\2 \2\r", part.octets)
+            part = attrs.evolve(part, octets=octets)
+        yield part
+
+
+simply("test-message-differs", IdsAreNumbers(), CommitAtHangUp(), mail=[TEST_MESSAGE, *MAIL], destructive=True)
 simply("rset-fails", Refuse("RSET"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("deleted-without-quit", CommitAtHangUp(), mail=[*MAIL, TEST_MESSAGE], destructive=True)
 simply("delete-fails", Refuse("DELE"), mail=[*MAIL, TEST_MESSAGE], destructive=True)
-simply("failed", Stall("UIDL"), timeout=1.5)
+simply("failed", Stall("AUTH PLAIN"), credentials=None, options={}, timeout=1.5)
+simply("breaks-off", Stall("UIDL"), timeout=1.5)
+simply("maildrop-in-use", Refuse("PASS", "IN-USE"), timeout=0.6)
+simply("logins-too-often", Refuse("PASS", "LOGIN-DELAY"))
+simply("back-end-fails", Refuse("PASS", "SYS/TEMP"))
 
 
 @provokes("time-up")
@@ -747,6 +803,176 @@ def test_a_deletion_touches_the_test_message_alone():
     assert len(report.told) == 1
 
 
+def test_a_unique_id_alone_marks_nothing():
+    """The test message goes at the hang-up, and the next one gets its id."""
+    with pop3_server({"ann": [TEST_MESSAGE, *MAIL]}, faults=[IdsAreNumbers(), CommitAtHangUp()]) as server:
+        report = probe("localhost", server.port, credentials=ANN, destructive=True)
+        assert server.messages("ann") == MAIL
+    assert "test-message-differs" in ids(report)
+
+
+def test_the_message_is_looked_at_before_each_deletion():
+    with pop3_server({"ann": [TEST_MESSAGE, *MAIL]}) as server:
+        probe("localhost", server.port, credentials=ANN, destructive=True)
+        before = [
+            str(first)
+            for session in server.sessions
+            for first, second in pairwise(session.commands)
+            if str(second).startswith("DELE")
+        ]
+    assert before == ["TOP 1 0"] * 3
+
+
+def test_the_checks_delete_nothing():
+    with pop3_server({"ann": [*MAIL, TEST_MESSAGE]}) as server:
+        report = probe("localhost", server.port, credentials=ANN, destructive=True, checks=True)
+        assert server.messages("ann") == MAIL
+    assert report.checks["skipped"] > 0
+
+
+@pytest.mark.parametrize(
+    "message, goes",
+    [
+        (TEST_MESSAGE, True),
+        (b"From: ann\r\nsubject:pop3proto probe \r\nTo: bob\r\n\r\n", True),
+        (b"Subject: pop3proto probe", True),
+        (b"Subject: pop3proto probe\r\n more\r\n\r\n", False),
+        (b"Subject: pop3proto probe\r\n \r\n more\r\n", False),
+        (b"Subject: pop3proto probe\r\nSubject: other\r\n\r\n", False),
+        (b"Subject: pop3proto probe\r\nSubject: pop3proto probe\r\n\r\n", False),
+        (b"Subject: other\r\n\r\nSubject: pop3proto probe\r\n", False),
+        (b"From: ann\r\n\r\nSubject: pop3proto probe\r\n", False),
+        (b"From: ann\n\nSubject: pop3proto probe\n", False),
+        (b"From: ann\n\r\nSubject: pop3proto probe\n", False),
+        (b"From: ann\n \nSubject: pop3proto probe\n", False),
+        (b"\r\nSubject: pop3proto probe\r\n", False),
+        (b"X: Subject: pop3proto probe\r\n\r\n", False),
+        (b"X: 1\rSubject: pop3proto probe\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_a_message_with_exactly_this_subject_may_go(message, goes):
+    assert may_go(message) is goes
+
+
+class CountedDict(dict):
+    """A dict that counts how often all of its values are gone through."""
+
+    walks = 0
+
+    def values(self):
+        self.walks += 1
+        return super().values()
+
+
+def test_a_large_maildrop_is_gone_through_once_to_find_the_test_message():
+    mailbox = Mailbox(unique_ids=CountedDict({number: f"u{number}" for number in range(1, 20_001)}))
+    answers = [b"+OK\r\nSubject: pop3proto probe\r\n\r\n.\r\n"]
+    test = played(find(Talk(BUDGET), mailbox, Findings()), *answers)
+    assert (test.uid, mailbox.unique_ids.walks) == ("u20000", 1)
+    answers = [b"+OK\r\nSubject: other\r\n\r\n.\r\n"] * 50
+    assert played(find(Talk(BUDGET), mailbox, Findings()), *answers) is None
+    assert mailbox.unique_ids.walks == 2
+
+
+def test_large_maildrops_are_compared_in_one_walk():
+    before, again = (
+        Mailbox(
+            unique_ids=CountedDict({number: f"{name}{number}" for number in range(1, 20_001)}),
+            sizes=dict.fromkeys(range(1, 20_001), 1),
+            works={"UIDL": True},
+        )
+        for name in "ab"
+    )
+    findings = Findings()
+    played(compare_sessions(Talk(BUDGET), before, again, findings))
+    assert findings.has("uid-unstable")
+    assert again.unique_ids.walks == 1
+    assert before.unique_ids.walks <= 2
+
+
+@pytest.mark.parametrize(
+    "header, name", [(b"Subject: 1", "uid-unstable"), (b"Subject: 2", "others-changed"), (None, "others-changed")]
+)
+def test_an_id_has_changed_only_if_the_message_is_the_same(header, name):
+    """One message of two has gone, or has a new id; another has come, perhaps."""
+    works = {"UIDL": True, "TOP": True}
+    before = Mailbox(unique_ids={1: "a", 2: "b"}, sizes={1: 10, 2: 20}, headers={1: b"Subject: 1"}, works={**works})
+    again = Mailbox(unique_ids={1: "b", 2: "c"}, sizes={1: 20, 2: 10 if header else 11}, works={**works})
+    findings = Findings()
+    answers = [] if header is None else [b"+OK\r\n" + header + b"\r\n\r\n.\r\n"]
+    played(compare_sessions(Talk(BUDGET), before, again, findings), *answers)
+    assert [finding.id for finding in findings.found] == [name]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\nno header\n",
+        b"no body: 1\n",
+        b"Subject: 1\n\none\rstill one\ntwo\x0b\x0cstill two\nthree\nfour\n",
+        b"Subject: 1\n\n\n\n\n\n",
+        b"Subject: 1\n\n",
+    ],
+)
+def test_top_of_unusual_mail_is_compared_by_its_lines(message):
+    assert not ids(probed(mail=[message])) & {"top-differs", "top-lines"}
+
+
+@pytest.mark.parametrize("fault", [Stall, Cut], ids=["silent", "closed"])
+@pytest.mark.parametrize("command", ["CAPA", "STLS", "PASS", "STAT", "LIST", "UIDL", "RETR 2"])
+def test_a_server_that_fails_where_all_need_it_is_broken(command, fault):
+    report = probed(fault(command), timeout=1.5, options={**BY_PASS, "tls": "starttls"}, tls="starttls")
+    assert report.status == 2
+    assert report.findings[0].id == "breaks-off"
+    assert f"At {command.replace('PASS', 'the login')} the server " in report.findings[0].text
+
+
+def test_a_server_that_is_slow_to_the_last_is_not_broken():
+    """The time for all ends before that for one answer."""
+    findings, talk = Findings(), Talk(Budget(10, time.monotonic()))
+    talk.at, talk.since = "RETR 7", time.monotonic() - 1
+    with findings.failing("while mail was fetched", talk):
+        raise TimedOut("nothing came")
+    [finding] = findings.found
+    assert (finding.id, finding.severity) == ("failed", Severity.WARNING)
+    assert "RETR 7" in finding.text
+
+
+def test_a_named_failure_stays_first_when_the_time_was_up():
+    with scripted(saying(b"+OK hello\r\n")) as port:
+        report = at(port, credentials=ANN, timeout=0.9)
+    assert report.status == 2
+    assert report.findings[0].text == "At CAPA the server does not answer."
+    assert "time-up" in ids(report)
+
+
+def test_a_maildrop_that_is_locked_for_a_moment_is_waited_for():
+    report = probed(RefusePass(1, "[IN-USE] locked"))
+    assert report.mailbox is not None
+
+
+@pytest.mark.parametrize("command", ["CAPA", "TOP 2"])
+def test_an_answer_that_does_not_end_is_found(command):
+    report = probed(NoTerminator(on=command), timeout=1.5, options=BY_PASS)
+    assert [finding for finding in report.findings if finding.id == "no-terminator" and command in finding.text]
+    assert report.status == 2
+
+
+def test_a_list_of_languages_that_does_not_end_is_found():
+    findings, opened = Findings(), Opened(capabilities=Capabilities(lang=True))
+    with pytest.raises(OutOfStep):
+        played(try_extensions(Talk(BUDGET), opened, findings), b"+OK\r\nen English\r\n", b"")
+    assert findings.has("no-terminator")
+
+
+@pytest.mark.parametrize("digits", [5_000, 20])
+def test_a_number_of_many_digits_is_no_number(digits):
+    report = probed(Rewritten("STAT", b"+OK 5", b"+OK " + b"1" * digits))
+    assert "stat-malformed" in ids(report)
+    assert report.mailbox.count is None
+
+
 def test_the_test_message_may_be_delivered():
     with pop3_server({"ann": MAIL}) as server:
 
@@ -773,6 +999,109 @@ def test_the_password_is_in_no_report():
     assert report.checks["failed"] > 0
     assert secret not in json.dumps(jsonable(report))
     assert secret not in repr(report)
+
+
+SECRET = "s3cret-word-\u00e4"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SECRET.encode(),
+        SECRET.encode("latin-1"),
+        b64encode(SECRET.encode()),
+        b64encode(b"\0ann\0" + SECRET.encode()),
+        b64encode(b"n,a=ann,\1auth=Bearer " + SECRET.encode() + b"\1\1"),
+    ],
+)
+def test_a_secret_that_the_server_repeats_is_masked(said):
+    credentials = Password("ann", SECRET)
+    forms = forms_of(credentials, "latin-1")
+    assert "" not in forms
+    text = visible(decode_text(b"you said " + said))
+    opened = Opened(greeting=text, timestamp=text, capabilities=Capabilities.parse(b"X-SAYS " + said + b"\r\nTOP\r\n"))
+    report = Report(host="h", findings=(Finding("failed", Severity.WARNING, text, "", text),), told=[text])
+    report.announced = (text,)
+    report.ports.append(PortReport(port=110, clear=opened, first_line=text, why=text))
+    assert "***" not in repr(report)
+    mask(report, forms)
+    assert opened.capabilities.top
+    assert text not in repr(report)
+    assert report.findings[0].text.startswith("you said ")
+    for part in (report.findings[0].text, report.findings[0].evidence, report.told[0], opened.greeting):
+        assert "***" in part
+    assert "***" in json.dumps(jsonable(report)["ports"][0]["clear"]["capabilities"])
+
+
+def test_the_probe_masks_what_it_returns():
+    secret = "unlikely-to-be-said"
+    faults = [Rewritten("STAT", b"+OK 5 ", b"+OK " + secret.encode())]
+    with pop3_server({"ann": MAIL}, passwords={"ann": secret}, faults=faults) as server:
+        report = probe("localhost", server.port, credentials=Password("ann", secret))
+    [finding] = [finding for finding in report.findings if finding.id == "stat-malformed"]
+    assert "***" in finding.evidence
+    assert secret not in repr(report)
+
+
+def test_a_connection_that_breaks_before_tls_says_nothing_about_versions(monkeypatch):
+    monkeypatch.setattr(handshakes, "_before_tls", refused_after(2, handshakes._before_tls))
+    report = probed(credentials=None, options={"tls": "starttls"})
+    assert set(report.ports[0].tls.versions.values()) == {"yes", "unknown"}
+    assert "no-tls-1.3" not in ids(report)
+    assert "connections-limited" in ids(report)
+
+
+def test_not_all_of_many_mechanisms_are_tried():
+    many = tuple(f"X-{number}" for number in range(40))
+    report = probed(credentials=None, options=announcing(sasl=many))
+    assert len(report.ports[0].clear.mechanisms) == 20
+    report = probed(*(Cut(f"AUTH {name}") for name in many[:10]), credentials=None, options=announcing(sasl=many))
+    assert [*report.ports[0].clear.mechanisms.values()] == ["hangs up"] * 3
+
+
+def test_no_method_logs_in_to_another_machine_without_a_certificate_that_is_trusted(monkeypatch):
+    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    report = probed(options={"tls": "implicit"}, context=connections.untrusting())
+    assert report.mailbox is None
+    assert "login-not-tried" in ids(report)
+
+
+def test_json_has_text_alone():
+    opened = Opened(capabilities=Capabilities.parse(b"X-\xe4\r\n"))
+    report = Report(host="h", ports=[PortReport(port=110, clear=opened)])
+    text = json.dumps(jsonable(report))
+    assert json.loads(text)["ports"][0]["clear"]["capabilities"] == [visible("X-\udce4")]
+    assert "udce4" not in text.replace("\\\\", "")
+
+
+@pytest.mark.parametrize("credentials", [Password("ann", ""), Token("ann", "")])
+def test_an_empty_secret_masks_nothing(credentials):
+    assert forms_of(credentials) == []
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_there_is_no_login_without_the_tls_that_was_asked_for(tls):
+    with pop3_server({"ann": MAIL}, **BY_PASS) as server:
+        report = probe("localhost", server.port, tls=tls, credentials=ANN, timeout=6, cleartext="always")
+        assert not any(session.info.user for session in server.sessions)
+    assert report.status == 2
+    assert report.mailbox is None
+    assert "login-not-tried" in ids(report)
+    assert probe_severity(report, "no-tls") is Severity.BROKEN
+
+
+def probe_severity(report: Report, name: str) -> Severity:
+    [severity] = [finding.severity for finding in report.findings if finding.id == name]
+    return severity
+
+
+@pytest.mark.parametrize("cleartext, logs_in", [("loopback", False), ("never", False), ("always", True)])
+def test_no_method_logs_in_to_another_machine_without_tls(cleartext, logs_in, monkeypatch):
+    """Not even SCRAM, which hides the password: mail would go in clear."""
+    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    report = probed(options={}, cleartext=cleartext)
+    assert (report.mailbox is not None) is logs_in
+    assert ("login-not-tried" in ids(report)) is not logs_in
 
 
 def test_a_password_in_the_reason_of_a_check_is_hidden():

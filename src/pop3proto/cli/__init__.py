@@ -99,6 +99,7 @@ def _is_posix() -> bool:
 
 
 def _parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"pop3proto {name}", description=command.DESCRIPTION)
+    make: type[argparse.ArgumentParser] = getattr(command, "Parser", argparse.ArgumentParser)
+    parser = make(prog=f"pop3proto {name}", description=command.DESCRIPTION)
     command.add_arguments(parser)
     return parser

@@ -4,39 +4,62 @@ from __future__ import annotations
 
 import json
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
+from typing_extensions import override
 
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import LocalProtocolError, Pop3Error
 from pop3proto.fetching.account import Account
-from pop3proto.fetching.failures import USAGE, Failure, warn
+from pop3proto.fetching.failures import USAGE, Failure, reason, warn
 from pop3proto.testing.probing.findings import Severity
 from pop3proto.testing.probing.jsonable import jsonable
 from pop3proto.testing.probing.running import ASIDE, IDLE, probe
 
 from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
-from .probe_text import nagios_line, profile_of, report_text
+from .probe_text import nagios_line, nagios_unknown, profile_of, report_text
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pop3proto.procedures.cleartext import TlsMode
 
-__all__ = ["DESCRIPTION", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
 DESCRIPTION: Final = (
     "Find out what a POP3 server can do, by trying it, and what is wrong with it. Nothing is deleted unless "
     "--destructive is given, and no login is tried without a user. Exit status: 0 fine, 1 warnings, 2 broken (or a "
-    "mistake in usage), 3 not reached."
+    "mistake in usage), 3 not reached, or the probe itself failed. With --nagios: 2 also if not reached, 3 only where "
+    "the probe says nothing about the server."
 )
 
+_FOR_MONITOR: Final = frozenset("--nagios"[:end] for end in range(3, 9))
+"""The option, and its abbreviations."""
 _UNKNOWN: Final = int(Severity.UNREACHABLE)
 _MOST_MESSAGES: Final = 1_000
 _MOST_DAYS: Final = 3_650
+
+
+class Parser(ArgumentParser):
+    """Tells a monitor of a mistake in usage as a monitor expects it: 2 would be a verdict about the server."""
+
+    _for_monitor = False
+
+    @override
+    def parse_known_args(  # type: ignore[override]  # it is overloaded there
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        self._for_monitor = not _FOR_MONITOR.isdisjoint(args or ())
+        return super().parse_known_args(args, Namespace() if namespace is None else namespace)
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        if self._for_monitor:
+            print(nagios_unknown(message))
+            self.exit(_UNKNOWN)
+        super().error(message)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -82,7 +105,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--checks",
         action="store_true",
-        help="run the conformance checks, too: they need many connections and logins, some with a wrong password",
+        help="run the conformance checks, too, without those that delete: they need many connections and logins, some "
+        "with a wrong password",
     )
     parser.add_argument(
         "--deep",
@@ -99,7 +123,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--destructive",
         action="store_true",
-        help="delete one message: the newest with the subject 'pop3proto probe'; for a test account only",
+        help="delete one message, and no other: the newest with the subject 'pop3proto probe'; for a test account only",
     )
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -114,11 +138,33 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command: probe."""
     try:
+        return _run_guarded(arguments)
+    except Failure as failure:
+        if not arguments.nagios:
+            raise
+        print(nagios_unknown(str(failure)))
+    except KeyboardInterrupt:
+        if not arguments.nagios:
+            raise
+        print(nagios_unknown("interrupted"))
+    return _UNKNOWN
+
+
+def _run_guarded(arguments: Namespace) -> int:
+    """As `_run`; what fails is a `Failure` whose status is no verdict about the server: 1 and 2 would be one."""
+    try:
         return _run(arguments)
     except Failure as failure:
-        if arguments.nagios or failure.status != USAGE:  # 1 would be a warning about the server
-            raise Failure(str(failure), _UNKNOWN) from failure
-        raise
+        if failure.status == USAGE:
+            raise
+        raise Failure(str(failure), _UNKNOWN) from failure
+    except BrokenPipeError:
+        raise Failure("standard output was closed", _UNKNOWN) from None
+    except (Pop3Error, OSError) as error:
+        raise Failure(reason(error), _UNKNOWN) from error
+    except Exception as error:
+        text = f"internal error, which says nothing about the server: {type(error).__name__}: {error}"
+        raise Failure(text, _UNKNOWN) from error
 
 
 def _run(arguments: Namespace) -> int:
@@ -152,6 +198,7 @@ def _run(arguments: Namespace) -> int:
         print(json.dumps(jsonable(report), indent=2, ensure_ascii=True))
     elif arguments.nagios:
         print(nagios_line(report, arguments.days))
+        return min(report.status, int(Severity.BROKEN))
     elif arguments.profile:
         if report.status == _UNKNOWN:
             raise Failure(f"{report.host}: {report.findings[0].text} {report.findings[0].evidence}", _UNKNOWN)
@@ -186,6 +233,12 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, 
     scheme, is_url, rest = target.partition("://")
     if not is_url:
         scheme, rest = "pop", _bracketed(target)
+        if rest.count(":") > 1 and "[" not in rest:
+            address, _, port = rest.rpartition(":")
+            raise Failure(f"an IPv6 address with a port needs brackets: [{address}]:{port}", USAGE)
+        if rest != target and (last := re.search(r":([0-9]{3,4})$", target)):
+            hint = f"[{target[: last.start()]}]:{last[1]}"
+            warn(f"pop3proto probe: all of {target} is taken for an address; for port {last[1]}, use {hint}")
     names_user = "@" in rest
     if not names_user:
         account = Account.of_url(f"{scheme}://nobody@{rest}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pop3proto.testing.probing.mailbox import Mailbox
     from pop3proto.testing.probing.report import PortReport, Report, TlsReport
 
-__all__ = ["nagios_line", "profile_of", "report_text"]
+__all__ = ["nagios_line", "nagios_unknown", "profile_of", "report_text"]
 
 _WIDTH: Final = 80
 _LABEL: Final = 16
@@ -36,11 +36,13 @@ _WORDS: Final = {
     Severity.BROKEN: "broken",
     Severity.UNREACHABLE: "not reached",
 }
+_LONGEST: Final = 1_000
+"""Characters of the line for a monitor, without its performance data: some monitors cut longer ones anywhere."""
 _NAGIOS: Final = {
     Severity.NOTE: "OK",
     Severity.WARNING: "WARNING",
     Severity.BROKEN: "CRITICAL",
-    Severity.UNREACHABLE: "UNKNOWN",
+    Severity.UNREACHABLE: "CRITICAL",
 }
 
 
@@ -184,7 +186,12 @@ def _maildrop(report: Report, mailbox: Mailbox) -> Iterator[str]:
     if report.announced is not None and before is not None:
         yield from _row("announced", _difference(_lines(before), report.announced))
     octets = f", {mailbox.octets:,} octets" if mailbox.octets is not None else ""
-    yield from _row("maildrop", f"{counted(mailbox.count or 0, 'message')}{octets}")
+    if mailbox.count is not None:
+        yield from _row("maildrop", f"{counted(mailbox.count, 'message')}{octets}")
+    elif mailbox.sizes:
+        yield from _row("maildrop", f"{counted(len(mailbox.sizes), 'message')} by LIST")
+    else:
+        yield from _row("maildrop", "unknown")
     if mailbox.sampled:
         exact = sum(mailbox.sizes.get(number) == size for number, size in mailbox.sampled.items())
         yield from _row("fetched", f"{counted(len(mailbox.sampled), 'message')}; {exact} as large as LIST says")
@@ -259,8 +266,22 @@ def nagios_line(report: Report, days: int) -> str:
     problems = [finding.text for finding in report.findings if finding.severity > Severity.NOTE]
     said = "; ".join(problems) if problems else "; ".join(filter(None, map(_in_short, report.ports))) or "nothing"
     data = " ".join(_performance(report, days))
-    text = visible(f"POP3 {_NAGIOS[report.severity]} - {report.host}: {said}".replace("|", "/"))
+    text = _in_one_line(f"POP3 {_NAGIOS[report.severity]} - {report.host}: {said}")
     return f"{text} | {data}" if data else text
+
+
+def nagios_unknown(why: str) -> str:
+    """Return the line of a probe that says nothing about the server.
+
+    Args:
+        why: it does not.
+    """
+    return _in_one_line(f"POP3 UNKNOWN - {why}")
+
+
+def _in_one_line(text: str) -> str:
+    line = visible(text.replace("|", "/"))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
 def _in_short(port: PortReport) -> str:

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pop3proto.procedures.operations import Procedure
-    from pop3proto.sasl.channel import TlsInfo
 
     from .findings import Findings
-    from .talk import Said, Talk
+    from .talk import Talk
 
 __all__ = [
     "Opened",
     "ask_capabilities",
-    "begin_tls",
+    "ask_for_tls",
     "get_greeting",
     "inject_behind_stls",
     "say_goodbye",
@@ -103,31 +102,35 @@ def get_greeting(talk: Talk, opened: Opened, findings: Findings) -> Procedure[bo
 
 
 def ask_capabilities(talk: Talk, opened: Opened, findings: Findings) -> Procedure[None]:
-    """Ask for the capabilities."""
+    """Ask for the capabilities.
+
+    Raises:
+        OutOfStep: the answer did not end.
+    """
     said = yield from talk.ask("CAPA")
     opened.has_capa = said.positive
-    opened.capabilities = yield from _read_capabilities(talk, said)
     if not said.positive:
         findings.add("no-capa", "The server does not know CAPA.", evidence=said.text)
-
-
-def _read_capabilities(talk: Talk, said: Said) -> Procedure[Capabilities | None]:
-    """Return what the answer to CAPA announces; None if it is a refusal, or makes no sense."""
-    if not said.positive:
-        return None
+        return
     body = yield from talk.body()
-    with suppress(MalformedReply):
-        return Capabilities.parse(body.content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    return None
+    try:
+        opened.capabilities = Capabilities.parse(body.content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    except MalformedReply as error:
+        findings.add("capa-unreadable", "The answer to CAPA makes no sense.", evidence=str(error))
+    findings.check_end(body, "CAPA")
 
 
 def try_extensions(talk: Talk, opened: Opened, findings: Findings) -> Procedure[None]:
-    """Try LANG and UTF8 where they are announced. Nothing but QUIT should follow on this connection."""
+    """Try LANG and UTF8 where they are announced. Nothing but QUIT should follow on this connection.
+
+    Raises:
+        OutOfStep: an answer did not end.
+    """
     announced = opened.capabilities
     if announced is not None and announced.lang:
         said = yield from talk.ask("LANG")
         if said.positive:
-            yield from talk.body()
+            findings.check_end((yield from talk.body()), "LANG")
             said = yield from talk.ask("LANG *")
         opened.works["LANG"] = said.positive
         if not said.positive:
@@ -139,15 +142,15 @@ def try_extensions(talk: Talk, opened: Opened, findings: Findings) -> Procedure[
             findings.add("utf8-fails", "UTF8 is announced, and fails.", evidence=said.text)
 
 
-def begin_tls(talk: Talk, findings: Findings) -> Procedure[TlsInfo | None]:
-    """Begin TLS by STLS; None: the server refuses."""
+def ask_for_tls(talk: Talk, findings: Findings) -> Procedure[bool]:
+    """Say STLS; return whether the handshake is next. If not, the server refuses."""
     said = yield from talk.ask("STLS")
     if not said.positive:
-        return None
+        return False
     if stray := (yield from talk.stray()):
         findings.add("stls-trailing", "Octets in clear follow the answer to STLS.", evidence=repr(stray[:60]))
         raise RemoteProtocolError("the server sent octets in clear behind its answer to STLS")
-    return (yield from StartTls(until=(yield from talk.budget.deadline())))
+    return True
 
 
 def try_sasl(talk: Talk, names: Sequence[str], opened: Opened, findings: Findings) -> Procedure[None]:

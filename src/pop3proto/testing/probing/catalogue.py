@@ -40,6 +40,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "stls-trailing": (_B, "Update the server, or look for what is between: this is how answers are injected."),
         "old-tls": (_W, "Switch TLS 1.0 and 1.1 off (RFC 8996)."),
         "no-modern-tls": (_B, "Update the server: clients of today refuse TLS before 1.2."),
+        "connections-limited": (_N, "Not all was tried; the server may need an exception for the machine that probes."),
         "no-tls-1.3": (_N, "TLS 1.2 is enough for all clients; 1.3 needs an update of the server's TLS library."),
         "certificate-expired": (_B, "Renew it, and have the server load it (a restart or a reload)."),
         "certificate-early": (_B, "Check the clock of the server that has issued it, and the one of this machine."),
@@ -54,6 +55,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "certificate-without-sni": (_N, "Clients that send no server name (old ones) get this other certificate."),
         # Before login.
         "no-capa": (_W, "Clients have to guess what it can do (RFC 2449)."),
+        "capa-unreadable": (_W, "Clients have to guess what it can do: one capability to a line, then a lone dot."),
         "password-in-clear": (_W, "Offer USER, PLAIN and LOGIN after STLS only (RFC 8314, RFC 5034 section 4)."),
         "no-way-to-log-in": (_W, "Offer PLAIN, SCRAM-SHA-256 or USER, and announce it."),
         "mechanism-fails": (_W, "Announce only what is configured."),
@@ -65,6 +67,9 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "No password was sent. --ca-file trusts an authority; --allow-cleartext does without TLS.",
         ),
         "login-refused": (_B, "Check user and password or token; see what the server said."),
+        "maildrop-in-use": (_W, "Another client uses the account now: probe later, or use an account of its own."),
+        "logins-too-often": (_W, "Probe this account less often: the server wants time between two logins."),
+        "back-end-fails": (_B, "The server cannot get at its users or their mail: look at its log and its storage."),
         "login-detour": (_W, "Each login takes longer by that: announce only mechanisms that work."),
         "login-delay": (_N, "What needs a second session was left out."),
         # After login.
@@ -107,11 +112,16 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "line-limit-low": (_W, "RFC 2449 section 4 wants 255 octets at least."),
         # With --destructive.
         "no-test-message": (_W, "Send a message with the subject 'pop3proto probe' to the account, and probe again."),
+        "test-message-differs": (
+            _B,
+            "Clients that delete by unique id delete other mail: look how the server makes its unique ids.",
+        ),
         "rset-fails": (_B, "Clients rely on RSET to take deletions back."),
         "deleted-without-quit": (_B, "Mail is lost when a connection breaks (RFC 1939 section 6): update the server."),
         "delete-fails": (_B, "Clients that empty the maildrop fill it instead: see what the server said."),
         "others-changed": (_B, "Look for another client that uses this account now; else the server loses mail."),
         # The probe itself.
+        "breaks-off": (_B, "No client gets beyond that: look at the server's log."),
         "time-up": (_W, "Give it more time: --timeout."),
         "failed": (_W, "The connection failed during this part; the server's log may say why."),
     }

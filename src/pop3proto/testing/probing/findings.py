@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.core.errors import Pop3Error
+from pop3proto.core.errors import Pop3Error, TimedOut
 
 from .catalogue import CATALOGUE
 from .talk import OutOfStep
@@ -16,7 +17,12 @@ from .talk import OutOfStep
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .talk import Body, Talk
+
 __all__ = ["Finding", "Findings", "Severity"]
+
+_EXTRAS: Final = {"LANG", "UTF8"}
+"""Commands that most clients never send."""
 
 
 class Severity(IntEnum):
@@ -92,11 +98,12 @@ class Findings:
         )
 
     @contextmanager
-    def failing(self, what: str) -> Generator[None]:
+    def failing(self, what: str, talk: Talk | None = None) -> Generator[None]:
         """Note what fails in a block, and go on behind it.
 
         Args:
             what: is done in the block, as "at STLS".
+            talk: the dialogue in it, if no client can do without that; None: it is an extra, and its failure a warning.
         """
         try:
             yield
@@ -104,7 +111,32 @@ class Findings:
             text = "Its answers are out of step with the commands, so not all was asked."
             self.add("out-of-step", text, evidence=str(error))
         except Pop3Error as error:
-            self.add("failed", f"The connection failed {what}.", evidence=str(error))
+            if talk is None or talk.at is None or talk.at.split()[0] in _EXTRAS:
+                self.add("failed", f"The connection failed {what}.", evidence=str(error))
+            elif isinstance(error, TimedOut) and talk.cut_short(time.monotonic()):
+                self.add("failed", f"The time was up before the answer to {talk.at} came.", evidence=str(error))
+            else:
+                self.breaks_off(talk.at, error)
+
+    def check_end(self, body: Body, command: str) -> None:
+        """Note if the answer to a command did not end.
+
+        Raises:
+            OutOfStep: it did not, so nothing more can be asked.
+        """
+        if body.ended in {"silence", "closed"}:
+            self.add("no-terminator", f"The answer to {command} does not end: no line with a dot alone came.")
+            raise OutOfStep(f"the answer to {command} did not end")
+
+    def breaks_off(self, at: str, error: Pop3Error) -> None:
+        """Note that the server fails where each client needs it.
+
+        Args:
+            at: a command, "the greeting" or "the login".
+            error: how.
+        """
+        does = "does not answer" if isinstance(error, TimedOut) else "breaks the session off"
+        self.add("breaks-off", f"At {at} the server {does}.", evidence=str(error))
 
     def note(self, finding: Finding) -> None:
         """Note a finding, unless one with its id is known already."""

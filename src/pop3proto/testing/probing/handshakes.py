@@ -13,7 +13,7 @@ from pop3proto.core.errors import CertificateError, ConnectionLost, Pop3Error, T
 from pop3proto.core.text import counted
 from pop3proto.procedures.operations import StartTls
 
-from .before_login import begin_tls
+from .before_login import ask_for_tls
 from .certificate import Certificate
 from .connections import VERSIONS, Connections, untrusting
 from .report import TlsReport
@@ -38,12 +38,15 @@ def handshake(talk: Talk, how: str, findings: Findings) -> Procedure[TlsInfo]:
     Raises:
         ConnectionLost: it does not work.
     """
-    if how == "implicit":
-        return (yield from StartTls(until=(yield from talk.budget.deadline())))
-    yield from talk.hear()
-    if (info := (yield from begin_tls(talk, findings))) is None:
-        raise ConnectionLost("the server refuses STLS")
-    return info
+    yield from _before_tls(talk, how, findings)
+    return (yield from StartTls(until=(yield from talk.budget.deadline())))
+
+
+def _before_tls(talk: Talk, how: str, findings: Findings) -> Procedure[None]:
+    if how == "starttls":
+        yield from talk.hear()
+        if not (yield from ask_for_tls(talk, findings)):
+            raise ConnectionLost("the server refuses STLS")
 
 
 def begin(talk: Talk, how: str, findings: Findings) -> Procedure[None]:
@@ -191,12 +194,21 @@ class TlsProbe:
             self.connections.channel(context).handshake()  # this machine may be unable to
         except (ssl.SSLError, ValueError):
             return "unknown"
+        shaking = False
         try:
-            self._try(context)
+            with self.connections.open(context) as connection:
+                talk = self._talk()
+                connection.perform(_before_tls(talk, self.how, self.findings))
+                shaking = True
+                connection.perform(handshake(talk, "implicit", self.findings))
         except TimedOut:
             return "unknown"
-        except Pop3Error:
-            return "no"
+        except Pop3Error as error:
+            if shaking:
+                return "no"
+            text = "Connections are limited: one of many in a row did not get as far as TLS."
+            self.findings.add("connections-limited", text, evidence=str(error))
+            return "unknown"
         return "yes"
 
 

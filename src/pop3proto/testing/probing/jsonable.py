@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pop3proto.core.text import visible
 
 if TYPE_CHECKING:
     from .before_login import Opened
@@ -24,7 +26,7 @@ def jsonable(report: Report) -> dict[str, Any]:
         report: of a probe.
     """
     mailbox = report.mailbox
-    return {
+    plain = {
         "version": VERSION,
         "host": report.host,
         "verdict": report.verdict,
@@ -47,6 +49,18 @@ def jsonable(report: Report) -> dict[str, Any]:
         "checks": report.checks,
         "told": report.told,
     }
+    return {key: _printable(value) for key, value in plain.items()}
+
+
+def _printable(value: object) -> object:
+    """Return plain data with what cannot be printed escaped: JSON has no text for octets that are not UTF-8."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list):
+        return [_printable(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in cast("dict[object, object]", value).items()}
+    return value
 
 
 def _port(port: PortReport) -> dict[str, Any]:

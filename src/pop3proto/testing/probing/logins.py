@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from pop3proto.blocking import connect
-from pop3proto.core.errors import CertificateError, LocalProtocolError, Pop3Error
+from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error, TimedOut
 from pop3proto.core.limits import Quirk
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.replies import ResponseCode
-from pop3proto.core.text import counted
 
 from .deep import wait_idle
 from .findings import Findings, Severity
 from .mailbox import Mailbox, compare_with_capa, listings, sample_of
-from .messages import burst, fetch_all
+from .messages import burst, compare_sessions, fetch_all
 from .talk import Talk
 
 if TYPE_CHECKING:
@@ -70,9 +69,9 @@ class Logins:
         """Look at the maildrop; return whether there was a login."""
         begun = time.monotonic()
         try:
-            client = self.log_in()
+            client, _ = self._log_in_when_free()
         except Pop3Error as error:
-            self._not_logged_in(error)
+            self._not_logged_in(error, time.monotonic() - begun)
             return False
         if refused := client.session.attempts:
             text = "The best login method that is offered was refused; another one worked."
@@ -131,33 +130,54 @@ class Logins:
 
     def log_in_later(self) -> Client | None:
         """As `log_in`, behind another session, which may keep the maildrop locked; None: it is refused, as is noted."""
+        try:
+            client, waited = self._log_in_when_free()
+        except LoginFailed as refusal:
+            text = "Another login, behind a session that has ended, is refused."
+            self.findings.add("second-login-refused", text, evidence=refusal.reply.text)
+            return None
+        if waited:
+            text = "The maildrop stays locked for a while after a client has hung up."
+            self.findings.add("lock-stays", text, evidence=f"{waited:.1f} seconds at most")
+        return client
+
+    def _log_in_when_free(self) -> tuple[Client, float]:
+        """As `log_in`, and try again while the maildrop is locked; return how many seconds that took, too."""
         pause, waited = _FIRST_PAUSE, 0.0
         while True:
             try:
-                client = self.log_in()
+                return self.log_in(), waited
             except LoginFailed as refusal:
-                locked = ResponseCode.IN_USE in {refusal.code, refusal.guessed_code}
-                if not locked or waited + pause > self.connections.budget.wait:
-                    text = "Another login, behind a session that has ended, is refused."
-                    self.findings.add("second-login-refused", text, evidence=refusal.reply.text)
-                    return None
-                time.sleep(pause)
-                pause, waited = pause * 2, waited + pause
-                continue
-            if waited:
-                text = "The maildrop stays locked for a while after a client has hung up."
-                self.findings.add("lock-stays", text, evidence=f"{waited:.1f} seconds at most")
-            return client
+                if not _is_locked(refusal) or waited + pause > self.connections.budget.wait:
+                    raise
+            time.sleep(pause)
+            pause, waited = pause * 2, waited + pause
 
-    def _not_logged_in(self, error: Pop3Error) -> None:
+    def _not_logged_in(self, error: Pop3Error, seconds: float) -> None:
         if isinstance(error, LoginFailed):
-            self.findings.add("login-refused", "The login is refused.", evidence=str(error))
+            self._refused(error)
         elif isinstance(error, CertificateError):
             self.findings.add("login-not-tried", "The login was not tried, as the certificate is not trusted.")
         elif isinstance(error, LocalProtocolError):
             self.findings.add("login-not-tried", "The login was not tried.", evidence=str(error))
+        elif isinstance(error, TimedOut) and seconds < 0.9 * self.connections.budget.wait:
+            self.findings.add("failed", "The time was up before the login was answered.", evidence=str(error))
         else:
-            self.findings.add("failed", "The connection failed at the login.", evidence=str(error))
+            self.findings.breaks_off("the login", error)
+
+    def _refused(self, refusal: LoginFailed) -> None:
+        code, evidence = refusal.code, str(refusal)
+        if _is_locked(refusal):
+            self.findings.add("maildrop-in-use", "The login is refused: the maildrop is locked.", evidence=evidence)
+        elif code is not None and code.within(ResponseCode.LOGIN_DELAY):
+            text = "The login is refused: it comes too soon behind another one."
+            self.findings.add("logins-too-often", text, evidence=evidence)
+        elif code is not None and code.within(ResponseCode.SYS):
+            self.findings.add("back-end-fails", f"The login is refused: {code}.", evidence=evidence)
+        elif isinstance(refusal.__cause__, ConnectionLost | TimedOut):
+            self.findings.breaks_off("the login", refusal)
+        else:
+            self.findings.add("login-refused", "The login is refused.", evidence=evidence)
 
     # The maildrop.
 
@@ -165,7 +185,7 @@ class Logins:
         findings, talk, announced = self.findings, self.talk(), client.capabilities
         self.report.announced = None if announced is None else tuple(announced.lines())
         mailbox.quirks |= client.tolerated - {Quirk.NO_PIPELINING}
-        with self.findings.failing("while the maildrop was looked at"):
+        with self.findings.failing("while the maildrop was looked at", talk):
             client.perform(listings(talk, announced, mailbox, findings))
             if not mailbox.sizes:
                 findings.add("maildrop-empty", "The maildrop is empty, so no message could be looked at.")
@@ -206,13 +226,10 @@ class Logins:
             if (client := self.log_in_later()) is None:
                 return
             with closing(client):
-                client.perform(listings(self.talk(), client.capabilities, again, Findings()))
-        if not (mailbox.works.get("UIDL") and again.works.get("UIDL")):
-            return
-        gone = [uid for uid in mailbox.unique_ids.values() if uid not in {*again.unique_ids.values()}]
-        if gone and len(again.sizes) >= len(mailbox.sizes):
-            number = f"{len(gone)} of {counted(len(mailbox.unique_ids), 'unique id')}"
-            self.findings.add("uid-unstable", f"{number} changed from one session to the next.", evidence=gone[0])
-        elif gone:
-            text = f"{counted(len(gone), 'message')} went away between two sessions; no DELE was sent."
-            self.findings.add("others-changed", text, evidence=f"unique id {gone[0]}")
+                talk = self.talk()
+                client.perform(listings(talk, client.capabilities, again, Findings()))
+                client.perform(compare_sessions(talk, mailbox, again, self.findings))
+
+
+def _is_locked(refusal: LoginFailed) -> bool:
+    return ResponseCode.IN_USE in {refusal.code, refusal.guessed_code}

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mailbox", "ask", "check_silence", "compare_with_capa", "listings", "sample_of", "unique_ids"]
 
-_STATUS: Final = re.compile(r"\+OK (\d+) (\d+)\b", re.IGNORECASE)
-_STATUS_WITHOUT: Final = re.compile(r"\+OK (\d+)", re.IGNORECASE)
+_STATUS: Final = re.compile(r"\+OK ([0-9]{1,19}) ([0-9]{1,19})\b", re.IGNORECASE)
+_STATUS_WITHOUT: Final = re.compile(r"\+OK ([0-9]{1,19})\b", re.IGNORECASE)
 _ENTRIES: Final = 1_000_000
 _SHOWN: Final = 5  # numbers in the evidence
 _LARGEST: Final = 1_048_576  # octets of a message that is fetched as a sample
@@ -43,6 +43,7 @@ class Mailbox:
         unique_ids: by message number; empty without UIDL.
         works: commands that were tried, and whether they work.
         sampled: the messages that were fetched, with the octets that came.
+        headers: of some of these, as TOP sends them.
         answer_times: of NOOP, in seconds.
         pipelining: it works; None: it was not tried.
         lock: "exclusive", "shared" or None: it was not tried.
@@ -55,6 +56,7 @@ class Mailbox:
     unique_ids: dict[int, str] = attrs.field(factory=dict[int, str])
     works: dict[str, bool] = attrs.field(factory=dict[str, bool])
     sampled: dict[int, int] = attrs.field(factory=dict[int, int])
+    headers: dict[int, bytes] = attrs.field(factory=dict[int, bytes])
     answer_times: list[float] = attrs.field(factory=list[float])
     pipelining: bool | None = None
     lock: str | None = None
@@ -158,9 +160,7 @@ def _whole(talk: Talk, command: str, mailbox: Mailbox, findings: Findings) -> Pr
         OutOfStep: it did not end.
     """
     body = yield from talk.body()
-    if body.ended in {"silence", "closed"}:
-        findings.add("no-terminator", f"The answer to {command} does not end: no line with a dot alone came.")
-        raise OutOfStep(f"the answer to {command} did not end")
+    findings.check_end(body, command)
     if body.ended == "LF" or body.bare_lf:
         mailbox.quirks.add(Quirk.BARE_LF)
         findings.add("bare-lf", f"Lines of the answer to {command} end with LF alone, not with CRLF.")

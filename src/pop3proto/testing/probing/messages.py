@@ -12,7 +12,7 @@ from .mailbox import ask, check_silence
 from .talk import OutOfStep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pop3proto.procedures.operations import Procedure
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from .mailbox import Mailbox
     from .talk import Body, Talk
 
-__all__ = ["burst", "fetch_all"]
+__all__ = ["burst", "compare_sessions", "fetch_all"]
 
 _BURST: Final = 20
 _TOP_LINES: Final = 3
 _TOPS: Final = 3
 """How many messages TOP is tried on."""
 _SHOWN: Final = 5
+_NEW: Final = 50
+"""How many messages with new unique ids are looked at."""
 
 
 def fetch_all(talk: Talk, numbers: Sequence[int], mailbox: Mailbox, findings: Findings) -> Procedure[None]:
@@ -92,21 +94,93 @@ def _check_step(talk: Talk, number: int, findings: Findings) -> Procedure[None]:
 
 
 def _compare_top(talk: Talk, number: int, content: bytes, mailbox: Mailbox, findings: Findings) -> Procedure[None]:
-    head, _, rest = content.partition(b"\r\n\r\n")
+    header, body = _parts(content)
     for lines in (0, _TOP_LINES):
         said = yield from ask(talk, f"TOP {number} {lines}", mailbox, findings)
         mailbox.works["TOP"] = said.positive
         if not said.positive:
             return
-        got = (yield from talk.body()).content
-        got_head, _, got_rest = got.partition(b"\r\n\r\n")
-        if got_head.rstrip(b"\r\n") != head.rstrip(b"\r\n"):
+        answer = yield from talk.body()
+        findings.check_end(answer, f"TOP {number} {lines}")
+        got, got_body = _parts(answer.content)
+        mailbox.headers[number] = got
+        if got != header:
             findings.add("top-differs", f"The header of message {number} differs between TOP and RETR.")
             continue
-        have, want = len(got_rest.splitlines()), min(lines, len(rest.splitlines()))
+        have, want = len(got_body), min(lines, len(body))
         if have != want:
             text = f"TOP {number} {lines} brings {counted(have, 'line')} of the body, where {want} were due."
             findings.add("top-lines", text)
+
+
+def _parts(message: bytes) -> tuple[bytes, list[bytes]]:
+    """Return the header and the lines of the body. Lines end with CRLF; with LF only where none has CRLF."""
+    if b"\r\n" not in message:
+        message = message.replace(b"\n", b"\r\n")
+    header, _, body = (b"\r\n" + message).partition(b"\r\n\r\n")
+    lines = body.split(b"\r\n")
+    return header.strip(b"\r\n"), lines if lines[-1] else lines[:-1]
+
+
+def compare_sessions(talk: Talk, before: Mailbox, again: Mailbox, findings: Findings) -> Procedure[None]:
+    """Compare the unique ids of two sessions: is each message known by the same one?
+
+    Args:
+        talk: the later session.
+        before: what the earlier session has shown.
+        again: what the later one has listed.
+        findings: what is found.
+    """
+    if not (before.works.get("UIDL") and again.works.get("UIDL")):
+        return
+    earlier, later = {*before.unique_ids.values()}, {*again.unique_ids.values()}
+    gone = [uid for uid in before.unique_ids.values() if uid not in later]
+    if not gone:
+        return
+    if len(gone) == len(before.unique_ids) and len(again.sizes) >= len(before.sizes):
+        renamed: str | None = gone[0]
+    else:
+        known = {
+            (before.sizes.get(number), header): before.unique_ids[number]
+            for number, header in before.headers.items()
+            if header and before.unique_ids.get(number, "") not in {"", *later}
+        }
+        new = [number for number, uid in again.unique_ids.items() if uid not in earlier]
+        renamed = yield from _find_renamed(talk, new[-_NEW:], known, again, findings)
+    if renamed is not None:
+        number = f"{len(gone)} of {counted(len(before.unique_ids), 'unique id')}"
+        findings.add("uid-unstable", f"{number} changed from one session to the next.", evidence=renamed)
+    else:
+        text = f"{counted(len(gone), 'message')} went away between two sessions; no DELE was sent."
+        findings.add("others-changed", text, evidence=f"unique id {gone[0]}")
+
+
+def _find_renamed(
+    talk: Talk,
+    new: Sequence[int],
+    known: Mapping[tuple[int | None, bytes], str],
+    again: Mailbox,
+    findings: Findings,
+) -> Procedure[str | None]:
+    """Return the earlier unique id of a message that has another one now; None: no message is known to have one.
+
+    Args:
+        talk: the later session.
+        new: the numbers of messages with new ids.
+        known: earlier ids that are gone, by size and header of their messages.
+        again: what the later session has listed.
+        findings: what is found.
+    """
+    sizes = {size for size, _ in known}
+    for number in new:
+        if (size := again.sizes.get(number)) in sizes:
+            said = yield from ask(talk, f"TOP {number} 0", again, findings)
+            if not said.positive:
+                return None
+            header, _ = _parts((yield from talk.body()).content)
+            if (size, header) in known:
+                return known[size, header]
+    return None
 
 
 def burst(talk: Talk, mailbox: Mailbox, findings: Findings, *, announced: bool) -> Procedure[None]:

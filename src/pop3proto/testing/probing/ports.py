@@ -40,6 +40,10 @@ __all__ = ["PortProbe"]
 
 _NOT_TRIED: Final = {"EXTERNAL"}
 """Mechanisms that a server rightly refuses to a client without a certificate."""
+_MECHANISMS: Final = 20
+"""How many mechanisms are tried."""
+_HANG_UPS: Final = 3
+"""After so many the server may count the client among attackers: no more mechanisms are tried."""
 _LINES: Final = (255, 1_000, 10_000, 100_000)
 """Octets of the long lines that `look_deeper` sends."""
 _REGISTERED: Final[dict[int, TlsMode]] = {995: "implicit", 110: "starttls"}
@@ -127,8 +131,8 @@ class PortProbe:
     def _talk_in_clear(self) -> None:
         report = self.report
         opened = report.clear = Opened()
-        with self.findings.failing("in clear before login"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("in clear before login", talk), self.connections.open() as connection:
             if not connection.perform(get_greeting(talk, opened, self.findings)):
                 return
             connection.perform(ask_capabilities(talk, opened, self.findings))
@@ -136,9 +140,8 @@ class PortProbe:
             connection.perform(say_goodbye(talk))
         self._try_mechanisms(opened, "none")
         announced = opened.capabilities is not None and opened.capabilities.stls
-        report.stls = False
-        with self.findings.failing("at STLS"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("at STLS", talk), self.connections.open() as connection:
             connection.perform(talk.hear())
             said = connection.perform(talk.ask("STLS"))
             report.stls = said.positive
@@ -155,8 +158,8 @@ class PortProbe:
 
     def _talk_over_tls(self, tls: TlsReport) -> None:
         opened = self.report.secure = Opened()
-        with self.findings.failing("over TLS before login"), self.connections.open() as connection:
-            talk = self._talk()
+        talk = self._talk()
+        with self.findings.failing("over TLS before login", talk), self.connections.open() as connection:
             connection.perform(handshake(talk, tls.how, self.findings))
             if tls.how == "implicit" and not connection.perform(get_greeting(talk, opened, self.findings)):
                 return
@@ -175,8 +178,9 @@ class PortProbe:
 
     def _try_mechanisms(self, opened: Opened, how: str) -> None:
         announced = () if opened.capabilities is None else opened.capabilities.sasl
-        names = [name for name in announced if name not in _NOT_TRIED]
-        while left := [name for name in names if name not in opened.mechanisms]:
+        names = [name for name in announced if name not in _NOT_TRIED][:_MECHANISMS]
+        hung_up = 0
+        while hung_up < _HANG_UPS and (left := [name for name in names if name not in opened.mechanisms]):
             before = len(opened.mechanisms)
             try:
                 with self.connections.open() as connection:
@@ -189,6 +193,7 @@ class PortProbe:
             except Pop3Error:
                 if len(opened.mechanisms) == before:
                     opened.mechanisms[left[0]] = "hangs up"
+                    hung_up += 1
         if wrong := [name for name, result in opened.mechanisms.items() if result != "works"]:
             text = f"Mechanisms that are announced, and fail when tried: {', '.join(wrong)}."
             self.findings.add("mechanism-fails", text)
@@ -205,7 +210,8 @@ class PortProbe:
         )
         unencrypted = Severity.NOTE if report.loopback else None
         if report.tls is None and report.stls is False:
-            self.findings.add("no-tls", "There is no TLS on this port, not even by STLS.", severity=unencrypted)
+            severity = Severity.BROKEN if self.expected in {"implicit", "starttls"} else unencrypted
+            self.findings.add("no-tls", "There is no TLS on this port, not even by STLS.", severity=severity)
         if report.clear is not None and (ways := _shown_in_clear(report.clear)):
             text = f"Before TLS it offers logins that show the password: {', '.join(ways)}."
             self.findings.add("password-in-clear", text, severity=unencrypted)

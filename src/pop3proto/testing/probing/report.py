@@ -38,7 +38,7 @@ class TlsReport:
         version: what both sides have chosen.
         cipher: its name.
         versions: "1.0" to "1.3", each with whether the server does it: "yes", "no", or "unknown", where this machine
-            cannot do it.
+            cannot do it, or there was no handshake.
         trusted: the certificate is valid for the name.
         distrust: why not; "" if it is.
         certificates: those that the server sends, its own first.

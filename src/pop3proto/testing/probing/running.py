@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port
+from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port, may_show_password
 
 from .catalogue import ANSWERS
 from .connections import Connections, budget_of
 from .deletion import delete_test_message
 from .findings import Findings, Severity
 from .logins import Logins
+from .masking import forms_of, mask
 from .ports import PortProbe
 from .report import PortReport, Report
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext, TlsMode
     from pop3proto.sasl.credentials import Credentials
 
+    from .findings import Finding
+
 __all__ = ["ASIDE", "IDLE", "probe"]
 
 IDLE: Final = 620.0
@@ -32,6 +35,7 @@ IDLE: Final = 620.0
 _WAIT: Final = 10.0
 """The most seconds for one answer."""
 _STANDARD: Final[tuple[tuple[int, TlsMode], ...]] = ((995, "implicit"), (110, "starttls"))
+_WITH_TLS: Final = frozenset({"implicit", "starttls"})
 ASIDE: Final = 60.0
 """Seconds that the other slow questions of `deep` may take."""
 
@@ -73,7 +77,8 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             of that, or 10 seconds.
         messages: how many messages are fetched at most.
         days: of fewer days left of the certificate is warned.
-        checks: run the conformance checks, too: they need many connections and logins, some with a wrong password.
+        checks: run the conformance checks, too: they need many connections and logins, some with a wrong password. None
+            of them deletes, not even with `destructive`.
         deep: ask what takes long: bad commands, long lines, and a silence of `idle` seconds.
         idle: see `deep`; 0: leave that out.
         destructive: delete a message; for that it needs credentials, and a message with the subject "pop3proto probe".
@@ -110,18 +115,18 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
                 cleartext=cleartext,
                 messages=messages,
             )
-            if not logins.run():
+            if not run.may_log_in(best, tls) or not logins.run():
                 logins = None
             if destructive and logins is not None:
                 run.delete(logins, deliver)
             run.note_time(connections)
         if checks:
-            run.check(
-                best, credentials if logins is not None else None, slow=deep, may_delete=destructive, deliver=deliver
-            )
+            run.check(best, credentials if logins is not None else None, slow=deep)
         if deep:
             run.look_deeper(best, logins, idle)
     run.conclude()
+    if credentials is not None:
+        mask(run.report, forms_of(credentials, password_encoding))
     run.report.seconds = time.monotonic() - begun
     return run.report
 
@@ -167,10 +172,8 @@ class _Run:
                 self.note_time(connections)
 
     def note_time(self, connections: Connections) -> None:
-        """Note if the time was up: then that is the reason for what failed last."""
+        """Note if the time was up."""
         if connections.budget.until <= time.monotonic():
-            found = self.findings[connections.port].found
-            found[:] = [finding for finding in found if finding.id != "failed"]
             self.findings[connections.port].add("time-up", "The time was up before all was asked.")
 
     @property
@@ -180,6 +183,24 @@ class _Run:
         return max(
             serving, key=lambda port: (port.tls is not None and port.tls.trusted, port.tls is not None), default=None
         )
+
+    def may_log_in(self, port: PortReport, asked: TlsMode | None) -> bool:
+        """Return whether there may be a login, by any method: mail is as secret as the password; note if not.
+
+        Args:
+            port: where.
+            asked: where TLS was asked for.
+        """
+        if port.tls is None and asked in _WITH_TLS:
+            why = "TLS was asked for, and there is none"
+        elif not may_show_password(
+            self.cleartext, tls=port.tls is not None and port.tls.trusted, loopback=port.loopback
+        ):
+            why = "there is no TLS" if port.tls is None else "the certificate is not trusted"
+        else:
+            return True
+        self.findings[port.port].add("login-not-tried", f"The login was not tried: {why}.")
+        return False
 
     def look_deeper(self, port: PortReport, logins: Logins | None, idle: float) -> None:
         """Ask what takes long."""
@@ -198,16 +219,8 @@ class _Run:
             if told := delete_test_message(logins, logins.findings, deliver):
                 self.report.told.append(told)
 
-    def check(
-        self,
-        port: PortReport,
-        credentials: Credentials | None,
-        *,
-        slow: bool,
-        may_delete: bool,
-        deliver: Callable[[bytes], object] | None,
-    ) -> None:
-        """Run the conformance checks."""
+    def check(self, port: PortReport, credentials: Credentials | None, *, slow: bool) -> None:
+        """Run the conformance checks. They have no leave to delete: those that need it delete any message."""
         from pop3proto.testing.checks import CHECKS, Target, run_checks  # noqa: PLC0415 - most probes do without
 
         from .conformance import add_outcomes  # noqa: PLC0415 - as above
@@ -220,9 +233,7 @@ class _Run:
             credentials=credentials,
             cleartext=self.cleartext,
             timeout=min(_WAIT, self.timeout / 3),
-            may_delete=may_delete,
             slow=slow,
-            deliver=deliver,
         )
         self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port], credentials)
 
@@ -245,4 +256,9 @@ class _Run:
             else:
                 findings.add("port-closed", f"Port {port.port} is not reached, which is fine.", evidence=port.why)
         found = [finding for findings in self.findings.values() for finding in findings.found]
-        self.report.findings = tuple(sorted(found, key=lambda finding: (-finding.severity, finding.id not in ANSWERS)))
+        self.report.findings = tuple(sorted(found, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[int, bool, bool]:
+    """Return the place of a finding: the worst first; of those that are as bad, what tells least comes last."""
+    return -finding.severity, finding.id not in ANSWERS, finding.id == "time-up"

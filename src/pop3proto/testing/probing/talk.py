@@ -128,17 +128,25 @@ class Talk:
 
     Attributes:
         bare_lf: a status line has ended with LF alone.
+        at: what is waited for: "the greeting", or a command; None: nothing was yet.
+        since: when that began, on the clock of `Now`.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget: Final = budget
         self.bare_lf: bool = False
+        self.at: str | None = None
+        self.since: float = 0.0
         self._buffer = bytearray()
 
     @property
     def unread(self) -> bytes:
         """What has arrived and was not asked for."""
         return bytes(self._buffer)
+
+    def cut_short(self, now: float) -> bool:
+        """Return whether the time for all was up before that for one answer: then its lack is no fault."""
+        return now >= self.budget.until and now - self.since < 0.9 * self.budget.wait
 
     def say(self, octets: bytes) -> Procedure[None]:
         """Send octets."""
@@ -156,6 +164,8 @@ class Talk:
             RemoteProtocolError: the line does not end.
         """
         begun = yield from Now()
+        if self.at is None:
+            self.at, self.since = "the greeting", begun
         until = yield from self.budget.deadline(most)
         while b"\n" not in self._buffer:
             if len(self._buffer) > _LONGEST_LINE:
@@ -171,6 +181,7 @@ class Talk:
 
     def ask(self, command: str) -> Procedure[Said]:
         """Send a command and return the line that answers it."""
+        self.at, self.since = command, (yield from Now())
         yield from self.say(command.encode() + b"\r\n")
         return (yield from self.hear())
 

@@ -38,6 +38,7 @@ def same(found: dict[str, str], server: str) -> None:
     assert expected - set(found) == set()
 
 
+@pytest.mark.deep
 @pytest.mark.interop
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may deliver to the users of Dovecot")
 def test_dovecot(require_program):

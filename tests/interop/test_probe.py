@@ -56,6 +56,7 @@ def test_a_size_is_two_octets_too_small(dovecot):
     assert finding.evidence == f"6: LIST {size}, RETR {size + 2}"
 
 
+@pytest.mark.deep
 def test_a_port_begins_otherwise_than_expected(dovecot):
     assert probe(dovecot.host, dovecot.tls_port, tls="starttls").findings[0].id == "tls-where-clear"
     assert probe(dovecot.host, dovecot.port, tls="implicit").findings[0].id == "clear-where-tls"

@@ -113,6 +113,7 @@ def test_our_server_passes_over_sockets(tls):
     assert set(found(outcomes, "skipped")) == NOT_OFFERED | lacking
 
 
+@pytest.mark.deep
 def test_an_empty_maildrop_is_filled():
     outcomes = list(run_checks(in_memory(mail=[])))
     assert found(outcomes, "failed") == {}
@@ -159,6 +160,7 @@ def test_each_check_has_a_server_that_breaks_its_rule():
     assert not set(SABOTAGE) & set(WITHOUT)
 
 
+@pytest.mark.deep(keep=60)
 @pytest.mark.parametrize("id_", SABOTAGE)
 def test_a_check_fails_where_its_rule_is_broken(id_, monkeypatch):
     monkeypatch.setattr("pop3proto.testing.checks.run.World._pause", lambda _world, _seconds: None)

@@ -280,6 +280,7 @@ def check(case, run):
             run()
 
 
+@pytest.mark.deep(keep=60)
 @pytest.mark.parametrize("adapter", [run_blocking, run_asyncio, run_trio])
 @pytest.mark.parametrize("name", CASES)
 def test_what_each_fault_does_to_a_client(name, adapter):
@@ -823,6 +824,7 @@ def test_the_end_of_a_server_is_no_failure_of_a_session_that_is_held(adapter, ca
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.deep
 def test_a_proxy_ends_though_a_client_does_not_read():
     with (
         pop3_server({"ann": [b"x\n", b"y\n" * 15_000_000]}) as server,

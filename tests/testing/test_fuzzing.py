@@ -95,6 +95,7 @@ class PlainMaildrop:
 # ------------------------------------------------------------------------------------- what is right passes
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
 def test_a_sound_service_passes(tls):
     fuzz_service(service(), runs=60, seed=3, tls=tls)

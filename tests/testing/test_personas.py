@@ -207,6 +207,7 @@ async def take_all(client):
     return [await client.fetch(number) for number in await client.uidl()]
 
 
+@pytest.mark.deep(keep=1)
 @each_adapter
 def test_gmail_is_emptied_session_by_session(over):
     mail = [b"Subject: %d\n\n" % number for number in range(601)]
@@ -339,6 +340,7 @@ def test_a_client_that_can_connect_again_finds_out_what_microsoft_wants():
         assert len(server.sessions) == 2
 
 
+@pytest.mark.deep
 def test_microsoft_throttles():
     server = pop3_in_memory({"ann": MAIL}, tokens=TOKENS, persona="microsoft365")
     with connect_over(server.socket(), tls="none", cleartext="always") as client:

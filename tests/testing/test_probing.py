@@ -137,6 +137,7 @@ def test_our_own_server_is_fine(tls):
         assert port.tls.certificates[0].names == ("localhost", "127.0.0.1", "::1")
 
 
+@pytest.mark.deep
 def test_our_own_server_passes_the_checks():
     report = probed(checks=True)
     assert ids(report, Severity.WARNING) == set()
@@ -823,6 +824,7 @@ def test_the_message_is_looked_at_before_each_deletion():
     assert before == ["TOP 1 0"] * 3
 
 
+@pytest.mark.deep
 def test_the_checks_delete_nothing():
     with pop3_server({"ann": [*MAIL, TEST_MESSAGE]}) as server:
         report = probe("localhost", server.port, credentials=ANN, destructive=True, checks=True)
@@ -919,6 +921,7 @@ def test_top_of_unusual_mail_is_compared_by_its_lines(message):
     assert not ids(probed(mail=[message])) & {"top-differs", "top-lines"}
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("fault", [Stall, Cut], ids=["silent", "closed"])
 @pytest.mark.parametrize("command", ["CAPA", "STLS", "PASS", "STAT", "LIST", "UIDL", "RETR 2"])
 def test_a_server_that_fails_where_all_need_it_is_broken(command, fault):

@@ -43,6 +43,7 @@ def test_checks_are_tests(check):
     result.stdout.fnmatch_lines(['SKIPPED * it needs tls="starttls"'])
 
 
+@pytest.mark.deep
 def test_some_of_them(check):
     result = check("-v", "-m", "MUST", "-k", "stat-form or capa-known or test_mine")
     result.assert_outcomes(passed=1, deselected=len(CHECKS) - 1)
@@ -78,6 +79,7 @@ def test_a_run_in_which_nobody_has_logged_in_is_no_good_one(check, monkeypatch):
     result.stdout.fnmatch_lines(["*could not be found out: the login was refused*"])
 
 
+@pytest.mark.deep
 def test_what_can_be_done_is_told_in_terms_of_the_options(pytester):
     options = ("--disable-plugin-autoload", "-p", PLUGIN, "-p", "no:cacheprovider", "-k", "greeting-positive")
     for tls, message in (("none", "*or pop:// (STLS) or pop3:// (no TLS)*"), ("implicit", "*--pop3-ca-file*")):
@@ -88,6 +90,7 @@ def test_what_can_be_done_is_told_in_terms_of_the_options(pytester):
         result.stdout.fnmatch_lines([message])
 
 
+@pytest.mark.deep
 def test_the_help_says_that_wrong_passwords_are_tried(pytester):
     result = pytester.runpytest_subprocess("--disable-plugin-autoload", "-p", PLUGIN, "--help", timeout=PATIENCE)
     assert "give wrong passwords for this user" in " ".join(result.stdout.str().split())

@@ -49,7 +49,7 @@ class Watch:
 
     def __init__(self, watchers: Watchers) -> None:
         self.offences: Final[list[Offence]] = []
-        self.challenges = 0
+        self.challenges: int = 0
         self._watchers: Final = watchers
         self._dialogue: Final = Dialogue()
         self._session = SessionState(State.AUTHORIZATION)
@@ -124,7 +124,8 @@ class Watch:
             self._challenged = False
             return attrs.evolve(asked, response=True)
         if not self._in_exchange:
-            self.challenges = self._challenges = self._early = 0
+            self.challenges = 0
+            self._challenges = self._early = 0
         elif self._command(asked) is None:
             self._early += 1
             self._note(ClientRule.BEHIND_LOGIN, asked)

@@ -330,7 +330,7 @@ def test_what_a_server_says_cannot_change_the_terminal():
         (["pops://ann@host", "--user", "bob"], "the URL names a user already"),
         (["pops://host", "--starttls"], "--starttls does not go with a pops:// URL"),
         (["host", "--password-file", "x"], "a password or token needs a user: use --user"),
-        (["::1:99995"], "an IPv6 address with a port needs brackets: [::1]:99995"),
+        (["::1:99995"], "an IPv6 address with a port is written [ADDRESS]:PORT"),
         (["host", "--destructive"], "--destructive needs a login: use --user, with a test account"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -29,8 +29,9 @@ from pop3proto.testing.checks import (
     run_checks,
     skip,
 )
-from pop3proto.testing.checks.transcript import Secrets, without_secret
+from pop3proto.testing.checks.transcript import without_secret
 from pop3proto.testing.faults import Drip, Refuse, Stall
+from pop3proto.testing.masking import Secrets
 from pop3proto.testing.probing.conformance import add_outcomes
 from pop3proto.testing.probing.findings import Findings
 from tests.helpers.processes import PATIENCE

@@ -20,8 +20,9 @@ from .alpn import ForeignProtocol, allow_pop3_only
 from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from os import PathLike
+    from typing import Any
 
 __all__ = [
     "ServerTls",
@@ -190,10 +191,15 @@ def peer_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
     if public is not None:
         return tuple(public())
     with contextlib.suppress(Exception):  # it may be missing, or be another in another Python
-        chain = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - nothing is known of it
-        return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain)
+        return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in _private_chain(tls))
     certificate = tls.getpeercert(binary_form=True)
     return () if certificate is None else (certificate,)
+
+
+def _private_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> Iterable[Any]:
+    """Return the certificates that the peer has sent, by a private method of Python, which may raise anything."""
+    chain: Iterable[Any] = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - nothing is known of it
+    return chain
 
 
 TLS_LATER: Final = "use another port, or begin TLS after the greeting"
@@ -244,7 +250,7 @@ def _validity(tls: ssl.SSLSocket | ssl.SSLObject, code: int) -> str:
         return ""
     field, words = ("notAfter", "valid until") if code == _EXPIRED else ("notBefore", "valid from")
     with contextlib.suppress(Exception):  # it may be missing, or be another in another Python
-        for certificate in getattr(tls, "_sslobj").get_unverified_chain():  # noqa: B009 - nothing is known of it
+        for certificate in _private_chain(tls):
             moment = ssl.cert_time_to_seconds(certificate.get_info()[field])
             if (moment < time.time()) == (code == _EXPIRED):
                 return f" ({words} {time.strftime('%Y-%m-%d %H:%M', time.gmtime(moment))} UTC)"

@@ -234,8 +234,7 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, 
     if not is_url:
         scheme, rest = "pop", _bracketed(target)
         if rest.count(":") > 1 and "[" not in rest:
-            address, _, port = rest.rpartition(":")
-            raise Failure(f"an IPv6 address with a port needs brackets: [{address}]:{port}", USAGE)
+            raise Failure(f"{target} is no HOST:PORT; an IPv6 address with a port is written [ADDRESS]:PORT", USAGE)
         if rest != target and (last := re.search(r":([0-9]{3,4})$", target)):
             hint = f"[{target[: last.start()]}]:{last[1]}"
             warn(f"pop3proto probe: all of {target} is taken for an address; for port {last[1]}, use {hint}")

@@ -324,7 +324,7 @@ class Session:
             self._observers.ended(self.info, error)
 
     def release(self, finish: object, successor: Callable[[bool], Procedure[None]] | None = None) -> None:
-        """Note that all answers are read, or by whom; `finish` is what `acquire` was given, `successor` replaces it."""
+        """Note that the answers are read; or let `successor` discard the rest, in place of what `acquire` was given."""
         if self._finish == finish:
             self._finish = successor
 

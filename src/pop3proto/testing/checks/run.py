@@ -10,6 +10,7 @@ import attrs
 
 from pop3proto.core.errors import Pop3Error, TimedOut
 from pop3proto.procedures.operations import Operation, Read, StartTls, Write
+from pop3proto.testing.masking import Secrets
 
 from .check import Check, Need
 from .conversation import Deliver, HangUp, Open, Over, Pause
@@ -19,7 +20,7 @@ from .obstacles import failure, obstacle, wording
 from .steps import begin
 from .table import CHECKS
 from .target import connect
-from .transcript import Secrets, Transcript
+from .transcript import Transcript
 from .verdicts import CheckFailed, CheckSkipped
 
 if TYPE_CHECKING:

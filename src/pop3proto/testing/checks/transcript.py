@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.sasl.credentials import Password, Token
+from pop3proto.testing.masking import MASK, Secrets
 
 if TYPE_CHECKING:
     from pop3proto.sasl.credentials import Credentials
 
-__all__ = ["Secrets", "Transcript", "without_secret"]
+__all__ = ["Transcript", "without_secret"]
 
-_MASK: Final = "***"
 _LONGEST: Final = 300  # octets of a line that are shown
 _LINES: Final = 60  # lines of one side at a time that are shown
 _SECRET: Final = re.compile(rb"(?i)(PASS\s|APOP\s+\S+\s+|AUTH\s+\S+\s+)(?=.).*", re.DOTALL)
 _AUTH: Final = re.compile(rb"(?i)AUTH\s+\S+")
-_LEAST: Final = 4  # characters of base64 that are worth to be looked for
 _NO_SECRET: Final = frozenset({b"*", b"=", b""})
 
 
 def without_secret(line: bytes) -> bytes:
     """Return a command line without its secret."""
     return _SECRET.sub(rb"\1***", line)
-
-
-class Secrets:
-    """Hides a password or a token, in the forms in which a server may repeat it.
-
-    Args:
-        credentials: what has the secret; None: there is none.
-    """
-
-    def __init__(self, credentials: Credentials | None) -> None:
-        match credentials:
-            case Password(password=secret) | Token(token=secret):
-                forms = _forms(secret.encode("utf-8", "surrogateescape"))
-            case _:
-                forms = set[bytes]()
-        self._forms: Final = sorted(forms, key=len, reverse=True)
-
-    def hidden_in(self, octets: bytes) -> bytes:
-        """Return octets with a mask in place of the secret."""
-        for form in self._forms:
-            octets = octets.replace(form, _MASK.encode())
-        return octets
-
-    def masked(self, text: str) -> str:
-        """Return a text with a mask in place of the secret, also where it is escaped."""
-        for form in self._forms:
-            shown = form.decode("utf-8", "backslashreplace")
-            for each in (shown, repr(form)[2:-1], ascii(shown)[1:-1], form.decode("latin-1")):
-                text = text.replace(each, _MASK)
-        return text
-
-
-def _forms(secret: bytes) -> set[bytes]:
-    forms = {secret, secret.strip(), base64.b64encode(secret)}
-    for before in range(3):  # base64 of a text that has it anywhere: three ways, as three octets make four characters
-        encoded = base64.b64encode(bytes(before) + secret)
-        whole = encoded[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
-        if len(whole) >= _LEAST:
-            forms.add(whole)
-    return forms - {b""}
 
 
 class Transcript:
@@ -119,7 +76,7 @@ class Transcript:
         line = line.removesuffix(b"\r")
         if side == "C":
             if self._exchange.get(link) and line not in _NO_SECRET:
-                line = _MASK.encode()
+                line = MASK.encode()
             elif _AUTH.match(line):
                 self._exchange[link] = True
                 line = re.sub(rb"(?i)(AUTH\s+\S+\s+)(?!=$)\S.*", rb"\1***", line)
@@ -128,7 +85,7 @@ class Transcript:
         elif side == "S" and self._exchange.get(link):
             # With nonce, salt and signature of SCRAM, passwords can be tried without the server.
             if line.startswith(b"+ ") and line.strip() != b"+":
-                line = b"+ " + _MASK.encode()
+                line = b"+ " + MASK.encode()
             else:
                 self._exchange[link] = line.strip() == b"+"
         line = self._secrets.hidden_in(line)

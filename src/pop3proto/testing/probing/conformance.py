@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.sasl.credentials import Password
-
 from .findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pop3proto.sasl.credentials import Credentials
     from pop3proto.testing.checks import Check, Outcome
 
     from .findings import Findings
@@ -20,7 +17,7 @@ __all__ = ["GRAVE", "add_outcomes", "severity_of"]
 
 GRAVE: Final = frozenset(
     {
-        # Who may not is let in.
+        # Somebody is let in who may not log in.
         "apop-wrong-digest",
         "cram-md5-wrong-digest",
         "login-needed",
@@ -29,17 +26,11 @@ GRAVE: Final = frozenset(
         "plain-wrong-password",
         "scram-wrong-proof",
         "wrong-password-refused",
-        # Mail is lost, cut, or taken for other mail.
+        # Mail is cut, or taken for other mail. Checks that need leave to delete are not run in a probe.
         "dots-are-doubled",
-        "hang-up-keeps",
-        "list-after-dele-keeps-numbers",
         "pipelined-in-order",
         "pipelined-retr",
-        "quit-removes-marked",
-        "retr-keeps",
         "retr-sends-message",
-        "rset-keeps",
-        "rset-unmarks",
         "uidl-stable",
     }
 )
@@ -53,9 +44,7 @@ def severity_of(check: Check) -> Severity:
     return Severity.NOTE if check.level.name == "PRACTICE" else Severity.WARNING
 
 
-def add_outcomes(
-    outcomes: Iterable[Outcome], findings: Findings, credentials: Credentials | None = None
-) -> dict[str, int]:
+def add_outcomes(outcomes: Iterable[Outcome], findings: Findings) -> dict[str, int]:
     """Note the checks that failed; return how many passed, failed and were skipped.
 
     Those that failed before they began, as nobody can log in, are counted, and not noted: one check is about that.
@@ -63,17 +52,14 @@ def add_outcomes(
     Args:
         outcomes: of `run_checks`.
         findings: where.
-        credentials: those that were used: a password is hidden in what is noted.
     """
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for outcome in outcomes:
         counts[outcome.result] += 1
         if outcome.result == "failed" and (outcome.transcript or _is_first(outcome.check)):
-            check, why = outcome.check, outcome.why
-            if isinstance(credentials, Password):
-                why = why.replace(credentials.password, "***")
+            check = outcome.check
             text = f"Not so here: {check.title.removesuffix('.')} ({check.source})."
-            findings.note(Finding(f"check.{check.id}", severity_of(check), text, "", why, findings.port))
+            findings.note(Finding(f"check.{check.id}", severity_of(check), text, "", outcome.why, findings.port))
     return counts
 
 

@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
 from pop3proto.core.capabilities import Capabilities
-from pop3proto.core.text import visible
-from pop3proto.sasl.credentials import Password, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pop3proto.sasl.credentials import Credentials
+    from pop3proto.testing.masking import Secrets
 
     from .before_login import Opened
     from .report import Report
 
-__all__ = ["forms_of", "mask"]
-
-_MASK: Final = "***"
-_LEAST: Final = 6
-"""Characters of base64 that count as part of a secret: fewer may be anything."""
+__all__ = ["mask"]
 
 
-def forms_of(credentials: Credentials, encoding: str | None = None) -> list[str]:
-    """Return the forms in which a report may have a secret, the longest first; none if it is empty.
-
-    Args:
-        credentials: they hold the secret.
-        encoding: of a password, beside UTF-8.
-    """
-    match credentials:
-        case Password(password=secret) | Token(token=secret):
-            pass
-        case _:
-            return []
-    if not secret:
-        return []
-    forms = {secret, visible(secret)}
-    for name in {"utf-8", encoding or "utf-8"}:
-        octets = secret.encode(name, "replace")
-        escaped = octets.decode("utf-8", "surrogateescape")  # as capabilities have it
-        forms |= {
-            escaped,
-            visible(escaped),
-            visible(octets.decode("latin-1")),
-            repr(octets)[2:-1],
-            base64.b64encode(octets).decode(),
-        }
-        forms |= {form for before in range(3) if len(form := _within_base64(octets, before)) >= _LEAST}
-    return sorted(forms, key=len, reverse=True)
-
-
-def _within_base64(octets: bytes, before: int) -> str:
-    """Return the base64 of octets that stand behind others, as far as it does not depend on these or later ones."""
-    text = base64.b64encode(bytes(before) + octets).decode()
-    end = (before + len(octets)) * 8 // 6
-    return text[-(-before * 8 // 6) : end]
-
-
-def mask(report: Report, secrets: Sequence[str]) -> None:
+def mask(report: Report, secrets: Secrets) -> None:
     """Mask secrets in all of a report that a server may have said.
 
     Args:
         report: it is changed.
-        secrets: the longest first.
+        secrets: of the credentials that were used.
     """
-
-    def masked(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, _MASK)
-        return text
+    masked = secrets.masked
 
     def mask_opened(opened: Opened) -> None:
         opened.greeting = None if opened.greeting is None else masked(opened.greeting)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from pop3proto.procedures.cleartext import check_cleartext, check_port, default_port, may_show_password
+from pop3proto.testing.masking import Secrets
 
 from .catalogue import ANSWERS
 from .connections import Connections, budget_of
 from .deletion import delete_test_message
 from .findings import Findings, Severity
 from .logins import Logins
-from .masking import forms_of, mask
+from .masking import mask
 from .ports import PortProbe
 from .report import PortReport, Report
 
@@ -126,7 +127,7 @@ def probe(  # noqa: PLR0913 - each has its default, and a name
             run.look_deeper(best, logins, idle)
     run.conclude()
     if credentials is not None:
-        mask(run.report, forms_of(credentials, password_encoding))
+        mask(run.report, Secrets(credentials, password_encoding))
     run.report.seconds = time.monotonic() - begun
     return run.report
 
@@ -235,7 +236,7 @@ class _Run:
             timeout=min(_WAIT, self.timeout / 3),
             slow=slow,
         )
-        self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port], credentials)
+        self.report.checks = add_outcomes(run_checks(target, CHECKS), self.findings[port.port])
 
     def conclude(self) -> None:
         """Judge the ports together, and put the worst findings first."""

@@ -202,6 +202,7 @@ def send_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------ the examples
 
 
+@pytest.mark.deep(keep=60)
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
 def test_an_example_runs(
     snippet: Snippet,

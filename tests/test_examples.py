@@ -87,7 +87,7 @@ def world(tmp_path, certificates):
 CLIENTS = ["client_blocking.py", "client_asyncio.py", "client_trio.py"]
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_fetches_what_is_new(world, client, mode):
@@ -642,6 +642,7 @@ def upstream_session(world, proxied):
     return client
 
 
+@pytest.mark.deep(keep=1)
 def test_a_proxy_passes_a_maildrop_through(world, proxied):
     client = logged_in(proxied.port)
     assert client.stat() == (3, sum(map(len, WIRE)))
@@ -663,6 +664,7 @@ def test_a_proxy_passes_a_maildrop_through(world, proxied):
     client.quit()
 
 
+@pytest.mark.deep(keep=1)
 def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
     client = logged_in(proxied.port)
     client.dele(1)
@@ -678,6 +680,7 @@ def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
     assert proxied.upstream.messages("ann") == MAIL
 
 
+@pytest.mark.deep(keep=1)
 def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
     """The password is right, and the login is refused all the same: ann may not act as bob."""
     client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
@@ -687,6 +690,7 @@ def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
     until_unlocked(lambda: upstream_session(world, proxied)).quit()
 
 
+@pytest.mark.deep(keep=1)
 def test_a_proxy_whose_token_has_expired(proxied):
     proxied.token_file.write_text("expired")
     with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
@@ -718,6 +722,7 @@ def test_a_proxy_says_that_the_upstream_server_is_gone(world):
         assert "Traceback" not in program.said
 
 
+@pytest.mark.deep(keep=1)
 def test_a_proxy_checks_its_own_password(proxied):
     client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
     client.user("ann")

@@ -110,6 +110,7 @@ def test_all_names_of_the_package_are_the_core():
     assert loaded == NOTHING_YET | {"pop3proto.core"} | {f"pop3proto.core.{module}" for module in CORE}
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("adapter", ["asyncio", "blocking", "trio"])
 def test_a_client_loads_no_server(adapter):
     loaded = loaded_by(f"from pop3proto.{adapter} import connect")
@@ -117,6 +118,7 @@ def test_a_client_loads_no_server(adapter):
     assert not below(loaded, "maildrops", "authenticators", "logs", "fetching", "testing", "cli")
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("adapter", ["asyncio", "blocking", "trio"])
 def test_a_server_loads_no_client(adapter):
     loaded = loaded_by(f"from pop3proto.{adapter} import serve")
@@ -145,6 +147,7 @@ def test_the_command_line_loads_no_command_before_one_is_run(arguments):
     assert seldom(loaded) == set()
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("command", ["demo", "fetch", "passwd", "serve"])
 def test_a_command_loads_no_other(command):
     """The module of `passwd` asks for passwords, also for others."""

@@ -1064,6 +1064,7 @@ def test_a_message_is_read_once_and_inside_its_block(world, store):
         assert client.noop() is None
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_messages_in_a_row(world, store, pipelining):
     store.contents = {number: b"%d\r\n" % number * 500 for number in range(1, 60)}
@@ -1657,6 +1658,7 @@ def test_no_tls_on_the_other_side(world):
 # ------------------------------------------------------------------------------------------ tiny buffers
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("mode", ["none", "implicit"])
 def test_many_large_messages_through_tiny_buffers(world, store, certificates, mode):
     """Neither side may block with its own buffer full while the other waits for it to read."""

@@ -219,6 +219,7 @@ async def through_tiny_buffers(adapter):
             yield client
 
 
+@pytest.mark.deep(keep=1)
 @contract
 async def test_large_messages_pipelined_through_tiny_buffers(adapter):
     with most_memory(STREAMED):
@@ -233,6 +234,7 @@ async def test_large_messages_pipelined_through_tiny_buffers(adapter):
     assert seen == list(map(digest_of, NUMBERS))
 
 
+@pytest.mark.deep(keep=1)
 @contract
 async def test_whole_large_messages_are_held_one_at_a_time(adapter):
     with most_memory(WHOLE):
@@ -318,6 +320,7 @@ class Count:
         self.ends.append(error)
 
 
+@pytest.mark.deep(keep=1)
 @contract
 async def test_many_sessions_at_once(adapter, many_descriptors):
     numbers = range(SESSIONS)

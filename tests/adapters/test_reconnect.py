@@ -549,6 +549,7 @@ def test_a_blocking_client_whose_server_does_not_answer(monkeypatch):
 STEPS = 12  # turns of the event loop: more than a connection on this machine needs
 
 
+@pytest.mark.deep(keep=36)
 @pytest.mark.parametrize("module", [over_asyncio, over_trio], ids=["asyncio", "trio"])
 @pytest.mark.parametrize("how", ["closed", "closed twice", "cancelled"])
 @pytest.mark.parametrize("steps", range(STEPS))

@@ -234,6 +234,7 @@ def test_a_descriptor_that_is_closed_meanwhile(monkeypatch):
     assert checkpassword._inherited() == []
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("closed", [(), (0,), (0, 1), (0, 1, 2)])
 def test_descriptor_3_whichever_are_free(closed):
     """A process in which the pipe gets the numbers that the program is to have."""

@@ -148,6 +148,7 @@ def run_without_posix(code: str, *arguments: str) -> subprocess.CompletedProcess
 RUN_MAIN = "from pop3proto.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "arguments", [("fetch", "pop://ann@h", "x"), ("passwd", "-h"), ("serve", "x", "--user", "ann")]
 )

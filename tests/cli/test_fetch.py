@@ -705,6 +705,7 @@ def test_when_too_many_messages_end_early_it_gives_up(target, capsys):
     assert stored(target) == []
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("bad", [10, 11, 12, 25])
 def test_what_ended_early_before_comes_last_and_keeps_no_other_mail(target, capsys, bad):
     with Scripted(many_that_end_early(bad)) as server:

@@ -123,7 +123,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("first,second", [*itertools.product([signal.SIGINT, signal.SIGTERM], repeat=2)])
 def test_a_second_signal_ends_it_at_once(maildir, first, second):
     with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
@@ -285,6 +285,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
         assert (out, re.sub(TIME, "", err)) == ("", f"pop3proto serve: {words}\n")
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize(
     "options, note",
     [
@@ -380,6 +381,7 @@ def test_a_file_of_users(folder, users, capsys):
         assert (out, re.sub(TIME, "", err)) == ("", f"pop3proto serve: {words}\n")
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("options,served", [((), False), (("--follow-links",), True)])
 def test_links_in_the_folder_are_followed_only_if_it_is_told_to(folder, users, options, served):
     (folder / "ann").rename(folder.parent / "elsewhere")
@@ -484,7 +486,7 @@ def files(authority: trustme.CA, tmp_path: Path) -> Files:
 WORDS: dict[TlsMode, str] = {"none": "without TLS", "starttls": "with STLS", "implicit": "over TLS"}
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize(
     "options, tls", [([], "starttls"), (["--tls", "starttls"], "starttls"), (["--tls", "implicit"], "implicit")]
@@ -531,6 +533,7 @@ def test_default_ports(maildir, files, monkeypatch):
     ]
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("scheme", ["pop", "pops"])
 def test_fetch_from_serve(folder, users, files, capsys, scheme):
     target = folder.parent / "fetched"

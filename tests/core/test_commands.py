@@ -107,6 +107,7 @@ def test_what_is_answered_means_what_was_meant(command_class, data):
     assert command.multi_line or body == b""
 
 
+@pytest.mark.deep(keep=8)
 @every_class
 @given(data=st.data())
 def test_words_for_people_change_nothing_of_what_an_answer_means(command_class, data):

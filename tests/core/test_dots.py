@@ -604,6 +604,7 @@ def test_bare_cr(message, keep, crlf):
         assert encode(pieces, bare_cr="crlf") == (stuffed(crlf), len(crlf))
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("chunk", [1460, 65_536])
 @pytest.mark.parametrize("gap", [1, 20, 200, 2000, 20_000])

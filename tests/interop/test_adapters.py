@@ -144,7 +144,7 @@ def server(running):
     assert set(running.witness.over_tls) == {running.mode != "none"}
 
 
-@pytest.mark.deep(keep=3)
+@pytest.mark.deep(keep=1)
 def test_poplib(server, monkeypatch):
     # Beyond 2048 octets poplib takes a line for an attack, and mail has longer ones.
     monkeypatch.setattr(poplib, "_MAXLINE", 2**30)
@@ -236,7 +236,7 @@ UNFIT_FOR_FETCHMAIL = {
 }
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 def test_fetchmail(require_program, server, tmp_path):
     fetchmail = require_program("fetchmail")
     got = tmp_path / "got"

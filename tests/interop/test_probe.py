@@ -47,6 +47,7 @@ def test_nothing_is_wrong(dovecot, tls):
     assert report.quirks == frozenset()
 
 
+@pytest.mark.deep
 def test_a_size_is_two_octets_too_small(dovecot):
     """Dovecot adds a line end to a message that has none at its end, and does not count it."""
     report = probed(dovecot, [*GOOD, NO_LAST_LINE_END], port=dovecot.tls_port)

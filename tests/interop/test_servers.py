@@ -361,6 +361,7 @@ def test_tls_with_a_server_of_another_name(dovecot):
         connect("localhost", dovecot.tls_port, context=context)
 
 
+@pytest.mark.deep
 def test_tls_where_there_is_none(dovecot):
     with pytest.raises(ConnectionLost, match="handshake"):
         connect(dovecot.host, dovecot.port)

@@ -307,6 +307,7 @@ def gzip_bomb(octets: int) -> bytes:
     return b"".join(packer.compress(piece) for _ in range(octets >> 20)) + packer.flush()
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("pack,limit", [(bz2.compress, 1), (lzma.compress, 9), (zstd, 1), (gzip.compress, 1)])
 def test_a_file_that_unpacks_to_very_much_takes_little_memory(tmp_path: Path, pack: Pack, limit: int) -> None:
     data = pack(bytes(1 << 24))

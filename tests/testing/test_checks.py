@@ -121,6 +121,7 @@ def test_an_empty_maildrop_is_filled():
     assert set(found(outcomes, "skipped")) == NOT_OFFERED | IN_CLEAR | STLS
 
 
+@pytest.mark.deep
 def test_nothing_is_deleted_and_nothing_delivered_unasked():
     server = pop3_in_memory({"ann": MAIL})
     target = Target(in_memory=server.session, tls="none", user="ann", password=PASSWORD)

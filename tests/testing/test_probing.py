@@ -592,7 +592,7 @@ def test_each_finding_has_a_server_that_provokes_it():
     assert PROVOKED.keys() == CATALOGUE.keys()
 
 
-@pytest.mark.deep(keep=25)
+@pytest.mark.deep(keep=15)
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_it_is_found(name, tmp_path, monkeypatch):
     found = PROVOKED[name](tmp_path, monkeypatch)
@@ -996,6 +996,7 @@ def test_nothing_is_deleted_where_no_message_is_marked_for_it():
     assert "no-test-message" in ids(report)
 
 
+@pytest.mark.deep
 def test_the_password_is_in_no_report():
     secret = "unlikely-to-be-said"
     with pop3_server({"ann": MAIL}, passwords={"ann": secret}, faults=[Refuse("UIDL"), DoubleAnswer("RSET")]) as server:

@@ -455,7 +455,7 @@ def shown_by(error):
     return shown
 
 
-@pytest.mark.deep(keep=25)
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("form", ["secret", "base64", "sent"])
 @pytest.mark.parametrize(

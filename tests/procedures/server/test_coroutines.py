@@ -117,6 +117,7 @@ def test_a_message_that_breaks_off_is_closed():
     assert outcome_of(session_of(STORE, prepare=prepare)) == outcome_of(session_of((), prepare=prepare))
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("blocks", [True, False])
 @pytest.mark.parametrize("error", [Cancelled, lambda: ConnectionLost("gone")], ids=["cancelled", "lost"])
 def test_whatever_strikes_at_whatever_operation_no_lock_stays(error, blocks):

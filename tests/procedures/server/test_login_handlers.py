@@ -249,7 +249,7 @@ def expected(abilities, tls: TlsInfo | None, *, clear: bool) -> list[str]:
     return offered
 
 
-@pytest.mark.deep(keep=5)
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("clear", [{}, {"loopback": True}, {"cleartext": "always"}])
 def test_what_is_offered_is_what_can_be_verified_here(channel, clear):

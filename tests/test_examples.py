@@ -275,6 +275,7 @@ def files(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_script_from_poplib_does_the_same_when_it_is_moved(world, mode):
     server, (host, options) = world.servers[mode], world.place(mode)

@@ -961,6 +961,7 @@ async def test_a_session_that_never_stops_does_not_starve_another(adapter):
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.deep(keep=1)
 @contract
 async def test_many_sessions(adapter):
     store = MemoryStore({f"user{number}": [b"%d\r\n" % number] for number in range(50)})

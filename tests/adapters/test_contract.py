@@ -1471,6 +1471,7 @@ def test_a_dialogue_in_any_pieces(world, piece):
     assert got == WHOLE
 
 
+@pytest.mark.deep(keep=2)
 def test_a_stream_that_is_cut_at_every_octet(world):
     """Documented errors, and nothing that is not true."""
     with told(world, script := Script(DIALOGUE)) as client:
@@ -1488,6 +1489,7 @@ def test_a_stream_that_is_cut_at_every_octet(world):
             assert isinstance(lost.value, UncertainUpdate)
 
 
+@pytest.mark.deep(keep=1)
 def test_a_client_that_is_cut_at_every_octet(network, store):
     said = b"CAPA\r\nUSER ann\r\nPASS tanstaaf\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\n"
     with network.serve(service(network, store, max_sessions_per_address=None)) as server:

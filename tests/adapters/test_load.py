@@ -449,6 +449,7 @@ class Greedy(threading.Thread):
         self.socket.close()
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("reads", [True, False])
 @contract
 async def test_one_that_never_stops_does_not_starve_another(adapter, reads):

@@ -479,6 +479,7 @@ EVERYWHERE = {**WHERE, "verified TLS": {"tls": TLS}}
 false_everywhere = pytest.mark.parametrize("where", EVERYWHERE.values(), ids=EVERYWHERE)
 
 
+@pytest.mark.deep(keep=40)
 @false_everywhere
 @pytest.mark.parametrize(
     "signature", [b"", b"x", b"v=", *[b"v=" + base64.b64encode(each) for each in (bytes(32), b"x", b"x" * 4_000)]]

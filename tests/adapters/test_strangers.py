@@ -104,6 +104,7 @@ def many_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.deep(keep=1)
 def test_of_many_that_connect_at_once_none_is_lost(many_descriptors, adapter):  # noqa: F811 - it is a fixture
     shared = service(max_sessions=MANY, max_sessions_before_login=MANY, max_sessions_per_address=None)
     with adapter.entered(shared) as server, contextlib.ExitStack() as stack:
@@ -501,6 +502,7 @@ def test_who_has_the_right_password_is_named_though_there_is_no_login(adapter, l
     ]
 
 
+@pytest.mark.deep(keep=15)
 @pytest.mark.parametrize("error", [ConnectionLost, TimedOut, RemoteProtocolError, SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("asked", ["authenticator", "store"])
 def test_what_would_be_mistaken_is_a_fault_with_its_traceback(adapter, logged, caplog, asked, error):  # noqa: F811 - it is a fixture

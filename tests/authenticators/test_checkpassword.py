@@ -321,6 +321,7 @@ def test_somebody_else_has_reaped_it(monkeypatch, spawned):
     assert killed == []  # its number may be another's
 
 
+@pytest.mark.deep
 def test_many_at_once():
     before = descriptors()
     authenticator = program()

@@ -89,6 +89,7 @@ def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> 
     return out, ENDED.sub("", err).removesuffix(NOTE)
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_listens_and_ends_by_a_signal(maildir, ending):
     with running(maildir) as (process, line, port):
@@ -394,6 +395,7 @@ def test_links_in_the_folder_are_followed_only_if_it_is_told_to(folder, users, o
     assert ("it is a symbolic link" in err) is not served
 
 
+@pytest.mark.deep
 def test_a_file_of_users_that_breaks_is_told_in_one_line(folder, users):
     with serving(folder, "--users", str(users)) as (process, _, port):
         users.write_bytes(b"rubbish marker\n")

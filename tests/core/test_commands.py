@@ -96,6 +96,7 @@ def test_what_is_sent_is_read_as_an_equal_command(command_class, data):
     assert hash(read(line[:-2])) == hash(command)
 
 
+@pytest.mark.deep(keep=8)
 @every_class
 @given(data=st.data())
 def test_what_is_answered_means_what_was_meant(command_class, data):
@@ -177,6 +178,7 @@ def test_what_a_constructor_accepts_can_be_sent(command_class, arguments, data):
     assert read(line[:-2]) == command
 
 
+@pytest.mark.deep(keep=8)
 @every_class
 @given(data=st.data())
 def test_a_verb_may_have_any_case(command_class, data):

@@ -187,7 +187,7 @@ def test_curl(require_program, server, tmp_path):
     assert differences(got.values()) == {}
 
 
-@pytest.mark.deep(keep=3)
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("pipelining", ["on", "off"])
 def test_mpop(require_program, server, tmp_path, pipelining):
     tls = {"none": ["tls off"], "starttls": ["tls on", "tls_starttls on"], "implicit": ["tls on", "tls_starttls off"]}

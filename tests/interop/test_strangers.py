@@ -87,7 +87,7 @@ def test_the_filter_finds_failed_logins_and_nothing_else(lines):
 
 
 @pytest.mark.interop
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_fail2ban_finds_failed_logins_and_nothing_else(lines, tmp_path, require_program):
     log = tmp_path / "log"
     log.write_text("\n".join([*lines, ""]))

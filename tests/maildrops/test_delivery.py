@@ -86,6 +86,7 @@ def test_every_message_is_stored_so_that_nothing_is_lost(data: st.DataObject) ->
     assert content == (unix if lossless else message)
 
 
+@pytest.mark.deep(keep=42)
 @pytest.mark.parametrize("size", range(1, 8))
 @pytest.mark.parametrize(
     "message,content",

@@ -498,6 +498,7 @@ def test_a_secret_is_hidden_however_a_server_repeats_it(credentials):
         assert secret[:5] not in hidden.masked(text)
 
 
+@pytest.mark.deep
 def test_nothing_of_scram_is_shown_from_which_a_password_can_be_guessed():
     target = in_memory(mechanisms=["SCRAM-SHA-256"], apop=False, user_pass=False)
     (outcome,) = run_checks(target, [BY_ID["login-accepted"]])

@@ -70,6 +70,7 @@ def test_a_must_that_fails(check):
     assert result.ret == 1
 
 
+@pytest.mark.deep
 def test_a_run_in_which_nobody_has_logged_in_is_no_good_one(check, monkeypatch):
     monkeypatch.setenv("POP3_PASSWORD", "wrong")
     result = check("-k", "stat-form or top-and-uidl-announced or auth-long-response or stat-nothing-follows")

@@ -289,6 +289,7 @@ def test_guesses_of_one_address_are_few_and_delay_no_other():
     assert all(each.answered > 0 for each in [*guesses, same])
 
 
+@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("most", [1, 2, 50])
 @pytest.mark.parametrize("work", [0, 0.1, 1])
 def test_many_sessions_guess_no_faster_than_one(work, most):

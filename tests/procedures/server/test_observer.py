@@ -276,6 +276,7 @@ SCRIPT = [
 ]
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("blocks", [True, False])
 @pytest.mark.parametrize(
     "error",

@@ -1,0 +1,139 @@
+"""What is known of the messages of an account: the sum of all events. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .events import Event, Identity, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pop3proto.core.results import UniqueId
+
+__all__ = ["Entry", "History"]
+
+_HERE: Final = {State.STORED, State.JUNK}
+_NO_LONGER_LISTED: Final = {State.DELETED, State.GONE}
+_KEPT_FACTS: Final = ("listed", "octets", "header", "dated")
+
+
+@attrs.frozen
+class Entry:
+    """What is known of one message.
+
+    Args:
+        last: its latest event, with the facts of earlier ones where it has none.
+        stored: the event that stored all of it, or its header; None: it is not stored.
+        failures: how many times it was suspect since it was last stored or forgotten.
+    """
+
+    last: Event
+    stored: Event | None = None
+    failures: int = 0
+
+    @property
+    def identity(self) -> Identity:
+        """The message's."""
+        return self.last.identity
+
+    @property
+    def state(self) -> State:
+        """What happened last."""
+        return self.last.state
+
+    @property
+    def is_here(self) -> bool:
+        """Whether all of the message is stored."""
+        return self.stored is not None and self.stored.state in _HERE
+
+    @property
+    def has_header(self) -> bool:
+        """Whether only the header of the message is stored."""
+        return self.stored is not None and self.stored.state is State.HEADERS
+
+    @property
+    def was_listed(self) -> bool:
+        """Whether the message was on the server at the end of the latest session, as far as is known."""
+        return self.state not in _NO_LONGER_LISTED
+
+    def after(self, event: Event) -> Entry:
+        """Return what is known after another event."""
+        facts = {
+            name: getattr(self.last, name) if getattr(event, name) is None else getattr(event, name)
+            for name in _KEPT_FACTS
+        }
+        last = attrs.evolve(event, **facts)
+        match event.state:
+            case State.STORED | State.JUNK | State.HEADERS:
+                return Entry(last, last)
+            case State.FORGOTTEN:
+                return Entry(event)
+            case State.SUSPECT:
+                return Entry(last, self.stored, self.failures + 1)
+            case _:
+                return Entry(last, self.stored, self.failures)
+
+
+class History:
+    """What is known of the messages of one account.
+
+    Args:
+        events: all events, oldest first.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._entries: dict[Identity, Entry] = {}
+        self._copies: dict[UniqueId, int] = {}
+        for event in events:
+            self.apply(event)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate over what is known of each message, in the order in which they were first heard of."""
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        """Return the number of messages."""
+        return len(self._entries)
+
+    def get(self, identity: Identity) -> Entry | None:
+        """Return what is known of a message; None: nothing."""
+        return self._entries.get(identity)
+
+    def copies(self, unique_id: UniqueId) -> int:
+        """Return how many messages have shared a unique id; 0: it was never shared."""
+        return self._copies.get(unique_id, 0)
+
+    def apply(self, event: Event) -> None:
+        """Add an event, later than all others."""
+        identity = event.identity
+        entry = self._entries.get(identity)
+        self._entries[identity] = (
+            Entry(event, event if event.state in {*_HERE, State.HEADERS} else None, int(event.state is State.SUSPECT))
+            if entry is None
+            else entry.after(event)
+        )
+        if identity.copy > self.copies(identity.unique_id):
+            self._copies[identity.unique_id] = identity.copy
+
+    def compacted(self, *, forget_before: float) -> list[Event]:
+        """Return the fewest events from which an equal history can be made.
+
+        Args:
+            forget_before: messages that are gone from the server since before this moment, in seconds since 1970, are
+                left out. Gone without a date counts as before.
+        """
+        events: list[Event] = []
+        for entry in self:
+            if not entry.was_listed and (entry.last.when or 0) < forget_before:
+                continue
+            if entry.state is State.FORGOTTEN:
+                events.append(entry.last)
+                continue
+            if entry.stored is not None and entry.stored is not entry.last:
+                events.append(entry.stored)
+            repeats = entry.failures if entry.state is State.SUSPECT else 1
+            events += [entry.last] * max(repeats, 1)
+        return events

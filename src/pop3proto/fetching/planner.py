@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-if TYPE_CHECKING:
-    from .events import Identity
-    from .history import Entry
+from pop3proto.core.text import counted
 
-__all__ = ["Action", "Plan", "Step"]
+from .events import Identity, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .history import Entry, History
+    from .listing import MaildropListing, Row
+    from .policy import Policy
+
+__all__ = ["DIGEST_PREFIX", "Action", "Plan", "Step", "make_plan"]
+
+DIGEST_PREFIX: Final = "sha256:"
+"""How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
+
+_PLAUSIBLE: Final = 10
+"""If no more messages than this were known, it is plausible that all of them are gone now."""
 
 
 class Action(Enum):
@@ -21,6 +34,8 @@ class Action(Enum):
     """All of it is fetched and stored."""
     HEADERS = "headers"
     """Its header is fetched and stored."""
+    DATE = "date"
+    """Its header is looked at for its date, which decides."""
     CHECK = "check"
     """It may be another message than the one that is stored under its unique id: look, and fetch it if so."""
     DELETE = "delete"
@@ -39,7 +54,7 @@ class Step:
 
     Args:
         number: its number in this session.
-        identity: its identity.
+        identity: its identity; None: it has no unique id, so that only its octets can tell.
         octets: as LIST announces; None: unknown.
         action: what is done.
         reason: why, in words for a user.
@@ -48,7 +63,7 @@ class Step:
     """
 
     number: int
-    identity: Identity
+    identity: Identity | None
     octets: int | None
     action: Action
     reason: str
@@ -61,7 +76,7 @@ class Plan:
     """What is done with the messages of a maildrop in one session.
 
     Args:
-        steps: one for each message that has an identity, in order of number.
+        steps: one for each message that can be fetched, in order of number.
         notes: what the user should know, a line each.
         obstacles: why some messages can be neither fetched nor deleted, a line each.
         stop: why nothing is done at all; None: it is done.
@@ -75,3 +90,234 @@ class Plan:
     def of(self, *actions: Action) -> list[Step]:
         """Return the steps with one of these actions, in order."""
         return [step for step in self.steps if step.action in actions]
+
+
+def make_plan(  # noqa: PLR0913 - each has its name
+    history: History,
+    listing: MaildropListing,
+    policy: Policy,
+    now: float,
+    *,
+    present: Collection[Identity] | None = None,
+    undated: Collection[Identity] = (),
+    expires: bool = False,
+) -> Plan:
+    """Return what to do in a session.
+
+    Args:
+        history: what is known.
+        listing: what the server says.
+        policy: what the user wants.
+        now: seconds since 1970.
+        present: which of the stored messages are still in the destination; None: it cannot tell, or was not asked.
+        undated: messages whose header has no date that can be read.
+        expires: the server announces that it deletes what was fetched (EXPIRE 0).
+    """
+    planner = _Planner(history, listing, policy, now, present, undated)
+    steps = planner.steps()
+    obstacles = [*listing.obstacles, *planner.obstacles]
+    notes = list(listing.notes)
+    if expires and any(step.action in {Action.FETCH, Action.RETRY} for step in steps):
+        notes.append("this server may delete messages once they are fetched (it announces EXPIRE 0)")
+    return Plan(tuple(steps), tuple(notes), tuple(obstacles), planner.objection(steps, expires=expires))
+
+
+class _Planner:
+    def __init__(  # noqa: PLR0913, PLR0917 - those of `make_plan`
+        self,
+        history: History,
+        listing: MaildropListing,
+        policy: Policy,
+        now: float,
+        present: Collection[Identity] | None,
+        undated: Collection[Identity],
+    ) -> None:
+        self._history = history
+        self._listing = listing
+        self._policy = policy
+        self._now = now
+        self._present = present
+        self._undated = undated
+        newest = policy.newest
+        self._oldest = 0 if newest is None or len(listing.rows) <= newest else listing.rows[-newest].number
+        self.obstacles: list[str] = []
+
+    def steps(self) -> list[Step]:
+        """Return one for each row."""
+        self._refuse_mass_deletion()
+        steps = [self._step(row) for row in self._listing.rows]
+        if any(step.action is Action.CHECK for step in steps):  # unique ids are given again: any may be another's
+            steps = [self._doubted(step) for step in steps]
+        return self._bounded(steps)
+
+    def objection(self, steps: list[Step], *, expires: bool) -> str | None:
+        """Return why nothing is to be done; None: nothing speaks against it."""
+        policy = self._policy
+        if not self._listing.unique_ids and any(not _is_digest(entry.identity) for entry in self._history):
+            return (
+                "the server refuses to tell unique ids (UIDL), which it had before: all mail would come twice. "
+                "Nothing was fetched; try again later"
+            )
+        if expires and (policy.headers_only or (policy.max_octets is not None and policy.too_large == "headers")):
+            return "this server may delete a message of which the header was fetched (it announces EXPIRE 0)"
+        known = [entry for entry in self._history if entry.stored is not None and entry.was_listed]
+        new = sum(step.entry is None or step.entry.stored is None for step in steps)
+        if policy.again or policy.only is not None or not self._listing.unique_ids:
+            return None
+        if len(known) > _PLAUSIBLE and new == len(steps) >= len(known):
+            return (
+                f"the server has {counted(len(steps), 'message')}, but none of the {len(known):,} that the last fetch "
+                "left there: its unique ids may have changed. Nothing was fetched; use --again to fetch all messages"
+            )
+        return None
+
+    def _refuse_mass_deletion(self) -> None:
+        """Take nothing for deleted in the destination if all of it is gone there: it may not be mounted."""
+        if not self._policy.when_gone or self._present is None:
+            return
+        stored = [each for row in self._listing.rows if (each := self._entry(row)) is not None and each.is_here]
+        if len(stored) > _PLAUSIBLE and not any(entry.identity in self._present for entry in stored):
+            self._present = None
+            self.obstacles.append(
+                f"none of the {len(stored):,} messages that were stored is in the destination any more: it may be the "
+                "wrong one, or not mounted, so nothing is deleted on the server for that reason"
+            )
+
+    def _step(self, row: Row) -> Step:
+        action, reason = self._decision(row, entry := self._entry(row))
+        deletes = False
+        if action in {Action.FETCH, Action.RETRY}:
+            deletes = self._policy.deletes_at_once
+        elif action in {Action.CHECK, Action.DELETE}:
+            deletes = row.identity is not None and entry is not None and self._is_due(row.identity, entry) is not None
+        return Step(row.number, row.identity, row.octets, action, reason, deletes, entry)
+
+    def _entry(self, row: Row) -> Entry | None:
+        """Return what is known of a message.
+
+        If several messages share a unique id now and one message had it before, that one is taken to be the first. If
+        one message has a unique id now that several shared before, it may be any of them: it counts as stored only if
+        all of them are.
+        """
+        identity, history = row.identity, self._history
+        if identity is None:
+            return None
+        if (entry := history.get(identity)) is not None and entry.state is not State.SEEN:
+            return entry
+        if identity.copy == 1:
+            return history.get(Identity(identity.unique_id))
+        if not identity.copy and (copies := history.copies(identity.unique_id)):
+            those = [history.get(Identity(identity.unique_id, copy)) for copy in range(1, copies + 1)]
+            if all(each is not None and each.is_here for each in those):
+                return those[0]
+        return entry
+
+    def _decision(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
+        policy, identity = self._policy, row.identity
+        if identity is not None and policy.only is not None and identity.unique_id not in policy.only:
+            return Action.KEEP if entry is not None and entry.is_here else Action.SKIP, "it was not asked for"
+        if identity is None or entry is None:
+            return self._decision_for_new(row, entry)
+        if policy.again and entry.stored is not None:
+            return Action.FETCH, "it is stored, and to be fetched again"
+        if entry.is_here:
+            return self._decision_for_stored(row, identity, entry)
+        if entry.has_header and not self._completes(identity):
+            if _has_another_size(row, entry):
+                return Action.CHECK, "its header is stored, but LIST announces another size now"
+            return Action.KEEP, "its header is stored"
+        return self._decision_for_rest(row, entry)
+
+    def _decision_for_rest(self, row: Row, entry: Entry) -> tuple[Action, str]:
+        """Decide on a message of which something is known, and which is not stored whole."""
+        if entry.state is State.SUSPECT:
+            return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
+        if entry.has_header:
+            return Action.FETCH, "its header is stored, and the rest was asked for"
+        if entry.state is not State.SENDING:
+            return self._decision_for_new(row, entry)
+        if self._policy.on_doubt == "hold":
+            return Action.SKIP, "it may have been delivered before a crash"
+        return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
+
+    def _completes(self, identity: Identity) -> bool:
+        complete = self._policy.complete
+        return complete if isinstance(complete, bool) else identity.unique_id in complete
+
+    def _decision_for_new(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
+        policy = self._policy
+        if row.number < self._oldest:
+            return Action.SKIP, f"it is not among the newest {policy.newest:,}"
+        if policy.since is not None and row.identity is not None and row.identity not in self._undated:
+            dated = None if entry is None else entry.last.dated
+            if dated is None:
+                return Action.DATE, "its date decides"
+            if dated < policy.since:
+                return Action.SKIP, "it is older"
+        if policy.max_octets is not None and row.octets is not None and row.octets > policy.max_octets:
+            if policy.too_large == "headers" and row.identity is not None:
+                return Action.HEADERS, f"it is larger than {policy.max_octets:,} octets"
+            return Action.SKIP, f"it is larger than {policy.max_octets:,} octets"
+        if policy.headers_only and row.identity is not None:
+            return Action.HEADERS, "new"
+        return Action.FETCH, "new" if row.identity is not None else "it has no unique id"
+
+    def _decision_for_stored(self, row: Row, identity: Identity, entry: Entry) -> tuple[Action, str]:
+        if identity.copy or entry.identity != identity:
+            return Action.KEEP, "it is stored, but other messages have its unique id"
+        if entry.state is State.DELETED:
+            return Action.CHECK, "it was deleted, and its unique id is here again"
+        if entry.state is State.GONE:
+            return Action.CHECK, "it was gone, and its unique id is here again"
+        if _has_another_size(row, entry):
+            return Action.CHECK, "LIST announces another size than before"
+        why = self._is_due(identity, entry)
+        if why is None:
+            return Action.KEEP, "it is stored"
+        if row.octets is None or entry.last.listed is None:
+            return Action.CHECK, f"{why}, but its size is unknown"
+        return Action.DELETE, why
+
+    def _is_due(self, identity: Identity, entry: Entry) -> str | None:
+        """Return why a message that is stored is to be deleted on the server; None: it is not."""
+        policy, stored = self._policy, entry.stored
+        if identity.copy or entry.identity != identity or stored is None or not entry.is_here:
+            return None
+        if policy.when_gone and self._present is not None and identity not in self._present:
+            return "it is gone from the destination"
+        if policy.delete_after is None:
+            return None
+        if policy.delete_after == 0:
+            return "it is stored"
+        if stored.when is not None and self._now - stored.when >= policy.delete_after:
+            return "it has been stored long enough"
+        return None
+
+    def _doubted(self, step: Step) -> Step:
+        """Return the step for a message in a maildrop where some unique ids are given to other messages."""
+        entry = step.entry
+        if step.action not in {Action.KEEP, Action.DELETE} or entry is None or entry.identity != step.identity:
+            return step
+        if entry.last.header is None or self._policy.only is not None:
+            return step
+        return attrs.evolve(step, action=Action.CHECK, reason="other unique ids seem to have been given again")
+
+    def _bounded(self, steps: list[Step]) -> list[Step]:
+        """Leave all but a few of the messages that failed before: those that were tried the fewest times, and first."""
+        failed = [step for step in steps if step.action is Action.RETRY and step.entry is not None]
+        failed.sort(key=lambda step: (step.entry.failures, step.entry.last.when or 0) if step.entry else (0, 0))
+        left = set(failed[self._policy.suspects :])
+        return [attrs.evolve(step, action=Action.SKIP) if step in left else step for step in steps]
+
+
+def _has_another_size(row: Row, entry: Entry) -> bool:
+    """Return whether LIST announces another size than when the message was stored.
+
+    Announced sizes are compared with each other: many servers estimate them.
+    """
+    noted = entry.last.listed
+    return noted is not None and row.octets is not None and noted != row.octets
+
+
+def _is_digest(identity: Identity) -> bool:
+    return identity.unique_id.startswith(DIGEST_PREFIX)

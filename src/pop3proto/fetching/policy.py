@@ -42,6 +42,9 @@ class Policy:
         session_seconds: likewise after so many seconds.
         every_batch: go on with new sessions until one brings nothing: the server shows a part of the maildrop only.
         suspects: how many messages that broke an earlier session are tried again, each in a session of its own.
+        retry_after: seconds to wait after the first, second, ... session in a row that broke and brought nothing; then
+            the run ends.
+        patience: most seconds to wait for a server that wants some time between two logins (LOGIN-DELAY).
     """
 
     delete_after: float | None = None
@@ -60,6 +63,8 @@ class Policy:
     session_seconds: float = 1_800.0
     every_batch: bool = False
     suspects: int = 3
+    retry_after: tuple[float, ...] = (0, 2, 10)
+    patience: float = 60.0
 
     def __attrs_post_init__(self) -> None:
         if self.delete_after is not None and not 0 <= self.delete_after < math.inf:

@@ -1,0 +1,134 @@
+"""Delete stored messages on the server: DELE, a record of it, QUIT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pop3proto.core.commands import Dele, Retr
+from pop3proto.core.errors import MalformedReply, Pop3Error, UncertainUpdate
+from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.text import counted
+from pop3proto.procedures.client.body import Body
+from pop3proto.procedures.client.commands import quit_session
+from pop3proto.procedures.client.pipeline import Pipeline
+
+from .events import Event, Identity, State
+from .header import HeaderDigest
+from .report import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pop3proto.procedures.operations import Procedure
+
+    from .state import Fetching
+
+__all__ = ["Deletion", "delete", "leave"]
+
+
+@attrs.frozen
+class Deletion:
+    """A message that is stored, and to be deleted.
+
+    Args:
+        number: its number in this session.
+        identity: its identity.
+        retrieved: it was retrieved in this session.
+    """
+
+    number: int
+    identity: Identity
+    retrieved: bool
+
+
+def delete(run: Fetching, deletions: Sequence[Deletion]) -> Procedure[list[Deletion]]:
+    """Send DELE for messages, pipelined if the server takes that; return those that were accepted.
+
+    Raises:
+        StorageFailed: the journal cannot be written.
+        RemoteProtocolError, ConnectionLost, TimedOut, Broken: the session is over, and nothing was deleted. The message
+            at which that happened is recorded, and left alone in this run.
+    """
+    accepted: list[Deletion] = []
+    pipeline = Pipeline[None](run.session, (Dele(deletion.number) for deletion in deletions))
+    refused: list[tuple[Deletion, CommandFailed | MalformedReply]] = []
+    done = 0
+    try:
+        yield from pipeline.begin()
+        for deletion in deletions:
+            result = yield from pipeline.result(return_exceptions=True)
+            done += 1
+            if result is None:
+                accepted.append(deletion)
+            else:
+                refused.append((deletion, result))
+        pipeline.poll()
+    except Pop3Error as error:
+        if done < len(deletions):
+            yield from _hold(run, deletions[done], error)
+        raise
+    for deletion, failure in refused:
+        if not deletion.retrieved and (yield from _retrieve_and_delete(run, deletion)):
+            accepted.append(deletion)
+        else:
+            run.problem(
+                Problem(Kind.MESSAGE, f"{failure}; the message is stored, and stays on the server", deletion.identity)
+            )
+            run.kept.add(deletion.identity)
+    return accepted
+
+
+def _hold(run: Fetching, deletion: Deletion, error: Pop3Error) -> Procedure[None]:
+    text = f"message {deletion.number} is stored, and cannot be deleted on the server: {error}"
+    run.problem(Problem(Kind.MESSAGE, text, deletion.identity))
+    run.kept.add(deletion.identity)
+    yield from run.record([Event(deletion.identity, State.HELD, run.clock(), why=str(error))])
+
+
+def _retrieve_and_delete(run: Fetching, deletion: Deletion) -> Procedure[bool]:
+    """Some servers delete only what was retrieved in the same session: do that, and throw the octets away."""
+    entry = run.history.get(deletion.identity)
+    digest, octets = HeaderDigest(), 0
+    pipeline = Pipeline[object](run.session, [Retr(deletion.number)])
+    body = Body(pipeline, Retr(deletion.number))
+    try:
+        yield from body.open(begin=True)
+        while (chunk := (yield from body.chunk())) is not None:
+            digest.feed(chunk)
+            octets += len(chunk)
+        if entry is None or (entry.last.header, entry.last.octets) != (digest.digest, octets):
+            return False
+        again = Pipeline[None](run.session, [Dele(deletion.number)])
+        yield from again.begin()
+        return (yield from again.result(return_exceptions=True)) is None
+    except CommandFailed:
+        return False
+
+
+def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[None]:
+    """Send QUIT, so that the server deletes what was accepted. A failure is a problem, unless that is nothing.
+
+    Raises:
+        StorageFailed: the journal cannot be written. QUIT may have been sent.
+    """
+    identities = [deletion.identity for deletion in accepted]
+    yield from run.record([Event(identity, State.DELETE_SENT, run.clock()) for identity in identities])
+    marked = counted(len(accepted), "message")
+    try:
+        yield from quit_session(run.session)
+        run.session.poll()  # octets behind the last answer: it was not the last, and perhaps none of the server's
+    except CommandFailed as failure:
+        if accepted:
+            run.problem(Problem(Kind.MESSAGE, f"the server may not have deleted all of {marked}: {failure}"))
+    except UncertainUpdate as error:
+        if accepted:
+            run.problem(Problem(Kind.MESSAGE, f"it is unknown whether the server has deleted {marked}: {error}"))
+    except Pop3Error as error:
+        if accepted:
+            run.problem(Problem(Kind.MESSAGE, f"it is unknown whether the server has deleted {marked}: {error}"))
+        run.session.fail(error)
+    else:
+        yield from run.record([Event(identity, State.DELETED, run.clock()) for identity in identities])
+        run.deleted(identities)

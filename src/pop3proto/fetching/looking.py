@@ -1,0 +1,220 @@
+"""Look into a maildrop: list it, bring the history up to date, plan, and look at single headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pop3proto.core.commands import List, Stat, Top, Uidl
+from pop3proto.core.errors import MalformedReply
+from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
+from pop3proto.procedures.client.body import Body
+from pop3proto.procedures.client.calls import call_all
+from pop3proto.procedures.client.pipeline import Pipeline
+
+from .events import Event, Identity, State
+from .header import header_digest, received_date
+from .listing import MaildropListing
+from .marks import mark_of
+from .planner import Action, Plan, Step, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pop3proto.core.commands import Command
+    from pop3proto.procedures.client.session import Session
+    from pop3proto.procedures.operations import Procedure
+
+    from .destination import Found
+    from .state import Fetching
+
+__all__ = ["check", "list_maildrop", "make_session_plan"]
+
+_CRLF: Final = 2
+
+
+def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, MaildropStatus]]:
+    """Ask for the drop listing, the unique ids and the sizes, in one go if the server takes that.
+
+    Raises:
+        CommandFailed: the server has unique ids, and does not tell them now; or it tells nothing at all.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    commands: list[Command[Any]] = [Stat(), Uidl(), List()]
+    status, unique_ids, sizes = yield from call_all(session, commands, return_exceptions=True)
+    if isinstance(status, MaildropStatus) and not status.count:
+        return MaildropListing(()), status
+    if isinstance(unique_ids, MalformedReply):
+        unique_ids = yield from _first_rows(session, Uidl(), UniqueIdListing)
+    if isinstance(sizes, MalformedReply):
+        sizes = yield from _first_rows(session, List(), ScanListing)
+    if isinstance(unique_ids, CommandFailed) and session.capabilities is not None and session.capabilities.uidl:
+        raise unique_ids
+    if isinstance(unique_ids, CommandFailed) and isinstance(sizes, CommandFailed):
+        raise sizes
+    ids = unique_ids if isinstance(unique_ids, UniqueIdListing) else None
+    octets = sizes if isinstance(sizes, ScanListing) else None
+    if not isinstance(status, MaildropStatus):
+        count = len(octets or ()) if ids is None else len(ids)
+        status = MaildropStatus(count, 0 if octets is None else sum(octets.values()))
+    return MaildropListing.of(ids, octets, status), status
+
+
+def _first_rows(
+    session: Session, command: List | Uidl, listing: type[UniqueIdListing | ScanListing]
+) -> Procedure[UniqueIdListing | ScanListing | None]:
+    """Return as much of a listing as the limit allows: it has more rows."""
+    limits = session.connection.limits
+    pipeline = Pipeline[object](session, [command])
+    body = Body(pipeline, command)
+    try:
+        yield from body.open(begin=True)
+    except CommandFailed:
+        return None
+    lines, octets = 0, bytearray()
+    while (chunk := (yield from body.chunk())) is not None:
+        if lines < limits.listing_entries:
+            octets += chunk
+            lines += chunk.count(b"\n")
+    end = len(octets)
+    while lines > limits.listing_entries or (lines == limits.listing_entries and end < len(octets)):
+        end = octets.rfind(b"\n", 0, end - 1) + 1
+        lines -= 1
+    return listing.parse(bytes(octets[: octets.rfind(b"\n", 0, end) + 1]), entries=limits.listing_entries)
+
+
+def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan]:
+    """Bring the history up to date with what the server lists and the destination has, and plan.
+
+    Raises:
+        StorageFailed: destination or journal cannot be used.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    yield from run.record([*_changes(run, listing), *(yield from _recalled(run, listing))])
+    present = (yield from _present(run)) if run.policy.when_gone else None
+    undated: set[Identity] = set()
+    while True:
+        plan = make_plan(
+            run.history,
+            listing,
+            run.policy,
+            run.clock(),
+            present=present,
+            undated=undated,
+            expires=_expires(run.session),
+        )
+        if plan.stop is not None or not (steps := plan.of(Action.DATE)):
+            return plan
+        undated |= yield from _dates(run, steps)
+
+
+def _expires(session: Session) -> bool:
+    expire = session.capabilities.expire if session.capabilities is not None else None
+    return expire is not None and expire.days == 0
+
+
+def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
+    """Return the events that the listing itself tells: what is gone, and what shares a unique id."""
+    if not listing.unique_ids:
+        return []
+    now, listed = run.clock(), {row.identity for row in listing.rows}
+    events = [
+        Event(row.identity, State.SEEN, now)
+        for row in listing.rows
+        if row.identity is not None and row.identity.copy and run.history.get(row.identity) is None
+    ]
+    if not listing.complete or run.policy.every_batch:  # what is not listed may be there all the same
+        return events
+    ids = {identity.unique_id for identity in listed if identity is not None}
+    for entry in run.history:
+        if entry.was_listed and entry.identity not in listed and entry.identity.unique_id not in ids:
+            deleted = entry.state is State.DELETE_SENT
+            events.append(Event(entry.identity, State.DELETED if deleted else State.GONE, now))
+            if deleted:
+                run.deleted([entry.identity])
+    return events
+
+
+def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]:
+    """Return events for messages that are in the destination, and not in the journal: a crash came between."""
+    unknown = [
+        row
+        for row in listing.rows
+        if row.identity is not None
+        and ((entry := run.history.get(row.identity)) is None or _was_under_way(entry.state))
+    ]
+    if not unknown or not run.destination.recalls or run.policy.again:
+        return []
+    marks = {mark_of(run.journal.account, row.identity): row for row in unknown if row.identity is not None}
+    found: Mapping[str, Found] = yield from run.storage(run.destination.recall, marks.keys())
+    events: list[Event] = []
+    for mark, what in found.items():
+        row = marks[mark]
+        assert row.identity is not None  # noqa: S101 - as above
+        # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
+        alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
+        state = State.HEADERS if what.header_only else State.STORED
+        listed = row.octets if alike or what.header_only else None
+        events.append(Event(row.identity, state, run.clock(), listed, what.octets, what.header))
+    return events
+
+
+def _was_under_way(state: State) -> bool:
+    return state in {State.SEEN, State.SKIPPED, State.SENDING, State.SUSPECT}
+
+
+def _present(run: Fetching) -> Procedure[set[Identity] | None]:
+    """Return which stored messages are still in the destination; None: it cannot tell."""
+    if not run.destination.recalls:
+        return None
+    marks = {mark_of(run.journal.account, entry.identity): entry.identity for entry in run.history if entry.is_here}
+    found: Mapping[str, Found] = yield from run.storage(run.destination.recall, marks.keys())
+    return {marks[mark] for mark in found}
+
+
+def _headers(session: Session, steps: Iterable[Step]) -> Procedure[list[bytes | None]]:
+    """Return the headers of messages; None for those that the server does not tell."""
+    answers = yield from call_all(session, (Top(step.number, 0) for step in steps), return_exceptions=True)
+    return [answer if isinstance(answer, bytes) else None for answer in answers]
+
+
+def _dates(run: Fetching, steps: Sequence[Step]) -> Procedure[set[Identity]]:
+    """Ask for the dates of messages and record them; return those that have none."""
+    headers = yield from _headers(run.session, steps)
+    events: list[Event] = []
+    undated: set[Identity] = set()
+    for step, header in zip(steps, headers, strict=True):
+        assert step.identity is not None  # noqa: S101 - no others are planned for this
+        dated = None if header is None else received_date(header)
+        if dated is None:
+            undated.add(step.identity)
+        else:
+            events.append(Event(step.identity, State.SKIPPED, run.clock(), step.octets, dated=dated))
+    yield from run.record(events)
+    return undated
+
+
+def check(run: Fetching, steps: Sequence[Step]) -> Procedure[tuple[list[Step], list[Step]]]:
+    """Look whether messages are those that are stored under their unique ids, by their headers (TOP).
+
+    Returns:
+        Steps for those of which it is uncertain, to be fetched and compared; and those that are the same.
+
+    Raises:
+        StorageFailed: the journal cannot be written.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    uncertain: list[Step] = []
+    same: list[Step] = []
+    events: list[Event] = []
+    for step, header in zip(steps, (yield from _headers(run.session, steps)), strict=True):
+        entry = step.entry
+        if header is None or entry is None or entry.stored is None or header_digest(header) != entry.last.header:
+            uncertain.append(step)
+            continue
+        same.append(step)
+        if step.action is Action.CHECK:  # from now on this is what LIST announces
+            stored = entry.stored
+            events.append(Event(entry.identity, stored.state, stored.when, step.octets))
+    yield from run.record(events)
+    return uncertain, same

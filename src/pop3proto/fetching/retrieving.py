@@ -1,0 +1,183 @@
+"""Retrieve the messages of a plan: pipelined, proved complete batch by batch, and stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from pop3proto.core.commands import Retr, Top
+from pop3proto.core.errors import Pop3Error
+from pop3proto.core.events import Answer, BodyChunk, Signal
+from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.replies import Err
+from pop3proto.procedures.client.calls import call_all
+from pop3proto.procedures.client.pipeline import Pipeline
+from pop3proto.procedures.operations import Now, Procedure, Random
+
+from .planner import Action
+from .proof import SEED, Proof, Question, trial_questions
+from .report import Kind, Problem
+from .state import StorageFailed
+from .storing import IN_MEMORY, Storing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pop3proto.core.commands import Command
+    from pop3proto.core.results import MaildropStatus
+
+    from .incoming import Incoming
+    from .listing import MaildropListing
+    from .planner import Step
+    from .state import Fetching
+
+__all__ = ["OutOfStep", "Retrieving", "try_questions"]
+
+Batch: TypeAlias = "list[Step]"
+
+
+class OutOfStep(Pop3Error):
+    """The questions behind messages were not answered rightly: a message ended early. The session cannot be used."""
+
+
+def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatus) -> Procedure[Proof]:
+    """Find out by which questions this server can prove that messages are complete.
+
+    Raises:
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+    """
+    questions = trial_questions(listing, status)
+    answers = yield from call_all(run.session, [each.command for each in questions], return_exceptions=True)
+    return Proof.of_trial(listing, status, questions, answers)
+
+
+class Retrieving:
+    """Retrieves messages in one session.
+
+    Args:
+        run: the run.
+        proof: of completeness.
+    """
+
+    def __init__(self, run: Fetching, proof: Proof) -> None:
+        self._run: Final = run
+        self._proof: Final = proof
+        self._storing: Final = Storing(run)
+        self.stored: Final[list[Incoming]] = []
+        self.cut: bool = False  # the session has lasted long enough, and messages are left
+
+    def retrieve(self, steps: Sequence[Step]) -> Procedure[None]:
+        """Retrieve and store messages: those that may break the session by themselves, the others in batches.
+
+        Raises:
+            StorageFailed: what is recorded is stored.
+            OutOfStep, RemoteProtocolError, ConnectionLost, TimedOut, Broken: the session is over. What is recorded is
+                stored.
+        """
+        run = self._run
+        try:
+            single = [step for step in steps if run.is_careful(step)]
+            for step in single:
+                yield from self._retrieve_single(step)
+            if batches := _batches([step for step in steps if step not in single], run.destination.batch):
+                yield from self._retrieve_batches(batches)
+        finally:
+            yield from self._storing.abort()
+
+    def _retrieve_single(self, step: Step) -> Procedure[None]:
+        """Retrieve one message with nothing else under way, so that it is known which one breaks the session."""
+        try:
+            yield from self._retrieve_batches([[step]])
+        except (Pop3Error, StorageFailed) as error:
+            yield from self._run.blame(step, error)
+            raise
+
+    def _retrieve_batches(self, batches: Sequence[Batch]) -> Procedure[None]:
+        run = self._run
+        seeds = yield from Random(SEED * len(batches))
+        questions = [self._proof.questions(seeds[start : start + SEED]) for start in range(0, len(seeds), SEED)]
+        until = (yield from Now()) + run.policy.session_seconds
+        pipeline = Pipeline[object](run.session, self._commands(batches, questions))
+        yield from pipeline.begin()
+        for batch, asked in zip(batches, questions, strict=True):
+            if pipeline.command is None:
+                break
+            try:
+                yield from self._receive_batch(pipeline, batch, asked)
+                self.stored.extend((yield from self._storing.commit()))
+            except (Pop3Error, StorageFailed):
+                run.be_careful(batch)
+                raise
+            self.cut = self.cut or (yield from Now()) >= until
+        pipeline.poll()
+
+    def _commands(self, batches: Sequence[Batch], questions: Sequence[Sequence[Question]]) -> Iterator[Command[object]]:
+        for batch, asked in zip(batches, questions, strict=True):
+            if self.cut:
+                return
+            for step in batch:
+                yield Top(step.number, 0) if step.action is Action.HEADERS else Retr(step.number)
+            for question in asked:
+                yield question.command
+
+    def _receive_batch(
+        self, pipeline: Pipeline[object], batch: Batch, questions: Sequence[Question]
+    ) -> Procedure[None]:
+        for step in batch:
+            yield from self._receive(pipeline, step)
+        for question in questions:
+            answer: Any = yield from pipeline.result(return_exceptions=True)
+            if answer != question.answer:
+                numbers = f"message {batch[0].number}" if len(batch) == 1 else "a message"
+                raise OutOfStep(
+                    f"{numbers} seems to end early (the server may not have dot-stuffed it): {question.command} was "
+                    "not answered as before"
+                )
+
+    def _receive(self, pipeline: Pipeline[object], step: Step) -> Procedure[None]:
+        storing = self._storing
+        incoming = storing.begin(step)
+        while isinstance(part := pipeline.poll(), Signal):
+            yield from pipeline.step()
+        assert isinstance(part, Answer)  # noqa: S101 - the first part of every answer
+        if isinstance(part.reply, Err):
+            storing.drop(incoming)
+            self._refused(step, CommandFailed(part.command, part.reply))
+            return
+        if (body := pipeline.take_body()) is not None:
+            storing.received(len(body))
+            if storing.take(incoming, body):
+                yield from storing.relieve()
+            return
+        told = 0
+        while True:
+            part = pipeline.poll()
+            if isinstance(part, BodyChunk):
+                told += len(part.data)
+                if storing.take(incoming, part.data):
+                    storing.received(told)
+                    told = 0
+                    yield from storing.relieve()
+            elif isinstance(part, Signal):
+                yield from pipeline.step()
+            else:
+                break
+        storing.received(told)
+
+    def _refused(self, step: Step, failure: CommandFailed) -> None:
+        run = self._run
+        run.problem(Problem(Kind.MESSAGE, str(failure), step.identity))
+        run.leave(step)
+
+
+def _batches(steps: Sequence[Step], most: int) -> list[Batch]:
+    """Return the messages in groups that are proved, stored and recorded together."""
+    batches: list[Batch] = []
+    octets = IN_MEMORY
+    for step in steps:
+        size = step.octets or 0
+        if not batches or len(batches[-1]) >= most or octets + size > IN_MEMORY:
+            batches.append([])
+            octets = 0
+        batches[-1].append(step)
+        octets += size
+    return batches

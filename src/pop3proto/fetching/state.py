@@ -1,0 +1,196 @@
+"""The state of one run: what it works with, what it knows, and what it has done so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar, cast
+
+from pop3proto.procedures.operations import Await, Procedure, Run
+
+from .events import Event, Identity, State
+from .history import History
+from .report import Deleted, Kind, Noted, Problem, Report, Tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pop3proto.core.results import UniqueId
+    from pop3proto.procedures.client.session import Session
+
+    from .destination import Destination, Journal
+    from .planner import Step
+    from .policy import Policy
+
+__all__ = ["Fetching", "StorageFailed"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Row: TypeAlias = tuple[int, "int | None"]
+"""Number and size of a message without a unique id: what it is known by in this run."""
+
+
+class StorageFailed(Exception):
+    """The destination or the journal cannot be used. What is recorded is stored.
+
+    Args:
+        error: why.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Fetching:
+    """One run.
+
+    Args:
+        session: of the client.
+        journal: records what is stored.
+        destination: stores it.
+        policy: what is wanted.
+        tell: hears of what happens.
+        clock: returns seconds since 1970.
+        records: events are written to the journal; else they are only known in this run.
+
+    Attributes:
+        history: what is known of the messages.
+        report: what was done so far.
+        tried: messages that have failed in this run: they are left alone until the next one.
+        kept: messages whose deletion has failed in this run; likewise.
+        blamed: how many messages have broken a session of this run, or could not be stored.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all of it is needed
+        self,
+        session: Session,
+        journal: Journal,
+        destination: Destination,
+        policy: Policy,
+        tell: Tell,
+        clock: Callable[[], float],
+        *,
+        records: bool = True,
+    ) -> None:
+        self.session: Final = session
+        self.journal: Final = journal
+        self.destination: Final = destination
+        self.policy: Final = policy
+        self.tell: Final = tell
+        self.clock: Final = clock
+        self.history: History = History()
+        self.report: Final = Report()
+        self.tried: Final[set[Identity | _Row]] = set()
+        self.kept: Final[set[Identity]] = set()
+        self.blamed: int = 0
+        self._careful: Final[set[Identity | _Row]] = set()
+        self._records: Final = records
+        self._noted: Final[set[str]] = set()
+        self._copies: Counter[UniqueId] = Counter()
+
+    def read_journal(self) -> Procedure[None]:
+        """Begin with what is recorded; raises `StorageFailed`."""
+        self.history = History((yield from self.storage(self.journal.read)))
+
+    def record(self, events: Sequence[Event]) -> Procedure[None]:
+        """Write events to the journal, and know them from now on; raises `StorageFailed`."""
+        if events:
+            if self._records:
+                yield from self.storage(self.journal.append, events)
+            for event in events:
+                self.history.apply(event)
+
+    def storage(self, function: Callable[P, T | Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Procedure[T]:
+        """Call a method of the destination or the journal, and await its result if that is needed.
+
+        Raises:
+            StorageFailed: it raised OSError.
+        """
+        try:
+            result = yield from Run(function, *args, **kwargs)
+            if isinstance(result, Awaitable):
+                return (yield from Await(cast("Awaitable[T]", result)))
+        except OSError as error:
+            raise StorageFailed(error) from error
+        return result
+
+    def begin_session(self) -> None:
+        """Forget what belongs to one session."""
+        self.report.sessions += 1
+        self._copies.clear()
+
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
+        report = self.report
+        known = self.tried, self.kept, self._careful
+        return tuple(map(len, (report.stored, report.headers, report.deleted, *known)))
+
+    def has_met(self, identity: Identity) -> bool:
+        """Return whether a message without a unique id has come in this session."""
+        return identity.copy < self._copies[identity.unique_id]
+
+    def next_copy(self, unique_id: UniqueId) -> Identity:
+        """Return the identity of a message that has no unique id, but the octets from which this one was made."""
+        copy = self._copies[unique_id]
+        self._copies[unique_id] += 1
+        return Identity(unique_id, copy)
+
+    def problem(self, problem: Problem) -> None:
+        """Report and tell a problem."""
+        if problem.text not in self._noted:
+            self._noted.add(problem.text)
+            self.report.problems.append(problem)
+            self.tell(problem)
+
+    def stop(self, kind: Kind, text: str) -> None:
+        """Report and tell why the run ends before all is done."""
+        self.report.more = True
+        self.problem(Problem(kind, text))
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Tell what the user should know, once in a run."""
+        for text in texts:
+            if text not in self._noted:
+                self._noted.add(text)
+                self.tell(Noted(text))
+
+    def deleted(self, identities: Sequence[Identity]) -> None:
+        """Report and tell that the server has deleted messages."""
+        if identities:
+            self.report.deleted.extend(identities)
+            self.tell(Deleted(tuple(identities)))
+
+    def is_careful(self, step: Step) -> bool:
+        """Return whether a message was under way when a session broke, so that it is fetched by itself."""
+        return _key(step) in self._careful
+
+    def be_careful(self, steps: Sequence[Step]) -> None:
+        """Note that messages were under way when a session broke."""
+        self._careful.update(map(_key, steps))
+
+    def leave(self, step: Step) -> None:
+        """Note that a message is to be left alone in this run."""
+        self.tried.add(_key(step))
+
+    def is_left(self, step: Step) -> bool:
+        """Return whether a message is to be left alone in this run."""
+        return _key(step) in self.tried
+
+    def blame(self, step: Step, error: Exception) -> Procedure[None]:
+        """Record that a message has broken a session by itself, or could not be stored: it is tried last from now on.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
+        self.blamed += 1
+        self.leave(step)
+        self.problem(Problem(Kind.MESSAGE, f"message {step.number} stays on the server: {error}", step.identity))
+        if step.identity is not None:
+            yield from self.record([Event(step.identity, State.SUSPECT, self.clock(), step.octets, why=str(error))])
+
+
+def _key(step: Step) -> Identity | _Row:
+    return step.identity if step.identity is not None else (step.number, step.octets)

@@ -1,0 +1,194 @@
+"""Hands messages to the destination and records them: many at once, when they are known to be complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.procedures.operations import Procedure, Run
+
+from .destination import Arrival, NotTaken
+from .events import Event, State
+from .incoming import Incoming, Spool
+from .marks import mark_of
+from .planner import Action
+from .report import Kind, Problem, Received, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from .destination import Writer
+    from .planner import Step
+    from .state import Fetching
+
+__all__ = ["IN_MEMORY", "Storing"]
+
+IN_MEMORY: Final = 1 << 20
+"""Octets of messages that are collected in memory before they are written."""
+
+
+class Storing:
+    """Stores the messages of one session, a batch at a time.
+
+    Args:
+        run: the run that it belongs to.
+    """
+
+    def __init__(self, run: Fetching) -> None:
+        self._run: Final = run
+        self._batch: list[Incoming] = []
+        self._held = 0
+
+    def begin(self, step: Step) -> Incoming:
+        """Begin a message of the batch."""
+        incoming = Incoming(
+            step, compared=step.action is Action.CHECK and step.entry is not None and step.entry.is_here
+        )
+        self._batch.append(incoming)
+        return incoming
+
+    def drop(self, incoming: Incoming) -> None:
+        """Take a message out of the batch: the server has refused it."""
+        self._batch.remove(incoming)
+
+    def take(self, incoming: Incoming, octets: bytes) -> bool:
+        """Take octets of a message; return whether so much is in memory now that `relieve` is to be called."""
+        incoming.take(octets)
+        self._held += len(octets)
+        return self._held >= IN_MEMORY
+
+    def relieve(self) -> Procedure[None]:
+        """Write what is in memory; raises `StorageFailed`."""
+        yield from self._run.storage(self._write_all)
+        self._held = 0
+
+    def commit(self) -> Procedure[list[Incoming]]:
+        """Store the messages of the batch, which are complete, and record them.
+
+        Returns:
+            Those that are stored, now or earlier.
+
+        Raises:
+            StorageFailed: some may be stored and not recorded.
+        """
+        run, batch = self._run, self._batch
+        new = [incoming for incoming in batch if not self._is_known(incoming)]
+        if new and not run.destination.recalls:
+            yield from run.record([self._event(incoming, State.SENDING) for incoming in new])
+        outcomes: Sequence[NotTaken | None] = ()
+        if new:
+            outcomes = yield from run.storage(self._deliver, new)
+        for incoming in new:
+            incoming.writer = None  # it is no longer ours to abort
+        events = [self._refreshed(incoming) for incoming in batch if incoming.known]
+        stored = [incoming for incoming in batch if incoming.known]
+        for incoming, refusal in zip(new, outcomes, strict=True):
+            if refusal is None:
+                state = State.HEADERS if incoming.step.action is Action.HEADERS else State.STORED
+                events.append(self._event(incoming, state))
+                stored.append(incoming)
+            else:
+                events.append(self._refused(incoming, refusal))
+        yield from run.record(events)
+        self._tell([incoming for incoming in stored if not incoming.known])
+        yield from self.abort()
+        return stored
+
+    def abort(self) -> Procedure[None]:
+        """Throw away what is not committed."""
+        batch, self._batch, self._held = self._batch, [], 0
+        if any(incoming.writer is not None or incoming.spool is not None for incoming in batch):
+            yield from Run(_abort, batch)
+
+    def _is_known(self, incoming: Incoming) -> bool:
+        """Find out what only all of the octets tell: the identity, or whether it is the message that is stored."""
+        if not incoming.waits:
+            return False
+        entry = incoming.step.entry
+        if incoming.identity is None:
+            incoming.identity = self._run.next_copy(incoming.unique_id)
+            entry = self._run.history.get(incoming.identity)
+            incoming.known = entry is not None and entry.is_here and entry.was_listed
+        else:
+            known = None if entry is None else (entry.last.header, entry.last.octets)
+            incoming.known = known == (incoming.header, incoming.octets)
+        return incoming.known
+
+    def _write_all(self) -> None:
+        for incoming in self._batch:
+            self._write(incoming)
+
+    def _write(self, incoming: Incoming) -> None:
+        sink: Writer | Spool
+        if incoming.waits:
+            sink = incoming.spool = incoming.spool or Spool()
+        else:
+            sink = incoming.writer = incoming.writer or self._begin(incoming)
+        for chunk in incoming.chunks:
+            sink.write(chunk)
+        incoming.chunks.clear()
+
+    def _begin(self, incoming: Incoming) -> Writer:
+        step, identity, run = incoming.step, incoming.identity, self._run
+        assert identity is not None  # noqa: S101 - the octets have told it
+        header_only = step.action is Action.HEADERS
+        completes = not header_only and step.entry is not None and step.entry.has_header
+        mark = mark_of(run.journal.account, identity)
+        return run.destination.begin(
+            Arrival(identity, mark, step.number, step.octets, header_only=header_only, completes=completes)
+        )
+
+    def _deliver(self, batch: Sequence[Incoming]) -> Sequence[NotTaken | None] | Awaitable[Sequence[NotTaken | None]]:
+        writers: list[Writer] = []
+        for incoming in batch:
+            writer = incoming.writer = incoming.writer or self._begin(incoming)
+            if incoming.spool is not None:
+                for octets in incoming.spool.read():
+                    writer.write(octets)
+            for octets in incoming.chunks:
+                writer.write(octets)
+            incoming.chunks.clear()
+            writers.append(writer)
+        return self._run.destination.commit(writers)
+
+    def _event(self, incoming: Incoming, state: State, why: str = "") -> Event:
+        assert incoming.identity is not None  # noqa: S101 - as above
+        octets = None if state is State.SENDING else incoming.octets
+        return Event(
+            incoming.identity, state, self._run.clock(), incoming.step.octets, octets, incoming.header, why=why
+        )
+
+    def _refreshed(self, incoming: Incoming) -> Event:
+        """Return the event for a message that was stored before: only what the server announces may be new."""
+        event = self._event(incoming, State.STORED)
+        entry = self._run.history.get(event.identity)
+        if entry is None or entry.stored is None:
+            return event
+        return Event(event.identity, entry.stored.state, entry.stored.when, event.listed, event.octets, event.header)
+
+    def _refused(self, incoming: Incoming, refusal: NotTaken) -> Event:
+        text = f"message {incoming.step.number} stays on the server: {refusal}"
+        self._run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
+        assert incoming.identity is not None  # noqa: S101 - as above
+        if refusal.later:
+            return Event(incoming.identity, State.SEEN, self._run.clock())
+        self._run.tried.add(incoming.identity)
+        return self._event(incoming, State.SUSPECT, str(refusal))
+
+    def _tell(self, stored: Sequence[Incoming]) -> None:
+        report = self._run.report
+        identities = tuple(incoming.identity for incoming in stored if incoming.identity is not None)
+        headers = [each.identity for each in stored if each.step.action is Action.HEADERS and each.identity is not None]
+        report.headers += headers
+        report.stored += [identity for identity in identities if identity not in headers]
+        if identities:
+            self._run.tell(Stored(identities, sum(incoming.octets for incoming in stored)))
+
+    def received(self, octets: int) -> None:
+        """Tell that octets of messages have arrived."""
+        self._run.report.octets += octets
+        self._run.tell(Received(octets))
+
+
+def _abort(batch: Sequence[Incoming]) -> None:
+    for incoming in batch:
+        incoming.abort()

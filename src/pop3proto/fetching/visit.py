@@ -1,0 +1,163 @@
+"""One session of a fetch: list, plan, check, retrieve, delete, QUIT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .deleting import Deletion, delete, leave
+from .events import Event, State
+from .looking import check, list_maildrop, make_session_plan
+from .planner import DIGEST_PREFIX, Action, Plan, Step
+from .report import Kind, Planned, Problem
+from .retrieving import Retrieving, try_questions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pop3proto.core.results import MaildropStatus
+    from pop3proto.procedures.operations import Procedure
+
+    from .events import Identity
+    from .incoming import Incoming
+    from .listing import MaildropListing
+    from .state import Fetching
+
+__all__ = ["Outcome", "visit"]
+
+_RETRIEVED: Final = {Action.FETCH, Action.HEADERS, Action.RETRY}
+_CHECKED: Final = {Action.CHECK, Action.DELETE}
+
+
+@attrs.frozen
+class Outcome:
+    """What is left after one session.
+
+    Args:
+        more: another session may bring more messages.
+        alone: messages that are to be tried in a session of their own.
+    """
+
+    more: bool = False
+    alone: tuple[Identity, ...] = ()
+
+
+def visit(run: Fetching, only: Identity | None = None) -> Procedure[Outcome]:
+    """Have one session, from the listing to QUIT.
+
+    Args:
+        run: its client is logged in.
+        only: the one message to fetch or delete; None: all but those that are to be tried alone.
+
+    Raises:
+        StorageFailed: destination or journal cannot be used. What is recorded is stored.
+        CommandFailed: the server does not list the maildrop. The session goes on.
+        OutOfStep, RemoteProtocolError, ConnectionLost, TimedOut, Broken: the session is over. What is recorded is
+            stored, and nothing was deleted.
+    """
+    run.begin_session()
+    listing, status = yield from list_maildrop(run.session)
+    plan = yield from make_session_plan(run, listing)
+    _tell(run, plan)
+    if plan.stop is not None:
+        run.stop(Kind.SERVER, plan.stop)
+        yield from leave(run, ())
+        return Outcome()
+    steps = [step for step in plan.steps if not run.is_left(step)]
+    alone = frozenset[Step]()
+    if only is None:
+        alone = frozenset(step for step in steps if _is_tried_alone(step))
+        steps = [step for step in steps if step not in alone]
+    else:
+        steps = [step for step in steps if step.identity == only]
+        run.be_careful(steps)
+    retrieved, deletions = yield from _checked(run, steps)
+    retrieved, more = _within_bounds(run, retrieved)
+    if retrieved:
+        retrieving = yield from _retrieve(run, listing, status, retrieved)
+        deletions += _deletions(run, retrieving.stored)
+        more = more or retrieving.cut or run.policy.every_batch
+    deletions.sort(key=lambda deletion: deletion.number)
+    accepted = (yield from delete(run, deletions)) if deletions else []
+    yield from leave(run, accepted)
+    return Outcome(more, tuple(step.identity for step in plan.steps if step in alone and step.identity is not None))
+
+
+def _tell(run: Fetching, plan: Plan) -> None:
+    run.note(plan.notes)
+    for obstacle in plan.obstacles:
+        run.problem(Problem(Kind.MESSAGE, obstacle))
+    if run.report.sessions == 1:
+        run.report.here = sum(step.entry is not None and step.entry.stored is not None for step in plan.steps)
+        run.report.skipped = len(plan.of(Action.SKIP))
+    run.tell(Planned(plan))
+
+
+def _is_tried_alone(step: Step) -> bool:
+    held = step.entry is not None and step.entry.state is State.HELD
+    return step.action is Action.RETRY or (held and step.deletes)
+
+
+def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], list[Deletion]]]:
+    """Return the steps that are to be retrieved, and the stored messages that are to be deleted."""
+    retrieved = [step for step in steps if step.action in _RETRIEVED]
+    checked = [step for step in steps if step.action in _CHECKED]
+    if not checked:
+        return retrieved, []
+    uncertain, same = yield from check(run, checked)
+    run.note(f"message {step.number} is fetched again and compared: {step.reason}" for step in uncertain)
+    retrieved += [attrs.evolve(step, action=Action.CHECK) for step in uncertain]
+    retrieved.sort(key=lambda step: step.number)
+    return retrieved, [
+        Deletion(step.number, step.identity, retrieved=False)
+        for step in same
+        if step.deletes and step.identity is not None
+    ]
+
+
+def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
+    """Return the steps that one session takes, and whether some are left."""
+    policy, octets = run.policy, 0
+    for index, step in enumerate(steps):
+        octets += step.octets or 0
+        if index >= policy.session_messages or (index and octets > policy.session_octets):
+            return steps[:index], True
+    return steps, False
+
+
+def _retrieve(
+    run: Fetching, listing: MaildropListing, status: MaildropStatus, steps: list[Step]
+) -> Procedure[Retrieving]:
+    retrieving = Retrieving(run, (yield from try_questions(run, listing, status)))
+    yield from retrieving.retrieve(steps)
+    if not listing.unique_ids and len(retrieving.stored) == len(listing.rows):
+        # All of the maildrop has come: what is known and has not come is gone. The same octets may come anew.
+        yield from run.record(
+            [
+                Event(entry.identity, State.GONE, run.clock())
+                for entry in run.history
+                if entry.was_listed
+                and not run.has_met(entry.identity)
+                and entry.identity.unique_id.startswith(DIGEST_PREFIX)
+            ]
+        )
+    return retrieving
+
+
+def _deletions(run: Fetching, stored: Iterable[Incoming]) -> list[Deletion]:
+    """Return those of the messages that were retrieved which are deleted in this session."""
+    return [
+        Deletion(incoming.step.number, incoming.identity, retrieved=True)
+        for incoming in stored
+        if incoming.identity is not None and _is_deleted_now(run, incoming, incoming.identity)
+    ]
+
+
+def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bool:
+    step, after = incoming.step, run.policy.delete_after
+    entry = run.history.get(identity)
+    if step.identity is None and incoming.known and after is not None and entry is not None:
+        when = None if entry.stored is None else entry.stored.when
+        return when is not None and run.clock() - when >= after
+    return step.deletes and step.action is not Action.HEADERS

@@ -53,12 +53,12 @@ def trial_questions(listing: MaildropListing, status: MaildropStatus) -> list[Qu
         status: the answer to STAT.
     """
     row = listing.rows[-1]
-    questions = [Question(Stat(), status)]
-    if row.octets is not None:
-        questions.append(Question(ListOne(row.number), row.octets))
+    questions: list[Question] = []
     if row.identity is not None:
         questions.append(Question(UidlOne(row.number), row.identity.unique_id))
-    return questions
+    if row.octets is not None:
+        questions.append(Question(ListOne(row.number), row.octets))
+    return [*questions, Question(Stat(), status)]  # last, to see that the server is in step after the others
 
 
 @attrs.frozen

@@ -9,7 +9,6 @@ from pop3proto.core.errors import Pop3Error
 from pop3proto.core.events import Answer, BodyChunk, Signal
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Err
-from pop3proto.procedures.client.calls import call_all
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.operations import Now, Procedure, Random
 
@@ -43,10 +42,22 @@ def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatu
     """Find out by which questions this server can prove that messages are complete.
 
     Raises:
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. A question that the server does not answer
+            as it should is not asked again in this run.
     """
-    questions = trial_questions(listing, status)
-    answers = yield from call_all(run.session, [each.command for each in questions], return_exceptions=True)
+    questions = [each for each in trial_questions(listing, status) if type(each.command) not in run.unusable]
+    answers: list[object] = []
+    pipeline = Pipeline[object](run.session, [each.command for each in questions])
+    try:
+        yield from pipeline.begin()
+        while pipeline.command is not None:
+            answers.append((yield from pipeline.result(return_exceptions=True)))
+        pipeline.poll()
+    except Pop3Error:
+        right = [answer == each.answer for each, answer in zip(questions, answers, strict=False)]
+        wrong = right.index(False) if False in right else len(right)
+        run.unusable.update(type(each.command) for each in questions[wrong : wrong + 1])
+        raise
     return Proof.of_trial(listing, status, questions, answers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from pop3proto.procedures.operations import Await, Procedure, Run
 
@@ -15,6 +15,7 @@ from .report import Deleted, Kind, Noted, Problem, Report, Tell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pop3proto.core.commands import Command
     from pop3proto.core.results import UniqueId
     from pop3proto.procedures.client.session import Session
 
@@ -60,6 +61,7 @@ class Fetching:
         report: what was done so far.
         tried: messages that have failed in this run: they are left alone until the next one.
         kept: messages whose deletion has failed in this run; likewise.
+        unusable: types of commands with an argument that the server does not answer as it should.
         blamed: how many messages have broken a session of this run, or could not be stored.
     """
 
@@ -84,6 +86,7 @@ class Fetching:
         self.report: Final = Report()
         self.tried: Final[set[Identity | _Row]] = set()
         self.kept: Final[set[Identity]] = set()
+        self.unusable: Final[set[type[Command[Any]]]] = set()
         self.blamed: int = 0
         self._careful: Final[set[Identity | _Row]] = set()
         self._records: Final = records
@@ -125,7 +128,7 @@ class Fetching:
     def progress(self) -> tuple[int, ...]:
         """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
         report = self.report
-        known = self.tried, self.kept, self._careful
+        known = self.tried, self.kept, self.unusable, self._careful
         return tuple(map(len, (report.stored, report.headers, report.deleted, *known)))
 
     def has_met(self, identity: Identity) -> bool:
@@ -177,7 +180,7 @@ class Fetching:
 
     def is_left(self, step: Step) -> bool:
         """Return whether a message is to be left alone in this run."""
-        return _key(step) in self.tried
+        return _key(step) in self.tried or step.identity in self.kept
 
     def blame(self, step: Step, error: Exception) -> Procedure[None]:
         """Record that a message has broken a session by itself, or could not be stored: it is tried last from now on.

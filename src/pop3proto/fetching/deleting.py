@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pop3proto.core.commands import Dele, Retr
-from pop3proto.core.errors import MalformedReply, Pop3Error, UncertainUpdate
+from pop3proto.core.errors import MalformedReply, Pop3Error
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.procedures.client.body import Body
@@ -122,9 +122,6 @@ def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[None]:
     except CommandFailed as failure:
         if accepted:
             run.problem(Problem(Kind.MESSAGE, f"the server may not have deleted all of {marked}: {failure}"))
-    except UncertainUpdate as error:
-        if accepted:
-            run.problem(Problem(Kind.MESSAGE, f"it is unknown whether the server has deleted {marked}: {error}"))
     except Pop3Error as error:
         if accepted:
             run.problem(Problem(Kind.MESSAGE, f"it is unknown whether the server has deleted {marked}: {error}"))

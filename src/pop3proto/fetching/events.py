@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Identity", "State"]
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Identity:
     """The identity of a message within its account.
 
@@ -54,6 +54,9 @@ class State(Enum):
     """The server lists it no more."""
     FORGOTTEN = "forgotten"
     """The user wants it fetched again."""
+
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # that of Enum is written in Python
 
 
 @attrs.frozen

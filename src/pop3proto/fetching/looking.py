@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pop3proto.core.commands import List, Stat, Top, Uidl
-from pop3proto.core.errors import MalformedReply
+from pop3proto.core.errors import MalformedReply, Pop3Error
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
 from pop3proto.procedures.client.body import Body
@@ -19,7 +19,7 @@ from .marks import mark_of
 from .planner import Action, Plan, Step, make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pop3proto.core.commands import Command
     from pop3proto.procedures.client.session import Session
@@ -172,24 +172,43 @@ def _present(run: Fetching) -> Procedure[set[Identity] | None]:
     return {marks[mark] for mark in found}
 
 
-def _headers(session: Session, steps: Iterable[Step]) -> Procedure[list[bytes | None]]:
-    """Return the headers of messages; None for those that the server does not tell."""
-    answers = yield from call_all(session, (Top(step.number, 0) for step in steps), return_exceptions=True)
-    return [answer if isinstance(answer, bytes) else None for answer in answers]
+def _look_at_headers(
+    run: Fetching, steps: Sequence[Step], look: Callable[[Step, bytes | None], None]
+) -> Procedure[None]:
+    """Ask for the headers of messages (TOP), and hand each to a function: None if the server does not tell it.
+
+    Raises:
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. TOP is not sent again in this run.
+    """
+    if not run.tops:
+        for step in steps:
+            look(step, None)
+        return
+    pipeline = Pipeline[object](run.session, (Top(step.number, 0) for step in steps))
+    try:
+        yield from pipeline.begin()
+        for step in steps:
+            answer = yield from pipeline.result(return_exceptions=True)
+            look(step, answer if isinstance(answer, bytes) else None)
+        pipeline.poll()
+    except Pop3Error:
+        run.tops = False
+        raise
 
 
 def _dates(run: Fetching, steps: Sequence[Step]) -> Procedure[set[Identity]]:
     """Ask for the dates of messages and record them; return those that have none."""
-    headers = yield from _headers(run.session, steps)
     events: list[Event] = []
     undated: set[Identity] = set()
-    for step, header in zip(steps, headers, strict=True):
+
+    def look(step: Step, header: bytes | None) -> None:
         assert step.identity is not None  # noqa: S101 - no others are planned for this
-        dated = None if header is None else received_date(header)
-        if dated is None:
+        if header is None or (dated := received_date(header)) is None:
             undated.add(step.identity)
         else:
             events.append(Event(step.identity, State.SKIPPED, run.clock(), step.octets, dated=dated))
+
+    yield from _look_at_headers(run, steps, look)
     yield from run.record(events)
     return undated
 
@@ -202,19 +221,21 @@ def check(run: Fetching, steps: Sequence[Step]) -> Procedure[tuple[list[Step], l
 
     Raises:
         StorageFailed: the journal cannot be written.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. TOP is not sent again in this run.
     """
     uncertain: list[Step] = []
     same: list[Step] = []
     events: list[Event] = []
-    for step, header in zip(steps, (yield from _headers(run.session, steps)), strict=True):
+
+    def look(step: Step, header: bytes | None) -> None:
         entry = step.entry
         if header is None or entry is None or entry.stored is None or header_digest(header) != entry.last.header:
             uncertain.append(step)
-            continue
+            return
         same.append(step)
         if step.action is Action.CHECK:  # from now on this is what LIST announces
-            stored = entry.stored
-            events.append(Event(entry.identity, stored.state, stored.when, step.octets))
+            events.append(Event(entry.identity, entry.stored.state, entry.stored.when, step.octets))
+
+    yield from _look_at_headers(run, steps, look)
     yield from run.record(events)
     return uncertain, same

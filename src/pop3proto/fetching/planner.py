@@ -41,11 +41,14 @@ class Action(Enum):
     DELETE = "delete"
     """It is stored: make sure that it is the same message, and delete it on the server."""
     RETRY = "retry"
-    """It broke an earlier session, or could not be stored: fetch it last, in a session of its own."""
+    """It broke an earlier session, or could not be stored: fetch it last, and by itself."""
     KEEP = "keep"
     """It is stored, and stays on the server."""
     SKIP = "skip"
     """It is not stored, and stays on the server."""
+
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # that of Enum is written in Python
 
 
 @attrs.frozen
@@ -80,12 +83,14 @@ class Plan:
         notes: what the user should know, a line each.
         obstacles: why some messages can be neither fetched nor deleted, a line each.
         stop: why nothing is done at all; None: it is done.
+        temporary: what `stop` says may be otherwise soon.
     """
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
     stop: str | None = None
+    temporary: bool = False
 
     def of(self, *actions: Action) -> list[Step]:
         """Return the steps with one of these actions, in order."""
@@ -119,7 +124,8 @@ def make_plan(  # noqa: PLR0913 - each has its name
     notes = list(listing.notes)
     if expires and any(step.action in {Action.FETCH, Action.RETRY} for step in steps):
         notes.append("this server may delete messages once they are fetched (it announces EXPIRE 0)")
-    return Plan(tuple(steps), tuple(notes), tuple(obstacles), planner.objection(steps, expires=expires))
+    stop = None if (lost := planner.lost_ids()) else planner.objection(steps, expires=expires)
+    return Plan(tuple(steps), tuple(notes), tuple(obstacles), lost or stop, temporary=lost is not None)
 
 
 class _Planner:
@@ -148,16 +154,20 @@ class _Planner:
         steps = [self._step(row) for row in self._listing.rows]
         if any(step.action is Action.CHECK for step in steps):  # unique ids are given again: any may be another's
             steps = [self._doubted(step) for step in steps]
-        return self._bounded(steps)
+        return steps
+
+    def lost_ids(self) -> str | None:
+        """Return that the server refuses to tell unique ids which it had before; None: it does not."""
+        if self._listing.unique_ids or all(_is_digest(entry.identity) for entry in self._history):
+            return None
+        return (
+            "the server refuses to tell unique ids (UIDL), which it had before: all mail would come twice. Nothing was "
+            "fetched; try again later"
+        )
 
     def objection(self, steps: list[Step], *, expires: bool) -> str | None:
         """Return why nothing is to be done; None: nothing speaks against it."""
         policy = self._policy
-        if not self._listing.unique_ids and any(not _is_digest(entry.identity) for entry in self._history):
-            return (
-                "the server refuses to tell unique ids (UIDL), which it had before: all mail would come twice. "
-                "Nothing was fetched; try again later"
-            )
         if expires and (policy.headers_only or (policy.max_octets is not None and policy.too_large == "headers")):
             return "this server may delete a message of which the header was fetched (it announces EXPIRE 0)"
         known = [entry for entry in self._history if entry.stored is not None and entry.was_listed]
@@ -301,13 +311,6 @@ class _Planner:
         if entry.last.header is None or self._policy.only is not None:
             return step
         return attrs.evolve(step, action=Action.CHECK, reason="other unique ids seem to have been given again")
-
-    def _bounded(self, steps: list[Step]) -> list[Step]:
-        """Leave all but a few of the messages that failed before: those that were tried the fewest times, and first."""
-        failed = [step for step in steps if step.action is Action.RETRY and step.entry is not None]
-        failed.sort(key=lambda step: (step.entry.failures, step.entry.last.when or 0) if step.entry else (0, 0))
-        left = set(failed[self._policy.suspects :])
-        return [attrs.evolve(step, action=Action.SKIP) if step in left else step for step in steps]
 
 
 def _has_another_size(row: Row, entry: Entry) -> bool:

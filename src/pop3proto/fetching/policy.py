@@ -41,7 +41,8 @@ class Policy:
         session_octets: likewise after so many octets.
         session_seconds: likewise after so many seconds.
         every_batch: go on with new sessions until one brings nothing: the server shows a part of the maildrop only.
-        suspects: how many messages that broke an earlier session are tried again, each in a session of its own.
+        suspects: of the messages that failed in earlier runs, so many may fail again before the others are left for the
+            next run.
         retry_after: seconds to wait after the first, second, ... session in a row that broke and brought nothing; then
             the run ends.
         patience: most seconds to wait for a server that wants some time between two logins (LOGIN-DELAY).

@@ -85,63 +85,78 @@ class _Run:
         self._broken = 0  # sessions in a row that broke and brought nothing
         self._storage_failures = 0  # in a row
         self._logged_in_at: float | None = None
-        self._alone: list[Identity] | None = None  # what is tried by itself; None: the other messages come first
+        self._main = True  # the messages that have not failed in earlier runs come first
+        self._failed: tuple[Identity, ...] = ()  # then these, one by one
+        self._held: tuple[Identity, ...] = ()  # then these are deleted, each in a session of its own
+        self._failures = 0  # of the latter two
 
     def run(self) -> Procedure[Report]:
-        run, going_on = self._run, True
+        run = self._run
         try:
             yield from run.read_journal()
-            while going_on and (yield from self._connect()):
+            while self._has_more and (yield from self._connect()):
                 before = run.progress
                 try:
-                    going_on = yield from self._visit()
+                    yield from self._visit()
                 except StorageFailed as failure:
-                    going_on = yield from self._after_storage_failure(failure)
+                    self._storage_failures += 1
+                    if self._storage_failures >= _MOST_STORAGE_FAILURES:
+                        raise
+                    run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
+                    yield from self._after_break(failure, progress=True)
                 except CommandFailed as failure:
                     run.stop(Kind.LATER, str(failure))
                     yield from leave(run, ())
                     break
                 except Pop3Error as error:
                     run.session.fail(error)
-                    going_on = yield from self._after_break(error, progress=run.progress != before)
+                    yield from self._after_break(error, progress=run.progress != before)
         except StorageFailed as failure:
             run.stop(Kind.STORAGE, str(failure))
         return run.report
 
-    def _visit(self) -> Procedure[bool]:
-        """Have one session; return whether there is something left for another."""
-        only = self._alone.pop(0) if self._alone else None
-        outcome = yield from visit(self._run, only)
+    @property
+    def _has_more(self) -> bool:
+        return self._main or bool(self._failed or self._held)
+
+    def _visit(self) -> Procedure[None]:
+        """Have one session."""
+        if self._main:
+            outcome = yield from visit(self._run)
+            self._main = outcome.more
+            if not outcome.more:
+                self._failed, self._held = outcome.failed, outcome.held
+        elif self._failed:
+            outcome = yield from visit(self._run, self._failed)
+            if not outcome.more:
+                self._failed = ()
+        else:
+            only, *held = self._held
+            self._held = tuple(held)
+            yield from visit(self._run, [only])
         self._broken = self._storage_failures = 0
-        if self._alone is None and not outcome.more:
-            self._alone = list(outcome.alone)
-        return outcome.more or bool(self._alone)
 
-    def _after_storage_failure(self, failure: StorageFailed) -> Procedure[bool]:
-        """Go on without a message that cannot be stored; raises `StorageFailed` if that does not help."""
-        self._storage_failures += 1
-        if self._storage_failures >= _MOST_STORAGE_FAILURES:
-            raise failure
-        self._run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
-        return (yield from self._after_break(failure, progress=True))
-
-    def _after_break(self, error: Exception, *, progress: bool) -> Procedure[bool]:
-        """Decide whether to have another session after one that broke; wait before it if need be."""
+    def _after_break(self, error: Exception, *, progress: bool) -> Procedure[None]:
+        """Wait before another session if need be, or give up."""
         run = self._run
-        if self._alone is not None:  # it is known which message has done it
-            return bool(self._alone)
         self._broken = 0 if progress else self._broken + 1
-        if run.blamed >= _MOST_BLAMED:
+        if not self._main:
+            self._failures += 1
+            self._failed = tuple(identity for identity in self._failed if identity not in run.tried)
+            if self._failures >= run.policy.suspects:
+                self._failed = self._held = ()
+        elif run.blamed >= _MOST_BLAMED:
             text = f"{counted(run.blamed, 'message')} failed in this run: the rest is left for the next one"
-            run.stop(Kind.MESSAGE, text)
-            return False
+            self._give_up(Kind.MESSAGE, text)
         if self._broken > len(run.policy.retry_after):
-            run.stop(Kind.LATER, str(error))
-            return False
-        if self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
+            self._give_up(Kind.LATER, str(error))
+        elif self._has_more and self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
             run.tell(Waiting(seconds, str(error)))
             yield from Sleep(seconds)
-        return True
+
+    def _give_up(self, kind: Kind, text: str) -> None:
+        self._run.stop(kind, text)
+        self._main, self._failed, self._held = False, (), ()
 
     def _connect(self) -> Procedure[bool]:
         """Log in, over a new connection if need be; return whether there is a session."""

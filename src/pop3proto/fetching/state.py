@@ -62,6 +62,7 @@ class Fetching:
         tried: messages that have failed in this run: they are left alone until the next one.
         kept: messages whose deletion has failed in this run; likewise.
         unusable: types of commands with an argument that the server does not answer as it should.
+        tops: TOP may be sent. The server has not hung up on it in this run.
         blamed: how many messages have broken a session of this run, or could not be stored.
     """
 
@@ -87,9 +88,12 @@ class Fetching:
         self.tried: Final[set[Identity | _Row]] = set()
         self.kept: Final[set[Identity]] = set()
         self.unusable: Final[set[type[Command[Any]]]] = set()
+        self.tops: bool = True
         self.blamed: int = 0
+        self._unstorable: list[Event] = []  # messages that could not be stored, unless nothing can
         self._careful: Final[set[Identity | _Row]] = set()
         self._records: Final = records
+        self._stored: Final[set[Identity]] = set()
         self._noted: Final[set[str]] = set()
         self._copies: Counter[UniqueId] = Counter()
 
@@ -129,7 +133,7 @@ class Fetching:
         """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
         report = self.report
         known = self.tried, self.kept, self.unusable, self._careful
-        return tuple(map(len, (report.stored, report.headers, report.deleted, *known)))
+        return (*map(len, (report.stored, report.headers, report.deleted, *known)), self.tops)
 
     def has_met(self, identity: Identity) -> bool:
         """Return whether a message without a unique id has come in this session."""
@@ -180,7 +184,9 @@ class Fetching:
 
     def is_left(self, step: Step) -> bool:
         """Return whether a message is to be left alone in this run."""
-        return _key(step) in self.tried or step.identity in self.kept
+        if _key(step) in self.tried or step.identity in self.kept:
+            return True
+        return self.policy.again and step.identity in self._stored  # it has been fetched again in this run
 
     def blame(self, step: Step, error: Exception) -> Procedure[None]:
         """Record that a message has broken a session by itself, or could not be stored: it is tried last from now on.
@@ -191,8 +197,19 @@ class Fetching:
         self.blamed += 1
         self.leave(step)
         self.problem(Problem(Kind.MESSAGE, f"message {step.number} stays on the server: {error}", step.identity))
-        if step.identity is not None:
-            yield from self.record([Event(step.identity, State.SUSPECT, self.clock(), step.octets, why=str(error))])
+        if step.identity is None:
+            return
+        event = Event(step.identity, State.SUSPECT, self.clock(), step.octets, why=str(error))
+        if isinstance(error, StorageFailed):
+            self._unstorable.append(event)  # if nothing can be stored, it is not the message
+        else:
+            yield from self.record([event])
+
+    def has_stored(self, identities: Iterable[Identity]) -> list[Event]:
+        """Note that messages are stored, so that the destination works; return what else is to be recorded then."""
+        self._stored.update(identities)
+        events, self._unstorable = self._unstorable, []
+        return events
 
 
 def _key(step: Step) -> Identity | _Row:

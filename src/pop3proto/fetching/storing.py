@@ -88,6 +88,7 @@ class Storing:
                 stored.append(incoming)
             else:
                 events.append(self._refused(incoming, refusal))
+        events += run.has_stored(incoming.identity for incoming in stored if incoming.identity is not None)
         yield from run.record(events)
         self._tell([incoming for incoming in stored if not incoming.known])
         yield from self.abort()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
+
+from pop3proto.core.text import counted
 
 from .deleting import Deletion, delete, leave
 from .events import Event, State
@@ -14,7 +17,7 @@ from .report import Kind, Planned, Problem
 from .retrieving import Retrieving, try_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pop3proto.core.results import MaildropStatus
     from pop3proto.procedures.operations import Procedure
@@ -36,19 +39,21 @@ class Outcome:
 
     Args:
         more: another session may bring more messages.
-        alone: messages that are to be tried in a session of their own.
+        failed: messages that failed in earlier runs, to be tried last: those that failed the fewest times come first.
+        held: messages whose deletion has failed in earlier runs, each to be tried in a session of its own.
     """
 
     more: bool = False
-    alone: tuple[Identity, ...] = ()
+    failed: tuple[Identity, ...] = ()
+    held: tuple[Identity, ...] = ()
 
 
-def visit(run: Fetching, only: Identity | None = None) -> Procedure[Outcome]:
+def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[Outcome]:
     """Have one session, from the listing to QUIT.
 
     Args:
         run: its client is logged in.
-        only: the one message to fetch or delete; None: all but those that are to be tried alone.
+        only: the messages to fetch or delete, one by one; None: all but those that failed in earlier runs.
 
     Raises:
         StorageFailed: destination or journal cannot be used. What is recorded is stored.
@@ -61,27 +66,35 @@ def visit(run: Fetching, only: Identity | None = None) -> Procedure[Outcome]:
     plan = yield from make_session_plan(run, listing)
     _tell(run, plan)
     if plan.stop is not None:
-        run.stop(Kind.SERVER, plan.stop)
+        run.stop(Kind.LATER if plan.temporary else Kind.SERVER, plan.stop)
         yield from leave(run, ())
         return Outcome()
+    yield from _note_skipped(run, plan)
     steps = [step for step in plan.steps if not run.is_left(step)]
-    alone = frozenset[Step]()
+    failed = [step for step in steps if step.action is Action.RETRY]
+    held = [step for step in steps if _is_held(step)]
     if only is None:
-        alone = frozenset(step for step in steps if _is_tried_alone(step))
-        steps = [step for step in steps if step not in alone]
+        apart = {step.number for step in (*failed, *held)}
+        steps = [step for step in steps if step.number not in apart]
     else:
-        steps = [step for step in steps if step.identity == only]
+        steps = [step for step in steps if step.identity in only]
         run.be_careful(steps)
     retrieved, deletions = yield from _checked(run, steps)
     retrieved, more = _within_bounds(run, retrieved)
     if retrieved:
         retrieving = yield from _retrieve(run, listing, status, retrieved)
         deletions += _deletions(run, retrieving.stored)
-        more = more or retrieving.cut or run.policy.every_batch
+        news = any(not incoming.known for incoming in retrieving.stored)
+        more = more or retrieving.cut or (run.policy.every_batch and news)
     deletions.sort(key=lambda deletion: deletion.number)
     accepted = (yield from delete(run, deletions)) if deletions else []
     yield from leave(run, accepted)
-    return Outcome(more, tuple(step.identity for step in plan.steps if step in alone and step.identity is not None))
+    failed.sort(key=lambda step: 0 if step.entry is None else step.entry.failures)
+    return Outcome(more, _identities(failed), _identities(held))
+
+
+def _identities(steps: Iterable[Step]) -> tuple[Identity, ...]:
+    return tuple(step.identity for step in steps if step.identity is not None)
 
 
 def _tell(run: Fetching, plan: Plan) -> None:
@@ -94,9 +107,27 @@ def _tell(run: Fetching, plan: Plan) -> None:
     run.tell(Planned(plan))
 
 
-def _is_tried_alone(step: Step) -> bool:
-    held = step.entry is not None and step.entry.state is State.HELD
-    return step.action is Action.RETRY or (held and step.deletes)
+def _is_held(step: Step) -> bool:
+    return step.deletes and step.entry is not None and step.entry.state is State.HELD
+
+
+def _note_skipped(run: Fetching, plan: Plan) -> Procedure[None]:
+    """Record messages that the policy leaves on the server, and tell of each once."""
+    steps = [
+        step
+        for step in plan.of(Action.SKIP)
+        if step.identity is not None and (step.entry is None or step.entry.state in {State.SEEN, State.GONE})
+    ]
+    if run.policy.only is None and steps:
+        reasons = Counter(step.reason for step in steps)
+        run.note(f"{counted(count, 'message')} skipped: {reason}" for reason, count in reasons.items())
+        yield from run.record(
+            [
+                Event(step.identity, State.SKIPPED, run.clock(), step.octets, why=step.reason)
+                for step in steps
+                if step.identity is not None
+            ]
+        )
 
 
 def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], list[Deletion]]]:
@@ -118,7 +149,10 @@ def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], li
 
 def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
     """Return the steps that one session takes, and whether some are left."""
-    policy, octets = run.policy, 0
+    policy, octets, capabilities = run.policy, 0, run.session.capabilities
+    delay = None if capabilities is None else capabilities.login_delay
+    if delay is not None and delay.seconds > policy.patience:  # there will be no other session for a while
+        return steps, False
     for index, step in enumerate(steps):
         octets += step.octets or 0
         if index >= policy.session_messages or (index and octets > policy.session_octets):
@@ -160,4 +194,6 @@ def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bo
     if step.identity is None and incoming.known and after is not None and entry is not None:
         when = None if entry.stored is None else entry.stored.when
         return when is not None and run.clock() - when >= after
+    if step.action is Action.CHECK and not incoming.known:  # it is another message than the one that was due
+        return run.policy.deletes_at_once
     return step.deletes and step.action is not Action.HEADERS

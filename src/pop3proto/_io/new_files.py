@@ -18,6 +18,7 @@ __all__ = ["NewFile", "OpenFolder", "named", "publish"]
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE: Final = 0o600
+_close: Final = os.close  # for finalizers, which may run when little else is left of the interpreter
 
 
 def named(error: OSError, path: str | Path) -> OSError:
@@ -40,7 +41,7 @@ class OpenFolder:
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self.descriptor: Final = os.open(path, _FOLDER)
-        self.close: Final = weakref.finalize(self, os.close, self.descriptor)
+        self.close: Final = weakref.finalize(self, _close, self.descriptor)
         """Close it; it may be called again."""
 
     def sync(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, strategies as st
 
+from pop3proto._io import children
 from pop3proto.authenticators import CheckPassword, checkpassword
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.channel import SessionInfo
@@ -225,13 +226,13 @@ def test_systems_that_do_not_list_descriptors(monkeypatch):
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(checkpassword.os, "listdir", missing)
-    assert checkpassword._inherited() == []
+    assert children.inherited_descriptors(above=3) == []
     assert program().check_password("ann", "secret", HERE)
 
 
 def test_a_descriptor_that_is_closed_meanwhile(monkeypatch):
     monkeypatch.setattr(checkpassword.os, "listdir", lambda _: ["0", "3", "1000000", ".x"])
-    assert checkpassword._inherited() == []
+    assert children.inherited_descriptors(above=3) == []
 
 
 @pytest.mark.deep(keep=2)
@@ -274,7 +275,7 @@ def test_what_it_has_started_is_killed_too(tmp_path, monkeypatch, spawned):
             while len(seen) < 2:  # it reads nothing before somebody has opened it for writing
                 seen += alive.read(1)
 
-        monkeypatch.setattr(checkpassword, "_poll", wait_for_both)
+        monkeypatch.setattr(children, "_poll", wait_for_both)
         script = f"exec 9>{fifo}; (echo >&9; exec sleep 1000) & echo >&9; exec sleep 1000"
         with pytest.raises(Unavailable):
             shell(script).check_password("ann", "secret", HERE)
@@ -286,7 +287,7 @@ def test_an_interrupt_leaves_nothing_behind(monkeypatch, spawned):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpassword, "_poll", interrupted)
+    monkeypatch.setattr(children, "_poll", interrupted)
     with pytest.raises(KeyboardInterrupt):
         shell("exec sleep 1000").check_password("ann", "secret", HERE)
     assert len(spawned) == 1
@@ -298,7 +299,7 @@ def test_what_may_not_be_killed_keeps_nobody_waiting(monkeypatch, spawned):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(checkpassword.os, "killpg", denied)
-    monkeypatch.setattr(checkpassword, "_LONGEST_GRACE", 0.01)
+    monkeypatch.setattr(children, "_LONGEST_GRACE", 0.01)
     with pytest.raises(Unavailable):
         shell("exec sleep 1000", timeout=0.01).check_password("ann", "secret", HERE)
     os.kill(spawned[0], signal.SIGKILL)

@@ -376,7 +376,7 @@ def test_a_full_disk(tmp_path, capsys, monkeypatch):
 
     store = MemoryStore({"ann": [b"one\n"]})
     with serving(store) as server:
-        monkeypatch.setattr("pop3proto.maildrops.delivery.write_all", full)
+        monkeypatch.setattr("pop3proto._io.new_files.NewFile.write", full)
         assert fetch(server, tmp_path / "m", "--delete") == 1
     assert line_of(capsys) == (
         f"pop3proto fetch: cannot store mail in {tmp_path / 'm'}: No space left on device "

@@ -19,6 +19,7 @@ import trustme
 
 from pop3proto._io import files as disk
 from pop3proto._io.files import write_all
+from pop3proto._io.new_files import NewFile
 from pop3proto.authenticators import MemoryAuthenticator, MemoryTokenAuthenticator
 from pop3proto.blocking import Server, serve
 from pop3proto.cli import main
@@ -1113,8 +1114,8 @@ def test_a_crash_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path, capsy
             port = server.address[1]
             for name in ("fsync", "rename", "replace", "unlink", "mkdir"):
                 patch.setattr(os, name, death.lurk_in(getattr(os, name)))
-            for module in (delivery, record):
-                patch.setattr(module, "write_all", death.lurk_in(write_all))
+            patch.setattr(NewFile, "write", death.lurk_in(NewFile.write))
+            patch.setattr(record, "write_all", death.lurk_in(write_all))
             try:
                 status = fetch(server, target, *options)
             except Killed:

@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.dots import BodyDecoder, BodyEncoder
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.maildrops import MaildirStore, delivery, folders
+from pop3proto.maildrops import MaildirStore, delivery, folders, message_file
 from pop3proto.maildrops.delivery import Delivery, NotMaildir, ensure_maildir
 from pop3proto.maildrops.names import unique_part, wire_octets
 from pop3proto.sasl.channel import SessionInfo
@@ -117,7 +117,7 @@ def test_any_buffer_will_do(maildir: Path) -> None:
 
 @pytest.mark.parametrize("last", [b"", b"\n"])
 def test_storing_takes_constant_memory(maildir: Path, monkeypatch: pytest.MonkeyPatch, last: bytes) -> None:
-    monkeypatch.setattr(delivery, "_CHUNK", 1 << 14)
+    monkeypatch.setattr(message_file, "_CHUNK", 1 << 14)
     chunk = b"a\r\n" * 5000
     tracemalloc.start()
     try:
@@ -133,14 +133,15 @@ def test_storing_takes_constant_memory(maildir: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_was_stored_is_brought_back_once(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    created: list[Path] = []
-    create = delivery.create
+    created: list[str] = []
+    open_ = os.open
 
-    def noting(path: Path) -> Any:
-        created.append(path)
-        return create(path)
+    def noting(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
+        if flags & os.O_CREAT:
+            created.append(path)
+        return open_(path, flags, *arguments, **named)
 
-    monkeypatch.setattr(delivery, "create", noting)
+    monkeypatch.setattr(os, "open", noting)
     stored(maildir, [b"a\r\n", b"\n", b"a\r\n", b"\n"])
     assert len(created) == 2
 
@@ -182,7 +183,7 @@ def test_it_is_on_the_disk_before_it_is_in_new_and_that_before_commit_returns(
     maildir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[tuple[str, Any]] = []
-    rename = Path.rename
+    rename = os.rename
 
     def syncing(descriptor: int) -> None:
         status = os.fstat(descriptor)
@@ -192,12 +193,13 @@ def test_it_is_on_the_disk_before_it_is_in_new_and_that_before_commit_returns(
         else:
             events.append(("file synced with", status.st_size))
 
-    def renaming(path: Path, target: Path) -> Path:
-        events.append(("moved to", target.parent.name))
-        return rename(path, target)
+    def renaming(name: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        assert os.path.samestat(os.fstat(dst_dir_fd), (maildir / "new").stat())
+        events.append(("moved to", "new"))
+        rename(name, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "fsync", syncing)
-    monkeypatch.setattr(Path, "rename", renaming)
+    monkeypatch.setattr(os, "rename", renaming)
     stored(maildir, [b"a\r\n", b"b\r"])
     assert events == [("file synced with", 4), ("moved to", "new"), ("folder synced with", 1)]
 
@@ -249,13 +251,13 @@ def test_a_message_that_is_not_on_the_disk_does_not_come_into_new(
 
 
 def test_a_second_file_that_cannot_be_made_leaves_nothing(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path) -> Any:
+    def full(*_: Any, **__: Any) -> int:
         raise OSError(errno.ENOSPC, "disk full")
 
     message = Delivery(maildir)
     message.write(b"a\r\n")
-    monkeypatch.setattr(delivery, "create", full)
-    with pytest.raises(OSError, match="disk full"), message:
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match=re.escape(f"disk full: '{maildir}/tmp/")), message:
         message.write(b"\n")
     assert not list(maildir.glob("*/*"))
 

@@ -13,9 +13,7 @@ import os
 import secrets
 import shutil
 import signal
-import threading
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 try:
@@ -25,6 +23,7 @@ except ImportError as _error:
 
 from typing_extensions import override
 
+from pop3proto._io.children import inherited_descriptors, wait
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.authenticator import PasswordVerifier
 
@@ -43,9 +42,6 @@ _MOST_OCTETS: Final = 512
 
 _RIGHT: Final = 0
 _WRONG: Final = 1
-_FIRST_PAUSE: Final = 0.001  # seconds, as the next two
-_LONGEST_PAUSE: Final = 0.05
-_LONGEST_GRACE: Final = 5.0
 
 
 class CheckPassword(PasswordVerifier):
@@ -115,13 +111,13 @@ class CheckPassword(PasswordVerifier):
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_DUP2, descriptor, _DESCRIPTOR),
-                    *((os.POSIX_SPAWN_CLOSE, other) for other in _inherited()),
+                    *((os.POSIX_SPAWN_CLOSE, other) for other in inherited_descriptors(above=_DESCRIPTOR)),
                 ],
                 setpgroup=0,  # a process group, so that its children can be killed too
                 setsigmask=(),  # this process may block signals
                 setsigdef=(signal.SIGPIPE,),  # Python ignores SIGPIPE
             )
-        return _wait(process, self._timeout)
+        return wait(process, self._timeout)
 
     def _unavailable(self, why: str) -> Unavailable:
         _log.error("logins cannot be checked: %s: %s", self._arguments[0], why)
@@ -176,73 +172,6 @@ def _pipe_with(message: bytes) -> Generator[int]:
 def _environment(session: SessionInfo) -> dict[str, str]:
     client = {"PROTO": "TCP", "TCPREMOTEIP": session.address} if session.address else {}
     return {**os.environ, **client}
-
-
-def _inherited() -> list[int]:
-    """Return the descriptors above 3 that a program would inherit, such as sockets passed by a supervisor."""
-    descriptors: list[int] = []
-    with suppress(OSError):  # not every system has /dev/fd
-        descriptors = [int(name) for name in os.listdir("/dev/fd") if name.isdecimal()]  # noqa: PTH208 - not real files
-    return [descriptor for descriptor in descriptors if descriptor > _DESCRIPTOR and _is_inheritable(descriptor)]
-
-
-def _is_inheritable(descriptor: int) -> bool:
-    try:
-        return os.get_inheritable(descriptor)
-    except OSError:  # closed after it was listed
-        return False
-
-
-def _wait(process: int, timeout: float) -> int:
-    """Wait for a process and reap it; return its exit status, or the negative number of the signal that killed it.
-
-    Raises:
-        TimeoutError: it did not end in time; it was killed and reaped.
-        ChildProcessError: other code in this process has already reaped it.
-    """
-    try:
-        status = _poll(process, time.monotonic() + timeout)
-    except ChildProcessError:
-        raise  # do not kill: the process id may belong to another process by now
-    except BaseException:
-        _kill(process)
-        raise
-    if status is None:
-        _kill(process)
-        raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {timeout:g} seconds")
-    return status
-
-
-def _poll(process: int, until: float) -> int | None:
-    """Return the exit status, or None if the process still runs at `until` (a time of `time.monotonic`).
-
-    It polls because no portable system call waits for a process with a timeout.
-    """
-    pause = _FIRST_PAUSE
-    while True:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        left = until - time.monotonic()
-        if left <= 0:
-            return None
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _kill(process: int) -> None:
-    """Kill a process and its process group, and reap it."""
-    with suppress(OSError):  # no permission, if the program has changed its user id
-        os.killpg(process, signal.SIGKILL)
-    # Reap in a thread: a process that cannot be killed, or hangs in a file system, must not delay the client.
-    reaper = threading.Thread(target=_reap, args=(process,), daemon=True)
-    reaper.start()
-    reaper.join(_LONGEST_GRACE)
-
-
-def _reap(process: int) -> None:
-    with suppress(ChildProcessError):
-        os.waitpid(process, 0)
 
 
 def _describe_exit(status: int) -> str:

@@ -1,53 +1,104 @@
-"""The header of a message: a digest of it, and the date at which the message was received."""
+"""What the header of a message tells about it: a digest that it is known again by, and its date. Pure."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from contextlib import suppress
-from email.parser import BytesHeaderParser
-from email.policy import compat32
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
+from typing import Final
 
 __all__ = ["HeaderDigest", "header_digest", "received_date"]
 
+# A line end and an empty line; CR is optional, as in a Maildir. `\r\r\n` is a line with a CR.
+_HEADER_END: Final = re.compile(rb"\n\r?\n")
+_EMPTY_LINE: Final = re.compile(rb"\r?\n")
+_RECEIVED: Final = re.compile(rb"^received[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+_DATE: Final = re.compile(rb"^date[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+_LONGEST_DATE: Final = 256
+
 
 class HeaderDigest:
-    """A digest of the header of a message that comes in chunks: 16 characters of base64url."""
+    """Computes the digest of a header from the octets of a message, as they arrive.
+
+    What is digested ends with the first empty line, or with the message. Line ends count as CRLF, so that a message
+    has the same digest on the wire and in a file with LF line ends.
+    """
+
+    __slots__ = ("_at_line_start", "_hash", "_held", "ended")
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=12)
-        self._tail = b"\r\n"
-        self._ended = False
-
-    def feed(self, octets: bytes) -> None:
-        """Take the next octets, with CRLF line ends."""
-        if self._ended:
-            return
-        data = self._tail + octets
-        if (end := data.find(b"\r\n\r\n")) >= 0:
-            self._ended = True
-            octets = octets[: end + 4 - len(self._tail)]
-        self._hash.update(octets)
-        self._tail = data[-3:]
+        self._at_line_start = True
+        self._held = b""  # a CR at the end of the octets so far: it may be part of a line end
+        self.ended: bool = False
+        """Whether the empty line at the end of the header was there."""
 
     @property
     def digest(self) -> str:
-        """The digest, of all octets if there was no empty line."""
-        return base64.urlsafe_b64encode(self._hash.digest()).decode()
+        """The digest of the octets so far: 16 characters of base64 for URLs."""
+        state = self._hash.copy()
+        state.update(self._held)
+        return base64.urlsafe_b64encode(state.digest()).decode("ascii")
+
+    def feed(self, octets: bytes) -> None:
+        """Take the next octets of the message; they may end anywhere. What follows the header is ignored."""
+        if self.ended or not octets:
+            return
+        data = self._held + octets
+        end = self._end_of_header(data)
+        if end >= 0:
+            self.ended = True
+            self._held = b""
+            data = data[:end]
+        else:
+            self._held = b"\r" if data.endswith(b"\r") else b""
+            data = data.removesuffix(b"\r")
+            if data:
+                self._at_line_start = data.endswith(b"\n")
+        self._hash.update(data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+    def _end_of_header(self, data: bytes) -> int:
+        if self._at_line_start and (match := _EMPTY_LINE.match(data)):
+            return match.end()
+        match = _HEADER_END.search(data)
+        return -1 if match is None else match.end()
 
 
 def header_digest(octets: bytes) -> str:
-    """Return the digest of the header of a message, up to and including the first empty line."""
-    end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
-    header = octets if end == 1 else octets[: end + 2]
-    return base64.urlsafe_b64encode(hashlib.blake2b(header, digest_size=12).digest()).decode()
+    """Return the digest of the header of a message, as `HeaderDigest` computes it.
+
+    Args:
+        octets: the message, its header, or its first octets with the empty line behind the header.
+    """
+    digest = HeaderDigest()
+    digest.feed(octets)
+    return digest.digest
 
 
 def received_date(header: bytes) -> int | None:
-    """Return when a message was received, in seconds since 1970; None: its header does not say."""
-    parsed = BytesHeaderParser(policy=compat32).parsebytes(header)
-    for field in (*parsed.get_all("Received", [])[:1], *parsed.get_all("Date", [])[:1]):
-        with suppress(ValueError, TypeError, OverflowError, IndexError):
-            return int(parsedate_to_datetime(str(field).rpartition(";")[2].strip()).timestamp())
+    """Return when a message was received by its mail system, in seconds since 1970, as far as its header tells.
+
+    It is the date of the first `Received:` field, which the last mail system has added; without one that can be read,
+    that of the first `Date:` field. None: neither can be read.
+
+    Args:
+        header: the header, or the whole message.
+    """
+    end = _HEADER_END.search(header)
+    if end is not None:
+        header = header[: end.start() + 1]
+    for field, separator in ((_RECEIVED, b";"), (_DATE, b"")):
+        if match := field.search(header):
+            text = match[1].rpartition(separator)[2] if separator else match[1]
+            if (seconds := _seconds(text)) is not None:
+                return seconds
+    return None
+
+
+def _seconds(date: bytes) -> int | None:
+    with suppress(Exception):  # the parser fails in many ways on dates that no program should have written
+        parsed = parsedate_tz(date[:_LONGEST_DATE].decode("ascii", "replace"))
+        return None if parsed is None else int(mktime_tz(parsed))
     return None

@@ -9,11 +9,11 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from pop3proto._io.files import create, sync_folder, write_all
-from pop3proto.core.dots import BodyEncoder
+from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import Pop3Error
 
-from .folders import add_to_quota, complete, is_maildir
+from .folders import complete, is_maildir
+from .message_file import MaildirTarget, MessageFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "NotMaildir", "ensure_maildir"]
 
-_CHUNK: Final = 1 << 18
 _serial: Final = itertools.count(1)
 
 
@@ -68,10 +67,8 @@ class Delivery:
             delivery.write(b"Subject: hello\r\n\r\nHi, Ann.\r\n")
             path = delivery.commit()
 
-    Line ends are stored as LF, as is usual in a Maildir, if turning each LF into CRLF gives the same message again.
-    A message with a bare LF, or with a CR before a CRLF (`\r\r\n` would come back as `\r\n`), is stored unchanged.
-    The file name holds the size of the file and the size on the wire, as `,S=` and `,W=`. If there is a file
-    `maildirsize` of a mail program, the message is added to it.
+    The file is written as `MessageFile` says. If there is a file `maildirsize` of a mail program, the message is added
+    to it.
 
     Args:
         maildir: the target; call `ensure_maildir` for it first.
@@ -83,15 +80,8 @@ class Delivery:
     """
 
     def __init__(self, maildir: Path, unique: str | None = None) -> None:
-        name = _unique_name()
-        self._maildir = maildir
-        self._unique = unique or name
-        self._temporary = maildir / "tmp" / name
-        self._file = create(self._temporary)
-        self._counter = BodyEncoder()
-        self._unix = True
-        # CRs at the end of the octets so far, at most two: the next octets decide whether they are part of a line end.
-        self._held = b""
+        self._target = MaildirTarget(maildir)
+        self._message = MessageFile(self._target.tmp, unique or _unique_name())
 
     def __enter__(self) -> Self:
         return self
@@ -110,12 +100,7 @@ class Delivery:
         Raises:
             LocalProtocolError: the message is already committed; nothing has changed.
         """
-        self._counter.feed(chunk)
-        data = self._held + bytes(chunk)
-        if self._unix and not _survives_lf(data):
-            self._restore_crlf()
-        self._held = _trailing_crs(data)
-        self._store(data[: len(data) - len(self._held)])
+        self._message.write(chunk)
 
     def commit(self) -> Path:
         """Finish the message: sync it to disk and move it to `new`.
@@ -127,44 +112,13 @@ class Delivery:
             LocalProtocolError: the message is already committed; nothing has changed.
             OSError: the message may or may not be in `new`. Deliver it again: a duplicate is better than a loss.
         """
-        self._counter.finish()
-        self._store(self._held)
-        os.fsync(self._file.fileno())
-        size = os.fstat(self._file.fileno()).st_size
-        self._file.close()
-        new = self._maildir / "new"
-        # The name is unique, so nothing is replaced.
-        path = self._temporary.rename(new / f"{self._unique},S={size},W={self._counter.octets}")
-        sync_folder(new)
-        add_to_quota(self._maildir, size, 1)
-        return path
+        [name] = self._target.commit([self._message])
+        return self._target.folder.path / name
 
     def abort(self) -> None:
         """Remove the unfinished message; do nothing after `commit`."""
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _store(self, data: bytes) -> None:
-        write_all(self._file, data.replace(b"\r\n", b"\n") if self._unix else data)
-
-    def _restore_crlf(self) -> None:
-        """Rewrite what is stored so far with CRLF line ends, and store the rest unchanged."""
-        self._unix = False
-        self._temporary.unlink()  # the file is open, so it can still be read
-        with self._file as unix:
-            self._file = create(self._temporary)
-            unix.seek(0)
-            while chunk := unix.read(_CHUNK):
-                write_all(self._file, chunk.replace(b"\n", b"\r\n"))
-
-
-def _survives_lf(data: bytes) -> bool:
-    return data.count(b"\n") == data.count(b"\r\n") and b"\r\r\n" not in data
-
-
-def _trailing_crs(data: bytes) -> bytes:
-    end = data[-2:]
-    return end[len(end.rstrip(b"\r")) :]
+        self._message.abort()
+        self._target.close()
 
 
 def _unique_name() -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "is_maildir",
     "missing",
     "not_followed",
+    "remove_abandoned",
 ]
 
 # Messages move from new to cur. In this order, a message that moves during the listing is seen twice, but never missed.
@@ -139,9 +140,25 @@ def not_followed(path: Path) -> OSError:
 
 def clean_tmp(maildir: Path) -> None:
     """Remove files from `tmp` that nobody has used for 36 hours: a program that was killed has left them."""
+    with suppress(OSError), MessageFolders(maildir).open_one("tmp") as folder:
+        remove_abandoned(folder)
+
+
+def remove_abandoned(folder: int, suffix: str = "") -> None:
+    """Remove files that nobody has used for 36 hours.
+
+    Args:
+        folder: descriptor of the folder that they are in.
+        suffix: only those whose names end so.
+
+    Raises:
+        OSError: the folder cannot be read. A file that cannot be removed is left there.
+    """
     before = time.time() - _ABANDONED
-    with suppress(OSError), MessageFolders(maildir).open_one("tmp") as folder, os.scandir(folder) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
+            if not entry.name.endswith(suffix):
+                continue
             with suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
                 used = max(status.st_atime, status.st_mtime, status.st_ctime)

@@ -9,7 +9,16 @@ from typing import Final
 
 from pop3proto.core.results import UniqueId
 
-__all__ = ["delivery_time", "is_seen", "is_unpacked", "stored_size", "unique_id", "unique_part", "wire_octets"]
+__all__ = [
+    "delivery_time",
+    "is_seen",
+    "is_trashed",
+    "is_unpacked",
+    "stored_size",
+    "unique_id",
+    "unique_part",
+    "wire_octets",
+]
 
 # Flags follow a colon. Where a file name cannot hold one, programs use a semicolon or an exclamation mark, which may be
 # in a unique part as well: they count only in front of what flags look like.
@@ -69,8 +78,12 @@ def wire_octets(name: str, size: int) -> int | None:
 
 def is_seen(name: str) -> bool:
     """Return whether the flags in a name say that the message was read ("S")."""
-    _, flags = _split(name)
-    return flags.startswith("2,") and "S" in flags
+    return _has_flag(name, "S")
+
+
+def is_trashed(name: str) -> bool:
+    """Return whether the flags in a name say that the message is to be deleted ("T")."""
+    return _has_flag(name, "T")
 
 
 def unique_id(unique: str, *marks: int) -> UniqueId:
@@ -88,6 +101,11 @@ def unique_id(unique: str, *marks: int) -> UniqueId:
     # No file name holds NUL, so different marks always give different octets.
     octets = b"\0".join([os.fsencode(unique), *(b"%d" % mark for mark in marks)])
     return UniqueId(hashlib.sha256(octets).hexdigest())
+
+
+def _has_flag(name: str, flag: str) -> bool:
+    _, flags = _split(name)
+    return flags.startswith("2,") and flag in flags
 
 
 def _split(name: str) -> tuple[str, str]:

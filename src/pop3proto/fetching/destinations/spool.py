@@ -1,0 +1,111 @@
+"""The octets of a message that wait: in memory if they are few, else in a file that has no name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from pop3proto._io.new_files import named
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+__all__ = ["Spool", "unnamed_file"]
+
+_IN_MEMORY: Final = 1 << 20
+_CHUNK: Final = 1 << 18
+
+
+def unnamed_file(folder: str | Path) -> BinaryIO:
+    """Return a new file that is gone when it is closed, also by a crash.
+
+    Args:
+        folder: on whose file system it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
+    except OSError as error:
+        raise named(error, folder) from error
+
+
+class Spool:
+    """Octets that are written once, and read any number of times.
+
+    Args:
+        folder: where a file is made if there are many; None: where temporary files belong.
+    """
+
+    __slots__ = ("_chunks", "_file", "_folder", "octets")
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._chunks: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self.octets = 0
+        """How many there are."""
+
+    def write(self, octets: bytes) -> None:
+        """Add octets.
+
+        Raises:
+            OSError: they cannot be written; the error names the folder.
+        """
+        self.octets += len(octets)
+        if self.octets <= _IN_MEMORY:
+            self._chunks.append(octets)
+            return
+        folder = self._folder or tempfile.gettempdir()
+        if self._file is None:
+            self._file = unnamed_file(folder)
+            octets = b"".join((*self._chunks, octets))
+            self._chunks.clear()
+        try:
+            rest = memoryview(octets)
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        except OSError as error:
+            raise named(error, folder) from error
+
+    def pieces(self) -> Generator[bytes]:
+        """Yield the octets, from the start, in pieces of bounded size.
+
+        Raises:
+            OSError: they cannot be read; the error names the folder.
+        """
+        yield from self._chunks
+        position = 0
+        while self._file is not None and position < self.octets:
+            try:
+                piece = os.pread(self._file.fileno(), _CHUNK, position)
+            except OSError as error:
+                raise named(error, self._folder or tempfile.gettempdir()) from error
+            if not piece:
+                raise EOFError("a temporary file has become shorter")
+            position += len(piece)
+            yield piece
+
+    def open(self) -> BinaryIO:
+        """Return a file for reading, which begins at the first octet. Have one at a time; close it.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self._file is None:
+            return BytesIO(b"".join(self._chunks))
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        return open(os.dup(self._file.fileno()), "rb")  # noqa: PTH123 - a descriptor
+
+    def close(self) -> None:
+        """Forget the octets. It may be called again, and does not raise."""
+        self._chunks.clear()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None

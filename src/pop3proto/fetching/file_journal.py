@@ -206,16 +206,18 @@ class FileJournal:
         beside = self.path.with_name(f"{self.path.name}.new")
         beside.unlink(missing_ok=True)  # a crash left it
         new = _open(beside, _APPEND | os.O_EXCL)
+        replaced = False
         try:
             _copy_owner_and_mode(self._file, new)
             write_all(new, data)
             os.fsync(new.fileno())
             lock(new.fileno(), beside, wait=False)
             beside.replace(self.path)
+            replaced = True
         finally:
             done_with = new
             try:
-                if _has_name(new, self.path):  # also if an interruption came right after that
+                if replaced or _has_name(new, self.path):  # an interruption may come right after the system call
                     done_with, self._file = self._file, new
                     self._name_is_synced = self._incomplete = False
                 else:
@@ -264,8 +266,13 @@ def _open(path: Path, flags: int) -> FileIO:
         if error.errno == errno.ELOOP:
             raise OSError(error.errno, "it is a symbolic link, which is not followed", str(path)) from error
         raise
-    file = FileIO(descriptor, "r" if flags == _READ else "r+")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        file = FileIO(descriptor, "r" if flags == _READ else "r+")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not is_regular:
         file.close()
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return file

@@ -12,6 +12,8 @@ _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _ids = st.one_of(
     st.sampled_from(["1", "QhdPYR:00WBw1Ph7x7", "stored", "sha256:" + "0" * 64, "a=b", "%41"]),
     st.text(_VISIBLE, min_size=1, max_size=100),
+    st.text(min_size=1),
+    st.binary(min_size=1, max_size=9).map(lambda octets: octets.decode("utf-8", "surrogateescape")),
 )
 _numbers = st.none() | st.integers(0, 10**20)
 _texts = st.text() | st.binary(max_size=20).map(lambda octets: octets.decode("utf-8", "surrogateescape"))

@@ -128,8 +128,8 @@ def test_a_batch_is_one_write_and_one_sync(path, monkeypatch):
 
 def test_a_bad_unique_id_records_nothing(path):
     with FileJournal(path, ACCOUNT) as journal:
-        with pytest.raises(ValueError, match="a unique id is one word"):
-            journal.append([event("1"), event("a b")])
+        with pytest.raises(ValueError, match="unique id is empty"):
+            journal.append([event("1"), event("")])
         assert journal.read() == []
 
 

@@ -43,6 +43,8 @@ def test_a_line_is_as_it_is_documented():
         " copy=2 listed=1234 octets=1236 header=Zk3+/= dated=-1 why=a%20b"
     )
     assert format_line(ACCOUNT, Event(Identity(UniqueId("1")), State.GONE)) == f"{ACCOUNT} 1 gone -"
+    odd = Event(Identity(UniqueId("a b\udcff")), State.GONE)
+    assert format_line(ACCOUNT, odd) == f"{ACCOUNT} a%20b%ED%B3%BF gone - escaped=id"
 
 
 @pytest.mark.parametrize("when", [float("inf"), float("nan"), -1e18, 1e18])
@@ -70,6 +72,8 @@ def test_a_later_version_may_add_keys():
         "x stored - copy=1 copy=2",
         "x stored - octets=1 copy=2",  # it would be taken for another message
         "x stored - why=%ff",
+        "x stored - escaped=copy",
+        "x stored - copy=1 escaped=id",
         "x stored -\t",
         "x\t",
         "x stored -  octets=1",
@@ -113,8 +117,8 @@ def test_the_first_format():
 
 
 def test_what_cannot_stand_in_a_line_is_refused():
-    with pytest.raises(ValueError, match="'a b' cannot be recorded: a unique id is one word"):
-        format_line(ACCOUNT, Event(Identity(UniqueId("a b")), State.STORED))
+    with pytest.raises(ValueError, match="unique id is empty"):
+        format_line(ACCOUNT, Event(Identity(UniqueId("")), State.STORED))
     for account in ("", "a b", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
         with pytest.raises(ValueError, match="cannot name an account"):
             check_account(account)

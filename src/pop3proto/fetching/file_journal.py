@@ -130,7 +130,7 @@ class FileJournal:
         """Add events: one write and one sync, however many they are.
 
         Raises:
-            ValueError: a unique id is not one word of printable ASCII. Nothing is recorded.
+            ValueError: a unique id is empty. Nothing is recorded.
             OSError: they are not recorded. Only if the file cannot even be cut back to its size before, some may be.
         """
         lines = [format_line(self.account, event) + "\n" for event in events]

@@ -26,9 +26,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LINE: Final = re.compile(
     r"(?P<account>[!-~]+) (?P<unique_id>[!-~]+) (?P<state>[a-z-]+)"
     r" (?P<date>-|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"
-    r"(?: copy=(?P<copy>[0-9]+))?(?: listed=(?P<listed>[0-9]+))?(?: octets=(?P<octets>[0-9]+))?"
+    r"(?: (?P<escaped>escaped=id))?(?: copy=(?P<copy>[0-9]+))?"
+    r"(?: listed=(?P<listed>[0-9]+))?(?: octets=(?P<octets>[0-9]+))?"
     r"(?: header=(?P<header>[!-~]*))?(?: dated=(?P<dated>-?[0-9]+))?(?: why=(?P<why>[!-~]+))?"
-    r"(?: (?!(?:copy|listed|octets|header|dated|why)=)[!-<>-~]+=[!-~]*)*"  # keys of later versions
+    r"(?: (?!(?:escaped|copy|listed|octets|header|dated|why)=)[!-<>-~]+=[!-~]*)*"  # keys of later versions
 )
 _FIRST_FORMAT: Final = re.compile(
     r"(?P<account>[!-~]+) (?:(?P<count>[0-9]{1,9}) messages left|(?P<unique_id>[!-~]+)"
@@ -52,19 +53,24 @@ def format_line(account: str, event: Event) -> str:
 
     The date is UTC in whole seconds, `-` if it is unknown. Keys are named as the attributes of `Event` and `Identity`,
     stand in the order copy, listed, octets, header, dated, why, and are left out where the attribute has its default.
-    Text is percent-encoded, so that each value is one word. A later version may add keys at the end.
+    Text is percent-encoded, so that each value is one word. So is a unique id with blanks or octets beyond ASCII, which
+    some servers have; then `escaped=id` is the first key. A later version may add keys at the end.
 
     Args:
         account: as `check_account` accepts.
         event: the event.
 
     Raises:
-        ValueError: the unique id is not one word of printable ASCII.
+        ValueError: the unique id is empty.
     """
     unique_id, copy = event.identity.unique_id, event.identity.copy
-    if not _is_word(unique_id):
-        raise ValueError(f"{unique_id!r} cannot be recorded: a unique id is one word of printable ASCII")
-    line = f"{account} {unique_id} {event.state.value} {_UNKNOWN if event.when is None else _date(event.when)}"
+    date = _UNKNOWN if event.when is None else _date(event.when)
+    if _is_word(unique_id):
+        line = f"{account} {unique_id} {event.state.value} {date}"
+    elif unique_id:
+        line = f"{account} {_encode(unique_id)} {event.state.value} {date} escaped=id"
+    else:
+        raise ValueError("a message whose unique id is empty cannot be recorded")
     if copy:
         line += f" copy={copy}"
     if event.listed is not None:
@@ -117,12 +123,12 @@ def parse_line(account: str, line: str) -> Sequence[Event] | None:
         line: without line end.
     """
     if match := _LINE.fullmatch(line):
-        its_account, unique_id, word, date, copy, listed, octets, header, dated, why = match.groups()
+        its_account, unique_id, word, date, escaped, copy, listed, octets, header, dated, why = match.groups()
         if its_account != account or word not in _STATES:
             return None
         try:
             event = Event(
-                Identity(UniqueId(unique_id), int(copy or 0)),
+                Identity(UniqueId(_decode(unique_id) if escaped else unique_id), int(copy or 0)),
                 _STATES[word],
                 _when(date),
                 None if listed is None else int(listed),

@@ -1,4 +1,4 @@
-"""Marks: the names by which fetched messages are found again in a destination."""
+"""The mark of a message: by it a destination finds the message again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["mark_of"]
 
 
 def mark_of(account: str, identity: Identity) -> str:
-    """Return the mark of a message: 32 hexadecimal digits that are the same in each run.
+    """Return 32 hexadecimal digits that are the same whenever this message is fetched from this account.
 
     Args:
-        account: the account, as its journal names it.
-        identity: of the message.
+        account: the account's name in the journal.
+        identity: the message's.
     """
     words = f"{account} {identity.unique_id} {identity.copy}"
-    return hashlib.sha256(words.encode()).hexdigest()[:32]
+    return hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()[:32]

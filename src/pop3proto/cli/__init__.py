@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "passwd": "add, change or remove a user in a users file",
     "probe": "find out what a POP3 server can do, and what is wrong with it",
     "serve": "serve Maildirs over POP3",
+    "state": "show, forget and repair what a fetch has recorded",
 }
 """The commands and what they do, in the order of the help.
 

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
     from pop3proto.core.results import UniqueId
 
-__all__ = ["Entry", "History"]
+__all__ = ["MOST_FAILURES", "Entry", "History"]
 
-_HERE: Final = {State.STORED, State.JUNK}
-_NO_LONGER_LISTED: Final = {State.DELETED, State.GONE}
-_KEPT_FACTS: Final = ("listed", "octets", "header", "dated")
+MOST_FAILURES: Final = 100
+"""So many times are counted that a message was suspect: each is a line of the journal."""
+
+_HERE: Final = (State.STORED, State.JUNK)
+_STORES: Final = (*_HERE, State.HEADERS)
+_NO_LONGER_LISTED: Final = (State.DELETED, State.GONE)
 
 
 @attrs.frozen
@@ -27,7 +30,8 @@ class Entry:
     Args:
         last: its latest event, with the facts of earlier ones where it has none.
         stored: the event that stored all of it, or its header; None: it is not stored.
-        failures: how many times it was suspect since it was last stored or forgotten.
+        failures: how many times it was suspect since it was last stored or forgotten, `MOST_FAILURES` or more being
+            the same.
     """
 
     last: Event
@@ -59,22 +63,36 @@ class Entry:
         """Whether the message was on the server at the end of the latest session, as far as is known."""
         return self.state not in _NO_LONGER_LISTED
 
+    @classmethod
+    def first(cls, event: Event) -> Entry:
+        """Return what is known after the first event."""
+        return cls(event, event if event.state in _STORES else None, int(event.state is State.SUSPECT))
+
     def after(self, event: Event) -> Entry:
         """Return what is known after another event."""
-        facts = {
-            name: getattr(self.last, name) if getattr(event, name) is None else getattr(event, name)
-            for name in _KEPT_FACTS
-        }
-        last = attrs.evolve(event, **facts)
-        match event.state:
-            case State.STORED | State.JUNK | State.HEADERS:
-                return Entry(last, last)
-            case State.FORGOTTEN:
-                return Entry(event)
-            case State.SUSPECT:
-                return Entry(last, self.stored, self.failures + 1)
-            case _:
-                return Entry(last, self.stored, self.failures)
+        if event.state is State.FORGOTTEN:
+            return Entry(event)
+        last = _completed(event, self.last)
+        if event.state in _STORES:
+            return Entry(last, last)
+        failures = self.failures
+        if event.state is State.SUSPECT and failures < MOST_FAILURES:
+            failures += 1
+        return Entry(last, self.stored, failures)
+
+
+def _completed(event: Event, before: Event) -> Event:
+    """Return an event with the facts of an earlier one where it has none."""
+    return Event(
+        event.identity,
+        event.state,
+        event.when,
+        before.listed if event.listed is None else event.listed,
+        before.octets if event.octets is None else event.octets,
+        before.header if event.header is None else event.header,
+        before.dated if event.dated is None else event.dated,
+        event.why,
+    )
 
 
 class History:
@@ -85,7 +103,7 @@ class History:
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
-        self._entries: dict[Identity, Entry] = {}
+        self._entries: dict[tuple[UniqueId, int], Entry] = {}  # tuples are hashed faster than identities
         self._copies: dict[UniqueId, int] = {}
         for event in events:
             self.apply(event)
@@ -100,7 +118,7 @@ class History:
 
     def get(self, identity: Identity) -> Entry | None:
         """Return what is known of a message; None: nothing."""
-        return self._entries.get(identity)
+        return self._entries.get((identity.unique_id, identity.copy))
 
     def copies(self, unique_id: UniqueId) -> int:
         """Return how many messages have shared a unique id; 0: it was never shared."""
@@ -109,12 +127,9 @@ class History:
     def apply(self, event: Event) -> None:
         """Add an event, later than all others."""
         identity = event.identity
-        entry = self._entries.get(identity)
-        self._entries[identity] = (
-            Entry(event, event if event.state in {*_HERE, State.HEADERS} else None, int(event.state is State.SUSPECT))
-            if entry is None
-            else entry.after(event)
-        )
+        key = (identity.unique_id, identity.copy)
+        entry = self._entries.get(key)
+        self._entries[key] = Entry.first(event) if entry is None else entry.after(event)
         if identity.copy > self.copies(identity.unique_id):
             self._copies[identity.unique_id] = identity.copy
 
@@ -127,13 +142,12 @@ class History:
         """
         events: list[Event] = []
         for entry in self:
-            if not entry.was_listed and (entry.last.when or 0) < forget_before:
-                continue
-            if entry.state is State.FORGOTTEN:
-                events.append(entry.last)
+            if not entry.was_listed and (entry.last.when is None or entry.last.when < forget_before):
                 continue
             if entry.stored is not None and entry.stored is not entry.last:
                 events.append(entry.stored)
-            repeats = entry.failures if entry.state is State.SUSPECT else 1
-            events += [entry.last] * max(repeats, 1)
+            if entry.failures:
+                events += [attrs.evolve(entry.last, state=State.SUSPECT)] * entry.failures
+            if entry.state is not State.SUSPECT:
+                events.append(entry.last)
         return events

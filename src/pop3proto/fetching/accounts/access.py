@@ -29,10 +29,12 @@ from .url import Address, takes_token
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXTERNAL", "LOGIN_WAYS", "Access", "LoginWay", "Pin"]
+__all__ = ["EXTERNAL", "LOGIN_WAYS", "Access", "LoginWay", "Pin", "ProviderName"]
 
 LoginWay = NewType("LoginWay", str)
 """A login method: a SASL mechanism, "APOP" or "USER/PASS"."""
+ProviderName = NewType("ProviderName", str)
+"""The name of a provider that is known."""
 Pin = NewType("Pin", bytes)
 """The SHA-256 of a certificate, or of its public key."""
 
@@ -52,7 +54,7 @@ class Access:
     """What it is called in the configuration and in messages."""
 
     # Where it is.
-    provider: str | None = attrs.field(
+    provider: ProviderName | None = attrs.field(
         default=None, metadata=about("a provider whose server is known, in place of `host`: `gmail` for example")
     )
     user: str = attrs.field(metadata=about("the user name"))
@@ -68,7 +70,7 @@ class Access:
         ),
     )
     port: int = attrs.field(
-        default=attrs.Factory(lambda self: default_port(self.tls), takes_self=True),
+        default=attrs.Factory(lambda self: _default_port(self.provider, self.tls), takes_self=True),
         metadata=about("the server's port; without it 995 with implicit TLS, else 110"),
     )
     login: LoginWay | None = attrs.field(
@@ -193,6 +195,10 @@ def _provider_host(provider: str | None) -> str:
     if provider is None:
         raise AccountError("the server is missing: url, host or provider")
     return provider_named(provider).host
+
+
+def _default_port(provider: str | None, tls: TlsMode) -> int:
+    return provider_named(provider).port if provider is not None and tls == "implicit" else default_port(tls)
 
 
 def _problems_of_address(account: Access) -> Iterator[str]:

@@ -120,8 +120,8 @@ def _explain_bad_url(url: str) -> str:
         return "the URL has no user name: write it as pops://user@host[:port]"
     if ":" in user:
         return (
-            "a password does not belong in a URL, where other users can see it: use --password-file, or leave it out "
-            "and type it when asked"
+            "a password does not belong in a URL, where other users can see it: leave it out, and type it when asked, "
+            "or name a file (--password-file) or another place (password = in the configuration)"
         )
     if not host.partition(":")[0]:
         return "the URL has no host: write it as pops://user@host[:port]"

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NotPinned", "fingerprints", "has_pins", "parse_pin", "pin_server"]
 
-_PIN: Final = re.compile(r"sha256:(?:(?P<hex>[0-9a-f]{2}(?::?[0-9a-f]{2}){31})|(?P<base64>[0-9a-z+/]{43}=?))", re.I)
+_PIN: Final = re.compile(
+    r"sha256:(?:(?P<hex>[0-9a-f]{2}(?::?[0-9a-f]{2}){31})|(?P<base64>[0-9a-z+/]{43}=?))", re.IGNORECASE
+)
 
 
 class NotPinned(ssl.SSLCertVerificationError):
@@ -107,4 +109,3 @@ def pin_server(context: ssl.SSLContext, pins: Collection[bytes], *, only: bool =
 def has_pins(context: ssl.SSLContext) -> bool:
     """Return whether `pin_server` has changed a context."""
     return issubclass(context.sslobject_class, _Pinned)
-

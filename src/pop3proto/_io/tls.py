@@ -154,7 +154,7 @@ def first_certificate(path: str | PathLike[str]) -> bytes | None:
 
 def verifies_peer(context: ssl.SSLContext, *, server_side: bool) -> bool:
     """Return whether the handshake verifies the peer's certificate, and for a client the server's name or its pins."""
-    return has_pins(context) or context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname)
+    return has_pins(context) or (context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname))
 
 
 def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> TlsInfo:

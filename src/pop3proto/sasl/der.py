@@ -30,7 +30,8 @@ def public_key_info(certificate: bytes) -> bytes:
     """
     signed, _ = take(SEQUENCE, only(SEQUENCE, certificate))
     rest = take(_VERSION, signed)[1] if signed[:1] == bytes([_VERSION]) else signed
-    for tag in (_INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE):  # serial number, algorithm, issuer, validity, subject
+    # Serial number, algorithm, issuer, validity, subject.
+    for tag in (_INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE):
         _, rest = take(tag, rest)
     _, after = take(SEQUENCE, rest)
     return rest[: len(rest) - len(after)]

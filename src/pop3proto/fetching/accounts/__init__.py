@@ -1,6 +1,6 @@
 """Accounts: where they are, how to log in, where their mail goes; read from URLs and from a configuration file.
 
-`read_config` and `check_config` need the extra `cli`, `FromKeyring` the extra `keyring`, `SocksProxy` the extra `socks`.
+The configuration file needs the extra `cli`, a keyring the extra `keyring`, a proxy the extra `socks`.
 """
 
 from __future__ import annotations

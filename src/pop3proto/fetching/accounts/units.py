@@ -69,9 +69,10 @@ def _split(text: str) -> tuple[float, str]:
 
 def show_octets(octets: int) -> str:
     """Return a size as `parse_octets` reads it, in the largest unit that fits."""
-    for unit in ("G", "M", "K"):
-        if octets % _OCTETS[unit] == 0:
-            return f"{octets // _OCTETS[unit]}{unit}"
+    for unit in ("G", "M", "K", "GiB", "MiB", "KiB"):
+        factor = _OCTETS[unit.upper()]
+        if octets % factor == 0:
+            return f"{octets // factor}{unit}"
     return f"{octets}"
 
 

@@ -151,15 +151,9 @@ class Access:
             AccountError: the URL is not valid, or the settings do not fit.
         """
         address = Address.of_url(url)
-        return cls(
-            name=settings.pop("name", address.key),
-            user=address.user,
-            host=address.host,
-            port=address.port,
-            tls=address.tls,
-            login=None if address.way is None else LoginWay(address.way),
-            **settings,
-        )
+        given: dict[str, Any] = {key: getattr(address, key) for key in ("user", "host", "port", "tls")}
+        given |= {"name": address.key, "login": address.way} | settings
+        return cls(**given)
 
     @override
     def __str__(self) -> str:

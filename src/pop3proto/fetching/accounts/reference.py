@@ -105,12 +105,12 @@ def _default(field: attrs.Attribute[Any]) -> str:
     default: Any = field.default
     if default is attrs.NOTHING:
         return "required"
+    if field.type is Octets:
+        return f'`"{show_octets(default)}"`'
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, str) and default:
         return f'`"{default}"`'
-    if field.type is Octets:
-        return f'`"{show_octets(default)}"`'
     if isinstance(default, int | float):
         return f'`"{show_seconds(default)}"`' if field.type is Seconds else f"`{default}`"
     return ""

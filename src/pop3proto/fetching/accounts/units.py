@@ -28,6 +28,7 @@ _OCTETS: Final = {
     "GIB": 1 << 30,
 }
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LARGEST: Final = 1 << 60  # octets
 _LONGEST: Final = 100 * 366 * 86_400  # seconds
 
 
@@ -41,9 +42,10 @@ def parse_octets(value: str | int) -> Octets:
         ValueError: it is no size above 0.
     """
     number, unit = _split(str(value))
-    if (factor := _OCTETS.get(unit.upper())) is None or not (octets := round(number * factor)) > 0:
+    octets = number * _OCTETS.get(unit.upper(), math.nan)
+    if not 1 <= octets <= _LARGEST:
         raise ValueError('a size above 0 is expected, such as "20M" or "512KiB"')
-    return Octets(octets)
+    return Octets(round(octets))
 
 
 def parse_seconds(value: str | float) -> Seconds:
@@ -80,5 +82,5 @@ def show_seconds(seconds: float) -> str:
     """Return a duration as `parse_seconds` reads it, in the largest unit that fits."""
     for unit in ("d", "h", "m"):
         if seconds and seconds % _SECONDS[unit] == 0:
-            return f"{seconds / _SECONDS[unit]:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{seconds / _SECONDS[unit]:.12g}{unit}"
+    return f"{seconds:.12g}s"

@@ -17,6 +17,7 @@ from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode, default_port
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
 from .alpn import ForeignProtocol, allow_pop3_only
+from .pins import NotPinned, has_pins
 from .server_name import note_server_names, server_name_of
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def first_certificate(path: str | PathLike[str]) -> bytes | None:
 
 
 def verifies_peer(context: ssl.SSLContext, *, server_side: bool) -> bool:
-    """Return whether the handshake verifies the peer's certificate, and for a client the server's name."""
-    return context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname)
+    """Return whether the handshake verifies the peer's certificate, and for a client the server's name or its pins."""
+    return has_pins(context) or (context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname))
 
 
 def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> TlsInfo:
@@ -166,7 +167,7 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
     version = tls.version() or ""
     certificate = tls.getpeercert(binary_form=True)
     verified = verifies_peer(tls.context, server_side=tls.server_side) and (
-        tls.server_side or bool(tls.server_hostname)
+        tls.server_side or bool(tls.server_hostname) or has_pins(tls.context)
     )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
@@ -316,7 +317,11 @@ def _not_accepted(
 ) -> CertificateError:
     host = tls.server_hostname or ""
     reason = error.verify_message.rstrip(".") + _validity(tls, error.verify_code)
-    remedy = TLS_BEFORE if before else _REMEDIES.get(error.verify_code, TRUST_ISSUER)
+    remedy = _REMEDIES.get(error.verify_code, TRUST_ISSUER)
+    if before:
+        remedy = TLS_BEFORE
+    elif isinstance(error, NotPinned):
+        remedy = error.remedy
     whose = (host or "the server") + (f", port {port}," if port else "")
     message = f"the certificate of {whose} was not accepted: {reason}; {remedy}"
     return CertificateError(message, host=host, port=port, reason=reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pop3proto._io.peers import check_connected, check_stream_socket, new_session_info, unreachable
 from pop3proto._io.tls_channel import client_channel
@@ -19,13 +19,16 @@ from .stream import SocketStream, bounded
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence, Set as AbstractSet
+    from collections.abc import Callable, Sequence, Set as AbstractSet
 
+    from pop3proto._io.tls_channel import MakeChannel
     from pop3proto.core.limits import Limits, Quirk
     from pop3proto.procedures.observer import ClientObserver
 
 
-__all__ = ["connect", "connect_over"]
+__all__ = ["connect", "connect_by", "connect_over"]
+
+OpenSocket: TypeAlias = "Callable[[float | None, Interruption | None], socket.socket]"
 
 
 def connect(  # noqa: PLR0913 - each has its default, and a name
@@ -77,7 +80,7 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
     where = host, port_of(tls, port)
     channel = client_channel(context, *where)
 
-    def open_socket(left: float | None = None, interruption: Interruption | None = None) -> socket.socket:
+    def open_socket(left: float | None, interruption: Interruption | None) -> socket.socket:
         seconds = bounded(min((each for each in (connect_timeout, left) if each is not None), default=None))
         try:
             if interruption is None:  # there is no client yet that another thread could close
@@ -90,8 +93,27 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
 
-    stream = SocketStream(open_socket(), channel, stall=timeout, connect=open_socket)
-    return _client_over(stream, options, *where, loopback=stream.peer.loopback, reconnects=True)
+    return connect_by(open_socket, options, *where, channel=channel)
+
+
+def connect_by(
+    open_socket: OpenSocket, options: SessionOptions, host: str, port: int, *, channel: MakeChannel
+) -> Client:
+    """As `connect`, by a function that connects a socket, again and again if need be: through a proxy, for example.
+
+    Args:
+        open_socket: its arguments are the seconds in which it must be done (None: no limit), and what may interrupt it
+            (None: nothing). It raises `ConnectionLost` and `TimedOut`.
+        options: of the session. Where the other end of the socket is not the server, "loopback" is no policy.
+        host: the server's name or address.
+        port: its port.
+        channel: for TLS.
+
+    Raises:
+        Pop3Error: as `connect`.
+    """
+    stream = SocketStream(open_socket(None, None), channel, stall=options.timeout, connect=open_socket)
+    return _client_over(stream, options, host, port, loopback=stream.peer.loopback, reconnects=True)
 
 
 def connect_over(  # noqa: PLR0913 - each has its default, and a name

@@ -8,11 +8,12 @@ from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import Download, OutOfStep
-from pop3proto.fetching.failures import FAILURE, Failure, cannot, warn
+from pop3proto.fetching.failures import FAILURE, USAGE, Failure, cannot, warn
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.plan import Plan
 
 from .access import Access
+from .accounts import add_config_arguments, check_configuration
 from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
 from .paths import path_argument
 from .quirks import add_quirks_argument
@@ -43,15 +44,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "url",
         metavar="URL",
+        nargs="?",
         help="the account: pops://user@host[:port] (TLS from the start) or pop://user@host[:port] (TLS by STLS); add "
         ";AUTH=+APOP or ;AUTH= and a SASL mechanism after the user to log in by that method only",
     )
     parser.add_argument(
         "target",
         metavar="TARGET-MAILDIR",
+        nargs="?",
         type=path_argument,
         help="the Maildir to store mail in; it is created if it does not exist",
     )
+    add_config_arguments(parser)
     add_secret_arguments(parser)
     parser.add_argument(
         "--delete", action="store_true", help="delete messages on the server when they are safely stored in the Maildir"
@@ -79,7 +83,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command: fetch."""
+    """Run the command: fetch, or check the configuration."""
+    if arguments.check_config:
+        return check_configuration(arguments.config)
+    if arguments.url is None or arguments.target is None:
+        raise Failure("URL and TARGET-MAILDIR are needed", USAGE)
     account = Account.of_url(arguments.url)
     access = Access(
         account=account,

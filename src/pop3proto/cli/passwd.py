@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import warnings
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.authenticators.users_file import remove_user, set_password
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import visible
+from pop3proto.fetching.accounts.errors import SecretError
+from pop3proto.fetching.accounts.origins import ask, first_line
 from pop3proto.fetching.failures import USAGE, Failure, cannot, reason, warn
 from pop3proto.sasl.mechanism import MechanismError
-from pop3proto.sasl.oauth import check_visible
 
 from .paths import path_argument
 from .process import warn_if_readable
@@ -97,18 +96,13 @@ def _password(user: str, file: Path | None) -> str:
     return password
 
 
-# Octets; the option may name the wrong file, which may be large.
-_LONGEST_PASSWORD: Final = 4_096
-_LONGEST_TOKEN: Final = 65_536
-
-
 def read_password(path: Path) -> str:
     """Return the password in the first line of a file. Blanks belong to it, the line end does not.
 
     Raises:
         Failure: the file cannot be read, or its first line is not a password.
     """
-    return _first_line(path, "password", _LONGEST_PASSWORD)
+    return _first_line(path, "password")
 
 
 def read_token(path: Path) -> str:
@@ -117,33 +111,14 @@ def read_token(path: Path) -> str:
     Raises:
         Failure: the file cannot be read, or its first line is not an access token.
     """
-    token = _first_line(path, "token", _LONGEST_TOKEN).strip()
-    try:
-        check_visible(token, "an access token")
-    except MechanismError as error:
-        raise Failure(f"the first line of the token file {path} is not an access token: {error}") from None
-    return token
+    return _first_line(path, "token")
 
 
-def _first_line(path: Path, what: str, longest: int) -> str:
+def _first_line(path: Path, what: str) -> str:
     try:
-        with path.open("rb") as file:
-            warn_if_readable(file.fileno(), path, what)
-            line = file.readline(longest)
-    except OSError as error:
-        raise Failure(cannot(f"read the {what} file", path, error)) from error
-    try:
-        # "sig" removes the byte order mark, U+FEFF, which some editors put at the start of a file.
-        text = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = None  # raise outside this block: as context, the exception would carry the line
-    if text is None:
-        raise Failure(f"the {what} file {path} is not UTF-8")
-    if not text:
-        raise Failure(f"the first line of the {what} file {path} is empty")
-    if len(line) == longest:
-        raise Failure(f"the first line of the {what} file {path} is too long for a {what}")
-    return text
+        return first_line(path, what, lambda descriptor: warn_if_readable(descriptor, path, what))
+    except SecretError as error:
+        raise Failure(str(error)) from None
 
 
 def ask_password(whose: str) -> str:
@@ -153,11 +128,6 @@ def ask_password(whose: str) -> str:
         Failure: there is no terminal, or the password is empty.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", getpass.GetPassWarning)  # getpass would echo it or read it from a pipe
-            password = getpass.getpass(f"Password for {whose}: ")
-    except (EOFError, OSError, getpass.GetPassWarning):
-        raise Failure("cannot ask for the password without a terminal: use --password-file") from None
-    if not password:
-        raise Failure("no password was given")
-    return password
+        return ask("password", whose)
+    except SecretError as error:
+        raise Failure(f"{error}: use --password-file") from None

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
+__all__ = ["CONFIG", "FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
 
 FAILURE: Final = 1
 USAGE: Final = 2
+CONFIG: Final = 78  # EX_CONFIG of sysexits
 _ERRNO: Final = re.compile(r"\[Errno -?[0-9]+\] ")  # Python's prefix to the system's message
 
 

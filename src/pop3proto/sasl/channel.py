@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from .der import BIT_STRING, OBJECT_IDENTIFIER, SEQUENCE, NotDer, only, take
+
 __all__ = ["ChannelBinding", "SessionInfo", "TlsInfo", "server_end_point"]
 
 
@@ -74,12 +76,7 @@ class SessionInfo:
         return None if self.tls is None else self.tls.server_name
 
 
-_SEQUENCE: Final = 0x30
-_OBJECT_IDENTIFIER: Final = 0x06
-_BIT_STRING: Final = 0x03
 _HASH_OF_PSS: Final = 0xA0  # [0], RFC 4055 section 3.1
-_LONG_LENGTH: Final = 0x80
-_LENGTH_OCTETS: Final = 4  # a certificate is shorter than 4 GiB
 
 # The octets of object identifiers, in hexadecimal.
 _PKCS_1: Final = "2a864886f70d0101"  # 1.2.840.113549.1.1
@@ -136,10 +133,6 @@ _HASHES: Final = {
 }
 
 
-class _NotDerError(Exception):
-    """These octets are not the DER that they should be."""
-
-
 def server_end_point(certificate: bytes) -> ChannelBinding | None:
     """Return the channel binding of a TLS channel whose server has this certificate.
 
@@ -152,7 +145,7 @@ def server_end_point(certificate: bytes) -> ChannelBinding | None:
     """
     try:
         hash_name = _hash_name(certificate)
-    except _NotDerError:
+    except NotDer:
         return None
     if hash_name is None:
         return None
@@ -161,48 +154,19 @@ def server_end_point(certificate: bytes) -> ChannelBinding | None:
 
 def _hash_name(certificate: bytes) -> str | None:
     """Return the hash function for a certificate, by its `signatureAlgorithm` (RFC 5280 section 4.1)."""
-    body = _only(_SEQUENCE, certificate)
-    _, rest = _take(_SEQUENCE, body)  # tbsCertificate
-    algorithm, rest = _take(_SEQUENCE, rest)
-    _only(_BIT_STRING, rest)  # signatureValue
-    identifier, parameters = _take(_OBJECT_IDENTIFIER, algorithm)
+    body = only(SEQUENCE, certificate)
+    _, rest = take(SEQUENCE, body)  # tbsCertificate
+    algorithm, rest = take(SEQUENCE, rest)
+    only(BIT_STRING, rest)  # signatureValue
+    identifier, parameters = take(OBJECT_IDENTIFIER, algorithm)
     return _hash_name_of_pss(parameters) if identifier == _RSASSA_PSS else _SIGNATURES.get(identifier)
 
 
 def _hash_name_of_pss(parameters: bytes) -> str | None:
     """Return the hash function that the parameters of RSASSA-PSS name (RFC 4055 section 3.1)."""
-    fields = _only(_SEQUENCE, parameters)
+    fields = only(SEQUENCE, parameters)
     if not fields or fields[0] != _HASH_OF_PSS:
         return "sha256"  # the default is SHA-1, for which the binding has SHA-256
-    tagged, _ = _take(_HASH_OF_PSS, fields)
-    identifier, _ = _take(_OBJECT_IDENTIFIER, _only(_SEQUENCE, tagged))
+    tagged, _ = take(_HASH_OF_PSS, fields)
+    identifier, _ = take(OBJECT_IDENTIFIER, only(SEQUENCE, tagged))
     return _HASHES.get(identifier)
-
-
-def _only(tag: int, octets: bytes) -> bytes:
-    """Return the contents of an element behind which nothing follows."""
-    contents, rest = _take(tag, octets)
-    if rest:
-        raise _NotDerError
-    return contents
-
-
-def _take(tag: int, octets: bytes) -> tuple[bytes, bytes]:
-    """Return the contents of the first element, which must have this tag, and what follows it."""
-    if len(octets) < 2 or octets[0] != tag:  # noqa: PLR2004 - a tag and a length
-        raise _NotDerError
-    start, length = 2, octets[1]
-    if length >= _LONG_LENGTH:
-        start += length - _LONG_LENGTH
-        length = _long_length(octets[2:start])
-    if len(octets) < start + length:
-        raise _NotDerError
-    return octets[start : start + length], octets[start + length :]
-
-
-def _long_length(octets: bytes) -> int:
-    """Return a length that did not fit into seven bits. DER allows its shortest form alone."""
-    length = int.from_bytes(octets, "big")
-    if not 1 <= len(octets) <= _LENGTH_OCTETS or octets[0] == 0 or length < _LONG_LENGTH:
-        raise _NotDerError
-    return length

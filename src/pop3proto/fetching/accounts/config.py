@@ -1,0 +1,219 @@
+"""The configuration file: `[defaults]` and `[account.NAME]`, in TOML."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from pop3proto.fetching.failures import cannot
+
+from .account import Account
+from .describing import describe
+from .errors import AccountError, ConfigError, missing_extra
+from .nearest import did_you_mean
+from .structuring import explain, keys_of, structured, unknown_key
+from .url import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["KEYS", "URL", "Config", "check_config", "config_path", "read_config"]
+
+VARIABLE: Final = "POP3PROTO_CONFIG"
+"""The variable of the environment that names the file."""
+
+URL: Final = (
+    "the account in one line: `pops://USER@HOST` (TLS at once) or `pop://USER@HOST` (STLS); it stands for `user`, "
+    "`host`, `port`, `tls` and `login`"
+)
+KEYS: Final = ("url", *keys_of(Account))
+"""The keys of an account."""
+
+_OF_URL: Final = ("user", "host", "port", "tls", "login")
+_OTHERS: Final = 0o077
+_DELETION: Final = frozenset({"keep", "delete", "delete_after", "when_gone"})
+_CONNECTION: Final = frozenset({"proxy", "via", "source_address"})
+_REPLACED: Final = {
+    "provider": frozenset({"host", "port", "tls"}),
+    "host": frozenset({"provider"}),
+    "password": frozenset({"token"}),
+    "token": frozenset({"password"}),
+    **dict.fromkeys(_DELETION, _DELETION),
+    **dict.fromkeys(_CONNECTION, _CONNECTION),
+}
+"""Keys of `[defaults]` that do not count where an account has a key: they would contradict it."""
+
+
+@attrs.frozen
+class Config:
+    """What a configuration file says.
+
+    Args:
+        path: of the file.
+        accounts: in the order of the file.
+        notes: what the user should know of it, a line each.
+    """
+
+    path: Path
+    accounts: tuple[Account, ...]
+    notes: tuple[str, ...] = ()
+
+    def chosen(self, names: Sequence[str] = ()) -> tuple[Account, ...]:
+        """Return accounts by their names; without names, all.
+
+        Raises:
+            ConfigError: there is no such account.
+        """
+        known = {account.name: account for account in self.accounts}
+        if wrong := [name for name in names if name not in known]:
+            raise ConfigError([f"{self.path} has no account {name!r}{did_you_mean(name, known)}" for name in wrong])
+        return tuple(known[name] for name in dict.fromkeys(names)) if names else self.accounts
+
+
+def config_path(given: Path | None = None) -> Path:
+    """Return where the configuration file is: as given, as `POP3PROTO_CONFIG` says, or in the user's folder.
+
+    Raises:
+        AccountError: the extra `cli` is not installed.
+    """
+    if given is not None:
+        return given
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    try:
+        from platformdirs import user_config_path  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise missing_extra("a configuration file", "cli") from None
+    return user_config_path("pop3proto", appauthor=False) / "fetch.toml"
+
+
+def check_config(path: Path) -> list[str]:
+    """Return what each account of a file comes to, in lines for people, and without secrets.
+
+    Raises:
+        AccountError: as `read_config`.
+    """
+    config = read_config(path)
+    blocks = ["\n".join([f"[account.{account.name}]", *describe(account)]) for account in config.accounts]
+    return "\n\n".join([*blocks, *config.notes]).splitlines()
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it has errors, all of which are told.
+        AccountError: it cannot be read; or the extra `cli` is not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            octets = file.read()
+    except OSError as error:
+        raise AccountError(cannot("read the configuration file", path, error)) from error
+    try:
+        data = tomllib.loads(octets.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: it is not UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    private = os.name != "posix" or not stat.S_ISREG(mode) or not mode & _OTHERS
+    return _Reader(path, private=private).config(data)
+
+
+class _Reader:
+    """Collects what is wrong with a file.
+
+    Args:
+        path: of the file.
+        private: no other user may read it.
+    """
+
+    def __init__(self, path: Path, *, private: bool) -> None:
+        self._path: Final = path
+        self._private: Final = private
+        self._errors: Final[list[str]] = []
+        self._types: Final = {field.name: field.type for field in attrs.fields(attrs.resolve_types(Account))}
+
+    def config(self, data: dict[str, Any]) -> Config:
+        """Return what the file says."""
+        for key in data.keys() - {"defaults", "account"}:
+            self._wrong("", unknown_key(key, ["defaults", "account"]))
+        defaults = self._values("defaults", data.get("defaults", {}))
+        tables = data.get("account", {})
+        if not isinstance(tables, dict) or not tables:
+            self._wrong("", "there is no account; a table [account.NAME] makes one")
+            tables = {}
+        accounts = [self._account(name, table, defaults) for name, table in cast("dict[str, Any]", tables).items()]
+        if self._errors:
+            raise ConfigError(self._errors)
+        found = tuple(account for account in accounts if account is not None)
+        return Config(self._path, found, tuple(self._notes(found)))
+
+    def _account(self, name: str, table: object, defaults: dict[str, object]) -> Account | None:
+        before = len(self._errors)
+        values = self._values(f"account.{name}", table)
+        replaced = frozenset[str]().union(*(_REPLACED.get(key, frozenset()) for key in values))
+        values = {key: value for key, value in defaults.items() if key not in replaced} | values
+        where = f"[account.{name}]: "
+        given = {*values, *(cast("dict[str, object]", table) if isinstance(table, dict) else ())}
+        if "user" not in given:
+            self._wrong(where, "user is missing, or a url with it")
+        if "deliver" not in given:
+            self._wrong(where, 'deliver is missing: where mail is stored, such as { maildir = "~/Maildir" }')
+        if len(self._errors) > before:
+            return None
+        try:
+            return Account(name=name, **cast("dict[str, Any]", values))
+        except AccountError as error:
+            self._wrong(where, str(error))
+            return None
+
+    def _values(self, name: str, table: object) -> dict[str, object]:
+        """Return the fields that a table sets."""
+        where = f"[{name}]: "
+        if not isinstance(table, dict):
+            self._wrong(where, "a table is expected")
+            return {}
+        values: dict[str, object] = {}
+        for key, value in cast("dict[str, object]", table).items():
+            if key == "url":
+                values |= self._of_url(where, value, [each for each in _OF_URL if each in table])
+            elif key not in KEYS:
+                self._wrong(where, unknown_key(key, list(KEYS)))
+            else:
+                try:
+                    values[key] = structured(value, self._types[key])
+                except AccountError as error:
+                    self._wrong(where, f"{key}: {error}")
+                except Exception as error:  # noqa: BLE001 - cattrs raises what its hooks raise
+                    for line in explain(error, key):
+                        self._wrong(where, line)
+                if key in {"password", "token"} and isinstance(value, str) and not self._private:
+                    self._wrong(where, f"others may have read this {key}: change it on the server")
+        return values
+
+    def _of_url(self, where: str, url: object, twice: list[str]) -> dict[str, object]:
+        if twice:
+            self._wrong(where, f"url stands for {', '.join(twice)}, too: leave out one of them")
+        try:
+            address = Address.of_url(url if isinstance(url, str) else "")
+        except AccountError as error:
+            self._wrong(where, f"url: {error}")
+            return {"user": ""}  # it is not missing, too
+        values: dict[str, object] = {key: getattr(address, key) for key in ("user", "host", "port", "tls")}
+        return values if address.way is None else values | {"login": address.way}
+
+    def _wrong(self, where: str, what: str) -> None:
+        self._errors.append(f"{self._path}: {where}{what}")
+
+    def _notes(self, accounts: Sequence[Account]) -> list[str]:
+        notes: list[str] = []
+        if not self._private and any(each.proxy is not None and each.proxy.password is not None for each in accounts):
+            notes.append(f"note: others may read the password of a proxy in {self._path}: chmod 600 it")
+        return notes

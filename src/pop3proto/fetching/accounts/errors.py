@@ -1,0 +1,40 @@
+"""What is wrong with an account: in its URL, its configuration, or where its secret comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["AccountError", "ConfigError", "SecretError", "missing_extra"]
+
+
+class AccountError(ValueError):
+    """An account cannot be used as it is written. Nothing was sent to a server."""
+
+
+class SecretError(AccountError):
+    """A password or token cannot be had. The message does not show it."""
+
+
+class ConfigError(AccountError):
+    """A configuration file has errors.
+
+    Args:
+        errors: all of them, a line each, with the file, the table and the key.
+    """
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors: tuple[str, ...] = tuple(errors)
+
+
+def missing_extra(what: str, extra: str) -> AccountError:
+    """Return the error for an extra that is not installed.
+
+    Args:
+        what: what needs it.
+        extra: its name.
+    """
+    return AccountError(f"{what} needs more packages: python3 -m pip install 'pop3proto[{extra}]'")

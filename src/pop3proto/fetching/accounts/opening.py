@@ -1,0 +1,240 @@
+"""Open a session of an account: connect, begin TLS, check the pins, log in."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from pop3proto._io.pins import pin_server
+from pop3proto._io.tls import client_context
+from pop3proto._io.tls_channel import client_channel
+from pop3proto.blocking import connect
+from pop3proto.blocking.connecting import connect_by
+from pop3proto.core.commands import Stls
+from pop3proto.core.errors import LocalProtocolError, Pop3Error
+from pop3proto.core.limits import Limits
+from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.replies import ResponseCode
+from pop3proto.fetching.failures import cannot, reason
+from pop3proto.procedures.client.commands import learn_or_do_without
+from pop3proto.procedures.client.options import SessionOptions
+from pop3proto.sasl.credentials import Token
+from pop3proto.sasl.mechanism import MechanismError
+
+from .connections import open_socket
+from .errors import AccountError, SecretError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from pop3proto.blocking import Client
+    from pop3proto.procedures.cleartext import Cleartext, TlsMode
+    from pop3proto.procedures.observer import ClientObserver
+    from pop3proto.sasl.credentials import Credentials
+
+    from .access import Access
+    from .secrets import SecretSource
+
+__all__ = ["connect_account", "explain_failure", "login", "open_session", "tls_context"]
+
+_ABOUT_THE_SECRET: Final = (None, ResponseCode.AUTH)
+"""Response codes of a refusal that the secret may have caused; other codes concern the maildrop or are temporary."""
+
+_LIMITS: Final = Limits(least_rate=100)
+"""A fetch runs unattended, and must come to an end although a server sends an octet now and then."""
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    """Return the TLS context of an account: authorities, pins, and the client's certificate.
+
+    The pins hold for every handshake of the context, also where a client connects again within a login.
+
+    Raises:
+        AccountError: a file cannot be read, or does not hold what it should.
+    """
+    context = client_context()
+    if access.ca_file is not None:
+        try:
+            context.load_verify_locations(access.ca_file)
+        except ssl.SSLError as error:
+            raise AccountError(f"{access.ca_file} holds no certificates (PEM) of authorities") from error
+        except OSError as error:
+            raise AccountError(cannot("read certificate authorities from", access.ca_file, error)) from error
+    if access.certificate is not None:
+        try:
+            context.load_cert_chain(access.certificate, access.certificate_key, _no_passphrase)
+        except (ssl.SSLError, _Encrypted) as error:
+            key = access.certificate_key or access.certificate
+            why = "encrypted private keys are not supported" if isinstance(error, _Encrypted) else "they do not fit"
+            raise AccountError(f"certificate {access.certificate} and key {key} cannot be used: {why}") from None
+        except OSError as error:
+            raise AccountError(cannot("read the client certificate", access.certificate, error)) from error
+    if access.pin:
+        pin_server(context, access.pin, only=access.pin_only)
+    return context
+
+
+class _Encrypted(Exception):
+    """The key has a passphrase."""
+
+
+def _no_passphrase() -> str:
+    raise _Encrypted
+
+
+def connect_account(access: Access, *, observer: ClientObserver | Sequence[ClientObserver] = ()) -> Client:
+    """Connect to the server of an account; TLS is up if the account demands it.
+
+    With `tls = "starttls"` and cleartext allowed everywhere, the server is asked for STLS by CAPA. Where CAPA does not
+    list it, or tells nothing and STLS is refused, the session goes on in clear, over the same connection. In each other
+    case STLS must work. A handshake that fails is the end.
+
+    Args:
+        access: of the account.
+        observer: as in `pop3proto.blocking.connect`.
+
+    Returns:
+        The client, which connects again by itself within a login, also through a proxy or a program.
+
+    Raises:
+        AccountError: what the account names cannot be used: a file, an extra.
+        Pop3Error: as `pop3proto.blocking.connect`. The connection is closed.
+    """
+    context = tls_context(access)
+    asks = access.tls == "starttls" and access.cleartext == "always"
+    client = _connect(access, context, "none" if asks else access.tls, observer)
+    if asks:
+        try:
+            _begin_tls_if_there(client)
+        except BaseException:
+            client.close()
+            raise
+    return client
+
+
+def _connect(
+    access: Access, context: ssl.SSLContext, tls: TlsMode, observer: ClientObserver | Sequence[ClientObserver]
+) -> Client:
+    timeout: float = access.timeout
+    if not (access.proxy or access.via or access.source_address):
+        return connect(
+            access.host,
+            access.port,
+            tls=tls,
+            context=context,
+            cleartext=access.cleartext,
+            connect_timeout=timeout,
+            timeout=timeout,
+            limits=_LIMITS,
+            quirks=access.quirks,
+            observer=observer,
+        )
+    # The other end of the socket is a proxy or a program on this machine: the server is not.
+    cleartext: Cleartext = "never" if access.cleartext == "loopback" and not access.source_address else access.cleartext
+    options = SessionOptions(
+        tls=tls, cleartext=cleartext, timeout=timeout, limits=_LIMITS, quirks=access.quirks, observer=observer
+    )
+
+    def opened(left: float | None, _: object) -> socket.socket:
+        return open_socket(access, timeout if left is None else min(left, timeout))
+
+    channel = client_channel(context, access.host, access.port)
+    return connect_by(opened, options, access.host, access.port, channel=channel)
+
+
+def _begin_tls_if_there(client: Client) -> None:
+    client.perform(learn_or_do_without(client.session))
+    if client.capabilities is not None and not client.capabilities.stls:
+        return
+    try:
+        client.start_tls()
+    except CommandFailed:
+        if client.capabilities is not None:  # it was announced
+            raise
+
+
+def login(client: Client, access: Access, credentials: Credentials) -> None:
+    """Log in as an account demands.
+
+    Args:
+        client: connected by `connect_account`.
+        access: of the account.
+        credentials: of `SecretSource.get`.
+
+    Raises:
+        Pop3Error: as `Client.login`.
+    """
+    client.login(
+        credentials,
+        only=None if access.login is None else [access.login],
+        password_encoding=access.password_encoding,
+    )
+
+
+def open_session(
+    access: Access, secrets: SecretSource, *, observer: ClientObserver | Sequence[ClientObserver] = ()
+) -> Client:
+    """Connect and log in. If the server refuses the secret, and another is to be had, log in by that.
+
+    Args:
+        access: of the account.
+        secrets: of the account; keep it for all sessions of a run.
+        observer: as in `connect_account`.
+
+    Returns:
+        The client, logged in. Close it by `quit`, `close` or a `with` block.
+
+    Raises:
+        AccountError: as `connect_account`, and as `SecretSource.get` before anything was refused.
+        LoginFailed: the server has refused the login. `explain_failure` has the words for it.
+        Pop3Error: as `connect_account` and `Client.login`.
+    """
+    credentials = secrets.get()  # before anything is opened: a program may take its time, a user, too
+    client = connect_account(access, observer=observer)
+    try:
+        try:
+            login(client, access, credentials)
+        except LoginFailed as failure:
+            if not isinstance(credentials, Token) or failure.code not in _ABOUT_THE_SECRET:
+                raise
+            try:
+                credentials = secrets.get(refused=True)
+            except SecretError as error:
+                secrets.note(f"note: {error}")
+                raise failure from failure.__cause__
+            if client.session.broken is not None:
+                client.close()
+                client = connect_account(access, observer=observer)
+            login(client, access, credentials)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def explain_failure(access: Access, error: Pop3Error) -> str:
+    """Return the words for a session that could not be opened: where, why, and what to do.
+
+    Args:
+        access: of the account.
+        error: of `open_session`, `connect_account` or `login`.
+    """
+    if isinstance(error, LoginFailed):
+        return f"{access.server}, user {access.user}: {reason(error)}{_more_about(access, error)}"
+    if isinstance(error, CommandFailed) and isinstance(error.command, Stls):
+        return (
+            f"{access.server}: {error}; without TLS, others on the network between here and there could read password "
+            "and mail: use TLS at once (pops://), or allow cleartext if you accept that"
+        )
+    return reason(error, access.server)
+
+
+def _more_about(access: Access, failure: LoginFailed) -> str:
+    if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
+        return f": {cause}"  # the client gave up, not the server
+    if failure.code not in _ABOUT_THE_SECRET:
+        return ""
+    if access.token is not None:
+        return "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP"
+    return f"; {access.facts.login}" if access.facts is not None and access.facts.login else ""

@@ -1,0 +1,74 @@
+"""The secret of an account: fetched when it is first needed, kept for the run, and fetched again when it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pop3proto.sasl.credentials import ClientCertificate, Password, Token
+
+from .access import EXTERNAL
+from .errors import SecretError
+from .origins import FromTerminal, Wanted
+from .url import takes_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pop3proto.sasl.credentials import Credentials
+
+    from .access import Access
+
+__all__ = ["SecretSource"]
+
+
+class SecretSource:
+    """What to log in to one account with.
+
+    Args:
+        access: of the account. Without a password and a token, the user is asked, unless the method is EXTERNAL.
+        note: takes what the user should know, in one line: that others may read a file, for example.
+    """
+
+    def __init__(self, access: Access, note: Callable[[str], object] = lambda _: None) -> None:
+        self._access: Final = access
+        self.note: Final = note
+        self._credentials: Credentials | None = None
+
+    def get(self, *, refused: bool = False) -> Credentials:
+        """Return the credentials: those of the last call, unless they were refused.
+
+        A secret that was refused is fetched again, as a token may have run out meanwhile. The same secret is never
+        returned again after that: servers lock accounts after some failures.
+
+        Args:
+            refused: the server has refused those of the last call.
+
+        Raises:
+            SecretError: the secret cannot be had, or is the same that was refused.
+            AccountError: an extra is not installed.
+        """
+        if self._credentials is None:
+            self._credentials = self._fetch()
+        elif refused:
+            before, self._credentials = self._credentials, None
+            credentials = self._fetch()
+            if credentials == before:
+                self._credentials = before
+                raise SecretError(f"the {self._what} is still the one that the server has refused")
+            self._credentials = credentials
+        return self._credentials
+
+    @property
+    def _what(self) -> str:
+        access = self._access
+        return "token" if access.token is not None or takes_token(access.login) else "password"
+
+    def _fetch(self) -> Credentials:
+        access, what = self._access, self._what
+        origin = access.token if access.token is not None else access.password
+        if origin is None:
+            if access.login == EXTERNAL:
+                return ClientCertificate(access.user)
+            origin = FromTerminal(ask=True)
+        secret = origin.read(Wanted(what, access.user, access.host, self.note))
+        return Token(access.user, secret) if what == "token" else Password(access.user, secret)

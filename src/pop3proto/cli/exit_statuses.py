@@ -88,6 +88,7 @@ _OF_KIND: Final = {
     Kind.LATER: LATER,
     Kind.STORAGE: LATER,
     Kind.REFUSED: REFUSED,
+    Kind.CONFIGURATION: CONFIGURATION,
 }
 
 

@@ -38,6 +38,7 @@ _KINDS: Final = {
     Kind.MESSAGE: "problem with a message",
     Kind.LATER: "problem with the network or the server",
     Kind.REFUSED: "refusal",
+    Kind.CONFIGURATION: "problem with the configuration",
     Kind.STORAGE: "problem with storing",
     Kind.SERVER: "problem with what the server does",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pop3proto._aio.client import AsyncClient
     from pop3proto.blocking import Client
+    from pop3proto.core.errors import Pop3Error
 
     from .destination import Destination, Journal
     from .planner import Plan
@@ -40,6 +41,8 @@ def download_new(
     *,
     login: Login | Credentials | None = ...,
     tell: Tell = ...,
+    ending: Callable[[], bool] = ...,
+    explain: Callable[[Pop3Error], str] = ...,
     clock: Callable[[], float] = ...,
 ) -> Report: ...
 @overload
@@ -51,6 +54,8 @@ def download_new(
     *,
     login: Login | Credentials | None = ...,
     tell: Tell = ...,
+    ending: Callable[[], bool] = ...,
+    explain: Callable[[Pop3Error], str] = ...,
     clock: Callable[[], float] = ...,
 ) -> Awaitable[Report]: ...
 def download_new(  # noqa: PLR0913 - each has its default, and a name
@@ -61,6 +66,8 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
     *,
     login: Login | Credentials | None = None,
     tell: Tell = _ignore,
+    ending: Callable[[], bool] = bool,
+    explain: Callable[[Pop3Error], str] = str,
     clock: Callable[[], float] = time.time,
 ) -> Report | Awaitable[Report]:
     """Download what is new, store and record it, and delete on the server what the policy says.
@@ -79,6 +86,9 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
         login: to log in with. With it, a client that `connect` has made connects again when a session breaks, and for
             as many sessions as the policy takes.
         tell: hears of what happens meanwhile.
+        ending: asked after each batch of messages: if it returns True, no other batch and no other session begins. What
+            is stored is deleted on the server as the policy says.
+        explain: has the words for an error that ends the run.
         clock: returns seconds since 1970.
 
     Returns:
@@ -88,7 +98,7 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
         LocalProtocolError: the client is not logged in, and there is no `login`. Nothing was sent.
         Busy, Broken: the client cannot be used.
     """
-    fetching = Fetching(client.session, journal, destination, policy, tell, clock)
+    fetching = Fetching(client.session, journal, destination, policy, tell, clock, ending=ending, explain=explain)
     return client.perform(run(fetching, _login(login)))
 
 

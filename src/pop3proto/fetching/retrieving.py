@@ -118,7 +118,7 @@ class Retrieving:
             except (Pop3Error, StorageFailed):
                 run.be_careful(batch)
                 raise
-            self.cut = self.cut or (yield from Now()) >= until
+            self.cut = self.cut or run.ending() or (yield from Now()) >= until
         pipeline.poll()
 
     def _commands(self, batches: Sequence[Batch], questions: Sequence[Sequence[Question]]) -> Iterator[Command[object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError, Pop3Error
+from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
@@ -94,6 +94,8 @@ class _Run:
         run = self._run
         try:
             yield from run.read_journal()
+            if run.session.connection.state is State.TRANSACTION:
+                self._logged_in_at = yield from Now()  # or a little earlier
             while self._has_more and (yield from self._connect()):
                 before = run.progress
                 try:
@@ -105,7 +107,7 @@ class _Run:
                     run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
                     yield from self._after_break(failure, progress=True)
                 except CommandFailed as failure:
-                    run.stop(Kind.LATER, str(failure))
+                    run.stop(Kind.LATER, run.explain(failure))
                     yield from leave(run, ())
                     break
                 except Pop3Error as error:
@@ -117,7 +119,11 @@ class _Run:
 
     @property
     def _has_more(self) -> bool:
-        return self._main or bool(self._failed or self._held)
+        more = self._main or bool(self._failed or self._held)
+        if more and self._run.report.sessions and self._run.ending():
+            self._run.report.more = True
+            return False
+        return more
 
     def _visit(self) -> Procedure[None]:
         """Have one session."""
@@ -149,7 +155,7 @@ class _Run:
             text = f"{counted(run.blamed, 'message')} failed in this run: the rest is left for the next one"
             self._give_up(Kind.MESSAGE, text)
         if self._broken > len(run.policy.retry_after):
-            self._give_up(Kind.LATER, str(error))
+            self._give_up(Kind.LATER, run.explain(error) if isinstance(error, Pop3Error) else str(error))
         elif self._has_more and self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
             run.tell(Waiting(seconds, str(error)))
             yield from Sleep(seconds)
@@ -173,13 +179,13 @@ class _Run:
                 self._logged_in_at = yield from Now()
                 yield from login.perform(session)
         except LoginFailed as failure:
-            run.stop(Kind.LATER if failure.code in _LATER else Kind.REFUSED, str(failure))
+            run.stop(Kind.LATER if failure.code in _LATER else Kind.REFUSED, run.explain(failure))
             return False
-        except LocalProtocolError as error:
-            run.stop(Kind.REFUSED, str(error))
+        except (CertificateError, LocalProtocolError) as error:
+            run.stop(Kind.REFUSED, run.explain(error))
             return False
         except Pop3Error as error:
-            run.stop(Kind.LATER, str(error))
+            run.stop(Kind.LATER, run.explain(error))
             return False
         return True
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pop3proto.core.commands import Command
+    from pop3proto.core.errors import Pop3Error
     from pop3proto.core.results import UniqueId
     from pop3proto.procedures.client.session import Session
 
@@ -54,6 +55,8 @@ class Fetching:
         policy: what is wanted.
         tell: hears of what happens.
         clock: returns seconds since 1970.
+        ending: says whether to begin nothing more.
+        explain: has the words for an error that ends the run.
         records: events are written to the journal; else they are only known in this run.
 
     Attributes:
@@ -76,6 +79,8 @@ class Fetching:
         clock: Callable[[], float],
         *,
         records: bool = True,
+        ending: Callable[[], bool] = bool,
+        explain: Callable[[Pop3Error], str] = str,
     ) -> None:
         self.session: Final = session
         self.journal: Final = journal
@@ -92,6 +97,8 @@ class Fetching:
         self.blamed: int = 0
         self._unstorable: list[Event] = []  # messages that could not be stored, unless nothing can
         self._careful: Final[set[Identity | _Row]] = set()
+        self.ending: Final = ending
+        self.explain: Final = explain
         self._records: Final = records
         self._stored: Final[set[Identity]] = set()
         self._noted: Final[set[str]] = set()

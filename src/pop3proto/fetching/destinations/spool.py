@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import tempfile
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pop3proto._io.new_files import named
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 __all__ = ["Spool", "unnamed_file"]
 
 _IN_MEMORY: Final = 1 << 20
 _CHUNK: Final = 1 << 18
+_STANDARD_ERROR: Final = 2
 
 
 def unnamed_file(folder: str | Path) -> BinaryIO:
-    """Return a new file that is gone when it is closed, also by a crash.
+    """Return a new file that is gone when it is closed, also by a crash. Its descriptor is above 2.
 
     Args:
         folder: on whose file system it is.
@@ -30,7 +33,12 @@ def unnamed_file(folder: str | Path) -> BinaryIO:
         OSError: it cannot be made.
     """
     try:
-        return tempfile.TemporaryFile(dir=folder, buffering=0)
+        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - the caller closes it
+        if file.fileno() > _STANDARD_ERROR:
+            return file
+        with file:  # standard input, for example, is closed in this process
+            descriptor = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
+        return open(descriptor, "w+b", buffering=0)  # noqa: PTH123 - a descriptor
     except OSError as error:
         raise named(error, folder) from error
 
@@ -51,6 +59,11 @@ class Spool:
         self.octets = 0
         """How many there are."""
 
+    @staticmethod
+    def default_folder() -> Path:
+        """Return where temporary files belong."""
+        return Path(tempfile.gettempdir())
+
     def write(self, octets: bytes) -> None:
         """Add octets.
 
@@ -61,7 +74,7 @@ class Spool:
         if self.octets <= _IN_MEMORY:
             self._chunks.append(octets)
             return
-        folder = self._folder or tempfile.gettempdir()
+        folder = self._folder or self.default_folder()
         if self._file is None:
             self._file = unnamed_file(folder)
             octets = b"".join((*self._chunks, octets))
@@ -85,9 +98,10 @@ class Spool:
             try:
                 piece = os.pread(self._file.fileno(), _CHUNK, position)
             except OSError as error:
-                raise named(error, self._folder or tempfile.gettempdir()) from error
+                raise named(error, self._folder or self.default_folder()) from error
             if not piece:
-                raise EOFError("a temporary file has become shorter")
+                words = "a temporary file has become shorter"
+                raise OSError(errno.EIO, words, str(self._folder or self.default_folder()))
             position += len(piece)
             yield piece
 

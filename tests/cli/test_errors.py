@@ -58,7 +58,7 @@ def test_no_command_shows_the_help(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("usage: pop3proto ")
-    assert all(command in err for command in ("demo", "fetch", "serve"))
+    assert all(command in err for command in ("demo", "fetch", "serve", "state"))
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["serve", "-h"], ["fetch", "--help"], ["demo", "-h"], ["--version"]])

@@ -261,16 +261,16 @@ def _naming(path: Path) -> Generator[None]:
 
 def _open(path: Path, flags: int) -> FileIO:
     try:
-        descriptor = os.open(path, flags, _PRIVATE)
+        mode = "r" if flags == _READ else "r+"
+        file = FileIO(path, mode, opener=lambda name, _: os.open(name, flags, _PRIVATE))
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(error.errno, "it is a symbolic link, which is not followed", str(path)) from error
         raise
     try:
-        is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        file = FileIO(descriptor, "r" if flags == _READ else "r+")
+        is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
     if not is_regular:
         file.close()

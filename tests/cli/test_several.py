@@ -14,6 +14,18 @@ from pop3proto.core.errors import ConnectionLost
 from tests.helpers.processes import PATIENCE, join
 
 
+class Waited(Crew[int]):
+    """A crew that is waited for."""
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.rings = threading.Semaphore(0)
+        super().__init__(jobs, as_status, self.rings.release)
+
+    def results(self) -> list[tuple[str, int]]:
+        assert self.rings.acquire(timeout=PATIENCE)
+        return super().results()
+
+
 def as_status(name: str, error: Exception) -> int:
     return FAILURE
 
@@ -88,7 +100,7 @@ def test_ctrl_c_ends_all_accounts_and_those_that_wait_do_not_begin():
 
 def test_a_client_is_closed_while_its_server_says_nothing():
     errors = []
-    with socket.create_server(("127.0.0.1", 0)) as listener, Crew(1, as_status) as crew:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Waited() as crew:
         listener.settimeout(PATIENCE)
 
         def fetch(cancel: Cancel) -> int:
@@ -107,7 +119,6 @@ def test_a_client_is_closed_while_its_server_says_nothing():
             server.sendall(b"+OK\r\n")
             assert server.recv(100)  # the first command, which has no answer
             crew.at_once()
-            crew.wait()
         assert crew.results() == [("work", FAILURE)]
     assert len(errors) == 1
 
@@ -152,21 +163,18 @@ def test_a_pause_ends_when_the_job_should():
 
 
 def test_a_job_is_busy_until_its_result_is_taken():
-    done = threading.Semaphore(0)
-    with Crew(1, as_status, done.release) as crew:
+    with Waited() as crew:
         crew.start("work", lambda _: OK)
-        assert done.acquire(timeout=PATIENCE)
         assert crew.busy == {"work"}
         assert crew.results() == [("work", OK)]
         assert crew.busy == frozenset()
         crew.start("work", lambda _: FAILURE)
-        crew.wait()
         assert crew.results() == [("work", FAILURE)]
 
 
 def test_asked_to_end_what_waits_for_a_thread_does_not_begin():
     go = threading.Event()
-    with Crew(1, as_status) as crew:
+    with Waited() as crew:
         begun = threading.Event()
 
         def fetch(cancel: Cancel) -> int:
@@ -181,5 +189,12 @@ def test_asked_to_end_what_waits_for_a_thread_does_not_begin():
         crew.ask()
         assert crew.busy == {"work"}
         go.set()
-        crew.wait()
         assert crew.results() == [("work", OK)]
+
+
+def test_what_is_no_ordinary_error_is_not_hidden():
+    def leave(_: Cancel) -> int:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        run_several({"work": leave, "home": lambda _: OK}, as_status)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+from .alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -79,27 +83,24 @@ class Crew(Generic[T]):
         ended: called after each job, in its thread.
     """
 
-    def __init__(
-        self, jobs: int, failed: Callable[[str, Exception], T], ended: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, jobs: int, failed: Callable[[str, Exception], T], ended: Callable[[], object]) -> None:
         self._pool = ThreadPoolExecutor(jobs, "fetch")
         self._failed = failed
         self._ended = ended
-        self._cancels: dict[str, Cancel] = {}
-        self._futures: dict[str, Future[None]] = {}
-        self._results: SimpleQueue[tuple[str, T]] = SimpleQueue()
+        self._jobs: dict[str, tuple[Cancel, Future[T]]] = {}
+        self._done: SimpleQueue[tuple[str, Future[T]]] = SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.at_once()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
 
     @property
     def busy(self) -> frozenset[str]:
         """The jobs of which `results` has not handed out a result."""
-        return frozenset(self._cancels)
+        return frozenset(self._jobs)
 
     def start(self, name: str, job: Callable[[Cancel], T]) -> None:
         """Run a job as soon as there is a thread for it.
@@ -108,46 +109,44 @@ class Crew(Generic[T]):
             name: no other job that is busy has it.
             job: it is not begun, and has no result, if it should end before there is a thread for it.
         """
-        cancel = self._cancels[name] = Cancel()
-        self._futures[name] = self._pool.submit(self._run, name, job, cancel)
+        cancel = Cancel()
+        future = self._pool.submit(self._run, name, job, cancel)
+        self._jobs[name] = cancel, future
+        future.add_done_callback(partial(self._finish, name))
 
-    def _run(self, name: str, job: Callable[[Cancel], T], cancel: Cancel) -> None:
+    def _run(self, name: str, job: Callable[[Cancel], T], cancel: Cancel) -> T:
         try:
-            result = job(cancel)
+            return job(cancel)
         except Exception as error:  # noqa: BLE001 - the other accounts go on
-            result = self._failed(name, error)
-        self._results.put((name, result))
-        self._ended()
+            return self._failed(name, error)
+
+    def _finish(self, name: str, future: Future[T]) -> None:
+        if not future.cancelled():
+            self._done.put((name, future))
+            self._ended()
 
     def results(self) -> list[tuple[str, T]]:
         """Return the results of the jobs that have ended since the last call."""
-        results = [self._results.get_nowait() for _ in range(self._results.qsize())]
-        for name, _ in results:
-            del self._cancels[name]
-            del self._futures[name]
+        results: list[tuple[str, T]] = []
+        for _ in range(self._done.qsize()):
+            name, future = self._done.get_nowait()
+            del self._jobs[name]
+            results.append((name, future.result()))
         return results
-
-    def wait(self) -> None:
-        """Wait until all jobs have ended. Ctrl-C ends the waiting."""
-        for future in wait(self._futures.values()).done:
-            future.result()
 
     def ask(self) -> None:
         """Let all jobs end after the work in hand; those that have not begun do not begin."""
-        self._drop()
-        for cancel in self._cancels.values():
+        for cancel in self._begun():
             cancel.ask()
 
     def at_once(self) -> None:
         """Let all jobs end now."""
-        self._drop()
-        _call_all([cancel.at_once for cancel in self._cancels.values()])
+        _call_all([cancel.at_once for cancel in self._begun()])
 
-    def _drop(self) -> None:
-        for name, future in [*self._futures.items()]:
-            if future.cancel():  # it has not begun
-                del self._cancels[name]
-                del self._futures[name]
+    def _begun(self) -> list[Cancel]:
+        """Drop the jobs that have not begun, and return what ends the others."""
+        self._jobs = {name: job for name, job in self._jobs.items() if not job[1].cancel()}
+        return [cancel for cancel, _ in self._jobs.values()]
 
 
 def _call_all(functions: Iterable[Callable[[], object]]) -> None:
@@ -160,7 +159,7 @@ def _call_all(functions: Iterable[Callable[[], object]]) -> None:
 def run_several(
     jobs: Mapping[str, Callable[[Cancel], T]], failed: Callable[[str, Exception], T], at_once: int = JOBS
 ) -> dict[str, T]:
-    """Run the jobs of several accounts, and return their results by name.
+    """Run the jobs of several accounts, and return their results by name. For the main thread.
 
     Args:
         jobs: by name; each runs in a thread.
@@ -170,8 +169,14 @@ def run_several(
     Raises:
         KeyboardInterrupt: Ctrl-C. All jobs have ended.
     """
-    with Crew(at_once, failed) as crew:
+    results: dict[str, T] = {}
+    # Not `concurrent.futures.wait`: a signal just before it sleeps would not wake it.
+    alarm = Alarm([signal.SIGINT])
+    with Crew(at_once, failed, alarm.ring) as crew, alarm:
         for name, job in jobs.items():
             crew.start(name, job)
-        crew.wait()
-        return dict(crew.results())
+        while crew.busy:
+            if alarm.wait(None):
+                raise KeyboardInterrupt
+            results.update(crew.results())
+    return results

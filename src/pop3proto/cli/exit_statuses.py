@@ -54,7 +54,7 @@ class ExitStatus:
 
 
 STATUSES: Final = (
-    ExitStatus(OK, "nothing went wrong; also when there was no new mail", "nothing"),
+    ExitStatus(OK, "nothing went wrong; also when there was no new mail", "there is nothing to do"),
     ExitStatus(
         FAILURE,
         "some message could not be fetched, stored or deleted; it is still on the server",
@@ -69,7 +69,7 @@ STATUSES: Final = (
     ExitStatus(
         REFUSED,
         "the server has refused the login, or its certificate is not trusted",
-        "correct user, password, token or trust; the next run will not help by itself, and may lock the account",
+        "correct user, password, token or trust: to repeat it does not help, and may lock the account",
     ),
     ExitStatus(CONFIGURATION, "the configuration file is wrong", "correct what the line names"),
     ExitStatus(USAGE, "the command line is wrong", "see --help"),

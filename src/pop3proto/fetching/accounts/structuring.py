@@ -115,7 +115,8 @@ def _converter() -> Converter:
     converter.register_structure_hook(SocksProxy, _proxy)
     sizes = _table_hook(converter, MaxSize)
     converter.register_structure_hook(
-        MaxSize, lambda value, kind: sizes(value, kind) if isinstance(value, dict) else MaxSize(_octets(value, kind))
+        MaxSize,
+        lambda value, kind: MaxSize(_octets(value, kind)) if isinstance(value, int | str) else sizes(value, kind),
     )
     return converter
 

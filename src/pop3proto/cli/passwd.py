@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.authenticators.users_file import remove_user, set_password
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import LocalProtocolError, forgetting_locals
 from pop3proto.core.text import visible
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.origins import ask, first_line
@@ -116,7 +116,8 @@ def read_token(path: Path) -> str:
 
 def _first_line(path: Path, what: str) -> str:
     try:
-        return first_line(path, what, lambda descriptor: warn_if_readable(descriptor, path, what))
+        with forgetting_locals():
+            return first_line(path, what, lambda descriptor: warn_if_readable(descriptor, path, what))
     except SecretError as error:
         raise Failure(str(error)) from None
 

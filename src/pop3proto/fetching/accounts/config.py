@@ -158,10 +158,12 @@ class _Reader:
     def _account(self, name: str, table: object, defaults: dict[str, object]) -> Account | None:
         before = len(self._errors)
         values = self._values(f"account.{name}", table)
+        if not isinstance(table, dict):
+            return None
         replaced = frozenset[str]().union(*(_REPLACED.get(key, frozenset()) for key in values))
         values = {key: value for key, value in defaults.items() if key not in replaced} | values
         where = f"[account.{name}]: "
-        given = {*values, *(cast("dict[str, object]", table) if isinstance(table, dict) else ())}
+        given = {*values, *cast("dict[str, object]", table)}
         if "user" not in given:
             self._wrong(where, "user is missing, or a url with it")
         if "deliver" not in given:

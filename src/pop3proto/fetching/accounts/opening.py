@@ -191,22 +191,23 @@ def open_session(
         Pop3Error: as `connect_account` and `Client.login`.
     """
     credentials = secrets.get()  # before anything is opened: a program may take its time, a user, too
+    try:
+        return _logged_in(access, credentials, observer)
+    except LoginFailed as failure:
+        if not isinstance(credentials, Token) or failure.code not in _ABOUT_THE_SECRET:
+            raise
+        try:
+            credentials = secrets.get(refused=True)
+        except SecretError as error:
+            secrets.note(f"note: {error}")
+            raise failure from failure.__cause__
+    return _logged_in(access, credentials, observer)  # over another connection: many servers hang up
+
+
+def _logged_in(access: Access, credentials: Credentials, observer: ClientObserver | Sequence[ClientObserver]) -> Client:
     client = connect_account(access, observer=observer)
     try:
-        try:
-            login(client, access, credentials)
-        except LoginFailed as failure:
-            if not isinstance(credentials, Token) or failure.code not in _ABOUT_THE_SECRET:
-                raise
-            try:
-                credentials = secrets.get(refused=True)
-            except SecretError as error:
-                secrets.note(f"note: {error}")
-                raise failure from failure.__cause__
-            if client.session.broken is not None:
-                client.close()
-                client = connect_account(access, observer=observer)
-            login(client, access, credentials)
+        login(client, access, credentials)
     except BaseException:
         client.close()
         raise

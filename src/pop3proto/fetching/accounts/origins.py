@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from typing_extensions import override
 
+from pop3proto.core.errors import forgetting_locals
 from pop3proto.core.text import visible
 from pop3proto.fetching.failures import cannot
 
@@ -32,6 +33,7 @@ __all__ = [
     "Wanted",
     "ask",
     "first_line",
+    "read_secret",
 ]
 
 _SERVICE: Final = "pop3proto"
@@ -64,6 +66,7 @@ class FromCommand:
     """The first line that a program writes to its standard output."""
 
     command: tuple[str, ...] = attrs.field(
+        repr=lambda command: repr(command[0]),  # an argument may be secret
         metadata=about("a program and its arguments, without a shell; the secret is the first line that it prints"),
     )
     timeout: Seconds = attrs.field(default=Seconds(60), metadata=about("how long the program may take"))
@@ -98,7 +101,7 @@ class FromCommand:
 
     @override
     def __str__(self) -> str:
-        return f"the command {self.command[0]}"  # an argument may be secret
+        return f"the command {self.command[0]}"
 
 
 @attrs.frozen
@@ -232,6 +235,17 @@ class FromTerminal:
 
 
 Origin: TypeAlias = FromCommand | FromKeyring | FromNetrc | FromEnvironment | FromFile | FromTerminal
+
+
+def read_secret(origin: Origin, wanted: Wanted) -> str:
+    """Return the secret of an origin. An error holds no local variables with it.
+
+    Raises:
+        SecretError: it cannot be had.
+        AccountError: an extra is not installed.
+    """
+    with forgetting_locals():
+        return origin.read(wanted)
 
 
 def first_line(path: Path, what: str, check: Callable[[int], object]) -> str:

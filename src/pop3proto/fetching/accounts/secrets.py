@@ -8,7 +8,7 @@ from pop3proto.sasl.credentials import ClientCertificate, Password, Token
 
 from .access import EXTERNAL
 from .errors import SecretError
-from .origins import FromTerminal, Wanted
+from .origins import FromTerminal, Wanted, read_secret
 from .url import takes_token
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ class SecretSource:
             if access.login == EXTERNAL:
                 return ClientCertificate(access.user)
             origin = FromTerminal(ask=True)
-        secret = origin.read(Wanted(what, access.user, access.host, self.note))
+        secret = read_secret(origin, Wanted(what, access.user, access.host, self.note))
         return Token(access.user, secret) if what == "token" else Password(access.user, secret)

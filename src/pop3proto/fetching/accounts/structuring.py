@@ -24,7 +24,7 @@ from .proxy import SocksProxy
 from .units import Octets, Seconds, parse_octets, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cattrs import Converter
 
@@ -94,7 +94,7 @@ def _converter() -> Converter:
         from cattrs import Converter  # noqa: PLC0415 - an extra
     except ImportError:
         raise missing_extra("a configuration file", "cli") from None
-    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter = Converter()
     for kind, hook in {
         str: _text,
         bool: _bool,
@@ -106,17 +106,32 @@ def _converter() -> Converter:
         Pin: _pin,
         LoginWay: _login_way,
         ProviderName: _provider,
-        SocksProxy: _proxy,
     }.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(lambda kind: kind == frozenset[Quirk], _quirks)
     for origins, generic in (({Literal}, _literal), ({Union, UnionType}, _union), ({tuple}, _tuple)):
         converter.register_structure_hook_func(partial(_has_origin, origins), generic)
-    table = converter.get_structure_hook(MaxSize)
+    converter.register_structure_hook_factory(attrs.has, partial(_table_hook, converter))
+    converter.register_structure_hook(SocksProxy, _proxy)
+    sizes = _table_hook(converter, MaxSize)
     converter.register_structure_hook(
-        MaxSize, lambda value, kind: table(value, kind) if isinstance(value, dict) else MaxSize(_octets(value, kind))
+        MaxSize,
+        lambda value, kind: MaxSize(_octets(value, kind)) if isinstance(value, int | str) else sizes(value, kind),
     )
     return converter
+
+
+def _table_hook(converter: Converter, kind: type[Any]) -> Callable[[object, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415 - an extra
+
+    inner = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+
+    def structure(value: object, _: object) -> object:
+        if not isinstance(value, dict):
+            raise _NotExpected(f"a table is expected, with the keys {', '.join(keys_of(kind))}")
+        return inner(cast("dict[str, Any]", value), kind)
+
+    return structure
 
 
 def _has_origin(origins: set[Any], kind: Any) -> bool:  # noqa: ANN401 - any type

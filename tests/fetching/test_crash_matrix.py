@@ -184,7 +184,7 @@ class Trials:
 
 @pytest.fixture(scope="module")
 def runs() -> Generator[Runs]:
-    with Runs("pop3proto.cli.fetch", "pop3proto.blocking", "tests.helpers.naive_fetch") as runs:
+    with Runs("pop3proto.cli.fetch", "tests.helpers.naive_fetch") as runs:
         yield runs
 
 
@@ -200,7 +200,9 @@ def start(runs, tmp_path_factory) -> Generator[Callable[..., Trials]]:
 
     def start(server: str, destination: str, delete: bool, command: Command | None = None) -> Trials:
         if server not in servers:
-            servers[server] = stack.enter_context(pop3_server(authenticator=Anyone(), **SERVERS[server]))
+            it = servers[server] = stack.enter_context(pop3_server(authenticator=Anyone(), **SERVERS[server]))
+            program, arguments = ours(password)(it, "nobody", str(folder / server), True)
+            assert runs.warm_up(program, arguments).status == 0
         place = tmp_path_factory.mktemp("trials")
         return Trials(runs, servers[server], DESTINATIONS[destination], command or ours(password), delete, place)
 
@@ -210,7 +212,7 @@ def start(runs, tmp_path_factory) -> Generator[Callable[..., Trials]]:
 
 def points(count: int, name: str) -> Sequence[int]:
     """Return at which calls something happens: at all of them, and one more; or at a few, which differ by name."""
-    few = deep(count, 3)
+    few = deep(count, 2)
     if few >= count:
         return range(1, count + 2)
     step = count // few
@@ -226,6 +228,7 @@ CASES: Final = [
 ]
 
 
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("server, destination, delete", CASES)
 def test_a_mishap_at_any_call_loses_nothing_and_doubles_nothing(request, start, mode, server, destination, delete):  # noqa: PLR0917 - as above

@@ -11,6 +11,7 @@ imported it, and has no threads, forks a child for each run.
 
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -74,6 +75,10 @@ class Runs:
             self._process.kill()
             self._process.wait(_PATIENCE)
 
+    def warm_up(self, program: str, arguments: Sequence[str]) -> Run:
+        """Run a program in the process that forks, so that children find there what else it loads and makes once."""
+        return self._ask({"program": program, "arguments": list(arguments), "forks": False})
+
     def run(
         self,
         program: str,
@@ -98,14 +103,18 @@ class Runs:
             "folder": None if folder is None else str(folder),
             "mishap": None if mishap is None else attrs.asdict(mishap),
             "clock": clock,
+            "forks": True,
         }
+        return self._ask(asked)
+
+    def _ask(self, asked: Mapping[str, object]) -> Run:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         if (hangs := answer.get("hangs")) is not None:
-            raise AssertionError(f"{program} {' '.join(arguments)}: {hangs}")
+            raise AssertionError(f"{asked}: {hangs}")
         struck = None if answer["struck"] is None else _call(answer["struck"])
         return Run(answer["status"], answer["said"], tuple(map(_call, answer["calls"])), struck)
 
@@ -134,6 +143,9 @@ def main(imports: Sequence[str]) -> None:
 
 
 def _answer(asked: Mapping[str, Any], said: int) -> dict[str, Any]:
+    if not asked["forks"]:
+        status = _warm_up(asked["program"], asked["arguments"], said)
+        return {"status": status, "calls": [], "struck": None}
     work = functools.partial(_work, asked["program"], asked["arguments"], said, asked["clock"])
     if asked["folder"] is None:
         pid = os.fork()
@@ -155,8 +167,20 @@ def _fields(call: Call) -> dict[str, Any]:
     return {**attrs.asdict(call), "sent": call.sent.decode("latin-1")}
 
 
+def _warm_up(program: str, arguments: Sequence[str], said: int) -> int:
+    kept = os.dup(1), os.dup(2)
+    try:
+        return _work(program, arguments, said, 0)
+    finally:
+        for descriptor, own in enumerate(kept, 1):
+            os.dup2(own, descriptor)
+            os.close(own)
+        gc.collect()
+        gc.freeze()  # else each child copies what its collector looks at
+
+
 def _work(program: str, arguments: Sequence[str], said: int, clock: float) -> int:
-    """In the child: run the program, with what it says in a file."""
+    """Run the program, with what it says in a file."""
     for descriptor in (1, 2):
         os.dup2(said, descriptor)
     if clock:

@@ -86,7 +86,8 @@ verbose = 0
 
 
 def fetchmail(port: int, _: int, folder: Path) -> Sequence[str]:
-    deliver = f"cat > {_maildir(folder)}/new/$$"
+    # Process ids come again.
+    deliver = f"read now idle < /proc/uptime; exec cat > {_maildir(folder)}/new/$now.$$"
     configuration = f"""
 set no syslog
 poll {HOST} protocol pop3 service {port} auth password uidl

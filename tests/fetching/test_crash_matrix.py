@@ -110,7 +110,7 @@ def ours(password: Path) -> Command:
 
 def naive(defect: str) -> Command:
     def command(server: Pop3Server, user: str, target: str, delete: bool) -> tuple[str, Sequence[str]]:
-        arguments = [str(server.port), user, target, "delete" if delete else "keep", defect]
+        arguments = [str(server.port), user, target, "delete" if delete else "keep", defect, "20"]
         return "tests.helpers.naive_fetch:main", arguments
 
     return command

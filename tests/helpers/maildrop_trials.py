@@ -192,3 +192,12 @@ class Changing(Fault):
     @override
     def sent(self, octets, here):
         return (octets,) if self.now is None else self.now.sent(octets, here)
+
+
+class QuitLies(Fault):
+    """QUIT is refused although the server has deleted."""
+
+    def said(self, part: Part, here: Here) -> Iterable[Step]:
+        if part.asked.is_a("QUIT") and isinstance(part, StatusLine):
+            part = StatusLine(part.asked, b"-ERR some deleted messages not removed\r\n")
+        return (part,)

@@ -28,13 +28,13 @@ DEFECTS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    port, user, target, delete, defect = arguments
-    mailbox = poplib.POP3("127.0.0.1", int(port), timeout=30)
+    port, user, target, delete, defect, timeout = arguments
+    mailbox = poplib.POP3("127.0.0.1", int(port), timeout=float(timeout))
     try:
         mailbox.user(user)
         mailbox.pass_(PASSWORD)
         fetch(mailbox, Path(target), delete == "delete", defect)
-    except OSError as error:
+    except (OSError, poplib.error_proto) as error:
         print(error)  # noqa: T201 - a program
         return 1
     finally:

@@ -14,12 +14,15 @@ BESIDES = "a process for each session; also keeps an index of the maildrop, stat
 
 
 @contextlib.contextmanager
-def dovecot(mail: Mapping[str, Iterable[bytes]], homes: dict[str, Path] | None = None) -> Generator[Started]:
+def dovecot(
+    mail: Mapping[str, Iterable[bytes]], homes: dict[str, Path] | None = None, *, stls: bool = True
+) -> Generator[Started]:
     """Start it on one core, with mail of its own for each user.
 
     Args:
         mail: the messages of each user, as they are stored.
         homes: gets the Maildir of each user.
+        stls: it has TLS for those who ask for it.
 
     Raises:
         GivesUp: it, or what the tests need to start it, is not installed.
@@ -27,7 +30,7 @@ def dovecot(mail: Mapping[str, Iterable[bytes]], homes: dict[str, Path] | None =
     program = shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
         raise GivesUp("not installed")
-    with library("tests.helpers.programs").dovecot_serving(program) as server:
+    with library("tests.helpers.programs").dovecot_serving(program, stls=stls) as server:
         for user, messages in mail.items():
             path = server.deliver(user, messages)
             if homes is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import client, commands, decode, encode, imports, listings, memory, messages, server, sessions
+from . import client, commands, decode, encode, fetch, imports, listings, memory, messages, server, sessions
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -22,5 +22,6 @@ GROUPS: Final[Mapping[str, Group]] = {
     "server": server.tables,
     "sessions": sessions.tables,
     "memory": memory.tables,
+    "fetch": fetch.tables,
     "import": imports.tables,
 }

@@ -1,13 +1,15 @@
 """The servers that are compared: ours, over each adapter, and Twisted's.
 
 Run as `python -m benchmarks.mail_servers NAME MAIL`: NAME is asyncio, trio, blocking or twisted; MAIL is a Maildir,
-which belongs to the user ann, or `none`: every user has an empty maildrop in memory, and up to 20,000 may come at once.
+which belongs to the user ann, or `20x4096`: ann has so many messages of so many octets in memory; or `none`: every user
+has an empty maildrop in memory, and up to 20,000 may come at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -15,17 +17,27 @@ import pop3proto.asyncio
 import pop3proto.blocking
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.maildrops import MaildirStore, MemoryStore
-from pop3proto.procedures import Deadlines, Service
+from pop3proto.procedures import Deadlines, MaildropStore, Service
 
+from .fetch_mail import mail
 from .processes import PASSWORD, USER, on_one_core, until_input_ends
 
 MOST = 20_000
 
 
+def store_of(where: str) -> MaildropStore:
+    if where == "none":
+        return MemoryStore()
+    if in_memory := re.fullmatch(r"(\d+)x(\d+)", where):
+        count, octets = map(int, in_memory.groups())
+        return MemoryStore({USER: mail(count, octets)})
+    return MaildirStore({USER: Path(where)})
+
+
 def service(mail: str) -> Service:
     users = dict.fromkeys((f"{USER}{number}" for number in range(MOST)) if mail == "none" else [USER], PASSWORD)
     return Service(
-        store=MemoryStore() if mail == "none" else MaildirStore({USER: Path(mail)}),
+        store=store_of(mail),
         authenticator=MemoryAuthenticator(users, scram_algorithms=()),
         max_sessions=MOST,
         max_sessions_before_login=MOST,

@@ -83,7 +83,7 @@ def tables():
 
 
 def marks(group):
-    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "memory", "sessions"})
+    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "memory", "sessions"})
 
 
 @pytest.mark.deep(keep=4)

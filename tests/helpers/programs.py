@@ -271,10 +271,10 @@ def _url_safe(octets: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",)) -> Generator[Dovecot]:
+def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stls: bool = True) -> Generator[Dovecot]:
     """Start Dovecot, with a configuration of its own and all its files in a temporary folder.
 
-    It announces these mechanisms, and takes the tokens that `Dovecot.token` makes.
+    It announces these mechanisms, and takes the tokens that `Dovecot.token` makes. Without `stls` it has no TLS.
     """
     # Not in pytest's folder, which is closed to the users that Dovecot gives its processes to; and its path must be
     # short, for the sake of the sockets in it.
@@ -289,7 +289,7 @@ def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",)) -> Gen
         key_file = folder / "keys" / "default" / "HS256" / "default"  # whose, for what, and which
         key_file.parent.mkdir(parents=True, mode=0o755)
         key_file.write_bytes(base64.b64encode(token_key))
-        program, ports = _start_dovecot(dovecot, folder, mechanisms)
+        program, ports = _start_dovecot(dovecot, folder, mechanisms, stls=stls)
         try:
             yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes", token_key)
         finally:
@@ -298,12 +298,17 @@ def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",)) -> Gen
         shutil.rmtree(folder)
 
 
-def _start_dovecot(dovecot: str, folder: Path, mechanisms: Sequence[str]) -> tuple[Program, tuple[int, int]]:
+def _start_dovecot(
+    dovecot: str, folder: Path, mechanisms: Sequence[str], *, stls: bool
+) -> tuple[Program, tuple[int, int]]:
     modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
     configuration = folder / "dovecot.conf"
     for _ in range(5):  # somebody else may take a free port before Dovecot does
         ports = free_ports()
-        configuration.write_text(_dovecot_configuration(folder, *ports, mechanisms, modern=modern), encoding="utf-8")
+        text = _dovecot_configuration(folder, *ports, mechanisms, modern=modern)
+        if not stls:
+            text = text.replace("\nssl = yes\n", "\nssl = no\n")
+        configuration.write_text(text, encoding="utf-8")
         program = Program(dovecot, "-F", "-c", configuration)
         try:
             started = program.wait_for("starting up")  # it says so when it listens

@@ -12,10 +12,10 @@ from pop3proto.fetching.failures import USAGE, Failure, cannot
 from pop3proto.sasl.credentials import Password, Token
 
 from .passwd import ask_password, read_password, read_token
-from .paths import path_argument
+from .paths import TakesArguments, path_argument
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from pathlib import Path
 
     from pop3proto.fetching.account import Account
@@ -27,7 +27,7 @@ _DAY: Final = 86_400
 """The longest timeout, in seconds: the system does not support timeouts of any length."""
 
 
-def add_secret_arguments(parser: ArgumentParser) -> None:
+def add_secret_arguments(parser: TakesArguments) -> None:
     """Add the arguments that say where password or token are, and how they are encoded."""
     secrets = parser.add_mutually_exclusive_group()
     secrets.add_argument(
@@ -51,7 +51,7 @@ def add_secret_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def add_ca_file_argument(parser: ArgumentParser) -> None:
+def add_ca_file_argument(parser: TakesArguments) -> None:
     """Add the argument that names authorities to trust."""
     parser.add_argument(
         "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"

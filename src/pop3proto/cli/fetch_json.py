@@ -140,7 +140,7 @@ def _event(telling: Telling) -> tuple[str, dict[str, object]]:
 def _step(step: Step) -> dict[str, object]:
     return {
         "number": step.number,
-        **_message(step.identity),
+        **({} if step.identity is None else _message(step.identity)),
         "octets": step.octets,
         "action": step.action.value,
         "reason": step.reason,

@@ -270,7 +270,7 @@ class Verbose(Summaries):
         match telling:
             case Planned(plan):
                 yield from Verbose._planned(steps, telling)
-                steps.update((step.identity, step) for step in plan.steps)
+                steps.update((step.identity, step) for step in plan.steps if step.identity is not None)
             case Stored(identities):
                 for each in identities:
                     step = steps.get(each)
@@ -293,10 +293,11 @@ class Verbose(Summaries):
                 yield _line(step.identity, step, DONE[step.action], because=True)
 
 
-def _line(identity: Identity, step: Step | None, done: str, *, because: bool) -> str:
+def _line(identity: Identity | None, step: Step | None, done: str, *, because: bool) -> str:
     """Return the line of a message. What no plan named has no number."""
+    unique_id = "no unique id" if identity is None else identity.unique_id
     if step is None:
-        return f"{identity.unique_id}: {done}"
+        return f"{unique_id}: {done}"
     octets = "? octets" if step.octets is None else counted(step.octets, "octet")
     why = f": {step.reason}" if because and step.reason else ""
-    return f"message {step.number} ({octets}, {identity.unique_id}) {done}{why}"
+    return f"message {step.number} ({octets}, {unique_id}) {done}{why}"

@@ -207,4 +207,6 @@ def _table(steps: Sequence[Step], width: int) -> Iterator[str]:
 
 
 def _id(step: Step) -> str:
+    if step.identity is None:
+        return "-"
     return step.identity.unique_id + (f" ({step.identity.copy})" if step.identity.copy else "")

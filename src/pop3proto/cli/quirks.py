@@ -11,23 +11,30 @@ from pop3proto.core.limits import NO_QUIRKS, Quirk
 from pop3proto.core.quirks import quirks_named
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from .paths import TakesArguments
 
 __all__ = ["add_quirks_argument"]
 
 
-def add_quirks_argument(parser: ArgumentParser, peers: str, known: frozenset[Quirk] = frozenset(Quirk)) -> None:
+def add_quirks_argument(
+    parser: TakesArguments,
+    peers: str,
+    known: frozenset[Quirk] = frozenset(Quirk),
+    *,
+    default: frozenset[Quirk] | None = NO_QUIRKS,
+) -> None:
     """Add `--quirks` to a parser.
 
     Args:
         parser: the parser.
         peers: whose deviations they are, for the help.
         known: the quirks that have an effect.
+        default: the value without the argument.
     """
     parser.add_argument(
         "--quirks",
         type=partial(_parse, known),
-        default=NO_QUIRKS,
+        default=default,
         metavar="NAMES",
         help=f"tolerate deviations of {peers}: names of quirks or profiles, separated by commas, such as bare_lf or "
         "lenient (default: strict)",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.credentials import Credentials
 
     from .access import Access
+    from .origins import Origin
 
 __all__ = ["SecretSource"]
 
@@ -33,6 +34,17 @@ class SecretSource:
         self._access: Final = access
         self.note: Final = note
         self._credentials: Credentials | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the user has to type it."""
+        return isinstance(self._origin, FromTerminal)
+
+    @property
+    def _origin(self) -> Origin | None:
+        access = self._access
+        origin = access.token if access.token is not None else access.password
+        return FromTerminal(ask=True) if origin is None and access.login != EXTERNAL else origin
 
     def get(self, *, refused: bool = False) -> Credentials:
         """Return the credentials: those of the last call, unless they were refused.
@@ -65,10 +77,7 @@ class SecretSource:
 
     def _fetch(self) -> Credentials:
         access, what = self._access, self._what
-        origin = access.token if access.token is not None else access.password
-        if origin is None:
-            if access.login == EXTERNAL:
-                return ClientCertificate(access.user)
-            origin = FromTerminal(ask=True)
+        if (origin := self._origin) is None:
+            return ClientCertificate(access.user)
         secret = read_secret(origin, Wanted(what, access.user, access.host, self.note))
         return Token(access.user, secret) if what == "token" else Password(access.user, secret)

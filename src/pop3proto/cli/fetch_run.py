@@ -1,0 +1,208 @@
+"""One run for one account: its destination, its journal, its session, and what `pop3proto fetch` shows of it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+import attrs
+from typing_extensions import override
+
+from pop3proto.core.errors import CertificateError, Pop3Error
+from pop3proto.core.refusals import LoginFailed
+from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.opening import connect_account, explain_failure
+from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
+from pop3proto.fetching.destinations.each import DeliverEach, Delivered
+from pop3proto.fetching.downloading import download_new, plan_download
+from pop3proto.fetching.failures import reason
+from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
+from pop3proto.fetching.login import Login
+from pop3proto.fetching.memory_journal import MemoryJournal
+from pop3proto.fetching.report import Kind, Problem, Report
+
+from .every import Ran
+from .fetch_choice import transcript
+
+if TYPE_CHECKING:
+    from pop3proto.blocking import Client
+    from pop3proto.fetching.accounts.account import Account
+    from pop3proto.fetching.accounts.secrets import SecretSource
+    from pop3proto.fetching.destination import Destination
+    from pop3proto.fetching.policy import Policy
+    from pop3proto.sasl.credentials import Credentials
+
+    from .fetch_output import Output
+    from .several import Cancel
+
+__all__ = ["AccountRun", "failed_run"]
+
+
+@attrs.frozen
+class AccountRun:
+    """Fetches an account, or shows what there is to fetch.
+
+    Args:
+        account: the account.
+        policy: what is fetched and deleted.
+        secrets: to log in with.
+        output: shows what happens.
+        trace: show the dialogue, too.
+        alone: there is no other account, so that lines of the dialogue need no name.
+    """
+
+    account: Account
+    policy: Policy
+    secrets: SecretSource
+    output: Output
+    trace: bool = False
+    alone: bool = True
+
+    def fetch(self, cancel: Cancel) -> Ran:
+        """Fetch. What goes wrong is in the report.
+
+        Args:
+            cancel: says when to end.
+        """
+        try:
+            ran = self._fetch(cancel)
+        except Exception as error:  # noqa: BLE001 - it must not stop the other accounts
+            ran = failed_run(self.account, error)
+        self.output.end(self.account.name, ran.report)
+        return ran
+
+    def _fetch(self, cancel: Cancel) -> Ran:
+        account = self.account
+        with ExitStack() as stack:
+            destination = _open_destination(account, stack)
+            path = account.journal_path
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal = stack.enter_context(FileJournal(path, account.key))
+            client = stack.enter_context(closing(self._connect()))
+            stack.enter_context(cancel.calls(client.close))
+            report = download_new(
+                client,
+                journal,
+                destination,
+                self.policy,
+                login=_login(account, self.secrets),
+                tell=self.output.of(account.name),
+                ending=lambda: cancel.asked,
+                explain=partial(explain_failure, account),
+            )
+            capabilities = client.capabilities
+        delay = None if capabilities is None else capabilities.login_delay
+        return Ran(report, 0 if delay is None else delay.seconds)
+
+    def show(self, cancel: Cancel, *, whole: bool) -> Ran:
+        """Show what there is to fetch, and change nothing.
+
+        Args:
+            cancel: says when to end.
+            whole: show the plan, message by message; else only how many there are.
+        """
+        account = self.account
+        try:
+            with ExitStack() as stack:
+                path = account.journal_path
+                journal = MemoryJournal(account.key, read_journal(path, account.key) if path.exists() else ())
+                destination = _open_destination(account, stack) if _is_there(account) else _Nothing()
+                client = stack.enter_context(closing(self._connect()))
+                stack.enter_context(cancel.calls(client.close))
+                plan = plan_download(client, journal, destination, self.policy, login=_login(account, self.secrets))
+                client.quit()
+        except Exception as error:  # noqa: BLE001 - as in `fetch`
+            ran = failed_run(account, error)
+            self.output.end(account.name, ran.report)
+            return ran
+        (self.output.show_plan if whole else self.output.show_status)(account.name, plan)
+        return Ran(Report())
+
+    def _connect(self) -> Client:
+        self.secrets.get()  # before anything is opened: a program may take its time
+        name = None if self.alone else self.account.name
+        return connect_account(self.account, observer=[transcript(self.output, name)] if self.trace else [])
+
+
+def _login(account: Account, secrets: SecretSource) -> Login:
+    def credentials(refused: bool) -> Credentials:  # noqa: FBT001 - as `Login` calls it
+        return secrets.get(refused=refused)
+
+    return Login(
+        credentials=credentials,
+        only=None if account.login is None else [account.login],
+        password_encoding=account.password_encoding,
+    )
+
+
+def _open_destination(account: Account, stack: ExitStack) -> Destination:
+    """Return the destination of an account; it is closed with the stack.
+
+    Raises:
+        Pop3Error, OSError: it cannot be used.
+    """
+    [target] = account.deliver
+    match target:
+        case ToMaildir(path, folder, flags):
+            from pop3proto.fetching.destinations import MaildirDestination  # noqa: PLC0415 - one of these is needed
+
+            return stack.enter_context(closing(MaildirDestination(path, folder=folder or None, flags=flags)))
+        case ToFiles(folder):
+            from pop3proto.fetching.destinations import FilesDestination  # noqa: PLC0415 - as above
+
+            return stack.enter_context(closing(FilesDestination(folder)))
+        case ToMbox(path):
+            from pop3proto.fetching.destinations import MboxDestination  # noqa: PLC0415 - as above
+
+            return MboxDestination(path)
+        case ToProgram(argv):
+            from pop3proto.fetching.destinations import ProgramDestination  # noqa: PLC0415 - as above
+
+            return ProgramDestination(argv, account=account.name)
+        case ToStdout():
+            from pop3proto.fetching.destinations import StdoutDestination  # noqa: PLC0415 - as above
+
+            return StdoutDestination(sys.stdout.buffer)
+        case _:
+            assert_never(target)
+
+
+def _is_there(account: Account) -> bool:
+    """Return whether there is something that can be asked what it has, so that opening it creates nothing."""
+    [target] = account.deliver
+    match target:
+        case ToMaildir(path) | ToFiles(path) | ToMbox(path):
+            return path.exists()
+        case _:
+            return False
+
+
+class _Nothing(DeliverEach):
+    """A destination that has nothing, where a plan is made and none is there yet."""
+
+    name = "nothing"
+    recalls = False
+
+    @override
+    def deliver(self, message: Delivered, /) -> None:
+        raise NotImplementedError
+
+
+def failed_run(account: Account, error: Exception) -> Ran:
+    """Return the result of a run that an error has ended before it began: a problem, with what to do."""
+    match error:
+        case AccountError():
+            kind, text = Kind.CONFIGURATION, str(error)
+        case JournalInUse():
+            kind, text = Kind.LATER, str(error)
+        case LoginFailed() | CertificateError():
+            kind, text = Kind.REFUSED, explain_failure(account, error)
+        case Pop3Error():
+            kind, text = Kind.LATER, explain_failure(account, error)
+        case OSError():
+            kind, text = Kind.STORAGE, reason(error)
+        case _:
+            raise error
+    return Ran(Report(problems=[Problem(kind, text)], more=True))

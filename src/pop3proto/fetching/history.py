@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["MOST_FAILURES", "Entry", "History"]
 
 MOST_FAILURES: Final = 100
-"""So many times are counted that a message was suspect: each is a line of the journal."""
+"""So many failures of a message are counted: each is a line of the journal."""
 
 _HERE: Final = (State.STORED, State.JUNK)
 _STORES: Final = (*_HERE, State.HEADERS)
+_FAILURES: Final = (State.SUSPECT, State.HELD)
 _NO_LONGER_LISTED: Final = (State.DELETED, State.GONE)
 
 
@@ -30,8 +31,8 @@ class Entry:
     Args:
         last: its latest event, with the facts of earlier ones where it has none.
         stored: the event that stored all of it, or its header; None: it is not stored.
-        failures: how many times it was suspect since it was last stored or forgotten, `MOST_FAILURES` or more being
-            the same.
+        failures: how many times fetching or deleting it has failed since it was last stored or forgotten,
+            `MOST_FAILURES` or more being the same.
     """
 
     last: Event
@@ -66,7 +67,7 @@ class Entry:
     @classmethod
     def first(cls, event: Event) -> Entry:
         """Return what is known after the first event."""
-        return cls(event, event if event.state in _STORES else None, int(event.state is State.SUSPECT))
+        return cls(event, event if event.state in _STORES else None, int(event.state in _FAILURES))
 
     def after(self, event: Event) -> Entry:
         """Return what is known after another event."""
@@ -76,7 +77,7 @@ class Entry:
         if event.state in _STORES:
             return Entry(last, last)
         failures = self.failures
-        if event.state is State.SUSPECT and failures < MOST_FAILURES:
+        if event.state in _FAILURES and failures < MOST_FAILURES:
             failures += 1
         return Entry(last, self.stored, failures)
 
@@ -146,8 +147,8 @@ class History:
                 continue
             if entry.stored is not None and entry.stored is not entry.last:
                 events.append(entry.stored)
-            if entry.failures:
-                events += [attrs.evolve(entry.last, state=State.SUSPECT)] * entry.failures
+            failures = entry.failures - (entry.state is State.HELD)
+            events += [attrs.evolve(entry.last, state=State.SUSPECT)] * failures
             if entry.state is not State.SUSPECT:
                 events.append(entry.last)
         return events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -241,6 +242,8 @@ class _Planner:
     def _decision_for_rest(self, row: Row, entry: Entry) -> tuple[Action, str]:
         """Decide on a message of which something is known, and which is not stored whole."""
         if entry.state is State.SUSPECT:
+            if self._pauses(row, entry):
+                return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
         if entry.has_header:
             return Action.FETCH, "its header is stored, and the rest was asked for"
@@ -284,9 +287,26 @@ class _Planner:
         why = self._is_due(identity, entry)
         if why is None:
             return Action.KEEP, "it is stored"
+        if entry.state is State.HELD and self._pauses(row, entry):
+            return Action.KEEP, "deleting it failed before, and is tried again later"
         if row.octets is None or entry.last.listed is None:
             return Action.CHECK, f"{why}, but its size is unknown"
         return Action.DELETE, why
+
+    def _pauses(self, row: Row, entry: Entry) -> bool:
+        """Return whether it is too early to try again what has failed; then the user is told."""
+        last, pauses, policy = entry.last, self._policy.pauses, self._policy
+        if last.when is None or not entry.failures or not pauses or policy.only is not None:
+            return False
+        seconds = last.when + pauses[min(entry.failures, len(pauses)) - 1] - self._now
+        if seconds <= 0:
+            return False
+        did = "cannot be deleted on" if entry.state is State.HELD else "stays on"
+        self.obstacles.append(
+            f"message {row.number} {did} the server: {last.why or 'it failed before'} (failed {entry.failures} times; "
+            f"tried again in {_words(seconds)})"
+        )
+        return True
 
     def _is_due(self, identity: Identity, entry: Entry) -> str | None:
         """Return why a message that is stored is to be deleted on the server; None: it is not."""
@@ -320,6 +340,12 @@ def _has_another_size(row: Row, entry: Entry) -> bool:
     """
     noted = entry.last.listed
     return noted is not None and row.octets is not None and noted != row.octets
+
+
+def _words(seconds: float) -> str:
+    if seconds < 2 * 3600:
+        return counted(math.ceil(seconds / 60), "minute")
+    return counted(round(seconds / 3600), "hour")
 
 
 def _is_digest(identity: Identity) -> bool:

@@ -43,6 +43,8 @@ class Policy:
         every_batch: go on with new sessions until one brings nothing: the server shows a part of the maildrop only.
         suspects: of the messages that failed in earlier runs, so many may fail again before the others are left for the
             next run.
+        pauses: seconds after which a message that has failed once, twice, ... is tried again; the last one counts for
+            each further failure.
         retry_after: seconds to wait after the first, second, ... session in a row that broke and brought nothing; then
             the run ends.
         patience: most seconds to wait for a server that wants some time between two logins (LOGIN-DELAY).
@@ -64,6 +66,7 @@ class Policy:
     session_seconds: float = 1_800.0
     every_batch: bool = False
     suspects: int = 3
+    pauses: tuple[float, ...] = (300, 1_800, 7_200, 28_800, DAY)
     retry_after: tuple[float, ...] = (0, 2, 10)
     patience: float = 60.0
 

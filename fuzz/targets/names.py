@@ -31,8 +31,8 @@ from pop3proto import (
 from pop3proto.cli.trace import Transcript
 from pop3proto.core.text import excerpt, visible
 from pop3proto.fetching import inbox
-from pop3proto.fetching.account import Account
-from pop3proto.fetching.failures import Failure
+from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.url import Address
 from pop3proto.logs import LogObserver
 from pop3proto.maildrops.maildir import MaildirStore
 from pop3proto.maildrops.names import delivery_time, is_seen, stored_size, unique_id, unique_part, wire_octets
@@ -65,8 +65,8 @@ _LOG: Final = LogObserver(_logger())
 
 def _check_url(text: str) -> str:
     try:
-        account = Account.of_url(text)
-    except Failure as failure:
+        account = Address.of_url(text)
+    except AccountError as failure:
         check(len(text) < 12 or text not in str(failure), "an error quotes the URL")
         return str(failure)[:40]
     check(User(account.user).name == account.user, "a user cannot log in")
@@ -77,7 +77,7 @@ def _check_url(text: str) -> str:
     again = (
         f"{'pops' if account.tls == 'implicit' else 'pop'}://{quote(account.user, safe='')}{way}@{host}:{account.port}"
     )
-    check(Account.of_url(again) == account, f"a URL does not survive: {again!r}")
+    check(Address.of_url(again) == account, f"a URL does not survive: {again!r}")
     return f"{account.tls}{account.way}{account.wants_token}"
 
 

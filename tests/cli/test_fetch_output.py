@@ -29,6 +29,7 @@ from pop3proto.cli.exit_statuses import (
     status_of,
     worst,
 )
+from pop3proto.cli.failures import FAILURE, USAGE
 from pop3proto.cli.fetch_choice import choose_output, transcript
 from pop3proto.cli.fetch_json import JsonOutput
 from pop3proto.cli.fetch_output import MOST_OF_A_KIND, Quiet, Summaries, Verbose
@@ -38,7 +39,6 @@ from pop3proto.cli.fetch_words import columns, duration, fit, plan_lines, size, 
 from pop3proto.core.commands import Pass, Retr
 from pop3proto.core.events import Answer, BodyChunk, BodyEnd
 from pop3proto.fetching.events import State
-from pop3proto.fetching.failures import FAILURE, USAGE
 from pop3proto.fetching.planner import Action, Plan
 from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Waiting
 from pop3proto.sasl.channel import SessionInfo

@@ -51,7 +51,7 @@ class MemoryDestination:
             outcomes.append(outcome)
         return outcomes
 
-    def recall(self, marks: Collection[str]) -> dict[str, Found]:
+    def recall(self, marks: Collection[str], *, headers: bool = True) -> dict[str, Found]:
         return {
             arrival.mark: Found(len(octets), header_digest(octets), header_only=arrival.header_only)
             for arrival, octets in self.mail

@@ -8,9 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from pop3proto import __version__
-from pop3proto.fetching.failures import USAGE, Failure
 
-from .failures import guard
+from .failures import USAGE, Failure, guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

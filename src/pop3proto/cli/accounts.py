@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.accounts.errors import AccountError, ConfigError
-from pop3proto.fetching.failures import CONFIG, Failure, warn
 
+from .exit_statuses import CONFIGURATION
+from .failures import Failure, warn
 from .paths import path_argument
 
 if TYPE_CHECKING:
@@ -16,22 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["account_failures", "add_config_arguments", "check_configuration"]
+__all__ = ["account_failures", "add_config_argument", "check_configuration"]
 
 
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments that name the configuration file, and check it."""
+def add_config_argument(parser: ArgumentParser) -> None:
+    """Add the argument that names the configuration file."""
     parser.add_argument(
         "--config",
         type=path_argument,
         metavar="FILE",
         help="the configuration file (default: $POP3PROTO_CONFIG, or pop3proto/fetch.toml in your folder for "
         "configuration, such as ~/.config)",
-    )
-    parser.add_argument(
-        "--check-config",
-        action="store_true",
-        help="fetch nothing: show what each account of the configuration file comes to, or what is wrong with it",
     )
 
 
@@ -67,6 +63,6 @@ def account_failures(command: str) -> Generator[None]:
     except ConfigError as error:
         for line in error.errors:
             warn(f"{command}: {line}")
-        raise Failure(f"{counted(len(error.errors), 'error')} in the configuration", CONFIG) from error
+        raise Failure(f"{counted(len(error.errors), 'error')} in the configuration", CONFIGURATION) from error
     except AccountError as error:
-        raise Failure(str(error), CONFIG) from error
+        raise Failure(str(error), CONFIGURATION) from error

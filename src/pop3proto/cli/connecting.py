@@ -8,9 +8,10 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.tls import client_context
-from pop3proto.fetching.failures import USAGE, Failure, cannot
+from pop3proto.fetching.wording import cannot
 from pop3proto.sasl.credentials import Password, Token
 
+from .failures import USAGE, Failure
 from .passwd import ask_password, read_password, read_token
 from .paths import TakesArguments, path_argument
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
-    from pop3proto.fetching.account import Account
+    from pop3proto.fetching.accounts.url import Address
     from pop3proto.sasl.credentials import Credentials
 
 __all__ = ["add_ca_file_argument", "add_secret_arguments", "context_of", "credentials_of", "seconds_argument"]
@@ -90,7 +91,7 @@ def context_of(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def credentials_of(account: Account, arguments: Namespace) -> Credentials:
+def credentials_of(account: Address, arguments: Namespace) -> Credentials:
     """Return what to log in with: from a file, or typed.
 
     Args:

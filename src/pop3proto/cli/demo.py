@@ -11,10 +11,10 @@ from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import connect, serve
 from pop3proto.core.commands import Pass, User
 from pop3proto.core.text import counted
-from pop3proto.fetching.failures import Failure
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 
+from .failures import Failure
 from .trace import Transcript
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.fetching.failures import FAILURE, USAGE
 from pop3proto.fetching.report import Kind
+
+from .failures import FAILURE, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

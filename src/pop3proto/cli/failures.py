@@ -9,14 +9,38 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import Pop3Error
-from pop3proto.fetching.failures import FAILURE, Failure, reason, warn
+from pop3proto.fetching.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["guard"]
+__all__ = ["FAILURE", "USAGE", "Failure", "guard", "warn"]
+
+FAILURE: Final = 1
+USAGE: Final = 2
 
 _INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
+
+
+class Failure(Exception):
+    """A command failed and cannot go on.
+
+    Args:
+        text: the reason, in one line.
+        status: the exit status of the command.
+    """
+
+    def __init__(self, text: str, status: int = FAILURE) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def warn(text: str) -> None:
+    """Print one line to standard error, with control characters escaped."""
+    from pop3proto.core.text import visible  # noqa: PLC0415 - `--help` imports this module, and needs none of it
+
+    with contextlib.suppress(OSError):  # standard error may be closed
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def guard(name: str, command: Callable[[], int]) -> int:

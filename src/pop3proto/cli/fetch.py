@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
-from pop3proto.fetching.failures import USAGE, Failure
 
 from .accounts import check_configuration
 from .alarm import Alarm
 from .every import SIGNALS, Repeat
 from .exit_statuses import CONFIGURATION, status_of, worst
+from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
 from .fetch_run import AccountRun, failed_run

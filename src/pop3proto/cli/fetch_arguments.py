@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from pop3proto.fetching.accounts.units import parse_octets, parse_seconds
-from pop3proto.fetching.failures import USAGE, Failure
 
-from .accounts import account_failures, add_config_arguments
+from .accounts import account_failures, add_config_argument
 from .connecting import add_ca_file_argument, add_secret_arguments, seconds_argument
 from .exit_statuses import epilog
-from .paths import path_argument
+from .failures import USAGE, Failure
+from .paths import TakesArguments, path_argument
 from .quirks import add_quirks_argument
 from .several import JOBS
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pop3proto.fetching.accounts.targets import Target
     from pop3proto.fetching.policy import Policy
 
-__all__ = ["DESCRIPTION", "add_arguments", "chosen_accounts", "policy_of"]
+__all__ = ["DESCRIPTION", "add_arguments", "add_connection_arguments", "chosen_accounts", "policy_of"]
 
 DESCRIPTION = (
     "Fetch new mail, and nothing twice. Mail is left on the server unless an option says to delete it, and nothing is "
@@ -55,11 +55,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         "TARGET: a Maildir, which is created if it does not exist; mbox:FILE; files:FOLDER (one .eml file for each "
         "message); program:'COMMAND ARG ...' (reads a message, no shell); - (standard output)",
     )
-    add_config_arguments(parser)
+    add_config_argument(parser)
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="fetch nothing: show what each account of the configuration file comes to, or what is wrong with it",
+    )
     _add_policy_arguments(parser)
     _add_run_arguments(parser)
     _add_output_arguments(parser)
-    connection = parser.add_argument_group("with a URL")
+    add_connection_arguments(parser.add_argument_group("with a URL"))
+
+
+def add_connection_arguments(connection: TakesArguments) -> None:
+    """Add the arguments that go with a URL: what the configuration file says of an account."""
     add_secret_arguments(connection)
     connection.add_argument(
         "--allow-cleartext",

@@ -17,11 +17,11 @@ from pop3proto.fetching.accounts.opening import connect_account, explain_failure
 from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
 from pop3proto.fetching.destinations.each import DeliverEach, Delivered
 from pop3proto.fetching.downloading import download_new, plan_download
-from pop3proto.fetching.failures import reason
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.login import Login
 from pop3proto.fetching.memory_journal import MemoryJournal
 from pop3proto.fetching.report import Kind, Problem, Report
+from pop3proto.fetching.wording import reason
 
 from .every import Ran
 from .fetch_choice import transcript
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .fetch_output import Output
     from .several import Cancel
 
-__all__ = ["AccountRun", "failed_run"]
+__all__ = ["AccountRun", "failed_run", "open_destination"]
 
 
 @attrs.frozen
@@ -76,7 +76,7 @@ class AccountRun:
     def _fetch(self, cancel: Cancel) -> Ran:
         account = self.account
         with ExitStack() as stack:
-            destination = _open_destination(account, stack)
+            destination = open_destination(account, stack)
             path = account.journal_path
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             journal = stack.enter_context(FileJournal(path, account.key))
@@ -108,7 +108,7 @@ class AccountRun:
             with ExitStack() as stack:
                 path = account.journal_path
                 journal = MemoryJournal(account.key, read_journal(path, account.key) if path.exists() else ())
-                destination = _open_destination(account, stack) if _is_there(account) else _Nothing()
+                destination = open_destination(account, stack) if _is_there(account) else _Nothing()
                 client = stack.enter_context(closing(self._connect()))
                 stack.enter_context(cancel.calls(client.close))
                 plan = plan_download(client, journal, destination, self.policy, login=_login(account, self.secrets))
@@ -137,7 +137,7 @@ def _login(account: Account, secrets: SecretSource) -> Login:
     )
 
 
-def _open_destination(account: Account, stack: ExitStack) -> Destination:
+def open_destination(account: Account, stack: ExitStack) -> Destination:
     """Return the destination of an account; it is closed with the stack.
 
     Raises:

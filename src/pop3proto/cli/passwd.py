@@ -10,9 +10,10 @@ from pop3proto.core.errors import LocalProtocolError, forgetting_locals
 from pop3proto.core.text import visible
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.origins import ask, first_line
-from pop3proto.fetching.failures import USAGE, Failure, cannot, reason, warn
+from pop3proto.fetching.wording import cannot, reason
 from pop3proto.sasl.mechanism import MechanismError
 
+from .failures import USAGE, Failure, warn
 from .paths import path_argument
 from .process import warn_if_readable
 

@@ -12,13 +12,15 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError, Pop3Error
-from pop3proto.fetching.account import Account
-from pop3proto.fetching.failures import USAGE, Failure, reason, warn
+from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.url import Address
+from pop3proto.fetching.wording import reason
 from pop3proto.testing.probing.findings import Severity
 from pop3proto.testing.probing.jsonable import jsonable
 from pop3proto.testing.probing.running import ASIDE, IDLE, probe
 
 from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
+from .failures import USAGE, Failure, warn
 from .probe_text import nagios_line, nagios_unknown, profile_of, report_text
 
 if TYPE_CHECKING:
@@ -223,7 +225,7 @@ def _announcements(arguments: Namespace, *, deep: bool, destructive: bool) -> li
     return notes
 
 
-def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, bool]:
+def _target(arguments: Namespace) -> tuple[Address, int | None, TlsMode | None, bool]:
     """Return the account; the port and what is expected there; and whether there is a user to log in.
 
     Raises:
@@ -240,9 +242,9 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, 
             warn(f"pop3proto probe: all of {target} is taken for an address; for port {last[1]}, use {hint}")
     names_user = "@" in rest
     if not names_user:
-        account = Account.of_url(f"{scheme}://nobody@{rest}")
+        account = _address(f"{scheme}://nobody@{rest}")
     elif is_url:
-        account = Account.of_url(target)
+        account = _address(target)
     else:
         raise Failure("a user belongs into a URL, pops://user@host, or after --user", USAGE)
     if arguments.user is not None:
@@ -256,6 +258,13 @@ def _target(arguments: Namespace) -> tuple[Account, int | None, TlsMode | None, 
         return account, account.port, account.tls, logs_in
     has_port = re.search(r":[0-9]+$", rest) is not None and not rest.endswith("]")
     return account, account.port if has_port else None, "starttls" if arguments.starttls else None, logs_in
+
+
+def _address(url: str) -> Address:
+    try:
+        return Address.of_url(url)
+    except AccountError as error:
+        raise Failure(str(error), USAGE) from error
 
 
 def _bracketed(host: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.core.limits import Quirk
 from pop3proto.core.quirks import PROFILES
 from pop3proto.core.text import counted, visible
-from pop3proto.fetching.failures import reason
+from pop3proto.fetching.wording import reason
 from pop3proto.testing.probing.findings import Severity
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.open_files import allow_open_files, most_open_files
-from pop3proto.fetching.failures import warn
+
+from .failures import warn
 
 if TYPE_CHECKING:
     from pathlib import Path

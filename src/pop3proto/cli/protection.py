@@ -9,13 +9,14 @@ import attrs
 
 from pop3proto.core.commands import Apop, Pass, User
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.fetching.failures import USAGE, Failure
 from pop3proto.procedures.server.networks import networks_of
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 from pop3proto.sasl.registry import SERVER_MECHANISMS
+
+from .failures import USAGE, Failure
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -25,9 +25,11 @@ from pop3proto.cli.quirks import add_quirks_argument
 from pop3proto.cli.users import Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
 from pop3proto.core.text import visible
-from pop3proto.fetching.failures import USAGE, Failure, cannot, reason, warn
+from pop3proto.fetching.wording import cannot, reason
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
+
+from .failures import USAGE, Failure, warn
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

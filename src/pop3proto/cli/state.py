@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from contextlib import contextmanager
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
+from pop3proto.core.errors import Pop3Error
 from pop3proto.core.text import counted, visible
-from pop3proto.fetching.account import Account
+from pop3proto.fetching.accounts.opening import explain_failure, open_session
+from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.events import Event, State
-from pop3proto.fetching.failures import USAGE, Failure, cannot
-from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal, JournalInUse, read_journal
+from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.history import History
-from pop3proto.fetching.repair import find_marks, identities_of, repaired
+from pop3proto.fetching.looking import list_maildrop
+from pop3proto.fetching.marks import mark_of
+from pop3proto.fetching.repair import repaired
+from pop3proto.fetching.wording import cannot
 
-from .access import Access
-from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
-from .paths import path_argument
-from .quirks import add_quirks_argument
+from .accounts import account_failures, add_config_argument
+from .failures import USAGE, Failure, warn
+from .fetch_arguments import add_connection_arguments, chosen_accounts
+from .fetch_run import open_destination
 from .state_output import json_lines, table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
     from pathlib import Path
 
+    from pop3proto.fetching.accounts.account import Account
     from pop3proto.fetching.history import Entry
 
 __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
@@ -42,7 +47,7 @@ _IN_USE: Final = 75
 
 
 class Parser(ArgumentParser):
-    """Tells the destination, the action and its unique ids apart, wherever options stand."""
+    """Tells the account, the action and its unique ids apart, wherever options stand."""
 
     @override
     def parse_args(  # type: ignore[override]  # it is overloaded there
@@ -50,11 +55,7 @@ class Parser(ArgumentParser):
     ) -> Namespace:
         arguments = self.parse_intermixed_args(args, Namespace() if namespace is None else namespace)
         words: list[str] = arguments.words
-        if words[0] not in _ACTIONS:
-            try:
-                arguments.destination = path_argument(words.pop(0))
-            except ArgumentTypeError as error:
-                self.error(str(error))
+        arguments.words = [words.pop(0) for _ in range(2 if "://" in words[0] and len(words) > 1 else 1)]
         action = words.pop(0) if words else None
         if action not in _ACTIONS:
             self.error(f"the action must be one of {', '.join(_ACTIONS)}")
@@ -73,68 +74,39 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.usage = "%(prog)s [-h] [OPTION ...] ACCOUNT [DESTINATION] {list,forget,repair,compact} [UNIQUE-ID ...]"
-    parser.set_defaults(destination=None)
-    parser.add_argument("account", metavar="ACCOUNT", help="the account: a URL as that of fetch")
+    parser.usage = "%(prog)s [-h] [OPTION ...] {ACCOUNT | URL TARGET} {list,forget,repair,compact} [UNIQUE-ID ...]"
     parser.add_argument(
         "words",
         nargs="+",
-        metavar="[DESTINATION] ACTION",
-        help="DESTINATION: the folder that mail is fetched into; it has the journal, unless --journal names it. "
-        "ACTION: list: show what is recorded of each message. "
+        metavar="ACCOUNT | URL TARGET",
+        help="as those of fetch. What may follow: "
+        "list: show what is recorded of each message. "
         "forget UNIQUE-ID ...: let the next fetch fetch these messages again. "
-        "repair: ask the server for its unique ids, and record again which of these messages are in the Maildir; the "
-        "other options are for this. "
+        "repair: ask the server for its unique ids, and record again which of these messages are in TARGET. "
         "compact: write the journal anew, without what is not needed any more; a fetch does that by itself",
     )
-    parser.add_argument("--journal", type=path_argument, metavar="FILE", help="the file of the journal")
+    add_config_argument(parser)
     parser.add_argument("--all", action="store_true", help="forget all messages that were on the server")
     parser.add_argument("--json", action="store_true", help="list: one JSON object for each message")
-    add_secret_arguments(parser)
-    add_ca_file_argument(parser)
-    parser.add_argument(
-        "--allow-cleartext", action="store_true", help="with pop://, continue without TLS if the server has no STLS"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds_argument,
-        default=60.0,
-        metavar="SECONDS",
-        help="give up when the server sends nothing for this long (default: %(default)g)",
-    )
-    add_quirks_argument(parser, "the server")
+    add_connection_arguments(parser.add_argument_group("with a URL"))
 
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
-    path, account = find_journal(arguments)
+    [account] = chosen_accounts(arguments)
+    with account_failures("pop3proto state"):
+        path = account.journal_path
     match arguments.action:
         case "list":
-            _list(path, account, as_json=arguments.json)
+            _list(path, account.key, as_json=arguments.json)
         case "forget":
-            _forget(path, account, None if arguments.all else arguments.unique_ids)
+            _forget(path, account.key, None if arguments.all else arguments.unique_ids)
         case "repair":
-            _repair(path, account, arguments)
+            with account_failures("pop3proto state"):
+                _repair(path, account)
         case _:
-            _compact(path, account)
+            _compact(path, account.key)
     return 0
-
-
-def find_journal(arguments: Namespace) -> tuple[Path, str]:
-    """Return the path of the journal, and what it calls the account.
-
-    Raises:
-        Failure: the arguments do not tell.
-    """
-    account = Account.of_url(arguments.account).key
-    destination: Path | None = arguments.destination
-    if arguments.journal is not None:
-        return arguments.journal, account
-    if destination is None:
-        raise Failure("name the folder that mail is fetched into, or the journal by --journal FILE", USAGE)
-    if not destination.is_dir():
-        raise Failure(f"{destination} is not a folder: name the journal by --journal FILE")
-    return destination / JOURNAL_NAME, account
 
 
 def _list(path: Path, account: str, *, as_json: bool) -> None:
@@ -183,30 +155,26 @@ def _nearest(unique_id: str, known: Collection[str]) -> str:
     return f"; the nearest is {visible(nearest[0])}" if nearest else ""
 
 
-def _repair(path: Path, account: str, arguments: Namespace) -> None:
-    maildir: Path | None = arguments.destination
-    if maildir is None:
-        raise Failure("repair needs the Maildir that mail is fetched into", USAGE)
-    url = Account.of_url(arguments.account)
-    access = Access(
-        account=url,
-        context=context_of(arguments.ca_file),
-        credentials=credentials_of(url, arguments),
-        allow_cleartext=arguments.allow_cleartext,
-        timeout=arguments.timeout,
-        quirks=arguments.quirks,
-        password_encoding=arguments.password_encoding,
-    )
-    try:
-        found = find_marks(maildir)
-    except OSError as error:
-        raise Failure(cannot("look for messages in", maildir, error)) from error
-    with _journal(path, account, create=True) as journal:
+def _repair(path: Path, account: Account) -> None:
+    secrets = SecretSource(account, warn)
+    with ExitStack() as stack:
+        try:
+            destination = open_destination(account, stack)
+        except OSError as error:
+            raise Failure(cannot("look for messages in", path.parent, error)) from error
+        if not destination.recalls:
+            raise Failure(f"{destination.name} cannot tell which messages it has been given", USAGE)
+        journal = stack.enter_context(_journal(path, account.key, create=True))
         history = History(journal.read())
-        with access.session() as client:
-            identities = identities_of(client.uidl())
+        try:
+            client = stack.enter_context(open_session(account, secrets))
+            listing, _ = client.perform(list_maildrop(client.session))
             client.quit()
-        events = repaired(history, account, identities, found, time.time())
+        except Pop3Error as error:
+            raise Failure(explain_failure(account, error)) from error
+        identities = [row.identity for row in listing.rows if row.identity is not None]
+        found = destination.recall([mark_of(account.key, each) for each in identities])
+        events = repaired(history, account.key, identities, found, time.time())
         journal.append(events)
         history = History(journal.read())
     unknown = sum((entry := history.get(each)) is None or entry.stored is None for each in identities)

@@ -13,12 +13,13 @@ import attrs
 from pop3proto.authenticators import CheckPassword, MemoryAuthenticator, UsersFile
 from pop3proto.authenticators.user_table import prepare_name
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.fetching.failures import USAGE, Failure, cannot
+from pop3proto.fetching.wording import cannot
 from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.folders import FOLDERS, complete, is_maildir
 from pop3proto.sasl.mechanism import MechanismError
 from pop3proto.sasl.saslprep import prepare
 
+from .failures import USAGE, Failure
 from .passwd import read_password
 from .paths import path_argument
 from .process import warn_if_readable

@@ -122,8 +122,12 @@ class Destination(Protocol):
         """
         ...
 
-    def recall(self, marks: Collection[str], /) -> Mapping[str, Found]:
+    def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Return which messages are there, and synced to disk, by their marks. `recalls` says whether it is called.
+
+        Args:
+            marks: of the messages.
+            headers: the digests of headers are wanted; else they may be None.
 
         Raises:
             OSError: it cannot be found out.

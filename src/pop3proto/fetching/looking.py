@@ -168,7 +168,7 @@ def _present(run: Fetching) -> Procedure[set[Identity] | None]:
     if not run.destination.recalls:
         return None
     marks = {mark_of(run.journal.account, entry.identity): entry.identity for entry in run.history if entry.is_here}
-    found: Mapping[str, Found] = yield from run.storage(run.destination.recall, marks.keys())
+    found: Mapping[str, Found] = yield from run.storage(run.destination.recall, marks.keys(), headers=False)
     return {marks[mark] for mark in found}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
-from pop3proto.fetching.failures import cannot
+from pop3proto.fetching.wording import cannot
 
 from .account import Account
 from .describing import describe

@@ -15,7 +15,7 @@ from pop3proto.core.errors import LocalProtocolError, Pop3Error
 from pop3proto.core.limits import Limits
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
-from pop3proto.fetching.failures import cannot, reason
+from pop3proto.fetching.wording import cannot, reason
 from pop3proto.procedures.client.commands import learn_or_do_without
 from pop3proto.procedures.client.options import SessionOptions
 from pop3proto.sasl.credentials import Token

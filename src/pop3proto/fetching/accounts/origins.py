@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from pop3proto.core.errors import forgetting_locals
 from pop3proto.core.text import visible
-from pop3proto.fetching.failures import cannot
+from pop3proto.fetching.wording import cannot
 
 from .errors import SecretError, missing_extra
 from .keys import about

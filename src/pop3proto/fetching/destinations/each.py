@@ -96,9 +96,9 @@ class DeliverEach(ABC):
             return self._deliver_all(messages)
         return [self._deliver(message) for message in messages]
 
-    def recall(self, marks: Collection[str], /) -> Mapping[str, Found]:
+    def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Return nothing: this does not know what was delivered."""
-        del marks
+        del marks, headers
         return {}
 
     def _deliver(self, message: _Waiting) -> NotTaken | None:

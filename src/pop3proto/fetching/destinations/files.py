@@ -73,7 +73,7 @@ class FilesDestination:
         self._remove_headers({message.arrival.mark for message in messages if message.arrival.completes})
         return [None] * len(messages)
 
-    def recall(self, marks: Collection[str], /) -> Mapping[str, Found]:
+    def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Look for the marks in the names of files."""
         wanted = frozenset(marks)
         whole: dict[str, str] = {}

@@ -91,7 +91,7 @@ class MaildirDestination:
         self._remove_stubs(message.arrival.mark for message in messages if message.arrival.completes)
         return [None] * len(messages)
 
-    def recall(self, marks: Collection[str], /) -> Mapping[str, Found]:
+    def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Look for the marks in the names of files."""
         whole: dict[str, StoredFile] = {}
         stubs: dict[str, StoredFile] = {}
@@ -102,7 +102,10 @@ class MaildirDestination:
         if found:  # a crash may have come before the names were synced
             for name in ("new", "cur"):
                 sync_folder(self._maildir / name)
-        return {mark: Found(file.octets, file.header_digest(), file.is_stub) for mark, file in found.items()}
+        return {
+            mark: Found(file.octets, file.header_digest() if headers else None, file.is_stub)
+            for mark, file in found.items()
+        }
 
     def close(self) -> None:
         """Close the folders. Without that they are closed when nothing refers to the destination any more."""

@@ -101,7 +101,7 @@ class MboxDestination:
             entry.abort()
         return [None] * len(entries)
 
-    def recall(self, marks: Collection[str], /) -> Mapping[str, Found]:
+    def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Look for the marks in the first lines of entries, and read those entries: are they whole?"""
         if not self._path.exists():
             return {}

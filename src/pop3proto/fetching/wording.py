@@ -1,11 +1,9 @@
-"""Failures of a fetch: a one-line message for the user, and the exit status of the command."""
+"""Words for errors: what a person reads who has given URLs and options, and no arguments of the library."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import Pop3Error
@@ -14,33 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["CONFIG", "FAILURE", "USAGE", "Failure", "cannot", "reason", "warn"]
+__all__ = ["cannot", "reason"]
 
-FAILURE: Final = 1
-USAGE: Final = 2
-CONFIG: Final = 78  # EX_CONFIG of sysexits
 _ERRNO: Final = re.compile(r"\[Errno -?[0-9]+\] ")  # Python's prefix to the system's message
-
-
-class Failure(Exception):
-    """A command failed and cannot go on.
-
-    Args:
-        text: the reason, in one line.
-        status: the exit status of the command.
-    """
-
-    def __init__(self, text: str, status: int = FAILURE) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-def warn(text: str) -> None:
-    """Print one line to standard error, with control characters escaped."""
-    from pop3proto.core.text import visible  # noqa: PLC0415 - `--help` imports this module, and needs none of it
-
-    with contextlib.suppress(OSError):  # standard error may be closed
-        print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a warning
 
 
 def cannot(do: str, path: Path, error: OSError) -> str:

@@ -5,13 +5,16 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from pop3proto._io import files
 from pop3proto.core.results import UniqueId
@@ -22,6 +25,8 @@ from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_jour
 from pop3proto.fetching.history import History
 from pop3proto.fetching.journal_lines import format_line
 from pop3proto.fetching.memory_journal import MemoryJournal
+from tests.fetching.events import lives
+from tests.helpers.depth import deep
 from tests.helpers.processes import PATIENCE, started
 
 ACCOUNT = "ann@pop.example.org:995"
@@ -61,256 +66,7 @@ def recorded(path: Path, account: str = ACCOUNT) -> list[Event]:
     return events
 
 
-# ----------------------------------------------------------------------------------------- good days
-
-
-def test_it_is_a_journal(path):
-    with FileJournal(path, ACCOUNT) as journal:
-        journals: list[Journal] = [journal, MemoryJournal(ACCOUNT)]
-        for each in journals:
-            assert each.account == ACCOUNT
-            assert list(each.read()) == []  # type: ignore[arg-type]
-            each.append([event("1"), event("2")])
-            each.append([])
-            each.append([event("1", State.SUSPECT)])
-            assert each.read() == [event("1"), event("2"), event("1", State.SUSPECT)]
-    assert MemoryJournal(ACCOUNT, [event("1")]).read() == [event("1")]
-
-
-def test_what_was_recorded_is_read_by_the_next(path):
-    record(path, event("1"))
-    record(path, event("2"), event("3"))
-    assert recorded(path) == [event("1"), event("2"), event("3")]
-
-
-def test_the_file_is_for_its_owner_alone(path):
-    before = os.umask(0)
-    try:
-        record(path, event("1"))
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.read_bytes() == line(event("1"))
-
-
-def test_accounts_share_the_file(path):
-    record(path, event("1"))
-    record(path, event("2"), account=OTHER)
-    record(path, event("3"))
-    assert read_journal(path, ACCOUNT) == [event("1"), event("3")]
-    assert read_journal(path, OTHER) == [event("2")]
-
-
-def test_both_formats_and_rubbish_are_in_one_file(path):
-    path.write_bytes(
-        b"\0\xff\n\n" + f"{ACCOUNT} 1 7 octets\n{ACCOUNT} \n{ACCOUNT} 3 messages left\n".encode() + line(event("2"))
-    )
-    before = path.read_bytes()
-    assert recorded(path) == [Event(Identity(UniqueId("1")), State.STORED, octets=7), event("2")]
-    assert path.read_bytes() == before + line(event("and-one-more"))
-
-
-@pytest.mark.parametrize("cut", [1, 20, len(line(event("2"))) - 1])
-def test_half_a_line_is_dropped(path, cut):
-    path.write_bytes(line(event("1")) + line(event("2"))[:cut])
-    assert read_journal(path, ACCOUNT) == [event("1")]
-    assert recorded(path) == [event("1")]
-    assert path.read_bytes() == line(event("1")) + line(event("and-one-more"))
-
-
-def test_a_batch_is_one_write_and_one_sync(path, monkeypatch):
-    with FileJournal(path, ACCOUNT) as journal, watching(monkeypatch) as calls:
-        journal.append([])
-        assert calls == []
-        journal.append(batch(1000))
-        assert [call for call in calls if call not in {"fstat", "stat"}] == ["write", "fsync"]
-
-
-def test_a_bad_unique_id_records_nothing(path):
-    with FileJournal(path, ACCOUNT) as journal:
-        with pytest.raises(ValueError, match="unique id is empty"):
-            journal.append([event("1"), event("")])
-        assert journal.read() == []
-
-
-def test_an_account_is_one_word(path):
-    with pytest.raises(ValueError, match="one word"):
-        FileJournal(path, "ann of example.org")
-    assert not path.exists()
-
-
-def test_many_lines_are_read_at_once(path):
-    path.write_bytes(b"".join(map(line, batch(100_000))))
-    started_at = time.process_time()
-    with FileJournal(path, ACCOUNT) as journal:
-        assert len(journal.read()) == 100_000
-    assert time.process_time() - started_at < 10  # it is about half a second; this notices what is not linear
-
-
-# ------------------------------------------------------------------------------------------- locking
-
-
-def test_there_is_one_fetch_at_a_time(path):
-    with FileJournal(path, ACCOUNT) as journal:
-        for account in (ACCOUNT, OTHER):
-            with pytest.raises(JournalInUse) as caught:
-                FileJournal(path, account)
-        assert str(caught.value) == (
-            f"another fetch is running with the journal {path}; wait for it to end, or stop it"
-        )
-        assert caught.value.path == path
-        journal.append([event("1")])
-        assert read_journal(path, ACCOUNT) == [event("1")]  # looking is allowed
-    journal.close()
-    assert recorded(path) == [event("1")]
-
-
-def test_another_process_is_kept_out(path):
-    code = (
-        "import sys, pathlib; from pop3proto.fetching.file_journal import FileJournal;"
-        f"journal = FileJournal(pathlib.Path(sys.argv[1]), {ACCOUNT!r}); print('open', flush=True); sys.stdin.read()"
-    )
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with started(sys.executable, "-c", code, path, **pipes) as process:
-        assert process.stdout.readline() == b"open\n"
-        with pytest.raises(JournalInUse):
-            FileJournal(path, ACCOUNT)
-        process.kill()
-        process.wait(PATIENCE)
-    record(path, event("1"))
-
-
-def test_the_lock_is_held_across_compaction(path):
-    record(path, *batch(3), *batch(3))
-    with FileJournal(path, ACCOUNT) as journal:
-        assert journal.compact(NOW) == 3
-        with pytest.raises(JournalInUse):
-            FileJournal(path, ACCOUNT)
-        journal.append([event("4")])
-    assert recorded(path) == [*batch(3), event("4")]
-
-
-def test_a_lock_on_a_file_without_a_name_is_none(path, monkeypatch):
-    """A process opens the file, another one compacts it and is done: then the first one locks the old file."""
-    record(path, *batch(3), *batch(3))
-    lock, compacted = files.lock, False
-
-    def late(descriptor: int, locked: str | Path, *, wait: bool) -> None:
-        nonlocal compacted
-        if not compacted:
-            compacted = True
-            with FileJournal(path, ACCOUNT) as other:
-                other.compact(NOW)
-        lock(descriptor, locked, wait=wait)
-
-    monkeypatch.setattr(file_journal, "lock", late)
-    record(path, event("4"))
-    assert compacted
-    assert read_journal(path, ACCOUNT) == [*batch(3), event("4")]
-
-
-@pytest.mark.parametrize("remove", [os.unlink, lambda path: path.with_name("other").replace(path)])
-def test_nothing_is_recorded_where_nobody_finds_it(path, remove):
-    path.with_name("other").write_bytes(b"")
-    with FileJournal(path, ACCOUNT) as journal:
-        remove(path)
-        for change in (lambda: journal.append([event("1")]), lambda: journal.compact(NOW)):
-            with pytest.raises(OSError, match="removed or replaced") as caught:
-                change()
-            assert caught.value.filename == str(path)
-
-
-def test_a_file_system_without_locks(path, monkeypatch):
-    def flock(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with pytest.raises(OSError, match="mount it with locks") as caught:
-        FileJournal(path, ACCOUNT)
-    assert caught.value.filename == str(path)
-
-
-def test_what_is_not_a_file_is_refused(path, tmp_path):
-    path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic link, which is not followed") as caught:
-        FileJournal(path, ACCOUNT)
-    assert caught.value.filename == str(path)
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(OSError, match="not a regular file"):
-        FileJournal(path, ACCOUNT)
-    with pytest.raises(OSError, match="not a regular file"):
-        read_journal(path, ACCOUNT)
-    with pytest.raises(FileNotFoundError) as caught:
-        read_journal(tmp_path / "none", ACCOUNT)
-    assert caught.value.filename == str(tmp_path / "none")
-
-
-# ---------------------------------------------------------------------------------------- compaction
-
-
-def test_compaction_keeps_what_matters(path):
-    before = [
-        *batch(3, when=NOW - 200 * DAY),
-        event("0", State.DELETED, NOW - 91 * DAY),
-        event("1", State.DELETED, NOW - 89 * DAY),
-        *[event("2", State.SUSPECT)] * 3,
-        event("2"),
-    ]
-    path.write_bytes(b"rubbish\n\n" + line(event("5"), OTHER) + b"".join(map(line, before)) + line(event("6"), OTHER))
-    path.chmod(0o640)
-    with FileJournal(path, ACCOUNT) as journal:
-        assert journal.compact(NOW) == 6
-        assert list(History(journal.read())) == list(History(before))[1:]
-        assert journal.compact(NOW) == 0
-    assert path.read_bytes().startswith(b"rubbish\n\n" + line(event("5"), OTHER) + line(event("6"), OTHER))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert len(recorded(path)) == 3
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_file_that_would_not_be_smaller_is_left_alone(path):
-    record(path, *batch(3))
-    before = path.stat().st_ino
-    with FileJournal(path, ACCOUNT) as journal:
-        assert journal.compact(NOW) == 0
-    assert path.stat().st_ino == before
-
-
-@pytest.mark.parametrize(
-    "lines, added, left",
-    [
-        (batch(300) * 4, 0, 1200),  # nothing has been added
-        (batch(300) * 3, 300, 300),
-        (batch(300) * 3, 50, 950),  # not yet many
-        (batch(900), 300, 1200),  # not even half of it would go
-    ],
-)
-def test_closing_compacts_what_has_grown(path, lines, added, left):
-    path.write_bytes(b"".join(map(line, lines)) + line(event("1"), OTHER))
-    with FileJournal(path, ACCOUNT, clock=lambda: NOW) as journal:
-        journal.append(batch(added))
-    assert path.read_bytes().count(b"\n") == left + 1
-    assert list(History(read_journal(path, ACCOUNT))) == list(History([*lines, *batch(added)]))
-
-
-def test_an_interrupted_fetch_closes_at_once(path):
-    with suppress(KeyboardInterrupt), FileJournal(path, ACCOUNT) as journal:
-        journal.append(batch(300) * 5)
-        raise KeyboardInterrupt
-    assert path.read_bytes().count(b"\n") == 1500
-    record(path)
-
-
-def test_a_new_file_is_on_the_disk_and_locked_before_it_has_the_name(path, monkeypatch):
-    record(path, *batch(3), *batch(3))
-    with FileJournal(path, ACCOUNT) as journal, watching(monkeypatch) as calls:
-        journal.compact(NOW)
-        changes = [call for call in calls if call not in {"fstat", "stat", "open"}]
-        assert changes == ["unlink", "fchmod", "write", "fsync", "flock", "replace", "fsync"]
-
-
-# ------------------------------------------------------------------- whatever happens, in which moment
+# --------------------------------------------------------------------------------------- every moment
 
 
 class Killed(BaseException):
@@ -448,6 +204,297 @@ def check_again(path: Path) -> None:
 
 BEFORE = line(event("5"), OTHER) + b"".join(map(line, [*batch(3), *batch(3)]))
 MORE = [event("x", State.SUSPECT), event("y")]
+
+
+# ----------------------------------------------------------------------------------------- good days
+
+
+def test_it_is_a_journal(path):
+    with FileJournal(path, ACCOUNT) as journal:
+        journals: list[Journal] = [journal, MemoryJournal(ACCOUNT)]
+        for each in journals:
+            assert each.account == ACCOUNT
+            assert list(each.read()) == []  # type: ignore[arg-type]
+            each.append([event("1"), event("2")])
+            each.append([])
+            each.append([event("1", State.SUSPECT)])
+            assert each.read() == [event("1"), event("2"), event("1", State.SUSPECT)]
+    assert MemoryJournal(ACCOUNT, [event("1")]).read() == [event("1")]
+
+
+def test_what_was_recorded_is_read_by_the_next(path):
+    record(path, event("1"))
+    record(path, event("2"), event("3"))
+    assert recorded(path) == [event("1"), event("2"), event("3")]
+
+
+def test_the_file_is_for_its_owner_alone(path):
+    before = os.umask(0)
+    try:
+        record(path, event("1"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes() == line(event("1"))
+
+
+def test_accounts_share_the_file(path):
+    record(path, event("1"))
+    record(path, event("2"), account=OTHER)
+    record(path, event("3"))
+    assert read_journal(path, ACCOUNT) == [event("1"), event("3")]
+    assert read_journal(path, OTHER) == [event("2")]
+
+
+def test_both_formats_and_rubbish_are_in_one_file(path):
+    path.write_bytes(
+        b"\0\xff\n\n" + f"{ACCOUNT} 1 7 octets\n{ACCOUNT} \n{ACCOUNT} 3 messages left\n".encode() + line(event("2"))
+    )
+    before = path.read_bytes()
+    assert recorded(path) == [Event(Identity(UniqueId("1")), State.STORED, octets=7), event("2")]
+    assert path.read_bytes() == before + line(event("and-one-more"))
+
+
+@pytest.mark.parametrize("cut", [1, 20, len(line(event("2"))) - 1])
+def test_half_a_line_is_dropped(path, cut):
+    path.write_bytes(line(event("1")) + line(event("2"))[:cut])
+    assert read_journal(path, ACCOUNT) == [event("1")]
+    assert recorded(path) == [event("1")]
+    assert path.read_bytes() == line(event("1")) + line(event("and-one-more"))
+
+
+def test_a_batch_is_one_write_and_one_sync(path, monkeypatch):
+    with FileJournal(path, ACCOUNT) as journal, watching(monkeypatch) as calls:
+        journal.append([])
+        assert calls == []
+        journal.append(batch(1000))
+        assert [call for call in calls if call not in {"fstat", "stat"}] == ["write", "fsync"]
+
+
+def test_a_bad_unique_id_records_nothing(path):
+    with FileJournal(path, ACCOUNT) as journal:
+        with pytest.raises(ValueError, match="unique id is empty"):
+            journal.append([event("1"), event("")])
+        assert journal.read() == []
+
+
+def test_an_account_is_one_word(path):
+    with pytest.raises(ValueError, match="one word"):
+        FileJournal(path, "ann of example.org")
+    assert not path.exists()
+
+
+def test_many_lines_are_read_at_once(path):
+    count = deep(100_000, 20_000)
+    path.write_bytes(b"".join(map(line, batch(count))))
+    started_at = time.process_time()
+    with FileJournal(path, ACCOUNT) as journal:
+        assert len(journal.read()) == count
+    assert time.process_time() - started_at < count * 100e-6  # it is below 10 us a line on a slow machine
+
+
+# ------------------------------------------------------------------------------------------- locking
+
+
+def test_there_is_one_fetch_at_a_time(path):
+    with FileJournal(path, ACCOUNT) as journal:
+        for account in (ACCOUNT, OTHER):
+            with pytest.raises(JournalInUse) as caught:
+                FileJournal(path, account)
+        assert str(caught.value) == (
+            f"another fetch is running with the journal {path}; wait for it to end, or stop it"
+        )
+        assert caught.value.path == path
+        journal.append([event("1")])
+        assert read_journal(path, ACCOUNT) == [event("1")]  # looking is allowed
+    journal.close()
+    assert recorded(path) == [event("1")]
+
+
+def test_another_process_is_kept_out(path):
+    code = (
+        "import sys, pathlib; from pop3proto.fetching.file_journal import FileJournal;"
+        f"journal = FileJournal(pathlib.Path(sys.argv[1]), {ACCOUNT!r}); print('open', flush=True); sys.stdin.read()"
+    )
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started(sys.executable, "-c", code, path, **pipes) as process:
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(JournalInUse):
+            FileJournal(path, ACCOUNT)
+        process.kill()
+        process.wait(PATIENCE)
+    record(path, event("1"))
+
+
+def test_the_lock_is_held_across_compaction(path):
+    record(path, *batch(3), *batch(3))
+    with FileJournal(path, ACCOUNT) as journal:
+        assert journal.compact(NOW) == 3
+        with pytest.raises(JournalInUse):
+            FileJournal(path, ACCOUNT)
+        journal.append([event("4")])
+    assert recorded(path) == [*batch(3), event("4")]
+
+
+def test_a_lock_on_a_file_without_a_name_is_none(path, monkeypatch):
+    """A process opens the file, another one compacts it and is done: then the first one locks the old file."""
+    record(path, *batch(3), *batch(3))
+    lock, compacted = files.lock, False
+
+    def late(descriptor: int, locked: str | Path, *, wait: bool) -> None:
+        nonlocal compacted
+        if not compacted:
+            compacted = True
+            with FileJournal(path, ACCOUNT) as other:
+                other.compact(NOW)
+        lock(descriptor, locked, wait=wait)
+
+    monkeypatch.setattr(file_journal, "lock", late)
+    record(path, event("4"))
+    assert compacted
+    assert read_journal(path, ACCOUNT) == [*batch(3), event("4")]
+
+
+@pytest.mark.parametrize("remove", [os.unlink, lambda path: path.with_name("other").replace(path)])
+def test_nothing_is_recorded_where_nobody_finds_it(path, remove):
+    path.with_name("other").write_bytes(b"")
+    with FileJournal(path, ACCOUNT) as journal:
+        remove(path)
+        for change in (lambda: journal.append([event("1")]), lambda: journal.compact(NOW)):
+            with pytest.raises(OSError, match="removed or replaced") as caught:
+                change()
+            assert caught.value.filename == str(path)
+
+
+def test_a_file_system_without_locks(path, monkeypatch):
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(OSError, match="mount it with locks") as caught:
+        FileJournal(path, ACCOUNT)
+    assert caught.value.filename == str(path)
+
+
+def test_what_is_not_a_file_is_refused(path, tmp_path):
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link, which is not followed") as caught:
+        FileJournal(path, ACCOUNT)
+    assert caught.value.filename == str(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        FileJournal(path, ACCOUNT)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_journal(path, ACCOUNT)
+    with pytest.raises(FileNotFoundError) as caught:
+        read_journal(tmp_path / "none", ACCOUNT)
+    assert caught.value.filename == str(tmp_path / "none")
+
+
+# ---------------------------------------------------------------------------------------- compaction
+
+
+def test_compaction_keeps_what_matters(path):
+    before = [
+        *batch(3, when=NOW - 200 * DAY),
+        event("0", State.DELETED, NOW - 91 * DAY),
+        event("1", State.DELETED, NOW - 89 * DAY),
+        *[event("2", State.SUSPECT)] * 3,
+        event("2"),
+    ]
+    path.write_bytes(b"rubbish\n\n" + line(event("5"), OTHER) + b"".join(map(line, before)) + line(event("6"), OTHER))
+    path.chmod(0o640)
+    with FileJournal(path, ACCOUNT) as journal:
+        assert journal.compact(NOW) == 6
+        assert list(History(journal.read())) == list(History(before))[1:]
+        assert journal.compact(NOW) == 0
+    assert path.read_bytes().startswith(b"rubbish\n\n" + line(event("5"), OTHER) + line(event("6"), OTHER))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert len(recorded(path)) == 3
+    assert list(path.parent.iterdir()) == [path]
+
+
+@given(lives, st.lists(st.binary(max_size=30)))
+def test_compaction_changes_no_history(events, rubbish):
+    theirs = [piece.replace(b"\n", b"") + b"\n" for piece in rubbish]
+    ours = list(map(line, events))
+    mixed = [each for pair in zip_longest(theirs, ours, fillvalue=b"") for each in pair]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "journal")
+        path.write_bytes(b"".join(mixed))
+        with FileJournal(path, ACCOUNT) as journal:
+            before = History(journal.read())
+            gone = len(events) - len(before.compacted(forget_before=0))
+            assert journal.compact(90 * DAY) == gone
+            after = History(journal.read())
+        assert list(after) == list(History(before.compacted(forget_before=0)))
+        left = path.read_bytes()
+    assert left == b"".join(mixed) if not gone else left.startswith(b"".join(theirs))
+
+
+def test_a_file_that_would_not_be_smaller_is_left_alone(path):
+    record(path, *batch(3))
+    before = path.stat().st_ino
+    with FileJournal(path, ACCOUNT) as journal:
+        assert journal.compact(NOW) == 0
+    assert path.stat().st_ino == before
+
+
+@pytest.mark.parametrize(
+    "lines, added, left",
+    [
+        (batch(300) * 4, 0, 1200),  # nothing has been added
+        (batch(300) * 3, 300, 300),
+        (batch(300) * 3, 50, 950),  # not yet many
+        (batch(900), 300, 1200),  # not even half of it would go
+    ],
+)
+def test_closing_compacts_what_has_grown(path, lines, added, left):
+    path.write_bytes(b"".join(map(line, lines)) + line(event("1"), OTHER))
+    with FileJournal(path, ACCOUNT, clock=lambda: NOW) as journal:
+        journal.append(batch(added))
+    assert path.read_bytes().count(b"\n") == left + 1
+    assert list(History(read_journal(path, ACCOUNT))) == list(History([*lines, *batch(added)]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_closing_ends_the_lock_whatever_happens(path, way, monkeypatch):
+    """A compaction that does not work changes nothing, and is no error of a fetch that has worked."""
+    monkeypatch.setattr(file_journal, "_MANY_LINES", 10)
+    happen, after = WAYS[way]
+    moment = 0
+    while True:
+        path.write_bytes(BEFORE)
+        journal = FileJournal(path, ACCOUNT, clock=lambda: NOW)
+        journal.append(batch(3) * 5)
+        with watching(monkeypatch, happen(moment), after=after) as calls:
+            assert not fails(journal.close) or happen in {interruption, death}
+        check_again(path)
+        if len(calls) <= moment:
+            break
+        moment += 1
+    assert moment >= 12
+    assert read_journal(path, ACCOUNT)[:-1] == batch(3)
+
+
+def test_an_interrupted_fetch_closes_at_once(path):
+    with suppress(KeyboardInterrupt), FileJournal(path, ACCOUNT) as journal:
+        journal.append(batch(300) * 5)
+        raise KeyboardInterrupt
+    assert path.read_bytes().count(b"\n") == 1500
+    record(path)
+
+
+def test_a_new_file_is_on_the_disk_and_locked_before_it_has_the_name(path, monkeypatch):
+    record(path, *batch(3), *batch(3))
+    with FileJournal(path, ACCOUNT) as journal, watching(monkeypatch) as calls:
+        journal.compact(NOW)
+        changes = [call for call in calls if call not in {"fstat", "stat", "open"}]
+        assert changes == ["unlink", "fchmod", "write", "fsync", "flock", "replace", "fsync"]
+
+
+# ------------------------------------------------------------------- whatever happens, in which moment
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -131,7 +131,7 @@ class History:
         key = (identity.unique_id, identity.copy)
         entry = self._entries.get(key)
         self._entries[key] = Entry.first(event) if entry is None else entry.after(event)
-        if identity.copy > self.copies(identity.unique_id):
+        if identity.copy and identity.copy > self.copies(identity.unique_id):
             self._copies[identity.unique_id] = identity.copy
 
     def compacted(self, *, forget_before: float) -> list[Event]:

@@ -290,6 +290,11 @@ def test_what_is_told_twice_is_shown_once(streams):
     assert streams.told[1] == ["work: it is broken", "work: ids are shared", "work: all have changed"]
 
 
+def test_a_problem_with_the_words_of_a_note_is_shown(streams):
+    run(streams.of(Quiet), FETCHED, Noted("it is broken"), problem(Kind.LATER))
+    assert streams.told[1] == ["work: it is broken"]
+
+
 def test_a_next_run_tells_again(streams):
     output = streams.of(Summaries)
     for _ in range(2):

@@ -262,7 +262,8 @@ def test_cron_hears_nothing_when_nothing_came_and_nothing_went_wrong(happened):
     assert streams.told == ([], [])
 
 
-@given(st.lists(tellings, max_size=6), reports)
+# No plans: they can have so many obstacles that not all problems are shown.
+@given(st.lists(tellings.filter(lambda each: not isinstance(each, Planned)), max_size=6), reports)
 def test_cron_hears_of_all_that_came_or_went_wrong(happened, report):
     streams = Streams()
     run(streams.choose(), report, *happened)
@@ -287,6 +288,11 @@ def test_what_is_told_twice_is_shown_once(streams):
     again = Planned(Plan((), obstacles=("ids are shared",), stop="all have changed"))
     run(streams.of(Summaries), Report(problems=[broken]), broken, again, Problem(Kind.SERVER, "ids are shared"), again)
     assert streams.told[1] == ["work: it is broken", "work: ids are shared", "work: all have changed"]
+
+
+def test_a_problem_with_the_words_of_a_note_is_shown(streams):
+    run(streams.of(Quiet), FETCHED, Noted("it is broken"), problem(Kind.LATER))
+    assert streams.told[1] == ["work: it is broken"]
 
 
 def test_a_next_run_tells_again(streams):
@@ -421,7 +427,7 @@ def test_the_fields_of_events(streams):
     start = {"time": "1970-01-01T00:00:00.000Z", "account": "work"}
     assert planned == start | {
         "event": "planned",
-        "messages": 4,
+        "count": 4,
         "octets": 26_218_812,
         "actions": {"fetch": 2, "skip": 1, "delete": 1},
         "notes": ["this server hides read mail"],
@@ -639,13 +645,14 @@ def test_colours_are_left_out_where_they_are_not_wanted(painter):
         assert shown(both).coloured is coloured
 
 
-def test_a_bar_is_not_drawn_for_every_octet(terminal):
+def test_a_bar_is_not_drawn_for_every_octet_and_message(terminal):
     now = itertools.count()
-    output = progress(terminal, "plain", lambda: next(now) / 1_000)
+    output = progress(terminal, "plain", lambda: next(now) / 2_000)
     output.tell("work", WORK)
     before = len(terminal.err.getvalue())
     for _ in range(1_000):  # a second
         output.tell("work", Received(100))
+        output.tell("work", Stored((identity(1),), 100))
     assert len(terminal.err.getvalue()) - before <= 11 * 82
     output.close()
 

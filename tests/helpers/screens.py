@@ -42,7 +42,7 @@ class Screen:
         line = self.lines[self.row].ljust(self.column)
         self.lines[self.row] = line[: self.column] + text + line[self.column + len(text) :]
         self.column += len(text)
-        if len(self.lines[self.row].rstrip()) > self.width:
+        if len(self.lines[self.row]) > self.width:
             self.wrapped.append(self.lines[self.row])
 
     def _obey(self, argument: str, command: str) -> None:

@@ -2,7 +2,7 @@
 
 Each object has `time` (UTC, RFC 3339), `account` (null: none) and `event`; the other fields are those of the event:
 
-- planned: messages, octets, actions (number of messages by action), notes, obstacles, stop
+- planned: count (number of messages), octets, actions (number by action), notes, obstacles, stop
 - received: octets, since the last time
 - stored: messages, octets
 - deleted: messages
@@ -33,7 +33,7 @@ from pop3proto.fetching.report import Deleted, Noted, Planned, Problem, Received
 
 from .exit_statuses import status_of
 from .fetch_output import Output
-from .fetch_words import standing, total
+from .fetch_words import is_doomed, standing, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,7 +113,7 @@ def _event(telling: Telling) -> tuple[str, dict[str, object]]:
     match telling:
         case Planned(plan):
             return "planned", {
-                "messages": len(plan.steps),
+                "count": len(plan.steps),
                 "octets": total(plan.steps),
                 "actions": dict(Counter(step.action.value for step in plan.steps)),
                 "notes": plan.notes,
@@ -144,7 +144,7 @@ def _step(step: Step) -> dict[str, object]:
         "octets": step.octets,
         "action": step.action.value,
         "reason": step.reason,
-        "deletes": step.deletes,
+        "deletes": is_doomed(step),
     }
 
 

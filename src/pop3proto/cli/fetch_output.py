@@ -112,7 +112,7 @@ class Output(ABC):
 class _Account:
     """What was shown of an account in this run."""
 
-    shown: set[tuple[Identity | None, str]] = attrs.field(factory=set[tuple["Identity | None", str]])
+    shown: set[tuple[bool, Identity | None, str]] = attrs.field(factory=set[tuple[bool, "Identity | None", str]])
     of_a_kind: Counter[Kind | None] = attrs.field(factory=Counter["Kind | None"])
     steps: dict[Identity, Step] = attrs.field(factory=dict["Identity", "Step"])
 
@@ -180,9 +180,10 @@ class TextOutput(Output):
     def _once(self, account: str, kind: Kind | None, text: str, identity: Identity | None = None) -> None:
         """Show a problem or, without a kind, a note; what is told twice is shown once."""
         state = self._of(account)
-        if (identity, text) in state.shown:
+        key = kind is None, identity, text  # a problem may have the words of a note
+        if key in state.shown:
             return
-        state.shown.add((identity, text))
+        state.shown.add(key)
         state.of_a_kind[kind] += 1
         if state.of_a_kind[kind] <= MOST_OF_A_KIND:
             self._show(account, kind, text)

@@ -216,7 +216,7 @@ class Progress(Summaries):
             meter = self._meters[account] = Meter(account)
         now = self._clock()
         meter.tell(telling, now)
-        if now >= self._next or not isinstance(telling, Received):
+        if now >= self._next or isinstance(telling, Planned | Waiting):
             self._draw(now)
 
     @override

@@ -19,6 +19,7 @@ __all__ = [
     "columns",
     "duration",
     "fit",
+    "is_doomed",
     "plan_lines",
     "size",
     "standing",
@@ -39,8 +40,8 @@ DONE: Final = {
 """What was done with a message, by what was planned."""
 
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
-_LEAST_ID: Final = 10
-_LEAST_REASON: Final = 24
+_LEAST_ID: Final = 16
+"""Columns of a unique id, at least; the reason has the others."""
 
 
 # ---------------------------------------------------------------------------------------------- small things
@@ -153,6 +154,11 @@ def status_line(account: str, plan: Plan) -> str:
     return f"{visible(account)}: {', '.join(parts)}"
 
 
+def is_doomed(step: Step) -> bool:
+    """Return whether a message is deleted on the server, once it is stored."""
+    return step.deletes or step.action is Action.DELETE
+
+
 def plan_lines(account: str, plan: Plan, width: int) -> Iterator[str]:
     """Yield what would be done: a line for each message, then what would be deleted, and the totals.
 
@@ -165,7 +171,7 @@ def plan_lines(account: str, plan: Plan, width: int) -> Iterator[str]:
     if plan.steps:
         yield f"{name}: what would be done"
         yield from _table(plan.steps, width)
-    doomed = [step for step in plan.steps if step.deletes or step.action is Action.DELETE]
+    doomed = [step for step in plan.steps if is_doomed(step)]
     if doomed:
         yield f"{name}: what would be deleted on the server, once it is stored"
         yield from _table(doomed, width)
@@ -199,11 +205,10 @@ def _table(steps: Sequence[Step], width: int) -> Iterator[str]:
     ]
     number, octets, unique_id, action, reason = (max(len(row[column]) for row in rows) for column in range(5))
     free = width - (2 + number + 2 + octets + 2 + 2 + action + 2)
-    room = max(free - min(reason, max(free // 2, _LEAST_REASON)), _LEAST_ID)
-    unique_id = min(unique_id, room)
+    unique_id = min(unique_id, max(free - reason, _LEAST_ID))
     for row in rows:
         head = f"  {row[0]:>{number}}  {row[1]:>{octets}}  {fit(row[2], unique_id):<{unique_id}}  {row[3]:<{action}}  "
-        yield (head + fit(row[4], max(width - len(head), _LEAST_ID))).rstrip()
+        yield (head + fit(row[4], max(width - len(head), 0))).rstrip()
 
 
 def _id(step: Step) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+import attrs
 
 from fuzz.target import Choices, Target, Violation, check, patched, seed
 from pop3proto import UniqueId, check_unique_id
 from pop3proto.authenticators import UsersFile
 from pop3proto.authenticators.scrypt import ScryptCost, ScryptHash
 from pop3proto.authenticators.user_table import MalformedUsers, UserRecord, UserTable
-from pop3proto.fetching import journal
-from pop3proto.fetching.journal import JOURNAL_NAME, FetchJournal, Identity
+from pop3proto.fetching import file_journal
+from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal
+from pop3proto.fetching.history import History
+from pop3proto.fetching.journal_lines import format_line
 from pop3proto.maildrops.ids import IDS_NAME, IdRecord, retire
 from pop3proto.maildrops.listing import MessageFile
 from pop3proto.maildrops.sizes import CACHE_NAME, SizeCache
@@ -63,35 +68,31 @@ def _users(octets: bytes, folder: Path) -> object:
     return len(table.records), tuple(users.scram_algorithms)
 
 
-def _state(journal: FetchJournal) -> list[object]:
-    stored = [(each in journal, journal.octets(each), journal.is_suspect(each)) for each in _IDENTITIES]
-    return [*stored, journal.left]
-
-
-def _open(folder: Path, account: str) -> closing[FetchJournal]:
-    return closing(FetchJournal(folder, account))
+def _read(path: Path, account: str) -> list[Event]:
+    with FileJournal(path, account) as journal:
+        return journal.read()
 
 
 def _journal(octets: bytes, folder: Path) -> object:
-    (folder / JOURNAL_NAME).write_bytes(octets)
-    with _open(folder, _ACCOUNT) as opened:
-        before = _state(opened)
-    check((folder / JOURNAL_NAME).read_bytes() == octets[: octets.rfind(b"\n") + 1], "reading changes the journal")
-    with _open(folder, _OTHER) as opened:
-        opened.add(_IDENTITIES[0], 7)
-        opened.suspect(_IDENTITIES[1])
-        opened.see(_IDS[1], 3)
-        opened.leave(12)
-    with _open(folder, _ACCOUNT) as opened:
-        check(_state(opened) == before, "another account has changed what is known of this one")
-        opened.add(_IDENTITIES[4], None)
-        opened.add(_IDENTITIES[5], 10**17)
-        opened.suspect(_IDENTITIES[8])
-        opened.leave(3)
-        after = _state(opened)
-        check(_IDENTITIES[4] in opened and opened.octets(_IDENTITIES[5]) == 10**17, "a message was not added")
-    with _open(folder, _ACCOUNT) as opened:
-        check(_state(opened) == after, "the journal does not survive")
+    path = folder / JOURNAL_NAME
+    path.write_bytes(octets)
+    before = _read(path, _ACCOUNT)
+    check(path.read_bytes() == octets[: octets.rfind(b"\n") + 1], "reading changes the journal")
+    more = [
+        Event(_IDENTITIES[0], State.STORED, 1_800_000_000, 7, 7, "h"),
+        Event(_IDENTITIES[1], State.SUSPECT, 1_800_000_000, why="50 % of it\n"),
+        Event(_IDENTITIES[4], State.SEEN),
+        Event(_IDENTITIES[5], State.STORED, octets=10**17),
+    ]
+    for account in (_OTHER, _ACCOUNT):
+        with FileJournal(path, account) as journal:
+            journal.append(more)
+        expected = [*before, *more] if account == _ACCOUNT else before
+        check(_read(path, _ACCOUNT) == expected, "the journal does not survive")
+    known = [entry for entry in History([*before, *more]) if entry.was_listed or entry.last.when is not None]
+    with FileJournal(path, _ACCOUNT) as journal:
+        journal.compact(0)
+        check(list(History(journal.read())) == known, "compaction has changed what is known")
     return tuple(map(str, before))
 
 
@@ -165,7 +166,11 @@ def _seeds() -> Iterator[bytes]:
         f"{_ACCOUNT} {_IDS[0]} 2 copies\n{_ACCOUNT} 12 messages left\n{_ACCOUNT} {_IDS[1]}\n{_OTHER} {_IDS[1]}\n",
         f"{_ACCOUNT} a 2 copies\n{_ACCOUNT} a 1\n{_ACCOUNT} a 2 7 octets\n{_ACCOUNT} octets 3",
     )
-    for text in (*lines, "".join(lines), ""):
+    dated = (
+        f"{_ACCOUNT} {_IDS[0]} stored 2026-11-28T20:49:56Z copy=2 listed=1234 octets=1236 header=Zk3\n"
+        f"{_ACCOUNT} {_IDS[1]} suspect - why=lost%20it\n{_ACCOUNT} a%20b seen - escaped=id\n"
+    )
+    for text in (*lines, "".join(lines), dated, ""):
         yield seed(text.encode(), 1)
     rows = "".join(f"{name} 1700000000000000000 120 {123 + number}\n" for number, name in enumerate(_IDS))
     for text in (rows, rows[:-1], f"{rows}\n", "a -1 0 0\n", ""):
@@ -178,10 +183,11 @@ def _seeds() -> Iterator[bytes]:
 def _plant() -> AbstractContextManager[None]:
     """A journal that does not tell the copies of a message apart."""
 
-    def words(identity: Identity) -> tuple[str, ...]:
-        return (identity.unique_id,)
+    def line(account: str, event: Event) -> str:
+        identity = Identity(event.identity.unique_id)
+        return format_line(account, attrs.evolve(event, identity=identity))
 
-    return patched(journal, "_words", words)
+    return patched(file_journal, "format_line", line)
 
 
 TARGET: Final = Target(

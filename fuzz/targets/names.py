@@ -30,9 +30,9 @@ from pop3proto import (
 )
 from pop3proto.cli.trace import Transcript
 from pop3proto.core.text import excerpt, visible
-from pop3proto.fetching import inbox
 from pop3proto.fetching.accounts.errors import AccountError
 from pop3proto.fetching.accounts.url import Address
+from pop3proto.fetching.destinations.maildir_search import read_mark
 from pop3proto.logs import LogObserver
 from pop3proto.maildrops.maildir import MaildirStore
 from pop3proto.maildrops.names import delivery_time, is_seen, stored_size, unique_id, unique_part, wire_octets
@@ -96,7 +96,7 @@ def _check_file_name(octets: bytes) -> object:
         check(unique_part(f"{name}:2,S") == unique, "flags change the unique part")
         check(unique_part(f"{name},S=12") == unique, "a size changes the unique part")
         check(is_seen(f"{name}:2,FS"), "it is seen")
-    mark = vars(inbox)["_MARK"].match(name)
+    mark = read_mark(name)
     return octets_on_wire is None, delivery_time(name) > 0, mark is not None, unique == name
 
 

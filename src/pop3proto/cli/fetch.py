@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
 
-from .accounts import check_configuration
+from .accounts import account_failures, check_configuration
 from .alarm import Alarm
 from .every import SIGNALS, Repeat
 from .exit_statuses import CONFIGURATION, status_of, worst
@@ -54,6 +57,7 @@ def run(arguments: Namespace) -> int:
         bar=not (arguments.trace or arguments.dry_run or arguments.status),
         log_format=arguments.log_format,
     ) as output:
+        turns = defaultdict[Path, Lock](Lock)
         runs = {
             name: AccountRun(
                 account,
@@ -62,6 +66,7 @@ def run(arguments: Namespace) -> int:
                 output,
                 trace=arguments.trace,
                 alone=len(accounts) == 1,
+                turn=turns[_journal(account)],
             )
             for name, account in accounts.items()
         }
@@ -88,6 +93,16 @@ def run(arguments: Namespace) -> int:
                 notifier=Notifier.of_environment(os.environ, os.getpid()),
                 jobs=arguments.jobs,
             ).run()
+
+
+def _journal(account: Account) -> Path:
+    """Return the journal of an account.
+
+    Raises:
+        Failure: it is not known where that is.
+    """
+    with account_failures("pop3proto fetch"):
+        return account.journal_path.absolute()
 
 
 def _secrets(account: Account, output: Output) -> SecretSource:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, closing
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, assert_never
 
 import attrs
 from typing_extensions import override
 
+from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import CertificateError, Pop3Error
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.fetching.accounts.errors import AccountError
@@ -27,6 +29,8 @@ from .every import Ran
 from .fetch_choice import transcript
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pop3proto.blocking import Client
     from pop3proto.fetching.accounts.account import Account
     from pop3proto.fetching.accounts.secrets import SecretSource
@@ -51,6 +55,7 @@ class AccountRun:
         output: shows what happens.
         trace: show the dialogue, too.
         alone: there is no other account, so that lines of the dialogue need no name.
+        turn: held while the account is fetched. Accounts with the same journal share it: only one may use the journal.
     """
 
     account: Account
@@ -59,6 +64,7 @@ class AccountRun:
     output: Output
     trace: bool = False
     alone: bool = True
+    turn: Lock = attrs.field(factory=Lock)
 
     def fetch(self, cancel: Cancel) -> Ran:
         """Fetch. What goes wrong is in the report.
@@ -67,7 +73,8 @@ class AccountRun:
             cancel: says when to end.
         """
         try:
-            ran = self._fetch(cancel)
+            with self.turn:
+                ran = self._fetch(cancel)
         except Exception as error:  # noqa: BLE001 - it must not stop the other accounts
             ran = failed_run(self.account, error)
         self.output.end(self.account.name, ran.report)
@@ -78,7 +85,7 @@ class AccountRun:
         with ExitStack() as stack:
             destination = open_destination(account, stack)
             path = account.journal_path
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _ensure_folder(path.parent)
             journal = stack.enter_context(FileJournal(path, account.key))
             client = stack.enter_context(closing(self._connect()))
             stack.enter_context(cancel.calls(client.close))
@@ -124,6 +131,14 @@ class AccountRun:
         self.secrets.get()  # before anything is opened: a program may take its time
         name = None if self.alone else self.account.name
         return connect_account(self.account, observer=[transcript(self.output, name)] if self.trace else [])
+
+
+def _ensure_folder(path: Path) -> None:
+    """Make a folder, and those that it is in; they are synced to disk."""
+    if not path.is_dir():
+        _ensure_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(path.parent)
 
 
 def _login(account: Account, secrets: SecretSource) -> Login:

@@ -1,1 +1,78 @@
-"""Fetch new mail into a Maildir: accounts, plan, download, journal, and proof that each message is complete."""
+"""Download what is new, once, and lose nothing: into a Maildir, an mbox, files, a program, or what you write.
+
+    with connect("pop.example.org") as client:
+        report = download_new(client, journal, destination, login=Password("ann", "tanstaaf"))
+
+The same words work, awaited, with a client of asyncio or trio. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pop3proto._exports import export
+
+if TYPE_CHECKING:
+    from .destination import Arrival, Destination, Found, Journal, NotTaken, Writer
+    from .downloading import download_new, plan_download
+    from .events import Event, Identity, State
+    from .file_journal import FileJournal, JournalInUse
+    from .header import header_digest
+    from .history import Entry, History
+    from .login import Login
+    from .memory_journal import MemoryJournal
+    from .planner import Action, Plan, Step
+    from .policy import Policy
+    from .report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Telling, Waiting
+
+__all__ = [
+    "Action",
+    "Arrival",
+    "Deleted",
+    "Destination",
+    "Entry",
+    "Event",
+    "FileJournal",
+    "Found",
+    "History",
+    "Identity",
+    "Journal",
+    "JournalInUse",
+    "Kind",
+    "Login",
+    "MemoryJournal",
+    "NotTaken",
+    "Noted",
+    "Plan",
+    "Planned",
+    "Policy",
+    "Problem",
+    "Received",
+    "Report",
+    "State",
+    "Step",
+    "Stored",
+    "Telling",
+    "Waiting",
+    "Writer",
+    "download_new",
+    "header_digest",
+    "plan_download",
+]
+
+export(
+    globals(),
+    {
+        ".destination": "Arrival Destination Found Journal NotTaken Writer",
+        ".downloading": "download_new plan_download",
+        ".events": "Event Identity State",
+        ".file_journal": "FileJournal JournalInUse",
+        ".header": "header_digest",
+        ".history": "Entry History",
+        ".login": "Login",
+        ".memory_journal": "MemoryJournal",
+        ".planner": "Action Plan Step",
+        ".policy": "Policy",
+        ".report": "Deleted Kind Noted Planned Problem Received Report Stored Telling Waiting",
+    },
+)

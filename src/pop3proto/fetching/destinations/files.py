@@ -77,15 +77,17 @@ class FilesDestination:
         """Look for the marks in the names of files."""
         wanted = frozenset(marks)
         whole: dict[str, str] = {}
-        headers: dict[str, str] = {}
+        partial: dict[str, str] = {}
         for name in os.listdir(self._folder.path):  # noqa: PTH208 - there may be 100,000, and Path is slow
             if (match := _NAME.fullmatch(name)) and match[1] in wanted:
-                (headers if match[2] else whole)[match[1]] = name
-        self._remove_headers({mark for mark in whole if mark in headers})  # a crash came before they were removed
-        if whole or headers:
+                (partial if match[2] else whole)[match[1]] = name
+        self._remove_headers({mark for mark in whole if mark in partial})  # a crash came before they were removed
+        if whole or partial:
             self._folder.sync()  # a crash may have come before the names were synced
+        if not headers:
+            return {**dict.fromkeys(partial, Found(header_only=True)), **dict.fromkeys(whole, Found())}
         return {
-            **{mark: self._found(name, header_only=True) for mark, name in headers.items()},
+            **{mark: self._found(name, header_only=True) for mark, name in partial.items()},
             **{mark: self._found(name, header_only=False) for mark, name in whole.items()},
         }
 

@@ -103,6 +103,7 @@ class MboxDestination:
 
     def recall(self, marks: Collection[str], /, *, headers: bool = True) -> Mapping[str, Found]:
         """Look for the marks in the first lines of entries, and read those entries: are they whole?"""
+        del headers  # they are read anyway
         if not self._path.exists():
             return {}
         with MboxFile.locked(self._path, patience=self._patience, create=False) as (file, was_left):

@@ -161,7 +161,7 @@ class NewFile:
             raise named(error, folder.path / name) from error
 
     def discard(self) -> None:
-        """Close the file, and remove it if it still has its temporary name. It may be called again; it does not raise."""
+        """Close the file, and remove it if it still has its temporary name. It may be called again; it never raises."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             with suppress(OSError):

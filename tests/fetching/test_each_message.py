@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto._io import children
-from pop3proto.fetching.destination import Destination, NotTaken
+from pop3proto.fetching.destination import NotTaken
 from pop3proto.fetching.destinations import (
     DeliverEach,
     Delivered,
@@ -37,11 +37,6 @@ MAIL = b"Subject: hello\r\n\r\nHi, Ann.\r\n"
 
 def why(results: Sequence[NotTaken | None]) -> list[tuple[str, bool] | None]:
     return [None if result is None else (str(result), result.later) for result in results]
-
-
-def check_types() -> list[Destination]:
-    """All of them are destinations, for a type checker too."""
-    return [Shelf(), StdoutDestination(io.BytesIO()), ProgramDestination(["true"])]
 
 
 # ------------------------------------------------------------------------------------------------- base

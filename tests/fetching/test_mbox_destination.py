@@ -329,6 +329,20 @@ def test_systems_without_files_that_have_no_name(mbox: Path, monkeypatch: pytest
     assert not lock.exists()
 
 
+def test_a_lock_is_held_although_the_answer_says_that_it_failed(mbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over NFS, where a request is sent again whose first answer was lost."""
+    link = os.link
+
+    def linking(*arguments: Any, **named: Any) -> None:
+        link(*arguments, **named)
+        raise FileExistsError(errno.EEXIST, "it exists")
+
+    monkeypatch.setattr(os, "link", linking)
+    with dotlock(mbox, 0) as was_stale:
+        assert not was_stale
+    assert not [*mbox.parent.iterdir()]
+
+
 def test_a_folder_without_room_for_the_lock_is_an_error_with_its_path(
     mbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,7 +378,9 @@ def test_whatever_fails_nothing_is_lost_or_doubled(
     check_crashes(tmp_path, make, read, error=error, afterwards=afterwards, step=deep(1, 2))
 
 
-def killed_at(mbox: Path, octets: int, monkeypatch: pytest.MonkeyPatch, *, mails: int = 2) -> bytes:
+def killed_at(
+    mbox: Path, octets: int, monkeypatch: pytest.MonkeyPatch, *, mails: int = 2, message: bytes = MAIL
+) -> bytes:
     """Let a process die that has written so many octets of a batch; return what is in the file."""
     dead = ended_process()
     with monkeypatch.context() as patch:
@@ -382,7 +398,7 @@ def killed_at(mbox: Path, octets: int, monkeypatch: pytest.MonkeyPatch, *, mails
 
         patch.setattr(os, "write", writing)
         with pytest.raises(BaseException) as caught:  # noqa: PT011 - it is none of a library
-            store(MboxDestination(mbox), [(arrival(at), [MAIL]) for at in range(1, mails + 1)])
+            store(MboxDestination(mbox), [(arrival(at), [message]) for at in range(1, mails + 1)])
         assert caught.type.__name__ == "Killed"
     return mbox.read_bytes()
 
@@ -402,6 +418,23 @@ def test_a_torn_entry_is_cut_off_wherever_it_ends(mbox: Path, monkeypatch: pytes
         assert entries(mbox)[1:] == whole, octets
         store(MboxDestination(mbox), [(arrival(3), [MAIL])])
         assert entries(mbox)[1:] == [*whole, MAIL]
+
+
+def test_what_looks_like_the_start_of_an_entry_may_be_text_of_a_torn_one(
+    mbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for octets in (ENTRY, ENTRY + 1):  # the first one or two letters of "Friday"
+        mbox.write_bytes(OTHERS + b"\n")
+        left = killed_at(mbox, octets, monkeypatch, mails=1, message=MAIL + b"Friday\r\n")
+        assert left.endswith((b"Ann.\nF", b"Ann.\nFr"))
+        assert MboxDestination(mbox).recall([arrival(1).mark]) == {}
+        assert mbox.read_bytes() == OTHERS + b"\n"
+
+
+def test_a_torn_entry_is_cut_off_before_the_next_message(mbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_at(mbox, ENTRY - 3, monkeypatch, mails=1)
+    store(MboxDestination(mbox), [(arrival(2), [MAIL + MAIL])])
+    assert entries(mbox) == [MAIL + MAIL]
 
 
 def test_what_others_have_done_meanwhile_is_not_cut_off(mbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,12 +480,15 @@ def test_a_disk_that_gets_full_leaves_the_file_as_it_was(mbox: Path, monkeypatch
     destination = MboxDestination(mbox)
     write = os.write
 
+    written: list[int] = []
+
     def full(descriptor: int, data: Any) -> int:
-        if os.path.samestat(os.fstat(descriptor), mbox.stat()):
-            if len(data) < 40:
-                raise OSError(errno.ENOSPC, "disk full")
-            return write(descriptor, data[:40])
-        return write(descriptor, data)
+        if not os.path.samestat(os.fstat(descriptor), mbox.stat()):
+            return write(descriptor, data)
+        if sum(written) > 40:
+            raise OSError(errno.ENOSPC, "disk full")
+        written.append(write(descriptor, data[:30]))
+        return written[-1]
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match=re.escape(f"disk full: '{mbox}'")):

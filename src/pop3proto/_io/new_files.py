@@ -68,14 +68,13 @@ class NewFile:
         OSError: it cannot be created, or there is something of that name.
     """
 
-    __slots__ = ("_descriptor", "_published", "folder", "name", "size")
+    __slots__ = ("_descriptor", "folder", "name", "size")
 
     def __init__(self, folder: OpenFolder, name: str) -> None:
         self.folder: Final = folder
         self.name: Final = name
         self.size = 0
         """Octets written so far."""
-        self._published = False
         self._descriptor = -1
         try:
             self._descriptor = os.open(name, _CREATE, _PRIVATE, dir_fd=folder.descriptor)
@@ -160,18 +159,15 @@ class NewFile:
             os.rename(self.name, name, src_dir_fd=self.folder.descriptor, dst_dir_fd=folder.descriptor)
         except OSError as error:
             raise named(error, folder.path / name) from error
-        self._published = True
 
     def discard(self) -> None:
-        """Remove the file, unless it has its name; close it. It may be called again, and does not raise."""
+        """Close the file, and remove it if it still has its temporary name. It may be called again; it never raises."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             with suppress(OSError):
                 os.close(descriptor)
-        if not self._published:
-            self._published = True
-            with suppress(OSError):
-                os.unlink(self.name, dir_fd=self.folder.descriptor)
+        with suppress(OSError):
+            os.unlink(self.name, dir_fd=self.folder.descriptor)
 
 
 def publish(files: Sequence[NewFile], folder: OpenFolder, names: Sequence[str]) -> None:

@@ -39,12 +39,9 @@ class StdoutDestination(DeliverEach):
         self._stream = stream
         self._bare = bare
         self._written = False
-        self._closed = False
 
     @override
     def deliver(self, message: Delivered, /) -> None:
-        if self._closed:
-            raise NotTaken("standard output was closed by its reader", later=True)
         if self._bare and self._written:
             raise NotTaken(f"{self.name} takes one message only")
         self._written = True
@@ -56,7 +53,6 @@ class StdoutDestination(DeliverEach):
             self._stream.flush()
             self._sync()
         except BrokenPipeError:
-            self._closed = True
             raise NotTaken(f"{self.name} was closed by its reader", later=True) from None
         except OSError as error:
             raise named(error, self.name) from error

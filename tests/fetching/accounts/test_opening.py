@@ -23,6 +23,7 @@ from pop3proto._io.pins import fingerprints, parse_pin, pin_server
 from pop3proto._io.tls import client_context
 from pop3proto.asyncio import connect as asyncio_connect
 from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.blocking import connect_over
 from pop3proto.core.commands import Auth, Pass, User
 from pop3proto.core.states import State
 from pop3proto.fetching.accounts import (
@@ -191,6 +192,14 @@ def test_a_pin_of_the_certificate_or_its_key_is_enough(served, leaf, ca_file, wh
     assert client.tls.verified
     check(client)
     assert any(isinstance(command, Auth | Pass) for command in served.sessions[0].commands)
+
+
+def test_a_pin_needs_no_name(served, leaf):
+    context = client_context()
+    pin_server(context, pins_of(leaf), only=True)
+    client = connect_over(socket.create_connection((served.host, served.port)), context=context)
+    assert client.tls.verified
+    check(client)
 
 
 @pytest.mark.parametrize("only", [False, True])

@@ -34,6 +34,7 @@ URL: Final = (
 KEYS: Final = ("url", *keys_of(Account))
 """The keys of an account."""
 
+_TABLES: Final = ("defaults", "account")
 _OF_URL: Final = ("user", "host", "port", "tls", "login")
 _OTHERS: Final = 0o077
 _DELETION: Final = frozenset({"keep", "delete", "delete_after", "when_gone"})
@@ -142,8 +143,9 @@ class _Reader:
 
     def config(self, data: dict[str, Any]) -> Config:
         """Return what the file says."""
-        for key in data.keys() - {"defaults", "account"}:
-            self._wrong("", unknown_key(key, ["defaults", "account"]))
+        for key in data:
+            if key not in _TABLES:
+                self._wrong("", unknown_key(key, _TABLES))
         defaults = self._values("defaults", data.get("defaults", {}))
         tables = data.get("account", {})
         if not isinstance(tables, dict) or not tables:
@@ -187,7 +189,7 @@ class _Reader:
             if key == "url":
                 values |= self._of_url(where, value, [each for each in _OF_URL if each in table])
             elif key not in KEYS:
-                self._wrong(where, unknown_key(key, list(KEYS)))
+                self._wrong(where, unknown_key(key, KEYS))
             else:
                 try:
                     values[key] = structured(value, self._types[key])

@@ -24,7 +24,7 @@ from .proxy import SocksProxy
 from .units import Octets, Seconds, parse_octets, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cattrs import Converter
 
@@ -78,7 +78,7 @@ def explain(error: Exception, path: str) -> Iterator[str]:
         yield f"{path}: {error}"
 
 
-def unknown_key(key: str, known: list[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the words for a key that does not exist."""
     return f'unknown key "{key}"{did_you_mean(key, known)}'
 

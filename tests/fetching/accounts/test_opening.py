@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
@@ -509,8 +510,10 @@ class TestProgram:
         client = connect_account(access)
         pid = (tmp_path / "pid").read_text()
         assert runs(pid)
+        begin = time.monotonic()
         client.close()
         assert not runs(pid)
+        assert time.monotonic() - begin < 60, "it was ended, and has not ended by itself"
 
     def test_one_that_is_not_there(self):
         with pytest.raises(ConnectionLost, match="cannot run /nowhere/ssh: No such file or directory"):
@@ -598,6 +601,17 @@ def test_a_password_that_is_wrong_is_sent_once(tmp_path):
         server.sessions[0].wait()
         assert [command.verb for command in server.sessions[0].commands] == ["CAPA", "USER", "PASS"]
     assert "Gmail takes an app password" in explain_failure(access, failed.value)
+
+
+@pytest.mark.parametrize("kind, answer", [("password", b"-ERR [AUTH] no\r\n"), ("token", b"-ERR [IN-USE] busy\r\n")])
+def test_another_secret_is_not_asked_for_unless_a_token_was_refused(kind, answer, tmp_path):
+    origin = FromCommand((sys.executable, "-c", COUNTS, str(tmp_path / "count")))
+    capa = b"+OK\r\nUSER\r\nSASL XOAUTH2\r\n.\r\n"
+    with Scripted({"CAPA": capa, "PASS": answer, "AUTH": answer}) as server:
+        access = at(server, **{kind: origin})
+        with pytest.raises(LoginFailed):
+            open_session(access, SecretSource(access))
+    assert (tmp_path / "count").read_text() == "1"
 
 
 def test_the_login_method_of_the_account_is_used():

@@ -8,7 +8,7 @@ from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.account import Account
 from pop3proto.fetching.download import Download, OutOfStep
-from pop3proto.fetching.failures import FAILURE, USAGE, Failure, cannot, warn
+from pop3proto.fetching.failures import FAILURE, Failure, cannot, warn
 from pop3proto.fetching.inbox import Inbox
 from pop3proto.fetching.plan import Plan
 
@@ -55,6 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=path_argument,
         help="the Maildir to store mail in; it is created if it does not exist",
     )
+    parser.set_defaults(usage_error=parser.error)
     add_config_arguments(parser)
     add_secret_arguments(parser)
     parser.add_argument(
@@ -87,8 +88,13 @@ def run(arguments: Namespace) -> int:
     if arguments.check_config:
         return check_configuration(arguments.config)
     if arguments.url is None or arguments.target is None:
-        raise Failure("URL and TARGET-MAILDIR are needed", USAGE)
-    account = Account.of_url(arguments.url)
+        arguments.usage_error("the following arguments are required: URL, TARGET-MAILDIR")
+    return _run(arguments)
+
+
+def _run(arguments: Namespace) -> int:
+    url: str = arguments.url
+    account = Account.of_url(url)
     access = Access(
         account=account,
         context=context_of(arguments.ca_file),

@@ -583,7 +583,7 @@ def test_a_token_that_stays_wrong_is_sent_once(tmp_path):
         access = at(server, token=FromFile(file), login="XOAUTH2")
         with pytest.raises(LoginFailed) as failed:
             open_session(access, SecretSource(access, notes.append))
-        server.sessions[0].wait()
+        server.sessions[0].wait(timeout=PATIENCE)
         assert sum(isinstance(command, Auth) for session in server.sessions for command in session.commands) == 1
     assert notes == ["note: the token is still the one that the server has refused"]
     words = explain_failure(access, failed.value)
@@ -598,7 +598,7 @@ def test_a_password_that_is_wrong_is_sent_once(tmp_path):
         access = at(server, provider="gmail", password=FromFile(file))
         with pytest.raises(LoginFailed) as failed:
             open_session(access, SecretSource(access))
-        server.sessions[0].wait()
+        server.sessions[0].wait(timeout=PATIENCE)
         assert [command.verb for command in server.sessions[0].commands] == ["CAPA", "USER", "PASS"]
     assert "Gmail takes an app password" in explain_failure(access, failed.value)
 
@@ -630,7 +630,7 @@ def test_after_a_failure_the_connection_is_closed(tmp_path):
         with pytest.raises(LoginFailed):
             open_session(access, SecretSource(access))
         for session in server.sessions:
-            session.wait()
+            session.wait(timeout=PATIENCE)
 
 
 def test_the_secret_is_fetched_before_a_connection_is_made(tmp_path):

@@ -230,7 +230,8 @@ class TestTerminal:
             raise EOFError
 
         monkeypatch.setattr("getpass.getpass", ended)
-        assert failure(FromTerminal(True), wanted) == "cannot ask for the password without a terminal"
+        text = "cannot ask for the password without a terminal: say where else it comes from"
+        assert failure(FromTerminal(True), wanted) == text
 
 
 def test_a_failure_of_all_is_one_kind(wanted):

@@ -323,6 +323,12 @@ def test_if_clear_text_is_not_allowed_stls_must_be_there(cleartext):
     assert server.heard == ["STLS"]
 
 
+def test_with_pins_there_is_no_way_without_tls():
+    with Scripted({"CAPA": CAPA}) as server, pytest.raises(CommandFailed):
+        connect_account(at(server, **TLS_OR_CLEAR, pin=(bytes(32),)))
+    assert server.heard == ["STLS"]
+
+
 def secret():
     return FromCommand((sys.executable, "-c", f"print({PASSWORD!r})"))
 

@@ -16,7 +16,7 @@ from .account import Account
 from .describing import describe
 from .errors import AccountError, ConfigError, missing_extra
 from .nearest import did_you_mean
-from .structuring import explain, keys_of, structured, unknown_key
+from .structuring import explain, keys_of, require_extra, structured, unknown_key
 from .url import Address
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def read_config(path: Path) -> Config:
         ConfigError: it has errors, all of which are told.
         AccountError: it cannot be read; or the extra `cli` is not installed.
     """
+    require_extra()
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

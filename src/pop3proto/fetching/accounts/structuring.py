@@ -28,11 +28,20 @@ if TYPE_CHECKING:
 
     from cattrs import Converter
 
-__all__ = ["explain", "keys_of", "structured", "unknown_key"]
+__all__ = ["explain", "keys_of", "require_extra", "structured", "unknown_key"]
 
 
 class _NotExpected(ValueError):
     """A value has a wrong type, or is not allowed."""
+
+
+def require_extra() -> None:
+    """Raise unless the extra `cli` is installed.
+
+    Raises:
+        AccountError: it is not.
+    """
+    _converter()
 
 
 def structured(value: object, kind: Any) -> object:  # noqa: ANN401 - any type

@@ -194,8 +194,6 @@ class _Reader:
             else:
                 try:
                     values[key] = structured(value, self._types[key])
-                except AccountError as error:
-                    self._wrong(where, f"{key}: {error}")
                 except Exception as error:  # noqa: BLE001 - cattrs raises what its hooks raise
                     for line in explain(error, key):
                         self._wrong(where, line)

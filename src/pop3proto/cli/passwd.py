@@ -130,6 +130,6 @@ def ask_password(whose: str) -> str:
         Failure: there is no terminal, or the password is empty.
     """
     try:
-        return ask("password", whose)
+        return ask("password", whose, "use --password-file")
     except SecretError as error:
-        raise Failure(f"{error}: use --password-file") from None
+        raise Failure(str(error)) from None

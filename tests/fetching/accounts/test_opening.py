@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from pop3proto._io.pins import fingerprints, parse_pin, pin_server
 from pop3proto._io.tls import client_context
 from pop3proto.asyncio import connect as asyncio_connect
 from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.blocking import connect_over
 from pop3proto.core.commands import Auth, Pass, User
 from pop3proto.core.states import State
 from pop3proto.fetching.accounts import (
@@ -193,6 +195,14 @@ def test_a_pin_of_the_certificate_or_its_key_is_enough(served, leaf, ca_file, wh
     assert any(isinstance(command, Auth | Pass) for command in served.sessions[0].commands)
 
 
+def test_a_pin_needs_no_name(served, leaf):
+    context = client_context()
+    pin_server(context, pins_of(leaf), only=True)
+    client = connect_over(socket.create_connection((served.host, served.port)), context=context)
+    assert client.tls.verified
+    check(client)
+
+
 @pytest.mark.parametrize("only", [False, True])
 def test_without_a_pin_that_fits_nothing_is_sent(served, leaf, ca_file, only):
     settings = {"pin_only": True} if only else {"ca_file": ca_file}
@@ -310,6 +320,12 @@ def test_if_clear_text_is_not_allowed_stls_must_be_there(cleartext):
         with pytest.raises(CommandFailed) as failed:
             connect_account(access)
         assert "without TLS, others on the network" in explain_failure(access, failed.value)
+    assert server.heard == ["STLS"]
+
+
+def test_with_pins_there_is_no_way_without_tls():
+    with Scripted({"CAPA": CAPA}) as server, pytest.raises(CommandFailed):
+        connect_account(at(server, **TLS_OR_CLEAR, pin=(bytes(32),)))
     assert server.heard == ["STLS"]
 
 
@@ -500,8 +516,10 @@ class TestProgram:
         client = connect_account(access)
         pid = (tmp_path / "pid").read_text()
         assert runs(pid)
+        begin = time.monotonic()
         client.close()
         assert not runs(pid)
+        assert time.monotonic() - begin < 60, "it was ended, and has not ended by itself"
 
     def test_one_that_is_not_there(self):
         with pytest.raises(ConnectionLost, match="cannot run /nowhere/ssh: No such file or directory"):
@@ -571,7 +589,7 @@ def test_a_token_that_stays_wrong_is_sent_once(tmp_path):
         access = at(server, token=FromFile(file), login="XOAUTH2")
         with pytest.raises(LoginFailed) as failed:
             open_session(access, SecretSource(access, notes.append))
-        server.sessions[0].wait()
+        server.sessions[0].wait(timeout=PATIENCE)
         assert sum(isinstance(command, Auth) for session in server.sessions for command in session.commands) == 1
     assert notes == ["note: the token is still the one that the server has refused"]
     words = explain_failure(access, failed.value)
@@ -586,9 +604,20 @@ def test_a_password_that_is_wrong_is_sent_once(tmp_path):
         access = at(server, provider="gmail", password=FromFile(file))
         with pytest.raises(LoginFailed) as failed:
             open_session(access, SecretSource(access))
-        server.sessions[0].wait()
+        server.sessions[0].wait(timeout=PATIENCE)
         assert [command.verb for command in server.sessions[0].commands] == ["CAPA", "USER", "PASS"]
     assert "Gmail takes an app password" in explain_failure(access, failed.value)
+
+
+@pytest.mark.parametrize("kind, answer", [("password", b"-ERR [AUTH] no\r\n"), ("token", b"-ERR [IN-USE] busy\r\n")])
+def test_another_secret_is_not_asked_for_unless_a_token_was_refused(kind, answer, tmp_path):
+    origin = FromCommand((sys.executable, "-c", COUNTS, str(tmp_path / "count")))
+    capa = b"+OK\r\nUSER\r\nSASL XOAUTH2\r\n.\r\n"
+    with Scripted({"CAPA": capa, "PASS": answer, "AUTH": answer}) as server:
+        access = at(server, **{kind: origin})
+        with pytest.raises(LoginFailed):
+            open_session(access, SecretSource(access))
+    assert (tmp_path / "count").read_text() == "1"
 
 
 def test_the_login_method_of_the_account_is_used():
@@ -607,7 +636,7 @@ def test_after_a_failure_the_connection_is_closed(tmp_path):
         with pytest.raises(LoginFailed):
             open_session(access, SecretSource(access))
         for session in server.sessions:
-            session.wait()
+            session.wait(timeout=PATIENCE)
 
 
 def test_the_secret_is_fetched_before_a_connection_is_made(tmp_path):

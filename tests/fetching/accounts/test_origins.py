@@ -1,5 +1,6 @@
 """Where secrets come from, and that they are seen nowhere."""
 
+import os
 import sys
 import time
 import traceback
@@ -60,8 +61,16 @@ class TestCommand:
     def test_there_is_no_shell(self, wanted, tmp_path):
         assert FromCommand(("echo", "$HOME; touch x")).read(wanted) == "$HOME; touch x"
 
-    def test_it_reads_nothing_from_standard_input(self, wanted):
-        assert prints("import sys; print(repr(sys.stdin.read()))").read(wanted) == "''"
+    def test_it_reads_nothing_from_standard_input(self, wanted, tmp_path):
+        (tmp_path / "input").write_text("of the caller")
+        before = os.dup(0)
+        with (tmp_path / "input").open() as file:
+            os.dup2(file.fileno(), 0)
+        try:
+            assert prints("import sys; print(repr(sys.stdin.read()))").read(wanted) == "''"
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
 
     def test_what_a_failed_one_says_is_told(self, wanted):
         code = f"import sys; print('{MARKER}'); print('gpg: no\\x1b key', file=sys.stderr); sys.exit(3)"
@@ -221,7 +230,8 @@ class TestTerminal:
             raise EOFError
 
         monkeypatch.setattr("getpass.getpass", ended)
-        assert failure(FromTerminal(True), wanted) == "cannot ask for the password without a terminal"
+        text = "cannot ask for the password without a terminal: say where else it comes from"
+        assert failure(FromTerminal(True), wanted) == text
 
 
 def test_a_failure_of_all_is_one_kind(wanted):

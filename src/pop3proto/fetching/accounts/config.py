@@ -16,7 +16,7 @@ from .account import Account
 from .describing import describe
 from .errors import AccountError, ConfigError, missing_extra
 from .nearest import did_you_mean
-from .structuring import explain, keys_of, structured, unknown_key
+from .structuring import explain, keys_of, require_extra, structured, unknown_key
 from .url import Address
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ URL: Final = (
 KEYS: Final = ("url", *keys_of(Account))
 """The keys of an account."""
 
+_TABLES: Final = ("defaults", "account")
 _OF_URL: Final = ("user", "host", "port", "tls", "login")
 _OTHERS: Final = 0o077
 _DELETION: Final = frozenset({"keep", "delete", "delete_after", "when_gone"})
@@ -110,6 +111,7 @@ def read_config(path: Path) -> Config:
         ConfigError: it has errors, all of which are told.
         AccountError: it cannot be read; or the extra `cli` is not installed.
     """
+    require_extra()
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -142,8 +144,9 @@ class _Reader:
 
     def config(self, data: dict[str, Any]) -> Config:
         """Return what the file says."""
-        for key in data.keys() - {"defaults", "account"}:
-            self._wrong("", unknown_key(key, ["defaults", "account"]))
+        for key in data:
+            if key not in _TABLES:
+                self._wrong("", unknown_key(key, _TABLES))
         defaults = self._values("defaults", data.get("defaults", {}))
         tables = data.get("account", {})
         if not isinstance(tables, dict) or not tables:
@@ -187,12 +190,10 @@ class _Reader:
             if key == "url":
                 values |= self._of_url(where, value, [each for each in _OF_URL if each in table])
             elif key not in KEYS:
-                self._wrong(where, unknown_key(key, list(KEYS)))
+                self._wrong(where, unknown_key(key, KEYS))
             else:
                 try:
                     values[key] = structured(value, self._types[key])
-                except AccountError as error:
-                    self._wrong(where, f"{key}: {error}")
                 except Exception as error:  # noqa: BLE001 - cattrs raises what its hooks raise
                     for line in explain(error, key):
                         self._wrong(where, line)

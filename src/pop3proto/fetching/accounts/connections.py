@@ -59,7 +59,7 @@ def _over_proxy(proxy: SocksProxy, where: tuple[str, int], seconds: float) -> so
     client = Proxy(python_socks.ProxyType.SOCKS5, proxy.host, proxy.port, proxy.user, proxy.password, rdns=True)
     try:
         return client.connect(*where, timeout=seconds)
-    except TimeoutError:
+    except (TimeoutError, python_socks.ProxyTimeoutError):
         raise TimedOut(f"no connection to {where[0]}, port {where[1]}, over {proxy} in time") from None
     except (python_socks.ProxyError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error

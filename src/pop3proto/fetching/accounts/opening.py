@@ -88,7 +88,7 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
 
     With `tls = "starttls"` and cleartext allowed everywhere, the server is asked for STLS by CAPA. Where CAPA does not
     list it, or tells nothing and STLS is refused, the session goes on in clear, over the same connection. In each other
-    case STLS must work. A handshake that fails is the end.
+    case STLS must work, as where there are pins. A handshake that fails is the end.
 
     Args:
         access: of the account.
@@ -102,7 +102,7 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
         Pop3Error: as `pop3proto.blocking.connect`. The connection is closed.
     """
     context = tls_context(access)
-    asks = access.tls == "starttls" and access.cleartext == "always"
+    asks = access.tls == "starttls" and access.cleartext == "always" and not access.pin
     client = _connect(access, context, "none" if asks else access.tls, observer)
     if asks:
         try:

@@ -284,18 +284,14 @@ def _checked(octets: bytes, what: str, where: str) -> str:
         text = None  # raise outside this block: as context, the exception would carry the line
     if text is None:
         raise SecretError(f"{where} is not UTF-8")
-    if what == "token":
-        text = text.strip()
     if not text:
         raise SecretError(f"{where} is empty")
     if len(line) >= _LONGEST[what]:
         raise SecretError(f"{where} is too long for a {what}")
-    if what == "token":
-        _check_token(text, where)
-    return text
+    return _checked_token(text.strip(), where) if what == "token" else text
 
 
-def _check_token(text: str, where: str) -> None:
+def _checked_token(text: str, where: str) -> str:
     from pop3proto.sasl.mechanism import MechanismError  # noqa: PLC0415 - few accounts need it
     from pop3proto.sasl.oauth import check_visible  # noqa: PLC0415 - few accounts need it
 
@@ -303,14 +299,16 @@ def _check_token(text: str, where: str) -> None:
         check_visible(text, "an access token")
     except MechanismError as error:
         raise SecretError(f"{where} is not an access token: {error}") from None
+    return text
 
 
-def ask(what: str, whose: str) -> str:
+def ask(what: str, whose: str, remedy: str = "say where else it comes from") -> str:
     """Ask for a secret on the terminal, without echo.
 
     Args:
         what: "password" or "token".
         whose: for the prompt.
+        remedy: what to do if there is no terminal.
 
     Raises:
         SecretError: there is no terminal, or nothing was typed.
@@ -323,7 +321,7 @@ def ask(what: str, whose: str) -> str:
             warnings.simplefilter("error", getpass.GetPassWarning)  # getpass would echo it or read it from a pipe
             secret = getpass.getpass(f"{what.capitalize()} for {whose}: ")
     except (EOFError, OSError, getpass.GetPassWarning):
-        raise SecretError(f"cannot ask for the {what} without a terminal") from None
+        raise SecretError(f"cannot ask for the {what} without a terminal: {remedy}") from None
     if not secret:
         raise SecretError(f"no {what} was given")
     return secret

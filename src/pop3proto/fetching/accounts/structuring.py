@@ -24,15 +24,24 @@ from .proxy import SocksProxy
 from .units import Octets, Seconds, parse_octets, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cattrs import Converter
 
-__all__ = ["explain", "keys_of", "structured", "unknown_key"]
+__all__ = ["explain", "keys_of", "require_extra", "structured", "unknown_key"]
 
 
 class _NotExpected(ValueError):
     """A value has a wrong type, or is not allowed."""
+
+
+def require_extra() -> None:
+    """Raise unless the extra `cli` is installed.
+
+    Raises:
+        AccountError: it is not.
+    """
+    _converter()
 
 
 def structured(value: object, kind: Any) -> object:  # noqa: ANN401 - any type
@@ -78,7 +87,7 @@ def explain(error: Exception, path: str) -> Iterator[str]:
         yield f"{path}: {error}"
 
 
-def unknown_key(key: str, known: list[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the words for a key that does not exist."""
     return f'unknown key "{key}"{did_you_mean(key, known)}'
 

@@ -126,12 +126,12 @@ def far(programs: Sequence[Program], maildrop: Maildrop, settings: Settings) -> 
                 taken = run(program, Maildrop(distance.port, maildrop.count, maildrop.octets))
             trips = distance.beyond_login / maildrop.count * 100
             rows.append(
-                Row(program.name, (distance.login, trips, None if settings.quick else taken.wall), program.note)
+                Row(program.name, (trips, distance.login, None if settings.quick else taken.wall), program.note)
             )
         except GivesUp as reason:
             rows.append(Row(program.name, note=f"gives up: {reason}"))
     title = f"fetch: {maildrop.count} x 2 KiB from our server, {delay * 1e3:.0f} ms away"
-    return Table(title, ("round trips to log in", "then for 100 messages", "wall s"), tuple(rows))
+    return Table(title, ("round trips for 100 messages", "to log in before", "wall s"), tuple(rows))
 
 
 def run(program: Program, maildrop: Maildrop) -> Taken:

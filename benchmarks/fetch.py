@@ -153,7 +153,9 @@ def syncs(program: Program, maildrop: Maildrop) -> float | None:
     strace = shutil.which("strace")
     if strace is None:
         return None
-    said = in_folder(program, maildrop, (strace, "-f", "-c", "-e", f"trace={_SYNCS}", "-o", "/dev/stdout"))
+    said = in_folder(
+        program, maildrop, (strace, "-f", "--seccomp-bpf", "-c", "-e", f"trace={_SYNCS}", "-o", "/dev/stdout")
+    )
     rows = re.findall(rf"^ *[0-9.]+ +[0-9.]+ +[0-9]+ +([0-9]+) .*\b(?:{_SYNCS.replace(',', '|')})$", said, re.MULTILINE)
     return sum(map(int, rows)) / maildrop.count
 

@@ -117,14 +117,14 @@ class OnCommandLine:
 
 # -------------------------------------------------------------------------------------------- what is drawn
 
-TEXTS: Final = (
-    b"\n\nHello.\n",
-    b"",
-    b"\n.\n..\n.two\n.\nbehind\n",
-    b"\nbare\nends\r\nand no end",
-    b"\n" + b"to and fro, and to and fro, and to and fro again\n" * 3_000,
-    b"\n+OK\n.\n+OK 1 uid\n-ERR\n",
-)
+TEXTS: Final = {
+    "plain": b"\nHello.\n",
+    "no header end": b"",
+    "dots": b"\n.\n..\n.two\n.\nbehind\n",
+    "line ends": b"\nbare\nends\r\nand no end",
+    "large": b"\n" + b"to and fro, and to and fro, and to and fro again\n" * 3_000,
+    "answers": b"\n+OK\n.\n+OK 1 uid\n-ERR\n",
+}
 
 numbers = st.integers(1, 6)
 
@@ -159,11 +159,14 @@ def is_silent(fault: Fault) -> bool:
     return isinstance(fault, Stall | NoTerminator | Breaks | Unstuffed)
 
 
-mishaps = st.one_of(
-    st.builds(Mishap, st.integers(1, 50)),
-    st.builds(Mishap, st.integers(1, 50), st.sampled_from([errno.ENOSPC, errno.EIO]), st.booleans()),
-)
+def mishaps(messages: int) -> st.SearchStrategy[Mishap]:
+    """What goes wrong at one of the system calls, of which there are some for each message."""
+    at = st.integers(1, 15 + 6 * min(messages, 6))
+    return st.builds(Mishap, at) | st.builds(Mishap, at, st.sampled_from([errno.ENOSPC, errno.EIO]), st.booleans())
 
+
+policies = st.sampled_from([*POLICIES])
+arrivals = st.lists(st.sampled_from([*TEXTS]), min_size=1, max_size=3)
 
 # ------------------------------------------------------------------------------------------------ the model
 
@@ -192,12 +195,7 @@ class Model(RuleBasedStateMachine):
         self.may_double = False
         self.clock = 0.0
         self.wrong: list[str] = []  # seen while a session ended
-        for _ in range(count):
-            self._deliver(TEXTS[0])
-
-    @rule(text=st.sampled_from(TEXTS))
-    def a_message_arrives(self, text: bytes) -> None:
-        self._deliver(text)
+        self._deliver(*["plain"] * count)
 
     @rule(at=st.integers(0, 5))
     def another_client_deletes(self, at: int) -> None:
@@ -214,8 +212,7 @@ class Model(RuleBasedStateMachine):
         """The maildrop is empty, and then new mail comes, with the unique ids of the first."""
         self.store.messages = []
         self.next_uid = itertools.count(1)
-        for _ in range(count):
-            self._deliver(TEXTS[0])
+        self._deliver(*["plain"] * count)
 
     @precondition(lambda self: "ids that change" in self.knows)
     @rule()
@@ -224,8 +221,9 @@ class Model(RuleBasedStateMachine):
         self.may_double = True
         self.store.messages = [Mail(f"moved-{next(self.next_uid)}", each.octets) for each in self.store.messages]
 
-    @rule(policy=st.sampled_from([*POLICIES]))
-    def run(self, policy: str) -> None:
+    @rule(policy=policies, arrive=arrivals)
+    def run(self, policy: str, arrive: Sequence[str] = ()) -> None:
+        self._deliver(*arrive)
         before = list(self.store.messages)
         status = self._run(policy, None, 20)
         if status == 0:
@@ -233,15 +231,20 @@ class Model(RuleBasedStateMachine):
             for each in before:
                 assert here[as_stored(each.octets)], f"lost: status 0, and {each.unique_id} is not here"
 
-    @rule(policy=st.sampled_from([*POLICIES]), data=st.data())
-    def run_with_a_fault(self, policy: str, data: st.DataObject) -> None:
+    @rule(policy=policies, arrive=arrivals, data=st.data())
+    def run_with_a_fault(self, policy: str, arrive: Sequence[str], data: st.DataObject) -> None:
+        self._deliver(*arrive)
         fault = data.draw(faults(self.store))
         self.rig.fault.now = fault
         self._run(policy, None, SHORT if is_silent(fault) else 20)
         self.rig.fault.now = None
 
-    @rule(policy=st.sampled_from([*POLICIES]), mishap=mishaps)
-    def run_with_a_mishap(self, policy: str, mishap: Mishap) -> None:
+    @rule(policy=policies, arrive=arrivals, data=st.data())
+    def run_with_a_mishap(self, policy: str, arrive: Sequence[str], data: st.DataObject) -> None:
+        self._deliver(*arrive)
+        self.spoil(policy, data.draw(mishaps(len(self.store.messages))))
+
+    def spoil(self, policy: str, mishap: Mishap) -> None:
         status = self._run(policy, mishap, 20)
         assert status is not None or mishap.what == KILL
 
@@ -258,11 +261,12 @@ class Model(RuleBasedStateMachine):
         for each in self.store.messages:
             assert here[as_stored(each.octets)], f"lost: {each.unique_id} is still not here"
 
-    def _deliver(self, text: bytes) -> None:
-        octets = b"Subject: no %d\n%b" % (next(self.serial), text)
-        each = Mail(f"uid-{next(self.next_uid)}", octets)
-        self.ever[as_stored(octets)] = each
-        self.store.messages.append(each)
+    def _deliver(self, *texts: str) -> None:
+        for text in texts:
+            octets = b"Subject: no %d\n%b" % (next(self.serial), TEXTS[text])
+            each = Mail(f"uid-{next(self.next_uid)}", octets)
+            self.ever[as_stored(octets)] = each
+            self.store.messages.append(each)
 
     def _run(self, policy: str, mishap: Mishap | None, timeout: float) -> int | None:
         status = self.rig.run(POLICIES[policy], mishap, self.clock, timeout)
@@ -371,5 +375,5 @@ def test_the_model_finds_a_defect(rig, defect):
     with pytest.raises(AssertionError, match=r"lost|twice|not a whole message"):  # noqa: PT012 - at one of them
         for at in range(30, 0, -1):
             model.begin(2)
-            model.run_with_a_mishap("delete", Mishap(at, what, lasting=True))
+            model.spoil("delete", Mishap(at, what, lasting=True))
             model.run("delete")

@@ -228,7 +228,7 @@ CASES: Final = [
 ]
 
 
-@pytest.mark.deep(keep=10)
+@pytest.mark.deep(keep=7)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("server, destination, delete", CASES)
 def test_a_mishap_at_any_call_loses_nothing_and_doubles_nothing(request, start, mode, server, destination, delete):  # noqa: PLR0917 - as above
@@ -273,6 +273,7 @@ def test_the_calls_of_another_thread_are_followed(start):
         trials.spoiled(Mishap(quits + 1))
 
 
+@pytest.mark.deep(keep=5)
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_is_found(start, defect):
     trials = start("ours", "Maildir", True, naive(defect))

@@ -126,12 +126,12 @@ def far(programs: Sequence[Program], maildrop: Maildrop, settings: Settings) -> 
                 taken = run(program, Maildrop(distance.port, maildrop.count, maildrop.octets))
             trips = distance.beyond_login / maildrop.count * 100
             rows.append(
-                Row(program.name, (distance.login, trips, None if settings.quick else taken.wall), program.note)
+                Row(program.name, (trips, distance.login, None if settings.quick else taken.wall), program.note)
             )
         except GivesUp as reason:
             rows.append(Row(program.name, note=f"gives up: {reason}"))
     title = f"fetch: {maildrop.count} x 2 KiB from our server, {delay * 1e3:.0f} ms away"
-    return Table(title, ("round trips to log in", "then for 100 messages", "wall s"), tuple(rows))
+    return Table(title, ("round trips for 100 messages", "to log in before", "wall s"), tuple(rows))
 
 
 def run(program: Program, maildrop: Maildrop) -> Taken:
@@ -153,7 +153,9 @@ def syncs(program: Program, maildrop: Maildrop) -> float | None:
     strace = shutil.which("strace")
     if strace is None:
         return None
-    said = in_folder(program, maildrop, (strace, "-f", "-c", "-e", f"trace={_SYNCS}", "-o", "/dev/stdout"))
+    said = in_folder(
+        program, maildrop, (strace, "-f", "--seccomp-bpf", "-c", "-e", f"trace={_SYNCS}", "-o", "/dev/stdout")
+    )
     rows = re.findall(rf"^ *[0-9.]+ +[0-9.]+ +[0-9]+ +([0-9]+) .*\b(?:{_SYNCS.replace(',', '|')})$", said, re.MULTILINE)
     return sum(map(int, rows)) / maildrop.count
 

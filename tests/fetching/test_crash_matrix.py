@@ -108,10 +108,10 @@ def ours(password: Path) -> Command:
     return command
 
 
-def naive(defect: str) -> Command:
+def naive(defect: str, program: str = "main") -> Command:
     def command(server: Pop3Server, user: str, target: str, delete: bool) -> tuple[str, Sequence[str]]:
         arguments = [str(server.port), user, target, "delete" if delete else "keep", defect, "20"]
-        return "tests.helpers.naive_fetch:main", arguments
+        return f"tests.helpers.naive_fetch:{program}", arguments
 
     return command
 
@@ -228,7 +228,7 @@ CASES: Final = [
 ]
 
 
-@pytest.mark.deep(keep=10)
+@pytest.mark.deep(keep=7)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("server, destination, delete", CASES)
 def test_a_mishap_at_any_call_loses_nothing_and_doubles_nothing(request, start, mode, server, destination, delete):  # noqa: PLR0917 - as above
@@ -263,6 +263,17 @@ def test_a_fetch_without_a_defect_passes(start):
         assert not any(paths for _, paths in unsynced(trials.clean(), trials.destination.is_temporary))
 
 
+def test_the_calls_of_another_thread_are_followed(start):
+    trials = start("ours", "Maildir", True, naive("deletes first", "in_a_thread"))
+    calls = [call for call in trials.clean() if call.changes]
+    same = start("ours", "Maildir", True, naive("deletes first")).clean()
+    assert [call.name for call in calls] == [call.name for call in same if call.changes]
+    (quits,) = (number for number, call in enumerate(calls, 1) if call.sent == b"QUIT\r\n")
+    with pytest.raises(AssertionError, match="lost"):
+        trials.spoiled(Mishap(quits + 1))
+
+
+@pytest.mark.deep(keep=5)
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_is_found(start, defect):
     trials = start("ours", "Maildir", True, naive(defect))

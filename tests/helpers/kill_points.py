@@ -15,21 +15,20 @@ import gc
 import importlib
 import json
 import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import attrs
 
-from tests.helpers.system_calls import KILL, WORKS, Call, Hangs, Mishap, Tracer, fork
+from tests.helpers.system_calls import KILL, PATIENCE, WORKS, Call, Hangs, Mishap, Tracer, fork, limited
 
 __all__ = ["KILL", "WORKS", "Call", "Mishap", "Run", "Runs"]
-
-_PATIENCE: Final = 30
 
 
 @attrs.frozen
@@ -70,10 +69,10 @@ class Runs:
         self._process.stdin.close()
         self._process.stdout.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
 
     def warm_up(self, program: str, arguments: Sequence[str]) -> Run:
         """Run a program in the process that forks, so that children find there what else it loads and makes once."""
@@ -112,6 +111,10 @@ class Runs:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
+        ready, _, _ = select.select([self._process.stdout], [], [], 2 * PATIENCE)
+        if not ready:
+            self._process.kill()
+            raise AssertionError(f"{asked}: no answer")
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         if (hangs := answer.get("hangs")) is not None:
             raise AssertionError(f"{asked}: {hangs}")
@@ -151,7 +154,11 @@ def _answer(asked: Mapping[str, Any], said: int) -> dict[str, Any]:
         pid = os.fork()
         if not pid:
             os._exit(work())
-        _, status = os.waitpid(pid, 0)
+        try:
+            with limited(pid):
+                _, status = os.waitpid(pid, 0)
+        except Hangs as hangs:
+            return {"hangs": str(hangs)}
         return {"status": os.waitstatus_to_exitcode(status), "calls": [], "struck": None}
     mishap = None if asked["mishap"] is None else Mishap(**asked["mishap"])
     tracer = Tracer(fork(work), Path(asked["folder"]), mishap)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import poplib
 import secrets
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         mailbox.close()
     return 0
+
+
+def in_a_thread(arguments: Sequence[str]) -> int:
+    """As `main`, in another thread than the first."""
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(main(arguments)), daemon=True)
+    thread.start()
+    thread.join(60)
+    return statuses[0]
 
 
 def fetch(mailbox: poplib.POP3, target: Path, delete: bool, defect: str) -> None:

@@ -12,7 +12,7 @@ import platform
 import signal
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -113,7 +113,8 @@ _ORIG_RAX, _RAX = 15 * 8, 10 * 8
 _WALL: Final = 0x40000000
 _ENTRY, _EXIT = 1, 2
 _HERE: Final = (1 << 64) - 100, (1 << 32) - 100  # AT_FDCWD
-_PATIENCE: Final = 60
+PATIENCE: Final = 60
+"""Seconds after which a child is taken to hang."""
 _TAKEN: Final = 64  # octets of what is sent
 
 
@@ -148,6 +149,31 @@ def fork(work: Callable[[], int]) -> int:
     return pid
 
 
+@contextlib.contextmanager
+def limited(pid: int) -> Generator[None]:
+    """Kill a child if the block does not end; it must wait for the child, and end with it.
+
+    Raises:
+        Hangs: it was killed.
+    """
+    hangs = False
+
+    def end(*_: object) -> None:
+        nonlocal hangs
+        hangs = True
+        os.kill(pid, signal.SIGKILL)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    if hangs:
+        raise Hangs(f"still running after {PATIENCE} s")
+
+
 class Tracer:
     """Follows a child that `fork` has made.
 
@@ -180,27 +206,16 @@ class Tracer:
         Raises:
             Hangs: it does not end. It is killed.
         """
-        hangs = False
-
-        def end(*_: object) -> None:
-            nonlocal hangs
-            hangs = True
-            os.kill(self._pid, signal.SIGKILL)
-
         os.waitpid(self._pid, 0)
         _ptrace(_SETOPTIONS, self._pid, 0, _OPTIONS)
         self._memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        before = signal.signal(signal.SIGALRM, end)
-        signal.alarm(_PATIENCE)
         try:
-            status = self._follow()
+            with limited(self._pid):
+                return self._follow()
+        except Hangs as hangs:
+            raise Hangs(f"{hangs}; its last calls: {self.calls[-5:]}") from None
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
             os.close(self._memory)
-        if hangs:
-            raise Hangs(f"still running after {_PATIENCE} s; its last calls: {self.calls[-5:]}")
-        return status
 
     def _follow(self) -> int | None:
         self._go_on(self._pid)

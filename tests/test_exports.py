@@ -48,6 +48,7 @@ def test_all_packages_with_public_names_are_looked_at():
         "pop3proto.asyncio",
         "pop3proto.authenticators",
         "pop3proto.blocking",
+        "pop3proto.fetching",
         "pop3proto.fetching.accounts",
         "pop3proto.fetching.destinations",
         "pop3proto.maildrops",

@@ -141,7 +141,7 @@ def test_the_command_line_loads_no_command_before_one_is_run(arguments):
         "pop3proto.core",
         "pop3proto.core.errors",
         "pop3proto.fetching",
-        "pop3proto.fetching.failures",
+        "pop3proto.fetching.wording",
     }
     assert not {"attr", "typing_extensions", "inspect", "socket", "ssl", "threading", "logging", "asyncio"} & loaded
     assert seldom(loaded) == set()

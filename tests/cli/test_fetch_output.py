@@ -39,7 +39,7 @@ from pop3proto.cli.fetch_words import columns, duration, fit, plan_lines, size, 
 from pop3proto.core.commands import Pass, Retr
 from pop3proto.core.events import Answer, BodyChunk, BodyEnd
 from pop3proto.fetching.events import State
-from pop3proto.fetching.planner import Action, Plan
+from pop3proto.fetching.plan import Action, Plan
 from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Waiting
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.processes import join

@@ -13,7 +13,7 @@ from pop3proto.core.errors import LocalProtocolError
 from pop3proto.fetching import storing
 from pop3proto.fetching.downloading import download_new, plan_download
 from pop3proto.fetching.events import Event, State
-from pop3proto.fetching.planner import Action
+from pop3proto.fetching.plan import Action
 from pop3proto.fetching.policy import Policy
 from pop3proto.fetching.report import Deleted, Kind, Planned, Received, Stored, Telling
 from pop3proto.fetching.run import run

@@ -10,7 +10,8 @@ from pop3proto.core.results import MaildropStatus, ScanListing, UniqueId, Unique
 from pop3proto.fetching.events import Event, Identity, State
 from pop3proto.fetching.history import History
 from pop3proto.fetching.listing import MaildropListing
-from pop3proto.fetching.planner import DIGEST_PREFIX, Action, Plan, make_plan
+from pop3proto.fetching.plan import Action, Plan
+from pop3proto.fetching.planner import DIGEST_PREFIX, make_plan
 from pop3proto.fetching.policy import DAY, Policy
 
 NOW = 1_800_000_000.0

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pop3proto.core.results import UniqueId
 from pop3proto.fetching.events import Event, Identity, State
 from pop3proto.fetching.history import Entry
-from pop3proto.fetching.planner import Action, Plan, Step
+from pop3proto.fetching.plan import Action, Plan, Step
 from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Waiting
 
 # What servers and senders may bring into a line: escapes, bidi controls, octets that were not UTF-8, line ends.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pop3proto.fetching.events import Identity
-    from pop3proto.fetching.planner import Plan, Step
+    from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report, Telling
 
 __all__ = ["JsonOutput"]

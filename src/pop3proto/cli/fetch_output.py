@@ -16,7 +16,7 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.core.text import counted, visible
-from pop3proto.fetching.planner import Action
+from pop3proto.fetching.plan import Action
 from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Stored, Waiting
 
 from .exit_statuses import OK, status_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pop3proto.fetching.events import Identity
-    from pop3proto.fetching.planner import Plan, Step
+    from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report, Tell, Telling
 
 __all__ = ["Output", "Quiet", "Summaries", "TextOutput", "Verbose"]

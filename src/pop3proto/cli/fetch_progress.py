@@ -10,7 +10,7 @@ import attrs
 from typing_extensions import override
 
 from pop3proto.core.text import visible
-from pop3proto.fetching.planner import Action
+from pop3proto.fetching.plan import Action
 from pop3proto.fetching.report import Planned, Received, Stored, Waiting
 
 from .fetch_output import Summaries

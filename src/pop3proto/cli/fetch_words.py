@@ -6,12 +6,12 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.text import counted, visible
-from pop3proto.fetching.planner import Action
+from pop3proto.fetching.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pop3proto.fetching.planner import Plan, Step
+    from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report
 
 __all__ = [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .history import Entry, History
     from .login import Login
     from .memory_journal import MemoryJournal
-    from .planner import Action, Plan, Step
+    from .plan import Action, Plan, Step
     from .policy import Policy
     from .report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Telling, Waiting
 
@@ -71,7 +71,7 @@ export(
         ".history": "Entry History",
         ".login": "Login",
         ".memory_journal": "MemoryJournal",
-        ".planner": "Action Plan Step",
+        ".plan": "Action Plan Step",
         ".policy": "Policy",
         ".report": "Deleted Kind Noted Planned Problem Received Report Stored Telling Waiting",
     },

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pop3proto.core.errors import Pop3Error
 
     from .destination import Destination, Journal
-    from .planner import Plan
+    from .plan import Plan
     from .report import Report, Tell, Telling
 
 __all__ = ["download_new", "plan_download"]

@@ -9,13 +9,14 @@ from typing import IO, TYPE_CHECKING, Final
 from pop3proto.core.results import UniqueId
 
 from .header import HeaderDigest, header_digest
-from .planner import DIGEST_PREFIX, Step
+from .planner import DIGEST_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .destination import Writer
     from .events import Identity
+    from .plan import Step
 
 __all__ = ["Incoming", "Spool"]
 

@@ -16,7 +16,8 @@ from .events import Event, Identity, State
 from .header import header_digest, received_date
 from .listing import MaildropListing
 from .marks import mark_of
-from .planner import Action, Plan, Step, make_plan
+from .plan import Action, Plan, Step
+from .planner import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

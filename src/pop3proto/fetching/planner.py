@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -11,6 +10,7 @@ import attrs
 from pop3proto.core.text import counted
 
 from .events import Identity, State
+from .plan import Action, Plan, Step
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,83 +19,13 @@ if TYPE_CHECKING:
     from .listing import MaildropListing, Row
     from .policy import Policy
 
-__all__ = ["DIGEST_PREFIX", "Action", "Plan", "Step", "make_plan"]
+__all__ = ["DIGEST_PREFIX", "make_plan"]
 
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
 _PLAUSIBLE: Final = 10
 """If no more messages than this were known, it is plausible that all of them are gone now."""
-
-
-class Action(Enum):
-    """What is done with a message."""
-
-    FETCH = "fetch"
-    """All of it is fetched and stored."""
-    HEADERS = "headers"
-    """Its header is fetched and stored."""
-    DATE = "date"
-    """Its header is looked at for its date, which decides."""
-    CHECK = "check"
-    """It may be another message than the one that is stored under its unique id: look, and fetch it if so."""
-    DELETE = "delete"
-    """It is stored: make sure that it is the same message, and delete it on the server."""
-    RETRY = "retry"
-    """It broke an earlier session, or could not be stored: fetch it last, and by itself."""
-    KEEP = "keep"
-    """It is stored, and stays on the server."""
-    SKIP = "skip"
-    """It is not stored, and stays on the server."""
-
-    if not TYPE_CHECKING:
-        __hash__ = object.__hash__  # that of Enum is written in Python
-
-
-@attrs.frozen
-class Step:
-    """What is done with one message.
-
-    Args:
-        number: its number in this session.
-        identity: its identity; None: it has no unique id, so that only its octets can tell.
-        octets: as LIST announces; None: unknown.
-        action: what is done.
-        reason: why, in words for a user.
-        deletes: it is deleted on the server in this session, once it is stored.
-        entry: what is known of it; None: nothing.
-    """
-
-    number: int
-    identity: Identity | None
-    octets: int | None
-    action: Action
-    reason: str
-    deletes: bool = False
-    entry: Entry | None = None
-
-
-@attrs.frozen
-class Plan:
-    """What is done with the messages of a maildrop in one session.
-
-    Args:
-        steps: one for each message that can be fetched, in order of number.
-        notes: what the user should know, a line each.
-        obstacles: why some messages can be neither fetched nor deleted, a line each.
-        stop: why nothing is done at all; None: it is done.
-        temporary: what `stop` says may be otherwise soon.
-    """
-
-    steps: tuple[Step, ...]
-    notes: tuple[str, ...] = ()
-    obstacles: tuple[str, ...] = ()
-    stop: str | None = None
-    temporary: bool = False
-
-    def of(self, *actions: Action) -> list[Step]:
-        """Return the steps with one of these actions, in order."""
-        return [step for step in self.steps if step.action in actions]
 
 
 def make_plan(  # noqa: PLR0913 - each has its name

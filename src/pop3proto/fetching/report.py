@@ -10,7 +10,7 @@ import attrs
 
 if TYPE_CHECKING:
     from .events import Identity
-    from .planner import Plan
+    from .plan import Plan
 
 __all__ = [
     "Deleted",

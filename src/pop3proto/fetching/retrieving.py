@@ -12,7 +12,7 @@ from pop3proto.core.replies import Err
 from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.operations import Now, Procedure, Random
 
-from .planner import Action
+from .plan import Action
 from .proof import SEED, Proof, Question, trial_questions
 from .report import Kind, Problem
 from .state import StorageFailed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .incoming import Incoming
     from .listing import MaildropListing
-    from .planner import Step
+    from .plan import Step
     from .state import Fetching
 
 __all__ = ["OutOfStep", "Retrieving", "try_questions"]

@@ -21,7 +21,7 @@ from .visit import visit
 if TYPE_CHECKING:
     from .events import Identity
     from .login import Login
-    from .planner import Plan
+    from .plan import Plan
 
 __all__ = ["plan_run", "run"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.client.session import Session
 
     from .destination import Destination, Journal
-    from .planner import Step
+    from .plan import Step
     from .policy import Policy
 
 __all__ = ["Fetching", "StorageFailed"]

@@ -10,14 +10,14 @@ from .destination import Arrival, NotTaken
 from .events import Event, State
 from .incoming import Incoming, Spool
 from .marks import mark_of
-from .planner import Action
+from .plan import Action
 from .report import Kind, Problem, Received, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from .destination import Writer
-    from .planner import Step
+    from .plan import Step
     from .state import Fetching
 
 __all__ = ["IN_MEMORY", "Storing"]

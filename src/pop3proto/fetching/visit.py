@@ -12,7 +12,8 @@ from pop3proto.core.text import counted
 from .deleting import Deletion, delete, leave
 from .events import Event, State
 from .looking import check, list_maildrop, make_session_plan
-from .planner import DIGEST_PREFIX, Action, Plan, Step
+from .plan import Action, Plan, Step
+from .planner import DIGEST_PREFIX
 from .report import Kind, Planned, Problem
 from .retrieving import Retrieving, try_questions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from datetime import datetime
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION", "add_arguments", "add_connection_arguments", "chosen_accounts", "policy_of"]
 
 DESCRIPTION = (
-    "Fetch new mail, and nothing twice. Mail is left on the server unless an option says to delete it, and nothing is "
-    "deleted that was not stored."
+    "Fetch new mail, and nothing twice. Mail is left on the server unless an option\n"
+    "says to delete it, and nothing is deleted that was not stored."
 )
 
 T = TypeVar("T")
@@ -191,7 +192,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
         raise Failure("with a URL, the command takes the URL and one TARGET", USAGE)
     if arguments.config is not None:
         raise Failure("--config goes with accounts, not with a URL", USAGE)
-    from pop3proto.fetching.accounts.account import Account  # noqa: PLC0415 - slow to import
+    from pop3proto.fetching.accounts.account import Account, state_journal  # noqa: PLC0415 - slow to import
     from pop3proto.fetching.accounts.errors import AccountError  # noqa: PLC0415 - as above
 
     secrets: dict[str, FromFile] = {}
@@ -213,9 +214,14 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
         if (value := getattr(arguments, name)) is not None:
             settings[name] = value
     try:
-        return Account.of_url(words[0], **settings)
+        account = Account.of_url(words[0], **settings)
+        if account.journal is None and account.deliver[0].journal is None:
+            # Another program is another destination, which has not been given what this one has.
+            digest = hashlib.sha256("\0".join(words[1:]).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+            account = attrs.evolve(account, journal=state_journal(f"{account.key} {digest}"))
     except AccountError as error:
         raise Failure(str(error), USAGE) from error
+    return account
 
 
 def _from_file(path: Path) -> FromFile:

@@ -195,6 +195,19 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     from pop3proto.fetching.accounts.account import Account, state_journal  # noqa: PLC0415 - slow to import
     from pop3proto.fetching.accounts.errors import AccountError  # noqa: PLC0415 - as above
 
+    try:
+        account = Account.of_url(words[0], **_settings(words[1], arguments))
+        if account.journal is None and account.deliver[0].journal is None:
+            # Another program is another destination, which has not been given what this one has.
+            digest = hashlib.sha256("\0".join(words[1:]).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+            account = attrs.evolve(account, journal=state_journal(f"{account.key} {digest}"))
+    except AccountError as error:
+        raise Failure(str(error), USAGE) from error
+    return account
+
+
+def _settings(target: str, arguments: Namespace) -> dict[str, Any]:
+    """Return what the arguments say of an account, beside its URL."""
     secrets: dict[str, FromFile] = {}
     for name in ("password", "token"):
         if (path := getattr(arguments, f"{name}_file")) is not None:
@@ -202,7 +215,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     if arguments.token_file is not None and arguments.password_encoding is not None:
         raise Failure("--password-encoding cannot be used with --token-file", USAGE)
     settings: dict[str, Any] = {
-        "deliver": (_target(words[1]),),
+        "deliver": (_target(target),),
         "ca_file": arguments.ca_file,
         "journal": arguments.journal,
         "password_encoding": arguments.password_encoding,
@@ -213,15 +226,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     for name in ("timeout", "quirks"):
         if (value := getattr(arguments, name)) is not None:
             settings[name] = value
-    try:
-        account = Account.of_url(words[0], **settings)
-        if account.journal is None and account.deliver[0].journal is None:
-            # Another program is another destination, which has not been given what this one has.
-            digest = hashlib.sha256("\0".join(words[1:]).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-            account = attrs.evolve(account, journal=state_journal(f"{account.key} {digest}"))
-    except AccountError as error:
-        raise Failure(str(error), USAGE) from error
-    return account
+    return settings
 
 
 def _from_file(path: Path) -> FromFile:

@@ -205,7 +205,7 @@ class _Planner:
             return Action.HEADERS, "new"
         return (
             Action.FETCH,
-            "new" if row.identity is not None else "no unique id: only its octets tell whether it is new",
+            "new" if row.identity is not None else "without a unique id",
         )
 
     def _decision_for_stored(self, row: Row, identity: Identity, entry: Entry) -> tuple[Action, str]:

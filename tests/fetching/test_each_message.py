@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto._io import children
-from pop3proto.fetching.destination import NotTaken
+from pop3proto.fetching.destination import NothingStored, NotTaken
 from pop3proto.fetching.destinations import (
     DeliverEach,
     Delivered,
@@ -293,9 +293,9 @@ os._exit(0 if str(results[0]) == "/bin/sh: its exit status was 1: no" else 3)
 
 def test_a_program_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(FileNotFoundError, match=r"cannot run it: No such file or directory: 'no-such-program'"):
+    with pytest.raises(NothingStored, match=r"cannot run it: No such file or directory: 'no-such-program'"):
         run(ProgramDestination(["no-such-program"]))
-    with pytest.raises(PermissionError, match="text"):
+    with pytest.raises(NothingStored, match="text"):
         run(ProgramDestination([str(tmp_path / "text")]))
 
 

@@ -246,12 +246,12 @@ def test_unique_ids_are_missed_where_they_were_known():
 
 
 def test_headers_alone_are_not_fetched_from_a_server_that_deletes_by_itself():
-    rows = listing(("a", 100))
-    assert plan([], rows, Policy(headers_only=True), expires=True).stop
-    assert plan([], rows, Policy(max_octets=1, too_large="headers"), expires=True).stop
-    made = plan([], rows, expires=True)
-    assert made.stop is None
+    rows = listing(("small", 100), ("large", 200))
+    made = plan([], rows, Policy(max_octets=100, too_large="headers"), expires=True)
+    assert [step.action for step in made.steps] == [Action.FETCH, Action.SKIP]
+    assert "1 message left on the server" in made.obstacles[0]
     assert "EXPIRE 0" in made.notes[0]
+    assert actions([], rows, Policy(headers_only=True), expires=True) == [Action.SKIP, Action.SKIP]
 
 
 # ------------------------------------------------------------------------------------------ laws
@@ -306,6 +306,6 @@ def test_laws(events, rows, policy, present):
             )
         if step.action is Action.DELETE:
             assert step.deletes
-            assert step.octets == step.entry.last.listed is not None
+            assert step.octets == step.entry.stored.listed is not None
         if step.action is Action.FETCH and here:
             assert policy.again

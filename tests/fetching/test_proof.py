@@ -47,7 +47,7 @@ def test_every_question_can_be_drawn():
     assert drawn == EVERYTHING
 
 
-def test_answers_are_guessed_once_in_65536_times():
+def test_answers_are_guessed_once_in_a_million_times():
     for count in (1, 2, 3, 10, 300, 70_000):
         sizes = ScanListing(dict.fromkeys(range(1, count + 1), 10))
         status = MaildropStatus(count, 10 * count)
@@ -55,12 +55,12 @@ def test_answers_are_guessed_once_in_65536_times():
         questions = trial_questions(listing, status)
         drawn = Proof.of_trial(listing, status, questions, [each.answer for each in questions])
         choices = max(count, 2)  # where there is one message, LIST and STAT
-        assert choices ** len(drawn.questions(bytes(SEED))) >= 2**16
+        assert choices ** len(drawn.questions(bytes(SEED))) >= 2**20
 
 
 def test_the_seed_has_enough_chance_for_the_longest_row_of_questions():
     listing = MaildropListing.of(None, ScanListing({1: 10}), MaildropStatus(1, 10))
     questions = trial_questions(listing, MaildropStatus(1, 10))
     drawn = Proof.of_trial(listing, MaildropStatus(1, 10), questions, [each.answer for each in questions])
-    ends = {tuple(drawn.questions(seed.to_bytes(SEED)))[-1] for seed in (0, 2**16 - 1)}
+    ends = {tuple(drawn.questions(seed.to_bytes(SEED)))[-1] for seed in (0, 2**20 - 1)}
     assert len(ends) == 2

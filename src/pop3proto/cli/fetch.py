@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -18,30 +19,30 @@ from pop3proto.fetching.accounts.targets import ToStdout
 from .accounts import account_failures, check_configuration
 from .alarm import Alarm
 from .every import SIGNALS, Repeat
-from .exit_statuses import CONFIGURATION, status_of, worst
+from .exit_statuses import status_of, worst
 from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
 from .fetch_run import AccountRun, failed_run
 from .schedule import Schedule
-from .several import run_several
+from .several import Cancel, run_several
 from .systemd import Notifier
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pop3proto.fetching.accounts.account import Account
 
     from .every import Ran
     from .fetch_output import Output
-    from .several import Cancel
 
 __all__ = ["DESCRIPTION", "add_arguments", "run"]
 
 
 def run(arguments: Namespace) -> int:
     """Run the command: fetch, show what there is to fetch, or check the configuration."""
+    _check_together(arguments)
     if arguments.check_config:
         return check_configuration(arguments.config)
     accounts = {account.name: account for account in chosen_accounts(arguments)}
@@ -76,9 +77,9 @@ def run(arguments: Namespace) -> int:
 
         if arguments.dry_run or arguments.status:
             jobs = {name: partial(each.show, whole=arguments.dry_run) for name, each in runs.items()}
-            return _status(run_several(jobs, failed, arguments.jobs))
+            return _status(_run_once(jobs, failed, arguments.jobs))
         if arguments.every is None and not arguments.daemon:
-            return _status(run_several({name: each.fetch for name, each in runs.items()}, failed, arguments.jobs))
+            return _status(_run_once({name: each.fetch for name, each in runs.items()}, failed, arguments.jobs))
 
         def fetch(name: str, cancel: Cancel) -> Ran:
             return runs[name].fetch(cancel)
@@ -95,6 +96,32 @@ def run(arguments: Namespace) -> int:
             ).run()
 
 
+def _check_together(arguments: Namespace) -> None:
+    """Check that arguments go together.
+
+    Raises:
+        Failure: they do not.
+    """
+    repeats = arguments.every is not None or arguments.daemon
+    for given, name, others in (
+        (arguments.check_config, "--check-config", arguments.words or repeats or arguments.dry_run or arguments.status),
+        (repeats, "--every", arguments.again or arguments.message or arguments.dry_run or arguments.status),
+        (arguments.dry_run, "--dry-run", arguments.status),
+        (arguments.keep, "--keep", arguments.when_gone),
+    ):
+        if given and others:
+            raise Failure(f"{name} does not go with what else is given", USAGE)
+
+
+def _run_once(
+    jobs: Mapping[str, Callable[[Cancel], Ran]], failed: Callable[[str, Exception], Ran], at_once: int
+) -> Mapping[str, Ran]:
+    if len(jobs) > 1:
+        return run_several(jobs, failed, at_once)
+    [(name, job)] = jobs.items()
+    return {name: job(Cancel())}  # here, where Ctrl-C ends it at any time, also while it connects
+
+
 def _journal(account: Account) -> Path:
     """Return the journal of an account.
 
@@ -109,10 +136,8 @@ def _secrets(account: Account, output: Output) -> SecretSource:
     """Return where the password or token of an account comes from. If the user has to type it, that happens now."""
     secrets = SecretSource(account, partial(output.say, account.name))
     if secrets.asks:  # here, one after the other, and not in several threads
-        try:
+        with suppress(SecretError):  # the run of this account tells it
             secrets.get()
-        except SecretError as error:
-            raise Failure(f"{error}: use --password-file, or the configuration file", CONFIGURATION) from None
     return secrets
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir
 from pop3proto.fetching.accounts.units import parse_octets, parse_seconds
 
 from .accounts import account_failures, add_config_argument
@@ -125,6 +126,12 @@ def _add_policy_arguments(parser: ArgumentParser) -> None:
         choices=("again", "hold"),
         help="what a program may have taken before a crash is delivered again, or held back (default: again)",
     )
+    what.add_argument(
+        "--wait",
+        type=_unit(parse_seconds),
+        metavar="TIME",
+        help="wait so long for a server that wants some time between two logins (default: 1m; Gmail: 10m)",
+    )
     what.add_argument("--session-messages", type=_count, metavar="N", help="QUIT and log in again after N messages")
     what.add_argument(
         "--session-size", type=_unit(parse_octets), metavar="SIZE", help="QUIT and log in again after so many octets"
@@ -196,7 +203,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     from pop3proto.fetching.accounts.errors import AccountError  # noqa: PLC0415 - as above
 
     try:
-        account = Account.of_url(words[0], **_settings(words[1], arguments))
+        account = Account.of_url(words[0], **_settings(words[0], words[1], arguments))
         if account.journal is None and account.deliver[0].journal is None:
             # Another program is another destination, which has not been given what this one has.
             digest = hashlib.sha256("\0".join(words[1:]).encode("utf-8", "surrogateescape")).hexdigest()[:8]
@@ -206,7 +213,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     return account
 
 
-def _settings(target: str, arguments: Namespace) -> dict[str, Any]:
+def _settings(url: str, target: str, arguments: Namespace) -> dict[str, Any]:
     """Return what the arguments say of an account, beside its URL."""
     secrets: dict[str, FromFile] = {}
     for name in ("password", "token"):
@@ -215,6 +222,7 @@ def _settings(target: str, arguments: Namespace) -> dict[str, Any]:
     if arguments.token_file is not None and arguments.password_encoding is not None:
         raise Failure("--password-encoding cannot be used with --token-file", USAGE)
     settings: dict[str, Any] = {
+        "name": _name(url),
         "deliver": (_target(target),),
         "ca_file": arguments.ca_file,
         "journal": arguments.journal,
@@ -229,6 +237,15 @@ def _settings(target: str, arguments: Namespace) -> dict[str, Any]:
     return settings
 
 
+def _name(url: str) -> str:
+    """Return what the account of a URL is called: for people."""
+    from pop3proto.fetching.accounts.url import Address  # noqa: PLC0415 - as above
+
+    address = Address.of_url(url)
+    name = f"{address.user}@{address.host}:{address.port}"
+    return address.key if "/" in name or name.startswith(".") else name
+
+
 def _from_file(path: Path) -> FromFile:
     from pop3proto.fetching.accounts.origins import FromFile  # noqa: PLC0415 - slow to import
 
@@ -241,10 +258,12 @@ def _target(word: str) -> Target:
     if word == "-":
         return targets.ToStdout(stdout=True)
     kind, colon, rest = word.partition(":")
-    if not colon or kind not in {"mbox", "files", "program"}:
+    if not colon or not kind.isalpha():
         if not word:
             raise Failure("TARGET is empty", USAGE)
         return targets.ToMaildir(Path(word))
+    if kind not in {"mbox", "files", "program"}:
+        raise Failure(f"TARGET cannot be {kind}: yet; for a Maildir of this name write ./{word}", USAGE)
     if not rest:
         raise Failure(f"TARGET says {kind}, and not which", USAGE)
     if kind == "program":
@@ -252,7 +271,8 @@ def _target(word: str) -> Target:
             return targets.ToProgram(tuple(shlex.split(rest)))
         except ValueError as error:
             raise Failure(f"TARGET: {rest}: {error}", USAGE) from error
-    return targets.ToMbox(Path(rest)) if kind == "mbox" else targets.ToFiles(Path(rest))
+    path = Path(rest).expanduser()
+    return targets.ToMbox(path) if kind == "mbox" else targets.ToFiles(path)
 
 
 def policy_of(account: Account, arguments: Namespace) -> Policy:
@@ -266,6 +286,7 @@ def policy_of(account: Account, arguments: Namespace) -> Policy:
         "complete": arguments.complete or None,
         "again": arguments.again or None,
         "on_doubt": arguments.on_doubt,
+        "patience": arguments.wait,
         "session_messages": arguments.session_messages,
         "session_octets": arguments.session_size,
     }
@@ -276,6 +297,8 @@ def policy_of(account: Account, arguments: Namespace) -> Policy:
         changes["too_large"] = "headers" if arguments.headers_only else "skip"
     elif arguments.headers_only:
         changes["headers_only"] = True
+    if arguments.when_gone and not isinstance(account.deliver[0], ToMaildir | ToFiles):
+        raise Failure("--when-gone needs a target that can be looked into: a Maildir, or files:FOLDER", USAGE)
     if arguments.message:
         changes |= {"only": frozenset(arguments.message), "again": not arguments.complete}
     return attrs.evolve(account.policy, **changes)

@@ -230,6 +230,7 @@ class Summaries(TextOutput):
         super().__init__(out, err, width)
         self._always = always
         self._notes: dict[str, list[str]] = {}
+        self._new: dict[str, list[str]] = {}  # of these, what no other run tells
 
     @override
     def _show(self, account: str, kind: Kind | None, text: str) -> None:
@@ -241,10 +242,19 @@ class Summaries(TextOutput):
             self._notes.setdefault(account, []).append(text)
 
     @override
+    def tell(self, account: str, telling: Telling) -> None:
+        if isinstance(telling, Noted) and telling.new and not self._always:
+            with self._lock:
+                self._new.setdefault(account, []).append(telling.text)
+        super().tell(account, telling)
+
+    @override
     def _ended(self, account: str, report: Report) -> None:
-        notes = self._notes.pop(account, [])
+        notes, new = self._notes.pop(account, []), self._new.pop(account, [])
         came = report.stored or report.headers or report.deleted
         if not (came or self._always or status_of(report) != OK):
+            for text in new:
+                self.say(account, f"note: {text}")
             return
         if report.problems and not report.sessions:  # the problem says it all
             self._rest(account, None, *_KINDS)

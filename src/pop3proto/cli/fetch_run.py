@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from contextlib import ExitStack, closing
 from functools import partial
 from threading import Lock
@@ -14,16 +15,18 @@ from typing_extensions import override
 from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import CertificateError, Pop3Error
 from pop3proto.core.refusals import LoginFailed
-from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.errors import AccountError, SecretError
 from pop3proto.fetching.accounts.opening import connect_account, explain_failure
 from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
 from pop3proto.fetching.destinations.each import DeliverEach, Delivered
+from pop3proto.fetching.destinations.mbox import NotMbox
 from pop3proto.fetching.downloading import download_new, plan_download
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.login import Login
 from pop3proto.fetching.memory_journal import MemoryJournal
 from pop3proto.fetching.report import Kind, Problem, Report
 from pop3proto.fetching.wording import reason
+from pop3proto.maildrops.delivery import NotMaildir
 
 from .every import Ran
 from .fetch_choice import transcript
@@ -74,14 +77,20 @@ class AccountRun:
         """
         try:
             with self.turn:
+                if cancel.asked:
+                    return Ran(Report(more=True))
                 ran = self._fetch(cancel)
         except Exception as error:  # noqa: BLE001 - it must not stop the other accounts
             ran = failed_run(self.account, error)
+        if any(problem.kind is Kind.REFUSED for problem in ran.report.problems):
+            self.secrets.forget()  # a later run looks whether it was corrected
         self.output.end(self.account.name, ran.report)
         return ran
 
     def _fetch(self, cancel: Cancel) -> Ran:
         account = self.account
+        if self.policy.when_gone and not _is_there(account):
+            raise AccountError(f"{account.deliver[0]} is not there: that does not mean that mail was deleted in it")
         with ExitStack() as stack:
             destination = open_destination(account, stack)
             path = account.journal_path
@@ -142,8 +151,14 @@ def _ensure_folder(path: Path) -> None:
 
 
 def _login(account: Account, secrets: SecretSource) -> Login:
-    def credentials(refused: bool) -> Credentials:  # noqa: FBT001 - as `Login` calls it
-        return secrets.get(refused=refused)
+    def credentials(refused: bool) -> Credentials | None:  # noqa: FBT001 - as `Login` calls it
+        try:
+            return secrets.get(refused=refused)
+        except SecretError as error:
+            if not refused:
+                raise
+            secrets.note(f"note: {error}")
+            return None
 
     return Login(
         credentials=credentials,
@@ -159,6 +174,10 @@ def open_destination(account: Account, stack: ExitStack) -> Destination:
         Pop3Error, OSError: it cannot be used.
     """
     [target] = account.deliver
+    if isinstance(target, ToMaildir | ToFiles | ToMbox):
+        [path, *_] = attrs.astuple(target)
+        if not path.absolute().parent.is_dir():
+            raise AccountError(f"cannot store mail in {path}: there is no folder {path.parent}; create it")
     match target:
         case ToMaildir(path, folder, flags):
             from pop3proto.fetching.destinations import MaildirDestination  # noqa: PLC0415 - one of these is needed
@@ -208,7 +227,7 @@ class _Nothing(DeliverEach):
 def failed_run(account: Account, error: Exception) -> Ran:
     """Return the result of a run that an error has ended before it began: a problem, with what to do."""
     match error:
-        case AccountError():
+        case AccountError() | NotMaildir() | NotMbox():
             kind, text = Kind.CONFIGURATION, str(error)
         case JournalInUse():
             kind, text = Kind.LATER, str(error)
@@ -216,8 +235,12 @@ def failed_run(account: Account, error: Exception) -> Ran:
             kind, text = Kind.REFUSED, explain_failure(account, error)
         case Pop3Error():
             kind, text = Kind.LATER, explain_failure(account, error)
+        case OSError() | ValueError() if not isinstance(error, OSError):
+            kind, text = Kind.CONFIGURATION, str(error)
         case OSError():
             kind, text = Kind.STORAGE, f"cannot store mail: {reason(error)}"
-        case _:
-            raise error
+        case _:  # it must not stop the other accounts
+            where = traceback.extract_tb(error.__traceback__)[-1:]
+            place = f" ({where[0].name}, line {where[0].lineno})" if where else ""
+            kind, text = Kind.SERVER, f"internal error, please report it: {type(error).__name__}: {error}{place}"
     return Ran(Report(problems=[Problem(kind, text)]))

@@ -98,7 +98,7 @@ def run(arguments: Namespace) -> int:
         path = account.journal_path
     match arguments.action:
         case "list":
-            _list(path, account.key, as_json=arguments.json)
+            _list(path, account, as_json=arguments.json)
         case "forget":
             _forget(path, account.key, None if arguments.all else arguments.unique_ids)
         case "repair":
@@ -109,14 +109,14 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _list(path: Path, account: str, *, as_json: bool) -> None:
+def _list(path: Path, account: Account, *, as_json: bool) -> None:
     try:
-        history = History(read_journal(path, account))
+        history = History(read_journal(path, account.key))
     except FileNotFoundError:
         raise _no_journal(path) from None
     except OSError as error:
         raise Failure(cannot("read the journal", path, error)) from error
-    for line in json_lines(history) if as_json else table(history, account):
+    for line in json_lines(history) if as_json else table(history, account.name):
         print(line)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
-    from .destination import Arrival, Destination, Found, Journal, NotTaken, Writer
+    from .destination import Arrival, Destination, Found, Journal, NothingStored, NotTaken, Writer
     from .downloading import download_new, plan_download
     from .events import Event, Identity, State
     from .file_journal import FileJournal, JournalInUse
@@ -43,6 +43,7 @@ __all__ = [
     "MemoryJournal",
     "NotTaken",
     "Noted",
+    "NothingStored",
     "Plan",
     "Planned",
     "Policy",
@@ -63,7 +64,7 @@ __all__ = [
 export(
     globals(),
     {
-        ".destination": "Arrival Destination Found Journal NotTaken Writer",
+        ".destination": "Arrival Destination Found Journal NothingStored NotTaken Writer",
         ".downloading": "download_new plan_download",
         ".events": "Event Identity State",
         ".file_journal": "FileJournal JournalInUse",

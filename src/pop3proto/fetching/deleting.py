@@ -49,7 +49,8 @@ def delete(run: Fetching, deletions: Sequence[Deletion]) -> Procedure[list[Delet
     Raises:
         StorageFailed: the journal cannot be written.
         RemoteProtocolError, ConnectionLost, TimedOut, Broken: the session is over, and nothing was deleted. The message
-            at which that happened is recorded, and left alone in this run.
+            at which that happened is deleted in a session of its own from now on; if it was, that is recorded, and it
+            is left alone in this run.
     """
     accepted: list[Deletion] = []
     pipeline = Pipeline[None](run.session, (Dele(deletion.number) for deletion in deletions))
@@ -66,8 +67,10 @@ def delete(run: Fetching, deletions: Sequence[Deletion]) -> Procedure[list[Delet
                 refused.append((deletion, result))
         pipeline.poll()
     except Pop3Error as error:
-        if done < len(deletions):
-            yield from _hold(run, deletions[done], error)
+        if len(deletions) == 1:
+            yield from _hold(run, deletions[0], error)
+        else:  # it may have hung up behind its last answer
+            run.apart.update(deletion.identity for deletion in deletions[max(done - 1, 0) : done + 1])
         raise
     for deletion, failure in refused:
         if not deletion.retrieved and (yield from _retrieve_and_delete(run, deletion)):
@@ -98,7 +101,8 @@ def _retrieve_and_delete(run: Fetching, deletion: Deletion) -> Procedure[bool]:
         while (chunk := (yield from body.chunk())) is not None:
             digest.feed(chunk)
             octets += len(chunk)
-        if entry is None or (entry.last.header, entry.last.octets) != (digest.digest, octets):
+        stored = None if entry is None else entry.stored
+        if stored is None or (stored.header, stored.octets) != (digest.digest, octets):
             return False
         again = Pipeline[None](run.session, [Dele(deletion.number)])
         yield from again.begin()
@@ -107,8 +111,11 @@ def _retrieve_and_delete(run: Fetching, deletion: Deletion) -> Procedure[bool]:
         return False
 
 
-def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[None]:
-    """Send QUIT, so that the server deletes what was accepted. A failure is a problem, unless that is nothing.
+def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[str]:
+    """Send QUIT, so that the server deletes what was accepted.
+
+    Returns:
+        Why it is unknown whether it has; "": it has, or has said that it has not, or nothing was to be deleted.
 
     Raises:
         StorageFailed: the journal cannot be written. QUIT may have been sent.
@@ -123,9 +130,15 @@ def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[None]:
         if accepted:
             run.problem(Problem(Kind.MESSAGE, f"the server may not have deleted all of {marked}: {failure}"))
     except Pop3Error as error:
-        if accepted:
-            run.problem(Problem(Kind.MESSAGE, f"it is unknown whether the server has deleted {marked}: {error}"))
         run.session.fail(error)
+        if not accepted:
+            return ""
+        if [deletion.identity for deletion in accepted if deletion.identity in run.apart] == identities:
+            yield from _hold(run, accepted[0], error)
+            return ""
+        run.apart.add(identities[-1])  # the server may have hung up because of it
+        return f"it is unknown whether the server has deleted {marked}: {error}"
     else:
         yield from run.record([Event(identity, State.DELETED, run.clock()) for identity in identities])
         run.deleted(identities)
+    return ""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .events import Event, Identity
 
-__all__ = ["Arrival", "Destination", "Found", "Journal", "NotTaken", "Writer"]
+__all__ = ["Arrival", "Destination", "Found", "Journal", "NotTaken", "NothingStored", "Writer"]
 
 
 class NotTaken(Exception):
@@ -25,6 +25,10 @@ class NotTaken(Exception):
     def __init__(self, text: str, *, later: bool = False) -> None:
         super().__init__(text)
         self.later = later
+
+
+class NothingStored(OSError):
+    """A destination cannot be used now, and has not begun to store the messages that it was to commit."""
 
 
 @attrs.frozen
@@ -118,6 +122,7 @@ class Destination(Protocol):
             For each writer None, or why its message is not stored.
 
         Raises:
+            NothingStored: none is stored.
             OSError: some may be stored and some not; `recall` tells.
         """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from pop3proto.sasl.credentials import Credentials
 
@@ -13,7 +13,7 @@ from .run import plan_run, run
 from .state import Fetching
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from pop3proto._aio.client import AsyncClient
     from pop3proto.blocking import Client
@@ -57,7 +57,7 @@ def download_new(
     ending: Callable[[], bool] = ...,
     explain: Callable[[Pop3Error], str] = ...,
     clock: Callable[[], float] = ...,
-) -> Awaitable[Report]: ...
+) -> Coroutine[Any, Any, Report]: ...
 def download_new(  # noqa: PLR0913 - each has its default, and a name
     client: Client | AsyncClient,
     journal: Journal,
@@ -69,7 +69,7 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
     ending: Callable[[], bool] = bool,
     explain: Callable[[Pop3Error], str] = str,
     clock: Callable[[], float] = time.time,
-) -> Report | Awaitable[Report]:
+) -> Report | Coroutine[Any, Any, Report]:
     """Download what is new, store and record it, and delete on the server what the policy says.
 
     With a client of asyncio or trio, await it. It may be cancelled at any time, and the program may die at any time:
@@ -97,8 +97,11 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
     Raises:
         LocalProtocolError: the client is not logged in, and there is no `login`. Nothing was sent.
         Busy, Broken: the client cannot be used.
+        Exception: what the function for the credentials of `login` raises. What was recorded is stored.
     """
-    fetching = Fetching(client.session, journal, destination, policy, tell, clock, ending=ending, explain=explain)
+    fetching = Fetching(
+        client.session, journal, destination, policy, tell, clock, single=login is None, ending=ending, explain=explain
+    )
     return client.perform(run(fetching, _login(login)))
 
 
@@ -121,7 +124,7 @@ def plan_download(
     *,
     login: Login | Credentials | None = ...,
     clock: Callable[[], float] = ...,
-) -> Awaitable[Plan]: ...
+) -> Coroutine[Any, Any, Plan]: ...
 def plan_download(  # noqa: PLR0913 - each has its default, and a name
     client: Client | AsyncClient,
     journal: Journal,
@@ -130,7 +133,7 @@ def plan_download(  # noqa: PLR0913 - each has its default, and a name
     *,
     login: Login | Credentials | None = None,
     clock: Callable[[], float] = time.time,
-) -> Plan | Awaitable[Plan]:
+) -> Plan | Coroutine[Any, Any, Plan]:
     """Return what `download_new` would do now, message by message. Nothing is fetched, stored, recorded or deleted.
 
     Args:

@@ -30,7 +30,7 @@ class Entry:
 
     Args:
         last: its latest event, with the facts of earlier ones where it has none.
-        stored: the event that stored all of it, or its header; None: it is not stored.
+        stored: the event that stored all of it, or its header, with the facts of this message; None: it is not stored.
         failures: how many times fetching or deleting it has failed since it was last stored or forgotten,
             `MOST_FAILURES` or more being the same.
     """
@@ -73,9 +73,9 @@ class Entry:
         """Return what is known after another event."""
         if event.state is State.FORGOTTEN:
             return Entry(event)
-        last = _completed(event, self.last)
         if event.state in _STORES:
-            return Entry(last, last)
+            return Entry(event, event)
+        last = _completed(event, self.last)
         failures = self.failures
         if event.state in _FAILURES and failures < MOST_FAILURES:
             failures += 1

@@ -100,6 +100,11 @@ class Incoming:
         assert self._digest is not None  # noqa: S101 - it is asked for nowhere else
         return UniqueId(DIGEST_PREFIX + self._digest.hexdigest())
 
+    def release(self) -> None:
+        """Let go of the octets."""
+        self._only = b""
+        self.chunks.clear()
+
     def abort(self) -> None:
         """Throw away what was written, unless it is stored."""
         for sink in (self.writer, self.spool):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
+
+import attrs
 
 from pop3proto.core.commands import List, Stat, Top, Uidl
 from pop3proto.core.errors import MalformedReply, Pop3Error
@@ -18,9 +21,10 @@ from .listing import MaildropListing
 from .marks import mark_of
 from .plan import Action, Plan, Step
 from .planner import make_plan
+from .proof import OutOfStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pop3proto.core.commands import Command
     from pop3proto.procedures.client.session import Session
@@ -34,8 +38,11 @@ __all__ = ["check", "list_maildrop", "make_session_plan"]
 _CRLF: Final = 2
 
 
-def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, MaildropStatus]]:
+def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, MaildropStatus | None]]:
     """Ask for the drop listing, the unique ids and the sizes, in one go if the server takes that.
+
+    Returns:
+        The listing; and the answer to STAT, None if it was refused or makes no sense.
 
     Raises:
         CommandFailed: the server has unique ids, and does not tell them now; or it tells nothing at all.
@@ -43,7 +50,8 @@ def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, Maildrop
     """
     commands: list[Command[Any]] = [Stat(), Uidl(), List()]
     status, unique_ids, sizes = yield from call_all(session, commands, return_exceptions=True)
-    if isinstance(status, MaildropStatus) and not status.count:
+    listed = [each for each in (unique_ids, sizes) if isinstance(each, UniqueIdListing | ScanListing)]
+    if isinstance(status, MaildropStatus) and not status.count and not any(listed):
         return MaildropListing(()), status
     if isinstance(unique_ids, MalformedReply):
         unique_ids = yield from _first_rows(session, Uidl(), UniqueIdListing)
@@ -55,10 +63,9 @@ def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, Maildrop
         raise sizes
     ids = unique_ids if isinstance(unique_ids, UniqueIdListing) else None
     octets = sizes if isinstance(sizes, ScanListing) else None
-    if not isinstance(status, MaildropStatus):
-        count = len(octets or ()) if ids is None else len(ids)
-        status = MaildropStatus(count, 0 if octets is None else sum(octets.values()))
-    return MaildropListing.of(ids, octets, status), status
+    if isinstance(status, MaildropStatus):
+        return MaildropListing.of(ids, octets, status), status
+    return MaildropListing.of(ids, octets, MaildropStatus(len(octets or ids or ()), 0)), None
 
 
 def _first_rows(
@@ -91,7 +98,7 @@ def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan
         StorageFailed: destination or journal cannot be used.
         RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
     """
-    yield from run.record([*_changes(run, listing), *(yield from _recalled(run, listing))])
+    yield from run.record((yield from _recalled(run, listing)))
     present = (yield from _present(run)) if run.policy.when_gone else None
     undated: set[Identity] = set()
     while True:
@@ -103,8 +110,12 @@ def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan
             present=present,
             undated=undated,
             expires=_expires(run.session),
+            told=run.kept.union(key for key in run.tried if isinstance(key, Identity)),
         )
-        if plan.stop is not None or not (steps := plan.of(Action.DATE)):
+        if plan.stop is not None:
+            return plan
+        if not (steps := plan.of(Action.DATE)):
+            yield from run.record(_changes(run, listing))
             return plan
         undated |= yield from _dates(run, steps)
 
@@ -124,7 +135,7 @@ def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
         for row in listing.rows
         if row.identity is not None and row.identity.copy and run.history.get(row.identity) is None
     ]
-    if not listing.complete or run.policy.every_batch:  # what is not listed may be there all the same
+    if not listing.complete or run.policy.partial_from is not None:  # what is not listed may be there all the same
         return events
     ids = {identity.unique_id for identity in listed if identity is not None}
     for entry in run.history:
@@ -169,7 +180,10 @@ def _present(run: Fetching) -> Procedure[set[Identity] | None]:
     if not run.destination.recalls:
         return None
     marks = {mark_of(run.journal.account, entry.identity): entry.identity for entry in run.history if entry.is_here}
-    found: Mapping[str, Found] = yield from run.storage(run.destination.recall, marks.keys(), headers=False)
+    found: set[str] = set()
+    for _ in range(2):  # another program may rename files while they are looked for, so that one look misses some
+        missing = marks.keys() - found
+        found.update((yield from run.storage(run.destination.recall, missing, headers=False)))
     return {marks[mark] for mark in found}
 
 
@@ -185,12 +199,16 @@ def _look_at_headers(
         for step in steps:
             look(step, None)
         return
-    pipeline = Pipeline[object](run.session, (Top(step.number, 0) for step in steps))
+    questions = [] if run.status is None else [Stat()]
+    commands: Iterator[Command[Any]] = chain((Top(step.number, 0) for step in steps), questions)
+    pipeline = Pipeline[object](run.session, commands)
     try:
         yield from pipeline.begin()
         for step in steps:
             answer = yield from pipeline.result(return_exceptions=True)
             look(step, answer if isinstance(answer, bytes) else None)
+        if questions and (yield from pipeline.result(return_exceptions=True)) != run.status:
+            raise OutOfStep("a header seems to end early: STAT was not answered as before")
         pipeline.poll()
     except Pop3Error:
         run.tops = False
@@ -229,13 +247,15 @@ def check(run: Fetching, steps: Sequence[Step]) -> Procedure[tuple[list[Step], l
     events: list[Event] = []
 
     def look(step: Step, header: bytes | None) -> None:
-        entry = step.entry
-        if header is None or entry is None or entry.stored is None or header_digest(header) != entry.last.header:
+        stored = None if step.entry is None else step.entry.stored
+        if header is None and stored is not None and step.octets == stored.listed and not step.deletes:
+            return  # only other messages have raised the doubt: it stays as it is
+        if header is None or stored is None or header_digest(header) != stored.header:
             uncertain.append(step)
             return
         same.append(step)
         if step.action is Action.CHECK:  # from now on this is what LIST announces
-            events.append(Event(entry.identity, entry.stored.state, entry.stored.when, step.octets))
+            events.append(attrs.evolve(stored, listed=step.octets))
 
     yield from _look_at_headers(run, steps, look)
     yield from run.record(events)

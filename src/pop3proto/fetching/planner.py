@@ -24,6 +24,11 @@ __all__ = ["DIGEST_PREFIX", "make_plan"]
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
+_UNDER_WAY: Final = (State.SENDING, State.SUSPECT, State.SEEN)
+"""What these were about is another message than the one that was stored under its unique id before."""
+
+_CRLF: Final = 2
+
 _PLAUSIBLE: Final = 10
 """If no more messages than this were known, it is plausible that all of them are gone now."""
 
@@ -37,6 +42,7 @@ def make_plan(  # noqa: PLR0913 - each has its name
     present: Collection[Identity] | None = None,
     undated: Collection[Identity] = (),
     expires: bool = False,
+    told: Collection[Identity] = (),
 ) -> Plan:
     """Return what to do in a session.
 
@@ -48,26 +54,30 @@ def make_plan(  # noqa: PLR0913 - each has its name
         present: which of the stored messages are still in the destination; None: it cannot tell, or was not asked.
         undated: messages whose header has no date that can be read.
         expires: the server announces that it deletes what was fetched (EXPIRE 0).
+        told: messages of which the user has heard in this run.
     """
-    planner = _Planner(history, listing, policy, now, present, undated)
+    planner = _Planner(history, listing, policy, now, present=present, undated=undated, expires=expires, told=told)
     steps = planner.steps()
     obstacles = [*listing.obstacles, *planner.obstacles]
     notes = list(listing.notes)
     if expires and any(step.action in {Action.FETCH, Action.RETRY} for step in steps):
         notes.append("this server may delete messages once they are fetched (it announces EXPIRE 0)")
-    stop = None if (lost := planner.lost_ids()) else planner.objection(steps, expires=expires)
+    stop = None if (lost := planner.lost_ids()) else planner.objection(steps)
     return Plan(tuple(steps), tuple(notes), tuple(obstacles), lost or stop, temporary=lost is not None)
 
 
 class _Planner:
-    def __init__(  # noqa: PLR0913, PLR0917 - those of `make_plan`
+    def __init__(  # noqa: PLR0913 - those of `make_plan`
         self,
         history: History,
         listing: MaildropListing,
         policy: Policy,
         now: float,
+        *,
         present: Collection[Identity] | None,
         undated: Collection[Identity],
+        expires: bool,
+        told: Collection[Identity],
     ) -> None:
         self._history = history
         self._listing = listing
@@ -75,6 +85,8 @@ class _Planner:
         self._now = now
         self._present = present
         self._undated = undated
+        self._expires = expires
+        self._told = told
         newest = policy.newest
         self._oldest = 0 if newest is None or len(listing.rows) <= newest else listing.rows[-newest].number
         self.obstacles: list[str] = []
@@ -85,25 +97,38 @@ class _Planner:
         steps = [self._step(row) for row in self._listing.rows]
         if any(step.action is Action.CHECK for step in steps):  # unique ids are given again: any may be another's
             steps = [self._doubted(step) for step in steps]
-        return steps
+        if self._policy.only is not None:
+            listed = {row.identity.unique_id for row in self._listing.rows if row.identity is not None}
+            unknown = sorted(self._policy.only - listed)
+            self.obstacles += [f"no message on the server has the unique id {unique_id}" for unique_id in unknown]
+        return self._without_headers(steps) if self._expires else steps
+
+    def _without_headers(self, steps: list[Step]) -> list[Step]:
+        """Leave messages of which the header alone was wanted: to ask for it may count as fetching the message."""
+        wanted = (Action.HEADERS, Action.DATE)
+        if left := sum(step.action in wanted for step in steps):
+            self.obstacles.append(
+                f"{counted(left, 'message')} left on the server: it may delete a message of which the header was "
+                "fetched (it announces EXPIRE 0); --max-size without --headers-only leaves large ones"
+            )
+        return [attrs.evolve(step, action=Action.SKIP) if step.action in wanted else step for step in steps]
 
     def lost_ids(self) -> str | None:
         """Return that the server refuses to tell unique ids which it had before; None: it does not."""
-        if self._listing.unique_ids or all(_is_digest(entry.identity) for entry in self._history):
+        known = (entry for entry in self._history if entry.was_listed and not _is_digest(entry.identity))
+        if self._listing.unique_ids or self._policy.again or not any(known):
             return None
         return (
             "the server refuses to tell unique ids (UIDL), which it had before: all mail would come twice. Nothing was "
             "fetched; try again later"
         )
 
-    def objection(self, steps: list[Step], *, expires: bool) -> str | None:
+    def objection(self, steps: list[Step]) -> str | None:
         """Return why nothing is to be done; None: nothing speaks against it."""
         policy = self._policy
-        if expires and (policy.headers_only or (policy.max_octets is not None and policy.too_large == "headers")):
-            return "this server may delete a message of which the header was fetched (it announces EXPIRE 0)"
         known = [entry for entry in self._history if entry.stored is not None and entry.was_listed]
         new = sum(step.entry is None or step.entry.stored is None for step in steps)
-        if policy.again or policy.only is not None or not self._listing.unique_ids:
+        if policy.again or policy.only is not None or policy.partial_from is not None or not self._listing.unique_ids:
             return None
         if len(known) > _PLAUSIBLE and new == len(steps) >= len(known):
             return (
@@ -160,10 +185,11 @@ class _Planner:
         if identity is None or entry is None:
             return self._decision_for_new(row, entry)
         if policy.again and entry.stored is not None:
-            return Action.FETCH, "it is stored, and to be fetched again"
-        if entry.is_here:
+            action, reason = self._decision_for_new(row, entry)
+            return action, "it is stored, and to be fetched again" if action is Action.FETCH else reason
+        if entry.is_here and entry.state not in _UNDER_WAY:
             return self._decision_for_stored(row, identity, entry)
-        if entry.has_header and not self._completes(identity):
+        if entry.has_header and entry.state not in _UNDER_WAY and not self._completes(identity):
             if _has_another_size(row, entry):
                 return Action.CHECK, "its header is stored, but LIST announces another size now"
             return Action.KEEP, "its header is stored"
@@ -175,11 +201,15 @@ class _Planner:
             if self._pauses(row, entry):
                 return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
-        if entry.has_header:
+        if entry.has_header and entry.state not in _UNDER_WAY:
             return Action.FETCH, "its header is stored, and the rest was asked for"
         if entry.state is not State.SENDING:
             return self._decision_for_new(row, entry)
         if self._policy.on_doubt == "hold":
+            self.obstacles.append(
+                f"message {row.number} stays on the server: it may have been delivered before a crash; "
+                "--on-doubt again delivers it"
+            )
             return Action.SKIP, "it may have been delivered before a crash"
         return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
 
@@ -209,20 +239,22 @@ class _Planner:
         )
 
     def _decision_for_stored(self, row: Row, identity: Identity, entry: Entry) -> tuple[Action, str]:
-        if identity.copy or entry.identity != identity:
-            return Action.KEEP, "it is stored, but other messages have its unique id"
+        if entry.identity != identity and (not entry.was_listed or _has_another_size(row, entry)):
+            return self._decision_for_new(row, None)
         if entry.state is State.DELETED:
             return Action.CHECK, "it was deleted, and its unique id is here again"
         if entry.state is State.GONE:
             return Action.CHECK, "it was gone, and its unique id is here again"
         if _has_another_size(row, entry):
             return Action.CHECK, "LIST announces another size than before"
+        if identity.copy or entry.identity != identity:
+            return Action.KEEP, "it is stored, but other messages have its unique id"
         why = self._is_due(identity, entry)
         if why is None:
             return Action.KEEP, "it is stored"
         if entry.state is State.HELD and self._pauses(row, entry):
             return Action.KEEP, "deleting it failed before, and is tried again later"
-        if row.octets is None or entry.last.listed is None:
+        if row.octets is None or entry.stored is None or entry.stored.listed is None:
             return Action.CHECK, f"{why}, but its size is unknown"
         return Action.DELETE, why
 
@@ -234,9 +266,12 @@ class _Planner:
         seconds = last.when + pauses[min(entry.failures, len(pauses)) - 1] - self._now
         if seconds <= 0:
             return False
+        if entry.identity in self._told:
+            return True
+        failed = "once" if entry.failures == 1 else f"{entry.failures} times"
         did = "cannot be deleted on" if entry.state is State.HELD else "stays on"
         self.obstacles.append(
-            f"message {row.number} {did} the server: {last.why or 'it failed before'} (failed {entry.failures} times; "
+            f"message {row.number} {did} the server: {last.why or 'it failed before'} (failed {failed}; "
             f"tried again in {_words(seconds)})"
         )
         return True
@@ -261,7 +296,7 @@ class _Planner:
         entry = step.entry
         if step.action not in {Action.KEEP, Action.DELETE} or entry is None or entry.identity != step.identity:
             return step
-        if entry.last.header is None or self._policy.only is not None:
+        if entry.stored is None or entry.stored.header is None or self._policy.only is not None:
             return step
         return attrs.evolve(step, action=Action.CHECK, reason="other unique ids seem to have been given again")
 
@@ -271,8 +306,13 @@ def _has_another_size(row: Row, entry: Entry) -> bool:
 
     Announced sizes are compared with each other: many servers estimate them.
     """
-    noted = entry.last.listed
-    return noted is not None and row.octets is not None and noted != row.octets
+    stored = entry.stored
+    if stored is None or row.octets is None:
+        return False
+    if stored.listed is not None:
+        return stored.listed != row.octets
+    # What was announced then is not known, but what came. Some servers do not count the CRLF that they add at the end.
+    return stored.octets is not None and stored.octets - row.octets not in {0, _CRLF}
 
 
 def _words(seconds: float) -> str:

@@ -40,7 +40,8 @@ class Policy:
         session_messages: after so many messages QUIT is sent, and a new session goes on.
         session_octets: likewise after so many octets.
         session_seconds: likewise after so many seconds.
-        every_batch: go on with new sessions until one brings nothing: the server shows a part of the maildrop only.
+        partial_from: a server that lists so many messages or more may have others that it does not show: new sessions
+            follow until one brings nothing; None: it shows all.
         suspects: of the messages that failed in earlier runs, so many may fail again before the others are left for the
             next run.
         pauses: seconds after which a message that has failed once, twice, ... is tried again; the last one counts for
@@ -64,7 +65,7 @@ class Policy:
     session_messages: int = 5_000
     session_octets: int = 1 << 30
     session_seconds: float = 1_800.0
-    every_batch: bool = False
+    partial_from: int | None = None
     suspects: int = 3
     pauses: tuple[float, ...] = (300, 1_800, 7_200, 28_800, DAY)
     retry_after: tuple[float, ...] = (0, 2, 10)

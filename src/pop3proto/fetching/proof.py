@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from pop3proto.core.commands import ListOne, Stat, UidlOne
+from pop3proto.core.errors import Pop3Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 
     from .listing import MaildropListing, Row
 
-__all__ = ["SEED", "Proof", "Question", "trial_questions"]
+__all__ = ["SEED", "OutOfStep", "Proof", "Question", "trial_questions"]
 
 SEED: Final = 16
 """Octets of chance that the questions behind one batch take."""
 
-_BITS: Final = 16
-"""A sender who writes answers on the chance that they are right has one chance in 2 ** 16, for each batch."""
+_BITS: Final = 20
+"""A sender who writes answers on the chance that they are right has one chance in 2 ** 20, for each batch. Half of the
+questions may be refused, as messages may be removed meanwhile: so it is one in 2 ** 10 at least."""
+
+
+class OutOfStep(Pop3Error):
+    """The questions behind messages were not answered rightly: a message ended early. The session cannot be used."""
 
 
 @attrs.frozen
@@ -45,12 +51,12 @@ class Question:
     answer: object
 
 
-def trial_questions(listing: MaildropListing, status: MaildropStatus) -> list[Question]:
+def trial_questions(listing: MaildropListing, status: MaildropStatus | None) -> list[Question]:
     """Return one question of each kind, to find out which kinds this server answers rightly.
 
     Args:
         listing: the messages; there is at least one.
-        status: the answer to STAT.
+        status: the answer to STAT; None: the server refuses it.
     """
     row = listing.rows[-1]
     questions: list[Question] = []
@@ -58,7 +64,9 @@ def trial_questions(listing: MaildropListing, status: MaildropStatus) -> list[Qu
         questions.append(Question(UidlOne(row.number), row.identity.unique_id))
     if row.octets is not None:
         questions.append(Question(ListOne(row.number), row.octets))
-    return [*questions, Question(Stat(), status)]  # last, to see that the server is in step after the others
+    if status is not None:
+        questions.append(Question(Stat(), status))  # last, to see that the server is in step after the others
+    return questions
 
 
 @attrs.frozen
@@ -68,18 +76,18 @@ class Proof:
     Args:
         kinds: the types of commands that the server answers rightly.
         rows: the messages that may be asked for.
-        status: the answer to STAT.
+        status: the answer to STAT; None: the server refuses it.
     """
 
     kinds: frozenset[type[Command[Any]]]
     rows: Sequence[Row]
-    status: MaildropStatus
+    status: MaildropStatus | None
 
     @classmethod
     def of_trial(
         cls,
         listing: MaildropListing,
-        status: MaildropStatus,
+        status: MaildropStatus | None,
         questions: Sequence[Question],
         answers: Sequence[object],
     ) -> Proof:

@@ -103,9 +103,15 @@ class Waiting:
 
 @attrs.frozen
 class Noted:
-    """Something that the user should know, and that is no problem, in one line."""
+    """Something that the user should know, and that is no problem.
+
+    Args:
+        text: what, in one line.
+        new: it is told once, and not by each run.
+    """
 
     text: str
+    new: bool = False
 
 
 Telling: TypeAlias = Planned | Received | Stored | Deleted | Waiting | Noted | Problem

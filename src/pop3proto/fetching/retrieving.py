@@ -13,7 +13,7 @@ from pop3proto.procedures.client.pipeline import Pipeline
 from pop3proto.procedures.operations import Now, Procedure, Random
 
 from .plan import Action
-from .proof import SEED, Proof, Question, trial_questions
+from .proof import SEED, OutOfStep, Proof, Question, trial_questions
 from .report import Kind, Problem
 from .state import StorageFailed
 from .storing import IN_MEMORY, Storing
@@ -29,16 +29,12 @@ if TYPE_CHECKING:
     from .plan import Step
     from .state import Fetching
 
-__all__ = ["OutOfStep", "Retrieving", "try_questions"]
+__all__ = ["Retrieving", "try_questions"]
 
 Batch: TypeAlias = "list[Step]"
 
 
-class OutOfStep(Pop3Error):
-    """The questions behind messages were not answered rightly: a message ended early. The session cannot be used."""
-
-
-def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatus) -> Procedure[Proof]:
+def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatus | None) -> Procedure[Proof]:
     """Find out by which questions this server can prove that messages are complete.
 
     Raises:
@@ -67,10 +63,12 @@ class Retrieving:
     Args:
         run: the run.
         proof: of completeness.
+        last: no other session follows, so that what may break this one comes last.
     """
 
-    def __init__(self, run: Fetching, proof: Proof) -> None:
+    def __init__(self, run: Fetching, proof: Proof, *, last: bool) -> None:
         self._run: Final = run
+        self._last: Final = last
         self._proof: Final = proof
         self._storing: Final = Storing(run)
         self.stored: Final[list[Incoming]] = []
@@ -86,10 +84,18 @@ class Retrieving:
         """
         run = self._run
         try:
-            single = [step for step in steps if run.is_careful(step)]
+            single: list[Step] = []
+            others: list[Step] = []
+            for step in steps:
+                (single if run.is_careful(step) else others).append(step)
+            # What failed before comes last; and if there is little room, the small ones still come.
+            single.sort(key=lambda step: (step.action is Action.RETRY, step.octets or 0))
+            batches = _batches(others, run.destination.batch)
+            if batches and self._last:
+                yield from self._retrieve_batches(batches)
             for step in single:
                 yield from self._retrieve_single(step)
-            if batches := _batches([step for step in steps if step not in single], run.destination.batch):
+            if batches and not self._last:
                 yield from self._retrieve_batches(batches)
         finally:
             yield from self._storing.abort()
@@ -115,8 +121,8 @@ class Retrieving:
             try:
                 yield from self._receive_batch(pipeline, batch, asked)
                 self.stored.extend((yield from self._storing.commit()))
-            except (Pop3Error, StorageFailed):
-                run.be_careful(batch)
+            except (Pop3Error, StorageFailed) as error:
+                yield from run.warn_of(batch, error)
                 raise
             self.cut = self.cut or run.ending() or (yield from Now()) >= until
         pipeline.poll()
@@ -135,14 +141,15 @@ class Retrieving:
     ) -> Procedure[None]:
         for step in batch:
             yield from self._receive(pipeline, step)
+        right = 0
         for question in questions:
             answer: Any = yield from pipeline.result(return_exceptions=True)
-            if answer != question.answer:
-                numbers = f"message {batch[0].number}" if len(batch) == 1 else "a message"
-                raise OutOfStep(
-                    f"{numbers} seems to end early (the server may not have dot-stuffed it): {question.command} was "
-                    "not answered as before"
-                )
+            right += answer == question.answer
+            # A message that was removed meanwhile is refused.
+            if answer != question.answer and not isinstance(answer, CommandFailed):
+                raise _out_of_step(batch, question)
+        if right * 2 < len(questions):
+            raise _out_of_step(batch, questions[0])
 
     def _receive(self, pipeline: Pipeline[object], step: Step) -> Procedure[None]:
         storing = self._storing
@@ -192,3 +199,11 @@ def _batches(steps: Sequence[Step], most: int) -> list[Batch]:
         batches[-1].append(step)
         octets += size
     return batches
+
+
+def _out_of_step(batch: Batch, question: Question) -> OutOfStep:
+    which = f"message {batch[0].number}" if len(batch) == 1 else "a message"
+    return OutOfStep(
+        f"{which} seems to end early (the server may not have dot-stuffed it): {question.command} was not answered as "
+        "before"
+    )

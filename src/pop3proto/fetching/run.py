@@ -14,7 +14,7 @@ from pop3proto.procedures.operations import Now, Procedure, Sleep
 
 from .deleting import leave
 from .looking import list_maildrop, make_session_plan
-from .report import Kind, Report, Waiting
+from .report import Kind, Problem, Report, Waiting
 from .state import Fetching, StorageFailed
 from .visit import visit
 
@@ -27,6 +27,9 @@ __all__ = ["plan_run", "run"]
 
 _MOST_BLAMED: Final = 10
 """Messages that may break sessions, or fail to be stored, before a run ends: each one costs two sessions."""
+
+_MOST_SESSIONS: Final = 1_000
+"""Sessions of one run. Whatever a server does, a run comes to an end."""
 
 _MOST_STORAGE_FAILURES: Final = 3
 """After so many failures in a row of the destination or the journal, it is no message that is at fault."""
@@ -86,9 +89,12 @@ class _Run:
         self._storage_failures = 0  # in a row
         self._logged_in_at: float | None = None
         self._main = True  # the messages that have not failed in earlier runs come first
+        self._perhaps = False  # and it is not known whether there are any left
         self._failed: tuple[Identity, ...] = ()  # then these, one by one
         self._held: tuple[Identity, ...] = ()  # then these are deleted, each in a session of its own
         self._failures = 0  # of the latter two
+        self._refused = 0  # logins in a row, after one that was accepted
+        self._uncertain = ""  # why it is unknown what was deleted
 
     def run(self) -> Procedure[Report]:
         run = self._run
@@ -97,12 +103,13 @@ class _Run:
             if run.session.connection.state is State.TRANSACTION:
                 self._logged_in_at = yield from Now()  # or a little earlier
             while self._has_more and (yield from self._connect()):
-                before = run.progress
+                before, brought, blamed = run.progress, run.brought, run.blamed
                 try:
                     yield from self._visit()
+                    self._main = self._main and run.brought != brought  # else it would go on for ever
                 except StorageFailed as failure:
-                    self._storage_failures += 1
-                    if self._storage_failures >= _MOST_STORAGE_FAILURES:
+                    self._storage_failures += run.blamed != blamed  # else it was a batch: each is tried by itself
+                    if failure.fatal or self._storage_failures >= _MOST_STORAGE_FAILURES:
                         raise
                     run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
                     yield from self._after_break(failure, progress=True)
@@ -115,6 +122,8 @@ class _Run:
                     yield from self._after_break(error, progress=run.progress != before)
         except StorageFailed as failure:
             run.stop(Kind.STORAGE, str(failure))
+        if self._uncertain:
+            run.problem(Problem(Kind.MESSAGE, self._uncertain))
         return run.report
 
     @property
@@ -129,17 +138,24 @@ class _Run:
         """Have one session."""
         if self._main:
             outcome = yield from visit(self._run)
-            self._main = outcome.more
-            if not outcome.more:
-                self._failed, self._held = outcome.failed, outcome.held
+            # Another session sees what was deleted; but if that is unknown again, it is told.
+            looks = bool(outcome.uncertain) and not self._uncertain and self._login is not None
+            self._uncertain = outcome.uncertain
+            self._main = outcome.more or outcome.perhaps or looks
+            self._perhaps = not outcome.more
+            if not self._main:
+                self._failed, self._held = outcome.failed, (*outcome.apart, *outcome.held)
         elif self._failed:
             outcome = yield from visit(self._run, self._failed)
             if not outcome.more:
                 self._failed = ()
         else:
             only, *held = self._held
-            self._held = tuple(held)
+            self._held, kept = tuple(held), len(self._run.kept)
             yield from visit(self._run, [only])
+            self._failures += len(self._run.kept) - kept
+            if self._failures >= self._run.policy.suspects:
+                self._held = ()
         self._broken = self._storage_failures = 0
 
     def _after_break(self, error: Exception, *, progress: bool) -> Procedure[None]:
@@ -154,7 +170,7 @@ class _Run:
         elif run.blamed >= _MOST_BLAMED:
             text = f"{counted(run.blamed, 'message')} failed in this run: the rest is left for the next one"
             self._give_up(Kind.MESSAGE, text)
-        if self._broken > len(run.policy.retry_after):
+        if self._broken > len(run.policy.retry_after) or run.report.sessions >= _MOST_SESSIONS:
             self._give_up(Kind.LATER, run.explain(error) if isinstance(error, Pop3Error) else str(error))
         elif self._has_more and self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
             run.tell(Waiting(seconds, str(error)))
@@ -178,9 +194,9 @@ class _Run:
             if session.connection.state is not State.TRANSACTION and login is not None:
                 self._logged_in_at = yield from Now()
                 yield from login.perform(session)
+            self._refused = 0
         except LoginFailed as failure:
-            run.stop(Kind.LATER if failure.code in _LATER else Kind.REFUSED, run.explain(failure))
-            return False
+            return (yield from self._after_refusal(failure))
         except (CertificateError, LocalProtocolError) as error:
             run.stop(Kind.REFUSED, run.explain(error))
             return False
@@ -188,6 +204,20 @@ class _Run:
             run.stop(Kind.LATER, run.explain(error))
             return False
         return True
+
+    def _after_refusal(self, failure: LoginFailed) -> Procedure[bool]:
+        """Try again to log in where it was possible before: the server may not have ended that session yet."""
+        run, delays = self._run, self._run.policy.retry_after
+        later = failure.code in _LATER or (failure.code is None and run.report.sessions > 0)
+        if not later or not run.report.sessions or self._refused >= len(delays):
+            run.stop(Kind.LATER if later else Kind.REFUSED, run.explain(failure))
+            return False
+        if seconds := delays[self._refused]:
+            run.tell(Waiting(seconds, run.explain(failure)))
+            yield from Sleep(seconds)
+        self._refused += 1
+        run.session.fail(failure)
+        return (yield from self._connect())
 
     def _wait_for_login(self) -> Procedure[bool]:
         """Wait until the server lets this user log in again; return False if that is too long."""
@@ -197,8 +227,11 @@ class _Run:
             return True
         seconds = self._logged_in_at + delay.seconds - (yield from Now())
         if seconds > run.policy.patience:
-            run.report.more = True
-            run.note([f"the server wants {delay.seconds} seconds between two logins: the rest comes with the next run"])
+            text = f"the server wants {delay.seconds} seconds between two logins: the rest comes with the next run"
+            if self._main and not self._perhaps:
+                run.stop(Kind.LATER, text)
+            else:
+                run.note([text])
             return False
         if seconds > 0:
             run.tell(Waiting(seconds, "the server wants some time between two logins"))

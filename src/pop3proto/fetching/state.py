@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
@@ -11,13 +12,14 @@ from pop3proto.procedures.operations import Await, Procedure, Run
 from .events import Event, Identity, State
 from .history import History
 from .report import Deleted, Kind, Noted, Problem, Report, Tell
+from .wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pop3proto.core.commands import Command
     from pop3proto.core.errors import Pop3Error
-    from pop3proto.core.results import UniqueId
+    from pop3proto.core.results import MaildropStatus, UniqueId
     from pop3proto.procedures.client.session import Session
 
     from .destination import Destination, Journal
@@ -29,6 +31,10 @@ __all__ = ["Fetching", "StorageFailed"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_OF_THE_DISK: Final = {*_FULL, errno.EIO, errno.EROFS}
+"""Errors that are no fault of one message."""
+
 _Row: TypeAlias = tuple[int, "int | None"]
 """Number and size of a message without a unique id: what it is known by in this run."""
 
@@ -38,11 +44,16 @@ class StorageFailed(Exception):
 
     Args:
         error: why.
+
+    Attributes:
+        fatal: nothing can be recorded, so that what would be stored now would come again.
     """
 
     def __init__(self, error: OSError) -> None:
-        super().__init__(str(error))
+        full = "; make room, and run it again" if error.errno in _FULL else ""
+        super().__init__(reason(error) + full)
         self.error = error
+        self.fatal: bool = False
 
 
 class Fetching:
@@ -55,6 +66,7 @@ class Fetching:
         policy: what is wanted.
         tell: hears of what happens.
         clock: returns seconds since 1970.
+        single: there can be no other session.
         ending: says whether to begin nothing more.
         explain: has the words for an error that ends the run.
         records: events are written to the journal; else they are only known in this run.
@@ -64,6 +76,9 @@ class Fetching:
         report: what was done so far.
         tried: messages that have failed in this run: they are left alone until the next one.
         kept: messages whose deletion has failed in this run; likewise.
+        status: the answer to STAT in this session; None: the server refuses it.
+        delayed: how many messages in a row the destination has put off.
+        apart: messages at whose deletion a session broke, or next to one: each is deleted in a session of its own.
         unusable: types of commands with an argument that the server does not answer as it should.
         tops: TOP may be sent. The server has not hung up on it in this run.
         blamed: how many messages have broken a session of this run, or could not be stored.
@@ -79,6 +94,7 @@ class Fetching:
         clock: Callable[[], float],
         *,
         records: bool = True,
+        single: bool = False,
         ending: Callable[[], bool] = bool,
         explain: Callable[[Pop3Error], str] = str,
     ) -> None:
@@ -92,11 +108,15 @@ class Fetching:
         self.report: Final = Report()
         self.tried: Final[set[Identity | _Row]] = set()
         self.kept: Final[set[Identity]] = set()
+        self.apart: Final[set[Identity]] = set()
+        self.delayed: int = 0
+        self.status: MaildropStatus | None = None
         self.unusable: Final[set[type[Command[Any]]]] = set()
         self.tops: bool = True
         self.blamed: int = 0
         self._unstorable: list[Event] = []  # messages that could not be stored, unless nothing can
         self._careful: Final[set[Identity | _Row]] = set()
+        self.single: Final = single
         self.ending: Final = ending
         self.explain: Final = explain
         self._records: Final = records
@@ -112,7 +132,11 @@ class Fetching:
         """Write events to the journal, and know them from now on; raises `StorageFailed`."""
         if events:
             if self._records:
-                yield from self.storage(self.journal.append, events)
+                try:
+                    yield from self.storage(self.journal.append, events)
+                except StorageFailed as failure:
+                    failure.fatal = True
+                    raise
             for event in events:
                 self.history.apply(event)
 
@@ -139,8 +163,13 @@ class Fetching:
     def progress(self) -> tuple[int, ...]:
         """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
         report = self.report
-        known = self.tried, self.kept, self.unusable, self._careful
+        known = self.tried, self.kept, self.apart, self.unusable, self._careful
         return (*map(len, (report.stored, report.headers, report.deleted, *known)), self.tops)
+
+    @property
+    def brought(self) -> tuple[int, int, int]:
+        """How much was stored and deleted so far."""
+        return len(self.report.stored), len(self.report.headers), len(self.report.deleted)
 
     def has_met(self, identity: Identity) -> bool:
         """Return whether a message without a unique id has come in this session."""
@@ -164,12 +193,17 @@ class Fetching:
         self.report.more = self.report.sessions > 0
         self.problem(Problem(kind, text))
 
-    def note(self, texts: Iterable[str]) -> None:
-        """Tell what the user should know, once in a run."""
+    def note(self, texts: Iterable[str], *, new: bool = False) -> None:
+        """Tell what the user should know, once in a run.
+
+        Args:
+            texts: what, a line each.
+            new: no other run tells it.
+        """
         for text in texts:
             if text not in self._noted:
                 self._noted.add(text)
-                self.tell(Noted(text))
+                self.tell(Noted(text, new))
 
     def deleted(self, identities: Sequence[Identity]) -> None:
         """Report and tell that the server has deleted messages."""
@@ -178,12 +212,36 @@ class Fetching:
             self.tell(Deleted(tuple(identities)))
 
     def is_careful(self, step: Step) -> bool:
-        """Return whether a message was under way when a session broke, so that it is fetched by itself."""
-        return _key(step) in self._careful
+        """Return whether a message is fetched by itself: it was under way when some session broke."""
+        entry = step.entry
+        return _key(step) in self._careful or (entry is not None and entry.state is State.SEEN and bool(entry.last.why))
 
     def be_careful(self, steps: Sequence[Step]) -> None:
-        """Note that messages were under way when a session broke."""
+        """Fetch messages by themselves from now on."""
         self._careful.update(map(_key, steps))
+
+    def warn_of(self, steps: Sequence[Step], error: Exception) -> Procedure[None]:
+        """Record that messages were under way when a session broke, so that the next run is careful, too.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
+        new = [step for step in steps if not self.is_careful(step)]
+        self.be_careful(new)
+        if not isinstance(error, StorageFailed):
+            yield from self.record(
+                [
+                    Event(
+                        step.identity,
+                        State.SEEN,
+                        self.clock(),
+                        step.octets,
+                        why=f"under way when this happened: {error}",
+                    )
+                    for step in new
+                    if step.identity is not None and (step.entry is None or step.entry.stored is None)
+                ]
+            )
 
     def leave(self, step: Step) -> None:
         """Note that a message is to be left alone in this run."""
@@ -203,7 +261,9 @@ class Fetching:
         """
         self.blamed += 1
         self.leave(step)
-        self.problem(Problem(Kind.MESSAGE, f"message {step.number} stays on the server: {error}", step.identity))
+        no_room = isinstance(error, StorageFailed) and error.error.errno in _OF_THE_DISK
+        kind = Kind.STORAGE if no_room else Kind.MESSAGE
+        self.problem(Problem(kind, f"message {step.number} stays on the server: {error}", step.identity))
         if step.identity is None:
             return
         event = Event(step.identity, State.SUSPECT, self.clock(), step.octets, why=str(error))

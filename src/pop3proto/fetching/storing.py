@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.procedures.operations import Procedure, Run
 
-from .destination import Arrival, NotTaken
+from .destination import Arrival, NothingStored, NotTaken
 from .events import Event, State
 from .incoming import Incoming, Spool
 from .marks import mark_of
 from .plan import Action
 from .report import Kind, Problem, Received, Stored
+from .state import StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
     from .plan import Step
     from .state import Fetching
 
-__all__ = ["IN_MEMORY", "Storing"]
+__all__ = ["IN_MEMORY", "MOST_DELAYED", "Storing"]
 
 IN_MEMORY: Final = 1 << 20
 """Octets of messages that are collected in memory before they are written."""
+
+MOST_DELAYED: Final = 3
+"""After so many messages in a row that a destination has put off, it is left alone."""
 
 
 class Storing:
@@ -74,9 +79,7 @@ class Storing:
         new = [incoming for incoming in batch if not self._is_known(incoming)]
         if new and not run.destination.recalls:
             yield from run.record([self._event(incoming, State.SENDING) for incoming in new])
-        outcomes: Sequence[NotTaken | None] = ()
-        if new:
-            outcomes = yield from run.storage(self._deliver, new)
+        outcomes = (yield from self._hand_over(new)) if new else ()
         for incoming in new:
             incoming.writer = None  # it is no longer ours to abort
         events = [self._refreshed(incoming) for incoming in batch if incoming.known]
@@ -90,9 +93,23 @@ class Storing:
                 events.append(self._refused(incoming, refusal))
         events += run.has_stored(incoming.identity for incoming in stored if incoming.identity is not None)
         yield from run.record(events)
+        if stored:
+            run.delayed = 0
         self._tell([incoming for incoming in stored if not incoming.known])
         yield from self.abort()
+        for incoming in stored:
+            incoming.release()
+        if run.delayed >= MOST_DELAYED:
+            raise StorageFailed(OSError(errno.EAGAIN, f"{run.destination.name} puts off each message: try again later"))
         return stored
+
+    def _hand_over(self, batch: Sequence[Incoming]) -> Procedure[Sequence[NotTaken | None]]:
+        try:
+            return (yield from self._run.storage(self._deliver, batch))
+        except StorageFailed as failure:
+            if isinstance(failure.error, NothingStored) and not self._run.destination.recalls:
+                yield from self._run.record([self._event(incoming, State.SEEN) for incoming in batch])
+            raise
 
     def abort(self) -> Procedure[None]:
         """Throw away what is not committed."""
@@ -110,8 +127,12 @@ class Storing:
             entry = self._run.history.get(incoming.identity)
             incoming.known = entry is not None and entry.is_here and entry.was_listed
         else:
-            known = None if entry is None else (entry.last.header, entry.last.octets)
-            incoming.known = known == (incoming.header, incoming.octets)
+            stored = None if entry is None else entry.stored
+            incoming.known = (
+                stored is not None
+                and stored.octets == incoming.octets
+                and stored.header in {None, incoming.header}  # None: recorded by an earlier version
+            )
         return incoming.known
 
     def _write_all(self) -> None:
@@ -168,11 +189,13 @@ class Storing:
 
     def _refused(self, incoming: Incoming, refusal: NotTaken) -> Event:
         text = f"message {incoming.step.number} stays on the server: {refusal}"
-        self._run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
+        self._run.problem(Problem(Kind.LATER if refusal.later else Kind.MESSAGE, text, incoming.identity))
         assert incoming.identity is not None  # noqa: S101 - as above
+        self._run.leave(incoming.step)
+        self._run.tried.add(incoming.identity)
+        self._run.delayed = self._run.delayed + 1 if refusal.later else 0
         if refusal.later:
             return Event(incoming.identity, State.SEEN, self._run.clock())
-        self._run.tried.add(incoming.identity)
         return self._event(incoming, State.SUSPECT, str(refusal))
 
     def _tell(self, stored: Sequence[Incoming]) -> None:

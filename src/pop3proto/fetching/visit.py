@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "visit"]
 
+_TOLERABLE: Final = 4_096
+"""Octets by which a message may always be smaller than LIST says, and be whole all the same: some servers guess."""
+
 _RETRIEVED: Final = {Action.FETCH, Action.HEADERS, Action.RETRY}
 _CHECKED: Final = {Action.CHECK, Action.DELETE}
 
@@ -39,14 +42,20 @@ class Outcome:
     """What is left after one session.
 
     Args:
-        more: another session may bring more messages.
+        more: messages of the plan are left for another session.
+        perhaps: the server may have messages that it did not show.
+        apart: messages to be deleted each in a session of its own.
+        uncertain: why it is unknown what was deleted: another session will see; "": it is known.
         failed: messages that failed in earlier runs, to be tried last: those that failed the fewest times come first.
-        held: messages whose deletion has failed in earlier runs, each to be tried in a session of its own.
+        held: as `apart`, where the deletion has failed in earlier runs.
     """
 
     more: bool = False
+    perhaps: bool = False
     failed: tuple[Identity, ...] = ()
     held: tuple[Identity, ...] = ()
+    apart: tuple[Identity, ...] = ()
+    uncertain: str = ""
 
 
 def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[Outcome]:
@@ -64,6 +73,7 @@ def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[
     """
     run.begin_session()
     listing, status = yield from list_maildrop(run.session)
+    run.status = status
     plan = yield from make_session_plan(run, listing)
     _tell(run, plan)
     if plan.stop is not None:
@@ -74,24 +84,32 @@ def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[
     steps = [step for step in plan.steps if not run.is_left(step)]
     failed = [step for step in steps if step.action is Action.RETRY]
     held = [step for step in steps if _is_held(step)]
-    if only is None:
-        apart = {step.number for step in (*failed, *held)}
-        steps = [step for step in steps if step.number not in apart]
+    apart = [step for step in steps if step.identity in run.apart and step not in held]
+    if only is None and _is_last(run):  # what failed before is tried here, after all others
+        numbers = {step.number for step in failed}
+        steps = [*(step for step in steps if step.number not in numbers), *failed]
+        run.be_careful(failed)
+        failed, held, apart = [], [], []
+    elif only is None:
+        others = {step.number for step in (*failed, *held, *apart)}
+        steps = [step for step in steps if step.number not in others]
     else:
         steps = [step for step in steps if step.identity in only]
         run.be_careful(steps)
     retrieved, deletions = yield from _checked(run, steps)
     retrieved, more = _within_bounds(run, retrieved)
+    perhaps = False
     if retrieved:
         retrieving = yield from _retrieve(run, listing, status, retrieved)
         deletions += _deletions(run, retrieving.stored)
         news = any(not incoming.known for incoming in retrieving.stored)
-        more = more or retrieving.cut or (run.policy.every_batch and news)
+        more = more or retrieving.cut
+        perhaps = news and run.policy.partial_from is not None and len(listing.rows) >= run.policy.partial_from
     deletions.sort(key=lambda deletion: deletion.number)
     accepted = (yield from delete(run, deletions)) if deletions else []
-    yield from leave(run, accepted)
+    uncertain = yield from leave(run, accepted)
     failed.sort(key=lambda step: 0 if step.entry is None else step.entry.failures)
-    return Outcome(more, _identities(failed), _identities(held))
+    return Outcome(more, perhaps, _identities(failed), _identities(held), _identities(apart), uncertain)
 
 
 def _identities(steps: Iterable[Step]) -> tuple[Identity, ...]:
@@ -121,7 +139,8 @@ def _note_skipped(run: Fetching, plan: Plan) -> Procedure[None]:
     ]
     if run.policy.only is None and steps:
         reasons = Counter(step.reason for step in steps)
-        run.note(f"{counted(count, 'message')} skipped: {reason}" for reason, count in reasons.items())
+        texts = (f"{counted(count, 'message')} skipped: {reason}" for reason, count in reasons.items())
+        run.note(texts, new=True)
         yield from run.record(
             [
                 Event(step.identity, State.SKIPPED, run.clock(), step.octets, why=step.reason)
@@ -148,12 +167,18 @@ def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], li
     ]
 
 
+def _is_last(run: Fetching) -> bool:
+    """Return whether no other session can follow soon."""
+    capabilities = run.session.capabilities
+    delay = None if capabilities is None else capabilities.login_delay
+    return run.single or (delay is not None and delay.seconds > run.policy.patience)
+
+
 def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
     """Return the steps that one session takes, and whether some are left."""
-    policy, octets, capabilities = run.policy, 0, run.session.capabilities
-    delay = None if capabilities is None else capabilities.login_delay
-    if delay is not None and delay.seconds > policy.patience:  # there will be no other session for a while
-        return steps, False
+    policy, octets = run.policy, 0
+    if _is_last(run) or any(step.identity is None for step in steps):
+        return steps, False  # no other session will bring the rest; or it would begin with the same messages
     for index, step in enumerate(steps):
         octets += step.octets or 0
         if index >= policy.session_messages or (index and octets > policy.session_octets):
@@ -162,9 +187,9 @@ def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
 
 
 def _retrieve(
-    run: Fetching, listing: MaildropListing, status: MaildropStatus, steps: list[Step]
+    run: Fetching, listing: MaildropListing, status: MaildropStatus | None, steps: list[Step]
 ) -> Procedure[Retrieving]:
-    retrieving = Retrieving(run, (yield from try_questions(run, listing, status)))
+    retrieving = Retrieving(run, (yield from try_questions(run, listing, status)), last=_is_last(run))
     yield from retrieving.retrieve(steps)
     if not listing.unique_ids and len(retrieving.stored) == len(listing.rows):
         # All of the maildrop has come: what is known and has not come is gone. The same octets may come anew.
@@ -191,6 +216,12 @@ def _deletions(run: Fetching, stored: Iterable[Incoming]) -> list[Deletion]:
 
 def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bool:
     step, after = incoming.step, run.policy.delete_after
+    if step.octets is not None and step.octets - incoming.octets > max(_TOLERABLE, step.octets // 2):
+        text = (
+            f"message {step.number} stays on the server: {incoming.octets:,} octets came, and LIST says {step.octets:,}"
+        )
+        run.problem(Problem(Kind.MESSAGE, text, identity))
+        return False
     entry = run.history.get(identity)
     if step.identity is None and incoming.known and after is not None and entry is not None:
         when = None if entry.stored is None else entry.stored.when

@@ -55,9 +55,9 @@ def test_a_provider_stands_for_its_facts():
     one = Account(name="a", user="ann", provider="gmail", deliver=(MAILDIR,), every=60)
     assert (one.host, one.port, one.tls) == ("pop.gmail.com", 995, "implicit")
     assert one.quirks == {Quirk.NO_PIPELINING}
-    assert one.policy.every_batch
+    assert one.policy.partial_from == 200
     assert one.interval == 600
-    assert Account.of_url("pops://ann@pop.gmail.com", deliver=(MAILDIR,)).policy.every_batch, "by its host as well"
+    assert Account.of_url("pops://ann@pop.gmail.com", deliver=(MAILDIR,)).policy.partial_from, "by its host as well"
     assert Account.of_url("pops://ann@pop.gmail.com", deliver=(MAILDIR,), quirks=frozenset()).quirks == frozenset()
     assert account(every=60).interval == 60
     assert account().interval is None

@@ -113,6 +113,7 @@ newest = 3
 since = 2026-01-31
 session = {{ messages = 1, octets = "2K", seconds = "3m" }}
 on_doubt = "hold"
+wait = "2m"
 every = "15m"
 """
 
@@ -147,6 +148,7 @@ def test_all_keys_become_an_account(write, a_home_of_ones_own):
         since=date(2026, 1, 31),
         session=SessionBounds(1, 2_000, 180),
         on_doubt="hold",
+        wait=120,
         every=900,
     )
 

@@ -32,7 +32,7 @@ def test_a_name_leads_to_one_provider():
 
 def test_gmail_is_known():
     gmail = provider_named("googlemail")
-    assert (gmail.host, gmail.port, gmail.every_batch, gmail.every) == ("pop.gmail.com", 995, True, 600)
+    assert (gmail.host, gmail.port, gmail.partial_from, gmail.every) == ("pop.gmail.com", 995, 200, 600)
     assert gmail.quirks == PROFILES["gmail"]
     assert provider_of("POP.googlemail.com.") is gmail
 

@@ -49,6 +49,10 @@ class SessionBounds:
             raise AccountError("the bounds of a session are above 0")
 
 
+def _wait(account: Account) -> Seconds:
+    return Seconds(600 if account.facts is not None and account.facts.partial_from is not None else Policy().patience)
+
+
 @attrs.frozen(kw_only=True)
 class Account(Access):
     """An account on a server.
@@ -98,6 +102,13 @@ class Account(Access):
         default="again",
         metadata=about("a message that a program may have taken before a crash is delivered once more, or held back"),
     )
+    wait: Seconds = attrs.field(
+        default=attrs.Factory(_wait, takes_self=True),
+        metadata=about(
+            "wait so long within a run for a server that wants time between logins; without it 1m, and 10m where the "
+            "provider shows a part of the maildrop in each session"
+        ),
+    )
     every: Seconds | None = attrs.field(
         default=None, metadata=about("fetch again and again, with so much time between; never more often than allowed")
     )
@@ -139,7 +150,8 @@ class Account(Access):
             session_messages=self.session.messages,
             session_octets=self.session.octets,
             session_seconds=self.session.seconds,
-            every_batch=self.facts is not None and self.facts.every_batch,
+            partial_from=None if self.facts is None else self.facts.partial_from,
+            patience=self.wait,
         )
 
 

@@ -36,7 +36,7 @@ class Provider:
         names: other names of the provider.
         quirks: deviations of its server.
         every: seconds that must lie between two checks.
-        every_batch: the server shows a part of the maildrop in each session.
+        partial_from: so many messages or more may be only a part of the maildrop; None: the server shows all.
         login: what to log in with, in words for a user whose login was refused.
         no_pop3: why there is no POP3; "": there is.
         source: where this is from.
@@ -50,7 +50,7 @@ class Provider:
     names: tuple[str, ...] = ()
     quirks: frozenset[Quirk] = NO_QUIRKS
     every: float = 0
-    every_batch: bool = False
+    partial_from: int | None = None
     login: str = ""
     no_pop3: str = ""
     source: str

@@ -35,6 +35,10 @@ class SecretSource:
         self.note: Final = note
         self._credentials: Credentials | None = None
 
+    def forget(self) -> None:
+        """Fetch the secret again when it is needed next."""
+        self._credentials = None
+
     @property
     def asks(self) -> bool:
         """Whether the user has to type it."""
@@ -65,7 +69,6 @@ class SecretSource:
             before, self._credentials = self._credentials, None
             credentials = self._fetch()
             if credentials == before:
-                self._credentials = before
                 raise SecretError(f"the {self._what} is still the one that the server has refused")
             self._credentials = credentials
         return self._credentials

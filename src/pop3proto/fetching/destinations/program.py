@@ -11,7 +11,7 @@ from typing_extensions import override
 from pop3proto._io.children import inherited_descriptors, wait
 from pop3proto._io.new_files import named
 from pop3proto.core.text import decode_text, visible
-from pop3proto.fetching.destination import NotTaken
+from pop3proto.fetching.destination import NothingStored, NotTaken
 
 from .each import DeliverEach, Delivered
 from .mbox_format import UnixLines
@@ -125,7 +125,7 @@ class ProgramDestination(DeliverEach):
                 setsigdef=sorted(signal.valid_signals() - _UNCHANGEABLE),
             )
         except OSError as error:
-            raise OSError(error.errno, f"cannot run it: {error.strerror}", self._argv[0]) from error
+            raise NothingStored(error.errno, f"cannot run it: {error.strerror}", self._argv[0]) from error
         try:
             return wait(process, self._timeout, grace=_GRACE)
         except TimeoutError as error:

@@ -1,6 +1,7 @@
 """Every failure of the command line is one clear line on standard error, and a status that is not 0."""
 
 import os
+import re
 import signal
 import socket
 import ssl
@@ -15,12 +16,12 @@ import pytest
 import trustme
 
 from pop3proto.blocking import Server
-from pop3proto.cli import access, main
+from pop3proto.cli import main
 from pop3proto.core.limits import Limits
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
-from tests.helpers.cli_servers import HangUp, Scripted, at, body, password_file, serving
+from tests.helpers.cli_servers import HangUp, Scripted, at, body, name_of, password_file, serving
 from tests.helpers.processes import PATIENCE, join, started
 
 
@@ -42,9 +43,9 @@ def fetch(server: Server | Scripted, target: Path, *options: str) -> int:
 
 
 def line_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was said on standard error: one line."""
+    """What was said on standard error: one line. Standard output may say that no messages were fetched."""
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out == "" or re.fullmatch(r"\S+: no messages fetched[^\n]*\n", out)
     assert err.count("\n") == 1
     assert err.endswith("\n")
     return err[:-1]
@@ -435,9 +436,9 @@ def test_a_user_that_nobody_can_be(tmp_path, capsys, user):
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 70, ".."])
 def test_no_such_host(tmp_path, capsys, host):
     file = password_file(tmp_path)
-    assert main(["fetch", f"pops://ann@{host}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert main(["fetch", f"pops://ann@{host}", str(tmp_path / "m"), "--password-file", str(file)]) == 75
     line = line_of(capsys)
-    assert line.startswith(f"pop3proto fetch: no connection to {host}, port 995: ")
+    assert line.startswith(f"ann@{host}:995: no connection to {host}, port 995: ")
     assert line.endswith("this is not a host name") == ("invalid" not in host)
 
 
@@ -445,8 +446,8 @@ def test_a_refused_connection(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     file = password_file(tmp_path)
-    assert main(["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
-    assert line_of(capsys) == f"pop3proto fetch: no connection to 127.0.0.1, port {port}: Connection refused"
+    assert main(["fetch", f"pop://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 75
+    assert line_of(capsys) == f"{name_of(port)}: no connection to 127.0.0.1, port {port}: Connection refused"
 
 
 @pytest.mark.parametrize(
@@ -460,7 +461,7 @@ def test_a_refused_connection(tmp_path, capsys):
 )
 def test_a_server_that_greets_otherwise(tmp_path, capsys, greeting, why):
     with Scripted({}, greeting) as server:
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 75
     line = line_of(capsys)
     assert line.startswith(at(server))
     assert why in line
@@ -468,7 +469,7 @@ def test_a_server_that_greets_otherwise(tmp_path, capsys, greeting, why):
 
 def test_a_wrong_password(tmp_path, capsys):
     with Scripted({"PASS": b"-ERR [AUTH] wrong\r\n"}) as server:
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 77
     line = line_of(capsys)
     assert line == f"{at(server, 'ann')}login failed (PASS ***: [AUTH] wrong)"
 
@@ -477,7 +478,7 @@ def test_a_maildrop_in_use(tmp_path, capsys):
     store = MemoryStore({"ann": []})
     with serving(store) as server:
         maildrop = store.open("ann", SessionInfo())
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 75
         maildrop.close()
     assert "[IN-USE]" in line_of(capsys)
 
@@ -486,7 +487,7 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 1
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 75
     assert line_of(capsys) == (
         f"{at(port)}the server sent nothing in time (--timeout): waited for the greeting; "
         "if TLS begins at once on this port, the server waits, too: use a pops:// URL"
@@ -503,7 +504,7 @@ def test_a_quirk_of_the_server(tmp_path, capsys):
         "RETR": body("A: b", ""),
     }
     with Scripted(answers) as server:
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 75
         assert "its row in UIDL cannot be read" in capsys.readouterr().err
         assert fetch(server, tmp_path / "m", "--quirks", "courier,stray_dot") == 0
     assert capsys.readouterr().out.startswith("1 message fetched")
@@ -534,7 +535,7 @@ def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):
 
     monkeypatch.setattr(access, "connect", connecting)
     url, file = "pop://ann@127.0.0.1", password_file(tmp_path)
-    assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+    assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 75
     assert limits == [Limits(least_rate=100)]
 
 
@@ -556,7 +557,7 @@ def test_a_connection_that_is_reset(tmp_path, capsys):
         thread = threading.Thread(target=reset, daemon=True)
         thread.start()
         port = listener.getsockname()[1]
-        assert main(["fetch", f"pops://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        assert main(["fetch", f"pops://ann@127.0.0.1:{port}", str(tmp_path / "m"), "--password-file", str(file)]) == 75
         join(thread)
     assert line_of(capsys) == (
         f"{at(port)}the TLS handshake failed: the peer closed the connection, and may not use TLS on this port: use a "
@@ -590,7 +591,7 @@ def test_another_protocol_on_the_port(tmp_path, capsys, authority, name, scheme)
     with Scripted({}, BANNERS[name], context) as server:
         url = f"{scheme.partition(' ')[0]}://ann@127.0.0.1:{server.address[1]}"
         options = ("--password-file", str(file), "--ca-file", str(authorities))
-        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 75
     line = line_of(capsys)
     first = BANNERS[name].partition(b"\r")[0].decode()
     assert line.startswith(at(server))
@@ -610,13 +611,13 @@ def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why):
     file = password_file(tmp_path)
     with Scripted({}, b"\x15\x03\x03\x00\x02\x02" + alert) as server:
         url = f"pops://ann@127.0.0.1:{server.address[1]}"
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 1
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 75
     assert line_of(capsys) == f"{at(server)}the TLS handshake failed: the peer sent the alert {why}"
 
 
 def test_a_server_that_hangs_up(tmp_path, capsys):
     with Scripted({"UIDL": HangUp(b"")}) as server:
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 75
     assert line_of(capsys) == f"{at(server)}the server closed the connection before answering UIDL"
 
 
@@ -628,7 +629,7 @@ def test_a_handshake_that_does_not_end(tmp_path, capsys, scheme):
     with Scripted({"STLS": b"+OK\r\n"}, greeting, otherwise=b"") as server:
         url = f"{scheme}://ann@127.0.0.1:{server.address[1]}"
         options = ("--password-file", str(file), "--timeout", "0.3")
-        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 1
+        assert main(["fetch", url, str(tmp_path / "m"), *options]) == 75
     line = line_of(capsys)
     assert line.startswith(f"{at(server)}the TLS handshake was not done in time: the peer has sent nothing")
     assert line.endswith("use a pop:// URL, or another port") == (scheme == "pops")
@@ -636,16 +637,16 @@ def test_a_handshake_that_does_not_end(tmp_path, capsys, scheme):
 
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):
     with Scripted({"UIDL": HangUp(b"what a nice day\r\n")}) as server:
-        assert fetch(server, tmp_path / "m") == 1
+        assert fetch(server, tmp_path / "m") == 75
     assert "'what a nice day'" in line_of(capsys)
 
 
 def test_a_listing_that_makes_no_sense(tmp_path, capsys):
     with Scripted({"UIDL": body("rubbish")}) as server:
         assert fetch(server, tmp_path / "m") == 1
-    out, err = capsys.readouterr()
-    assert out == "0 messages fetched\n"
-    assert err == "pop3proto fetch: a message was left on the server: its row in UIDL cannot be read: rubbish\n"
+    assert line_of(capsys) == (
+        f"{name_of(server)}: a message was left on the server: its row in UIDL cannot be read: rubbish"
+    )
 
 
 def test_standard_output_that_was_closed_before():

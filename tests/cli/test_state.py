@@ -11,7 +11,7 @@ import pytest
 from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.account import Account
+from pop3proto.fetching.accounts.url import Address
 from pop3proto.fetching.events import Event, Identity, State
 from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal, read_journal
 from pop3proto.fetching.history import History
@@ -21,7 +21,7 @@ from pop3proto.maildrops.delivery import ensure_maildir
 from tests.helpers.cli_servers import Scripted, body, fetch, password_file, serving
 
 URL = "pops://ann@pop.example.org"
-ACCOUNT = Account.of_url(URL).key
+ACCOUNT = Address.of_url(URL).key
 NOW = 1_795_898_996.0
 
 
@@ -218,7 +218,7 @@ def test_a_lost_journal_is_made_again(tmp_path, capsys):
     mail = [b"Subject: one\n\n1\n", b"same\n", b"same\n"]
     store, target = MemoryStore({"ann": mail}), tmp_path / "mail"
     with serving(store) as server:
-        account = Account.of_url("pop://ann@{}:{}".format(*server.address)).key
+        account = Address.of_url("pop://ann@{}:{}".format(*server.address)).key
         assert fetch(server, target, "--allow-cleartext") == 0
         (target / JOURNAL_NAME).unlink()
         store.deliver("ann", b"new\n")
@@ -246,7 +246,7 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
     target = tmp_path / "mail"
     ensure_maildir(target)
     with Scripted({"UIDL": body("1 two", "2 two", "3 h", "4 known", "5 wanted", "6 other")}) as server:
-        account = Account.of_url("pop://ann@{}:{}".format(*server.address)).key
+        account = Address.of_url("pop://ann@{}:{}".format(*server.address)).key
 
         def put(folder: str, unique_id: str, copy: int = 0, kind: str = "U", size: str = ",S=5,W=6") -> None:
             mark = mark_of(account, Identity(UniqueId(unique_id), copy))

@@ -16,6 +16,9 @@ from pop3proto.procedures.server.service import Service
 from tests.helpers.processes import join
 
 PASSWORD = "tan staaf "
+MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
+STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
+"""How a Maildir has them."""
 
 
 def password_file(folder: Path, text: str = f"{PASSWORD}\n") -> Path:
@@ -37,6 +40,11 @@ def fetch(server: "Server | Scripted", target: Path, *options: str) -> int:
     host, port = server.address
     file = password_file(target.parent)
     return main(["fetch", f"pop://ann@{host}:{port}", str(target), "--password-file", str(file), *options])
+
+
+def fetch_in_clear(server: "Server | Scripted", target: Path, *options: str) -> int:
+    """As `fetch`, without TLS if there is none."""
+    return fetch(server, target, "--allow-cleartext", *options)
 
 
 def name_of(server: "Server | Scripted | int", user: str = "ann") -> str:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import CertificateError, Pop3Error
 from pop3proto.core.refusals import LoginFailed
-from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.errors import AccountError, SecretError
 from pop3proto.fetching.accounts.opening import connect_account, explain_failure
 from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
 from pop3proto.fetching.destinations.each import DeliverEach, Delivered
@@ -142,8 +142,14 @@ def _ensure_folder(path: Path) -> None:
 
 
 def _login(account: Account, secrets: SecretSource) -> Login:
-    def credentials(refused: bool) -> Credentials:  # noqa: FBT001 - as `Login` calls it
-        return secrets.get(refused=refused)
+    def credentials(refused: bool) -> Credentials | None:  # noqa: FBT001 - as `Login` calls it
+        try:
+            return secrets.get(refused=refused)
+        except SecretError as error:
+            if not refused:
+                raise
+            secrets.note(f"note: {error}")  # that the login has failed is the problem
+            return None
 
     return Login(
         credentials=credentials,
@@ -156,8 +162,16 @@ def open_destination(account: Account, stack: ExitStack) -> Destination:
     """Return the destination of an account; it is closed with the stack.
 
     Raises:
-        Pop3Error, OSError: it cannot be used.
+        AccountError: what is there is something else.
+        OSError: it cannot be used.
     """
+    try:
+        return _destination(account, stack)
+    except Pop3Error as error:
+        raise AccountError(str(error)) from error
+
+
+def _destination(account: Account, stack: ExitStack) -> Destination:
     [target] = account.deliver
     match target:
         case ToMaildir(path, folder, flags):

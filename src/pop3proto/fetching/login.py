@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pop3proto.core.errors import ConnectionLost
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.client.commands import reconnect
@@ -31,13 +31,13 @@ class Login:
     Args:
         credentials: what to log in with; or a function that returns it, which may block. It is called before each
             login: with True if the server has just refused what it returned last, which is done once if that was a
-            token, as tokens run out.
+            token, as tokens run out; then it may return None, if there is no other token.
         only: as in `Client.login`.
         initial_response: as in `Client.login`.
         password_encoding: as in `Client.login`.
     """
 
-    credentials: Credentials | Callable[[bool], Credentials] = attrs.field(repr=False)
+    credentials: Credentials | Callable[[bool], Credentials | None] = attrs.field(repr=False)
     only: Collection[str] | None = None
     initial_response: bool = True
     password_encoding: str | None = None
@@ -49,7 +49,8 @@ class Login:
             Pop3Error: as `login` of the procedures.
             Exception: what the function for the credentials raises.
         """
-        credentials = yield from self._get(refused=False)
+        if (credentials := (yield from self._get(refused=False))) is None:
+            raise LocalProtocolError("there is nothing to log in with")
         try:
             yield from self._log_in(session, credentials)
         except LoginFailed as failure:
@@ -57,14 +58,15 @@ class Login:
                 raise
             if failure.code not in _ABOUT_THE_TOKEN:
                 raise
-            credentials = yield from self._get(refused=True)
+            if (credentials := (yield from self._get(refused=True))) is None:
+                raise
             if session.broken is not None:
                 if not session.reconnects:
                     raise
                 yield from reconnect(session, ConnectionLost("the server has hung up after it refused the token"))
             yield from self._log_in(session, credentials)
 
-    def _get(self, *, refused: bool) -> Procedure[Credentials]:
+    def _get(self, *, refused: bool) -> Procedure[Credentials | None]:
         if isinstance(self.credentials, Credentials):
             return self.credentials
         return (yield from Run(self.credentials, refused))

@@ -217,7 +217,8 @@ def test_stdin_is_no_terminal(target, monkeypatch, capsys):
     monkeypatch.setattr("os.open", _no_terminal(os.open))
     assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 78
     assert capsys.readouterr().err == (
-        "pop3proto fetch: cannot ask for the password without a terminal: say where else it comes from (--password-file FILE, or the configuration file)\n"
+        "pop3proto fetch: cannot ask for the password without a terminal: "
+        "say where else it comes from (--password-file FILE, or the configuration file)\n"
     )
 
 

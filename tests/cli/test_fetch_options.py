@@ -188,6 +188,8 @@ def fetch_to(server, folder: Path, target: str, *options: str) -> int:
         ([URL, "files:"], "TARGET says files, and not which"),
         ([URL, "program:"], "TARGET says program, and not which"),
         ([URL, "program:a 'b"], "TARGET: a 'b: No closing quotation"),
+        ([URL, "mail", "--when-gone", "--keep"], "--when-gone deletes on the server, and --keep does not"),
+        ([URL, "mbox:x", "--when-gone"], "ann@pop.example.org:995: --when-gone needs a Maildir, or files"),
         ([URL, "mail", "--config", "x"], "--config goes with accounts, not with a URL"),
         (["work", "--password-file", "x"], "--password-file goes with a URL; for accounts it is set in the"),
         (["work", "--token-file", "x"], "--token-file goes with a URL; for accounts it is set in the"),
@@ -197,7 +199,7 @@ def fetch_to(server, folder: Path, target: str, *options: str) -> int:
         (["--journal", "x"], "--journal goes with a URL; for accounts it is set in the"),
         (["--timeout", "3"], "--timeout goes with a URL; for accounts it is set in the"),
         (["--quirks", "bare_lf"], "--quirks goes with a URL; for accounts it is set in the"),
-        ([URL, "mail", "--password-file", "x", "--daemon"], f"{'ann@pop.example.org:995'}: how often? Use --every"),
+        ([URL, "mail", "--password-file", "x", "--daemon"], "ann@pop.example.org:995: how often? Use --every"),
     ],
 )
 def test_arguments_that_do_not_go_together(arguments, told, capsys):
@@ -217,7 +219,7 @@ def test_arguments_that_do_not_go_together(arguments, told, capsys):
         (["--max-size", "large"], "argument --max-size: "),
         (["--max-size", "0"], "argument --max-size: "),
         (["--session-size", "0"], "argument --session-size: "),
-        (["--every", "0s"], "argument --every: "),
+        (["--every", "0s"], "argument --every: a time above 0 is expected"),
         (["--since", "0001-01-01"], "argument --since: "),
         (["--every", "-1"], "argument --every: "),
         (["--session-size", ""], "argument --session-size: "),

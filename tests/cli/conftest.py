@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.helpers.cli_tls import Authority
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +15,14 @@ def files_of_ones_own() -> Iterator[None]:
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A Maildir to fetch into: it does not exist yet."""
+    return tmp_path / "mail"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -270,6 +270,45 @@ def test_a_signal_ends_it_after_the_work_in_hand_or_at_once(second):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_sigusr1_while_a_fetch_is_under_way_fetches_once_more():
+    """Mail may have come after that fetch had listed the maildrop."""
+    runs = []
+
+    def fetch(_name: str, cancel) -> Ran:
+        runs.append(len(runs))
+        if len(runs) == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            heard.wait(PATIENCE)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Ran(FINE)
+
+    heard = threading.Event()
+
+    class Hears(Alarm):
+        def wait(self, seconds):
+            signals = super().wait(seconds)
+            if signal.SIGUSR1 in signals:
+                heard.set()
+            return signals
+
+    watchdog = threading.Timer(PATIENCE, os.kill, [os.getpid(), signal.SIGTERM])
+    with Hears(SIGNALS) as alarm:
+        watchdog.start()
+        Repeat(
+            schedules={"work": Schedule(every=86_400)},
+            fetch=fetch,
+            failed=lambda *_: pytest.fail("it failed"),
+            say=lambda *_: None,
+            alarm=alarm,
+            notifier=NOBODY,
+            grace=PATIENCE,
+        ).run()
+        watchdog.cancel()
+    join(watchdog)
+    assert runs == [0, 1]
+
+
 def test_work_that_does_not_end_in_time_is_ended():
     closed = threading.Event()
 

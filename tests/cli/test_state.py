@@ -11,7 +11,7 @@ import pytest
 from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.account import Account
+from pop3proto.fetching.accounts.url import Address
 from pop3proto.fetching.events import Event, Identity, State
 from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal, read_journal
 from pop3proto.fetching.history import History
@@ -21,7 +21,7 @@ from pop3proto.maildrops.delivery import ensure_maildir
 from tests.helpers.cli_servers import Scripted, body, fetch, password_file, serving
 
 URL = "pops://ann@pop.example.org"
-ACCOUNT = Account.of_url(URL).key
+ACCOUNT = Address.of_url(URL).key
 NOW = 1_795_898_996.0
 
 
@@ -106,7 +106,8 @@ def test_a_table_shows_what_is_recorded(maildir, capsys):
 def test_the_journal_can_be_named(maildir, capsys):
     record(maildir, *LIVES)
     elsewhere = (maildir / JOURNAL_NAME).rename(maildir.parent / "journal")
-    for arguments in (["--journal", str(elsewhere), URL, "list"], [URL, "--journal", str(elsewhere), "list"]):
+    place = ["--journal", str(elsewhere)]
+    for arguments in ([*place, URL, str(maildir), "list"], [URL, *place, str(maildir), "list"]):
         assert main(["state", *arguments]) == 0
         assert capsys.readouterr() == (TABLE, "")
 
@@ -218,7 +219,7 @@ def test_a_lost_journal_is_made_again(tmp_path, capsys):
     mail = [b"Subject: one\n\n1\n", b"same\n", b"same\n"]
     store, target = MemoryStore({"ann": mail}), tmp_path / "mail"
     with serving(store) as server:
-        account = Account.of_url("pop://ann@{}:{}".format(*server.address)).key
+        account = Address.of_url("pop://ann@{}:{}".format(*server.address)).key
         assert fetch(server, target, "--allow-cleartext") == 0
         (target / JOURNAL_NAME).unlink()
         store.deliver("ann", b"new\n")
@@ -246,7 +247,7 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
     target = tmp_path / "mail"
     ensure_maildir(target)
     with Scripted({"UIDL": body("1 two", "2 two", "3 h", "4 known", "5 wanted", "6 other")}) as server:
-        account = Account.of_url("pop://ann@{}:{}".format(*server.address)).key
+        account = Address.of_url("pop://ann@{}:{}".format(*server.address)).key
 
         def put(folder: str, unique_id: str, copy: int = 0, kind: str = "U", size: str = ",S=5,W=6") -> None:
             mark = mark_of(account, Identity(UniqueId(unique_id), copy))
@@ -278,7 +279,7 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
 def test_a_server_without_unique_ids(maildir, capsys):
     with Scripted({}) as server:
         assert repair(server, maildir) == 1
-    assert "the server refused UIDL" in capsys.readouterr().err
+    assert "the server refused LIST" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------- what goes wrong
@@ -316,7 +317,7 @@ def test_a_journal_that_cannot_be_read(maildir, action, capsys):
 @pytest.mark.parametrize(
     "arguments, told",
     [
-        ([URL], "the following arguments are required"),
+        ([], "the following arguments are required"),
         ([URL, "mail"], "the action must be one of list, forget, repair, compact"),
         ([URL, "mail", "lst"], "the action must be one of list, forget, repair, compact"),
         ([URL, "mail", "list", "x"], "nothing may follow list"),
@@ -324,7 +325,7 @@ def test_a_journal_that_cannot_be_read(maildir, action, capsys):
         ([URL, "mail", "forget", "x", "--all"], "forget takes unique ids, or --all"),
         ([URL, "mail", "list", "--all"], "--all belongs to forget"),
         ([URL, "mail", "compact", "--json"], "--json belongs to list"),
-        ([URL, "", "list"], "the path is empty"),
+        ([URL, "mail", "list", "--journal", ""], "argument --journal: the path is empty"),
         ([URL, "mail", "list", "--bogus"], "unrecognized arguments: --bogus"),
     ],
 )
@@ -333,17 +334,20 @@ def test_mistakes_in_usage(arguments, told, capsys):
         main(["state", *arguments])
     assert ended.value.code == 2
     err = capsys.readouterr().err
-    assert err.startswith("usage: pop3proto state [-h] [OPTION ...] ACCOUNT")
+    assert err.startswith("usage: pop3proto state [-h] [OPTION ...] {ACCOUNT | URL TARGET} ")
     assert f"pop3proto state: error: {told}" in err
 
 
 @pytest.mark.parametrize(
     "arguments, told, status",
     [
-        (["ann", "mail", "list"], "the URL must begin with pops://", 2),
-        ([URL, "list"], "name the folder that mail is fetched into, or the journal by --journal FILE", 2),
-        ([URL, "--journal", "j", "repair"], "repair needs the Maildir that mail is fetched into", 2),
-        ([URL, "/no/such/folder", "list"], "/no/such/folder is not a folder", 1),
+        (["imap://ann@h", "mail", "list"], "the URL must begin with pops://", 2),
+        ([URL, "", "list"], "TARGET is empty", 2),
+        ([URL, "mbox:", "list"], "TARGET says mbox, and not which", 2),
+        ([URL, "-", "repair"], "standard output cannot tell which messages it has been given", 2),
+        ([URL, "/no/such/folder", "list"], "there is no journal /no/such/folder/.pop3proto-fetched: ", 1),
+        (["ann", "list", "--timeout", "3"], "--timeout goes with a URL; for accounts it is set in the ", 2),
+        (["ann", "list", "--config", "/no/such/file"], "cannot read the configuration file /no/such/file: ", 78),
     ],
 )
 def test_what_is_not_there(arguments, told, status, capsys):

@@ -16,6 +16,9 @@ from pop3proto.procedures.server.service import Service
 from tests.helpers.processes import join
 
 PASSWORD = "tan staaf "
+MAIL = [b"Subject: one\n\n1\n", b".two\n..\n.\n", b"Subject: three\r\n\r\nno end"]
+STORED = [b".two\n..\n.\n", b"Subject: one\n\n1\n", b"Subject: three\n\nno end\n"]
+"""How a Maildir has them."""
 
 
 def password_file(folder: Path, text: str = f"{PASSWORD}\n") -> Path:
@@ -39,10 +42,21 @@ def fetch(server: "Server | Scripted", target: Path, *options: str) -> int:
     return main(["fetch", f"pop://ann@{host}:{port}", str(target), "--password-file", str(file), *options])
 
 
+def fetch_in_clear(server: "Server | Scripted", target: Path, *options: str) -> int:
+    """As `fetch`, without TLS if there is none."""
+    return fetch(server, target, "--allow-cleartext", *options)
+
+
+def name_of(server: "Server | Scripted | int", user: str = "ann") -> str:
+    """The name of the account of a server's URL, or of one on that port: lines of output begin with it."""
+    port = server if isinstance(server, int) else server.address[1]
+    return f"{user}@127.0.0.1:{port}"
+
+
 def at(server: "Server | Scripted | int", user: str = "") -> str:
     """How an error of a session with a server begins, or with one on that port; `user`: of whom it is the login."""
     port = server if isinstance(server, int) else server.address[1]
-    return f"pop3proto fetch: 127.0.0.1, port {port}{f', user {user}' if user else ''}: "
+    return f"{name_of(server)}: 127.0.0.1, port {port}{f', user {user}' if user else ''}: "
 
 
 def stored(target: Path) -> list[bytes]:

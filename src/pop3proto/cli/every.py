@@ -86,6 +86,7 @@ class Repeat:
     now: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
     _turns: dict[str, Turn] = attrs.field(factory=dict[str, Turn], init=False)
+    _again: set[str] = attrs.field(factory=set[str], init=False)
 
     def run(self) -> int:
         """Fetch until a signal ends it, or all logins are refused; return the exit status."""
@@ -119,10 +120,16 @@ class Repeat:
         signals = self.alarm.wait(self._watched(None if next_due is None else max(next_due - self.clock(), 0.0)))
         for name, ran in crew.results():
             turn = self._turns[name] = self._turns[name].after(ran.report, self.clock(), self.chance(), ran.login_delay)
-            if turn.due is None:
+            if name in self._again:
+                self._again.remove(name)
+                self._wake(name)
+            elif turn.due is None:
                 self.say(name, "the login was refused: not tried again until SIGUSR1, or a new start")
         if _WAKE in signals:
-            self._wake(crew)
+            self._again |= crew.busy  # it may have listed the maildrop before the new mail came
+            for name in self._turns:
+                if name not in crew.busy:
+                    self._wake(name)
         return signals
 
     def _watched(self, seconds: float | None) -> float | None:
@@ -133,14 +140,11 @@ class Repeat:
         half = self.notifier.watchdog / 2
         return half if seconds is None else min(seconds, half)
 
-    def _wake(self, crew: Crew[Ran]) -> None:
+    def _wake(self, name: str) -> None:
         now = self.clock()
-        for name, turn in self._turns.items():
-            if name in crew.busy:
-                continue
-            woken = self._turns[name] = turn.woken(now)
-            if woken.not_before > now:
-                self.say(name, f"not before {self._time(woken.not_before)}: the server wants a pause between logins")
+        woken = self._turns[name] = self._turns[name].woken(now)
+        if woken.not_before > now:
+            self.say(name, f"not before {self._time(woken.not_before)}: the server wants a pause between logins")
 
     def _end(self, crew: Crew[Ran], *, at_once: bool) -> None:
         """Let the work in hand end, or at once: when a second signal comes, or the time is over."""

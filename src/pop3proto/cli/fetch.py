@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
+from pop3proto.fetching.wording import cannot
 
 from .accounts import account_failures, check_configuration
 from .alarm import Alarm
 from .every import SIGNALS, Repeat
-from .exit_statuses import status_of, worst
+from .exit_statuses import LATER, status_of, worst
 from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
@@ -129,7 +130,11 @@ def _journal(account: Account) -> Path:
         Failure: it is not known where that is.
     """
     with account_failures("pop3proto fetch"):
-        return account.journal_path.absolute()
+        path = account.journal_path
+    try:
+        return path.absolute()
+    except OSError as error:  # the current folder was removed
+        raise Failure(cannot("find", path, error), LATER) from error
 
 
 def _secrets(account: Account, output: Output) -> SecretSource:

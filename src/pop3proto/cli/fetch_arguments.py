@@ -144,7 +144,7 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--status", action="store_true", help="fetch nothing: show how much is new, and how much is not")
     how.add_argument(
         "--every",
-        type=_unit(parse_seconds),
+        type=_pause,
         metavar="TIME",
         help="do not end: fetch again and again, with so much time between (10m); never more often than the server "
         "and the provider allow. SIGUSR1 fetches now",
@@ -276,7 +276,20 @@ def _target(word: str) -> Target:
 
 
 def policy_of(account: Account, arguments: Namespace) -> Policy:
-    """Return what is to be fetched and deleted: as the account says, but for what the arguments say."""
+    """Return what is to be fetched and deleted: as the account says, but for what the arguments say.
+
+    Raises:
+        Failure: they do not go together.
+    """
+    if arguments.when_gone:
+        from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir  # noqa: PLC0415 - slow to import
+
+        if arguments.keep:
+            raise Failure("--when-gone deletes on the server, and --keep does not", USAGE)
+        if not all(isinstance(target, ToMaildir | ToFiles) for target in account.deliver):
+            raise Failure(
+                f"{account.name}: --when-gone needs a Maildir, or files: the others cannot be looked into", USAGE
+            )
     given = {
         "delete_after": 0 if arguments.delete else arguments.delete_after,
         "when_gone": arguments.when_gone or None,
@@ -319,6 +332,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not (number := int(text)):
         raise ArgumentTypeError("a number above 0 is expected")
     return number
+
+
+def _pause(text: str) -> float:
+    if not (seconds := _parsed(parse_seconds, text)):
+        raise ArgumentTypeError("a time above 0 is expected, such as 10m")
+    return seconds
 
 
 def _moment(text: str) -> float:

@@ -171,8 +171,16 @@ def open_destination(account: Account, stack: ExitStack) -> Destination:
     """Return the destination of an account; it is closed with the stack.
 
     Raises:
-        Pop3Error, OSError: it cannot be used.
+        AccountError: what is there is something else.
+        OSError: it cannot be used.
     """
+    try:
+        return _destination(account, stack)
+    except Pop3Error as error:
+        raise AccountError(str(error)) from error
+
+
+def _destination(account: Account, stack: ExitStack) -> Destination:
     [target] = account.deliver
     if isinstance(target, ToMaildir | ToFiles | ToMbox):
         [path, *_] = attrs.astuple(target)

@@ -11,10 +11,10 @@ import pytest
 
 from pop3proto import Capabilities, Expire
 from pop3proto.cli import main
-from pop3proto.fetching import Kind, Policy, Report
+from pop3proto.fetching import FileJournal, Kind, Policy, Report
 from pop3proto.fetching.accounts import check_config
 from pop3proto.fetching.accounts.config import KEYS
-from pop3proto.testing import PASSWORD, pop3_server
+from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from pop3proto.testing.faults import (
     Cut,
     Fault,
@@ -117,24 +117,57 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("name", TROUBLES)
-def test_what_the_page_on_trouble_quotes_is_printed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trouble = TROUBLES[name]
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a file of the password."""
     monkeypatch.chdir(tmp_path)
     password = tmp_path / "password"
     password.write_text(f"{PASSWORD}\n")
     password.chmod(0o600)
+    return tmp_path
+
+
+def fetch(server: Pop3Server, *options: str) -> int:
+    url = f"pop://ann@{server.host}:{server.port}"
+    return main(["fetch", url, "Maildir", "--password-file", "password", "--allow-cleartext", *options])
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_the_page_on_trouble_quotes_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    trouble = TROUBLES[name]
     status = -1
     with pop3_server({"ann": trouble.mail}, faults=trouble.faults, announce=trouble.announce) as server:
-        command = ["fetch", f"pop://ann@{server.host}:{server.port}", "Maildir", "--password-file", "password"]
         for _ in range(trouble.runs):
             capsys.readouterr()
-            status = main([*command, "--allow-cleartext", *trouble.options])
+            status = fetch(server, *trouble.options)
     assert trouble.says in capsys.readouterr().err
     assert trouble.says in TROUBLE
     assert status == trouble.status
+
+
+def test_what_the_page_quotes_of_a_maildir_that_is_not_mounted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail = [b"Subject: %d\n\nmail\n" % number for number in range(12)]
+    with pop3_server({"ann": mail}) as server:
+        assert fetch(server, "--journal", "journal") == 0
+        (folder / "Maildir").rename(folder / "elsewhere")
+        capsys.readouterr()
+        assert fetch(server, "--journal", "journal", "--when-gone") == 1
+        assert len(server.messages("ann")) == 12
+    [quoted] = re.findall(r"`(none of the 12 messages [^`]*)`", TROUBLE)
+    assert quoted in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_the_page_quotes_of_two_fetches_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pop3_server({"ann": MAIL}) as server:
+        assert fetch(server) == 0
+        with FileJournal(Path("Maildir", ".pop3proto-fetched"), "ann@pop.example.org"):
+            assert fetch(server) == 75
+    [quoted] = re.findall(r"`(another fetch is running [^`]*)`", TROUBLE)
+    assert quoted in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", ["fetch.md", "fetch-configuration.md", "fetch-moving.md"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from datetime import datetime
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION", "add_arguments", "add_connection_arguments", "chosen_accounts", "policy_of"]
 
 DESCRIPTION = (
-    "Fetch new mail, and nothing twice. Mail is left on the server unless an option says to delete it, and nothing is "
-    "deleted that was not stored."
+    "Fetch new mail, and nothing twice. Mail is left on the server unless an option\n"
+    "says to delete it, and nothing is deleted that was not stored."
 )
 
 T = TypeVar("T")
@@ -191,9 +192,22 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
         raise Failure("with a URL, the command takes the URL and one TARGET", USAGE)
     if arguments.config is not None:
         raise Failure("--config goes with accounts, not with a URL", USAGE)
-    from pop3proto.fetching.accounts.account import Account  # noqa: PLC0415 - slow to import
+    from pop3proto.fetching.accounts.account import Account, state_journal  # noqa: PLC0415 - slow to import
     from pop3proto.fetching.accounts.errors import AccountError  # noqa: PLC0415 - as above
 
+    try:
+        account = Account.of_url(words[0], **_settings(words[1], arguments))
+        if account.journal is None and account.deliver[0].journal is None:
+            # Another program is another destination, which has not been given what this one has.
+            digest = hashlib.sha256("\0".join(words[1:]).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+            account = attrs.evolve(account, journal=state_journal(f"{account.key} {digest}"))
+    except AccountError as error:
+        raise Failure(str(error), USAGE) from error
+    return account
+
+
+def _settings(target: str, arguments: Namespace) -> dict[str, Any]:
+    """Return what the arguments say of an account, beside its URL."""
     secrets: dict[str, FromFile] = {}
     for name in ("password", "token"):
         if (path := getattr(arguments, f"{name}_file")) is not None:
@@ -201,7 +215,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     if arguments.token_file is not None and arguments.password_encoding is not None:
         raise Failure("--password-encoding cannot be used with --token-file", USAGE)
     settings: dict[str, Any] = {
-        "deliver": (_target(words[1]),),
+        "deliver": (_target(target),),
         "ca_file": arguments.ca_file,
         "journal": arguments.journal,
         "password_encoding": arguments.password_encoding,
@@ -212,10 +226,7 @@ def _account_of_url(words: list[str], arguments: Namespace) -> Account:
     for name in ("timeout", "quirks"):
         if (value := getattr(arguments, name)) is not None:
             settings[name] = value
-    try:
-        return Account.of_url(words[0], **settings)
-    except AccountError as error:
-        raise Failure(str(error), USAGE) from error
+    return settings
 
 
 def _from_file(path: Path) -> FromFile:

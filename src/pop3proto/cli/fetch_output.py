@@ -246,6 +246,9 @@ class Summaries(TextOutput):
         came = report.stored or report.headers or report.deleted
         if not (came or self._always or status_of(report) != OK):
             return
+        if report.problems and not report.sessions:  # the problem says it all
+            self._rest(account, None, *_KINDS)
+            return
         for text in notes:
             self.say(account, f"note: {text}")
         self._rest(account, None, *_KINDS)

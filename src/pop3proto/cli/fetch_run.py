@@ -217,7 +217,7 @@ def failed_run(account: Account, error: Exception) -> Ran:
         case Pop3Error():
             kind, text = Kind.LATER, explain_failure(account, error)
         case OSError():
-            kind, text = Kind.STORAGE, reason(error)
+            kind, text = Kind.STORAGE, f"cannot store mail: {reason(error)}"
         case _:
             raise error
-    return Ran(Report(problems=[Problem(kind, text)], more=True))
+    return Ran(Report(problems=[Problem(kind, text)]))

@@ -40,7 +40,7 @@ class HeaderDigest:
         """The digest of the octets so far: 16 characters of base64 for URLs."""
         state = self._hash.copy()
         state.update(self._held)
-        return base64.urlsafe_b64encode(state.digest()).decode("ascii")
+        return _encoded(state)
 
     def feed(self, octets: bytes) -> None:
         """Take the next octets of the message; they may end anywhere. What follows the header is ignored."""
@@ -72,9 +72,17 @@ def header_digest(octets: bytes) -> str:
     Args:
         octets: the message, its header, or its first octets with the empty line behind the header.
     """
+    end = octets.find(b"\r\n\r\n") + 4
+    header = octets[:end]
+    if end > 4 and not header.startswith(b"\r\n") and header.count(b"\n") == header.count(b"\r\n"):  # noqa: PLR2004
+        return _encoded(hashlib.blake2b(header, digest_size=12))  # as most are: there is nothing to normalize
     digest = HeaderDigest()
     digest.feed(octets)
     return digest.digest
+
+
+def _encoded(digest: hashlib.blake2b) -> str:
+    return base64.urlsafe_b64encode(digest.digest()).decode("ascii")
 
 
 def received_date(header: bytes) -> int | None:

@@ -190,20 +190,23 @@ class _Planner:
     def _decision_for_new(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
         policy = self._policy
         if row.number < self._oldest:
-            return Action.SKIP, f"it is not among the newest {policy.newest:,}"
+            return Action.SKIP, f"not among the newest {policy.newest:,}"
         if policy.since is not None and row.identity is not None and row.identity not in self._undated:
             dated = None if entry is None else entry.last.dated
             if dated is None:
                 return Action.DATE, "its date decides"
             if dated < policy.since:
-                return Action.SKIP, "it is older"
+                return Action.SKIP, "received before the date that was given"
         if policy.max_octets is not None and row.octets is not None and row.octets > policy.max_octets:
             if policy.too_large == "headers" and row.identity is not None:
-                return Action.HEADERS, f"it is larger than {policy.max_octets:,} octets"
-            return Action.SKIP, f"it is larger than {policy.max_octets:,} octets"
+                return Action.HEADERS, f"larger than {policy.max_octets:,} octets"
+            return Action.SKIP, f"larger than {policy.max_octets:,} octets"
         if policy.headers_only and row.identity is not None:
             return Action.HEADERS, "new"
-        return Action.FETCH, "new" if row.identity is not None else "it has no unique id"
+        return (
+            Action.FETCH,
+            "new" if row.identity is not None else "without a unique id",
+        )
 
     def _decision_for_stored(self, row: Row, identity: Identity, entry: Entry) -> tuple[Action, str]:
         if identity.copy or entry.identity != identity:

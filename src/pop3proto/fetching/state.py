@@ -161,7 +161,7 @@ class Fetching:
 
     def stop(self, kind: Kind, text: str) -> None:
         """Report and tell why the run ends before all is done."""
-        self.report.more = True
+        self.report.more = self.report.sessions > 0
         self.problem(Problem(kind, text))
 
     def note(self, texts: Iterable[str]) -> None:

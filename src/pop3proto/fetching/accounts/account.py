@@ -23,7 +23,7 @@ from .units import Octets, Seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Account", "MaxSize", "SessionBounds"]
+__all__ = ["Account", "MaxSize", "SessionBounds", "state_journal"]
 
 
 @attrs.frozen
@@ -121,13 +121,7 @@ class Account(Access):
         Raises:
             AccountError: the user's folder for state is needed, and the extra `cli` is not installed.
         """
-        if (path := self.journal or self.deliver[0].journal) is not None:
-            return path
-        try:
-            from platformdirs import user_state_path  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise missing_extra("a journal for what has no folder of its own (or name one: journal)", "cli") from None
-        return user_state_path("pop3proto", appauthor=False) / "fetched" / self.name
+        return self.journal or self.deliver[0].journal or state_journal(self.name)
 
     @property
     def policy(self) -> Policy:
@@ -147,6 +141,22 @@ class Account(Access):
             session_seconds=self.session.seconds,
             every_batch=self.facts is not None and self.facts.every_batch,
         )
+
+
+def state_journal(name: str) -> Path:
+    """Return the file in the user's folder for state that records what was fetched.
+
+    Args:
+        name: of the account, or what tells this journal from others.
+
+    Raises:
+        AccountError: the extra `cli` is not installed.
+    """
+    try:
+        from platformdirs import user_state_path  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise missing_extra("a journal for what has no folder of its own (or name one: journal)", "cli") from None
+    return user_state_path("pop3proto", appauthor=False) / "fetched" / name
 
 
 def _timestamp(moment: date) -> float:

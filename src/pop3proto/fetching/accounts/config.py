@@ -117,7 +117,8 @@ def read_config(path: Path) -> Config:
             mode = os.fstat(file.fileno()).st_mode
             octets = file.read()
     except OSError as error:
-        raise AccountError(cannot("read the configuration file", path, error)) from error
+        advice = "; write one, or name a URL and a target" if isinstance(error, FileNotFoundError) else ""
+        raise AccountError(cannot("read the configuration file", path, error) + advice) from error
     try:
         data = tomllib.loads(octets.decode("utf-8"))
     except UnicodeDecodeError as error:

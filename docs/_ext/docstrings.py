@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
+from sphinx import addnodes
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -33,6 +34,18 @@ def resolve(
     )
 
 
+_OF_THE_CORE: Final = {"State": "pop3proto.State"}
+"""What a short name means outside of the package that has another thing of this name."""
+
+
+def prefer_the_core(_app: Sphinx, document: nodes.document) -> None:
+    """Let short names that two packages have lead to the core, but within the package of the other one."""
+    for node in document.findall(addnodes.pending_xref):
+        target = node.get("reftarget")
+        if node.get("refdomain") == "py" and target in _OF_THE_CORE and node.get("py:module") != "pop3proto.fetching":
+            node["reftarget"] = _OF_THE_CORE[target]
+
+
 _DEFAULT: Final = re.compile(r"attr_dict\['(\w+)'\]\.default")  # as the source of an __init__ that attrs has written
 _SHORT: Final = 30  # characters
 
@@ -57,5 +70,6 @@ def _short(default: object) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it to Sphinx."""
     app.connect("missing-reference", resolve)
+    app.connect("doctree-read", prefer_the_core)
     app.connect("autodoc-process-signature", show_defaults)
     return {"parallel_read_safe": True}

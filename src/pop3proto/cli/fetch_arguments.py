@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir
 from pop3proto.fetching.accounts.units import parse_octets, parse_seconds
 
 from .accounts import account_failures, add_config_argument
@@ -310,8 +309,6 @@ def policy_of(account: Account, arguments: Namespace) -> Policy:
         changes["too_large"] = "headers" if arguments.headers_only else "skip"
     elif arguments.headers_only:
         changes["headers_only"] = True
-    if arguments.when_gone and not isinstance(account.deliver[0], ToMaildir | ToFiles):
-        raise Failure("--when-gone needs a target that can be looked into: a Maildir, or files:FOLDER", USAGE)
     if arguments.message:
         changes |= {"only": frozenset(arguments.message), "again": not arguments.complete}
     return attrs.evolve(account.policy, **changes)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .memory_journal import MemoryJournal
     from .plan import Action, Plan, Step
     from .policy import Policy
-    from .report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Telling, Waiting
+    from .report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Tell, Telling, Waiting
 
 __all__ = [
     "Action",
@@ -53,6 +53,7 @@ __all__ = [
     "State",
     "Step",
     "Stored",
+    "Tell",
     "Telling",
     "Waiting",
     "Writer",
@@ -74,6 +75,6 @@ export(
         ".memory_journal": "MemoryJournal",
         ".plan": "Action Plan Step",
         ".policy": "Policy",
-        ".report": "Deleted Kind Noted Planned Problem Received Report Stored Telling Waiting",
+        ".report": "Deleted Kind Noted Planned Problem Received Report Stored Tell Telling Waiting",
     },
 )

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
-    from .access import Access
+    from .access import Access, LoginWay, Pin, ProviderName
     from .account import Account, MaxSize, SessionBounds
     from .config import Config, check_config, config_path, read_config
     from .describing import describe
     from .errors import AccountError, ConfigError, SecretError
     from .opening import connect_account, explain_failure, login, open_session, tls_context
-    from .origins import FromCommand, FromEnvironment, FromFile, FromKeyring, FromNetrc, FromTerminal
+    from .origins import (
+        FromCommand,
+        FromEnvironment,
+        FromFile,
+        FromKeyring,
+        FromNetrc,
+        FromTerminal,
+        Origin,
+        Wanted,
+    )
     from .providers import Provider, provider_named, provider_of
     from .proxy import SocksProxy
     from .secrets import SecretSource
     from .targets import Target, ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
+    from .units import Octets, Seconds
     from .url import Address
 
 __all__ = [
@@ -36,8 +46,14 @@ __all__ = [
     "FromKeyring",
     "FromNetrc",
     "FromTerminal",
+    "LoginWay",
     "MaxSize",
+    "Octets",
+    "Origin",
+    "Pin",
     "Provider",
+    "ProviderName",
+    "Seconds",
     "SecretError",
     "SecretSource",
     "SessionBounds",
@@ -48,6 +64,7 @@ __all__ = [
     "ToMbox",
     "ToProgram",
     "ToStdout",
+    "Wanted",
     "check_config",
     "config_path",
     "connect_account",
@@ -64,17 +81,18 @@ __all__ = [
 export(
     globals(),
     {
-        ".access": "Access",
+        ".access": "Access LoginWay Pin ProviderName",
         ".account": "Account MaxSize SessionBounds",
         ".config": "Config check_config config_path read_config",
         ".describing": "describe",
         ".errors": "AccountError ConfigError SecretError",
         ".opening": "connect_account explain_failure login open_session tls_context",
-        ".origins": "FromCommand FromEnvironment FromFile FromKeyring FromNetrc FromTerminal",
+        ".origins": "FromCommand FromEnvironment FromFile FromKeyring FromNetrc FromTerminal Origin Wanted",
         ".providers": "Provider provider_named provider_of",
         ".proxy": "SocksProxy",
         ".secrets": "SecretSource",
         ".targets": "Target ToFiles ToMaildir ToMbox ToProgram ToStdout",
+        ".units": "Octets Seconds",
         ".url": "Address",
     },
 )

@@ -32,7 +32,7 @@ class NotMbox(Pop3Error):
 
 
 class MboxDestination:
-    r"""Appends messages to a file in the format mboxrd: LF line ends, and lines like `>From ` are quoted with one more.
+    """Appends messages to a file in the format mboxrd: LF line ends, and lines that begin with `From` are quoted.
 
     The file is locked in both ways in use, by a lock file `PATH.lock` and with `fcntl`, while a batch of messages is
     appended, or messages are searched for. Messages wait in memory below 1 MiB, else in a file without a name in the

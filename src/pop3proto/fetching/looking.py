@@ -14,6 +14,7 @@ from pop3proto.procedures.client.pipeline import Pipeline
 
 from .events import Event, Identity, State
 from .header import header_digest, received_date
+from .history import was_under_way
 from .listing import MaildropListing
 from .marks import mark_of
 from .plan import Action, Plan, Step
@@ -141,8 +142,7 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
     unknown = [
         row
         for row in listing.rows
-        if row.identity is not None
-        and ((entry := run.history.get(row.identity)) is None or _was_under_way(entry.state))
+        if row.identity is not None and ((entry := run.history.get(row.identity)) is None or was_under_way(entry.state))
     ]
     if not unknown or not run.destination.recalls or run.policy.again:
         return []
@@ -158,10 +158,6 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
         listed = row.octets if alike or what.header_only else None
         events.append(Event(row.identity, state, run.clock(), listed, what.octets, what.header))
     return events
-
-
-def _was_under_way(state: State) -> bool:
-    return state in {State.SEEN, State.SKIPPED, State.SENDING, State.SUSPECT}
 
 
 def _present(run: Fetching) -> Procedure[set[Identity] | None]:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from .listing import MaildropListing, Row
     from .policy import Policy
 
-__all__ = ["DIGEST_PREFIX", "make_plan"]
+__all__ = ["DIGEST_PREFIX", "HELD_BACK", "make_plan"]
 
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
+
+HELD_BACK: Final = "it may have been delivered before a crash"
 
 _PLAUSIBLE: Final = 10
 """If no more messages than this were known, it is plausible that all of them are gone now."""
@@ -180,7 +182,8 @@ class _Planner:
         if entry.state is not State.SENDING:
             return self._decision_for_new(row, entry)
         if self._policy.on_doubt == "hold":
-            return Action.SKIP, "it may have been delivered before a crash"
+            self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
+            return Action.SKIP, HELD_BACK
         return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
 
     def _completes(self, identity: Identity) -> bool:

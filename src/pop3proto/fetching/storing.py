@@ -8,9 +8,11 @@ from pop3proto.procedures.operations import Procedure, Run
 
 from .destination import Arrival, NotTaken
 from .events import Event, State
+from .history import was_under_way
 from .incoming import Incoming, Spool
 from .marks import mark_of
 from .plan import Action
+from .planner import HELD_BACK
 from .report import Kind, Problem, Received, Stored
 
 if TYPE_CHECKING:
@@ -70,8 +72,10 @@ class Storing:
         Raises:
             StorageFailed: some may be stored and not recorded.
         """
-        run, batch = self._run, self._batch
-        new = [incoming for incoming in batch if not self._is_known(incoming)]
+        run = self._run
+        new = [incoming for incoming in self._batch if not self._is_known(incoming)]
+        new = yield from self._without_doubtful(new)
+        batch = self._batch
         if new and not run.destination.recalls:
             yield from run.record([self._event(incoming, State.SENDING) for incoming in new])
         outcomes: Sequence[NotTaken | None] = ()
@@ -113,6 +117,28 @@ class Storing:
             known = None if entry is None else (entry.last.header, entry.last.octets)
             incoming.known = known == (incoming.header, incoming.octets)
         return incoming.known
+
+    def _without_doubtful(self, new: Sequence[Incoming]) -> Procedure[list[Incoming]]:
+        """Leave out messages without a unique id that were stored, or perhaps delivered, before a crash.
+
+        For others that is known before they are retrieved.
+        """
+        run, marks = self._run, dict[str, Incoming]()
+        for incoming in new:
+            if incoming.step.identity is not None or incoming.identity is None:
+                continue
+            entry = run.history.get(incoming.identity)
+            if entry is None or was_under_way(entry.state):
+                marks[mark_of(run.journal.account, incoming.identity)] = incoming
+            if entry is not None and entry.state is State.SENDING and run.policy.on_doubt == "hold":
+                text = f"message {incoming.step.number} stays on the server: {HELD_BACK}"
+                run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
+                self.drop(incoming)
+                yield from Run(incoming.abort)
+        if marks and run.destination.recalls and not run.policy.again:
+            for mark in (yield from run.storage(run.destination.recall, marks.keys(), headers=False)):
+                marks[mark].known = True
+        return [incoming for incoming in new if incoming in self._batch and not incoming.known]
 
     def _write_all(self) -> None:
         for incoming in self._batch:

@@ -173,8 +173,11 @@ def test_the_summary():
         headers=[identity(3)], skipped=4, octets=9, problems=[problem(Kind.MESSAGE, 7, "message 7 is\x07 bad")]
     )
     assert summary("work", mixed) == "work: 1 header fetched, 4 skipped, 1 left: message 7 is\\x07 bad"
-    several = Report(problems=[problem(Kind.MESSAGE, 7), problem(Kind.MESSAGE, 8), problem(Kind.MESSAGE, 8)], more=True)
+    several = Report(problems=[problem(Kind.MESSAGE, 7), problem(Kind.MESSAGE, 8), problem(Kind.MESSAGE, 8)])
+    several.more, several.sessions = True, 1
     assert summary("work", several) == "work: no messages fetched, 2 left; more is on the server: run it again"
+    several.sessions = 0  # there was no connection
+    assert summary("work", several) == "work: no messages fetched, 2 left"
 
 
 def test_the_status_line():

@@ -236,8 +236,6 @@ def test_a_mishap_at_any_call_loses_nothing_and_doubles_nothing(request, start, 
     mishap = MODES[mode]
     count = sum(map(mishap(1).concerns, trials.clean()))
     assert count > 5
-    if server == "no UIDL":
-        request.applymarker(pytest.mark.xfail(reason="without unique ids, what came before a mishap comes again"))
     for at in points(count, request.node.name):
         struck = trials.spoiled(mishap(at))
         assert (struck is None) == (at > count), f"call {at} of {count}"

@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import attrs
 import pytest
 
 from pop3proto.cli import main
+from pop3proto.fetching.downloading import download_new
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from pop3proto.testing.faults import (
     Asked,
@@ -35,9 +37,6 @@ from tests.helpers.maildrop_trials import ENDS, Breaks, Changing, Mail, OneMaild
 PATIENCE = 60
 SHORT = 0.3
 """Seconds of silence that the client bears."""
-
-KILLERS = "one message that ends the session stops all that is behind it"
-HELD = "one DELE that ends the session keeps all from being deleted"
 
 
 def mail(number: int, text: str = "Hello.\n") -> Mail:
@@ -142,13 +141,7 @@ which = pytest.mark.parametrize("number", [1, 3, 5], ids=["first", "middle", "la
 
 @pytest.mark.deep(keep=9)
 @which
-@pytest.mark.parametrize(
-    "how",
-    [
-        how if how == "behind" else pytest.param(how, marks=pytest.mark.xfail(strict=True, reason=KILLERS))
-        for how in ENDS
-    ],
-)
+@pytest.mark.parametrize("how", ENDS)
 def test_a_message_that_ends_the_session(box, number, how):
     box.fault.now = Breaks(box.store, "RETR", f"uid-{number}", how)
     with box.serving():
@@ -161,7 +154,6 @@ def test_a_message_that_ends_the_session(box, number, how):
     assert f"uid-{number}" in box.err or f"message {number}" in box.err or "message 1" in box.err
 
 
-@pytest.mark.xfail(strict=True, reason=KILLERS)
 def test_two_messages_that_end_the_session(box):
     with box.serving(Breaks(box.store, "RETR", "uid-2", "in the body"), Breaks(box.store, "RETR", "uid-4", "before")):
         for _ in range(6):
@@ -169,7 +161,6 @@ def test_two_messages_that_end_the_session(box):
     assert (box.stored, box.left) == ([1, 3, 5], [2, 4])
 
 
-@pytest.mark.xfail(strict=True, reason=KILLERS)
 def test_a_message_that_ends_the_session_keeps_no_later_mail_away(box):
     box.fault.now = Breaks(box.store, "RETR", "uid-1")
     with box.serving():
@@ -180,22 +171,23 @@ def test_a_message_that_ends_the_session_keeps_no_later_mail_away(box):
     assert box.stored == [2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.xfail(strict=True, reason=KILLERS)
-def test_a_message_that_ended_the_session_comes_when_it_does_not_any_more(box):
+def test_a_message_that_ended_the_session_comes_when_it_does_not_any_more(box, monkeypatch):
     box.fault.now = Breaks(box.store, "RETR", "uid-2")
     with box.serving():
         for _ in range(3):
             box.fetch()
         assert box.stored == [1, 3, 4, 5]
         box.fault.now = None
+        assert box.fetch() == 1
+        assert "tried again in " in box.err
+        monkeypatch.setitem(download_new.__kwdefaults__, "clock", lambda: time.time() + 86_400)
         assert box.fetch() == 0
     assert box.stored == ALL
 
 
 @pytest.mark.deep(keep=6)
 @which
-@pytest.mark.parametrize("how", ["before", "in the status line", "behind", "by a reset", "by silence"])
-@pytest.mark.xfail(strict=True, reason=HELD)
+@pytest.mark.parametrize("how", ["before", "in the status line", "by a reset", "by silence"])
 def test_a_dele_that_ends_the_session(box, number, how):
     box.fault.now = Breaks(box.store, "DELE", f"uid-{number}", how)
     with box.serving():
@@ -204,7 +196,16 @@ def test_a_dele_that_ends_the_session(box, number, how):
     assert statuses[-1] != 0
 
 
-@pytest.mark.xfail(strict=True, reason="without unique ids, all comes again until a session reaches QUIT")
+@pytest.mark.xfail(strict=True, reason="the message after it is blamed, or none; so nothing is ever deleted")
+@which
+def test_a_session_that_ends_behind_the_answer_to_a_dele(box, number):
+    box.fault.now = Breaks(box.store, "DELE", f"uid-{number}", "behind")
+    with box.serving():
+        for _ in range(6):
+            box.fetch("--delete", timeout=SHORT)
+    assert (box.stored, box.left) == (ALL, [number])
+
+
 @pytest.mark.parametrize("how", ["before", "in the body", "behind"])
 def test_no_unique_ids_and_a_message_that_ends_the_session(box, how):
     box.fault.now = Breaks(box.store, "RETR", "uid-4", how)
@@ -223,8 +224,17 @@ def anew(numbers: Sequence[int], text: str) -> list[Mail]:
     return [Mail(f"uid-{at}", mail(number, text).octets) for at, number in enumerate(numbers, 1)]
 
 
-@pytest.mark.xfail(strict=True, reason="unique ids that begin again hide new mail")
-@pytest.mark.parametrize("text", ["Hello.\n", "quite another text\n"], ids=["equal sizes", "other sizes"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "Hello.\n",
+            marks=pytest.mark.xfail(strict=True, reason="nothing is compared but unique ids and sizes"),
+            id="equal sizes",
+        ),
+        pytest.param("quite another text\n", id="other sizes"),
+    ],
+)
 def test_unique_ids_begin_again(box, text):
     box.store.messages = FIVE[:3]
     with box.serving():
@@ -235,14 +245,7 @@ def test_unique_ids_begin_again(box, text):
 
 
 @pytest.mark.parametrize("rerun", ["deletes", "keeps"])
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("Hello.\n", marks=pytest.mark.xfail(reason="a message of the same unique id and size is deleted")),
-        "quite another text\n",
-    ],
-    ids=["equal sizes", "other sizes"],
-)
+@pytest.mark.parametrize("text", ["Hello.\n", "quite another text\n"], ids=["equal sizes", "other sizes"])
 def test_unique_ids_begin_again_and_nothing_is_deleted_that_was_not_fetched(box, text, rerun):
     box.store.messages = FIVE[:3]
     with box.serving():
@@ -256,7 +259,7 @@ def test_unique_ids_begin_again_and_nothing_is_deleted_that_was_not_fetched(box,
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(fault, id=name, marks=pytest.mark.xfail(strict=True, reason="sizes that are guesses are compared"))
+        pytest.param(fault, id=name)
         for name, fault in {
             "rounded up": Rows("LIST", lambda _, octets: b"%d" % (-(-int(octets) // 1024) * 1024)),
             "too small": WrongSize(by=-3),
@@ -273,7 +276,6 @@ def test_sizes_are_guesses_and_what_was_stored_can_be_deleted(box, fault):
     assert (box.stored, box.left) == (ALL, [])
 
 
-@pytest.mark.xfail(strict=True, reason="what UIDL does not list is passed over in silence")
 def test_uidl_lists_too_few(box):
     with box.serving(Rows("UIDL", lambda number, uid: uid if number <= 2 else None)):
         status = box.fetch()
@@ -285,12 +287,10 @@ def test_uidl_lists_too_few(box):
     [
         pytest.param(
             Rows("UIDL", lines=lambda row: b"+OK\r\n" + row + b"\r\n.\r\n"),
-            marks=pytest.mark.xfail(strict=True, reason="the answers that prove a message whole must have one line"),
             id="row and dot",
         ),
         pytest.param(
             ListsAll("UIDL"),
-            marks=pytest.mark.xfail(strict=True, reason="the answers that prove a message whole must have one line"),
             id="all rows",
         ),
         pytest.param(Rows("UIDL", lines=lambda row: b"+OK " + row.split()[1] + b"\r\n"), id="no number"),
@@ -309,26 +309,25 @@ class HangsUpAt(Fault):
     """The server hangs up when it hears a line.
 
     Args:
-        line: how it begins.
+        verb: of the line.
+        words: how many words the line has.
     """
 
-    line: str
+    verb: str
+    words: int = 1
 
     def asked(self, asked: Asked, here: Here) -> Iterable[Step]:
-        return (HangUp(),) if asked.is_a(self.line) else (asked,)
+        return (HangUp(),) if asked.is_a(self.verb) and len(asked.words) == self.words else (asked,)
 
 
-@pytest.mark.xfail(strict=True, reason="a server that hangs up at the commands of the proof gives no mail")
-@pytest.mark.parametrize("line", ["NOOP", "UIDL 1", "LIST 2147483647"])
-def test_a_server_that_hangs_up_at_commands_that_are_not_needed(box, line):
-    faults = [HangsUpAt(line), *([] if line.startswith("UIDL") else [Rows("UIDL", lines=lambda _: b"-ERR no\r\n")])]
-    with box.serving(*faults, avoidable=True):
-        for _ in range(3):
-            box.fetch()
+@pytest.mark.parametrize("verbs", [["UIDL"], ["LIST"], ["UIDL", "LIST"]], ids=", ".join)
+def test_a_server_that_hangs_up_at_commands_that_are_not_needed(box, verbs):
+    """UIDL and LIST for single messages prove only that messages are whole."""
+    with box.serving(*(HangsUpAt(verb, 2) for verb in verbs), avoidable=True):
+        box.fetch()
     assert box.stored == ALL
 
 
-@pytest.mark.xfail(strict=True, reason="UIDL refused once is taken for a server without unique ids")
 def test_uidl_is_refused_once(box):
     with box.serving(announce=lambda able: attrs.evolve(able, uidl=False)):
         assert box.fetch() == 0
@@ -337,7 +336,6 @@ def test_uidl_is_refused_once(box):
     assert box.stored == ALL
 
 
-@pytest.mark.xfail(strict=True, reason="UIDL is refused, which is taken for an error")
 def test_an_empty_maildrop_whose_uidl_is_refused(box):
     box.store.messages = []
     with box.serving(Refuse("UIDL")):
@@ -356,7 +354,6 @@ class DeleNeedsRetr(Fault):
         return (asked,)
 
 
-@pytest.mark.xfail(strict=True, reason="the message is not retrieved again, and stays for ever")
 def test_dele_takes_retr_in_the_same_session(box):
     with box.serving(DeleNeedsRetr()):
         box.fetch()
@@ -387,7 +384,6 @@ def test_a_password_that_is_not_ascii_over_tls(box):
     assert box.stored == ALL
 
 
-@pytest.mark.xfail(strict=True, reason="STLS is sent before CAPA, which does not list it")
 def test_a_server_that_hangs_up_at_stls(box):
     with box.serving(HangsUpAt("STLS"), avoidable=True):
         assert box.fetch() == 0, box.err

@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, Self
 
 import attrs
@@ -211,6 +211,10 @@ def _move_clock(seconds: float) -> None:
     true = SimpleNamespace(time=time.time, time_ns=time.time_ns)
     time.time = lambda: true.time() + seconds
     time.time_ns = lambda: true.time_ns() + int(seconds * 1e9)
+    for module in [each for name, each in sys.modules.items() if name.startswith("pop3proto.")]:
+        for defaults in (each.__kwdefaults__ for each in vars(module).values() if isinstance(each, FunctionType)):
+            if defaults is not None:  # they hold the function of the time that was there at the import
+                defaults.update({name: time.time for name, default in defaults.items() if default is true.time})
 
 
 if __name__ == "__main__":

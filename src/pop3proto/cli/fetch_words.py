@@ -120,7 +120,8 @@ def summary(account: str, report: Report) -> str:
     if failed:
         [*_, last] = (problem.text for problem in report.problems if problem.identity is not None)
         line += f", {len(failed):,} left: {visible(last)}" if len(failed) == 1 else f", {len(failed):,} left"
-    return f"{line}; more is on the server: run it again" if report.more else line
+    # Without a session it is not known what is on the server.
+    return f"{line}; more is on the server: run it again" if report.more and report.sessions else line
 
 
 # -------------------------------------------------------------------------------------------------- the plan

@@ -139,11 +139,7 @@ def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
 
 def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]:
     """Return events for messages that are in the destination, and not in the journal: a crash came between."""
-    unknown = [
-        row
-        for row in listing.rows
-        if row.identity is not None and ((entry := run.history.get(row.identity)) is None or was_under_way(entry.state))
-    ]
+    unknown = [row for row in listing.rows if row.identity is not None and _is_uncertain(run, row.identity)]
     if not unknown or not run.destination.recalls or run.policy.again:
         return []
     marks = {mark_of(run.journal.account, row.identity): row for row in unknown if row.identity is not None}
@@ -152,12 +148,22 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
     for mark, what in found.items():
         row = marks[mark]
         assert row.identity is not None  # noqa: S101 - as above
+        if what.header_only and (entry := run.history.get(row.identity)) is not None and entry.has_header:
+            continue
         # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
         alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
         state = State.HEADERS if what.header_only else State.STORED
         listed = row.octets if alike or what.header_only else None
         events.append(Event(row.identity, state, run.clock(), listed, what.octets, what.header))
     return events
+
+
+def _is_uncertain(run: Fetching, identity: Identity) -> bool:
+    """Return whether a message may be in the destination, with more of it than the journal says."""
+    entry = run.history.get(identity)
+    if entry is None or was_under_way(entry.state):
+        return True
+    return entry.has_header and bool(run.policy.complete)
 
 
 def _present(run: Fetching) -> Procedure[set[Identity] | None]:

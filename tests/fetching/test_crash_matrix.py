@@ -33,10 +33,13 @@ from pop3proto.testing.faults import NoUid
 from tests.helpers.depth import deep
 from tests.helpers.durability import unsynced
 from tests.helpers.fetch_targets import TARGETS, Target
-from tests.helpers.kill_points import KILL, WORKS, Call, Mishap, Run, Runs
+from tests.helpers.kill_points import KILL, Call, Mishap, Run, Runs, works
 from tests.helpers.naive_fetch import DEFECTS
 
-pytestmark = pytest.mark.skipif(not WORKS, reason="this system lets no process follow another's system calls")
+pytestmark = [
+    pytest.mark.ptrace,
+    pytest.mark.skipif(not works(), reason="this system lets no process follow another's system calls"),
+]
 
 LARGE: Final = b"Subject: large\n\n" + b"to and fro, and to and fro, and to and fro again\n" * 1_500
 MAIL: Final = [b"Subject: one\n\n1\n", b".two\n..\n.\n", LARGE, b"no header, no end\r\n\r\nno end"]

@@ -37,10 +37,13 @@ from pop3proto.testing.faults import (
 )
 from tests.helpers.depth import deep
 from tests.helpers.fetch_targets import TARGETS
-from tests.helpers.kill_points import KILL, WORKS, Mishap, Runs
+from tests.helpers.kill_points import KILL, Mishap, Runs, works
 from tests.helpers.maildrop_trials import ENDS, Breaks, Changing, Mail, OneMaildrop, QuitLies
 
-pytestmark = pytest.mark.skipif(not WORKS, reason="this system lets no process follow another's system calls")
+pytestmark = [
+    pytest.mark.ptrace,
+    pytest.mark.skipif(not works(), reason="this system lets no process follow another's system calls"),
+]
 
 PATIENCE: Final = 60
 SHORT: Final = 0.2

@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from pop3proto import blocking
+from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.fetching.downloading import download_new
 from pop3proto.fetching.events import Event, State
 from pop3proto.fetching.policy import Policy
@@ -15,6 +16,7 @@ from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from pop3proto.testing.faults import NoUid
 from tests.helpers.fetching import ListJournal, MemoryDestination
+from tests.helpers.maildrop_trials import Mail, OneMaildrop
 
 LOGIN: Final = Password("ann", PASSWORD)
 MAIL: Final = [b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n", b"Subject: two\r\n\r\n2\r\n"]
@@ -114,3 +116,27 @@ def test_doubt_is_delivered_again_by_default(kind):
         assert fetch(server, journal, destination, DELETE).ok
         assert server.messages("ann") == []
     assert destination.messages == [MAIL[0], *MAIL[:2]]
+
+
+def test_what_came_under_the_unique_id_of_another_message_does_not_come_again():
+    journal, destination = CrashingJournal(), MemoryDestination()
+    store = OneMaildrop([Mail("a", b"Subject: the first\n\nits text\n")])
+    with pop3_server(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD})) as server:
+        fetch(server, journal, destination, Policy())
+        store.messages = [Mail("a", b"Subject: another\n\n1\n")]
+        crash(server, journal, destination, Policy())
+        assert fetch(server, journal, destination, DELETE).ok
+        assert store.messages == []
+    assert [octets.split(b"\r\n")[0] for octets in destination.messages] == [b"Subject: the first", b"Subject: another"]
+
+
+def test_a_whole_message_is_not_taken_for_another_of_the_same_unique_id_that_is_to_be_completed():
+    journal, destination = ListJournal(), MemoryDestination()
+    store = OneMaildrop([Mail("a", b"Subject: the first\n\nits text\n")])
+    with pop3_server(store=store, authenticator=MemoryAuthenticator({"ann": PASSWORD})) as server:
+        fetch(server, journal, destination, Policy())
+        journal.events.clear()
+        store.messages = [Mail("a", b"Subject: another\n\n1\n")]
+        fetch(server, journal, MemoryDestination(), Policy(headers_only=True))
+        assert fetch(server, journal, destination, Policy(complete=True)).ok
+    assert [octets.split(b"\r\n")[0] for octets in destination.messages] == [b"Subject: the first", b"Subject: another"]

@@ -148,8 +148,9 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
     for mark, what in found.items():
         row = marks[mark]
         assert row.identity is not None  # noqa: S101 - as above
-        if what.header_only and (entry := run.history.get(row.identity)) is not None and entry.has_header:
-            continue
+        entry = run.history.get(row.identity)
+        if entry is not None and entry.has_header and (what.header_only or what.header != entry.last.header):
+            continue  # it is the header that is known, or another message, which had this unique id before
         # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
         alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
         state = State.HEADERS if what.header_only else State.STORED

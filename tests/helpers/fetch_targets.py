@@ -47,7 +47,11 @@ class Target:
 
 def appending(arguments: Sequence[str]) -> int:
     """Run the command with standard output at the end of a file, the first argument."""
-    descriptor = os.open(arguments[0], os.O_WRONLY | os.O_APPEND)
+    try:
+        descriptor = os.open(arguments[0], os.O_WRONLY | os.O_APPEND)
+    except OSError as error:  # a shell says it
+        sys.stderr.write(f"{error}\n")
+        return 1
     os.dup2(descriptor, 1)
     os.close(descriptor)
     try:

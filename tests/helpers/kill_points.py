@@ -26,9 +26,9 @@ from typing import Any, Self
 
 import attrs
 
-from tests.helpers.system_calls import KILL, PATIENCE, WORKS, Call, Hangs, Mishap, Tracer, fork, limited
+from tests.helpers.system_calls import KILL, PATIENCE, Call, Hangs, Mishap, Tracer, fork, limited, works
 
-__all__ = ["KILL", "WORKS", "Call", "Mishap", "Run", "Runs"]
+__all__ = ["KILL", "Call", "Mishap", "Run", "Runs", "works"]
 
 
 @attrs.frozen

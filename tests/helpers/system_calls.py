@@ -7,6 +7,7 @@ extensions and threads do is seen, too. The numbers of the calls are those of Li
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import platform
 import signal
@@ -17,8 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-
-WORKS = sys.platform == "linux" and platform.machine() == "x86_64"
 
 KILL: Final = "kill"
 
@@ -144,6 +143,8 @@ def fork(work: Callable[[], int]) -> int:
             _ptrace(_TRACEME, 0)
             os.kill(os.getpid(), signal.SIGSTOP)
             status = work()
+        except OSError:
+            pass  # it may not be followed
         finally:
             os._exit(status)
     return pid
@@ -172,6 +173,16 @@ def limited(pid: int) -> Generator[None]:
         signal.signal(signal.SIGALRM, before)
     if hangs:
         raise Hangs(f"still running after {PATIENCE} s")
+
+
+@functools.cache
+def works() -> bool:
+    """Return whether system calls can be followed here. Containers may forbid it, and old systems do not tell them."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    with contextlib.suppress(OSError):
+        return Tracer(fork(lambda: 0), Path(os.devnull), None).run() == 0
+    return False
 
 
 class Tracer:
@@ -205,17 +216,25 @@ class Tracer:
 
         Raises:
             Hangs: it does not end. It is killed.
+            OSError: it cannot be followed. It is killed.
         """
-        os.waitpid(self._pid, 0)
-        _ptrace(_SETOPTIONS, self._pid, 0, _OPTIONS)
-        self._memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        _, status = os.waitpid(self._pid, 0)
+        if not os.WIFSTOPPED(status):
+            raise PermissionError(errno.EPERM, "no process may be followed here")
         try:
+            _ptrace(_SETOPTIONS, self._pid, 0, _OPTIONS)
+            self._memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
             with limited(self._pid):
                 return self._follow()
         except Hangs as hangs:
             raise Hangs(f"{hangs}; its last calls: {self.calls[-5:]}") from None
+        except OSError:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, _WALL)
+            raise
         finally:
-            os.close(self._memory)
+            if self._memory >= 0:
+                os.close(self._memory)
 
     def _follow(self) -> int | None:
         self._go_on(self._pid)

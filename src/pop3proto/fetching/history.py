@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pop3proto.core.results import UniqueId
 
-__all__ = ["MOST_FAILURES", "Entry", "History"]
+__all__ = ["MOST_FAILURES", "Entry", "History", "was_under_way"]
 
 MOST_FAILURES: Final = 100
 """So many failures of a message are counted: each is a line of the journal."""
@@ -94,6 +94,11 @@ def _completed(event: Event, before: Event) -> Event:
         before.dated if event.dated is None else event.dated,
         event.why,
     )
+
+
+def was_under_way(state: State) -> bool:
+    """Return whether a message in this state may have been stored, and a crash came before that was recorded."""
+    return state in {State.SEEN, State.SKIPPED, State.SENDING, State.SUSPECT}
 
 
 class History:

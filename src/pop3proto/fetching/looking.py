@@ -17,6 +17,7 @@ from pop3proto.procedures.client.pipeline import Pipeline
 
 from .events import Event, Identity, State
 from .header import header_digest, received_date
+from .history import was_under_way
 from .listing import MaildropListing
 from .marks import mark_of
 from .plan import Action, Plan, Step
@@ -149,12 +150,7 @@ def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
 
 def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]:
     """Return events for messages that are in the destination, and not in the journal: a crash came between."""
-    unknown = [
-        row
-        for row in listing.rows
-        if row.identity is not None
-        and ((entry := run.history.get(row.identity)) is None or _was_under_way(entry.state))
-    ]
+    unknown = [row for row in listing.rows if row.identity is not None and _is_uncertain(run, row.identity)]
     if not unknown or not run.destination.recalls or run.policy.again:
         return []
     marks = {mark_of(run.journal.account, row.identity): row for row in unknown if row.identity is not None}
@@ -163,6 +159,9 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
     for mark, what in found.items():
         row = marks[mark]
         assert row.identity is not None  # noqa: S101 - as above
+        entry = run.history.get(row.identity)
+        if entry is not None and entry.has_header and (what.header_only or what.header != entry.last.header):
+            continue  # it is the header that is known, or another message, which had this unique id before
         # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
         alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
         state = State.HEADERS if what.header_only else State.STORED
@@ -171,8 +170,12 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
     return events
 
 
-def _was_under_way(state: State) -> bool:
-    return state in {State.SEEN, State.SKIPPED, State.SENDING, State.SUSPECT}
+def _is_uncertain(run: Fetching, identity: Identity) -> bool:
+    """Return whether a message may be in the destination, with more of it than the journal says."""
+    entry = run.history.get(identity)
+    if entry is None or was_under_way(entry.state):
+        return True
+    return entry.has_header and bool(run.policy.complete)
 
 
 def _present(run: Fetching) -> Procedure[set[Identity] | None]:

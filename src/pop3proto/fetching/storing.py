@@ -9,9 +9,11 @@ from pop3proto.procedures.operations import Procedure, Run
 
 from .destination import Arrival, NothingStored, NotTaken
 from .events import Event, State
+from .history import was_under_way
 from .incoming import Incoming, Spool
 from .marks import mark_of
 from .plan import Action
+from .planner import HELD_BACK
 from .report import Kind, Problem, Received, Stored
 from .state import StorageFailed
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from .destination import Writer
+    from .events import Identity
     from .plan import Step
     from .state import Fetching
 
@@ -75,8 +78,12 @@ class Storing:
         Raises:
             StorageFailed: some may be stored and not recorded.
         """
-        run, batch = self._run, self._batch
-        new = [incoming for incoming in batch if not self._is_known(incoming)]
+        run = self._run
+        yield from self._hold_back([incoming for incoming in self._batch if not self._is_known(incoming)])
+        batch = self._batch
+        new = [incoming for incoming in batch if not incoming.known]
+        here = yield from self._recalled(new)
+        new = [incoming for incoming in new if incoming not in here]
         if new and not run.destination.recalls:
             yield from run.record([self._event(incoming, State.SENDING) for incoming in new])
         outcomes = (yield from self._hand_over(new)) if new else ()
@@ -84,7 +91,7 @@ class Storing:
             incoming.writer = None  # it is no longer ours to abort
         events = [self._refreshed(incoming) for incoming in batch if incoming.known]
         stored = [incoming for incoming in batch if incoming.known]
-        for incoming, refusal in zip(new, outcomes, strict=True):
+        for incoming, refusal in zip((*here, *new), (*[None] * len(here), *outcomes), strict=True):
             if refusal is None:
                 state = State.HEADERS if incoming.step.action is Action.HEADERS else State.STORED
                 events.append(self._event(incoming, state))
@@ -134,6 +141,50 @@ class Storing:
                 and stored.header in {None, incoming.header}  # None: recorded by an earlier version
             )
         return incoming.known
+
+    def _hold_back(self, new: Sequence[Incoming]) -> Procedure[None]:
+        """Take messages without a unique id out of the batch that may have been delivered, if the policy says so.
+
+        Others are not retrieved then.
+        """
+        run = self._run
+        for incoming in new if run.policy.on_doubt == "hold" else ():
+            entry = None if incoming.identity is None else run.history.get(incoming.identity)
+            if incoming.step.identity is None and entry is not None and entry.state is State.SENDING:
+                text = f"message {incoming.step.number} stays on the server: {HELD_BACK}"
+                run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
+                self.drop(incoming)
+                yield from Run(incoming.abort)
+
+    def _recalled(self, new: Sequence[Incoming]) -> Procedure[list[Incoming]]:
+        """Return the messages that a crash has left in the destination and not in the journal.
+
+        Most are found before they are retrieved. These are those of which only the octets tell which message it is.
+        """
+        run = self._run
+        if not run.destination.recalls or run.policy.again:
+            return []
+        marks = {
+            mark_of(run.journal.account, incoming.identity): incoming
+            for incoming in new
+            if incoming.identity is not None and self._is_found_late(incoming, incoming.identity)
+        }
+        if not marks:
+            return []
+        found = yield from run.storage(run.destination.recall, marks.keys())
+        here: list[Incoming] = []
+        for mark, what in found.items():
+            incoming = marks[mark]
+            same = incoming.step.identity is None or (what.header, what.octets) == (incoming.header, incoming.octets)
+            if same and not what.header_only:
+                here.append(incoming)
+        return here
+
+    def _is_found_late(self, incoming: Incoming, identity: Identity) -> bool:
+        if incoming.step.identity is not None:
+            return incoming.step.action is Action.CHECK
+        entry = self._run.history.get(identity)
+        return entry is None or was_under_way(entry.state)
 
     def _write_all(self) -> None:
         for incoming in self._batch:

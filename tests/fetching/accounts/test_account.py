@@ -159,7 +159,8 @@ def test_an_impossible_user_or_port_is_refused(user, port):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"folder": ".Junk"}, {"folder": "a/b"}, {"folder": "a..b"}, {"flags": "SX"}, {"flags": "SS"}]
+    "settings",
+    [{"folder": ".Junk"}, {"folder": "a/b"}, {"folder": "a..b"}, {"flags": "SX"}, {"flags": "T"}, {"flags": "SS"}],
 )
 def test_a_folder_and_flags_must_be_possible(settings):
     with pytest.raises(AccountError):

@@ -16,7 +16,7 @@ __all__ = ["JOURNAL", "Target", "ToFiles", "ToMaildir", "ToMbox", "ToProgram", "
 JOURNAL: Final = ".pop3proto-fetched"
 """The name of the file that records what was fetched."""
 
-_FLAGS: Final = "DFPRST"
+_FLAGS: Final = "DFPRS"
 
 
 @attrs.frozen
@@ -29,7 +29,7 @@ class ToMaildir:
     )
     flags: str = attrs.field(
         default="",
-        metadata=about("flags of new messages, such as `S` (seen): letters of `DFPRST`. Without any they are new"),
+        metadata=about("flags of new messages, such as `S` (seen): letters of `DFPRS`. Without any they are new"),
     )
 
     def __attrs_post_init__(self) -> None:

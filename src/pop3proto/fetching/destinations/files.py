@@ -80,8 +80,12 @@ class FilesDestination:
         partial: dict[str, str] = {}
         for name in os.listdir(self._folder.path):  # noqa: PTH208 - there may be 100,000, and Path is slow
             if (match := _NAME.fullmatch(name)) and match[1] in wanted:
-                (partial if match[2] else whole)[match[1]] = name
-        self._remove_headers({mark for mark in whole if mark in partial})  # a crash came before they were removed
+                those = partial if match[2] else whole
+                those[match[1]] = max(name, those.get(match[1], ""))  # the latest, if there are several
+        completed = {mark for mark, name in partial.items() if mark in whole and name < whole[mark]}
+        self._remove_headers(completed)  # a crash came before they were removed
+        for mark in [*partial]:
+            (partial if mark in completed else whole).pop(mark, None)
         if whole or partial:
             self._folder.sync()  # a crash may have come before the names were synced
         if not headers:

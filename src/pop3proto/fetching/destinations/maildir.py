@@ -96,9 +96,12 @@ class MaildirDestination:
         whole: dict[str, StoredFile] = {}
         stubs: dict[str, StoredFile] = {}
         for file in find(self._root, self._maildir, frozenset(marks)):
-            (stubs if file.is_stub else whole)[file.mark] = file
-        self._remove_stubs(mark for mark in whole if mark in stubs)  # a crash came before they were removed
-        found = {**stubs, **whole}
+            those = stubs if file.is_stub else whole
+            if file.mark not in those or those[file.mark].name < file.name:  # the latest, if there are several
+                those[file.mark] = file
+        completed = [mark for mark, stub in stubs.items() if mark in whole and stub.name < whole[mark].name]
+        self._remove_stubs(completed)  # a crash came before they were removed
+        found = {**whole, **{mark: stub for mark, stub in stubs.items() if mark not in completed}}
         if found:  # a crash may have come before the names were synced
             for name in ("new", "cur"):
                 sync_folder(self._maildir / name)

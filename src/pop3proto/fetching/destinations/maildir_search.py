@@ -44,9 +44,14 @@ class StoredFile:
     is_stub: bool
 
     @property
+    def name(self) -> str:
+        """The file's name. Those of later messages come later in order."""
+        return os.path.basename(self.path)  # noqa: PTH119 - there may be many
+
+    @property
     def octets(self) -> int | None:
         """The message's octets on the wire, as the name says; None: unknown."""
-        name = os.path.basename(self.path)  # noqa: PTH119 - there may be many
+        name = self.name
         size = stored_size(name)
         return None if self.is_stub or size is None else wire_octets(name, size)
 
@@ -54,7 +59,7 @@ class StoredFile:
         """Return the digest of its header; None: the file cannot be read, or is compressed."""
         digest = HeaderDigest()
         with suppress(OSError), open_regular(self.path) as file:
-            if not is_unpacked(os.path.basename(self.path), os.fstat(file.fileno()).st_size):  # noqa: PTH119 - as above
+            if not is_unpacked(self.name, os.fstat(file.fileno()).st_size):
                 return None
             chunk = file.read(_CHUNK)
             digest.feed(without_first_line(chunk) if self.is_stub else chunk)

@@ -126,8 +126,7 @@ class MboxFile:
         if self._is_short(line, end):
             return
         kind, mark, octets, header = line.facts
-        if mark not in found or found[mark].header_only:
-            found[mark] = Found(None if kind == STUB else int(octets), header, kind == STUB)
+        found[mark] = Found(None if kind == STUB else int(octets), header, kind == STUB)  # the latest one counts
 
     def cut_torn_entry(self) -> None:
         """Remove the last entry, if it was begun by a fetch and is not whole.

@@ -22,7 +22,7 @@ LOGIN: Final = Password("ann", PASSWORD)
 MAIL: Final = [b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n", b"Subject: two\r\n\r\n2\r\n"]
 DELETE: Final = Policy(delete_after=0)
 HOLD: Final = Policy(delete_after=0, on_doubt="hold")
-IN_DOUBT: Final = "it may have been delivered before a crash"
+IN_DOUBT: Final = "it may have been delivered before a crash; --on-doubt again delivers it"
 
 SERVERS: Final[dict[str, dict[str, Any]]] = {
     "unique ids": {},

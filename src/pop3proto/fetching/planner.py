@@ -24,7 +24,7 @@ __all__ = ["DIGEST_PREFIX", "HELD_BACK", "make_plan"]
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
-HELD_BACK: Final = "it may have been delivered before a crash"
+HELD_BACK: Final = "it may have been delivered before a crash; --on-doubt again delivers it"
 
 _UNDER_WAY: Final = (State.SENDING, State.SUSPECT, State.SEEN)
 """What these were about is another message than the one that was stored under its unique id before."""
@@ -208,10 +208,8 @@ class _Planner:
         if entry.state is not State.SENDING:
             return self._decision_for_new(row, entry)
         if self._policy.on_doubt == "hold":
-            self.obstacles.append(
-                f"message {row.number} stays on the server: {HELD_BACK}; --on-doubt again delivers it"
-            )
-            return Action.SKIP, HELD_BACK
+            self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
+            return Action.SKIP, "it may have been delivered before a crash"
         return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
 
     def _completes(self, identity: Identity) -> bool:

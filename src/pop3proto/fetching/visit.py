@@ -216,16 +216,17 @@ def _deletions(run: Fetching, stored: Iterable[Incoming]) -> list[Deletion]:
 
 def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bool:
     step, after = incoming.step, run.policy.delete_after
-    if step.octets is not None and step.octets - incoming.octets > max(_TOLERABLE, step.octets // 2):
-        text = (
-            f"message {step.number} stays on the server: {incoming.octets:,} octets came, and LIST says {step.octets:,}"
-        )
-        run.problem(Problem(Kind.MESSAGE, text, identity))
-        return False
     entry = run.history.get(identity)
     if step.identity is None and incoming.known and after is not None and entry is not None:
         when = None if entry.stored is None else entry.stored.when
         return when is not None and run.clock() - when >= after
     if step.action is Action.CHECK and not incoming.known:  # it is another message than the one that was due
         return run.policy.deletes_at_once
-    return step.deletes and step.action is not Action.HEADERS
+    if not step.deletes or step.action is Action.HEADERS:
+        return False
+    if step.octets is not None and step.octets - incoming.octets > max(_TOLERABLE, step.octets // 2):
+        came = f"{incoming.octets:,} octets came, and LIST says {step.octets:,}"
+        text = f"message {step.number} is stored, and stays on the server: {came}"
+        run.problem(Problem(Kind.MESSAGE, text, identity))
+        return False
+    return True

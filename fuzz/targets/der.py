@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from fuzz.target import Target, check, patched
-from pop3proto.sasl import channel
+from pop3proto.sasl import channel, der
 from pop3proto.sasl.channel import server_end_point
 
 _PSS: Final = bytes.fromhex("2a864886f70d01010a")
@@ -133,7 +133,7 @@ def _plant() -> AbstractContextManager[None]:
     def long_length(octets: bytes) -> int:
         return int.from_bytes(octets, "big")
 
-    return patched(channel, "_long_length", long_length)
+    return patched(der, "_long_length", long_length)
 
 
 TARGET: Final = Target(

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pop3proto._io import files as disk
+from pop3proto._io.new_files import NewFile
 from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal
 from pop3proto.maildrops import MaildirStore, MemoryStore, folders
@@ -195,3 +196,18 @@ def test_the_quota_of_the_maildir_knows_what_was_fetched(target):
     counts = [tuple(map(int, line.split())) for line in lines[1:]]
     assert lines[0] == "1000000S"
     assert [sum(column) for column in zip(*counts, strict=True)] == [sum(map(len, STORED)), 3]
+
+
+def test_a_large_message_is_never_whole_in_memory(target, monkeypatch):
+    pieces: list[int] = []
+    write = NewFile.write
+
+    def spy(self, chunk):
+        pieces.append(len(chunk))
+        write(self, chunk)
+
+    monkeypatch.setattr(NewFile, "write", spy)
+    with serving(MemoryStore({"ann": [b"small\n", (b"x" * 79 + b"\n") * 100_000]})) as server:
+        assert fetch(server, target) == 0
+    assert sum(pieces) == 6 + 8_000_000
+    assert max(pieces) <= 1 << 20

@@ -141,6 +141,20 @@ def test_what_was_forgotten_is_fetched_although_it_was_stored():
     assert actions([stored("a"), event("a", State.FORGOTTEN)], listing(("a", 100))) == [Action.FETCH]
 
 
+@pytest.mark.parametrize("failures, pause", [(1, 300), (2, 1_800), (5, DAY), (9, DAY)])
+def test_a_message_that_failed_waits_for_its_next_try_and_is_told(failures, pause):
+    def made(since: float, policy: Policy = KEEP) -> Plan:
+        return plan([event("a", State.SUSPECT, when=NOW - since, why="lost")] * failures, listing(("a", 1)), policy)
+
+    assert made(pause).of(Action.RETRY)
+    assert not made(pause).obstacles
+    assert made(pause - 1).of(Action.SKIP)
+    [told] = made(pause - 1).obstacles
+    assert told.startswith("message 1 stays on the server: lost (failed ")
+    assert "tried again in " in told
+    assert made(0, Policy(only=frozenset({"a"}))).of(Action.RETRY), "it was asked for"
+
+
 def test_a_message_in_doubt_may_be_held():
     made = plan([event("a", State.SENDING)], listing(("a", 100)), Policy(on_doubt="hold"))
     assert [(step.action, step.reason) for step in made.steps] == [

@@ -141,11 +141,14 @@ def test_what_was_forgotten_is_fetched_although_it_was_stored():
     assert actions([stored("a"), event("a", State.FORGOTTEN)], listing(("a", 100))) == [Action.FETCH]
 
 
-def test_a_message_in_doubt_may_be_held():
-    made = plan([event("a", State.SENDING)], listing(("a", 100)), Policy(on_doubt="hold"))
+@pytest.mark.parametrize("before", [[], [event("a", State.HEADERS)]])
+def test_a_message_in_doubt_may_be_held(before):
+    policy = Policy(on_doubt="hold", complete=True)
+    made = plan([*before, event("a", State.SENDING)], listing(("a", 100)), policy)
     assert [(step.action, step.reason) for step in made.steps] == [
         (Action.SKIP, "it may have been delivered before a crash")
     ]
+    assert made.obstacles == ("message 1 stays on the server: it may have been delivered before a crash",)
 
 
 @pytest.mark.parametrize(

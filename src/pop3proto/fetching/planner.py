@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from .listing import MaildropListing, Row
     from .policy import Policy
 
-__all__ = ["DIGEST_PREFIX", "HELD_BACK", "make_plan"]
+__all__ = ["DIGEST_PREFIX", "IN_DOUBT", "make_plan"]
 
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
-HELD_BACK: Final = "it may have been delivered before a crash"
+IN_DOUBT: Final = "it may have been delivered before a crash"
 
 _PLAUSIBLE: Final = 10
 """If no more messages than this were known, it is plausible that all of them are gone now."""
@@ -173,18 +173,19 @@ class _Planner:
 
     def _decision_for_rest(self, row: Row, entry: Entry) -> tuple[Action, str]:
         """Decide on a message of which something is known, and which is not stored whole."""
+        in_doubt = entry.state is State.SENDING
+        if in_doubt and self._policy.on_doubt == "hold":
+            self.obstacles.append(f"message {row.number} stays on the server: {IN_DOUBT}")
+            return Action.SKIP, IN_DOUBT
         if entry.state is State.SUSPECT:
             if self._pauses(row, entry):
                 return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
         if entry.has_header:
             return Action.FETCH, "its header is stored, and the rest was asked for"
-        if entry.state is not State.SENDING:
-            return self._decision_for_new(row, entry)
-        if self._policy.on_doubt == "hold":
-            self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
-            return Action.SKIP, HELD_BACK
-        return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
+        if in_doubt:
+            return Action.FETCH, f"{IN_DOUBT}, and is delivered again"
+        return self._decision_for_new(row, entry)
 
     def _completes(self, identity: Identity) -> bool:
         complete = self._policy.complete

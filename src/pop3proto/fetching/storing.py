@@ -12,7 +12,7 @@ from .history import was_under_way
 from .incoming import Incoming, Spool
 from .marks import mark_of
 from .plan import Action
-from .planner import HELD_BACK
+from .planner import IN_DOUBT
 from .report import Kind, Problem, Received, Stored
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Storing:
         for incoming in new if run.policy.on_doubt == "hold" else ():
             entry = None if incoming.identity is None else run.history.get(incoming.identity)
             if incoming.step.identity is None and entry is not None and entry.state is State.SENDING:
-                text = f"message {incoming.step.number} stays on the server: {HELD_BACK}"
+                text = f"message {incoming.step.number} stays on the server: {IN_DOUBT}"
                 run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
                 self.drop(incoming)
                 yield from Run(incoming.abort)

@@ -141,6 +141,12 @@ def test_what_was_forgotten_is_fetched_although_it_was_stored():
     assert actions([stored("a"), event("a", State.FORGOTTEN)], listing(("a", 100))) == [Action.FETCH]
 
 
+def test_a_message_without_a_unique_id_was_not_asked_for():
+    rows = MaildropListing.of(None, ScanListing({1: 100}), MaildropStatus(1, 100))
+    made = plan([], rows, Policy(only=frozenset(["a"]), again=True, delete_after=0))
+    assert [(step.action, step.deletes) for step in made.steps] == [(Action.SKIP, False)]
+
+
 @pytest.mark.parametrize("before", [[], [event("a", State.HEADERS)]])
 def test_a_message_in_doubt_may_be_held(before):
     policy = Policy(on_doubt="hold", complete=True)

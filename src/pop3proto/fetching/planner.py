@@ -157,7 +157,7 @@ class _Planner:
 
     def _decision(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
         policy, identity = self._policy, row.identity
-        if identity is not None and policy.only is not None and identity.unique_id not in policy.only:
+        if policy.only is not None and (identity is None or identity.unique_id not in policy.only):
             return Action.KEEP if entry is not None and entry.is_here else Action.SKIP, "it was not asked for"
         if identity is None or entry is None:
             return self._decision_for_new(row, entry)

@@ -17,7 +17,7 @@ from pop3proto.fetching.report import Report
 from pop3proto.fetching.state import Fetching, StorageFailed
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
-from pop3proto.testing.faults import NoUid
+from pop3proto.testing.faults import NoUid, Refuse, WrongSize
 from tests.helpers.fetching import ListJournal, MemoryDestination
 from tests.helpers.maildrop_trials import Mail, OneMaildrop
 
@@ -63,10 +63,19 @@ def crash(server: Pop3Server, journal: CrashingJournal, destination: MemoryDesti
         session.wait(10)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_what_is_in_the_destination_does_not_come_again(kind):
+@pytest.mark.parametrize(
+    "options",
+    [
+        *SERVERS.values(),
+        {"faults": [WrongSize(700)]},
+        {"faults": [WrongSize(700), Refuse("TOP")]},
+        {"faults": [Refuse("LIST")]},
+    ],
+    ids=[*SERVERS, "estimated sizes", "and no TOP", "no sizes"],
+)
+def test_what_is_in_the_destination_does_not_come_again(options):
     journal, destination = CrashingJournal(), MemoryDestination()
-    with pop3_server({"ann": MAIL}, **SERVERS[kind]) as server:
+    with pop3_server({"ann": MAIL}, **options) as server:
         crash(server, journal, destination, DELETE)
         report = fetch(server, journal, destination, DELETE)
         assert server.messages("ann") == []

@@ -18,7 +18,6 @@ from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from pop3proto.testing.faults import (
     Cut,
     Fault,
-    LoseAnswer,
     NoUid,
     Refuse,
     SameUid,
@@ -85,16 +84,17 @@ TROUBLES = {
     "a row without id": Trouble("a message was left on the server: its row in UIDL cannot be read: 2", (NoUid((2,)),)),
     "shared id": Trouble("note: 2 messages share one unique id: 1, 2", (SameUid(),), status=0),
     "hang-up at DELE": Trouble(
-        "message 2 is stored, and cannot be deleted on the server: the server closed the connection before answering "
-        "DELE 2",
-        (Cut(after="DELE 2"),),
+        "message 1 is stored, and cannot be deleted on the server: the server closed the connection before answering "
+        "DELE 1",
+        (Cut(after="DELE 1"),),
         ("--delete",),
     ),
     "QUIT unanswered": Trouble(
         "it is unknown whether the server has deleted 3 messages: the server closed the connection before answering "
         "QUIT; deletions may or may not have happened",
-        (LoseAnswer(to="QUIT"),),
-        ("--delete", "--timeout", "5"),
+        (Cut(after="QUIT", session=1), Cut(after="greeting", session=2)),
+        ("--delete",),
+        status=75,
     ),
     "QUIT refused": Trouble(
         "the server may not have deleted all of 3 messages: the server refused QUIT", (Refuse("QUIT"),), ("--delete",)
@@ -153,7 +153,10 @@ def test_what_the_page_quotes_of_a_maildir_that_is_not_mounted(
     with pop3_server({"ann": mail}) as server:
         assert fetch(server, "--journal", "journal") == 0
         (folder / "Maildir").rename(folder / "elsewhere")
-        capsys.readouterr()
+        assert fetch(server, "--journal", "journal", "--when-gone") == 78
+        assert "is not there" in capsys.readouterr().err
+        for name in ("new", "cur", "tmp"):
+            (folder / "Maildir" / name).mkdir(parents=True)
         assert fetch(server, "--journal", "journal", "--when-gone") == 1
         assert len(server.messages("ann")) == 12
     [quoted] = re.findall(r"`(none of the 12 messages [^`]*)`", TROUBLE)

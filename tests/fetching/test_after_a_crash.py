@@ -8,13 +8,16 @@ import pytest
 
 from pop3proto import blocking
 from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.core.results import UniqueId
 from pop3proto.fetching.downloading import download_new
-from pop3proto.fetching.events import Event, State
+from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.plan import Action, Step
 from pop3proto.fetching.policy import Policy
 from pop3proto.fetching.report import Report
+from pop3proto.fetching.state import Fetching, StorageFailed
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
-from pop3proto.testing.faults import NoUid
+from pop3proto.testing.faults import NoUid, Refuse, WrongSize
 from tests.helpers.fetching import ListJournal, MemoryDestination
 from tests.helpers.maildrop_trials import Mail, OneMaildrop
 
@@ -60,10 +63,19 @@ def crash(server: Pop3Server, journal: CrashingJournal, destination: MemoryDesti
         session.wait(10)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_what_is_in_the_destination_does_not_come_again(kind):
+@pytest.mark.parametrize(
+    "options",
+    [
+        *SERVERS.values(),
+        {"faults": [WrongSize(700)]},
+        {"faults": [WrongSize(700), Refuse("TOP")]},
+        {"faults": [Refuse("LIST")]},
+    ],
+    ids=[*SERVERS, "estimated sizes", "and no TOP", "no sizes"],
+)
+def test_what_is_in_the_destination_does_not_come_again(options):
     journal, destination = CrashingJournal(), MemoryDestination()
-    with pop3_server({"ann": MAIL}, **SERVERS[kind]) as server:
+    with pop3_server({"ann": MAIL}, **options) as server:
         crash(server, journal, destination, DELETE)
         report = fetch(server, journal, destination, DELETE)
         assert server.messages("ann") == []
@@ -140,3 +152,13 @@ def test_a_whole_message_is_not_taken_for_another_of_the_same_unique_id_that_is_
         fetch(server, journal, MemoryDestination(), Policy(headers_only=True))
         assert fetch(server, journal, destination, Policy(complete=True)).ok
     assert [octets.split(b"\r\n")[0] for octets in destination.messages] == [b"Subject: the first", b"Subject: another"]
+
+
+@pytest.mark.parametrize("policy, states", [(HOLD, []), (DELETE, [State.SUSPECT])])
+def test_a_failure_behind_a_delivery_leaves_the_doubt(policy, states):
+    session: Any = None
+    run = Fetching(session, ListJournal(), MemoryDestination(recalls=False), policy, lambda _: None, lambda: 1.0)
+    identity = Identity(UniqueId("a"))
+    run.history.apply(Event(identity, State.SENDING))
+    assert [*run.blame(Step(1, identity, 10, Action.FETCH, "new"), StorageFailed(OSError("full")))] == []
+    assert [event.state for event in run.has_stored([])] == states

@@ -357,7 +357,7 @@ SPOILED: Final = [
 ]
 
 
-@pytest.mark.deep(keep=8)
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("server, name, options, mode", SPOILED)
 def test_a_mishap_at_any_call_loses_nothing_and_doubles_nothing(request, start, server, name, options, mode):  # noqa: PLR0917 - as above
     trials = start(server, name, *options)

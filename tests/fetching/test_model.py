@@ -473,7 +473,7 @@ def try_out(rig: Rig, knows: Iterable[str] = (), **options: Any) -> None:
         settings=settings(
             stateful_step_count=deep(25, 12),
             suppress_health_check=[*HealthCheck],
-            **{"max_examples": deep(60, 6), **options},
+            **{"max_examples": deep(60, 4), **options},
         ),
     )
 

@@ -11,7 +11,7 @@ from pop3proto.fetching.events import Event, Identity, State
 from pop3proto.fetching.history import History
 from pop3proto.fetching.listing import MaildropListing
 from pop3proto.fetching.plan import Action, Plan
-from pop3proto.fetching.planner import DIGEST_PREFIX, make_plan
+from pop3proto.fetching.planner import DIGEST_PREFIX, HELD_BACK, make_plan
 from pop3proto.fetching.policy import DAY, Policy
 
 NOW = 1_800_000_000.0
@@ -155,11 +155,20 @@ def test_a_message_that_failed_waits_for_its_next_try_and_is_told(failures, paus
     assert made(0, Policy(only=frozenset({"a"}))).of(Action.RETRY), "it was asked for"
 
 
-def test_a_message_in_doubt_may_be_held():
-    made = plan([event("a", State.SENDING)], listing(("a", 100)), Policy(on_doubt="hold"))
+def test_a_message_without_a_unique_id_was_not_asked_for():
+    rows = MaildropListing.of(None, ScanListing({1: 100}), MaildropStatus(1, 100))
+    made = plan([], rows, Policy(only=frozenset(["a"]), again=True, delete_after=0))
+    assert [(step.action, step.deletes) for step in made.steps] == [(Action.SKIP, False)]
+
+
+@pytest.mark.parametrize("before", [[], [event("a", State.HEADERS)]])
+def test_a_message_in_doubt_may_be_held(before):
+    policy = Policy(on_doubt="hold", complete=True)
+    made = plan([*before, event("a", State.SENDING)], listing(("a", 100)), policy)
     assert [(step.action, step.reason) for step in made.steps] == [
         (Action.SKIP, "it may have been delivered before a crash")
     ]
+    assert made.obstacles == (f"message 1 stays on the server: {HELD_BACK}",)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ __all__ = ["DIGEST_PREFIX", "HELD_BACK", "make_plan"]
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
-HELD_BACK: Final = "it may have been delivered before a crash; --on-doubt again delivers it"
+IN_DOUBT: Final = "it may have been delivered before a crash"
+HELD_BACK: Final = f"{IN_DOUBT}; --on-doubt again delivers it"
 
 _UNDER_WAY: Final = (State.SENDING, State.SUSPECT, State.SEEN)
 """What these were about is another message than the one that was stored under its unique id before."""
@@ -182,7 +183,7 @@ class _Planner:
 
     def _decision(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
         policy, identity = self._policy, row.identity
-        if identity is not None and policy.only is not None and identity.unique_id not in policy.only:
+        if policy.only is not None and (identity is None or identity.unique_id not in policy.only):
             return Action.KEEP if entry is not None and entry.is_here else Action.SKIP, "it was not asked for"
         if identity is None or entry is None:
             return self._decision_for_new(row, entry)
@@ -199,18 +200,19 @@ class _Planner:
 
     def _decision_for_rest(self, row: Row, entry: Entry) -> tuple[Action, str]:
         """Decide on a message of which something is known, and which is not stored whole."""
+        in_doubt = entry.state is State.SENDING
+        if in_doubt and self._policy.on_doubt == "hold":
+            self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
+            return Action.SKIP, IN_DOUBT
         if entry.state is State.SUSPECT:
             if self._pauses(row, entry):
                 return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
         if entry.has_header and entry.state not in _UNDER_WAY:
             return Action.FETCH, "its header is stored, and the rest was asked for"
-        if entry.state is not State.SENDING:
-            return self._decision_for_new(row, entry)
-        if self._policy.on_doubt == "hold":
-            self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
-            return Action.SKIP, "it may have been delivered before a crash"
-        return Action.FETCH, "it may have been delivered before a crash, and is delivered again"
+        if in_doubt:
+            return Action.FETCH, f"{IN_DOUBT}, and is delivered again"
+        return self._decision_for_new(row, entry)
 
     def _completes(self, identity: Identity) -> bool:
         complete = self._policy.complete

@@ -268,9 +268,15 @@ class Fetching:
             return
         event = Event(step.identity, State.SUSPECT, self.clock(), step.octets, why=str(error))
         if isinstance(error, StorageFailed):
-            self._unstorable.append(event)  # if nothing can be stored, it is not the message
+            if not self._is_held_back(step.identity):
+                self._unstorable.append(event)  # if nothing can be stored, it is not the message
         else:
             yield from self.record([event])
+
+    def _is_held_back(self, identity: Identity) -> bool:
+        """Return whether a message is in doubt, and that must stay known."""
+        entry = self.history.get(identity)
+        return entry is not None and entry.state is State.SENDING and self.policy.on_doubt == "hold"
 
     def has_stored(self, identities: Iterable[Identity]) -> list[Event]:
         """Note that messages are stored, so that the destination works; return what else is to be recorded then."""

@@ -28,8 +28,8 @@ __all__ = ["plan_run", "run"]
 _MOST_BLAMED: Final = 10
 """Messages that may break sessions, or fail to be stored, before a run ends: each one costs two sessions."""
 
-_MOST_SESSIONS: Final = 1_000
-"""Sessions of one run. Whatever a server does, a run comes to an end."""
+_MOST_FRUITLESS: Final = 2 * _MOST_BLAMED + 4
+"""Sessions in a row that break and bring no message. Whatever a server does, a run comes to an end."""
 
 _MOST_STORAGE_FAILURES: Final = 3
 """After so many failures in a row of the destination or the journal, it is no message that is at fault."""
@@ -87,6 +87,8 @@ class _Run:
         self._login: Final = login
         self._broken = 0  # sessions in a row that broke and brought nothing
         self._storage_failures = 0  # in a row
+        self._fruitless = 0  # sessions in a row that broke, and stored and deleted nothing
+        self._brought = fetching.brought
         self._logged_in_at: float | None = None
         self._main = True  # the messages that have not failed in earlier runs come first
         self._perhaps = False  # and it is not known whether there are any left
@@ -162,6 +164,8 @@ class _Run:
         """Wait before another session if need be, or give up."""
         run = self._run
         self._broken = 0 if progress else self._broken + 1
+        self._fruitless = 0 if run.brought != self._brought else self._fruitless + 1
+        self._brought = run.brought
         if not self._main:
             self._failures += 1
             self._failed = tuple(identity for identity in self._failed if identity not in run.tried)
@@ -170,7 +174,7 @@ class _Run:
         elif run.blamed >= _MOST_BLAMED:
             text = f"{counted(run.blamed, 'message')} failed in this run: the rest is left for the next one"
             self._give_up(Kind.MESSAGE, text)
-        if self._broken > len(run.policy.retry_after) or run.report.sessions >= _MOST_SESSIONS:
+        if self._broken > len(run.policy.retry_after) or self._fruitless > _MOST_FRUITLESS:
             self._give_up(Kind.LATER, run.explain(error) if isinstance(error, Pop3Error) else str(error))
         elif self._has_more and self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
             run.tell(Waiting(seconds, str(error)))

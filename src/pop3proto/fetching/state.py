@@ -121,6 +121,7 @@ class Fetching:
         self.explain: Final = explain
         self._records: Final = records
         self._stored: Final[set[Identity]] = set()
+        self._deleted: Final[set[Identity]] = set()
         self._noted: Final[set[str]] = set()
         self._copies: Counter[UniqueId] = Counter()
 
@@ -207,9 +208,11 @@ class Fetching:
 
     def deleted(self, identities: Sequence[Identity]) -> None:
         """Report and tell that the server has deleted messages."""
-        if identities:
-            self.report.deleted.extend(identities)
-            self.tell(Deleted(tuple(identities)))
+        new = [identity for identity in identities if identity not in self._deleted]
+        self._deleted.update(new)
+        if new:
+            self.report.deleted.extend(new)
+            self.tell(Deleted(tuple(new)))
 
     def is_careful(self, step: Step) -> bool:
         """Return whether a message is fetched by itself: it was under way when some session broke."""

@@ -159,7 +159,7 @@ def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], li
     uncertain, same = yield from check(run, checked)
     run.note(f"message {step.number} is fetched again and compared: {step.reason}" for step in uncertain)
     retrieved += [attrs.evolve(step, action=Action.CHECK) for step in uncertain]
-    retrieved.sort(key=lambda step: step.number)
+    retrieved.sort(key=lambda step: (step.action is Action.CHECK, step.number))  # new mail comes first
     return retrieved, [
         Deletion(step.number, step.identity, retrieved=False)
         for step in same

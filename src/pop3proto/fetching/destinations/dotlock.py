@@ -65,8 +65,16 @@ def dotlock(mailbox: Path, until: float) -> Generator[bool]:
     try:
         yield was_stale
     finally:
+        _release(path)
+
+
+def _release(path: Path) -> None:
+    """Remove the lock file; if that fails, once more: a lock that stays would hold up this process, too."""
+    try:
+        os.unlink(path)  # noqa: PTH108 - as all of the system calls here
+    except OSError:
         with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 - as all of the system calls here
+            os.unlink(path)  # noqa: PTH108
 
 
 def _create(path: Path) -> bool:

@@ -1,9 +1,11 @@
 """`pop3proto fetch`: which messages are known, and what is deleted on the server."""
 
 import re
+import time
 
 import pytest
 
+from pop3proto.fetching.downloading import download_new
 from tests.helpers.cli_servers import (
     HangUp,
     Scripted,
@@ -120,17 +122,18 @@ def test_a_refused_deletion_is_told(target, capsys):
     "answer, why",
     [
         (HangUp(b"-ERR some deleted messages not removed\r\n"), "the server may not have deleted all of 1 message: "),
-        (HangUp(b""), "it is unknown whether the server has deleted 1 message: "),
+        (HangUp(b""), "message 1 is stored, and cannot be deleted on the server: "),
     ],
 )
-def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, answer, why):
+def test_an_update_that_failed_is_told_and_made_up_for(target, capsys, monkeypatch, answer, why):
     answers = {"UIDL": body("1 a"), "LIST": body("1 5"), "RETR": body("one"), "DELE": b"+OK\r\n"}
     with Scripted(answers | {"QUIT": answer}) as server:
         assert fetch(server, target, "--delete") == 1
         captured = capsys.readouterr()
-        assert captured.out == f"{name_of(server)}: 1 message fetched (5 B)\n"
+        assert captured.out.startswith(f"{name_of(server)}: 1 message fetched (")
         assert captured.err.startswith(f"{name_of(server)}: {why}")
         server.answers["QUIT"] = HangUp(b"+OK\r\n")
+        monkeypatch.setitem(download_new.__kwdefaults__, "clock", lambda: time.time() + 86_400)
         assert fetch(server, target, "--delete") == 0
     assert capsys.readouterr().out == f"{name_of(server)}: no new messages, 1 deleted on the server\n"
     assert stored(target) == [b"one\n"]
@@ -148,7 +151,8 @@ def test_a_connection_lost_among_deletions_deletes_the_others_later(target, caps
         assert fetch(server, target, "--delete") == 1
         first = server.heard.index("DELE 2")
         assert "QUIT" not in server.heard[:first]  # without it the server deletes nothing
-        assert [line for line in server.heard[first + 1 :] if line.startswith("DELE")] == ["DELE 1"]
+        # Either may be the one that the server does not bear: each is tried by itself.
+        assert [line for line in server.heard[first + 1 :] if line.startswith("DELE")] == ["DELE 1", "DELE 2"]
     told = capsys.readouterr()
     assert told.err.startswith(f"{name_of(server)}: message 2 is stored, and cannot be deleted on the server: ")
     assert re.search(r": 2 messages fetched \(\d+ B\), 1 deleted on the server, 1 left: ", told.out)
@@ -161,7 +165,6 @@ def test_a_hang_up_at_quit_does_not_matter_where_nothing_was_deleted(target, cap
     assert capsys.readouterr() == (f"{name_of(server)}: 1 message fetched (5 B)\n", "")
 
 
-@pytest.mark.xfail(strict=True, reason="what is not listed is recorded as gone before it is missed")
 def test_new_unique_ids_for_all_mail_are_noticed(target, capsys):
     def renamed(prefix: str) -> bytes:
         return body(*(f"{number} {prefix}{number}" for number in range(1, 13)))

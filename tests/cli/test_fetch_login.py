@@ -192,7 +192,7 @@ def test_an_empty_answer_is_no_password(target, monkeypatch, capsys):
     assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 78
     assert (
         capsys.readouterr().err
-        == "pop3proto fetch: no password was given (--password-file FILE, or the configuration file)\n"
+        == "ann@127.0.0.1:995: no password was given (--password-file FILE, or the configuration file)\n"
     )
 
 
@@ -217,7 +217,7 @@ def test_stdin_is_no_terminal(target, monkeypatch, capsys):
     monkeypatch.setattr("os.open", _no_terminal(os.open))
     assert main(["fetch", "pops://ann@127.0.0.1", str(target)]) == 78
     assert capsys.readouterr().err == (
-        "pop3proto fetch: cannot ask for the password without a terminal: "
+        "ann@127.0.0.1:995: cannot ask for the password without a terminal: "
         "say where else it comes from (--password-file FILE, or the configuration file)\n"
     )
 

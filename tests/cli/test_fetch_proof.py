@@ -130,7 +130,6 @@ def test_answers_to_questions_drawn_by_lot_cannot_be_forged(target, forged):
     assert stored(target) == [b"two\n"]
 
 
-@pytest.mark.xfail(strict=True, reason="questions are asked about messages that are gone")
 def test_messages_that_are_gone_do_not_weaken_the_proof_of_the_others(target):
     gone = 9
     rows = [f"{number} {number}" for number in range(1, gone + 3)]
@@ -144,7 +143,6 @@ def test_messages_that_are_gone_do_not_weaken_the_proof_of_the_others(target):
     assert stored(target) == [b"good\n"]
 
 
-@pytest.mark.xfail(strict=True, reason="questions are asked about messages that are gone")
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_messages_that_refuse_their_unique_ids_too_cost_no_session(target, pipelining):
     """Another client has deleted them meanwhile."""

@@ -108,7 +108,6 @@ def _check_together(arguments: Namespace) -> None:
         (arguments.check_config, "--check-config", arguments.words or repeats or arguments.dry_run or arguments.status),
         (repeats, "--every", arguments.again or arguments.message or arguments.dry_run or arguments.status),
         (arguments.dry_run, "--dry-run", arguments.status),
-        (arguments.keep, "--keep", arguments.when_gone),
     ):
         if given and others:
             raise Failure(f"{name} does not go with what else is given", USAGE)

@@ -40,6 +40,8 @@ DESCRIPTION = (
 
 T = TypeVar("T")
 
+_NOT_YET = ("imap", "imaps", "lmtp", "smtp", "smtps")
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
@@ -257,12 +259,12 @@ def _target(word: str) -> Target:
     if word == "-":
         return targets.ToStdout(stdout=True)
     kind, colon, rest = word.partition(":")
-    if not colon or not kind.isalpha():
+    if colon and kind in _NOT_YET:
+        raise Failure(f"TARGET cannot be {kind}: yet; for a Maildir of this name write ./{word}", USAGE)
+    if not colon or kind not in {"maildir", "mbox", "files", "program"}:
         if not word:
             raise Failure("TARGET is empty", USAGE)
         return targets.ToMaildir(Path(word))
-    if kind not in {"mbox", "files", "program"}:
-        raise Failure(f"TARGET cannot be {kind}: yet; for a Maildir of this name write ./{word}", USAGE)
     if not rest:
         raise Failure(f"TARGET says {kind}, and not which", USAGE)
     if kind == "program":
@@ -271,6 +273,8 @@ def _target(word: str) -> Target:
         except ValueError as error:
             raise Failure(f"TARGET: {rest}: {error}", USAGE) from error
     path = Path(rest).expanduser()
+    if kind == "maildir":
+        return targets.ToMaildir(path)
     return targets.ToMbox(path) if kind == "mbox" else targets.ToFiles(path)
 
 

@@ -81,7 +81,7 @@ class AccountRun:
                     return Ran(Report(more=True))
                 ran = self._fetch(cancel)
         except Exception as error:  # noqa: BLE001 - it must not stop the other accounts
-            ran = failed_run(self.account, error)
+            ran = self._failed(error)
         if any(problem.kind is Kind.REFUSED for problem in ran.report.problems):
             self.secrets.forget()  # a later run looks whether it was corrected
         self.output.end(self.account.name, ran.report)
@@ -130,11 +130,16 @@ class AccountRun:
                 plan = plan_download(client, journal, destination, self.policy, login=_login(account, self.secrets))
                 client.quit()
         except Exception as error:  # noqa: BLE001 - as in `fetch`
-            ran = failed_run(account, error)
+            ran = self._failed(error)
             self.output.end(account.name, ran.report)
             return ran
         (self.output.show_plan if whole else self.output.show_status)(account.name, plan)
         return Ran(Report())
+
+    def _failed(self, error: Exception) -> Ran:
+        if isinstance(error, SecretError) and self.secrets.asks:
+            error = SecretError(f"{error} (--password-file FILE, or the configuration file)")
+        return failed_run(self.account, error)
 
     def _connect(self) -> Client:
         self.secrets.get()  # before anything is opened: a program may take its time
@@ -246,7 +251,7 @@ def failed_run(account: Account, error: Exception) -> Ran:
         case OSError() | ValueError() if not isinstance(error, OSError):
             kind, text = Kind.CONFIGURATION, str(error)
         case OSError():
-            kind, text = Kind.STORAGE, f"cannot store mail: {reason(error)}"
+            kind, text = Kind.STORAGE, reason(error) if error.filename else f"cannot store mail: {reason(error)}"
         case _:  # it must not stop the other accounts
             where = traceback.extract_tb(error.__traceback__)[-1:]
             place = f" ({where[0].name}, line {where[0].lineno})" if where else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import attrs
+
 from pop3proto.core.commands import Retr, Top
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.events import Answer, BodyChunk, Signal
@@ -54,7 +56,9 @@ def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatu
         wrong = right.index(False) if False in right else len(right)
         run.unusable.update(type(each.command) for each in questions[wrong : wrong + 1])
         raise
-    return Proof.of_trial(listing, status, questions, answers)
+    # What was refused in this run may be gone, so that nothing can be asked about it.
+    rows = tuple(row for row in listing.rows if row.identity not in run.tried)
+    return Proof.of_trial(attrs.evolve(listing, rows=rows), status, questions, answers)
 
 
 class Retrieving:
@@ -141,14 +145,16 @@ class Retrieving:
     ) -> Procedure[None]:
         for step in batch:
             yield from self._receive(pipeline, step)
-        right = 0
+        right = refused = 0
         for question in questions:
             answer: Any = yield from pipeline.result(return_exceptions=True)
-            right += answer == question.answer
-            # A message that was removed meanwhile is refused.
-            if answer != question.answer and not isinstance(answer, CommandFailed):
+            if answer == question.answer:
+                right += 1
+            elif not isinstance(answer, CommandFailed):
                 raise _out_of_step(batch, question)
-        if right * 2 < len(questions):
+            elif getattr(question.command, "number", None) not in self._run.refused:
+                refused += 1  # it may have been removed meanwhile
+        if questions and right <= refused:
             raise _out_of_step(batch, questions[0])
 
     def _receive(self, pipeline: Pipeline[object], step: Step) -> Procedure[None]:
@@ -185,6 +191,7 @@ class Retrieving:
         run = self._run
         run.problem(Problem(Kind.MESSAGE, str(failure), step.identity))
         run.leave(step)
+        run.refused.add(step.number)
 
 
 def _batches(steps: Sequence[Step], most: int) -> list[Batch]:

@@ -77,6 +77,7 @@ class Fetching:
         tried: messages that have failed in this run: they are left alone until the next one.
         kept: messages whose deletion has failed in this run; likewise.
         status: the answer to STAT in this session; None: the server refuses it.
+        refused: numbers of the messages that the server has refused to send in this session.
         delayed: how many messages in a row the destination has put off.
         apart: messages at whose deletion a session broke, or next to one: each is deleted in a session of its own.
         unusable: types of commands with an argument that the server does not answer as it should.
@@ -109,6 +110,7 @@ class Fetching:
         self.tried: Final[set[Identity | _Row]] = set()
         self.kept: Final[set[Identity]] = set()
         self.apart: Final[set[Identity]] = set()
+        self.refused: Final[set[int]] = set()
         self.delayed: int = 0
         self.status: MaildropStatus | None = None
         self.unusable: Final[set[type[Command[Any]]]] = set()
@@ -159,6 +161,7 @@ class Fetching:
         """Forget what belongs to one session."""
         self.report.sessions += 1
         self._copies.clear()
+        self.refused.clear()
 
     @property
     def progress(self) -> tuple[int, ...]:

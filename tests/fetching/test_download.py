@@ -21,6 +21,7 @@ from pop3proto.fetching.state import Fetching
 from pop3proto.procedures.operations import Await, Operation, Procedure, Run
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, pop3_in_memory, pop3_server
+from pop3proto.testing.faults import Cut
 from tests.helpers.fetching import ListJournal, MemoryDestination, MemoryWriter
 
 LOGIN = Password("ann", PASSWORD)
@@ -230,6 +231,21 @@ def test_a_journal_that_fails_stops_the_run():
         assert len(server.messages("ann")) == 6
     assert [problem.kind for problem in report.problems] == [Kind.STORAGE]
     assert "No space left on device" in report.problems[0].text
+
+
+@pytest.mark.parametrize("first", [Policy(), DELETE])
+def test_what_a_lost_quit_has_deleted_is_seen_in_another_session(first):
+    journal, destination = ListJournal(), MemoryDestination()
+    lost = Cut(after="QUIT", session=1 if first is DELETE else 2)
+    with pop3_server({"ann": MAIL}, faults=[lost]) as server:
+        if first is not DELETE:
+            assert _blocking(server.host, server.port, journal, destination, first, login=LOGIN).ok
+        report = _blocking(server.host, server.port, journal, destination, DELETE, login=LOGIN)
+        assert server.messages("ann") == []
+        assert lost in server.struck
+    assert report.ok
+    assert (len(report.deleted), report.sessions) == (6, 2)
+    assert destination.messages == MAIL
 
 
 def test_one_message_that_cannot_be_stored_keeps_no_other():

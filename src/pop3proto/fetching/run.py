@@ -108,7 +108,8 @@ class _Run:
                 before, brought, blamed = run.progress, run.brought, run.blamed
                 try:
                     yield from self._visit()
-                    self._main = self._main and run.brought != brought  # else it would go on for ever
+                    # Else it would go on for ever. Of what was deleted another session hears once.
+                    self._main = self._main and (run.brought != brought or bool(self._uncertain))
                 except StorageFailed as failure:
                     self._storage_failures += run.blamed != blamed  # else it was a batch: each is tried by itself
                     if failure.fatal or self._storage_failures >= _MOST_STORAGE_FAILURES:

@@ -119,17 +119,35 @@ class Retrieving:
         until = (yield from Now()) + run.policy.session_seconds
         pipeline = Pipeline[object](run.session, self._commands(batches, questions))
         yield from pipeline.begin()
-        for batch, asked in zip(batches, questions, strict=True):
-            if pipeline.command is None:
-                break
-            try:
-                yield from self._receive_batch(pipeline, batch, asked)
-                self.stored.extend((yield from self._storing.commit()))
-            except (Pop3Error, StorageFailed) as error:
-                yield from run.warn_of(batch, error)
-                raise
-            self.cut = self.cut or run.ending() or (yield from Now()) >= until
+        unproved: Batch = []
+        try:
+            for batch, asked in zip(batches, questions, strict=True):
+                if pipeline.command is None:
+                    break
+                unproved += batch
+                for step in batch:
+                    yield from self._receive(pipeline, step)
+                if (yield from self._is_proved(pipeline, unproved, asked)):
+                    self.stored.extend((yield from self._storing.commit()))
+                    unproved = []
+                self.cut = self.cut or run.ending() or (yield from Now()) >= until
+            pipeline.poll()
+            if unproved:
+                yield from self._prove_and_commit(unproved)
+        except (Pop3Error, StorageFailed) as error:
+            yield from run.warn_of(unproved, error)
+            raise
+
+    def _prove_and_commit(self, batch: Batch) -> Procedure[None]:
+        """Ask about messages that the server has sent, after all questions were about those that it has refused."""
+        rows = tuple(row for row in self._proof.rows if row.number not in self._run.refused)
+        questions = attrs.evolve(self._proof, rows=rows).questions((yield from Random(SEED)))
+        pipeline = Pipeline[object](self._run.session, [question.command for question in questions])
+        yield from pipeline.begin()
+        if not (yield from self._is_proved(pipeline, batch, questions)):
+            raise _out_of_step(batch, questions[0])
         pipeline.poll()
+        self.stored.extend((yield from self._storing.commit()))
 
     def _commands(self, batches: Sequence[Batch], questions: Sequence[Sequence[Question]]) -> Iterator[Command[object]]:
         for batch, asked in zip(batches, questions, strict=True):
@@ -140,11 +158,12 @@ class Retrieving:
             for question in asked:
                 yield question.command
 
-    def _receive_batch(
-        self, pipeline: Pipeline[object], batch: Batch, questions: Sequence[Question]
-    ) -> Procedure[None]:
-        for step in batch:
-            yield from self._receive(pipeline, step)
+    def _is_proved(self, pipeline: Pipeline[object], batch: Batch, questions: Sequence[Question]) -> Procedure[bool]:
+        """Return whether the answers prove that the messages before them are complete; False: they say nothing.
+
+        Raises:
+            OutOfStep: they are wrong.
+        """
         right = refused = 0
         for question in questions:
             answer: Any = yield from pipeline.result(return_exceptions=True)
@@ -154,8 +173,9 @@ class Retrieving:
                 raise _out_of_step(batch, question)
             elif getattr(question.command, "number", None) not in self._run.refused:
                 refused += 1  # it may have been removed meanwhile
-        if questions and right <= refused:
+        if refused and right <= refused:
             raise _out_of_step(batch, questions[0])
+        return right > 0 or not questions
 
     def _receive(self, pipeline: Pipeline[object], step: Step) -> Procedure[None]:
         storing = self._storing

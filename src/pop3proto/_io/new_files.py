@@ -73,7 +73,7 @@ class NewFile:
     def __init__(self, folder: OpenFolder, name: str) -> None:
         self.folder: Final = folder
         self.name: Final = name
-        self.size = 0
+        self.size: int = 0
         """Octets written so far."""
         self._descriptor = -1
         try:

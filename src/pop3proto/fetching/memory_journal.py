@@ -26,7 +26,7 @@ class MemoryJournal:
 
     def __init__(self, account: str, events: Iterable[Event] = ()) -> None:
         self.account = account
-        self.events = list(events)
+        self.events: list[Event] = list(events)
 
     def read(self) -> list[Event]:
         """Return all events, oldest first."""

@@ -38,7 +38,7 @@ class MessageFile:
 
     def __init__(self, tmp: OpenFolder, unique: str) -> None:
         self.file: Final = NewFile(tmp, unique)
-        self.octets = 0
+        self.octets: int = 0
         """Octets of the message on the wire so far, where each line end is CRLF and the last line has one."""
         self._unix = True
         self._ends_line = True

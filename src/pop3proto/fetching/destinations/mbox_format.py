@@ -99,7 +99,7 @@ class MboxEncoder:
     def __init__(self) -> None:
         self._lines = UnixLines()
         self._quoting = _LineStarts(_TO_QUOTE, b">")
-        self.octets = 0
+        self.octets: int = 0
         """Octets of the message on the wire so far, where each line end is CRLF and the last line has one."""
 
     def feed(self, octets: bytes) -> bytes:
@@ -131,7 +131,7 @@ class EntryReader:
         self._is_first = True
         self._line_end = b""  # an LF at the end of the octets so far: it may be the empty line behind the entry
         self._before = b"\n"  # the octet before it
-        self.octets = 0
+        self.octets: int = 0
         """Octets of the message on the wire."""
 
     @property

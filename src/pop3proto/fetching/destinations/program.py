@@ -71,7 +71,7 @@ class ProgramDestination(DeliverEach):
         self._environment = {**(environment or {}), "POP3PROTO_ACCOUNT": account}
         if any("\0" in word for word in (*argv, *self._environment, *self._environment.values())):
             raise ValueError("arguments and variables of a program cannot contain NUL")
-        self.name = f"the program {argv[0]}"
+        self.name: str = f"the program {argv[0]}"
         self._argv = tuple(argv)
         self._timeout = timeout
         self._line_ends = line_ends

@@ -56,7 +56,7 @@ class Spool:
         self._folder = folder
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
-        self.octets = 0
+        self.octets: int = 0
         """How many there are."""
 
     @staticmethod

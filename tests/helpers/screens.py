@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+try:
+    from rich.cells import cell_len
+except ImportError:
+    from pop3proto.cli.fetch_words import columns as cell_len
+
 _PART = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 
@@ -42,8 +47,10 @@ class Screen:
         line = self.lines[self.row].ljust(self.column)
         self.lines[self.row] = line[: self.column] + text + line[self.column + len(text) :]
         self.column += len(text)
-        if len(self.lines[self.row]) > self.width:
-            self.wrapped.append(self.lines[self.row])
+        line = self.lines[self.row]
+        # Combining characters take no column; which take two, terminals do not agree on.
+        if min(len(line), cell_len(line)) > self.width:
+            self.wrapped.append(line)
 
     def _obey(self, argument: str, command: str) -> None:
         match command, argument:

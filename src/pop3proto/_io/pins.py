@@ -1,8 +1,8 @@
 """Pins: the server's certificate, or its public key, must be one of a few that are known by their digests.
 
-They are checked at the end of each handshake of a context, whoever begins it: STLS, another connection within a login.
-Nothing can be sent before that, as there is no channel yet. A context that makes its own kind of `ssl.SSLObject` is the
-only place of which this holds; the documentation of `ssl` allows it (`SSLContext.sslobject_class`).
+They are checked at the end of each handshake of a context: of the first connection, after STLS, and of a connection
+that a login makes anew. Nothing can be sent before that, as there is no channel yet. Only a context that makes its own
+kind of `ssl.SSLObject` sees all of them; the documentation of `ssl` allows that (`SSLContext.sslobject_class`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Alarm:
 
     def ring(self) -> None:
         """End the waiting, from any thread."""
-        with contextlib.suppress(OSError):  # it is full: the waiting ends; or closed: nobody waits
+        with contextlib.suppress(OSError):  # full: an earlier octet ends the waiting; closed: nobody waits
             self._theirs.send(b"\0")
 
     def wait(self, seconds: float | None) -> list[int]:

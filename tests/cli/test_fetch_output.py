@@ -610,6 +610,15 @@ def test_a_bar_stands_below_the_lines_and_is_gone_in_the_end(painter, terminal):
 
 
 @pytest.mark.parametrize("painter", PAINTERS)
+def test_a_bar_leaves_the_cursor_visible_as_a_signal_may_end_the_process(painter, terminal):
+    with progress(terminal, painter, itertools.count().__next__) as output:
+        output.tell("work", WORK)
+        screen = shown(terminal.err)
+        assert screen.shown
+        assert screen.cursor
+
+
+@pytest.mark.parametrize("painter", PAINTERS)
 def test_a_bar_is_gone_when_the_fetch_breaks_off(painter, terminal):
     output = progress(terminal, painter, itertools.count().__next__)
 

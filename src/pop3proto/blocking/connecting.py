@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 
 from pop3proto._io.peers import check_connected, check_stream_socket, new_session_info, unreachable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.observer import ClientObserver
 
 
-__all__ = ["connect", "connect_by", "connect_over"]
+__all__ = ["OpenSocket", "connect", "connect_by", "connect_over", "sockets_to"]
 
 OpenSocket: TypeAlias = "Callable[[float | None, Interruption | None], socket.socket]"
 
@@ -78,12 +79,21 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         tls=tls, cleartext=cleartext, timeout=timeout, limits=limits, quirks=quirks, observer=observer
     )
     where = host, port_of(tls, port)
-    channel = client_channel(context, *where)
+    return connect_by(sockets_to(where, connect_timeout), options, *where, channel=client_channel(context, *where))
+
+
+def sockets_to(where: tuple[str, int], connect_timeout: float | None) -> OpenSocket:
+    """Return a function for `connect_by` that connects sockets to a server.
+
+    Args:
+        where: host and port.
+        connect_timeout: as `connect`.
+    """
 
     def open_socket(left: float | None, interruption: Interruption | None) -> socket.socket:
         seconds = bounded(min((each for each in (connect_timeout, left) if each is not None), default=None))
         try:
-            if interruption is None:  # there is no client yet that another thread could close
+            if interruption is None:  # no other thread wants to end it
                 return socket.create_connection(where, seconds)
             return connected_socket(where, seconds, interruption)
         except ConnectionLost:
@@ -93,11 +103,17 @@ def connect(  # noqa: PLR0913 - each has its default, and a name
         except (OSError, ValueError) as error:  # ValueError: an impossible host name
             raise ConnectionLost(unreachable(*where, error)) from error
 
-    return connect_by(open_socket, options, *where, channel=channel)
+    return open_socket
 
 
-def connect_by(
-    open_socket: OpenSocket, options: SessionOptions, host: str, port: int, *, channel: MakeChannel
+def connect_by(  # noqa: PLR0913 - each has its name
+    open_socket: OpenSocket,
+    options: SessionOptions,
+    host: str,
+    port: int,
+    *,
+    channel: MakeChannel,
+    interruption: Interruption | None = None,
 ) -> Client:
     """As `connect`, by a function that connects a socket, again and again if need be: through a proxy, for example.
 
@@ -108,12 +124,14 @@ def connect_by(
         host: the server's name or address.
         port: its port.
         channel: for TLS.
+        interruption: another thread may set it to end this, until the client is there, which it can close.
 
     Raises:
         Pop3Error: as `connect`.
     """
-    stream = SocketStream(open_socket(None, None), channel, stall=options.timeout, connect=open_socket)
-    return _client_over(stream, options, host, port, loopback=stream.peer.loopback, reconnects=True)
+    stream = SocketStream(open_socket(None, interruption), channel, stall=options.timeout, connect=open_socket)
+    with nullcontext() if interruption is None else interruption.waking(stream.interrupt):
+        return _client_over(stream, options, host, port, loopback=stream.peer.loopback, reconnects=True)
 
 
 def connect_over(  # noqa: PLR0913 - each has its default, and a name

@@ -59,6 +59,7 @@ class RichPainter(Painter):
                 redirect_stderr=False,
             )
             self._live.start(refresh=True)
+            self._console.show_cursor(True)  # noqa: FBT003 - its own way. A process that is killed would leave it hidden
 
     @override
     def clear(self) -> None:

@@ -13,6 +13,7 @@ import attrs
 from typing_extensions import override
 
 from pop3proto._io.files import sync_folder
+from pop3proto.blocking.interruption import Interruption
 from pop3proto.core.errors import CertificateError, Pop3Error
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.fetching.accounts.errors import AccountError, SecretError
@@ -96,7 +97,7 @@ class AccountRun:
             path = account.journal_path
             _ensure_folder(path.parent)
             journal = stack.enter_context(FileJournal(path, account.key))
-            client = stack.enter_context(closing(self._connect()))
+            client = stack.enter_context(closing(self._connect(cancel)))
             stack.enter_context(cancel.calls(client.close))
             report = download_new(
                 client,
@@ -125,7 +126,7 @@ class AccountRun:
                 path = account.journal_path
                 journal = MemoryJournal(account.key, read_journal(path, account.key) if path.exists() else ())
                 destination = open_destination(account, stack) if _is_there(account) else _Nothing()
-                client = stack.enter_context(closing(self._connect()))
+                client = stack.enter_context(closing(self._connect(cancel)))
                 stack.enter_context(cancel.calls(client.close))
                 plan = plan_download(client, journal, destination, self.policy, login=_login(account, self.secrets))
                 client.quit()
@@ -141,10 +142,12 @@ class AccountRun:
             error = SecretError(f"{error} (--password-file FILE, or the configuration file)")
         return failed_run(self.account, error)
 
-    def _connect(self) -> Client:
+    def _connect(self, cancel: Cancel) -> Client:
         self.secrets.get()  # before anything is opened: a program may take its time
-        name = None if self.alone else self.account.name
-        return connect_account(self.account, observer=[transcript(self.output, name)] if self.trace else [])
+        observer = [transcript(self.output, None if self.alone else self.account.name)] if self.trace else []
+        interruption = Interruption()
+        with cancel.calls(interruption.set):
+            return connect_account(self.account, observer=observer, interruption=interruption)
 
 
 def _ensure_folder(path: Path) -> None:

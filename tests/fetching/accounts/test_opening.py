@@ -25,6 +25,7 @@ from pop3proto._io.tls import client_context
 from pop3proto.asyncio import connect as asyncio_connect
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.blocking import connect_over
+from pop3proto.blocking.interruption import Interruption
 from pop3proto.core.commands import Auth, Pass, User
 from pop3proto.core.states import State
 from pop3proto.fetching.accounts import (
@@ -110,6 +111,28 @@ def test_an_authority_of_the_account_is_trusted(served, ca_file):
     with pytest.raises(CertificateError, match="was not accepted"):
         connect_account(at(served))
     assert all(session.commands == [] for session in served.sessions[1:])
+
+
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+def test_another_thread_ends_it_while_the_server_is_silent(tls):
+    interruption = Interruption()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        access = Access(name="a", user="ann", host=host, port=port, tls=tls, timeout=3_600)
+        failures = []
+
+        def connect() -> None:
+            with pytest.raises(ConnectionLost) as raised:
+                connect_account(access, interruption=interruption)
+            failures.append(raised.value)
+
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        listener.settimeout(PATIENCE)
+        with listener.accept()[0]:
+            interruption.set()
+            join(thread)
+    assert [type(failure) for failure in failures] == [ConnectionLost]
 
 
 def test_a_client_certificate_is_shown(authority, leaf, ca_file, tmp_path):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._io.pins import pin_server
 from pop3proto._io.tls import client_context
 from pop3proto._io.tls_channel import client_channel
-from pop3proto.blocking import connect
-from pop3proto.blocking.connecting import connect_by
+from pop3proto.blocking.connecting import connect_by, sockets_to
 from pop3proto.core.commands import Stls
 from pop3proto.core.errors import LocalProtocolError, Pop3Error
 from pop3proto.core.limits import Limits
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pop3proto.blocking import Client
+    from pop3proto.blocking.connecting import OpenSocket
+    from pop3proto.blocking.interruption import Interruption
     from pop3proto.procedures.cleartext import Cleartext, TlsMode
     from pop3proto.procedures.observer import ClientObserver
     from pop3proto.sasl.credentials import Credentials
@@ -83,7 +84,12 @@ def _no_passphrase() -> str:
     raise _Encrypted
 
 
-def connect_account(access: Access, *, observer: ClientObserver | Sequence[ClientObserver] = ()) -> Client:
+def connect_account(
+    access: Access,
+    *,
+    observer: ClientObserver | Sequence[ClientObserver] = (),
+    interruption: Interruption | None = None,
+) -> Client:
     """Connect to the server of an account; TLS is up if the account demands it.
 
     With `tls = "starttls"` and cleartext allowed everywhere, the server is asked for STLS by CAPA. Where CAPA does not
@@ -93,6 +99,7 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
     Args:
         access: of the account.
         observer: as in `pop3proto.blocking.connect`.
+        interruption: another thread may set it to end this, but for what a proxy or a program takes to connect.
 
     Returns:
         The client, which connects again by itself within a login, also through a proxy or a program.
@@ -101,9 +108,8 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
         AccountError: what the account names cannot be used: a file, an extra.
         Pop3Error: as `pop3proto.blocking.connect`. The connection is closed.
     """
-    context = tls_context(access)
     asks = access.tls == "starttls" and access.cleartext == "always" and not access.pin
-    client = _connect(access, context, "none" if asks else access.tls, observer)
+    client = _connect(access, "none" if asks else access.tls, observer, interruption)
     if asks:
         try:
             _begin_tls_if_there(client)
@@ -114,33 +120,28 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
 
 
 def _connect(
-    access: Access, context: ssl.SSLContext, tls: TlsMode, observer: ClientObserver | Sequence[ClientObserver]
+    access: Access,
+    tls: TlsMode,
+    observer: ClientObserver | Sequence[ClientObserver],
+    interruption: Interruption | None,
 ) -> Client:
     timeout: float = access.timeout
-    if not (access.proxy or access.via or access.source_address):
-        return connect(
-            access.host,
-            access.port,
-            tls=tls,
-            context=context,
-            cleartext=access.cleartext,
-            connect_timeout=timeout,
-            timeout=timeout,
-            limits=_LIMITS,
-            quirks=access.quirks,
-            observer=observer,
-        )
-    # The other end of the socket is a proxy or a program on this machine: the server is not.
-    cleartext: Cleartext = "never" if access.cleartext == "loopback" and not access.source_address else access.cleartext
+    cleartext: Cleartext = access.cleartext
+    opened: OpenSocket = sockets_to((access.host, access.port), timeout)
+
+    def by_detour(left: float | None, _: object) -> socket.socket:
+        return open_socket(access, timeout if left is None else min(left, timeout))
+
+    if access.proxy or access.via:
+        # The other end of the socket is a proxy or a program on this machine: the server is not.
+        opened, cleartext = by_detour, "never" if cleartext == "loopback" else cleartext
+    elif access.source_address:
+        opened = by_detour
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=_LIMITS, quirks=access.quirks, observer=observer
     )
-
-    def opened(left: float | None, _: object) -> socket.socket:
-        return open_socket(access, timeout if left is None else min(left, timeout))
-
-    channel = client_channel(context, access.host, access.port)
-    return connect_by(opened, options, access.host, access.port, channel=channel)
+    channel = client_channel(tls_context(access), access.host, access.port)
+    return connect_by(opened, options, access.host, access.port, channel=channel, interruption=interruption)
 
 
 def _begin_tls_if_there(client: Client) -> None:

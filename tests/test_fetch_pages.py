@@ -11,7 +11,7 @@ import pytest
 
 from pop3proto import Capabilities, Expire
 from pop3proto.cli import main
-from pop3proto.fetching import FileJournal, Kind, Policy, Report
+from pop3proto.fetching import FileJournal, Policy, ProblemKind, Report
 from pop3proto.fetching.accounts import check_config
 from pop3proto.fetching.accounts.config import KEYS
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
@@ -198,7 +198,7 @@ def names_in_tables(text: str, head: str) -> set[str]:
 
 def test_the_page_of_the_library_knows_fields_and_kinds() -> None:
     assert names_in_tables(LIBRARY, "Report") == {*(field.name for field in attrs.fields(Report)), "ok"}
-    assert names_in_tables(LIBRARY, "problem.kind") == {kind.name for kind in Kind}
+    assert names_in_tables(LIBRARY, "problem.kind") == {kind.name for kind in ProblemKind}
     told = names_in_tables(LIBRARY, "Policy(...)")
     assert told <= {field.name for field in attrs.fields(Policy)}
     for name, default in re.findall(r"`([a-z_]+)=([^`]+)`", LIBRARY[LIBRARY.index("| `Policy(") :]):

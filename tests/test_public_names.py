@@ -58,7 +58,7 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-TWO_MEANINGS = {"Identity", "Octets", "Report", "SecretSource", "State", "Step", "Target", "login"}
+TWO_MEANINGS = {"Octets", "Report", "SecretSource", "Step", "Target", "login"}
 
 
 def all_of(package: str) -> list[str]:

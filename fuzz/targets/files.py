@@ -18,7 +18,7 @@ from pop3proto.authenticators import UsersFile
 from pop3proto.authenticators.scrypt import ScryptCost, ScryptHash
 from pop3proto.authenticators.user_table import MalformedUsers, UserRecord, UserTable
 from pop3proto.fetching import file_journal
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.journal_lines import format_line
@@ -30,7 +30,7 @@ from pop3proto.sasl import ScramKeys, SessionInfo
 _ACCOUNT: Final = "ann@pop.example.org:995"
 _OTHER: Final = "bob@pop.example.org:995"
 _IDS: Final = tuple(map(UniqueId, ("QhdPYR:00WBw1Ph7x7", "a", "!", "x" * 70, "2", "octets")))
-_IDENTITIES: Final = tuple(Identity(unique_id, copy) for unique_id in _IDS for copy in (0, 1, 2))
+_IDENTITIES: Final = tuple(MessageIdentity(unique_id, copy) for unique_id in _IDS for copy in (0, 1, 2))
 
 logging.getLogger("pop3proto").addHandler(logging.NullHandler())
 
@@ -79,10 +79,10 @@ def _journal(octets: bytes, folder: Path) -> object:
     before = _read(path, _ACCOUNT)
     check(path.read_bytes() == octets[: octets.rfind(b"\n") + 1], "reading changes the journal")
     more = [
-        Event(_IDENTITIES[0], State.STORED, 1_800_000_000, 7, 7, "h"),
-        Event(_IDENTITIES[1], State.SUSPECT, 1_800_000_000, why="50 % of it\n"),
-        Event(_IDENTITIES[4], State.SEEN),
-        Event(_IDENTITIES[5], State.STORED, octets=10**17),
+        Event(_IDENTITIES[0], MessageState.STORED, 1_800_000_000, 7, 7, "h"),
+        Event(_IDENTITIES[1], MessageState.SUSPECT, 1_800_000_000, why="50 % of it\n"),
+        Event(_IDENTITIES[4], MessageState.SEEN),
+        Event(_IDENTITIES[5], MessageState.STORED, octets=10**17),
     ]
     for account in (_OTHER, _ACCOUNT):
         with FileJournal(path, account) as journal:
@@ -184,7 +184,7 @@ def _plant() -> AbstractContextManager[None]:
     """A journal that does not tell the copies of a message apart."""
 
     def line(account: str, event: Event) -> str:
-        identity = Identity(event.identity.unique_id)
+        identity = MessageIdentity(event.identity.unique_id)
         return format_line(account, attrs.evolve(event, identity=identity))
 
     return patched(file_journal, "format_line", line)

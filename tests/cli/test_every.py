@@ -18,7 +18,7 @@ from pop3proto.cli.exit_statuses import INTERRUPTED, OK, REFUSED
 from pop3proto.cli.schedule import Schedule, Turn
 from pop3proto.cli.several import Crew
 from pop3proto.cli.systemd import Notifier
-from pop3proto.fetching.report import Kind, Problem, Report
+from pop3proto.fetching.report import Problem, ProblemKind, Report
 from tests.helpers.processes import PATIENCE, join
 
 FINE = Report()
@@ -27,11 +27,11 @@ CHANCE = st.floats(0, 1)
 schedules = st.builds(Schedule, every=SECONDS, floor=st.floats(0, 1e6))
 
 
-def failed(kind: Kind) -> Report:
+def failed(kind: ProblemKind) -> Report:
     return Report(problems=[Problem(kind, "it is broken")])
 
 
-reports = st.sampled_from([FINE, *map(failed, Kind)])
+reports = st.sampled_from([FINE, *map(failed, ProblemKind)])
 
 # -------------------------------------------------------------------------------------------- the schedule
 
@@ -63,7 +63,7 @@ def test_no_turn_comes_before_what_server_and_provider_allow(schedule, runs):
         turn = turn.after(report, now, chance, login_delay)
         floor = now + max(schedule.floor, login_delay)
         assert turn.not_before == floor
-        assert (turn.due is None) == any(problem.kind is Kind.REFUSED for problem in report.problems)
+        assert (turn.due is None) == any(problem.kind is ProblemKind.REFUSED for problem in report.problems)
         assert turn.due is None or turn.due >= max(floor, now + 0.89 * schedule.every)
         for later in (now, now + schedule.every / 2, floor + 1):
             assert turn.woken(later).due == max(later, floor), "a wake-up is obeyed, but not under the floor"
@@ -78,7 +78,14 @@ def test_a_new_process_minds_the_session_of_the_last(schedule, since):
 
 
 @pytest.mark.parametrize(
-    "kind, failures", [(Kind.LATER, 3), (Kind.STORAGE, 3), (Kind.MESSAGE, 0), (Kind.SERVER, 0), (Kind.REFUSED, 0)]
+    "kind, failures",
+    [
+        (ProblemKind.LATER, 3),
+        (ProblemKind.STORAGE, 3),
+        (ProblemKind.MESSAGE, 0),
+        (ProblemKind.SERVER, 0),
+        (ProblemKind.REFUSED, 0),
+    ],
 )
 def test_only_what_passes_by_itself_makes_pauses_longer(kind, failures):
     turn = attrs.evolve(Turn.first(Schedule(every=60), 0.0), failures=2)
@@ -151,7 +158,7 @@ class Day:
         return Repeat(
             schedules=schedules,
             fetch=fetch,
-            failed=lambda *_: Ran(failed(Kind.LATER)),
+            failed=lambda *_: Ran(failed(ProblemKind.LATER)),
             say=lambda account, text: self.said.append((account, text)),
             alarm=self,
             notifier=notifier,
@@ -172,7 +179,7 @@ def day(monkeypatch) -> Day:
 
 TEN = Schedule(every=600)
 WORKS = [Ran(FINE)]
-REFUSES = Ran(failed(Kind.REFUSED))
+REFUSES = Ran(failed(ProblemKind.REFUSED))
 
 
 def test_each_account_is_fetched_at_its_times(day):
@@ -184,7 +191,7 @@ def test_each_account_is_fetched_at_its_times(day):
 
 
 def test_a_failure_of_an_account_delays_that_one_alone(day):
-    broken = [Ran(failed(Kind.LATER)), OSError("no network"), Ran(failed(Kind.LATER)), Ran(FINE)]
+    broken = [Ran(failed(ProblemKind.LATER)), OSError("no network"), Ran(failed(ProblemKind.LATER)), Ran(FINE)]
     schedules = {"work": Schedule(every=60), "home": TEN}
     day.repeat(schedules, (700, signal.SIGTERM), work=broken, home=WORKS)
     assert day.times("work") == [0, 60, 180, 420, 480, 540, 600, 660]

@@ -38,9 +38,9 @@ from pop3proto.cli.fetch_rich import RichPainter
 from pop3proto.cli.fetch_words import columns, duration, fit, plan_lines, size, standing, status_line, summary
 from pop3proto.core.commands import Pass, Retr
 from pop3proto.core.events import Answer, BodyChunk, BodyEnd
-from pop3proto.fetching.events import State
+from pop3proto.fetching.events import MessageState
 from pop3proto.fetching.plan import Action, Plan
-from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Waiting
+from pop3proto.fetching.report import Deleted, Noted, Planned, Problem, ProblemKind, Received, Report, Stored, Waiting
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.processes import join
 from tests.helpers.screens import Screen
@@ -90,18 +90,18 @@ def streams() -> Streams:
 # ------------------------------------------------------------------------------------------- statuses
 
 
-def problem(kind: Kind, number: int | None = None, text: str = "it is broken") -> Problem:
+def problem(kind: ProblemKind, number: int | None = None, text: str = "it is broken") -> Problem:
     return Problem(kind, text, None if number is None else identity(number))
 
 
 @pytest.mark.parametrize(
     "kind, status",
     [
-        (Kind.MESSAGE, FAILURE),
-        (Kind.SERVER, FAILURE),
-        (Kind.LATER, LATER),
-        (Kind.STORAGE, LATER),
-        (Kind.REFUSED, REFUSED),
+        (ProblemKind.MESSAGE, FAILURE),
+        (ProblemKind.SERVER, FAILURE),
+        (ProblemKind.LATER, LATER),
+        (ProblemKind.STORAGE, LATER),
+        (ProblemKind.REFUSED, REFUSED),
     ],
 )
 def test_the_status_of_one_problem(kind, status):
@@ -168,12 +168,14 @@ def test_what_fits_is_printable_and_no_wider(text, width):
 def test_the_summary():
     assert summary("work", FETCHED) == "work: 2 messages fetched (3.4 MB), 1 deleted on the server"
     assert summary("work", NOTHING) == "work: no new messages"
-    assert summary("a\x1b", Report(problems=[problem(Kind.LATER)])) == "a\\x1b: no messages fetched"
+    assert summary("a\x1b", Report(problems=[problem(ProblemKind.LATER)])) == "a\\x1b: no messages fetched"
     mixed = Report(
-        headers=[identity(3)], skipped=4, octets=9, problems=[problem(Kind.MESSAGE, 7, "message 7 is\x07 bad")]
+        headers=[identity(3)], skipped=4, octets=9, problems=[problem(ProblemKind.MESSAGE, 7, "message 7 is\x07 bad")]
     )
     assert summary("work", mixed) == "work: 1 header fetched, 4 skipped, 1 left: message 7 is\\x07 bad"
-    several = Report(problems=[problem(Kind.MESSAGE, 7), problem(Kind.MESSAGE, 8), problem(Kind.MESSAGE, 8)])
+    several = Report(
+        problems=[problem(ProblemKind.MESSAGE, 7), problem(ProblemKind.MESSAGE, 8), problem(ProblemKind.MESSAGE, 8)]
+    )
     several.more, several.sessions = True, 1
     assert summary("work", several) == "work: no messages fetched, 2 left; more is on the server: run it again"
     several.sessions = 0  # there was no connection
@@ -185,11 +187,11 @@ def test_the_status_line():
         (
             step(1, octets=12_000),
             step(2, octets=None),
-            step(3, Action.KEEP, entry=known(3, State.STORED)),
-            step(4, Action.DELETE, entry=known(4, State.STORED)),
-            step(5, Action.KEEP, entry=known(5, State.HEADERS)),
+            step(3, Action.KEEP, entry=known(3, MessageState.STORED)),
+            step(4, Action.DELETE, entry=known(4, MessageState.STORED)),
+            step(5, Action.KEEP, entry=known(5, MessageState.HEADERS)),
             step(6, Action.SKIP),
-            step(7, Action.RETRY, entry=known(7, State.SUSPECT)),
+            step(7, Action.RETRY, entry=known(7, MessageState.SUSPECT)),
         )
     )
     assert status_line("work", plan) == ("work: 2 new (12 kB), 2 fetched before, 1 headers only, 1 skipped, 1 suspect")
@@ -205,7 +207,7 @@ PLAN = Plan(
     (
         step(1, octets=3_412),
         step(2, Action.SKIP, "larger than 20 MB", octets=26_214_400),
-        step(10, Action.DELETE, "stored 15 days ago", entry=known(10, State.STORED)),
+        step(10, Action.DELETE, "stored 15 days ago", entry=known(10, MessageState.STORED)),
         step(11, deletes=True, octets=None),
     ),
     notes=("this server hides read mail",),
@@ -288,29 +290,36 @@ def test_notes_are_shown_with_a_summary_only(streams):
 
 
 def test_what_is_told_twice_is_shown_once(streams):
-    broken = problem(Kind.MESSAGE, 1)
+    broken = problem(ProblemKind.MESSAGE, 1)
     again = Planned(Plan((), obstacles=("ids are shared",), stop="all have changed"))
-    run(streams.of(Summaries), Report(problems=[broken]), broken, again, Problem(Kind.SERVER, "ids are shared"), again)
+    run(
+        streams.of(Summaries),
+        Report(problems=[broken]),
+        broken,
+        again,
+        Problem(ProblemKind.SERVER, "ids are shared"),
+        again,
+    )
     assert streams.told[1] == ["work: it is broken", "work: ids are shared", "work: all have changed"]
 
 
 def test_a_problem_with_the_words_of_a_note_is_shown(streams):
-    run(streams.of(Quiet), FETCHED, Noted("it is broken"), problem(Kind.LATER))
+    run(streams.of(Quiet), FETCHED, Noted("it is broken"), problem(ProblemKind.LATER))
     assert streams.told[1] == ["work: it is broken"]
 
 
 def test_a_next_run_tells_again(streams):
     output = streams.of(Summaries)
     for _ in range(2):
-        output.tell("work", problem(Kind.LATER))
-        output.end("work", Report(problems=[problem(Kind.LATER)]))
+        output.tell("work", problem(ProblemKind.LATER))
+        output.end("work", Report(problems=[problem(ProblemKind.LATER)]))
     assert streams.told[1] == ["work: it is broken"] * 2
 
 
 @pytest.mark.parametrize("output", [Quiet, Summaries, Verbose])
 def test_more_than_ten_of_a_kind_are_told_as_ten_and_the_number_of_the_rest(output, streams):
-    broken = [problem(Kind.MESSAGE, number, f"message {number} is broken") for number in range(5_000)]
-    run(streams.of(output), Report(problems=broken), *broken, problem(Kind.SERVER))
+    broken = [problem(ProblemKind.MESSAGE, number, f"message {number} is broken") for number in range(5_000)]
+    run(streams.of(output), Report(problems=broken), *broken, problem(ProblemKind.SERVER))
     _, err = streams.told
     assert err == [
         *(f"work: message {number} is broken" for number in range(MOST_OF_A_KIND)),
@@ -366,7 +375,7 @@ class Full(io.StringIO):
 def test_a_fetch_goes_on_although_nothing_can_be_written(options):
     streams = Streams(Full(), Full())
     output = streams.choose(**options)
-    output.tell("work", problem(Kind.LATER))
+    output.tell("work", problem(ProblemKind.LATER))
     output.tell("work", Stored((identity(1),), 9))
     output.end("work", FETCHED)
     if options.get("log_format") == "json":
@@ -418,7 +427,7 @@ def test_every_telling_becomes_one_json_object(happened, data):
 
 def test_the_fields_of_events(streams):
     output = streams.of(JsonOutput, lambda: 0.0)
-    bad = Problem(Kind.MESSAGE, "it is \x1b bad", identity(2))
+    bad = Problem(ProblemKind.MESSAGE, "it is \x1b bad", identity(2))
     run(
         output,
         Report(problems=[bad, bad], stored=[identity(1)], octets=5),
@@ -463,7 +472,7 @@ def test_a_plan_and_a_state_as_json(streams):
     output.show_plan("work", PLAN)
     output.show_status("work", PLAN)
     output.tell("work", Noted("never mind"))
-    output.tell("work", problem(Kind.LATER))
+    output.tell("work", problem(ProblemKind.LATER))
     *each, whole, status = events(streams.out)
     assert [line["event"] for line in each] == ["step"] * 4
     assert {
@@ -591,7 +600,7 @@ def test_a_bar_stands_below_the_lines_and_is_gone_in_the_end(painter, terminal):
         output.tell("home", Planned(Plan((), notes=("it is slow",))))
         output.tell("work", Received(5_000_000))
         output.tell("work", Stored((identity(1),), 6_000_000))
-        output.tell("work", problem(Kind.MESSAGE, 2, "message 2 is \x1b[31mbad"))
+        output.tell("work", problem(ProblemKind.MESSAGE, 2, "message 2 is \x1b[31mbad"))
         note, bad, work, home = shown(terminal.err).shown
         assert note == "home: note: it is slow"
         assert bad == r"work: message 2 is \x1b[31mbad"

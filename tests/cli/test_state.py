@@ -12,7 +12,7 @@ from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.core.results import UniqueId
 from pop3proto.fetching.accounts.url import Address
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal, read_journal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.marks import mark_of
@@ -46,9 +46,16 @@ def maildir(tmp_path: Path) -> Path:
     return path
 
 
-def event(unique_id: str, state: State = State.STORED, when: float | None = NOW, why: str = "", copy: int = 0) -> Event:
+def event(
+    unique_id: str, state: MessageState = MessageState.STORED, when: float | None = NOW, why: str = "", copy: int = 0
+) -> Event:
     return Event(
-        Identity(UniqueId(unique_id), copy), state, when, 1234, None if state is State.SKIPPED else 1236, why=why
+        MessageIdentity(UniqueId(unique_id), copy),
+        state,
+        when,
+        1234,
+        None if state is MessageState.SKIPPED else 1236,
+        why=why,
     )
 
 
@@ -57,22 +64,24 @@ def record(maildir: Path, *events: Event) -> None:
         journal.append(events)
 
 
-def states(maildir: Path, account: str = ACCOUNT) -> dict[str, State]:
+def states(maildir: Path, account: str = ACCOUNT) -> dict[str, MessageState]:
     history = History(read_journal(maildir / JOURNAL_NAME, account))
     return {entry.identity.unique_id: entry.state for entry in history}
 
 
 LIVES = [
     event("QhdPYR:00WBw1Ph7x7"),
-    event("QhdPYR:00WBw1Ph7x8", State.SUSPECT, why="the server hung up in the middle of it, " + "and again " * 5),
-    event("big", State.SKIPPED, why="it is larger than 1,000 octets"),
-    event("two", State.SEEN, None, copy=1),
-    event("two", State.SEEN, None, copy=2),
-    event("x" * 70, State.HEADERS),
+    event(
+        "QhdPYR:00WBw1Ph7x8", MessageState.SUSPECT, why="the server hung up in the middle of it, " + "and again " * 5
+    ),
+    event("big", MessageState.SKIPPED, why="it is larger than 1,000 octets"),
+    event("two", MessageState.SEEN, None, copy=1),
+    event("two", MessageState.SEEN, None, copy=2),
+    event("x" * 70, MessageState.HEADERS),
     event("old"),
-    event("old", State.DELETED),
+    event("old", MessageState.DELETED),
     event("kept"),
-    event("kept", State.SKIPPED, NOW + 60),
+    event("kept", MessageState.SKIPPED, NOW + 60),
 ]
 
 TABLE = f"""\
@@ -141,7 +150,7 @@ def test_an_account_without_messages(maildir, capsys):
 
 
 def test_the_words_of_a_server_do_nothing_on_the_terminal(maildir, capsys):
-    record(maildir, event("1", State.SUSPECT, why="\x1b[2J" + "b" * 100))
+    record(maildir, event("1", MessageState.SUSPECT, why="\x1b[2J" + "b" * 100))
     assert main(["state", URL, str(maildir), "list"]) == 0
     assert "    \\x1b[2Jbbb" in capsys.readouterr().out
 
@@ -160,7 +169,7 @@ def test_messages_are_forgotten(maildir, capsys):
     record(maildir, *LIVES)
     assert main(["state", URL, str(maildir), "forget", "two", "QhdPYR:00WBw1Ph7x7"]) == 0
     assert capsys.readouterr().out.startswith("3 messages forgotten; ")
-    assert {unique_id for unique_id, state in states(maildir).items() if state is State.FORGOTTEN} == {
+    assert {unique_id for unique_id, state in states(maildir).items() if state is MessageState.FORGOTTEN} == {
         "two",
         "QhdPYR:00WBw1Ph7x7",
     }
@@ -172,8 +181,8 @@ def test_all_messages_are_forgotten_but_those_that_are_gone(maildir, capsys):
     record(maildir, *LIVES)
     assert main(["state", URL, str(maildir), "forget", "--all"]) == 0
     assert capsys.readouterr().out.startswith("7 messages forgotten; ")
-    assert states(maildir).pop("old") is State.DELETED
-    assert set(states(maildir).values()) == {State.DELETED, State.FORGOTTEN}
+    assert states(maildir).pop("old") is MessageState.DELETED
+    assert set(states(maildir).values()) == {MessageState.DELETED, MessageState.FORGOTTEN}
 
 
 def test_an_unknown_unique_id_forgets_nothing(maildir, capsys):
@@ -193,17 +202,17 @@ def test_a_unique_id_may_look_like_an_option_or_an_action(maildir):
     record(maildir, event("-x"), event("--"), event("list"))
     assert main(["state", URL, str(maildir), "forget", "list"]) == 0
     assert main(["state", URL, str(maildir), "forget", "--", "-x"]) == 0
-    assert states(maildir) == {"-x": State.FORGOTTEN, "--": State.STORED, "list": State.FORGOTTEN}
+    assert states(maildir) == {"-x": MessageState.FORGOTTEN, "--": MessageState.STORED, "list": MessageState.FORGOTTEN}
 
 
 # ------------------------------------------------------------------------------------------- compact
 
 
 def test_a_journal_is_compacted(maildir, capsys):
-    record(maildir, *[event("1", State.SUSPECT, float(when)) for when in range(7)], event("1"))
+    record(maildir, *[event("1", MessageState.SUSPECT, float(when)) for when in range(7)], event("1"))
     assert main(["state", URL, str(maildir), "compact"]) == 0
     assert capsys.readouterr() == (f"7 lines removed from {maildir / JOURNAL_NAME}\n", "")
-    assert states(maildir) == {"1": State.STORED}
+    assert states(maildir) == {"1": MessageState.STORED}
 
 
 # -------------------------------------------------------------------------------------------- repair
@@ -250,7 +259,7 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
         account = Address.of_url("pop://ann@{}:{}".format(*server.address)).key
 
         def put(folder: str, unique_id: str, copy: int = 0, kind: str = "U", size: str = ",S=5,W=6") -> None:
-            mark = mark_of(account, Identity(UniqueId(unique_id), copy))
+            mark = mark_of(account, MessageIdentity(UniqueId(unique_id), copy))
             (target / folder / f"1.M1{kind}{mark}.pop3proto{size}:2,S").write_bytes(b"x")
 
         put("cur", "two", 2)
@@ -259,7 +268,7 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
         put("new", "wanted", size="")
         (target / "cur" / "1.M1Uno.pop3proto").write_bytes(b"x")
         with FileJournal(target / JOURNAL_NAME, account) as journal:
-            before = [event("known"), event("wanted", State.FORGOTTEN)]
+            before = [event("known"), event("wanted", MessageState.FORGOTTEN)]
             journal.append(before)
         assert repair(server, target) == 0
         assert server.heard[-1] == "QUIT"
@@ -268,12 +277,12 @@ def test_shared_ids_headers_and_what_is_known(tmp_path, capsys):
         )
         events = read_journal(target / JOURNAL_NAME, account)[2:]
         assert [(each.identity, each.state, each.octets) for each in events] == [
-            (Identity(UniqueId("two"), 2), State.STORED, 6),
-            (Identity(UniqueId("h")), State.HEADERS, None),
+            (MessageIdentity(UniqueId("two"), 2), MessageState.STORED, 6),
+            (MessageIdentity(UniqueId("h")), MessageState.HEADERS, None),
         ]
         put("cur", "h")  # now all of it
         assert repair(server, target) == 0
-        assert states(target, account)["h"] is State.STORED
+        assert states(target, account)["h"] is MessageState.STORED
 
 
 def test_a_server_without_unique_ids(maildir, capsys):

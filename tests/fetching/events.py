@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 
 _LATEST = 253_402_300_799  # the last second of year 9999
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -18,12 +18,12 @@ _ids = st.one_of(
 _numbers = st.none() | st.integers(0, 10**20)
 _texts = st.text() | st.binary(max_size=20).map(lambda octets: octets.decode("utf-8", "surrogateescape"))
 
-identities: SearchStrategy[Identity] = st.builds(Identity, _ids.map(UniqueId), st.integers(0, 3))
+identities: SearchStrategy[MessageIdentity] = st.builds(MessageIdentity, _ids.map(UniqueId), st.integers(0, 3))
 
 events: SearchStrategy[Event] = st.builds(
     Event,
     identities,
-    st.sampled_from(State),
+    st.sampled_from(MessageState),
     when=st.none() | st.integers(-62_135_596_800, _LATEST).map(float),
     listed=_numbers,
     octets=_numbers,
@@ -33,14 +33,14 @@ events: SearchStrategy[Event] = st.builds(
 )
 """Any events with a date in whole seconds."""
 
-few_identities: SearchStrategy[Identity] = st.builds(
-    Identity, st.sampled_from(["a", "b"]).map(UniqueId), st.integers(0, 2)
+few_identities: SearchStrategy[MessageIdentity] = st.builds(
+    MessageIdentity, st.sampled_from(["a", "b"]).map(UniqueId), st.integers(0, 2)
 )
 lives: SearchStrategy[list[Event]] = st.lists(
     st.builds(
         Event,
         few_identities,
-        st.sampled_from(State),
+        st.sampled_from(MessageState),
         when=st.none() | st.integers(0, 9).map(float),
         listed=st.none() | st.integers(0, 3),
         octets=st.none() | st.integers(0, 3),

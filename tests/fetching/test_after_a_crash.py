@@ -10,11 +10,11 @@ from pop3proto import blocking
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.core.results import UniqueId
 from pop3proto.fetching.downloading import download_new
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.plan import Action, Step
 from pop3proto.fetching.policy import Policy
 from pop3proto.fetching.report import Report
-from pop3proto.fetching.state import Fetching, StorageFailed
+from pop3proto.fetching.run import FetchRun, StorageFailed
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, Pop3Server, pop3_server
 from pop3proto.testing.faults import NoUid, Refuse, WrongSize
@@ -44,7 +44,7 @@ class CrashingJournal(ListJournal):
     crashes: bool = False
 
     def append(self, events: Sequence[Event]) -> None:
-        if self.crashes and any(event.state is State.STORED for event in events):
+        if self.crashes and any(event.state is MessageState.STORED for event in events):
             raise Crash
         super().append(events)
 
@@ -124,7 +124,7 @@ def test_doubt_is_delivered_again_by_default(kind):
     journal, destination = CrashingJournal(), MemoryDestination(recalls=False, batch=1)
     with pop3_server({"ann": MAIL[:2]}, **SERVERS[kind]) as server:
         crash(server, journal, destination, DELETE)
-        assert [event.state for event in journal.events] == [State.SENDING]
+        assert [event.state for event in journal.events] == [MessageState.SENDING]
         assert fetch(server, journal, destination, DELETE).ok
         assert server.messages("ann") == []
     assert destination.messages == [MAIL[0], *MAIL[:2]]
@@ -154,11 +154,11 @@ def test_a_whole_message_is_not_taken_for_another_of_the_same_unique_id_that_is_
     assert [octets.split(b"\r\n")[0] for octets in destination.messages] == [b"Subject: the first", b"Subject: another"]
 
 
-@pytest.mark.parametrize("policy, states", [(HOLD, []), (DELETE, [State.SUSPECT])])
+@pytest.mark.parametrize("policy, states", [(HOLD, []), (DELETE, [MessageState.SUSPECT])])
 def test_a_failure_behind_a_delivery_leaves_the_doubt(policy, states):
     session: Any = None
-    run = Fetching(session, ListJournal(), MemoryDestination(recalls=False), policy, lambda _: None, lambda: 1.0)
-    identity = Identity(UniqueId("a"))
-    run.history.apply(Event(identity, State.SENDING))
+    run = FetchRun(session, ListJournal(), MemoryDestination(recalls=False), policy, lambda _: None, lambda: 1.0)
+    identity = MessageIdentity(UniqueId("a"))
+    run.history.apply(Event(identity, MessageState.SENDING))
     assert [*run.blame(Step(1, identity, 10, Action.FETCH, "new"), StorageFailed(OSError("full")))] == []
     assert [event.state for event in run.has_stored([])] == states

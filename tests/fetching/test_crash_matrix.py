@@ -23,7 +23,7 @@ import attrs
 import pytest
 
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.file_journal import read_journal
 from pop3proto.fetching.header import header_digest
 from pop3proto.fetching.journal_lines import format_line
@@ -48,7 +48,7 @@ STORED: Final = Counter([*MAIL[:3], b"no header, no end\n\nno end\n"])
 PATIENCE: Final = 60
 RUNS: Final = 5
 """After a mishap, so many more runs must do."""
-CAME_OF_IT: Final = {State.STORED, State.HEADERS, State.SUSPECT, State.SEEN}
+CAME_OF_IT: Final = {MessageState.STORED, MessageState.HEADERS, MessageState.SUSPECT, MessageState.SEEN}
 IN_DOUBT: Final = re.compile(r"message ([0-9]+) stays on the server: it may have been delivered before a crash")
 
 
@@ -191,12 +191,12 @@ class Trials:
     @property
     def doubt(self) -> Counter[bytes]:
         """How often the journal says that a message is being delivered, and not what came of it."""
-        under_way = Counter[Identity]()
-        headers: dict[Identity, str] = {}
+        under_way = Counter[MessageIdentity]()
+        headers: dict[MessageIdentity, str] = {}
         for event in self.events:
             if event.header is not None:
                 headers[event.identity] = event.header
-            under_way[event.identity] += (event.state is State.SENDING) - (event.state in CAME_OF_IT)
+            under_way[event.identity] += (event.state is MessageState.SENDING) - (event.state in CAME_OF_IT)
         return Counter({BY_HEADER[headers[each]]: count for each, count in under_way.items() if count > 0})
 
     def clean(self) -> tuple[Call, ...]:
@@ -380,7 +380,7 @@ def nearly_full(trials: Trials) -> None:
     """Fill the journal, so that the run that follows writes it anew, with the fewest lines."""
     path = trials.folder / trials.target.journal
     path.parent.mkdir(exist_ok=True)
-    gone = [Event(Identity(UniqueId(f"old{number}")), State.GONE, number) for number in range(998)]
+    gone = [Event(MessageIdentity(UniqueId(f"old{number}")), MessageState.GONE, number) for number in range(998)]
     path.write_text("".join(f"{format_line(trials.account, event)}\n" for event in gone))
 
 

@@ -12,12 +12,12 @@ from pop3proto import asyncio, blocking, trio
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.fetching import storing
 from pop3proto.fetching.downloading import download_new, plan_download
-from pop3proto.fetching.events import Event, State
+from pop3proto.fetching.events import Event, MessageState
 from pop3proto.fetching.plan import Action
 from pop3proto.fetching.policy import Policy
-from pop3proto.fetching.report import Deleted, Kind, Planned, Received, Stored, Telling
-from pop3proto.fetching.run import run
-from pop3proto.fetching.state import Fetching
+from pop3proto.fetching.report import Deleted, Planned, ProblemKind, Received, Stored, Telling
+from pop3proto.fetching.run import FetchRun
+from pop3proto.fetching.sessions import perform_run
 from pop3proto.procedures.operations import Await, Operation, Procedure, Run
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, pop3_in_memory, pop3_server
@@ -67,9 +67,9 @@ def test_the_same_words_in_all_adapters(download):
     assert (len(report.stored), len(report.deleted), report.sessions) == (6, 6, 1)
     assert report.octets == sum(map(len, MAIL))
     assert [event.state for event in journal.events] == [
-        *[State.STORED] * 6,
-        *[State.DELETE_SENT] * 6,
-        *[State.DELETED] * 6,
+        *[MessageState.STORED] * 6,
+        *[MessageState.DELETE_SENT] * 6,
+        *[MessageState.DELETED] * 6,
     ]
     assert isinstance(told[0], Planned)
     assert sum(each.octets for each in told if isinstance(each, Received)) == report.octets
@@ -124,7 +124,7 @@ def test_without_a_login_nothing_is_sent():
 def test_a_wrong_password_is_reported():
     with pop3_server({"ann": MAIL}) as server, server.connect() as client:
         report = download_new(client, ListJournal(), MemoryDestination(), login=Password("ann", "wrong"))
-    assert [problem.kind for problem in report.problems] == [Kind.REFUSED]
+    assert [problem.kind for problem in report.problems] == [ProblemKind.REFUSED]
 
 
 def test_a_plan_changes_nothing():
@@ -191,8 +191,8 @@ def operations_of_a_run() -> int:
 
     client = pop3_in_memory({"ann": SHORTER}).connect()
     client.login("ann", PASSWORD)
-    fetching = Fetching(client.session, ListJournal(), MemoryDestination(), DELETE, lambda _: None, lambda: 0.0)
-    client.perform(counted(run(fetching, None)))
+    run = FetchRun(client.session, ListJournal(), MemoryDestination(), DELETE, lambda _: None, lambda: 0.0)
+    client.perform(counted(perform_run(run, None)))
     client.close()
     return count
 
@@ -205,15 +205,15 @@ def test_cancelled_at_any_operation_nothing_is_lost_and_nothing_doubled(monkeypa
         for strikes in (True, False):
             client = server.connect()
             client.login("ann", PASSWORD)
-            fetching = Fetching(client.session, journal, destination, DELETE, lambda _: None, lambda: 0.0)
+            run = FetchRun(client.session, journal, destination, DELETE, lambda _: None, lambda: 0.0)
             if strikes:
                 with pytest.raises(Cancelled):
-                    client.perform(struck(run(fetching, None), at))
+                    client.perform(struck(perform_run(run, None), at))
                 assert {writer.aborted for writer in destination.begun[len(destination.mail) :]} <= {True}
                 kept = [octets for octets in SHORTER if octets not in destination.messages]
                 assert [each for each in server.messages("ann") if each in kept] == kept
             else:
-                assert client.perform(run(fetching, None)).ok
+                assert client.perform(perform_run(run, None)).ok
             client.close()
         assert server.messages("ann") == []
         assert destination.messages == SHORTER, at
@@ -229,7 +229,7 @@ def test_a_journal_that_fails_stops_the_run():
     with pop3_server({"ann": MAIL}) as server:
         report = _blocking(server.host, server.port, Full(), destination, DELETE, login=LOGIN)
         assert len(server.messages("ann")) == 6
-    assert [problem.kind for problem in report.problems] == [Kind.STORAGE]
+    assert [problem.kind for problem in report.problems] == [ProblemKind.STORAGE]
     assert "No space left on device" in report.problems[0].text
 
 
@@ -256,7 +256,7 @@ def test_one_message_that_cannot_be_stored_keeps_no_other():
         assert server.messages("ann") == [MAIL[2]]
     assert sorted(destination.messages) == sorted(MAIL[:2] + MAIL[3:])
     assert ["File too large" in problem.text for problem in report.problems] == [True]
-    assert [event.why for event in journal.events if event.state is State.SUSPECT] == ["File too large"]
+    assert [event.why for event in journal.events if event.state is MessageState.SUSPECT] == ["File too large"]
 
 
 def test_a_destination_that_fails_blames_no_message():
@@ -265,5 +265,5 @@ def test_a_destination_that_fails_blames_no_message():
     with pop3_server({"ann": MAIL}) as server:
         report = _blocking(server.host, server.port, journal, destination, DELETE, login=LOGIN)
         assert len(server.messages("ann")) == 6
-    assert Kind.STORAGE in {problem.kind for problem in report.problems}
+    assert ProblemKind.STORAGE in {problem.kind for problem in report.problems}
     assert journal.events == list[Event]()

@@ -20,7 +20,7 @@ from pop3proto._io import files
 from pop3proto.core.results import UniqueId
 from pop3proto.fetching import file_journal
 from pop3proto.fetching.destination import Journal
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.journal_lines import format_line
@@ -40,11 +40,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / ".pop3proto-fetched"
 
 
-def event(unique_id: str, state: State = State.STORED, when: float = NOW) -> Event:
-    return Event(Identity(UniqueId(unique_id)), state, when, octets=7)
+def event(unique_id: str, state: MessageState = MessageState.STORED, when: float = NOW) -> Event:
+    return Event(MessageIdentity(UniqueId(unique_id)), state, when, octets=7)
 
 
-def batch(count: int, state: State = State.STORED, when: float = NOW) -> list[Event]:
+def batch(count: int, state: MessageState = MessageState.STORED, when: float = NOW) -> list[Event]:
     return [event(str(number), state, when) for number in range(count)]
 
 
@@ -203,7 +203,7 @@ def check_again(path: Path) -> None:
 
 
 BEFORE = line(event("5"), OTHER) + b"".join(map(line, [*batch(3), *batch(3)]))
-MORE = [event("x", State.SUSPECT), event("y")]
+MORE = [event("x", MessageState.SUSPECT), event("y")]
 
 
 # ----------------------------------------------------------------------------------------- good days
@@ -217,8 +217,8 @@ def test_it_is_a_journal(path):
             assert list(each.read()) == []  # type: ignore[arg-type]
             each.append([event("1"), event("2")])
             each.append([])
-            each.append([event("1", State.SUSPECT)])
-            assert each.read() == [event("1"), event("2"), event("1", State.SUSPECT)]
+            each.append([event("1", MessageState.SUSPECT)])
+            assert each.read() == [event("1"), event("2"), event("1", MessageState.SUSPECT)]
     assert MemoryJournal(ACCOUNT, [event("1")]).read() == [event("1")]
 
 
@@ -251,7 +251,7 @@ def test_both_formats_and_rubbish_are_in_one_file(path):
         b"\0\xff\n\n" + f"{ACCOUNT} 1 7 octets\n{ACCOUNT} \n{ACCOUNT} 3 messages left\n".encode() + line(event("2"))
     )
     before = path.read_bytes()
-    assert recorded(path) == [Event(Identity(UniqueId("1")), State.STORED, octets=7), event("2")]
+    assert recorded(path) == [Event(MessageIdentity(UniqueId("1")), MessageState.STORED, octets=7), event("2")]
     assert path.read_bytes() == before + line(event("and-one-more"))
 
 
@@ -398,9 +398,9 @@ def test_what_is_not_a_file_is_refused(path, tmp_path):
 def test_compaction_keeps_what_matters(path):
     before = [
         *batch(3, when=NOW - 200 * DAY),
-        event("0", State.DELETED, NOW - 91 * DAY),
-        event("1", State.DELETED, NOW - 89 * DAY),
-        *[event("2", State.SUSPECT)] * 3,
+        event("0", MessageState.DELETED, NOW - 91 * DAY),
+        event("1", MessageState.DELETED, NOW - 89 * DAY),
+        *[event("2", MessageState.SUSPECT)] * 3,
         event("2"),
     ]
     path.write_bytes(b"rubbish\n\n" + line(event("5"), OTHER) + b"".join(map(line, before)) + line(event("6"), OTHER))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.journal_lines import check_account, format_line, parse_line, parse_lines
 from tests.fetching.events import events
 
@@ -36,25 +36,32 @@ def test_accounts_share_a_file(ours, theirs):
 
 def test_a_line_is_as_it_is_documented():
     event = Event(
-        Identity(UniqueId("QhdPYR:00WBw1Ph7x7"), 2), State.SUSPECT, 1795898996.7, 1234, 1236, "Zk3+/=", -1, "a b"
+        MessageIdentity(UniqueId("QhdPYR:00WBw1Ph7x7"), 2),
+        MessageState.SUSPECT,
+        1795898996.7,
+        1234,
+        1236,
+        "Zk3+/=",
+        -1,
+        "a b",
     )
     assert format_line(ACCOUNT, event) == (
         f"{ACCOUNT} QhdPYR:00WBw1Ph7x7 suspect 2026-11-28T20:49:56Z"
         " copy=2 listed=1234 octets=1236 header=Zk3+/= dated=-1 why=a%20b"
     )
-    assert format_line(ACCOUNT, Event(Identity(UniqueId("1")), State.GONE)) == f"{ACCOUNT} 1 gone -"
-    odd = Event(Identity(UniqueId("a b\udcff")), State.GONE)
+    assert format_line(ACCOUNT, Event(MessageIdentity(UniqueId("1")), MessageState.GONE)) == f"{ACCOUNT} 1 gone -"
+    odd = Event(MessageIdentity(UniqueId("a b\udcff")), MessageState.GONE)
     assert format_line(ACCOUNT, odd) == f"{ACCOUNT} a%20b%ED%B3%BF gone - escaped=id"
 
 
 @pytest.mark.parametrize("when", [float("inf"), float("nan"), -1e18, 1e18])
 def test_a_clock_out_of_order_is_no_date(when):
-    line = format_line(ACCOUNT, Event(Identity(UniqueId("1")), State.GONE, when))
+    line = format_line(ACCOUNT, Event(MessageIdentity(UniqueId("1")), MessageState.GONE, when))
     assert line == f"{ACCOUNT} 1 gone -"
 
 
 def test_a_later_version_may_add_keys():
-    event = Event(Identity(UniqueId("x")), State.STORED, octets=3)
+    event = Event(MessageIdentity(UniqueId("x")), MessageState.STORED, octets=3)
     assert of("x", "stored", "-", "octets=3", "colour=blue", "to=") == [event]
 
 
@@ -103,22 +110,22 @@ def test_any_octets_can_be_in_the_file(octets):
 
 def test_the_first_format():
     def stored(copy: int, octets: int | None) -> list[Event]:
-        return [Event(Identity(UniqueId("x"), copy), State.STORED, octets=octets)]
+        return [Event(MessageIdentity(UniqueId("x"), copy), MessageState.STORED, octets=octets)]
 
     assert of("x") == stored(0, None)
     assert of("x", "2") == stored(2, None)
     assert of("x", "1234 octets") == stored(0, 1234)
     assert of("x", "2", "1234 octets") == stored(2, 1234)
-    assert of("x", "ended early") == [Event(Identity(UniqueId("x")), State.SUSPECT)]
-    assert of("x", "2", "ended early") == [Event(Identity(UniqueId("x"), 2), State.SUSPECT)]
-    assert of("x", "3 copies") == [Event(Identity(UniqueId("x"), copy), State.SEEN) for copy in (1, 2, 3)]
+    assert of("x", "ended early") == [Event(MessageIdentity(UniqueId("x")), MessageState.SUSPECT)]
+    assert of("x", "2", "ended early") == [Event(MessageIdentity(UniqueId("x"), 2), MessageState.SUSPECT)]
+    assert of("x", "3 copies") == [Event(MessageIdentity(UniqueId("x"), copy), MessageState.SEEN) for copy in (1, 2, 3)]
     assert of("12 messages left") == []
-    assert of("stored", "2") == [Event(Identity(UniqueId("stored"), 2), State.STORED)]
+    assert of("stored", "2") == [Event(MessageIdentity(UniqueId("stored"), 2), MessageState.STORED)]
 
 
 def test_what_cannot_stand_in_a_line_is_refused():
     with pytest.raises(ValueError, match="unique id is empty"):
-        format_line(ACCOUNT, Event(Identity(UniqueId("")), State.STORED))
+        format_line(ACCOUNT, Event(MessageIdentity(UniqueId("")), MessageState.STORED))
     for account in ("", "a b", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
         with pytest.raises(ValueError, match="cannot name an account"):
             check_account(account)

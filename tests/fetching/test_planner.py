@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueId, UniqueIdListing
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.history import History
 from pop3proto.fetching.listing import MaildropListing
 from pop3proto.fetching.plan import Action, Plan
@@ -26,12 +26,12 @@ def listing(*rows: tuple[str, int | None]) -> MaildropListing:
     return MaildropListing.of(UniqueIdListing(ids), ScanListing(sizes), status)
 
 
-def event(uid: str, state: State, copy: int = 0, **facts: Any) -> Event:
-    return Event(Identity(UniqueId(uid), copy), state, **{"when": NOW - DAY, **facts})
+def event(uid: str, state: MessageState, copy: int = 0, **facts: Any) -> Event:
+    return Event(MessageIdentity(UniqueId(uid), copy), state, **{"when": NOW - DAY, **facts})
 
 
 def stored(uid: str, copy: int = 0, **facts: Any) -> Event:
-    return event(uid, State.STORED, copy, **{"listed": 100, "octets": 100, "header": "h", **facts})
+    return event(uid, MessageState.STORED, copy, **{"listed": 100, "octets": 100, "header": "h", **facts})
 
 
 def plan(events: list[Event], rows: MaildropListing, policy: Policy = KEEP, **more: Any) -> Plan:
@@ -73,8 +73,8 @@ def test_without_a_date_a_message_has_not_been_stored_long_enough():
     "events",
     [
         [stored("a", listed=99)],
-        [stored("a"), event("a", State.DELETED)],
-        [stored("a"), event("a", State.GONE)],
+        [stored("a"), event("a", MessageState.DELETED)],
+        [stored("a"), event("a", MessageState.GONE)],
     ],
 )
 def test_an_id_that_may_have_been_given_again_is_looked_at(events):
@@ -109,28 +109,28 @@ def test_one_message_had_an_id_that_two_have_now():
 
 @pytest.mark.parametrize("copies, action", [([1], Action.FETCH), ([1, 2], Action.KEEP)])
 def test_two_messages_had_an_id_that_one_has_now(copies, action):
-    seen = [event("a", State.SEEN, 1), event("a", State.SEEN, 2)]
+    seen = [event("a", MessageState.SEEN, 1), event("a", MessageState.SEEN, 2)]
     assert actions([*seen, *(stored("a", copy) for copy in copies)], listing(("a", 100)), AT_ONCE) == [action]
 
 
 @pytest.mark.parametrize(
     "state, action",
     [
-        (State.SEEN, Action.FETCH),
-        (State.SKIPPED, Action.FETCH),
-        (State.FORGOTTEN, Action.FETCH),
-        (State.SUSPECT, Action.RETRY),
-        (State.SENDING, Action.FETCH),
-        (State.HEADERS, Action.KEEP),
-        (State.JUNK, Action.KEEP),
-        (State.STORED, Action.KEEP),
+        (MessageState.SEEN, Action.FETCH),
+        (MessageState.SKIPPED, Action.FETCH),
+        (MessageState.FORGOTTEN, Action.FETCH),
+        (MessageState.SUSPECT, Action.RETRY),
+        (MessageState.SENDING, Action.FETCH),
+        (MessageState.HEADERS, Action.KEEP),
+        (MessageState.JUNK, Action.KEEP),
+        (MessageState.STORED, Action.KEEP),
     ],
 )
 def test_every_state(state, action):
     assert actions([event("a", state, listed=100)], listing(("a", 100))) == [action]
 
 
-@pytest.mark.parametrize("state", [State.HELD, State.DELETE_SENT])
+@pytest.mark.parametrize("state", [MessageState.HELD, MessageState.DELETE_SENT])
 def test_a_deletion_that_was_not_carried_out_is_tried_again(state):
     events = [stored("a"), event("a", state)]
     assert actions(events, listing(("a", 100)), AT_ONCE) == [Action.DELETE]
@@ -138,13 +138,15 @@ def test_a_deletion_that_was_not_carried_out_is_tried_again(state):
 
 
 def test_what_was_forgotten_is_fetched_although_it_was_stored():
-    assert actions([stored("a"), event("a", State.FORGOTTEN)], listing(("a", 100))) == [Action.FETCH]
+    assert actions([stored("a"), event("a", MessageState.FORGOTTEN)], listing(("a", 100))) == [Action.FETCH]
 
 
 @pytest.mark.parametrize("failures, pause", [(1, 300), (2, 1_800), (5, DAY), (9, DAY)])
 def test_a_message_that_failed_waits_for_its_next_try_and_is_told(failures, pause):
     def made(since: float, policy: Policy = KEEP) -> Plan:
-        return plan([event("a", State.SUSPECT, when=NOW - since, why="lost")] * failures, listing(("a", 1)), policy)
+        return plan(
+            [event("a", MessageState.SUSPECT, when=NOW - since, why="lost")] * failures, listing(("a", 1)), policy
+        )
 
     assert made(pause).of(Action.RETRY)
     assert not made(pause).obstacles
@@ -161,10 +163,10 @@ def test_a_message_without_a_unique_id_was_not_asked_for():
     assert [(step.action, step.deletes) for step in made.steps] == [(Action.SKIP, False)]
 
 
-@pytest.mark.parametrize("before", [[], [event("a", State.HEADERS)]])
+@pytest.mark.parametrize("before", [[], [event("a", MessageState.HEADERS)]])
 def test_a_message_in_doubt_may_be_held(before):
     policy = Policy(on_doubt="hold", complete=True)
-    made = plan([*before, event("a", State.SENDING)], listing(("a", 100)), policy)
+    made = plan([*before, event("a", MessageState.SENDING)], listing(("a", 100)), policy)
     assert [(step.action, step.reason) for step in made.steps] == [
         (Action.SKIP, "it may have been delivered before a crash")
     ]
@@ -198,9 +200,9 @@ def test_a_size_that_is_not_known_is_no_reason_to_skip():
 
 def test_the_date_decides_once_it_is_known():
     policy = Policy(since=NOW)
-    old, new = (event(uid, State.SKIPPED, dated=int(NOW) + more) for uid, more in (("old", -1), ("new", 0)))
+    old, new = (event(uid, MessageState.SKIPPED, dated=int(NOW) + more) for uid, more in (("old", -1), ("new", 0)))
     rows = listing(("old", 1), ("new", 1), ("unknown", 1), ("without", 1))
-    without = {Identity(UniqueId("without"))}
+    without = {MessageIdentity(UniqueId("without"))}
     assert actions([old, new], rows, policy, undated=without) == [
         Action.SKIP,
         Action.FETCH,
@@ -214,11 +216,13 @@ def test_the_date_decides_once_it_is_known():
     [(False, Action.KEEP), (True, Action.FETCH), (frozenset({"a"}), Action.FETCH), (frozenset({"b"}), Action.KEEP)],
 )
 def test_the_rest_of_a_message_is_fetched_when_it_is_asked_for(complete, action):
-    assert actions([event("a", State.HEADERS, listed=100)], listing(("a", 100)), Policy(complete=complete)) == [action]
+    assert actions([event("a", MessageState.HEADERS, listed=100)], listing(("a", 100)), Policy(complete=complete)) == [
+        action
+    ]
 
 
 def test_a_message_of_which_the_header_is_stored_is_never_deleted():
-    made = plan([event("a", State.HEADERS, listed=100)], listing(("a", 100)), AT_ONCE)
+    made = plan([event("a", MessageState.HEADERS, listed=100)], listing(("a", 100)), AT_ONCE)
     assert [(step.action, step.deletes) for step in made.steps] == [(Action.KEEP, False)]
 
 
@@ -233,7 +237,7 @@ GONE = Policy(when_gone=True)
 
 def test_what_is_gone_from_the_destination_is_deleted():
     events, rows = [stored("a"), stored("b")], listing(("a", 100), ("b", 100))
-    present = {Identity(UniqueId("a"))}
+    present = {MessageIdentity(UniqueId("a"))}
     assert actions(events, rows, GONE, present=present) == [Action.KEEP, Action.DELETE]
     assert actions(events, rows, GONE, present=None) == [Action.KEEP, Action.KEEP]
 
@@ -256,7 +260,7 @@ def test_all_unique_ids_have_changed():
     assert plan(events, rows, Policy(again=True)).stop is None
     assert plan(events[1:], rows).stop is None  # so few may be gone
     assert plan([*events, stored("new-3")], rows).stop is None
-    gone = [attrs.evolve(each, state=State.GONE) for each in events]
+    gone = [attrs.evolve(each, state=MessageState.GONE) for each in events]
     assert plan([*events, *gone], rows).stop is None
 
 
@@ -284,7 +288,7 @@ EVENTS = st.lists(
     st.builds(
         lambda uid, state, copy, facts: event(uid, state, copy, **facts),
         IDS,
-        st.sampled_from(State),
+        st.sampled_from(MessageState),
         st.integers(0, 2),
         st.fixed_dictionaries(
             {
@@ -314,7 +318,7 @@ POLICIES = st.builds(
 )
 
 
-@given(EVENTS, ROWS, POLICIES, st.sampled_from([None, set[Identity]()]))
+@given(EVENTS, ROWS, POLICIES, st.sampled_from([None, set[MessageIdentity]()]))
 def test_laws(events, rows, policy, present):
     maildrop = listing(*rows)
     made = make_plan(History(events), maildrop, policy, NOW, present=present)

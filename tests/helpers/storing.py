@@ -10,14 +10,14 @@ import pytest
 from pop3proto.core.dots import BodyDecoder, BodyEncoder
 from pop3proto.core.results import UniqueId
 from pop3proto.fetching.destination import Arrival, Destination, NotTaken, Writer
-from pop3proto.fetching.events import Identity
+from pop3proto.fetching.events import MessageIdentity
 
 CALLS = ("open", "write", "fsync", "rename", "unlink", "link", "ftruncate", "close", "listdir")
 """The system calls by which destinations change what is on the disk, and some more."""
 
 
 def arrival(number: int, **options: Any) -> Arrival:
-    return Arrival(Identity(UniqueId(f"id{number}")), f"{number:032x}", number, **options)
+    return Arrival(MessageIdentity(UniqueId(f"id{number}")), f"{number:032x}", number, **options)
 
 
 def normal(octets: bytes) -> bytes:

@@ -3,23 +3,25 @@
 from hypothesis import strategies as st
 
 from pop3proto.core.results import UniqueId
-from pop3proto.fetching.events import Event, Identity, State
+from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.history import Entry
 from pop3proto.fetching.plan import Action, Plan, Step
-from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Waiting
+from pop3proto.fetching.report import Deleted, Noted, Planned, Problem, ProblemKind, Received, Report, Stored, Waiting
 
 # What servers and senders may bring into a line: escapes, bidi controls, octets that were not UTF-8, line ends.
 texts = st.text(st.characters(max_codepoint=0x2FFFF), max_size=30) | st.sampled_from(
     ["\x1b[31mred", "\udcff", "a\r\nb", "\u202eexe", '"}', "\x9b2J", ""]
 )
 identities = st.builds(
-    Identity, st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=70), st.integers(0, 3)
+    MessageIdentity,
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=70),
+    st.integers(0, 3),
 )
 entries = (
     st.builds(
         lambda identity, state: Entry(Event(identity, state), Event(identity, state)),
         identities,
-        st.sampled_from([State.STORED, State.JUNK, State.HEADERS]),
+        st.sampled_from([MessageState.STORED, MessageState.JUNK, MessageState.HEADERS]),
     )
     | st.none()
 )
@@ -40,7 +42,7 @@ plans = st.builds(
     st.lists(texts, max_size=3).map(tuple),
     st.none() | texts,
 )
-problems = st.builds(Problem, st.sampled_from(Kind), texts, st.none() | identities)
+problems = st.builds(Problem, st.sampled_from(ProblemKind), texts, st.none() | identities)
 _several = st.lists(identities, max_size=4).map(tuple)
 tellings = st.one_of(
     st.builds(Planned, plans),
@@ -65,8 +67,8 @@ reports = st.builds(
 )
 
 
-def identity(number: int) -> Identity:
-    return Identity(UniqueId(f"uid{number}"))
+def identity(number: int) -> MessageIdentity:
+    return MessageIdentity(UniqueId(f"uid{number}"))
 
 
 def step(number: int, action: Action = Action.FETCH, reason: str = "new", **options: object) -> Step:
@@ -74,6 +76,6 @@ def step(number: int, action: Action = Action.FETCH, reason: str = "new", **opti
     return Step(number=number, identity=identity(number), action=action, reason=reason, **values)  # type: ignore[arg-type]
 
 
-def known(number: int, state: State) -> Entry:
+def known(number: int, state: MessageState) -> Entry:
     event = Event(identity(number), state)
     return Entry(event, event)

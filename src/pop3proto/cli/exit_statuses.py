@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.fetching.report import Kind
+from pop3proto.fetching.report import ProblemKind
 
 from .failures import FAILURE, USAGE
 
@@ -84,12 +84,12 @@ What passes by itself (75) is worse than one message (1), as all messages of an 
 
 _ORDER: Final = {status.number: rank for rank, status in enumerate(STATUSES)}
 _OF_KIND: Final = {
-    Kind.MESSAGE: FAILURE,
-    Kind.SERVER: FAILURE,
-    Kind.LATER: LATER,
-    Kind.STORAGE: LATER,
-    Kind.REFUSED: REFUSED,
-    Kind.CONFIGURATION: CONFIGURATION,
+    ProblemKind.MESSAGE: FAILURE,
+    ProblemKind.SERVER: FAILURE,
+    ProblemKind.LATER: LATER,
+    ProblemKind.STORAGE: LATER,
+    ProblemKind.REFUSED: REFUSED,
+    ProblemKind.CONFIGURATION: CONFIGURATION,
 }
 
 

@@ -38,7 +38,7 @@ from .fetch_words import is_doomed, standing, total
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pop3proto.fetching.events import Identity
+    from pop3proto.fetching.events import MessageIdentity
     from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report, Telling
 
@@ -163,7 +163,7 @@ def _ended(report: Report) -> dict[str, object]:
     }
 
 
-def _message(identity: Identity) -> dict[str, object]:
+def _message(identity: MessageIdentity) -> dict[str, object]:
     return {"unique_id": identity.unique_id, **({"copy": identity.copy} if identity.copy else {})}
 
 

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.plan import Action
-from pop3proto.fetching.report import Deleted, Kind, Noted, Planned, Problem, Stored, Waiting
+from pop3proto.fetching.report import Deleted, Noted, Planned, Problem, ProblemKind, Stored, Waiting
 
 from .exit_statuses import OK, status_of
 from .fetch_words import DONE, plan_lines, status_line, summary
@@ -25,7 +25,7 @@ from .fetch_words import DONE, plan_lines, status_line, summary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pop3proto.fetching.events import Identity
+    from pop3proto.fetching.events import MessageIdentity
     from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report, Tell, Telling
 
@@ -35,12 +35,12 @@ MOST_OF_A_KIND: Final = 10
 """So many notes, and problems of each kind, are shown for an account; of the others, the number."""
 
 _KINDS: Final = {
-    Kind.MESSAGE: "problem with a message",
-    Kind.LATER: "problem with the network or the server",
-    Kind.REFUSED: "refusal",
-    Kind.CONFIGURATION: "problem with the configuration",
-    Kind.STORAGE: "problem with storing",
-    Kind.SERVER: "problem with what the server does",
+    ProblemKind.MESSAGE: "problem with a message",
+    ProblemKind.LATER: "problem with the network or the server",
+    ProblemKind.REFUSED: "refusal",
+    ProblemKind.CONFIGURATION: "problem with the configuration",
+    ProblemKind.STORAGE: "problem with storing",
+    ProblemKind.SERVER: "problem with what the server does",
 }
 
 
@@ -112,9 +112,11 @@ class Output(ABC):
 class _Account:
     """What was shown of an account in this run."""
 
-    shown: set[tuple[bool, Identity | None, str]] = attrs.field(factory=set[tuple[bool, "Identity | None", str]])
-    of_a_kind: Counter[Kind | None] = attrs.field(factory=Counter["Kind | None"])
-    steps: dict[Identity, Step] = attrs.field(factory=dict["Identity", "Step"])
+    shown: set[tuple[bool, MessageIdentity | None, str]] = attrs.field(
+        factory=set[tuple[bool, "MessageIdentity | None", str]]
+    )
+    of_a_kind: Counter[ProblemKind | None] = attrs.field(factory=Counter["ProblemKind | None"])
+    steps: dict[MessageIdentity, Step] = attrs.field(factory=dict["MessageIdentity", "Step"])
 
 
 class TextOutput(Output):
@@ -143,9 +145,9 @@ class TextOutput(Output):
                     for text in plan.notes:
                         self._once(account, None, text)
                     for text in plan.obstacles:
-                        self._once(account, Kind.SERVER, text)
+                        self._once(account, ProblemKind.SERVER, text)
                     if plan.stop is not None:
-                        self._once(account, Kind.SERVER, plan.stop)
+                        self._once(account, ProblemKind.SERVER, plan.stop)
                 case _:
                     pass
             self._happened(account, telling)
@@ -177,7 +179,7 @@ class TextOutput(Output):
     def _of(self, account: str) -> _Account:
         return self._accounts.setdefault(account, _Account())
 
-    def _once(self, account: str, kind: Kind | None, text: str, identity: Identity | None = None) -> None:
+    def _once(self, account: str, kind: ProblemKind | None, text: str, identity: MessageIdentity | None = None) -> None:
         """Show a problem or, without a kind, a note; what is told twice is shown once."""
         state = self._of(account)
         key = kind is None, identity, text  # a problem may have the words of a note
@@ -188,7 +190,7 @@ class TextOutput(Output):
         if state.of_a_kind[kind] <= MOST_OF_A_KIND:
             self._show(account, kind, text)
 
-    def _show(self, account: str, kind: Kind | None, text: str) -> None:
+    def _show(self, account: str, kind: ProblemKind | None, text: str) -> None:
         if kind is not None:
             self.say(account, text)
 
@@ -199,7 +201,7 @@ class TextOutput(Output):
         """Show the end."""
         self._rest(account, *_KINDS)
 
-    def _rest(self, account: str, *kinds: Kind | None) -> None:
+    def _rest(self, account: str, *kinds: ProblemKind | None) -> None:
         """Show how many notes and problems were not shown."""
         for kind in kinds:
             if (more := self._of(account).of_a_kind[kind] - MOST_OF_A_KIND) > 0:
@@ -233,7 +235,7 @@ class Summaries(TextOutput):
         self._new: dict[str, list[str]] = {}  # of these, what no other run tells
 
     @override
-    def _show(self, account: str, kind: Kind | None, text: str) -> None:
+    def _show(self, account: str, kind: ProblemKind | None, text: str) -> None:
         if kind is not None:
             self.say(account, text)
         elif self._always:
@@ -280,7 +282,7 @@ class Verbose(Summaries):
             self._write(self._out, visible(f"{account}: {text}"))
 
     @staticmethod
-    def _lines(steps: dict[Identity, Step], telling: Telling) -> Iterator[str]:
+    def _lines(steps: dict[MessageIdentity, Step], telling: Telling) -> Iterator[str]:
         match telling:
             case Planned(plan):
                 yield from Verbose._planned(steps, telling)
@@ -298,7 +300,7 @@ class Verbose(Summaries):
                 pass
 
     @staticmethod
-    def _planned(steps: dict[Identity, Step], planned: Planned) -> Iterator[str]:
+    def _planned(steps: dict[MessageIdentity, Step], planned: Planned) -> Iterator[str]:
         plan = planned.plan
         if not steps and (kept := plan.of(Action.KEEP)):
             yield f"{counted(len(kept), 'message')} here already"
@@ -307,7 +309,7 @@ class Verbose(Summaries):
                 yield _line(step.identity, step, DONE[step.action], because=True)
 
 
-def _line(identity: Identity | None, step: Step | None, done: str, *, because: bool) -> str:
+def _line(identity: MessageIdentity | None, step: Step | None, done: str, *, because: bool) -> str:
     """Return the line of a message. What no plan named has no number."""
     unique_id = "no unique id" if identity is None else identity.unique_id
     if step is None:

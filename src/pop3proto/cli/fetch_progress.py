@@ -19,7 +19,7 @@ from .fetch_words import columns, duration, fit, size, total
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pop3proto.fetching.events import Identity
+    from pop3proto.fetching.events import MessageIdentity
     from pop3proto.fetching.report import Report, Telling
 
 __all__ = ["NUMBERS", "Meter", "Painter", "PlainPainter", "Progress"]
@@ -58,7 +58,7 @@ class Meter:
     octets: int = 0
     all_octets: int = 0
     waiting: str = ""
-    _stored: set[Identity] = attrs.field(factory=set["Identity"], init=False)
+    _stored: set[MessageIdentity] = attrs.field(factory=set["MessageIdentity"], init=False)
     _samples: deque[tuple[float, int]] = attrs.field(factory=deque[tuple[float, int]], init=False)
 
     @property

@@ -17,7 +17,7 @@ from pop3proto.blocking.interruption import Interruption
 from pop3proto.core.errors import CertificateError, Pop3Error
 from pop3proto.core.refusals import LoginFailed
 from pop3proto.fetching.accounts.errors import AccountError, SecretError
-from pop3proto.fetching.accounts.opening import connect_account, explain_failure
+from pop3proto.fetching.accounts.opening import connect_interruptibly, explain_failure
 from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
 from pop3proto.fetching.destinations.each import DeliverEach, Delivered
 from pop3proto.fetching.destinations.mbox import NotMbox
@@ -25,7 +25,7 @@ from pop3proto.fetching.downloading import download_new, plan_download
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.login import Login
 from pop3proto.fetching.memory_journal import MemoryJournal
-from pop3proto.fetching.report import Kind, Problem, Report
+from pop3proto.fetching.report import Problem, ProblemKind, Report
 from pop3proto.fetching.wording import reason
 from pop3proto.maildrops.delivery import NotMaildir
 
@@ -83,7 +83,7 @@ class AccountRun:
                 ran = self._fetch(cancel)
         except Exception as error:  # noqa: BLE001 - it must not stop the other accounts
             ran = self._failed(error)
-        if any(problem.kind is Kind.REFUSED for problem in ran.report.problems):
+        if any(problem.kind is ProblemKind.REFUSED for problem in ran.report.problems):
             self.secrets.forget()  # a later run looks whether it was corrected
         self.output.end(self.account.name, ran.report)
         return ran
@@ -147,7 +147,7 @@ class AccountRun:
         observer = [transcript(self.output, None if self.alone else self.account.name)] if self.trace else []
         interruption = Interruption()
         with cancel.calls(interruption.set):
-            return connect_account(self.account, observer=observer, interruption=interruption)
+            return connect_interruptibly(self.account, interruption, observer=observer)
 
 
 def _ensure_folder(path: Path) -> None:
@@ -244,19 +244,19 @@ def failed_run(account: Account, error: Exception) -> Ran:
     """Return the result of a run that an error has ended before it began: a problem, with what to do."""
     match error:
         case AccountError() | NotMaildir() | NotMbox():
-            kind, text = Kind.CONFIGURATION, str(error)
+            kind, text = ProblemKind.CONFIGURATION, str(error)
         case JournalInUse():
-            kind, text = Kind.LATER, str(error)
+            kind, text = ProblemKind.LATER, str(error)
         case LoginFailed() | CertificateError():
-            kind, text = Kind.REFUSED, explain_failure(account, error)
+            kind, text = ProblemKind.REFUSED, explain_failure(account, error)
         case Pop3Error():
-            kind, text = Kind.LATER, explain_failure(account, error)
+            kind, text = ProblemKind.LATER, explain_failure(account, error)
         case OSError() | ValueError() if not isinstance(error, OSError):
-            kind, text = Kind.CONFIGURATION, str(error)
+            kind, text = ProblemKind.CONFIGURATION, str(error)
         case OSError():
-            kind, text = Kind.STORAGE, reason(error) if error.filename else f"cannot store mail: {reason(error)}"
+            kind, text = ProblemKind.STORAGE, reason(error) if error.filename else f"cannot store mail: {reason(error)}"
         case _:  # it must not stop the other accounts
             where = traceback.extract_tb(error.__traceback__)[-1:]
             place = f" ({where[0].name}, line {where[0].lineno})" if where else ""
-            kind, text = Kind.SERVER, f"internal error, please report it: {type(error).__name__}: {error}{place}"
+            kind, text = ProblemKind.SERVER, f"internal error, please report it: {type(error).__name__}: {error}{place}"
     return Ran(Report(problems=[Problem(kind, text)]))

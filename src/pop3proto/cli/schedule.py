@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto.fetching.report import Kind
+from pop3proto.fetching.report import ProblemKind
 
 if TYPE_CHECKING:
     from typing import Self
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Schedule", "Turn"]
 
-_PASSES: Final = {Kind.LATER, Kind.STORAGE}
+_PASSES: Final = {ProblemKind.LATER, ProblemKind.STORAGE}
 _MOST_DOUBLINGS: Final = 30
 
 
@@ -97,7 +97,7 @@ class Turn:
         """
         kinds = {problem.kind for problem in report.problems}
         failures = self.failures + 1 if kinds & _PASSES else 0
-        due = None if Kind.REFUSED in kinds else now + self.schedule.pause(failures, chance, login_delay)
+        due = None if ProblemKind.REFUSED in kinds else now + self.schedule.pause(failures, chance, login_delay)
         # Servers count from the login or from its end: from the end is right for both.
         return Turn(self.schedule, due, now + max(self.schedule.floor, login_delay), failures)
 

@@ -13,7 +13,7 @@ from pop3proto.core.errors import Pop3Error
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.accounts.opening import explain_failure, open_session
 from pop3proto.fetching.accounts.secrets import SecretSource
-from pop3proto.fetching.events import Event, State
+from pop3proto.fetching.events import Event, MessageState
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.looking import list_maildrop
@@ -125,7 +125,7 @@ def _forget(path: Path, account: str, unique_ids: Collection[str] | None) -> Non
         history = History(journal.read())
         chosen = _chosen(history, unique_ids)
         now = time.time()
-        journal.append([Event(entry.identity, State.FORGOTTEN, now) for entry in chosen])
+        journal.append([Event(entry.identity, MessageState.FORGOTTEN, now) for entry in chosen])
     print(f"{counted(len(chosen), 'message')} forgotten; the next fetch fetches what of this is still on the server")
 
 
@@ -136,7 +136,7 @@ def _chosen(history: History, unique_ids: Collection[str] | None) -> list[Entry]
         Failure: a unique id is not in the journal.
     """
     if unique_ids is None:
-        return [entry for entry in history if entry.was_listed and entry.state is not State.FORGOTTEN]
+        return [entry for entry in history if entry.was_listed and entry.state is not MessageState.FORGOTTEN]
     wanted = set(unique_ids)
     known = {str(entry.identity.unique_id) for entry in history}
     for unique_id in unique_ids:
@@ -145,7 +145,9 @@ def _chosen(history: History, unique_ids: Collection[str] | None) -> list[Entry]
                 f"the journal has no message of the unique id {visible(unique_id)}{_nearest(unique_id, known)}; "
                 "nothing was forgotten"
             )
-    return [entry for entry in history if entry.identity.unique_id in wanted and entry.state is not State.FORGOTTEN]
+    return [
+        entry for entry in history if entry.identity.unique_id in wanted and entry.state is not MessageState.FORGOTTEN
+    ]
 
 
 def _nearest(unique_id: str, known: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.text import counted, visible
-from pop3proto.fetching.events import State
+from pop3proto.fetching.events import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -23,9 +23,9 @@ _WIDTH: Final = 80
 _INDENT: Final = " " * 4
 _ROW: Final = "{:<11}  {:<16}  {:>11}  {}"
 _UNKNOWN: Final = "-"
-_STORED_IS_NO_NEWS: Final = (State.SEEN, State.SKIPPED)
+_STORED_IS_NO_NEWS: Final = (MessageState.SEEN, MessageState.SKIPPED)
 """States that a message may pass through after it was stored, and that say less than that."""
-_IN_WORDS: Final = {State.HEADERS: "headers only"}
+_IN_WORDS: Final = {MessageState.HEADERS: "headers only"}
 
 
 def table(history: History, account: str) -> Generator[str]:
@@ -76,13 +76,13 @@ def _rows(entry: Entry) -> Generator[str]:
         yield from textwrap.wrap(visible(last.why), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
 
 
-def _state(entry: Entry) -> State:
+def _state(entry: Entry) -> MessageState:
     return entry.stored.state if entry.stored is not None and entry.state in _STORED_IS_NO_NEWS else entry.state
 
 
 def _summary(history: History, account: str) -> str:
     counts = Counter(map(_state, history))
-    parts = [f"{counts[state]:,} {_IN_WORDS.get(state, state.value)}" for state in State if counts[state]]
+    parts = [f"{counts[state]:,} {_IN_WORDS.get(state, state.value)}" for state in MessageState if counts[state]]
     return f"{account}: {counted(len(history), 'message')}{': ' if parts else ''}{', '.join(parts)}"
 
 

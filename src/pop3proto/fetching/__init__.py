@@ -15,7 +15,7 @@ from pop3proto._exports import export
 if TYPE_CHECKING:
     from .destination import Arrival, Destination, Found, Journal, NothingStored, NotTaken, Writer
     from .downloading import download_new, plan_download
-    from .events import Event, Identity, State
+    from .events import Event, MessageIdentity, MessageState
     from .file_journal import FileJournal, JournalInUse
     from .header import header_digest
     from .history import Entry, History
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .memory_journal import MemoryJournal
     from .plan import Action, Plan, Step
     from .policy import Policy
-    from .report import Deleted, Kind, Noted, Planned, Problem, Received, Report, Stored, Tell, Telling, Waiting
+    from .report import Deleted, Noted, Planned, Problem, ProblemKind, Received, Report, Stored, Tell, Telling, Waiting
 
 __all__ = [
     "Action",
@@ -35,12 +35,12 @@ __all__ = [
     "FileJournal",
     "Found",
     "History",
-    "Identity",
     "Journal",
     "JournalInUse",
-    "Kind",
     "Login",
     "MemoryJournal",
+    "MessageIdentity",
+    "MessageState",
     "NotTaken",
     "Noted",
     "NothingStored",
@@ -48,9 +48,9 @@ __all__ = [
     "Planned",
     "Policy",
     "Problem",
+    "ProblemKind",
     "Received",
     "Report",
-    "State",
     "Step",
     "Stored",
     "Tell",
@@ -67,7 +67,7 @@ export(
     {
         ".destination": "Arrival Destination Found Journal NothingStored NotTaken Writer",
         ".downloading": "download_new plan_download",
-        ".events": "Event Identity State",
+        ".events": "Event MessageIdentity MessageState",
         ".file_journal": "FileJournal JournalInUse",
         ".header": "header_digest",
         ".history": "Entry History",
@@ -75,6 +75,6 @@ export(
         ".memory_journal": "MemoryJournal",
         ".plan": "Action Plan Step",
         ".policy": "Policy",
-        ".report": "Deleted Kind Noted Planned Problem Received Report Stored Tell Telling Waiting",
+        ".report": "Deleted ProblemKind Noted Planned Problem Received Report Stored Tell Telling Waiting",
     },
 )

@@ -14,16 +14,16 @@ from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.commands import quit_session
 from pop3proto.procedures.client.pipeline import Pipeline
 
-from .events import Event, Identity, State
+from .events import Event, MessageIdentity, MessageState
 from .header import HeaderDigest
-from .report import Kind, Problem
+from .report import Problem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pop3proto.procedures.operations import Procedure
 
-    from .state import Fetching
+    from .run import FetchRun
 
 __all__ = ["Deletion", "delete", "leave"]
 
@@ -39,11 +39,11 @@ class Deletion:
     """
 
     number: int
-    identity: Identity
+    identity: MessageIdentity
     retrieved: bool
 
 
-def delete(run: Fetching, deletions: Sequence[Deletion]) -> Procedure[list[Deletion]]:
+def delete(run: FetchRun, deletions: Sequence[Deletion]) -> Procedure[list[Deletion]]:
     """Send DELE for messages, pipelined if the server takes that; return those that were accepted.
 
     Raises:
@@ -77,20 +77,22 @@ def delete(run: Fetching, deletions: Sequence[Deletion]) -> Procedure[list[Delet
             accepted.append(deletion)
         else:
             run.problem(
-                Problem(Kind.MESSAGE, f"{failure}; the message is stored, and stays on the server", deletion.identity)
+                Problem(
+                    ProblemKind.MESSAGE, f"{failure}; the message is stored, and stays on the server", deletion.identity
+                )
             )
             run.kept.add(deletion.identity)
     return accepted
 
 
-def _hold(run: Fetching, deletion: Deletion, error: Pop3Error) -> Procedure[None]:
+def _hold(run: FetchRun, deletion: Deletion, error: Pop3Error) -> Procedure[None]:
     text = f"message {deletion.number} is stored, and cannot be deleted on the server: {error}"
-    run.problem(Problem(Kind.MESSAGE, text, deletion.identity))
+    run.problem(Problem(ProblemKind.MESSAGE, text, deletion.identity))
     run.kept.add(deletion.identity)
-    yield from run.record([Event(deletion.identity, State.HELD, run.clock(), why=str(error))])
+    yield from run.record([Event(deletion.identity, MessageState.HELD, run.clock(), why=str(error))])
 
 
-def _retrieve_and_delete(run: Fetching, deletion: Deletion) -> Procedure[bool]:
+def _retrieve_and_delete(run: FetchRun, deletion: Deletion) -> Procedure[bool]:
     """Some servers delete only what was retrieved in the same session: do that, and throw the octets away."""
     entry = run.history.get(deletion.identity)
     digest, octets = HeaderDigest(), 0
@@ -111,7 +113,7 @@ def _retrieve_and_delete(run: Fetching, deletion: Deletion) -> Procedure[bool]:
         return False
 
 
-def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[str]:
+def leave(run: FetchRun, accepted: Sequence[Deletion]) -> Procedure[str]:
     """Send QUIT, so that the server deletes what was accepted.
 
     Returns:
@@ -121,14 +123,14 @@ def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[str]:
         StorageFailed: the journal cannot be written. QUIT may have been sent.
     """
     identities = [deletion.identity for deletion in accepted]
-    yield from run.record([Event(identity, State.DELETE_SENT, run.clock()) for identity in identities])
+    yield from run.record([Event(identity, MessageState.DELETE_SENT, run.clock()) for identity in identities])
     marked = counted(len(accepted), "message")
     try:
         yield from quit_session(run.session)
         run.session.poll()  # octets behind the last answer: it was not the last, and perhaps none of the server's
     except CommandFailed as failure:
         if accepted:
-            run.problem(Problem(Kind.MESSAGE, f"the server may not have deleted all of {marked}: {failure}"))
+            run.problem(Problem(ProblemKind.MESSAGE, f"the server may not have deleted all of {marked}: {failure}"))
     except Pop3Error as error:
         run.session.fail(error)
         if not accepted:
@@ -139,6 +141,6 @@ def leave(run: Fetching, accepted: Sequence[Deletion]) -> Procedure[str]:
         run.apart.add(identities[-1])  # the server may have hung up because of it
         return f"it is unknown whether the server has deleted {marked}: {error}"
     else:
-        yield from run.record([Event(identity, State.DELETED, run.clock()) for identity in identities])
+        yield from run.record([Event(identity, MessageState.DELETED, run.clock()) for identity in identities])
         run.deleted(identities)
     return ""

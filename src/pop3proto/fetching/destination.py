@@ -9,7 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 
-    from .events import Event, Identity
+    from .events import Event, MessageIdentity
 
 __all__ = ["Arrival", "Destination", "Found", "Journal", "NotTaken", "NothingStored", "Writer"]
 
@@ -45,7 +45,7 @@ class Arrival:
         completes: the header is stored already; all of the message follows.
     """
 
-    identity: Identity
+    identity: MessageIdentity
     mark: str
     number: int
     listed: int | None = None

@@ -9,8 +9,8 @@ from pop3proto.sasl.credentials import Credentials
 
 from .login import Login
 from .policy import Policy
-from .run import plan_run, run
-from .state import Fetching
+from .run import FetchRun
+from .sessions import perform_run, plan_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -99,10 +99,10 @@ def download_new(  # noqa: PLR0913 - each has its default, and a name
         Busy, Broken: the client cannot be used.
         Exception: what the function for the credentials of `login` raises. What was recorded is stored.
     """
-    fetching = Fetching(
+    run = FetchRun(
         client.session, journal, destination, policy, tell, clock, single=login is None, ending=ending, explain=explain
     )
-    return client.perform(run(fetching, _login(login)))
+    return client.perform(perform_run(run, _login(login)))
 
 
 @overload
@@ -149,8 +149,8 @@ def plan_download(  # noqa: PLR0913 - each has its default, and a name
         OSError: the journal or the destination cannot be read.
         LocalProtocolError, RemoteProtocolError, ConnectionLost, TimedOut: as of the client.
     """
-    fetching = Fetching(client.session, journal, destination, policy, _ignore, clock, records=False)
-    return client.perform(plan_run(fetching, _login(login)))
+    run = FetchRun(client.session, journal, destination, policy, _ignore, clock, records=False)
+    return client.perform(plan_run(run, _login(login)))
 
 
 def _login(login: Login | Credentials | None) -> Login | None:

@@ -10,11 +10,11 @@ import attrs
 if TYPE_CHECKING:
     from pop3proto.core.results import UniqueId
 
-__all__ = ["Event", "Identity", "State"]
+__all__ = ["Event", "MessageIdentity", "MessageState"]
 
 
 @attrs.frozen(cache_hash=True)
-class Identity:
+class MessageIdentity:
     """The identity of a message within its account.
 
     Args:
@@ -27,7 +27,7 @@ class Identity:
     copy: int = 0
 
 
-class State(Enum):
+class MessageState(Enum):
     """What happened to a message. The values are the words of the journal."""
 
     SEEN = "seen"
@@ -75,8 +75,8 @@ class Event:
         why: the reason, in words, for states that need one.
     """
 
-    identity: Identity
-    state: State
+    identity: MessageIdentity
+    state: MessageState
     when: float | None = None
     listed: int | None = None
     octets: int | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .events import Event, Identity, State
+from .events import Event, MessageIdentity, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,10 +18,10 @@ __all__ = ["MOST_FAILURES", "Entry", "History", "was_under_way"]
 MOST_FAILURES: Final = 100
 """So many failures of a message are counted: each is a line of the journal."""
 
-_HERE: Final = (State.STORED, State.JUNK)
-_STORES: Final = (*_HERE, State.HEADERS)
-_FAILURES: Final = (State.SUSPECT, State.HELD)
-_NO_LONGER_LISTED: Final = (State.DELETED, State.GONE)
+_HERE: Final = (MessageState.STORED, MessageState.JUNK)
+_STORES: Final = (*_HERE, MessageState.HEADERS)
+_FAILURES: Final = (MessageState.SUSPECT, MessageState.HELD)
+_NO_LONGER_LISTED: Final = (MessageState.DELETED, MessageState.GONE)
 
 
 @attrs.frozen
@@ -40,12 +40,12 @@ class Entry:
     failures: int = 0
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> MessageIdentity:
         """The message's."""
         return self.last.identity
 
     @property
-    def state(self) -> State:
+    def state(self) -> MessageState:
         """What happened last."""
         return self.last.state
 
@@ -57,7 +57,7 @@ class Entry:
     @property
     def has_header(self) -> bool:
         """Whether only the header of the message is stored."""
-        return self.stored is not None and self.stored.state is State.HEADERS
+        return self.stored is not None and self.stored.state is MessageState.HEADERS
 
     @property
     def was_listed(self) -> bool:
@@ -71,7 +71,7 @@ class Entry:
 
     def after(self, event: Event) -> Entry:
         """Return what is known after another event."""
-        if event.state is State.FORGOTTEN:
+        if event.state is MessageState.FORGOTTEN:
             return Entry(event)
         if event.state in _STORES:
             return Entry(event, event)
@@ -96,9 +96,9 @@ def _completed(event: Event, before: Event) -> Event:
     )
 
 
-def was_under_way(state: State) -> bool:
+def was_under_way(state: MessageState) -> bool:
     """Return whether a message in this state may have been stored, and a crash came before that was recorded."""
-    return state in {State.SEEN, State.SKIPPED, State.SENDING, State.SUSPECT}
+    return state in {MessageState.SEEN, MessageState.SKIPPED, MessageState.SENDING, MessageState.SUSPECT}
 
 
 class History:
@@ -122,7 +122,7 @@ class History:
         """Return the number of messages."""
         return len(self._entries)
 
-    def get(self, identity: Identity) -> Entry | None:
+    def get(self, identity: MessageIdentity) -> Entry | None:
         """Return what is known of a message; None: nothing."""
         return self._entries.get((identity.unique_id, identity.copy))
 
@@ -152,8 +152,8 @@ class History:
                 continue
             if entry.stored is not None and entry.stored is not entry.last:
                 events.append(entry.stored)
-            failures = entry.failures - (entry.state is State.HELD)
-            events += [attrs.evolve(entry.last, state=State.SUSPECT)] * failures
-            if entry.state is not State.SUSPECT:
+            failures = entry.failures - (entry.state is MessageState.HELD)
+            events += [attrs.evolve(entry.last, state=MessageState.SUSPECT)] * failures
+            if entry.state is not MessageState.SUSPECT:
                 events.append(entry.last)
         return events

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .destination import Writer
-    from .events import Identity
+    from .events import MessageIdentity
     from .plan import Step
 
 __all__ = ["Incoming", "Spool"]
@@ -63,7 +63,7 @@ class Incoming:
 
     def __init__(self, step: Step, *, compared: bool = False) -> None:
         self.step: Final = step
-        self.identity: Identity | None = step.identity
+        self.identity: MessageIdentity | None = step.identity
         self.octets: int = 0
         self.chunks: list[bytes] = []
         self.known: bool = False

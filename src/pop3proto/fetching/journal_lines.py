@@ -10,14 +10,14 @@ from urllib.parse import quote, unquote
 
 from pop3proto.core.results import UniqueId
 
-from .events import Event, Identity, State
+from .events import Event, MessageIdentity, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["check_account", "format_line", "parse_line", "parse_lines"]
 
-_STATES: Final = {state.value: state for state in State}
+_STATES: Final = {state.value: state for state in MessageState}
 _UNKNOWN: Final = "-"
 _SAFE: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 _is_word: Final = re.compile("[!-~]+").fullmatch
@@ -51,10 +51,10 @@ def check_account(account: str) -> None:
 def format_line(account: str, event: Event) -> str:
     """Return the line of an event, without line end: `ACCOUNT UNIQUE-ID STATE DATE [key=value ...]`.
 
-    The date is UTC in whole seconds, `-` if it is unknown. Keys are named as the attributes of `Event` and `Identity`,
-    stand in the order copy, listed, octets, header, dated, why, and are left out where the attribute has its default.
-    Text is percent-encoded, so that each value is one word. So is a unique id with blanks or octets beyond ASCII, which
-    some servers have; then `escaped=id` is the first key. A later version may add keys at the end.
+    The date is UTC in whole seconds, `-` if it is unknown. Keys are named as the attributes of `Event` and
+    `MessageIdentity`, stand in the order copy, listed, octets, header, dated, why, and are left out where the attribute
+    has its default. Text is percent-encoded, so that each value is one word. So is a unique id with blanks or octets
+    beyond ASCII, which some servers have; then `escaped=id` is the first key. A later version may add keys at the end.
 
     Args:
         account: as `check_account` accepts.
@@ -128,7 +128,7 @@ def parse_line(account: str, line: str) -> Sequence[Event] | None:
             return None
         try:
             event = Event(
-                Identity(UniqueId(_decode(unique_id) if escaped else unique_id), int(copy or 0)),
+                MessageIdentity(UniqueId(_decode(unique_id) if escaped else unique_id), int(copy or 0)),
                 _STATES[word],
                 _when(date),
                 None if listed is None else int(listed),
@@ -149,12 +149,14 @@ def _of_first_format(line: re.Match[str]) -> Sequence[Event]:
         return ()
     unique_id = UniqueId(line["unique_id"])
     if line["copies"]:
-        return [Event(Identity(unique_id, copy), State.SEEN) for copy in range(1, int(line["copies"]) + 1)]
-    identity = Identity(unique_id, int(line["copy"] or 0))
+        return [
+            Event(MessageIdentity(unique_id, copy), MessageState.SEEN) for copy in range(1, int(line["copies"]) + 1)
+        ]
+    identity = MessageIdentity(unique_id, int(line["copy"] or 0))
     if line["suspect"]:
-        return (Event(identity, State.SUSPECT),)
+        return (Event(identity, MessageState.SUSPECT),)
     octets = None if line["octets"] is None else int(line["octets"])
-    return (Event(identity, State.STORED, octets=octets),)
+    return (Event(identity, MessageState.STORED, octets=octets),)
 
 
 @lru_cache(maxsize=64)  # messages are recorded in batches

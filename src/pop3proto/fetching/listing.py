@@ -9,7 +9,7 @@ import attrs
 
 from pop3proto.core.text import counted
 
-from .events import Identity
+from .events import MessageIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class Row:
     """
 
     number: int
-    identity: Identity | None
+    identity: MessageIdentity | None
     octets: int | None
 
 
@@ -90,14 +90,14 @@ class MaildropListing:
         return cls(rows, tuple(obstacles), tuple(map(_shared, unique_ids.shared.values())), complete=not obstacles)
 
 
-def _identities(listing: UniqueIdListing) -> dict[int, Identity]:
+def _identities(listing: UniqueIdListing) -> dict[int, MessageIdentity]:
     shared = listing.shared
     copies = Counter[str]()
-    identities: dict[int, Identity] = {}
+    identities: dict[int, MessageIdentity] = {}
     for number, unique_id in sorted(listing.items()):
         if unique_id in shared:
             copies[unique_id] += 1
-        identities[number] = Identity(unique_id, copies[unique_id])
+        identities[number] = MessageIdentity(unique_id, copies[unique_id])
     return identities
 
 

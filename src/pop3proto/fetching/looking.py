@@ -15,7 +15,7 @@ from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.calls import call_all
 from pop3proto.procedures.client.pipeline import Pipeline
 
-from .events import Event, Identity, State
+from .events import Event, MessageIdentity, MessageState
 from .header import header_digest, received_date
 from .history import was_under_way
 from .listing import MaildropListing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.operations import Procedure
 
     from .destination import Found
-    from .state import Fetching
+    from .run import FetchRun
 
 __all__ = ["check", "list_maildrop", "make_session_plan"]
 
@@ -92,7 +92,7 @@ def _first_rows(
     return listing.parse(bytes(octets[: octets.rfind(b"\n", 0, end) + 1]), entries=limits.listing_entries)
 
 
-def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan]:
+def make_session_plan(run: FetchRun, listing: MaildropListing) -> Procedure[Plan]:
     """Bring the history up to date with what the server lists and the destination has, and plan.
 
     Raises:
@@ -101,7 +101,7 @@ def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan
     """
     yield from run.record((yield from _recalled(run, listing)))
     present = (yield from _present(run)) if run.policy.when_gone else None
-    undated: set[Identity] = set()
+    undated: set[MessageIdentity] = set()
     while True:
         plan = make_plan(
             run.history,
@@ -111,7 +111,7 @@ def make_session_plan(run: Fetching, listing: MaildropListing) -> Procedure[Plan
             present=present,
             undated=undated,
             expires=_expires(run.session),
-            told=run.kept.union(key for key in run.tried if isinstance(key, Identity)),
+            told=run.kept.union(key for key in run.tried if isinstance(key, MessageIdentity)),
         )
         if plan.stop is not None:
             return plan
@@ -126,13 +126,13 @@ def _expires(session: Session) -> bool:
     return expire is not None and expire.days == 0
 
 
-def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
+def _changes(run: FetchRun, listing: MaildropListing) -> list[Event]:
     """Return the events that the listing itself tells: what is gone, and what shares a unique id."""
     if not listing.unique_ids:
         return []
     now, listed = run.clock(), {row.identity for row in listing.rows}
     events = [
-        Event(row.identity, State.SEEN, now)
+        Event(row.identity, MessageState.SEEN, now)
         for row in listing.rows
         if row.identity is not None and row.identity.copy and run.history.get(row.identity) is None
     ]
@@ -141,14 +141,14 @@ def _changes(run: Fetching, listing: MaildropListing) -> list[Event]:
     ids = {identity.unique_id for identity in listed if identity is not None}
     for entry in run.history:
         if entry.was_listed and entry.identity not in listed and entry.identity.unique_id not in ids:
-            deleted = entry.state is State.DELETE_SENT
-            events.append(Event(entry.identity, State.DELETED if deleted else State.GONE, now))
+            deleted = entry.state is MessageState.DELETE_SENT
+            events.append(Event(entry.identity, MessageState.DELETED if deleted else MessageState.GONE, now))
             if deleted:
                 run.deleted([entry.identity])
     return events
 
 
-def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]:
+def _recalled(run: FetchRun, listing: MaildropListing) -> Procedure[list[Event]]:
     """Return events for messages that are in the destination, and not in the journal: a crash came between."""
     unknown = [row for row in listing.rows if row.identity is not None and _is_uncertain(run, row.identity)]
     if not unknown or not run.destination.recalls or run.policy.again:
@@ -164,13 +164,13 @@ def _recalled(run: Fetching, listing: MaildropListing) -> Procedure[list[Event]]
             continue  # it is the header that is known, or another message, which had this unique id before
         # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
         alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
-        state = State.HEADERS if what.header_only else State.STORED
+        state = MessageState.HEADERS if what.header_only else MessageState.STORED
         listed = row.octets if alike or what.header_only else None
         events.append(Event(row.identity, state, run.clock(), listed, what.octets, what.header))
     return events
 
 
-def _is_uncertain(run: Fetching, identity: Identity) -> bool:
+def _is_uncertain(run: FetchRun, identity: MessageIdentity) -> bool:
     """Return whether a message may be in the destination, with more of it than the journal says."""
     entry = run.history.get(identity)
     if entry is None or was_under_way(entry.state):
@@ -178,7 +178,7 @@ def _is_uncertain(run: Fetching, identity: Identity) -> bool:
     return entry.has_header and bool(run.policy.complete)
 
 
-def _present(run: Fetching) -> Procedure[set[Identity] | None]:
+def _present(run: FetchRun) -> Procedure[set[MessageIdentity] | None]:
     """Return which stored messages are still in the destination; None: it cannot tell."""
     if not run.destination.recalls:
         return None
@@ -191,7 +191,7 @@ def _present(run: Fetching) -> Procedure[set[Identity] | None]:
 
 
 def _look_at_headers(
-    run: Fetching, steps: Sequence[Step], look: Callable[[Step, bytes | None], None]
+    run: FetchRun, steps: Sequence[Step], look: Callable[[Step, bytes | None], None]
 ) -> Procedure[None]:
     """Ask for the headers of messages (TOP), and hand each to a function: None if the server does not tell it.
 
@@ -218,24 +218,24 @@ def _look_at_headers(
         raise
 
 
-def _dates(run: Fetching, steps: Sequence[Step]) -> Procedure[set[Identity]]:
+def _dates(run: FetchRun, steps: Sequence[Step]) -> Procedure[set[MessageIdentity]]:
     """Ask for the dates of messages and record them; return those that have none."""
     events: list[Event] = []
-    undated: set[Identity] = set()
+    undated: set[MessageIdentity] = set()
 
     def look(step: Step, header: bytes | None) -> None:
         assert step.identity is not None  # noqa: S101 - no others are planned for this
         if header is None or (dated := received_date(header)) is None:
             undated.add(step.identity)
         else:
-            events.append(Event(step.identity, State.SKIPPED, run.clock(), step.octets, dated=dated))
+            events.append(Event(step.identity, MessageState.SKIPPED, run.clock(), step.octets, dated=dated))
 
     yield from _look_at_headers(run, steps, look)
     yield from run.record(events)
     return undated
 
 
-def check(run: Fetching, steps: Sequence[Step]) -> Procedure[tuple[list[Step], list[Step]]]:
+def check(run: FetchRun, steps: Sequence[Step]) -> Procedure[tuple[list[Step], list[Step]]]:
     """Look whether messages are those that are stored under their unique ids, by their headers (TOP).
 
     Returns:

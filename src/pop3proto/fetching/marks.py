@@ -6,12 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .events import Identity
+    from .events import MessageIdentity
 
 __all__ = ["mark_of"]
 
 
-def mark_of(account: str, identity: Identity) -> str:
+def mark_of(account: str, identity: MessageIdentity) -> str:
     """Return 32 hexadecimal digits that are the same whenever this message is fetched from this account.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from .events import Identity
+    from .events import MessageIdentity
     from .history import Entry
 
 __all__ = ["Action", "Plan", "Step"]
@@ -53,7 +53,7 @@ class Step:
     """
 
     number: int
-    identity: Identity | None
+    identity: MessageIdentity | None
     octets: int | None
     action: Action
     reason: str

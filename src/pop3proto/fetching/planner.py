@@ -9,7 +9,7 @@ import attrs
 
 from pop3proto.core.text import counted
 
-from .events import Identity, State
+from .events import MessageIdentity, MessageState
 from .plan import Action, Plan, Step
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DIGEST_PREFIX: Final = "sha256:"
 IN_DOUBT: Final = "it may have been delivered before a crash"
 HELD_BACK: Final = f"{IN_DOUBT}; --on-doubt again delivers it"
 
-_UNDER_WAY: Final = (State.SENDING, State.SUSPECT, State.SEEN)
+_UNDER_WAY: Final = (MessageState.SENDING, MessageState.SUSPECT, MessageState.SEEN)
 """What these were about is another message than the one that was stored under its unique id before."""
 
 _CRLF: Final = 2
@@ -42,10 +42,10 @@ def make_plan(  # noqa: PLR0913 - each has its name
     policy: Policy,
     now: float,
     *,
-    present: Collection[Identity] | None = None,
-    undated: Collection[Identity] = (),
+    present: Collection[MessageIdentity] | None = None,
+    undated: Collection[MessageIdentity] = (),
     expires: bool = False,
-    told: Collection[Identity] = (),
+    told: Collection[MessageIdentity] = (),
 ) -> Plan:
     """Return what to do in a session.
 
@@ -77,10 +77,10 @@ class _Planner:
         policy: Policy,
         now: float,
         *,
-        present: Collection[Identity] | None,
-        undated: Collection[Identity],
+        present: Collection[MessageIdentity] | None,
+        undated: Collection[MessageIdentity],
         expires: bool,
-        told: Collection[Identity],
+        told: Collection[MessageIdentity],
     ) -> None:
         self._history = history
         self._listing = listing
@@ -171,12 +171,12 @@ class _Planner:
         identity, history = row.identity, self._history
         if identity is None:
             return None
-        if (entry := history.get(identity)) is not None and entry.state is not State.SEEN:
+        if (entry := history.get(identity)) is not None and entry.state is not MessageState.SEEN:
             return entry
         if identity.copy == 1:
-            return history.get(Identity(identity.unique_id))
+            return history.get(MessageIdentity(identity.unique_id))
         if not identity.copy and (copies := history.copies(identity.unique_id)):
-            those = [history.get(Identity(identity.unique_id, copy)) for copy in range(1, copies + 1)]
+            those = [history.get(MessageIdentity(identity.unique_id, copy)) for copy in range(1, copies + 1)]
             if all(each is not None and each.is_here for each in those):
                 return those[0]
         return entry
@@ -200,11 +200,11 @@ class _Planner:
 
     def _decision_for_rest(self, row: Row, entry: Entry) -> tuple[Action, str]:
         """Decide on a message of which something is known, and which is not stored whole."""
-        in_doubt = entry.state is State.SENDING
+        in_doubt = entry.state is MessageState.SENDING
         if in_doubt and self._policy.on_doubt == "hold":
             self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
             return Action.SKIP, IN_DOUBT
-        if entry.state is State.SUSPECT:
+        if entry.state is MessageState.SUSPECT:
             if self._pauses(row, entry):
                 return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
@@ -214,7 +214,7 @@ class _Planner:
             return Action.FETCH, f"{IN_DOUBT}, and is delivered again"
         return self._decision_for_new(row, entry)
 
-    def _completes(self, identity: Identity) -> bool:
+    def _completes(self, identity: MessageIdentity) -> bool:
         complete = self._policy.complete
         return complete if isinstance(complete, bool) else identity.unique_id in complete
 
@@ -239,12 +239,12 @@ class _Planner:
             "new" if row.identity is not None else "without a unique id",
         )
 
-    def _decision_for_stored(self, row: Row, identity: Identity, entry: Entry) -> tuple[Action, str]:
+    def _decision_for_stored(self, row: Row, identity: MessageIdentity, entry: Entry) -> tuple[Action, str]:
         if entry.identity != identity and (not entry.was_listed or _has_another_size(row, entry)):
             return self._decision_for_new(row, None)
-        if entry.state is State.DELETED:
+        if entry.state is MessageState.DELETED:
             return Action.CHECK, "it was deleted, and its unique id is here again"
-        if entry.state is State.GONE:
+        if entry.state is MessageState.GONE:
             return Action.CHECK, "it was gone, and its unique id is here again"
         if _has_another_size(row, entry):
             return Action.CHECK, "LIST announces another size than before"
@@ -253,7 +253,7 @@ class _Planner:
         why = self._is_due(identity, entry)
         if why is None:
             return Action.KEEP, "it is stored"
-        if entry.state is State.HELD and self._pauses(row, entry):
+        if entry.state is MessageState.HELD and self._pauses(row, entry):
             return Action.KEEP, "deleting it failed before, and is tried again later"
         if row.octets is None or entry.stored is None or entry.stored.listed is None:
             return Action.CHECK, f"{why}, but its size is unknown"
@@ -270,14 +270,14 @@ class _Planner:
         if entry.identity in self._told:
             return True
         failed = "once" if entry.failures == 1 else f"{entry.failures} times"
-        did = "cannot be deleted on" if entry.state is State.HELD else "stays on"
+        did = "cannot be deleted on" if entry.state is MessageState.HELD else "stays on"
         self.obstacles.append(
             f"message {row.number} {did} the server: {last.why or 'it failed before'} (failed {failed}; "
             f"tried again in {_words(seconds)})"
         )
         return True
 
-    def _is_due(self, identity: Identity, entry: Entry) -> str | None:
+    def _is_due(self, identity: MessageIdentity, entry: Entry) -> str | None:
         """Return why a message that is stored is to be deleted on the server; None: it is not."""
         policy, stored = self._policy, entry.stored
         if identity.copy or entry.identity != identity or stored is None or not entry.is_here:
@@ -322,5 +322,5 @@ def _words(seconds: float) -> str:
     return counted(round(seconds / 3600), "hour")
 
 
-def _is_digest(identity: Identity) -> bool:
+def _is_digest(identity: MessageIdentity) -> bool:
     return identity.unique_id.startswith(DIGEST_PREFIX)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .events import Event, State
+from .events import Event, MessageState
 from .marks import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .destination import Found
-    from .events import Identity
+    from .events import MessageIdentity
     from .history import History
 
 __all__ = ["repaired"]
 
 
 def repaired(
-    history: History, account: str, identities: Iterable[Identity], found: Mapping[str, Found], now: float
+    history: History, account: str, identities: Iterable[MessageIdentity], found: Mapping[str, Found], now: float
 ) -> list[Event]:
     """Return events for the messages that are in the destination, and that the history does not know as stored.
 
@@ -38,9 +38,9 @@ def repaired(
     for identity in identities:
         what = found.get(mark_of(account, identity))
         entry = history.get(identity)
-        if what is None or (entry is not None and entry.state is State.FORGOTTEN):
+        if what is None or (entry is not None and entry.state is MessageState.FORGOTTEN):
             continue
         if entry is None or not (entry.is_here or (entry.has_header and what.header_only)):
-            state = State.HEADERS if what.header_only else State.STORED
+            state = MessageState.HEADERS if what.header_only else MessageState.STORED
             events.append(Event(identity, state, now, octets=what.octets, header=what.header))
     return events

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    from .events import Identity
+    from .events import MessageIdentity
     from .plan import Plan
 
 __all__ = [
     "Deleted",
-    "Kind",
     "Noted",
     "Planned",
     "Problem",
+    "ProblemKind",
     "Received",
     "Report",
     "Stored",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Kind(Enum):
+class ProblemKind(Enum):
     """What kind of problem there is, for a program that decides what to do next."""
 
     MESSAGE = "message"
@@ -54,9 +54,9 @@ class Problem:
         identity: of the message that it is about; None: it is about no single message.
     """
 
-    kind: Kind
+    kind: ProblemKind
     text: str
-    identity: Identity | None = None
+    identity: MessageIdentity | None = None
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Received:
 class Stored:
     """Messages are stored and recorded."""
 
-    identities: tuple[Identity, ...]
+    identities: tuple[MessageIdentity, ...]
     octets: int
 
 
@@ -85,7 +85,7 @@ class Stored:
 class Deleted:
     """The server has deleted messages."""
 
-    identities: tuple[Identity, ...]
+    identities: tuple[MessageIdentity, ...]
 
 
 @attrs.frozen
@@ -135,9 +135,9 @@ class Report:
         more: messages that should have been fetched are still on the server, and another run may fetch them.
     """
 
-    stored: list[Identity] = attrs.field(factory=list["Identity"])
-    headers: list[Identity] = attrs.field(factory=list["Identity"])
-    deleted: list[Identity] = attrs.field(factory=list["Identity"])
+    stored: list[MessageIdentity] = attrs.field(factory=list["MessageIdentity"])
+    headers: list[MessageIdentity] = attrs.field(factory=list["MessageIdentity"])
+    deleted: list[MessageIdentity] = attrs.field(factory=list["MessageIdentity"])
     here: int = 0
     skipped: int = 0
     octets: int = 0

@@ -16,8 +16,8 @@ from pop3proto.procedures.operations import Now, Procedure, Random
 
 from .plan import Action
 from .proof import SEED, OutOfStep, Proof, Question, trial_questions
-from .report import Kind, Problem
-from .state import StorageFailed
+from .report import Problem, ProblemKind
+from .run import StorageFailed
 from .storing import IN_MEMORY, Storing
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from .incoming import Incoming
     from .listing import MaildropListing
     from .plan import Step
-    from .state import Fetching
+    from .run import FetchRun
 
 __all__ = ["Retrieving", "try_questions"]
 
 Batch: TypeAlias = "list[Step]"
 
 
-def try_questions(run: Fetching, listing: MaildropListing, status: MaildropStatus | None) -> Procedure[Proof]:
+def try_questions(run: FetchRun, listing: MaildropListing, status: MaildropStatus | None) -> Procedure[Proof]:
     """Find out by which questions this server can prove that messages are complete.
 
     Raises:
@@ -70,7 +70,7 @@ class Retrieving:
         last: no other session follows, so that what may break this one comes last.
     """
 
-    def __init__(self, run: Fetching, proof: Proof, *, last: bool) -> None:
+    def __init__(self, run: FetchRun, proof: Proof, *, last: bool) -> None:
         self._run: Final = run
         self._last: Final = last
         self._proof: Final = proof
@@ -209,7 +209,7 @@ class Retrieving:
 
     def _refused(self, step: Step, failure: CommandFailed) -> None:
         run = self._run
-        run.problem(Problem(Kind.MESSAGE, str(failure), step.identity))
+        run.problem(Problem(ProblemKind.MESSAGE, str(failure), step.identity))
         run.leave(step)
         run.refused.add(step.number)
 

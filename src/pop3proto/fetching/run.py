@@ -1,244 +1,297 @@
-"""One run of a fetch: sessions until nothing is left to do, whatever breaks them."""
+"""The state of one run: what it works with, what it knows, and what it has done so far."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import errno
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error
-from pop3proto.core.refusals import CommandFailed, LoginFailed
-from pop3proto.core.replies import ResponseCode
-from pop3proto.core.states import State
-from pop3proto.core.text import counted
-from pop3proto.procedures.client.commands import reconnect
-from pop3proto.procedures.operations import Now, Procedure, Sleep
+from pop3proto.procedures.operations import Await, Procedure, Run
 
-from .deleting import leave
-from .looking import list_maildrop, make_session_plan
-from .report import Kind, Problem, Report, Waiting
-from .state import Fetching, StorageFailed
-from .visit import visit
+from .events import Event, MessageIdentity, MessageState
+from .history import History
+from .report import Deleted, Noted, Problem, ProblemKind, Report, Tell
+from .wording import reason
 
 if TYPE_CHECKING:
-    from .events import Identity
-    from .login import Login
-    from .plan import Plan
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["plan_run", "run"]
+    from pop3proto.core.commands import Command
+    from pop3proto.core.errors import Pop3Error
+    from pop3proto.core.results import MaildropStatus, UniqueId
+    from pop3proto.procedures.client.session import Session
 
-_MOST_BLAMED: Final = 10
-"""Messages that may break sessions, or fail to be stored, before a run ends: each one costs two sessions."""
+    from .destination import Destination, Journal
+    from .plan import Step
+    from .policy import Policy
 
-_MOST_FRUITLESS: Final = 2 * _MOST_BLAMED + 4
-"""Sessions in a row that break and bring no message. Whatever a server does, a run comes to an end."""
+__all__ = ["FetchRun", "StorageFailed"]
 
-_MOST_STORAGE_FAILURES: Final = 3
-"""After so many failures in a row of the destination or the journal, it is no message that is at fault."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-_NO_LOGIN: Final = "the client is not logged in, and there is nothing to log in with: give login="
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_OF_THE_DISK: Final = {*_FULL, errno.EIO, errno.EROFS}
+"""Errors that are no fault of one message."""
 
-_LATER: Final = {ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SYS_TEMP}
-
-
-def plan_run(fetching: Fetching, login: Login | None) -> Procedure[Plan]:
-    """Return the plan of the next session. Nothing is fetched, stored or deleted, and QUIT is not sent.
-
-    Args:
-        fetching: its client is connected, and logged in unless there is `login`. What it records is thrown away.
-        login: to log in with.
-
-    Raises:
-        LocalProtocolError: it is not logged in, and there is no `login`.
-        OSError: the destination or the journal cannot be used.
-        LoginFailed, CommandFailed: the server refuses the login, or does not list the maildrop.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over.
-    """
-    try:
-        yield from fetching.read_journal()
-        if fetching.session.connection.state is not State.TRANSACTION:
-            if login is None:
-                raise LocalProtocolError(_NO_LOGIN)
-            yield from login.perform(fetching.session)
-        listing, _ = yield from list_maildrop(fetching.session)
-        return (yield from make_session_plan(fetching, listing))
-    except StorageFailed as failure:
-        raise failure.error from failure
+_Row: TypeAlias = tuple[int, "int | None"]
+"""Number and size of a message without a unique id: what it is known by in this run."""
 
 
-def run(fetching: Fetching, login: Login | None) -> Procedure[Report]:
-    """Fetch what is new, in as many sessions as it takes; return what was done.
-
-    At the end the session is over. What goes wrong with the server, the network or the destination is in the report.
+class StorageFailed(Exception):
+    """The destination or the journal cannot be used. What is recorded is stored.
 
     Args:
-        fetching: its client is connected, and logged in unless there is `login`.
-        login: to log in with, also over new connections; None: there is one session.
+        error: why.
 
-    Raises:
-        LocalProtocolError: the client is not logged in, and there is no `login`. Nothing was sent.
+    Attributes:
+        fatal: nothing can be recorded, so that what would be stored now would come again.
     """
-    if login is None and fetching.session.connection.state is not State.TRANSACTION:
-        raise LocalProtocolError(_NO_LOGIN)
-    return (yield from _Run(fetching, login).run())
+
+    def __init__(self, error: OSError) -> None:
+        full = "; make room, and run it again" if error.errno in _FULL else ""
+        super().__init__(reason(error) + full)
+        self.error = error
+        self.fatal: bool = False
 
 
-class _Run:
-    def __init__(self, fetching: Fetching, login: Login | None) -> None:
-        self._run: Final = fetching
-        self._login: Final = login
-        self._broken = 0  # sessions in a row that broke and brought nothing
-        self._storage_failures = 0  # in a row
-        self._fruitless = 0  # sessions in a row that broke, and stored and deleted nothing
-        self._brought = fetching.brought
-        self._logged_in_at: float | None = None
-        self._main = True  # the messages that have not failed in earlier runs come first
-        self._perhaps = False  # and it is not known whether there are any left
-        self._failed: tuple[Identity, ...] = ()  # then these, one by one
-        self._held: tuple[Identity, ...] = ()  # then these are deleted, each in a session of its own
-        self._failures = 0  # of the latter two
-        self._refused = 0  # logins in a row, after one that was accepted
-        self._uncertain = ""  # why it is unknown what was deleted
+class FetchRun:
+    """One run.
 
-    def run(self) -> Procedure[Report]:
-        run = self._run
-        try:
-            yield from run.read_journal()
-            if run.session.connection.state is State.TRANSACTION:
-                self._logged_in_at = yield from Now()  # or a little earlier
-            while self._has_more and (yield from self._connect()):
-                before, brought, blamed = run.progress, run.brought, run.blamed
+    Args:
+        session: of the client.
+        journal: records what is stored.
+        destination: stores it.
+        policy: what is wanted.
+        tell: hears of what happens.
+        clock: returns seconds since 1970.
+        single: there can be no other session.
+        ending: says whether to begin nothing more.
+        explain: has the words for an error that ends the run.
+        records: events are written to the journal; else they are only known in this run.
+
+    Attributes:
+        history: what is known of the messages.
+        report: what was done so far.
+        tried: messages that have failed in this run: they are left alone until the next one.
+        kept: messages whose deletion has failed in this run; likewise.
+        status: the answer to STAT in this session; None: the server refuses it.
+        refused: numbers of the messages that the server has refused to send in this session.
+        delayed: how many messages in a row the destination has put off.
+        apart: messages at whose deletion a session broke, or next to one: each is deleted in a session of its own.
+        unusable: types of commands with an argument that the server does not answer as it should.
+        tops: TOP may be sent. The server has not hung up on it in this run.
+        blamed: how many messages have broken a session of this run, or could not be stored.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all of it is needed
+        self,
+        session: Session,
+        journal: Journal,
+        destination: Destination,
+        policy: Policy,
+        tell: Tell,
+        clock: Callable[[], float],
+        *,
+        records: bool = True,
+        single: bool = False,
+        ending: Callable[[], bool] = bool,
+        explain: Callable[[Pop3Error], str] = str,
+    ) -> None:
+        self.session: Final = session
+        self.journal: Final = journal
+        self.destination: Final = destination
+        self.policy: Final = policy
+        self.tell: Final = tell
+        self.clock: Final = clock
+        self.history: History = History()
+        self.report: Final = Report()
+        self.tried: Final[set[MessageIdentity | _Row]] = set()
+        self.kept: Final[set[MessageIdentity]] = set()
+        self.apart: Final[set[MessageIdentity]] = set()
+        self.refused: Final[set[int]] = set()
+        self.delayed: int = 0
+        self.status: MaildropStatus | None = None
+        self.unusable: Final[set[type[Command[Any]]]] = set()
+        self.tops: bool = True
+        self.blamed: int = 0
+        self._unstorable: list[Event] = []  # messages that could not be stored, unless nothing can
+        self._careful: Final[set[MessageIdentity | _Row]] = set()
+        self.single: Final = single
+        self.ending: Final = ending
+        self.explain: Final = explain
+        self._records: Final = records
+        self._stored: Final[set[MessageIdentity]] = set()
+        self._deleted: Final[set[MessageIdentity]] = set()
+        self._noted: Final[set[str]] = set()
+        self._copies: Counter[UniqueId] = Counter()
+
+    def read_journal(self) -> Procedure[None]:
+        """Begin with what is recorded; raises `StorageFailed`."""
+        self.history = History((yield from self.storage(self.journal.read)))
+
+    def record(self, events: Sequence[Event]) -> Procedure[None]:
+        """Write events to the journal, and know them from now on; raises `StorageFailed`."""
+        if events:
+            if self._records:
                 try:
-                    yield from self._visit()
-                    # Else it would go on for ever. Of what was deleted another session hears once.
-                    self._main = self._main and (run.brought != brought or bool(self._uncertain))
+                    yield from self.storage(self.journal.append, events)
                 except StorageFailed as failure:
-                    self._storage_failures += run.blamed != blamed  # else it was a batch: each is tried by itself
-                    if failure.fatal or self._storage_failures >= _MOST_STORAGE_FAILURES:
-                        raise
-                    run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
-                    yield from self._after_break(failure, progress=True)
-                except CommandFailed as failure:
-                    run.stop(Kind.LATER, run.explain(failure))
-                    yield from leave(run, ())
-                    break
-                except Pop3Error as error:
-                    run.session.fail(error)
-                    yield from self._after_break(error, progress=run.progress != before)
-        except StorageFailed as failure:
-            run.stop(Kind.STORAGE, str(failure))
-        if self._uncertain:
-            run.problem(Problem(Kind.MESSAGE, self._uncertain))
-        return run.report
+                    failure.fatal = True
+                    raise
+            for event in events:
+                self.history.apply(event)
+
+    def storage(self, function: Callable[P, T | Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Procedure[T]:
+        """Call a method of the destination or the journal, and await its result if that is needed.
+
+        Raises:
+            StorageFailed: it raised OSError.
+        """
+        try:
+            result = yield from Run(function, *args, **kwargs)
+            if isinstance(result, Awaitable):
+                return (yield from Await(cast("Awaitable[T]", result)))
+        except OSError as error:
+            raise StorageFailed(error) from error
+        return result
+
+    def begin_session(self) -> None:
+        """Forget what belongs to one session."""
+        self.report.sessions += 1
+        self._copies.clear()
+        self.refused.clear()
 
     @property
-    def _has_more(self) -> bool:
-        more = self._main or bool(self._failed or self._held)
-        if more and self._run.report.sessions and self._run.ending():
-            self._run.report.more = True
-            return False
-        return more
+    def progress(self) -> tuple[int, ...]:
+        """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
+        report = self.report
+        known = self.tried, self.kept, self.apart, self.unusable, self._careful
+        return (*map(len, (report.stored, report.headers, report.deleted, *known)), self.tops)
 
-    def _visit(self) -> Procedure[None]:
-        """Have one session."""
-        if self._main:
-            outcome = yield from visit(self._run)
-            # Another session sees what was deleted; but if that is unknown again, it is told.
-            looks = bool(outcome.uncertain) and not self._uncertain and self._login is not None
-            self._uncertain = outcome.uncertain
-            self._main = outcome.more or outcome.perhaps or looks
-            self._perhaps = not outcome.more
-            if not self._main:
-                self._failed, self._held = outcome.failed, (*outcome.apart, *outcome.held)
-        elif self._failed:
-            outcome = yield from visit(self._run, self._failed)
-            if not outcome.more:
-                self._failed = ()
-        else:
-            only, *held = self._held
-            self._held, kept = tuple(held), len(self._run.kept)
-            yield from visit(self._run, [only])
-            self._failures += len(self._run.kept) - kept
-            if self._failures >= self._run.policy.suspects:
-                self._held = ()
-        self._broken = self._storage_failures = 0
+    @property
+    def brought(self) -> tuple[int, int, int]:
+        """How much was stored and deleted so far."""
+        return len(self.report.stored), len(self.report.headers), len(self.report.deleted)
 
-    def _after_break(self, error: Exception, *, progress: bool) -> Procedure[None]:
-        """Wait before another session if need be, or give up."""
-        run = self._run
-        self._broken = 0 if progress else self._broken + 1
-        self._fruitless = 0 if run.brought != self._brought else self._fruitless + 1
-        self._brought = run.brought
-        if not self._main:
-            self._failures += 1
-            self._failed = tuple(identity for identity in self._failed if identity not in run.tried)
-            if self._failures >= run.policy.suspects:
-                self._failed = self._held = ()
-        elif run.blamed >= _MOST_BLAMED:
-            text = f"{counted(run.blamed, 'message')} failed in this run: the rest is left for the next one"
-            self._give_up(Kind.MESSAGE, text)
-        if self._broken > len(run.policy.retry_after) or self._fruitless > _MOST_FRUITLESS:
-            self._give_up(Kind.LATER, run.explain(error) if isinstance(error, Pop3Error) else str(error))
-        elif self._has_more and self._broken and (seconds := run.policy.retry_after[self._broken - 1]):
-            run.tell(Waiting(seconds, str(error)))
-            yield from Sleep(seconds)
+    def has_met(self, identity: MessageIdentity) -> bool:
+        """Return whether a message without a unique id has come in this session."""
+        return identity.copy < self._copies[identity.unique_id]
 
-    def _give_up(self, kind: Kind, text: str) -> None:
-        self._run.stop(kind, text)
-        self._main, self._failed, self._held = False, (), ()
+    def next_copy(self, unique_id: UniqueId) -> MessageIdentity:
+        """Return the identity of a message that has no unique id, but the octets from which this one was made."""
+        copy = self._copies[unique_id]
+        self._copies[unique_id] += 1
+        return MessageIdentity(unique_id, copy)
 
-    def _connect(self) -> Procedure[bool]:
-        """Log in, over a new connection if need be; return whether there is a session."""
-        run, session, login = self._run, self._run.session, self._login
-        try:
-            if session.broken is not None or session.connection.state is State.CLOSED:
-                if login is None or not session.reconnects:
-                    run.stop(Kind.LATER, f"{session.broken or 'the session is over'}; another run may bring the rest")
-                    return False
-                if not (yield from self._wait_for_login()):
-                    return False
-                yield from reconnect(session, ConnectionLost("it is over"))
-            if session.connection.state is not State.TRANSACTION and login is not None:
-                self._logged_in_at = yield from Now()
-                yield from login.perform(session)
-            self._refused = 0
-        except LoginFailed as failure:
-            return (yield from self._after_refusal(failure))
-        except (CertificateError, LocalProtocolError) as error:
-            run.stop(Kind.REFUSED, run.explain(error))
-            return False
-        except Pop3Error as error:
-            run.stop(Kind.LATER, run.explain(error))
-            return False
-        return True
+    def problem(self, problem: Problem) -> None:
+        """Report and tell a problem."""
+        if problem.text not in self._noted:
+            self._noted.add(problem.text)
+            self.report.problems.append(problem)
+            self.tell(problem)
 
-    def _after_refusal(self, failure: LoginFailed) -> Procedure[bool]:
-        """Try again to log in where it was possible before: the server may not have ended that session yet."""
-        run, delays = self._run, self._run.policy.retry_after
-        later = failure.code in _LATER or (failure.code is None and run.report.sessions > 0)
-        if not later or not run.report.sessions or self._refused >= len(delays):
-            run.stop(Kind.LATER if later else Kind.REFUSED, run.explain(failure))
-            return False
-        if seconds := delays[self._refused]:
-            run.tell(Waiting(seconds, run.explain(failure)))
-            yield from Sleep(seconds)
-        self._refused += 1
-        run.session.fail(failure)
-        return (yield from self._connect())
+    def stop(self, kind: ProblemKind, text: str) -> None:
+        """Report and tell why the run ends before all is done."""
+        self.report.more = self.report.sessions > 0
+        self.problem(Problem(kind, text))
 
-    def _wait_for_login(self) -> Procedure[bool]:
-        """Wait until the server lets this user log in again; return False if that is too long."""
-        run, capabilities = self._run, self._run.session.capabilities
-        delay = capabilities.login_delay if capabilities is not None else None
-        if delay is None or self._logged_in_at is None:
+    def note(self, texts: Iterable[str], *, new: bool = False) -> None:
+        """Tell what the user should know, once in a run.
+
+        Args:
+            texts: what, a line each.
+            new: no other run tells it.
+        """
+        for text in texts:
+            if text not in self._noted:
+                self._noted.add(text)
+                self.tell(Noted(text, new))
+
+    def deleted(self, identities: Sequence[MessageIdentity]) -> None:
+        """Report and tell that the server has deleted messages."""
+        new = [identity for identity in identities if identity not in self._deleted]
+        self._deleted.update(new)
+        if new:
+            self.report.deleted.extend(new)
+            self.tell(Deleted(tuple(new)))
+
+    def is_careful(self, step: Step) -> bool:
+        """Return whether a message is fetched by itself: it was under way when some session broke."""
+        entry = step.entry
+        return _key(step) in self._careful or (
+            entry is not None and entry.state is MessageState.SEEN and bool(entry.last.why)
+        )
+
+    def be_careful(self, steps: Sequence[Step]) -> None:
+        """Fetch messages by themselves from now on."""
+        self._careful.update(map(_key, steps))
+
+    def warn_of(self, steps: Sequence[Step], error: Exception) -> Procedure[None]:
+        """Record that messages were under way when a session broke, so that the next run is careful, too.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
+        new = [step for step in steps if not self.is_careful(step)]
+        self.be_careful(new)
+        if not isinstance(error, StorageFailed):
+            yield from self.record(
+                [
+                    Event(
+                        step.identity,
+                        MessageState.SEEN,
+                        self.clock(),
+                        step.octets,
+                        why=f"under way when this happened: {error}",
+                    )
+                    for step in new
+                    if step.identity is not None and (step.entry is None or step.entry.stored is None)
+                ]
+            )
+
+    def leave(self, step: Step) -> None:
+        """Note that a message is to be left alone in this run."""
+        self.tried.add(_key(step))
+
+    def is_left(self, step: Step) -> bool:
+        """Return whether a message is to be left alone in this run."""
+        if _key(step) in self.tried or step.identity in self.kept:
             return True
-        seconds = self._logged_in_at + delay.seconds - (yield from Now())
-        if seconds > run.policy.patience:
-            text = f"the server wants {delay.seconds} seconds between two logins: the rest comes with the next run"
-            if self._main and not self._perhaps:
-                run.stop(Kind.LATER, text)
-            else:
-                run.note([text])
-            return False
-        if seconds > 0:
-            run.tell(Waiting(seconds, "the server wants some time between two logins"))
-            yield from Sleep(seconds)
-        return True
+        return self.policy.again and step.identity in self._stored  # it has been fetched again in this run
+
+    def blame(self, step: Step, error: Exception) -> Procedure[None]:
+        """Record that a message has broken a session by itself, or could not be stored: it is tried last from now on.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
+        self.blamed += 1
+        self.leave(step)
+        no_room = isinstance(error, StorageFailed) and error.error.errno in _OF_THE_DISK
+        kind = ProblemKind.STORAGE if no_room else ProblemKind.MESSAGE
+        self.problem(Problem(kind, f"message {step.number} stays on the server: {error}", step.identity))
+        if step.identity is None:
+            return
+        event = Event(step.identity, MessageState.SUSPECT, self.clock(), step.octets, why=str(error))
+        if isinstance(error, StorageFailed):
+            if not self._is_held_back(step.identity):
+                self._unstorable.append(event)  # if nothing can be stored, it is not the message
+        else:
+            yield from self.record([event])
+
+    def _is_held_back(self, identity: MessageIdentity) -> bool:
+        """Return whether a message is in doubt, and that must stay known."""
+        entry = self.history.get(identity)
+        return entry is not None and entry.state is MessageState.SENDING and self.policy.on_doubt == "hold"
+
+    def has_stored(self, identities: Iterable[MessageIdentity]) -> list[Event]:
+        """Note that messages are stored, so that the destination works; return what else is to be recorded then."""
+        self._stored.update(identities)
+        events, self._unstorable = self._unstorable, []
+        return events
+
+
+def _key(step: Step) -> MessageIdentity | _Row:
+    return step.identity if step.identity is not None else (step.number, step.octets)

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Final
 from pop3proto.procedures.operations import Procedure, Run
 
 from .destination import Arrival, NothingStored, NotTaken
-from .events import Event, State
+from .events import Event, MessageState
 from .history import was_under_way
 from .incoming import Incoming, Spool
 from .marks import mark_of
 from .plan import Action
 from .planner import HELD_BACK
-from .report import Kind, Problem, Received, Stored
-from .state import StorageFailed
+from .report import Problem, ProblemKind, Received, Stored
+from .run import StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from .destination import Writer
-    from .events import Identity
+    from .events import MessageIdentity
     from .plan import Step
-    from .state import Fetching
+    from .run import FetchRun
 
 __all__ = ["IN_MEMORY", "MOST_DELAYED", "Storing"]
 
@@ -41,7 +41,7 @@ class Storing:
         run: the run that it belongs to.
     """
 
-    def __init__(self, run: Fetching) -> None:
+    def __init__(self, run: FetchRun) -> None:
         self._run: Final = run
         self._batch: list[Incoming] = []
         self._held = 0
@@ -85,7 +85,7 @@ class Storing:
         here = yield from self._recalled(new)
         new = [incoming for incoming in new if incoming not in here]
         if new and not run.destination.recalls:
-            yield from run.record([self._event(incoming, State.SENDING) for incoming in new])
+            yield from run.record([self._event(incoming, MessageState.SENDING) for incoming in new])
         outcomes = (yield from self._hand_over(new)) if new else ()
         for incoming in new:
             incoming.writer = None  # it is no longer ours to abort
@@ -93,7 +93,7 @@ class Storing:
         stored = [incoming for incoming in batch if incoming.known]
         for incoming, refusal in zip((*here, *new), (*[None] * len(here), *outcomes), strict=True):
             if refusal is None:
-                state = State.HEADERS if incoming.step.action is Action.HEADERS else State.STORED
+                state = MessageState.HEADERS if incoming.step.action is Action.HEADERS else MessageState.STORED
                 events.append(self._event(incoming, state))
                 stored.append(incoming)
             else:
@@ -115,7 +115,7 @@ class Storing:
             return (yield from self._run.storage(self._deliver, batch))
         except StorageFailed as failure:
             if isinstance(failure.error, NothingStored) and not self._run.destination.recalls:
-                yield from self._run.record([self._event(incoming, State.SEEN) for incoming in batch])
+                yield from self._run.record([self._event(incoming, MessageState.SEEN) for incoming in batch])
             raise
 
     def abort(self) -> Procedure[None]:
@@ -150,9 +150,9 @@ class Storing:
         run = self._run
         for incoming in new if run.policy.on_doubt == "hold" else ():
             entry = None if incoming.identity is None else run.history.get(incoming.identity)
-            if incoming.step.identity is None and entry is not None and entry.state is State.SENDING:
+            if incoming.step.identity is None and entry is not None and entry.state is MessageState.SENDING:
                 text = f"message {incoming.step.number} stays on the server: {HELD_BACK}"
-                run.problem(Problem(Kind.MESSAGE, text, incoming.identity))
+                run.problem(Problem(ProblemKind.MESSAGE, text, incoming.identity))
                 self.drop(incoming)
                 yield from Run(incoming.abort)
 
@@ -180,7 +180,7 @@ class Storing:
                 here.append(incoming)
         return here
 
-    def _is_found_late(self, incoming: Incoming, identity: Identity) -> bool:
+    def _is_found_late(self, incoming: Incoming, identity: MessageIdentity) -> bool:
         if incoming.step.identity is not None:
             return incoming.step.action is Action.CHECK
         entry = self._run.history.get(identity)
@@ -223,16 +223,16 @@ class Storing:
             writers.append(writer)
         return self._run.destination.commit(writers)
 
-    def _event(self, incoming: Incoming, state: State, why: str = "") -> Event:
+    def _event(self, incoming: Incoming, state: MessageState, why: str = "") -> Event:
         assert incoming.identity is not None  # noqa: S101 - as above
-        octets = None if state is State.SENDING else incoming.octets
+        octets = None if state is MessageState.SENDING else incoming.octets
         return Event(
             incoming.identity, state, self._run.clock(), incoming.step.octets, octets, incoming.header, why=why
         )
 
     def _refreshed(self, incoming: Incoming) -> Event:
         """Return the event for a message that was stored before: only what the server announces may be new."""
-        event = self._event(incoming, State.STORED)
+        event = self._event(incoming, MessageState.STORED)
         entry = self._run.history.get(event.identity)
         if entry is None or entry.stored is None:
             return event
@@ -240,14 +240,14 @@ class Storing:
 
     def _refused(self, incoming: Incoming, refusal: NotTaken) -> Event:
         text = f"message {incoming.step.number} stays on the server: {refusal}"
-        self._run.problem(Problem(Kind.LATER if refusal.later else Kind.MESSAGE, text, incoming.identity))
+        self._run.problem(Problem(ProblemKind.LATER if refusal.later else ProblemKind.MESSAGE, text, incoming.identity))
         assert incoming.identity is not None  # noqa: S101 - as above
         self._run.leave(incoming.step)
         self._run.tried.add(incoming.identity)
         self._run.delayed = self._run.delayed + 1 if refusal.later else 0
         if refusal.later:
-            return Event(incoming.identity, State.SEEN, self._run.clock())
-        return self._event(incoming, State.SUSPECT, str(refusal))
+            return Event(incoming.identity, MessageState.SEEN, self._run.clock())
+        return self._event(incoming, MessageState.SUSPECT, str(refusal))
 
     def _tell(self, stored: Sequence[Incoming]) -> None:
         report = self._run.report

@@ -10,11 +10,11 @@ import attrs
 from pop3proto.core.text import counted
 
 from .deleting import Deletion, delete, leave
-from .events import Event, State
+from .events import Event, MessageState
 from .looking import check, list_maildrop, make_session_plan
 from .plan import Action, Plan, Step
 from .planner import DIGEST_PREFIX
-from .report import Kind, Planned, Problem
+from .report import Planned, Problem, ProblemKind
 from .retrieving import Retrieving, try_questions
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pop3proto.core.results import MaildropStatus
     from pop3proto.procedures.operations import Procedure
 
-    from .events import Identity
+    from .events import MessageIdentity
     from .incoming import Incoming
     from .listing import MaildropListing
-    from .state import Fetching
+    from .run import FetchRun
 
 __all__ = ["Outcome", "visit"]
 
@@ -52,13 +52,13 @@ class Outcome:
 
     more: bool = False
     perhaps: bool = False
-    failed: tuple[Identity, ...] = ()
-    held: tuple[Identity, ...] = ()
-    apart: tuple[Identity, ...] = ()
+    failed: tuple[MessageIdentity, ...] = ()
+    held: tuple[MessageIdentity, ...] = ()
+    apart: tuple[MessageIdentity, ...] = ()
     uncertain: str = ""
 
 
-def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[Outcome]:
+def visit(run: FetchRun, only: Collection[MessageIdentity] | None = None) -> Procedure[Outcome]:
     """Have one session, from the listing to QUIT.
 
     Args:
@@ -77,7 +77,7 @@ def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[
     plan = yield from make_session_plan(run, listing)
     _tell(run, plan)
     if plan.stop is not None:
-        run.stop(Kind.LATER if plan.temporary else Kind.SERVER, plan.stop)
+        run.stop(ProblemKind.LATER if plan.temporary else ProblemKind.SERVER, plan.stop)
         yield from leave(run, ())
         return Outcome()
     yield from _note_skipped(run, plan)
@@ -112,14 +112,14 @@ def visit(run: Fetching, only: Collection[Identity] | None = None) -> Procedure[
     return Outcome(more, perhaps, _identities(failed), _identities(held), _identities(apart), uncertain)
 
 
-def _identities(steps: Iterable[Step]) -> tuple[Identity, ...]:
+def _identities(steps: Iterable[Step]) -> tuple[MessageIdentity, ...]:
     return tuple(step.identity for step in steps if step.identity is not None)
 
 
-def _tell(run: Fetching, plan: Plan) -> None:
+def _tell(run: FetchRun, plan: Plan) -> None:
     run.note(plan.notes)
     for obstacle in plan.obstacles:
-        run.problem(Problem(Kind.MESSAGE, obstacle))
+        run.problem(Problem(ProblemKind.MESSAGE, obstacle))
     if run.report.sessions == 1:
         run.report.here = sum(step.entry is not None and step.entry.stored is not None for step in plan.steps)
         run.report.skipped = len(plan.of(Action.SKIP))
@@ -127,15 +127,16 @@ def _tell(run: Fetching, plan: Plan) -> None:
 
 
 def _is_held(step: Step) -> bool:
-    return step.deletes and step.entry is not None and step.entry.state is State.HELD
+    return step.deletes and step.entry is not None and step.entry.state is MessageState.HELD
 
 
-def _note_skipped(run: Fetching, plan: Plan) -> Procedure[None]:
+def _note_skipped(run: FetchRun, plan: Plan) -> Procedure[None]:
     """Record messages that the policy leaves on the server, and tell of each once."""
     steps = [
         step
         for step in plan.of(Action.SKIP)
-        if step.identity is not None and (step.entry is None or step.entry.state in {State.SEEN, State.GONE})
+        if step.identity is not None
+        and (step.entry is None or step.entry.state in {MessageState.SEEN, MessageState.GONE})
     ]
     if run.policy.only is None and steps:
         reasons = Counter(step.reason for step in steps)
@@ -143,14 +144,14 @@ def _note_skipped(run: Fetching, plan: Plan) -> Procedure[None]:
         run.note(texts, new=True)
         yield from run.record(
             [
-                Event(step.identity, State.SKIPPED, run.clock(), step.octets, why=step.reason)
+                Event(step.identity, MessageState.SKIPPED, run.clock(), step.octets, why=step.reason)
                 for step in steps
                 if step.identity is not None
             ]
         )
 
 
-def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], list[Deletion]]]:
+def _checked(run: FetchRun, steps: list[Step]) -> Procedure[tuple[list[Step], list[Deletion]]]:
     """Return the steps that are to be retrieved, and the stored messages that are to be deleted."""
     retrieved = [step for step in steps if step.action in _RETRIEVED]
     checked = [step for step in steps if step.action in _CHECKED]
@@ -167,14 +168,14 @@ def _checked(run: Fetching, steps: list[Step]) -> Procedure[tuple[list[Step], li
     ]
 
 
-def _is_last(run: Fetching) -> bool:
+def _is_last(run: FetchRun) -> bool:
     """Return whether no other session can follow soon."""
     capabilities = run.session.capabilities
     delay = None if capabilities is None else capabilities.login_delay
     return run.single or (delay is not None and delay.seconds > run.policy.patience)
 
 
-def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
+def _within_bounds(run: FetchRun, steps: list[Step]) -> tuple[list[Step], bool]:
     """Return the steps that one session takes, and whether some are left."""
     policy, octets = run.policy, 0
     if _is_last(run) or any(step.identity is None for step in steps):
@@ -187,7 +188,7 @@ def _within_bounds(run: Fetching, steps: list[Step]) -> tuple[list[Step], bool]:
 
 
 def _retrieve(
-    run: Fetching, listing: MaildropListing, status: MaildropStatus | None, steps: list[Step]
+    run: FetchRun, listing: MaildropListing, status: MaildropStatus | None, steps: list[Step]
 ) -> Procedure[Retrieving]:
     retrieving = Retrieving(run, (yield from try_questions(run, listing, status)), last=_is_last(run))
     yield from retrieving.retrieve(steps)
@@ -195,7 +196,7 @@ def _retrieve(
         # All of the maildrop has come: what is known and has not come is gone. The same octets may come anew.
         yield from run.record(
             [
-                Event(entry.identity, State.GONE, run.clock())
+                Event(entry.identity, MessageState.GONE, run.clock())
                 for entry in run.history
                 if entry.was_listed
                 and not run.has_met(entry.identity)
@@ -205,7 +206,7 @@ def _retrieve(
     return retrieving
 
 
-def _deletions(run: Fetching, stored: Iterable[Incoming]) -> list[Deletion]:
+def _deletions(run: FetchRun, stored: Iterable[Incoming]) -> list[Deletion]:
     """Return those of the messages that were retrieved which are deleted in this session."""
     return [
         Deletion(incoming.step.number, incoming.identity, retrieved=True)
@@ -214,7 +215,7 @@ def _deletions(run: Fetching, stored: Iterable[Incoming]) -> list[Deletion]:
     ]
 
 
-def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bool:
+def _is_deleted_now(run: FetchRun, incoming: Incoming, identity: MessageIdentity) -> bool:
     step, after = incoming.step, run.policy.delete_after
     entry = run.history.get(identity)
     if step.identity is None and incoming.known and after is not None and entry is not None:
@@ -227,6 +228,6 @@ def _is_deleted_now(run: Fetching, incoming: Incoming, identity: Identity) -> bo
     if step.octets is not None and step.octets - incoming.octets > max(_TOLERABLE, step.octets // 2):
         came = f"{incoming.octets:,} octets came, and LIST says {step.octets:,}"
         text = f"message {step.number} is stored, and stays on the server: {came}"
-        run.problem(Problem(Kind.MESSAGE, text, identity))
+        run.problem(Problem(ProblemKind.MESSAGE, text, identity))
         return False
     return True

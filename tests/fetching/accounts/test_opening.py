@@ -41,6 +41,7 @@ from pop3proto.fetching.accounts import (
     open_session,
     tls_context,
 )
+from pop3proto.fetching.accounts.opening import connect_interruptibly
 from pop3proto.sasl import Password, Token
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import CloseAfter
@@ -123,7 +124,7 @@ def test_another_thread_ends_it_while_the_server_is_silent(tls):
 
         def connect() -> None:
             with pytest.raises(ConnectionLost) as raised:
-                connect_account(access, interruption=interruption)
+                connect_interruptibly(access, interruption)
             failures.append(raised.value)
 
         thread = threading.Thread(target=connect, daemon=True)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .access import Access
     from .secrets import SecretSource
 
-__all__ = ["connect_account", "explain_failure", "login", "open_session", "tls_context"]
+__all__ = ["connect_account", "connect_interruptibly", "explain_failure", "login", "open_session", "tls_context"]
 
 _ABOUT_THE_SECRET: Final = (None, ResponseCode.AUTH)
 """Response codes of a refusal that the secret may have caused; other codes concern the maildrop or are temporary."""
@@ -84,12 +84,7 @@ def _no_passphrase() -> str:
     raise _Encrypted
 
 
-def connect_account(
-    access: Access,
-    *,
-    observer: ClientObserver | Sequence[ClientObserver] = (),
-    interruption: Interruption | None = None,
-) -> Client:
+def connect_account(access: Access, *, observer: ClientObserver | Sequence[ClientObserver] = ()) -> Client:
     """Connect to the server of an account; TLS is up if the account demands it.
 
     With `tls = "starttls"` and cleartext allowed everywhere, the server is asked for STLS by CAPA. Where CAPA does not
@@ -99,7 +94,6 @@ def connect_account(
     Args:
         access: of the account.
         observer: as in `pop3proto.blocking.connect`.
-        interruption: another thread may set it to end this, but for what a proxy or a program takes to connect.
 
     Returns:
         The client, which connects again by itself within a login, also through a proxy or a program.
@@ -107,6 +101,19 @@ def connect_account(
     Raises:
         AccountError: what the account names cannot be used: a file, an extra.
         Pop3Error: as `pop3proto.blocking.connect`. The connection is closed.
+    """
+    return connect_interruptibly(access, None, observer=observer)
+
+
+def connect_interruptibly(
+    access: Access, interruption: Interruption | None, *, observer: ClientObserver | Sequence[ClientObserver] = ()
+) -> Client:
+    """As `connect_account`, but another thread may end it.
+
+    Args:
+        access: of the account.
+        interruption: ends it, except while a proxy or a program connects; None: nothing does.
+        observer: as in `connect_account`.
     """
     asks = access.tls == "starttls" and access.cleartext == "always" and not access.pin
     client = _connect(access, "none" if asks else access.tls, observer, interruption)

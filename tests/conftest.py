@@ -66,17 +66,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Outside a deep run, leave out the tests that are marked with `deep`, but for the sample that each keeps."""
     if DEEP:
         return
-    cases: dict[str, list[pytest.Item]] = {}
+    cases: dict[tuple[str, int], list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("deep"):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        if mark := item.get_closest_marker("deep"):
+            cases.setdefault((item.nodeid.partition("[")[0], mark.kwargs.get("keep", 0)), []).append(item)
     left_out: set[pytest.Item] = set()
-    for same in cases.values():
-        mark = same[0].get_closest_marker("deep")
-        assert mark is not None
+    for (_, keep), same in cases.items():
         # By a checksum of their names: the same in each run, and with no regard to the order of the parameters.
         same.sort(key=lambda item: zlib.crc32(item.name.encode()))
-        left_out.update(same[mark.kwargs.get("keep", 0) :])
+        left_out.update(same[keep:])
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]

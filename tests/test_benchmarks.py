@@ -89,7 +89,6 @@ def marks(group):
     return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "memory", "sessions"})
 
 
-@pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("group", [pytest.param(name, marks=marks(name)) for name in GROUPS])
 def test_each_group_makes_tables(group, tables):
     for table in tables(group):

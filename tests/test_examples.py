@@ -681,7 +681,7 @@ def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
     assert proxied.upstream.messages("ann") == MAIL
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
     """The password is right, and the login is refused all the same: ann may not act as bob."""
     client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
@@ -691,7 +691,7 @@ def test_a_proxy_keeps_no_session_that_no_client_has(world, proxied):
     until_unlocked(lambda: upstream_session(world, proxied)).quit()
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_a_proxy_whose_token_has_expired(proxied):
     proxied.token_file.write_text("expired")
     with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
@@ -704,6 +704,7 @@ def test_a_proxy_whose_token_has_expired(proxied):
         logged_in(proxied.port)
 
 
+@pytest.mark.deep
 def test_a_proxy_says_that_the_upstream_server_is_gone(world):
     (world.folder / "token").write_text(TOKEN)
     with ExitStack() as stack:
@@ -723,7 +724,7 @@ def test_a_proxy_says_that_the_upstream_server_is_gone(world):
         assert "Traceback" not in program.said
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_a_proxy_checks_its_own_password(proxied):
     client = poplib.POP3("127.0.0.1", proxied.port, timeout=PATIENCE)
     client.user("ann")

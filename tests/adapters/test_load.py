@@ -278,7 +278,7 @@ def test_whole_large_messages_are_held_one_at_a_time_in_threads():
 
 # ---------------------------------------------------------------------------------------------- many sessions
 
-SESSIONS = deep(2_000, 40)
+SESSIONS = 2_000
 SPARE = 200  # descriptors that are needed beside theirs
 AT_ONCE = 100  # connections that are being made; more than the listener's backlog would wait for the system's clock
 
@@ -320,7 +320,7 @@ class Count:
         self.ends.append(error)
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @contract
 async def test_many_sessions_at_once(adapter, many_descriptors):
     numbers = range(SESSIONS)

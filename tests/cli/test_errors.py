@@ -117,6 +117,7 @@ def test_the_usage_is_that_of_the_command(arguments, program, capsys):
     assert f"\n{program}: error: " in err
 
 
+@pytest.mark.deep
 def test_the_status_reaches_the_shell(tmp_path):
     assert run("--version").returncode == 0
     assert run().returncode == 2

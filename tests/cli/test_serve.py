@@ -168,6 +168,7 @@ def test_a_signal_that_is_ignored_stays_ignored(maildir):
         assert end(process) == ("", "")
 
 
+@pytest.mark.deep
 def test_verbose(maildir):
     with running(maildir, "--verbose") as (process, _, port):
         with connect("127.0.0.1", port, tls="none") as client:
@@ -193,7 +194,7 @@ def test_verbose(maildir):
     assert "Subject" not in err
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -286,7 +287,7 @@ def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
         assert (out, re.sub(TIME, "", err)) == ("", f"pop3proto serve: {words}\n")
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "options, note",
     [
@@ -308,6 +309,7 @@ def test_it_speaks_of_clear_text_where_others_can_connect(maildir, options, note
         assert end(process) == ("", note)
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
 def test_ipv6(maildir):
     try:
@@ -358,6 +360,7 @@ def users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return file
 
 
+@pytest.mark.deep
 def test_a_file_of_users(folder, users, capsys):
     with serving(folder, "--users", str(users)) as (process, line, port):
         assert f"serving {folder} for the users in {users} without TLS on 127.0.0.1 port " in line
@@ -382,7 +385,7 @@ def test_a_file_of_users(folder, users, capsys):
         assert (out, re.sub(TIME, "", err)) == ("", f"pop3proto serve: {words}\n")
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @pytest.mark.parametrize("options,served", [((), False), (("--follow-links",), True)])
 def test_links_in_the_folder_are_followed_only_if_it_is_told_to(folder, users, options, served):
     (folder / "ann").rename(folder.parent / "elsewhere")

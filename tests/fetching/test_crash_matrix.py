@@ -424,7 +424,7 @@ def test_the_calls_of_another_thread_are_followed(start):
         trials.spoiled(Mishap(quits + 1))
 
 
-@pytest.mark.deep(keep=3)
+@pytest.mark.deep
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_is_found(start, defect):
     trials = start("ours", "Maildir", "--delete", command=naive(defect))

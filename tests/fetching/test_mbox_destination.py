@@ -291,6 +291,7 @@ for at in range(12):
 """
 
 
+@pytest.mark.deep
 def test_processes_append_to_one_mbox(mbox: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with (

@@ -499,7 +499,7 @@ def test_nothing_is_lost_when_unique_ids_do_not_stay(rig, what):
     try_out(rig(), [what], **ONE_IS_ENOUGH)
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @pytest.mark.parametrize("defect", ["deletes first", "writes in place", "names by chance", "ignores errors"])
 def test_the_model_finds_a_defect(rig, defect):
     model = machine(rig("tests.helpers.naive_fetch:main", naive(defect)))()

@@ -236,7 +236,7 @@ UNFIT_FOR_FETCHMAIL = {
 }
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_fetchmail(require_program, server, tmp_path):
     fetchmail = require_program("fetchmail")
     got = tmp_path / "got"

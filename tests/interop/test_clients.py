@@ -226,6 +226,7 @@ def mpop(require_program, server, tmp_path):
     return mpop
 
 
+@pytest.mark.deep
 @pytest.mark.interop
 def test_mpop_fetches_nothing_twice(mpop, tmp_path):
     maildir = make_maildir(tmp_path / "got", [])

@@ -289,7 +289,7 @@ def test_mpop_logs_in(mpop, ours, mode, name):
     assert ours.ways.tried == [(name, mode != "none")]
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["SCRAM-SHA-256", "CRAM-MD5"])
 def test_mpop_is_refused(mpop, ours, mode, name):

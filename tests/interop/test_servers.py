@@ -355,6 +355,7 @@ def test_tls_with_a_server_that_is_not_trusted(dovecot):
         connect(dovecot.host, dovecot.tls_port)
 
 
+@pytest.mark.deep
 def test_tls_with_a_server_of_another_name(dovecot):
     context = ssl.create_default_context(cafile=dovecot.ca_file)
     with pytest.raises(ConnectionLost, match=r"(?i)mismatch"):

@@ -95,6 +95,7 @@ def test_fail2ban_finds_failed_logins_and_nothing_else(lines, tmp_path, require_
     assert found.split() == GUESSED
 
 
+@pytest.mark.deep
 @pytest.mark.interop
 def test_fail2ban_reads_what_serve_writes(tmp_path, require_program):
     program = require_program("fail2ban-regex")

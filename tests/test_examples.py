@@ -555,6 +555,7 @@ def test_a_maildrop_in_a_database(world, sqlite_server):
     client.quit()
 
 
+@pytest.mark.deep
 def test_a_session_that_hangs_up_deletes_nothing_from_a_database(sqlite_server):
     database, port = sqlite_server
     client = logged_in(port)
@@ -665,7 +666,7 @@ def test_a_proxy_passes_a_maildrop_through(world, proxied):
     client.quit()
 
 
-@pytest.mark.deep(keep=1)
+@pytest.mark.deep
 def test_a_client_that_hangs_up_at_a_proxy_deletes_nothing(world, proxied):
     client = logged_in(proxied.port)
     client.dele(1)

@@ -85,6 +85,7 @@ def below(loaded: set[str], *packages: str) -> set[str]:
     return {name for name in loaded if name.startswith(tuple(f"pop3proto.{package}" for package in packages))}
 
 
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("adapter", ["asyncio", "blocking", "trio"])
 def test_a_package_loads_nothing_before_a_name_is_used(adapter):
     assert ours(loaded_by(f"import pop3proto.{adapter}")) == NOTHING_YET | {f"pop3proto.{adapter}"}
@@ -131,6 +132,7 @@ def test_over_blocking_sockets_nothing_is_loaded_that_is_seldom_needed():
     assert seldom(loaded_by("from pop3proto.blocking import serve", beyond=NEEDED)) <= {"ipaddress"}
 
 
+@pytest.mark.deep(keep=2)
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--no-such-option"], ["no-such-command"], []])
 def test_the_command_line_loads_no_command_before_one_is_run(arguments):
     code = f"from pop3proto.cli import main\nquietly(main, {arguments})"

@@ -945,6 +945,7 @@ class Leaving(Script):
         self.gone.set()
 
 
+@pytest.mark.deep(keep=6)
 @pytest.mark.parametrize("mode", ["none", "implicit"])
 @pytest.mark.parametrize(
     "what",
@@ -984,6 +985,7 @@ def test_without_a_pause_nothing_is_looked_for(network, store, monkeypatch):
         assert len(looks) == 1
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("limits", [{}, {"limits": Limits(body=1)}])
 def test_no_stls_inside_tls(world, store, certificates, limits):
     with (
@@ -1084,6 +1086,7 @@ def test_messages_in_a_row(world, store, pipelining):
         assert list(client.retrieve([])) == []
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_streamed_messages(world, store, pipelining):
     got = []
@@ -1136,6 +1139,7 @@ def test_too_much_left_to_be_thrown_away(world, store, monkeypatch):
     assert store.commits == []
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("then", ["quit", "stat"])
 def test_nothing_is_lost_because_a_message_was_left_unread(world, store, monkeypatch, then):
     monkeypatch.setattr(pipeline_module, "DISCARD_LIMIT", 1_000)
@@ -1463,6 +1467,7 @@ WHOLE = [
 ]
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("piece", [None, 1])
 def test_a_dialogue_in_any_pieces(world, piece):
     got = []
@@ -1562,6 +1567,7 @@ def test_our_server_fails_at_quit(world, store):
 # -------------------------------------------------------------------------------------------------- TLS
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("mode", ["implicit", "starttls"])
 def test_tls(world, store, certificates, mode):
     with (
@@ -1748,6 +1754,7 @@ def test_keep_alive_that_is_cancelled_at_its_end(coroutines):
         coroutines.portal.call(work, client._target)
 
 
+@pytest.mark.deep(keep=3)
 @pytest.mark.parametrize("mode", ["implicit", "starttls"])
 def test_keep_alive_under_tls(world, store, certificates, mode):
     third = threading.Event()

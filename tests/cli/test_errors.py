@@ -160,6 +160,7 @@ def test_a_system_without_posix_is_told_so(arguments):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.deep
 def test_the_demo_and_the_help_work_without_posix():
     result = run_without_posix(RUN_MAIN, "demo")
     assert (result.returncode, result.stderr) == (0, "")
@@ -647,6 +648,7 @@ def test_a_listing_that_makes_no_sense(tmp_path, capsys):
     )
 
 
+@pytest.mark.deep
 def test_standard_output_that_was_closed_before():
     command = [sys.executable, "-m", "pop3proto", "demo"]
     shell = ["sh", "-c", 'exec "$@" >&-', "sh"]

@@ -157,6 +157,7 @@ def test_it_waits_for_a_session_that_ends(maildir):
     assert not (maildir / "new" / "1.a").exists()
 
 
+@pytest.mark.deep
 def test_a_signal_that_is_ignored_stays_ignored(maildir):
     # As a shell does it for what it puts into the background.
     program = ("sh", "-c", "trap '' INT && exec \"$@\"", "sh", *POP3PROTO)
@@ -323,6 +324,7 @@ def test_ipv6(maildir):
         assert end(process, signal.SIGINT) == ("", "")
 
 
+@pytest.mark.deep
 def test_the_name_of_the_one_user_is_prepared_like_those_that_clients_send(maildir):
     file = password_file(maildir.parent, "secret")
     with (
@@ -507,6 +509,7 @@ def test_tls(maildir, files, options, tls, host):
         assert end(process) == ("", "")
 
 
+@pytest.mark.deep
 def test_key_and_certificate_in_one_file(maildir, files):
     with running(maildir, "--certificate", files.both) as (_, _, port):
         with connect("127.0.0.1", port, tls="starttls", context=files.context) as client:
@@ -609,6 +612,7 @@ def test_passwords_that_nobody_could_log_in_with(maildir, capsys, password):
     assert "mark" not in line
 
 
+@pytest.mark.deep
 def test_files_of_users_that_are_none(folder, users, tmp_path, capsys):
     assert failure(capsys, str(folder), "--users", str(tmp_path / "none")) == (
         f"cannot read the users file {tmp_path / 'none'}: No such file or directory"
@@ -623,6 +627,7 @@ def test_files_of_users_that_are_none(folder, users, tmp_path, capsys):
     assert line.startswith(f"{tmp_path / 'password'}, line 1: ")
 
 
+@pytest.mark.deep
 def test_folders_that_hold_no_maildirs(folder, users, capsys):
     for options in (["--users", str(users)], ["--checkpassword", sys.executable]):
         assert (

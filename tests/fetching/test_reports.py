@@ -139,7 +139,7 @@ def without(numbers: Iterable[int], number: int) -> list[int]:
 which = pytest.mark.parametrize("number", [1, 3, 5], ids=["first", "middle", "last"])
 
 
-@pytest.mark.deep(keep=9)
+@pytest.mark.deep(keep=4)
 @which
 @pytest.mark.parametrize("how", ENDS)
 def test_a_message_that_ends_the_session(box, number, how):
@@ -185,7 +185,7 @@ def test_a_message_that_ended_the_session_comes_when_it_does_not_any_more(box, m
     assert box.stored == ALL
 
 
-@pytest.mark.deep(keep=6)
+@pytest.mark.deep(keep=3)
 @which
 @pytest.mark.parametrize("how", ["before", "in the status line", "by a reset", "by silence"])
 def test_a_dele_that_ends_the_session(box, number, how):

@@ -362,7 +362,7 @@ def test_pipelined_at_dovecot(dovecot, adapter, mode, connect):
     assert (tls is not None and tls.verified) == (mode != "none")
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 def test_one_by_one_at_dovecot(dovecot, adapter, connect):
     user = new_user()
     maildir = dovecot.deliver(user, AT_DOVECOT.values())

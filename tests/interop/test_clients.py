@@ -147,12 +147,14 @@ def connect_when_free(connect, server):
                 raise
 
 
+@pytest.mark.deep
 def test_poplib_is_refused_a_second_session(small_server, connect):
     connect(small_server)
     with pytest.raises(poplib.error_proto, match=r"-ERR \[IN-USE\]"):
         connect(small_server)
 
 
+@pytest.mark.deep
 def test_poplib_is_refused_with_a_wrong_password(small_server, connect):
     with pytest.raises(poplib.error_proto, match=r"-ERR \[AUTH\]"):
         connect(small_server, "wrong")

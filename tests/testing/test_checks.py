@@ -142,6 +142,7 @@ def test_without_a_user_only_what_needs_none_is_run():
     assert not [id_ for id_ in passed if Need.LOGIN in BY_ID[id_].needs]
 
 
+@pytest.mark.deep
 def test_no_password_is_shown_where_that_is_not_allowed():
     server = pop3_in_memory({"ann": MAIL})
     target = Target(in_memory=server.session, tls="none", user="ann", password=PASSWORD, cleartext="never")
@@ -162,7 +163,7 @@ def test_each_check_has_a_server_that_breaks_its_rule():
     assert not set(SABOTAGE) & set(WITHOUT)
 
 
-@pytest.mark.deep(keep=60)
+@pytest.mark.deep(keep=40)
 @pytest.mark.parametrize("id_", SABOTAGE)
 def test_a_check_fails_where_its_rule_is_broken(id_, monkeypatch):
     monkeypatch.setattr("pop3proto.testing.checks.run.World._pause", lambda _world, _seconds: None)
@@ -377,6 +378,7 @@ def test_a_check_of_ones_own():
         skip("")
 
 
+@pytest.mark.deep
 def test_nothing_is_shown_of_a_secret():
     shown = "\n".join(outcome.transcript for outcome in run_checks(in_memory()))
     for secret in (PASSWORD.encode(), encode_base64(b"\0ann\0" + PASSWORD.encode()), b"not-the-password"):

@@ -592,7 +592,7 @@ def test_each_finding_has_a_server_that_provokes_it():
     assert PROVOKED.keys() == CATALOGUE.keys()
 
 
-@pytest.mark.deep(keep=15)
+@pytest.mark.deep(keep=10)
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_it_is_found(name, tmp_path, monkeypatch):
     found = PROVOKED[name](tmp_path, monkeypatch)
@@ -1108,6 +1108,7 @@ def test_no_method_logs_in_to_another_machine_without_tls(cleartext, logs_in, mo
     assert ("login-not-tried" in ids(report)) is not logs_in
 
 
+@pytest.mark.deep
 def test_a_password_in_the_reason_of_a_check_is_hidden():
     """The checks hide it; a probe shows what they say."""
     faults = [Rewritten("STAT", b"+OK 5 ", b"+OK 5 " + PASSWORD.encode())]

@@ -18,10 +18,11 @@ from pop3proto.fetching.policy import Policy
 from pop3proto.fetching.report import Deleted, Planned, ProblemKind, Received, Stored, Telling
 from pop3proto.fetching.run import FetchRun
 from pop3proto.fetching.sessions import perform_run
+from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.operations import Await, Operation, Procedure, Run
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, pop3_in_memory, pop3_server
-from pop3proto.testing.faults import Cut
+from pop3proto.testing.faults import Cut, NoUid
 from tests.helpers.fetching import ListJournal, MemoryDestination, MemoryWriter
 
 LOGIN = Password("ann", PASSWORD)
@@ -86,6 +87,23 @@ def test_what_is_stored_does_not_come_again(download):
         server.deliver("ann", b"new\n")
         download(server.host, server.port, journal, destination, login=LOGIN)
     assert destination.messages == [*MAIL[:2], b"new\r\n"]
+
+
+@pytest.mark.parametrize("uidl", [True, False])
+def test_again_stores_each_message_once_more_whatever_breaks_meanwhile(uidl):
+    journal, destination = ListJournal(), MemoryDestination()
+    more = {
+        "store": MemoryStore({"ann": MAIL[:4]}),
+        "passwords": {"ann": PASSWORD},
+        "announce": lambda capabilities: attrs.evolve(capabilities, uidl=uidl),
+    }
+    faults = [] if uidl else [NoUid()]
+    with pop3_server(faults=faults, **more) as server:
+        assert _blocking(server.host, server.port, journal, destination, login=LOGIN).ok
+    with pop3_server(faults=[*faults, Cut(after="RETR 3", octets=3)], **more) as server:
+        report = _blocking(server.host, server.port, journal, destination, Policy(again=True), login=LOGIN)
+    assert report.sessions > 1
+    assert sorted(destination.messages) == sorted([*MAIL[:4], *MAIL[:2], MAIL[3]])
 
 
 @attrs.define

@@ -261,6 +261,10 @@ class FetchRun:
             return True
         return self.policy.again and step.identity in self._stored  # it has been fetched again in this run
 
+    def is_wanted_again(self, identity: MessageIdentity) -> bool:
+        """Return whether a message is to be stored once more: the policy says so, and this run has not done it yet."""
+        return self.policy.again and identity not in self._stored
+
     def blame(self, step: Step, error: Exception) -> Procedure[None]:
         """Record that a message has broken a session by itself, or could not be stored: it is tried last from now on.
 

@@ -132,7 +132,12 @@ class Storing:
         if incoming.identity is None:
             incoming.identity = self._run.next_copy(incoming.unique_id)
             entry = self._run.history.get(incoming.identity)
-            incoming.known = entry is not None and entry.is_here and entry.was_listed
+            incoming.known = (
+                entry is not None
+                and entry.is_here
+                and entry.was_listed
+                and not self._run.is_wanted_again(incoming.identity)
+            )
         else:
             stored = None if entry is None else entry.stored
             incoming.known = (

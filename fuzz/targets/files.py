@@ -18,8 +18,9 @@ from pop3proto.authenticators import UsersFile
 from pop3proto.authenticators.scrypt import ScryptCost, ScryptHash
 from pop3proto.authenticators.user_table import MalformedUsers, UserRecord, UserTable
 from pop3proto.fetching import file_journal
+from pop3proto.fetching.accounts.targets import JOURNAL_NAME
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
-from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal
+from pop3proto.fetching.file_journal import FileJournal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.journal_lines import format_line
 from pop3proto.maildrops.ids import IDS_NAME, IdRecord, retire

@@ -10,7 +10,8 @@ import pytest
 from pop3proto._io import files as disk
 from pop3proto._io.new_files import NewFile
 from pop3proto.core.capabilities import Capabilities, Expire
-from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal
+from pop3proto.fetching.accounts.targets import JOURNAL_NAME
+from pop3proto.fetching.file_journal import FileJournal
 from pop3proto.maildrops import MaildirStore, MemoryStore, folders
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.sasl.channel import SessionInfo

@@ -11,9 +11,10 @@ import pytest
 from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.core.results import UniqueId
+from pop3proto.fetching.accounts.targets import JOURNAL_NAME
 from pop3proto.fetching.accounts.url import Address
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
-from pop3proto.fetching.file_journal import JOURNAL_NAME, FileJournal, read_journal
+from pop3proto.fetching.file_journal import FileJournal, read_journal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.marks import mark_of
 from pop3proto.maildrops import MemoryStore

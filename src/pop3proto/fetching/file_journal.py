@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["JOURNAL_NAME", "FileJournal", "JournalInUse", "read_journal"]
-
-JOURNAL_NAME: Final = ".pop3proto-fetched"
-"""The name of the file in a Maildir."""
+__all__ = ["FileJournal", "JournalInUse", "read_journal"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would block
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -66,7 +63,7 @@ def read_journal(path: Path, account: str) -> list[Event]:
 class FileJournal:
     """The journal of one account in a file, which other accounts may share.
 
-        with FileJournal(maildir / JOURNAL_NAME, account.key) as journal:
+        with FileJournal(path, account.key) as journal:
             ...
 
     The file has a line for each event, as `format_line` makes it, and is locked while it is open. Lines of other

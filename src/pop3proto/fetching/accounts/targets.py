@@ -11,9 +11,9 @@ from typing_extensions import override
 from .errors import AccountError
 from .keys import about
 
-__all__ = ["JOURNAL", "Target", "ToFiles", "ToMaildir", "ToMbox", "ToProgram", "ToStdout"]
+__all__ = ["JOURNAL_NAME", "Target", "ToFiles", "ToMaildir", "ToMbox", "ToProgram", "ToStdout"]
 
-JOURNAL: Final = ".pop3proto-fetched"
+JOURNAL_NAME: Final = ".pop3proto-fetched"
 """The name of the file that records what was fetched."""
 
 _FLAGS: Final = "DFPRS"
@@ -47,7 +47,7 @@ class ToMaildir:
     @property
     def journal(self) -> Path | None:
         """Where the journal is by default: in the folder."""
-        return self.path / JOURNAL
+        return self.path / JOURNAL_NAME
 
     @override
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class ToMbox:
     @property
     def journal(self) -> Path | None:
         """Where the journal is by default: beside the file."""
-        return self.mbox.with_name(f".{self.mbox.name}{JOURNAL}")
+        return self.mbox.with_name(f".{self.mbox.name}{JOURNAL_NAME}")
 
     @override
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class ToFiles:
     @property
     def journal(self) -> Path | None:
         """Where the journal is by default: in the folder."""
-        return self.files / JOURNAL
+        return self.files / JOURNAL_NAME
 
     @override
     def __str__(self) -> str:

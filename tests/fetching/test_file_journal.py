@@ -458,16 +458,25 @@ def test_closing_compacts_what_has_grown(path, lines, added, left):
     assert list(History(read_journal(path, ACCOUNT))) == list(History([*lines, *batch(added)]))
 
 
+def test_closing_does_not_look_at_what_is_mostly_new(path, monkeypatch):
+    record(path, *batch(700))
+    with FileJournal(path, ACCOUNT) as journal:
+        journal.append(batch(700) * 2)
+        with watching(monkeypatch) as calls:
+            journal.close()
+    assert calls == ["flock"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_closing_ends_the_lock_whatever_happens(path, way, monkeypatch):
     """A compaction that does not work changes nothing, and is no error of a fetch that has worked."""
-    monkeypatch.setattr(file_journal, "_MANY_LINES", 10)
+    monkeypatch.setattr(file_journal, "_MANY_LINES", 3)
     happen, after = WAYS[way]
     moment = 0
     while True:
-        path.write_bytes(BEFORE)
+        path.write_bytes(BEFORE + b"".join(map(line, batch(3) * 4)))
         journal = FileJournal(path, ACCOUNT, clock=lambda: NOW)
-        journal.append(batch(3) * 5)
+        journal.append(batch(3))
         with watching(monkeypatch, happen(moment), after=after) as calls:
             assert not fails(journal.close) or happen in {interruption, death}
         check_again(path)

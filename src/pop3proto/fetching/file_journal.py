@@ -104,8 +104,7 @@ class FileJournal:
             except BaseException:
                 self._release()
                 raise
-        self._lines = data.count(f"{account} ".encode("ascii"))
-        self._next_look = (self._lines // _MANY_LINES + 1) * _MANY_LINES
+        self._lines = self._found = data.count(f"{account} ".encode("ascii"))
 
     def __enter__(self) -> Self:
         return self
@@ -157,12 +156,13 @@ class FileJournal:
     def close(self) -> None:
         """Close the file and release the lock; before that, compact the file if more than half of it would go.
 
-        A compaction that does not work changes nothing, and is not an error.
+        It looks for that each time that there are a thousand lines more, but not if most of them are new. A compaction
+        that does not work changes nothing, and is not an error.
         """
         if self._file.closed:
             return
         try:
-            if self._lines >= self._next_look:
+            if self._found // _MANY_LINES < self._lines // _MANY_LINES and self._lines < 2 * self._found:
                 with suppress(OSError):
                     self._compact(self._clock(), least=0.5)
         finally:

@@ -152,8 +152,8 @@ class History:
                 continue
             if entry.stored is not None and entry.stored is not entry.last:
                 events.append(entry.stored)
-            failures = entry.failures - (entry.state is MessageState.HELD)
-            events += [attrs.evolve(entry.last, state=MessageState.SUSPECT)] * failures
+            if failures := entry.failures - (entry.state is MessageState.HELD):
+                events += [attrs.evolve(entry.last, state=MessageState.SUSPECT)] * failures
             if entry.state is not MessageState.SUSPECT:
                 events.append(entry.last)
         return events

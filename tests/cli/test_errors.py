@@ -18,10 +18,19 @@ import trustme
 from pop3proto.blocking import Server
 from pop3proto.cli import main
 from pop3proto.core.limits import Limits
+from pop3proto.fetching.accounts.targets import JOURNAL_NAME
 from pop3proto.maildrops import MemoryStore
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers import cli_servers
-from tests.helpers.cli_servers import HangUp, Scripted, at, body, name_of, password_file, serving
+from tests.helpers.cli_servers import (
+    HangUp,
+    Scripted,
+    at,
+    body,
+    name_of,
+    password_file,
+    serving,
+)
 from tests.helpers.processes import PATIENCE, join, started
 
 
@@ -528,11 +537,11 @@ def test_quirks_without_a_name(capsys, command, names):
 def test_a_body_that_drips_is_given_up_by_default(tmp_path, monkeypatch):
     limits = []
 
-    def connecting(*_where, **arguments):
-        limits.append(arguments["limits"])
+    def connecting(_open_socket, options, *_where, **_more):
+        limits.append(options.limits)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("pop3proto.fetching.accounts.opening.connect", connecting)
+    monkeypatch.setattr("pop3proto.fetching.accounts.opening.connect_by", connecting)
     url, file = "pop://ann@127.0.0.1", password_file(tmp_path)
     assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 75
     assert limits == [Limits(least_rate=100)]
@@ -654,3 +663,24 @@ def test_standard_output_that_was_closed_before():
     shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
     closed = subprocess.run([*shell, *command], stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
     assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def test_a_program_that_is_not_there_is_no_matter_of_trying_again(tmp_path, capsys):
+    file = password_file(tmp_path)
+    with Scripted({"UIDL": body("1 a"), "RETR": body("one")}) as server:
+        url = "pop://ann@{}:{}".format(*server.address)
+        program = f"program:{tmp_path / 'none'}"
+        assert main(["fetch", url, program, "--allow-cleartext", "--password-file", str(file)]) == 78
+    assert "run it again" not in capsys.readouterr().err
+
+
+def test_lines_of_the_journal_that_cannot_be_read_are_told(tmp_path, capsys):
+    target = tmp_path / "mail"
+    with Scripted({"UIDL": body("1 a"), "RETR": body("one")}) as server:
+        assert fetch(server, target) == 0
+        journal = target / JOURNAL_NAME
+        journal.write_text(journal.read_text("ascii").replace(" stored ", " stroed ") + "rubbish\n", "ascii")
+        server.answers["UIDL"] = body("1 a", "2 b")
+        capsys.readouterr()
+        assert fetch(server, target) == 0
+    assert f"note: 2 lines of {journal} cannot be read" in capsys.readouterr().err

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
+from pop3proto.cli import main
 from pop3proto.fetching.downloading import download_new
+from pop3proto.maildrops import MemoryStore
 from tests.helpers.cli_servers import (
     HangUp,
     Scripted,
@@ -13,6 +15,8 @@ from tests.helpers.cli_servers import (
     body,
     fetch_in_clear as fetch,
     name_of,
+    password_file,
+    serving,
     stored,
 )
 
@@ -182,3 +186,29 @@ def test_new_unique_ids_for_all_mail_are_noticed(target, capsys):
         assert fetch(server, target, "--again") == 0
         assert fetch(server, target) == 0
     assert len(stored(target)) == 24
+
+
+@pytest.mark.parametrize("kind", ["", "files:"])
+def test_mail_in_a_place_that_is_not_there_is_not_taken_for_deleted(tmp_path, capsys, kind):
+    """An empty mount point: what is stored anew in it would hide that the rest is elsewhere."""
+    place = tmp_path / "place"
+    file = password_file(tmp_path)
+
+    def fetch(*options: str) -> int:
+        url, where = "pop://ann@{}:{}".format(*server.address), ("--journal", str(tmp_path / "journal"))
+        return main(["fetch", url, f"{kind}{place}", "--when-gone", *where, "--password-file", str(file), *options])
+
+    with serving(store := MemoryStore({"ann": [b"one\n", b"two\n"]})) as server:
+        assert fetch("--allow-cleartext") == 0
+        place.rename(tmp_path / "elsewhere")
+        place.mkdir()
+        store.deliver("ann", b"three\n")
+        capsys.readouterr()
+        for option in ((), ("--dry-run",), ("--status",)):
+            assert fetch("--allow-cleartext", *option) == 78
+            assert "is not there, or is empty, and mail was stored in it" in capsys.readouterr().err
+        assert list(place.iterdir()) == []
+        place.rmdir()
+        (tmp_path / "elsewhere").rename(place)
+        assert fetch("--allow-cleartext") == 0
+        assert len(store.messages("ann")) == 3

@@ -229,3 +229,10 @@ def _no_terminal(open_file):
         return open_file(path, *arguments, **options)
 
     return call
+
+
+@pytest.mark.parametrize("option", ["--keep", "--dry-run", "--status"])
+@pytest.mark.parametrize("code, status", [("IN-USE", 75), ("LOGIN-DELAY", 75), ("SYS/TEMP", 75), ("SYS/PERM", 77)])
+def test_a_login_that_is_refused_for_now_is_tried_later(target, code, status, option):
+    with Scripted({"PASS": f"-ERR [{code}] no\r\n".encode()}) as server:
+        assert fetch(server, target, option) == status

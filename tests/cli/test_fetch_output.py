@@ -46,7 +46,9 @@ from tests.helpers.processes import join
 from tests.helpers.screens import Screen
 from tests.helpers.tellings import identity, known, plans, reports, step, tellings, texts
 
-FETCHED = Report(stored=[identity(1), identity(2)], deleted=[identity(1)], octets=3_400_000, sessions=1, problems=[])
+FETCHED = Report(
+    stored=[identity(1), identity(2)], deleted=[identity(1)], octets=5_000_000, stored_octets=3_400_000, sessions=1
+)
 NOTHING = Report(here=120, sessions=1)
 
 
@@ -760,9 +762,19 @@ def test_on_a_real_terminal(rich, monkeypatch):
     assert ("━" in written.decode()) is rich
 
 
-def test_widths(monkeypatch, streams):
-    long = Plan((step(1, reason="because " * 30),))
-    for environment, width in [({}, 80), ({"COLUMNS": "60"}, 60), ({"COLUMNS": "0"}, 80), ({"COLUMNS": "x"}, 80)]:
-        streams = Streams()
-        streams.choose(environment).show_plan("work", long)
-        assert len(streams.told[0][1]) == width
+def test_widths():
+    plan = Plan((step(1, reason="because " * 30),))
+    terminal = Terminal()
+    for environment, out, width in [
+        ({"COLUMNS": "60"}, None, 60),
+        ({"COLUMNS": "60"}, terminal, 60),
+        ({"COLUMNS": "0"}, terminal, 80),
+        ({"COLUMNS": "x"}, terminal, 80),
+        ({}, terminal, 80),
+    ]:
+        streams = Streams(out)
+        streams.choose(environment).show_plan("work", plan)
+        assert len(streams.told[0][-2]) == width
+    streams = Streams()
+    streams.choose({}).show_plan("work", plan)
+    assert ("because " * 30).strip() in streams.told[0][1], "nothing is cut where there is no terminal"

@@ -88,28 +88,28 @@ STRIPPED = (
 
 def test_without_stls_it_goes_no_further(target, capsys):
     with serving(MemoryStore({"ann": MAIL})) as server:
-        assert fetch_tls("starttls", server.address[1], target) == 75
+        assert fetch_tls("starttls", server.address[1], target) == 77
     assert capsys.readouterr().err == (f"{at(server)}the server refused STLS: STLS is not supported here{STRIPPED}\n")
     assert stored(target) == []
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "answers, status",
     [
-        {},
-        {"STLS": b"-ERR\r\n"},
-        {"STLS": HangUp(b"-ERR [SYS/TEMP] no TLS today\r\n")},
-        {"STLS": HangUp(b"")},
-        {"STLS": HangUp(b"+OK\r\n")},
-        {"STLS": b"+OK begin\r\n+OK and what is this?\r\n"},
-        {"STLS": b"+OK begin\r\n-ERR in clear\r\n"},
-        {"STLS": b"what?\r\n"},
-        {"CAPA": body("USER", "UIDL", "SASL PLAIN"), "STLS": b"-ERR what?\r\n"},
+        ({}, 77),
+        ({"STLS": b"-ERR\r\n"}, 77),
+        ({"STLS": HangUp(b"-ERR [SYS/TEMP] no TLS today\r\n")}, 75),
+        ({"STLS": HangUp(b"")}, 75),
+        ({"STLS": HangUp(b"+OK\r\n")}, 75),
+        ({"STLS": b"+OK begin\r\n+OK and what is this?\r\n"}, 75),
+        ({"STLS": b"+OK begin\r\n-ERR in clear\r\n"}, 75),
+        ({"STLS": b"what?\r\n"}, 75),
+        ({"CAPA": body("USER", "UIDL", "SASL PLAIN"), "STLS": b"-ERR what?\r\n"}, 77),
     ],
 )
-def test_a_man_in_the_middle_who_strips_stls_gets_nothing(target, capsys, answers):
+def test_a_man_in_the_middle_who_strips_stls_gets_nothing(target, capsys, answers, status):
     with Scripted(answers) as server:
-        assert cli_servers.fetch(server, target) == 75
+        assert cli_servers.fetch(server, target) == status
     # What he may have heard of a handshake was no line of POP3.
     assert server.heard[0] == "STLS"
     assert not any(word in line for line in server.heard[1:] for word in ("USER", "PASS", "AUTH", "ann", PASSWORD))
@@ -178,20 +178,20 @@ def in_the_middle(port: int, change: Callable[[bytes], bytes]) -> Generator[tupl
 
 
 @pytest.mark.parametrize(
-    "change",
+    "change, status",
     [
-        lambda data: data.replace(b"+OK begin TLS", b"-ERR no TLS here"),
-        lambda data: data.replace(b"+OK begin TLS\r\n", b"+OK begin TLS\r\n+OK injected\r\n"),
-        lambda data: data if data.startswith(b"+OK") else b"+OK in clear\r\n",  # in place of the handshake
+        (lambda data: data.replace(b"+OK begin TLS", b"-ERR no TLS here"), 77),
+        (lambda data: data.replace(b"+OK begin TLS\r\n", b"+OK begin TLS\r\n+OK injected\r\n"), 75),
+        (lambda data: data if data.startswith(b"+OK") else b"+OK in clear\r\n", 75),  # in place of the handshake
     ],
     ids=["refused", "injected", "no handshake"],
 )
-def test_the_password_never_passes_somebody_between_client_and_server(target, authority, change):
+def test_the_password_never_passes_somebody_between_client_and_server(target, authority, change, status):
     with (
         serving_tls(MemoryStore({"ann": MAIL}), authority.certificate(), "starttls") as port,
         in_the_middle(port, change) as (middle, heard),
     ):
-        assert fetch_tls("starttls", middle, target, *authority.trusted) == 75
+        assert fetch_tls("starttls", middle, target, *authority.trusted) == status
     said = b"".join(heard)
     assert said.startswith(b"STLS\r\n")
     assert not any(word in said for word in (b"USER", b"PASS", b"AUTH", PASSWORD.encode()))

@@ -9,6 +9,7 @@ import pytest
 from pop3proto import blocking
 from pop3proto.authenticators import MemoryAuthenticator
 from pop3proto.core.results import UniqueId
+from pop3proto.fetching.destinations import ProgramDestination
 from pop3proto.fetching.downloading import download_new
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.plan import Action, Step
@@ -162,3 +163,27 @@ def test_a_failure_behind_a_delivery_leaves_the_doubt(policy, states):
     run.history.apply(Event(identity, MessageState.SENDING))
     assert [*run.blame(Step(1, identity, 10, Action.FETCH, "new"), StorageFailed(OSError("full")))] == []
     assert [event.state for event in run.has_stored([])] == states
+
+
+@pytest.mark.parametrize("script", ["cat >$0; exec sleep 100", "cat >$0; kill -9 $$"], ids=["timeout", "signal"])
+def test_a_program_that_is_cut_off_leaves_its_message_in_doubt(tmp_path, script):
+    """It may have delivered the message before."""
+    taken = tmp_path / "taken"
+    journal = ListJournal()
+
+    def run(what: str, policy: Policy) -> Report:
+        destination = ProgramDestination(["/bin/sh", "-c", what, str(taken)], timeout=0.5)
+        with blocking.connect(server.host, server.port, tls="none") as client:
+            return download_new(client, journal, destination, policy, login=LOGIN)
+
+    with pop3_server({"ann": MAIL[:1]}) as server:
+        assert not run(script, Policy(on_doubt="hold")).ok
+        taken.unlink()
+        report = run("cat >$0", Policy(on_doubt="hold"))
+        assert [IN_DOUBT in problem.text for problem in report.problems] == [True]
+        assert not taken.exists()
+        assert not run("cat >$0", Policy(pauses=(3_600,))).ok, "it failed just now"
+        assert not run("exit 75", Policy(pauses=())).ok
+        assert not run("cat >$0", Policy(on_doubt="hold")).ok, "the first doubt remains"
+        assert run("cat >$0", Policy(pauses=())).ok
+        assert taken.exists()

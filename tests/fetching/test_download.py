@@ -285,3 +285,8 @@ def test_a_destination_that_fails_blames_no_message():
         assert len(server.messages("ann")) == 6
     assert ProblemKind.STORAGE in {problem.kind for problem in report.problems}
     assert journal.events == list[Event]()
+
+
+def test_a_blocking_client_and_a_coroutine_destination_do_not_go_together():
+    with pop3_server({"ann": MAIL[:1]}) as server, pytest.raises(TypeError, match="of memory is a coroutine"):
+        _blocking(server.host, server.port, ListJournal(), CoroutineDestination(), login=LOGIN)

@@ -8,10 +8,11 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueId, UniqueIdListing
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
+from pop3proto.fetching.guards import DIGEST_PREFIX
 from pop3proto.fetching.history import History
 from pop3proto.fetching.listing import MaildropListing
 from pop3proto.fetching.plan import Action, Plan
-from pop3proto.fetching.planner import DIGEST_PREFIX, HELD_BACK, make_plan
+from pop3proto.fetching.planner import HELD_BACK, make_plan
 from pop3proto.fetching.policy import DAY, Policy
 
 NOW = 1_800_000_000.0

@@ -59,7 +59,7 @@ STATUSES: Final = (
     ExitStatus(
         FAILURE,
         "some message could not be fetched, stored or deleted; it is still on the server",
-        "read the line about it; the next run tries it again, after all others",
+        "read the line about it: it is tried again, by the next run or after the time that the line names",
     ),
     ExitStatus(
         LATER,
@@ -69,10 +69,14 @@ STATUSES: Final = (
     ),
     ExitStatus(
         REFUSED,
-        "the server has refused the login, or its certificate is not trusted",
-        "correct user, password, token or trust: to repeat it does not help, and may lock the account",
+        "the server has refused the login or STLS, or its certificate is not trusted",
+        "correct user, password, token, trust or TLS: to repeat it does not help, and may lock the account",
     ),
-    ExitStatus(CONFIGURATION, "the configuration file is wrong", "correct what the line names"),
+    ExitStatus(
+        CONFIGURATION,
+        "the configuration file is wrong, or what it names is not there: a folder, a program",
+        "correct what the line names",
+    ),
     ExitStatus(USAGE, "the command line is wrong", "see --help"),
     ExitStatus(INTERRUPTED, "it was interrupted (Ctrl-C)", "run it again: what was stored is recorded"),
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["choose_output", "transcript"]
 
 _WIDTH: Final = 80
+_NO_END: Final = 1 << 16
 """Columns where there is no terminal that knows."""
 _LISTING_LINES: Final = 10
 
@@ -82,10 +83,10 @@ def _painter(stream: TextIO, width: Callable[[], int], environment: Mapping[str,
 
 
 def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
-    """Return the columns of a terminal; COLUMNS goes before what it says itself, as for other programs."""
+    """Return the columns of a terminal; COLUMNS goes before what it says itself. In a file nothing is cut."""
     if (said := environment.get("COLUMNS", "")).isdecimal() and int(said):
         return int(said)
     try:
         return os.get_terminal_size(stream.fileno()).columns or _WIDTH
     except (OSError, ValueError):
-        return _WIDTH
+        return _WIDTH if stream.isatty() else _NO_END

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, assert_never
@@ -14,8 +14,10 @@ from typing_extensions import override
 
 from pop3proto._io.files import sync_folder
 from pop3proto.blocking.interruption import Interruption
+from pop3proto.core.commands import Stls
 from pop3proto.core.errors import CertificateError, Pop3Error
-from pop3proto.core.refusals import LoginFailed
+from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.text import counted
 from pop3proto.fetching.accounts.errors import AccountError, SecretError
 from pop3proto.fetching.accounts.opening import connect_interruptibly, explain_failure
 from pop3proto.fetching.accounts.targets import ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
@@ -23,9 +25,10 @@ from pop3proto.fetching.destinations.each import DeliverEach, Delivered
 from pop3proto.fetching.destinations.mbox import NotMbox
 from pop3proto.fetching.downloading import download_new, plan_download
 from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
-from pop3proto.fetching.login import Login
+from pop3proto.fetching.login import LATER, Login
 from pop3proto.fetching.memory_journal import MemoryJournal
-from pop3proto.fetching.report import Problem, ProblemKind, Report
+from pop3proto.fetching.report import Noted, Problem, ProblemKind, Report
+from pop3proto.fetching.run import NOT_THERE
 from pop3proto.fetching.wording import reason
 from pop3proto.maildrops.delivery import NotMaildir
 
@@ -90,8 +93,7 @@ class AccountRun:
 
     def _fetch(self, cancel: Cancel) -> Ran:
         account = self.account
-        if self.policy.when_gone and not _is_there(account):
-            raise AccountError(f"{account.deliver[0]} is not there: that does not mean that mail was deleted in it")
+        self._check_destination()
         with ExitStack() as stack:
             destination = open_destination(account, stack)
             path = account.journal_path
@@ -109,6 +111,9 @@ class AccountRun:
                 ending=lambda: cancel.asked,
                 explain=partial(explain_failure, account),
             )
+            if journal.unreadable:
+                text = f"{counted(journal.unreadable, 'line')} of {path} cannot be read: what it records may come again"
+                self.output.tell(account.name, Noted(text))
             capabilities = client.capabilities
         delay = None if capabilities is None else capabilities.login_delay
         return Ran(report, 0 if delay is None else delay.seconds)
@@ -122,6 +127,7 @@ class AccountRun:
         """
         account = self.account
         try:
+            self._check_destination()
             with ExitStack() as stack:
                 path = account.journal_path
                 journal = MemoryJournal(account.key, read_journal(path, account.key) if path.exists() else ())
@@ -129,13 +135,27 @@ class AccountRun:
                 client = stack.enter_context(closing(self._connect(cancel)))
                 stack.enter_context(cancel.calls(client.close))
                 plan = plan_download(client, journal, destination, self.policy, login=_login(account, self.secrets))
-                client.quit()
+                with suppress(Pop3Error):
+                    client.quit()
         except Exception as error:  # noqa: BLE001 - as in `fetch`
             ran = self._failed(error)
             self.output.end(account.name, ran.report)
             return ran
         (self.output.show_plan if whole else self.output.show_status)(account.name, plan)
-        return Ran(Report())
+        if plan.stop is None:
+            return Ran(Report())
+        if not whole:  # a whole plan has it
+            self.output.say(account.name, f"nothing would be done: {plan.stop}")
+        return Ran(Report(problems=[Problem(ProblemKind.LATER if plan.temporary else ProblemKind.SERVER, plan.stop)]))
+
+    def _check_destination(self) -> None:
+        """Refuse to take mail for deleted in a place that is not there: what is stored anew would hide that."""
+        account = self.account
+        if self.policy.when_gone and account.journal_path.exists() and not _is_there(account):
+            raise AccountError(
+                f"{account.deliver[0]} is not there, or is empty, and mail was stored in it: it may not be mounted. "
+                "Nothing was fetched or deleted; without --when-gone it is made anew"
+            )
 
     def _failed(self, error: Exception) -> Ran:
         if isinstance(error, SecretError) and self.secrets.asks:
@@ -223,7 +243,11 @@ def _is_there(account: Account) -> bool:
     """Return whether there is something that can be asked what it has, so that opening it creates nothing."""
     [target] = account.deliver
     match target:
-        case ToMaildir(path) | ToFiles(path) | ToMbox(path):
+        case ToMaildir(path):
+            return (path / "cur").exists()
+        case ToFiles(path):
+            return path.exists() and any(path.iterdir())
+        case ToMbox(path):
             return path.exists()
         case _:
             return False
@@ -247,12 +271,18 @@ def failed_run(account: Account, error: Exception) -> Ran:
             kind, text = ProblemKind.CONFIGURATION, str(error)
         case JournalInUse():
             kind, text = ProblemKind.LATER, str(error)
+        case LoginFailed(code=code) if code in LATER:
+            kind, text = ProblemKind.LATER, explain_failure(account, error)
         case LoginFailed() | CertificateError():
+            kind, text = ProblemKind.REFUSED, explain_failure(account, error)
+        case CommandFailed(command=Stls(), code=code) if code not in LATER:
             kind, text = ProblemKind.REFUSED, explain_failure(account, error)
         case Pop3Error():
             kind, text = ProblemKind.LATER, explain_failure(account, error)
         case OSError() | ValueError() if not isinstance(error, OSError):
             kind, text = ProblemKind.CONFIGURATION, str(error)
+        case OSError(errno=number) if number in NOT_THERE:
+            kind, text = ProblemKind.CONFIGURATION, reason(error)
         case OSError():
             kind, text = ProblemKind.STORAGE, reason(error) if error.filename else f"cannot store mail: {reason(error)}"
         case _:  # it must not stop the other accounts

@@ -106,7 +106,7 @@ def summary(account: str, report: Report) -> str:
     """Return what a run did, in one line: "work: 12 messages fetched (3.4 MB), 2 deleted on the server"."""
     parts: list[str] = []
     if report.stored:
-        parts.append(f"{counted(len(report.stored), 'message')} fetched ({size(report.octets)})")
+        parts.append(f"{counted(len(report.stored), 'message')} fetched ({size(report.stored_octets)})")
     if report.headers:
         parts.append(f"{counted(len(report.headers), 'header')} fetched")
     if not parts:

@@ -69,11 +69,12 @@ def delete(run: FetchRun, deletions: Sequence[Deletion]) -> Procedure[list[Delet
     except Pop3Error as error:
         if len(deletions) == 1:
             yield from _hold(run, deletions[0], error)
-        else:  # it may have hung up behind its last answer
+        else:  # it may have hung up behind its last answer, or after so many commands
             run.apart.update(deletion.identity for deletion in deletions[max(done - 1, 0) : done + 1])
+            run.lower_bound(done)
         raise
     for deletion, failure in refused:
-        if not deletion.retrieved and (yield from _retrieve_and_delete(run, deletion)):
+        if (yield from _is_deleted_otherwise(run, deletion, alone=len(deletions) == 1)):
             accepted.append(deletion)
         else:
             run.problem(
@@ -90,6 +91,20 @@ def _hold(run: FetchRun, deletion: Deletion, error: Pop3Error) -> Procedure[None
     run.problem(Problem(ProblemKind.MESSAGE, text, deletion.identity))
     run.kept.add(deletion.identity)
     yield from run.record([Event(deletion.identity, MessageState.HELD, run.clock(), why=str(error))])
+
+
+def _is_deleted_otherwise(run: FetchRun, deletion: Deletion, *, alone: bool) -> Procedure[bool]:
+    """Try again with a message whose DELE was refused; return whether it was accepted."""
+    if deletion.retrieved:
+        return False
+    try:
+        return (yield from _retrieve_and_delete(run, deletion))
+    except Pop3Error as error:
+        if alone:
+            yield from _hold(run, deletion, error)
+        else:
+            run.apart.add(deletion.identity)
+        raise
 
 
 def _retrieve_and_delete(run: FetchRun, deletion: Deletion) -> Procedure[bool]:
@@ -138,7 +153,8 @@ def leave(run: FetchRun, accepted: Sequence[Deletion]) -> Procedure[str]:
         if [deletion.identity for deletion in accepted if deletion.identity in run.apart] == identities:
             yield from _hold(run, accepted[0], error)
             return ""
-        run.apart.add(identities[-1])  # the server may have hung up because of it
+        run.apart.add(identities[-1])  # the server may have hung up because of it, or after so many commands
+        run.lower_bound(len(accepted))
         return f"it is unknown whether the server has deleted {marked}: {error}"
     else:
         yield from run.record([Event(identity, MessageState.DELETED, run.clock()) for identity in identities])

@@ -20,11 +20,13 @@ class NotTaken(Exception):
     Args:
         text: why, in one line.
         later: trying again later may help, and the message itself is not at fault.
+        perhaps: it may have taken the message all the same: a program was cut off. The message is in doubt then.
     """
 
-    def __init__(self, text: str, *, later: bool = False) -> None:
+    def __init__(self, text: str, *, later: bool = False, perhaps: bool = False) -> None:
         super().__init__(text)
         self.later = later
+        self.perhaps = perhaps
 
 
 class NothingStored(OSError):

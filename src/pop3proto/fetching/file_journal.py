@@ -14,7 +14,7 @@ from pop3proto._io.files import lock, sync_folder, unlock, write_all
 from pop3proto.core.errors import Pop3Error
 
 from .history import History
-from .journal_lines import check_account, format_line, parse_lines
+from .journal_lines import check_account, format_line, is_line, parse_lines
 from .policy import DAY
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class FileJournal:
     Attributes:
         account: as given.
         path: as given.
+        unreadable: how many lines could not be read, so that what they tell is not known; `read` counts them.
 
     Raises:
         ValueError: the account is not one word.
@@ -91,6 +92,7 @@ class FileJournal:
         check_account(account)
         self.account = account
         self.path = path
+        self.unreadable: int = 0
         self._clock = clock
         self._incomplete = False  # half a line may be at the end
         self._name_is_synced = False
@@ -120,7 +122,9 @@ class FileJournal:
     def read(self) -> list[Event]:
         """Return all events of the account, oldest first."""
         with _naming(self.path):
-            return _events(self.account, self._file)
+            events, others = parse_lines(self.account, _whole_lines(self._file))
+        self.unreadable = sum(not is_line(line) for line in others if not line.endswith(_HALF_A_LINE[:1]))
+        return events
 
     def append(self, events: Sequence[Event], /) -> None:
         """Add events: one write and one sync, however many they are.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from typing import Final
 
-__all__ = ["HeaderDigest", "header_digest", "received_date"]
+__all__ = ["Header", "HeaderDigest", "header_digest", "received_date"]
 
 # A line end and an empty line; CR is optional, as in a Maildir. `\r\r\n` is a line with a CR.
 _HEADER_END: Final = re.compile(rb"\n\r?\n")
@@ -17,6 +17,7 @@ _EMPTY_LINE: Final = re.compile(rb"\r?\n")
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _DATE: Final = re.compile(rb"^date[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _LONGEST_DATE: Final = 256
+_LONGEST_START: Final = 1 << 18
 
 
 class HeaderDigest:
@@ -64,6 +65,26 @@ class HeaderDigest:
             return match.end()
         match = _HEADER_END.search(data)
         return -1 if match is None else match.end()
+
+
+class Header:
+    """A header that arrives in pieces: its digest, and its first octets. Some messages are nothing but header."""
+
+    def __init__(self) -> None:
+        self._digest: Final = HeaderDigest()
+        self.start: bytes = b""
+        """At most 256 KiB of it."""
+
+    def feed(self, octets: bytes) -> None:
+        """Take the next octets; they may end anywhere."""
+        self._digest.feed(octets)
+        if (room := _LONGEST_START - len(self.start)) > 0:
+            self.start += octets[:room]
+
+    @property
+    def digest(self) -> str:
+        """As `HeaderDigest.digest`."""
+        return self._digest.digest
 
 
 def header_digest(octets: bytes) -> str:

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 from pop3proto.core.results import UniqueId
 
+from .guards import DIGEST_PREFIX
 from .header import HeaderDigest, header_digest
-from .planner import DIGEST_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,12 @@ class Spool:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `abort` closes it
 
     def write(self, octets: bytes) -> None:
-        """Take octets; raises OSError."""
-        self._file.write(octets)
+        """Take octets; raises OSError, which names the folder for temporary files."""
+        try:
+            self._file.write(octets)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
 
     def read(self) -> Iterator[bytes]:
         """Yield all octets, in pieces."""

@@ -15,7 +15,7 @@ from .events import Event, MessageIdentity, MessageState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_account", "format_line", "parse_line", "parse_lines"]
+__all__ = ["check_account", "format_line", "is_line", "parse_line", "parse_lines"]
 
 _STATES: Final = {state.value: state for state in MessageState}
 _UNKNOWN: Final = "-"
@@ -105,6 +105,13 @@ def parse_lines(account: str, data: bytes) -> tuple[list[Event], list[bytes]]:
         else:
             events += those
     return events, others
+
+
+def is_line(line: bytes) -> bool:
+    """Return whether a line can be read, whatever account it is of."""
+    text = line.decode("latin-1")
+    match = _LINE.fullmatch(text)
+    return match["state"] in _STATES if match else _FIRST_FORMAT.fullmatch(text) is not None
 
 
 def parse_line(account: str, line: str) -> Sequence[Event] | None:

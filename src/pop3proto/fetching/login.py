@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from pop3proto.procedures.client.session import Session
 
-__all__ = ["Login"]
+__all__ = ["LATER", "Login"]
+
+LATER: Final = frozenset({ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SYS_TEMP})
+"""Response codes of a login that was refused for now."""
 
 _ABOUT_THE_TOKEN = (None, ResponseCode.AUTH)
 

@@ -9,14 +9,16 @@ import attrs
 
 from pop3proto.core.commands import List, Stat, Top, Uidl
 from pop3proto.core.errors import MalformedReply, Pop3Error
+from pop3proto.core.events import Answer, BodyChunk, Signal
 from pop3proto.core.refusals import CommandFailed
+from pop3proto.core.replies import Err
 from pop3proto.core.results import MaildropStatus, ScanListing, UniqueIdListing
 from pop3proto.procedures.client.body import Body
 from pop3proto.procedures.client.calls import call_all
 from pop3proto.procedures.client.pipeline import Pipeline
 
 from .events import Event, MessageIdentity, MessageState
-from .header import header_digest, received_date
+from .header import Header, received_date
 from .history import was_under_way
 from .listing import MaildropListing
 from .marks import mark_of
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["check", "list_maildrop", "make_session_plan"]
 
 _CRLF: Final = 2
+_SAMPLE: Final = 100
+"""Messages of which the headers are looked at, to see whether unique ids have changed."""
 
 
 def list_maildrop(session: Session) -> Procedure[tuple[MaildropListing, MaildropStatus | None]]:
@@ -101,7 +105,13 @@ def make_session_plan(run: FetchRun, listing: MaildropListing) -> Procedure[Plan
     """
     yield from run.record((yield from _recalled(run, listing)))
     present = (yield from _present(run)) if run.policy.when_gone else None
+    if run.older is None:
+        newest = run.policy.newest
+        older = () if newest is None else listing.rows[:-newest]
+        run.older = {row.identity for row in older if row.identity is not None}
+    fresh = False
     undated: set[MessageIdentity] = set()
+    untold: set[MessageIdentity] = set()
     while True:
         plan = make_plan(
             run.history,
@@ -110,15 +120,34 @@ def make_session_plan(run: FetchRun, listing: MaildropListing) -> Procedure[Plan
             run.clock(),
             present=present,
             undated=undated,
+            untold=untold,
+            older=run.older,
             expires=_expires(run.session),
+            fresh=fresh,
             told=run.kept.union(key for key in run.tried if isinstance(key, MessageIdentity)),
         )
+        if plan.renamed:
+            fresh = yield from _are_new(run, plan.steps)
+            if fresh:
+                continue
         if plan.stop is not None:
             return plan
         if not (steps := plan.of(Action.DATE)):
             yield from run.record(_changes(run, listing))
             return plan
-        undated |= yield from _dates(run, steps)
+        yield from _look_for_dates(run, steps, undated, untold)
+
+
+def _are_new(run: FetchRun, steps: Sequence[Step]) -> Procedure[bool]:
+    """Return whether the headers of messages, or of some of them, show that none of these messages is stored."""
+    known = {entry.stored.header for entry in run.history if entry.stored is not None and entry.was_listed}
+    found: list[bool] = []
+
+    def look(_: Step, header: Header | None) -> None:
+        found.append(header is not None and header.digest not in known)
+
+    yield from _look_at_headers(run, steps[:: -(-len(steps) // _SAMPLE)], look)
+    return all(found)
 
 
 def _expires(session: Session) -> bool:
@@ -191,7 +220,7 @@ def _present(run: FetchRun) -> Procedure[set[MessageIdentity] | None]:
 
 
 def _look_at_headers(
-    run: FetchRun, steps: Sequence[Step], look: Callable[[Step, bytes | None], None]
+    run: FetchRun, steps: Sequence[Step], look: Callable[[Step, Header | None], None]
 ) -> Procedure[None]:
     """Ask for the headers of messages (TOP), and hand each to a function: None if the server does not tell it.
 
@@ -208,8 +237,7 @@ def _look_at_headers(
     try:
         yield from pipeline.begin()
         for step in steps:
-            answer = yield from pipeline.result(return_exceptions=True)
-            look(step, answer if isinstance(answer, bytes) else None)
+            look(step, (yield from _header(pipeline)))
         if questions and (yield from pipeline.result(return_exceptions=True)) != run.status:
             raise OutOfStep("a header seems to end early: STAT was not answered as before")
         pipeline.poll()
@@ -218,21 +246,40 @@ def _look_at_headers(
         raise
 
 
-def _dates(run: FetchRun, steps: Sequence[Step]) -> Procedure[set[MessageIdentity]]:
-    """Ask for the dates of messages and record them; return those that have none."""
-    events: list[Event] = []
-    undated: set[MessageIdentity] = set()
+def _header(pipeline: Pipeline[object]) -> Procedure[Header | None]:
+    """Return a header, in constant memory; None: the server refuses to send it."""
+    header: Header | None = None
+    while True:
+        part = pipeline.poll()
+        if isinstance(part, Signal):
+            yield from pipeline.step()
+        elif isinstance(part, Answer):
+            if isinstance(part.reply, Err):
+                return None
+            header = Header()
+        elif isinstance(part, BodyChunk) and header is not None:
+            header.feed(part.data)
+        else:
+            return header
 
-    def look(step: Step, header: bytes | None) -> None:
+
+def _look_for_dates(
+    run: FetchRun, steps: Sequence[Step], undated: set[MessageIdentity], untold: set[MessageIdentity]
+) -> Procedure[None]:
+    """Ask for the dates of messages and record them; add those that have none, and those of which none is told."""
+    events: list[Event] = []
+
+    def look(step: Step, header: Header | None) -> None:
         assert step.identity is not None  # noqa: S101 - no others are planned for this
-        if header is None or (dated := received_date(header)) is None:
+        if header is None:
+            untold.add(step.identity)
+        elif (dated := received_date(header.start)) is None:
             undated.add(step.identity)
         else:
             events.append(Event(step.identity, MessageState.SKIPPED, run.clock(), step.octets, dated=dated))
 
     yield from _look_at_headers(run, steps, look)
     yield from run.record(events)
-    return undated
 
 
 def check(run: FetchRun, steps: Sequence[Step]) -> Procedure[tuple[list[Step], list[Step]]]:
@@ -243,23 +290,31 @@ def check(run: FetchRun, steps: Sequence[Step]) -> Procedure[tuple[list[Step], l
 
     Raises:
         StorageFailed: the journal cannot be written.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. TOP is not sent again in this run.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. The next ones check fewer messages; if it
+            broke at a single one, TOP is not sent again in this run.
     """
     uncertain: list[Step] = []
     same: list[Step] = []
     events: list[Event] = []
 
-    def look(step: Step, header: bytes | None) -> None:
+    def look(step: Step, header: Header | None) -> None:
         stored = None if step.entry is None else step.entry.stored
         if header is None and stored is not None and step.octets == stored.listed and not step.deletes:
             return  # only other messages have raised the doubt: it stays as it is
-        if header is None or stored is None or header_digest(header) != stored.header:
+        if header is None or stored is None or header.digest != stored.header:
             uncertain.append(step)
             return
         same.append(step)
         if step.action is Action.CHECK:  # from now on this is what LIST announces
             events.append(attrs.evolve(stored, listed=step.octets))
 
-    yield from _look_at_headers(run, steps, look)
+    told = run.tops
+    try:
+        yield from _look_at_headers(run, steps, look)
+    except Pop3Error:
+        if told and len(steps) > 1:  # answers may be lost when a server hangs up, so that they are not counted
+            run.tops = True
+            run.lower_bound(len(steps) // 2)
+        raise
     yield from run.record(events)
     return uncertain, same

@@ -71,6 +71,7 @@ class Plan:
         obstacles: why some messages can be neither fetched nor deleted, a line each.
         stop: why nothing is done at all; None: it is done.
         temporary: what `stop` says may be otherwise soon.
+        renamed: what `stop` says is that unique ids seem to have changed. Headers may show that the messages are new.
     """
 
     steps: tuple[Step, ...]
@@ -78,6 +79,7 @@ class Plan:
     obstacles: tuple[str, ...] = ()
     stop: str | None = None
     temporary: bool = False
+    renamed: bool = False
 
     def of(self, *actions: Action) -> list[Step]:
         """Return the steps with one of these actions, in order."""

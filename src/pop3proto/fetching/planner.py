@@ -10,6 +10,7 @@ import attrs
 from pop3proto.core.text import counted
 
 from .events import MessageIdentity, MessageState
+from .guards import PLAUSIBLE, lost_ids, renamed_ids
 from .plan import Action, Plan, Step
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from .listing import MaildropListing, Row
     from .policy import Policy
 
-__all__ = ["DIGEST_PREFIX", "HELD_BACK", "make_plan"]
-
-DIGEST_PREFIX: Final = "sha256:"
-"""How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
+__all__ = ["HELD_BACK", "make_plan"]
 
 IN_DOUBT: Final = "it may have been delivered before a crash"
 HELD_BACK: Final = f"{IN_DOUBT}; --on-doubt again delivers it"
@@ -31,9 +29,6 @@ _UNDER_WAY: Final = (MessageState.SENDING, MessageState.SUSPECT, MessageState.SE
 """What these were about is another message than the one that was stored under its unique id before."""
 
 _CRLF: Final = 2
-
-_PLAUSIBLE: Final = 10
-"""If no more messages than this were known, it is plausible that all of them are gone now."""
 
 
 def make_plan(  # noqa: PLR0913 - each has its name
@@ -44,7 +39,10 @@ def make_plan(  # noqa: PLR0913 - each has its name
     *,
     present: Collection[MessageIdentity] | None = None,
     undated: Collection[MessageIdentity] = (),
+    untold: Collection[MessageIdentity] = (),
+    older: Collection[MessageIdentity] = (),
     expires: bool = False,
+    fresh: bool = False,
     told: Collection[MessageIdentity] = (),
 ) -> Plan:
     """Return what to do in a session.
@@ -56,17 +54,39 @@ def make_plan(  # noqa: PLR0913 - each has its name
         now: seconds since 1970.
         present: which of the stored messages are still in the destination; None: it cannot tell, or was not asked.
         undated: messages whose header has no date that can be read.
+        untold: messages whose header the server does not send.
+        older: messages that were not among the newest in an earlier session of this run, though they may be now.
         expires: the server announces that it deletes what was fetched (EXPIRE 0).
+        fresh: headers have shown that the messages of which nothing is known are new.
         told: messages of which the user has heard in this run.
     """
-    planner = _Planner(history, listing, policy, now, present=present, undated=undated, expires=expires, told=told)
+    planner = _Planner(
+        history,
+        listing,
+        policy,
+        now,
+        present=present,
+        undated=undated,
+        untold=untold,
+        older=older,
+        expires=expires,
+        told=told,
+    )
     steps = planner.steps()
     obstacles = [*listing.obstacles, *planner.obstacles]
     notes = list(listing.notes)
     if expires and any(step.action in {Action.FETCH, Action.RETRY} for step in steps):
         notes.append("this server may delete messages once they are fetched (it announces EXPIRE 0)")
-    stop = None if (lost := planner.lost_ids()) else planner.objection(steps)
-    return Plan(tuple(steps), tuple(notes), tuple(obstacles), lost or stop, temporary=lost is not None)
+    lost = lost_ids(history, listing, policy)
+    renamed = None if lost or fresh or expires else renamed_ids(history, listing, policy, steps)
+    return Plan(
+        tuple(steps),
+        tuple(notes),
+        tuple(obstacles),
+        lost or renamed,
+        temporary=lost is not None,
+        renamed=renamed is not None,
+    )
 
 
 class _Planner:
@@ -79,6 +99,8 @@ class _Planner:
         *,
         present: Collection[MessageIdentity] | None,
         undated: Collection[MessageIdentity],
+        untold: Collection[MessageIdentity],
+        older: Collection[MessageIdentity],
         expires: bool,
         told: Collection[MessageIdentity],
     ) -> None:
@@ -88,10 +110,13 @@ class _Planner:
         self._now = now
         self._present = present
         self._undated = undated
+        self._untold = untold
+        self._older = older
         self._expires = expires
         self._told = told
         newest = policy.newest
         self._oldest = 0 if newest is None or len(listing.rows) <= newest else listing.rows[-newest].number
+        self._without_date = 0  # of how many messages the date is wanted and cannot be had
         self.obstacles: list[str] = []
 
     def steps(self) -> list[Step]:
@@ -104,6 +129,11 @@ class _Planner:
             listed = {row.identity.unique_id for row in self._listing.rows if row.identity is not None}
             unknown = sorted(self._policy.only - listed)
             self.obstacles += [f"no message on the server has the unique id {unique_id}" for unique_id in unknown]
+        if self._without_date:
+            self.obstacles.append(
+                f"{counted(self._without_date, 'message')} left on the server: it does not send headers alone (TOP), "
+                "so that their dates are unknown"
+            )
         return self._without_headers(steps) if self._expires else steps
 
     def _without_headers(self, steps: list[Step]) -> list[Step]:
@@ -114,38 +144,15 @@ class _Planner:
                 f"{counted(left, 'message')} left on the server: it may delete a message of which the header was "
                 "fetched (it announces EXPIRE 0); --max-size without --headers-only leaves large ones"
             )
-        return [attrs.evolve(step, action=Action.SKIP) if step.action in wanted else step for step in steps]
-
-    def lost_ids(self) -> str | None:
-        """Return that the server refuses to tell unique ids which it had before; None: it does not."""
-        known = (entry for entry in self._history if entry.was_listed and not _is_digest(entry.identity))
-        if self._listing.unique_ids or self._policy.again or not any(known):
-            return None
-        return (
-            "the server refuses to tell unique ids (UIDL), which it had before: all mail would come twice. Nothing was "
-            "fetched; try again later"
-        )
-
-    def objection(self, steps: list[Step]) -> str | None:
-        """Return why nothing is to be done; None: nothing speaks against it."""
-        policy = self._policy
-        known = [entry for entry in self._history if entry.stored is not None and entry.was_listed]
-        new = sum(step.entry is None or step.entry.stored is None for step in steps)
-        if policy.again or policy.only is not None or policy.partial_from is not None or not self._listing.unique_ids:
-            return None
-        if len(known) > _PLAUSIBLE and new == len(steps) >= len(known):
-            return (
-                f"the server has {counted(len(steps), 'message')}, but none of the {len(known):,} that the last fetch "
-                "left there: its unique ids may have changed. Nothing was fetched; use --again to fetch all messages"
-            )
-        return None
+        why = "its header alone was wanted"
+        return [attrs.evolve(step, action=Action.SKIP, reason=why) if step.action in wanted else step for step in steps]
 
     def _refuse_mass_deletion(self) -> None:
         """Take nothing for deleted in the destination if all of it is gone there: it may not be mounted."""
         if not self._policy.when_gone or self._present is None:
             return
         stored = [each for row in self._listing.rows if (each := self._entry(row)) is not None and each.is_here]
-        if len(stored) > _PLAUSIBLE and not any(entry.identity in self._present for entry in stored):
+        if len(stored) > PLAUSIBLE and not any(entry.identity in self._present for entry in stored):
             self._present = None
             self.obstacles.append(
                 f"none of the {len(stored):,} messages that were stored is in the destination any more: it may be the "
@@ -204,7 +211,7 @@ class _Planner:
         if in_doubt and self._policy.on_doubt == "hold":
             self.obstacles.append(f"message {row.number} stays on the server: {HELD_BACK}")
             return Action.SKIP, IN_DOUBT
-        if entry.state is MessageState.SUSPECT:
+        if entry.state is MessageState.SUSPECT or (in_doubt and entry.failures):
             if self._pauses(row, entry):
                 return Action.SKIP, "it failed before, and is tried again later"
             return Action.RETRY, f"it failed before: {entry.last.why}" if entry.last.why else "it failed before"
@@ -220,10 +227,13 @@ class _Planner:
 
     def _decision_for_new(self, row: Row, entry: Entry | None) -> tuple[Action, str]:
         policy = self._policy
-        if row.number < self._oldest:
+        if row.number < self._oldest or row.identity in self._older:
             return Action.SKIP, f"not among the newest {policy.newest:,}"
         if policy.since is not None and row.identity is not None and row.identity not in self._undated:
             dated = None if entry is None else entry.last.dated
+            if dated is None and row.identity in self._untold:
+                self._without_date += 1
+                return Action.SKIP, "its date is unknown"
             if dated is None:
                 return Action.DATE, "its date decides"
             if dated < policy.since:
@@ -264,7 +274,8 @@ class _Planner:
         last, pauses, policy = entry.last, self._policy.pauses, self._policy
         if last.when is None or not entry.failures or not pauses or policy.only is not None:
             return False
-        seconds = last.when + pauses[min(entry.failures, len(pauses)) - 1] - self._now
+        pause = pauses[min(entry.failures, len(pauses)) - 1]
+        seconds = min(last.when + pause - self._now, pause)  # the clock may have been ahead
         if seconds <= 0:
             return False
         if entry.identity in self._told:
@@ -320,7 +331,3 @@ def _words(seconds: float) -> str:
     if seconds < 2 * 3600:
         return counted(math.ceil(seconds / 60), "minute")
     return counted(round(seconds / 3600), "hour")
-
-
-def _is_digest(identity: MessageIdentity) -> bool:
-    return identity.unique_id.startswith(DIGEST_PREFIX)

@@ -130,6 +130,7 @@ class Report:
         here: how many messages of the maildrop were stored earlier.
         skipped: how many messages were left on the server by the policy.
         octets: how many octets of messages were received.
+        stored_octets: how many octets the messages have that were stored whole.
         sessions: how many sessions there were.
         problems: what went wrong, in order.
         more: messages that should have been fetched are still on the server, and another run may fetch them.
@@ -141,6 +142,7 @@ class Report:
     here: int = 0
     skipped: int = 0
     octets: int = 0
+    stored_octets: int = 0
     sessions: int = 0
     problems: list[Problem] = attrs.field(factory=list[Problem])
     more: bool = False

@@ -93,7 +93,7 @@ class Retrieving:
             for step in steps:
                 (single if run.is_careful(step) else others).append(step)
             # What failed before comes last; and if there is little room, the small ones still come.
-            single.sort(key=lambda step: (step.action is Action.RETRY, step.octets or 0))
+            single.sort(key=lambda step: (not run.is_first(step), step.action is Action.RETRY, step.octets or 0))
             batches = _batches(others, run.destination.batch)
             if batches and self._last:
                 yield from self._retrieve_batches(batches)
@@ -109,7 +109,13 @@ class Retrieving:
         try:
             yield from self._retrieve_batches([[step]])
         except (Pop3Error, StorageFailed) as error:
-            yield from self._run.blame(step, error)
+            if self.stored and not self._last and not isinstance(error, StorageFailed):
+                self._run.try_first(step)  # the server may end each session after so many commands
+                self._run.lower_bound(len(self.stored))
+            else:
+                self._run.most = self._run.policy.session_messages  # it was the message
+                if not (isinstance(error, StorageFailed) and error.fatal):
+                    yield from self._run.blame(step, error)
             raise
 
     def _retrieve_batches(self, batches: Sequence[Batch]) -> Procedure[None]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
+from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.operations import Await, Procedure, Run
 
 from .events import Event, MessageIdentity, MessageState
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .plan import Step
     from .policy import Policy
 
-__all__ = ["FetchRun", "StorageFailed"]
+__all__ = ["NOT_THERE", "FetchRun", "StorageFailed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +35,9 @@ T = TypeVar("T")
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _OF_THE_DISK: Final = {*_FULL, errno.EIO, errno.EROFS}
 """Errors that are no fault of one message."""
+
+NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+"""Errors of a place that does not exist, or is something else: it does not help to try again."""
 
 _Row: TypeAlias = tuple[int, "int | None"]
 """Number and size of a message without a unique id: what it is known by in this run."""
@@ -46,14 +50,16 @@ class StorageFailed(Exception):
         error: why.
 
     Attributes:
-        fatal: nothing can be recorded, so that what would be stored now would come again.
+        fatal: nothing can be stored, or nothing be recorded, so that what would be stored now would come again.
+        kind: of the problem. CONFIGURATION: what the user has named is not there, which is the fault of no message.
     """
 
     def __init__(self, error: OSError) -> None:
         full = "; make room, and run it again" if error.errno in _FULL else ""
         super().__init__(reason(error) + full)
         self.error = error
-        self.fatal: bool = False
+        self.kind: ProblemKind = ProblemKind.CONFIGURATION if error.errno in NOT_THERE else ProblemKind.STORAGE
+        self.fatal: bool = self.kind is ProblemKind.CONFIGURATION
 
 
 class FetchRun:
@@ -79,6 +85,9 @@ class FetchRun:
         status: the answer to STAT in this session; None: the server refuses it.
         refused: numbers of the messages that the server has refused to send in this session.
         delayed: how many messages in a row the destination has put off.
+        older: messages that were not among the newest in the first session; None: there was no session.
+        most: messages that are checked, that are fetched, and that are deleted in one session at most. Some servers end
+            each session after so many commands.
         apart: messages at whose deletion a session broke, or next to one: each is deleted in a session of its own.
         unusable: types of commands with an argument that the server does not answer as it should.
         tops: TOP may be sent. The server has not hung up on it in this run.
@@ -109,6 +118,8 @@ class FetchRun:
         self.report: Final = Report()
         self.tried: Final[set[MessageIdentity | _Row]] = set()
         self.kept: Final[set[MessageIdentity]] = set()
+        self.older: set[MessageIdentity] | None = None
+        self.most: int = policy.session_messages
         self.apart: Final[set[MessageIdentity]] = set()
         self.refused: Final[set[int]] = set()
         self.delayed: int = 0
@@ -118,6 +129,7 @@ class FetchRun:
         self.blamed: int = 0
         self._unstorable: list[Event] = []  # messages that could not be stored, unless nothing can
         self._careful: Final[set[MessageIdentity | _Row]] = set()
+        self._first: Final[set[MessageIdentity | _Row]] = set()
         self.single: Final = single
         self.ending: Final = ending
         self.explain: Final = explain
@@ -148,14 +160,22 @@ class FetchRun:
 
         Raises:
             StorageFailed: it raised OSError.
+            TypeError: its result is to be awaited, and a blocking client cannot.
         """
         try:
             result = yield from Run(function, *args, **kwargs)
             if isinstance(result, Awaitable):
                 return (yield from Await(cast("Awaitable[T]", result)))
+        except LocalProtocolError as error:
+            whose = f"the journal or of {self.destination.name}"
+            raise TypeError(f"a method of {whose} is a coroutine: it needs a client of asyncio or trio") from error
         except OSError as error:
             raise StorageFailed(error) from error
         return result
+
+    def lower_bound(self, done: int) -> None:
+        """Note that a session broke after so many messages: the next ones have half as many."""
+        self.most = max(1, min(self.most, done) // 2)
 
     def begin_session(self) -> None:
         """Forget what belongs to one session."""
@@ -167,8 +187,8 @@ class FetchRun:
     def progress(self) -> tuple[int, ...]:
         """Something that changes whenever a session brings something, if only the knowledge of what breaks it."""
         report = self.report
-        known = self.tried, self.kept, self.apart, self.unusable, self._careful
-        return (*map(len, (report.stored, report.headers, report.deleted, *known)), self.tops)
+        known = self.tried, self.kept, self.apart, self.unusable, self._careful, self._first
+        return (*map(len, (report.stored, report.headers, report.deleted, *known)), self.tops, self.most)
 
     @property
     def brought(self) -> tuple[int, int, int]:
@@ -194,7 +214,8 @@ class FetchRun:
 
     def stop(self, kind: ProblemKind, text: str) -> None:
         """Report and tell why the run ends before all is done."""
-        self.report.more = self.report.sessions > 0
+        lasts = kind in {ProblemKind.SERVER, ProblemKind.CONFIGURATION}
+        self.report.more = self.report.sessions > 0 and not lasts
         self.problem(Problem(kind, text))
 
     def note(self, texts: Iterable[str], *, new: bool = False) -> None:
@@ -223,6 +244,14 @@ class FetchRun:
         return _key(step) in self._careful or (
             entry is not None and entry.state is MessageState.SEEN and bool(entry.last.why)
         )
+
+    def is_first(self, step: Step) -> bool:
+        """Return whether a message is fetched before all others: a session broke at it, but not at the first one."""
+        return _key(step) in self._first
+
+    def try_first(self, step: Step) -> None:
+        """Fetch a message before all others in the next session."""
+        self._first.add(_key(step))
 
     def be_careful(self, steps: Sequence[Step]) -> None:
         """Fetch messages by themselves from now on."""
@@ -292,7 +321,8 @@ class FetchRun:
 
     def has_stored(self, identities: Iterable[MessageIdentity]) -> list[Event]:
         """Note that messages are stored, so that the destination works; return what else is to be recorded then."""
-        self._stored.update(identities)
+        if self.policy.again:
+            self._stored.update(identities)
         events, self._unstorable = self._unstorable, []
         return events
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
-from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from pop3proto.core.text import counted
 from pop3proto.procedures.client.commands import reconnect
 from pop3proto.procedures.operations import Now, Procedure, Sleep
 
 from .deleting import leave
+from .login import LATER
 from .looking import list_maildrop, make_session_plan
 from .report import Problem, ProblemKind, Report, Waiting
 from .run import FetchRun, StorageFailed
@@ -35,8 +35,6 @@ _MOST_STORAGE_FAILURES: Final = 3
 """After so many failures in a row of the destination or the journal, it is no message that is at fault."""
 
 _NO_LOGIN: Final = "the client is not logged in, and there is nothing to log in with: give login="
-
-_LATER: Final = {ResponseCode.IN_USE, ResponseCode.LOGIN_DELAY, ResponseCode.SYS_TEMP}
 
 
 def plan_run(run: FetchRun, login: Login | None) -> Procedure[Plan]:
@@ -108,26 +106,35 @@ class _Sessions:
                 before, brought, blamed = run.progress, run.brought, run.blamed
                 try:
                     yield from self._visit()
-                    # Else it would go on for ever. Of what was deleted another session hears once.
-                    self._main = self._main and (run.brought != brought or bool(self._uncertain))
+                    self._note_visit(brought != run.brought, before != run.progress)
                 except StorageFailed as failure:
                     self._storage_failures += run.blamed != blamed  # else it was a batch: each is tried by itself
                     if failure.fatal or self._storage_failures >= _MOST_STORAGE_FAILURES:
                         raise
                     run.session.fail(ConnectionLost(f"the session was given up: {failure}"))
-                    yield from self._after_break(failure, progress=True)
+                    yield from self._after_break(failure, progress=True, blamed=blamed != run.blamed)
                 except CommandFailed as failure:
                     run.stop(ProblemKind.LATER, run.explain(failure))
                     yield from leave(run, ())
                     break
                 except Pop3Error as error:
                     run.session.fail(error)
-                    yield from self._after_break(error, progress=run.progress != before)
+                    progress = run.progress != before
+                    yield from self._after_break(error, progress=progress, blamed=blamed != run.blamed)
         except StorageFailed as failure:
-            run.stop(ProblemKind.STORAGE, str(failure))
+            run.stop(failure.kind, str(failure))
         if self._uncertain:
             run.problem(Problem(ProblemKind.MESSAGE, self._uncertain))
         return run.report
+
+    def _note_visit(self, brought: bool, progress: bool) -> None:  # noqa: FBT001 - each is named
+        """Note what a session that did not break has come to; else it might go on for ever."""
+        self._fruitless = 0 if brought else self._fruitless + 1
+        self._brought = self._run.brought
+        # Of what was deleted another session hears once.
+        self._main = self._main and (bool(self._uncertain) or (brought if self._perhaps else progress))
+        if self._main and self._fruitless > _MOST_FRUITLESS:
+            self._give_up(ProblemKind.LATER, "many sessions in a row have brought nothing")
 
     @property
     def _has_more(self) -> bool:
@@ -161,14 +168,14 @@ class _Sessions:
                 self._held = ()
         self._broken = self._storage_failures = 0
 
-    def _after_break(self, error: Exception, *, progress: bool) -> Procedure[None]:
+    def _after_break(self, error: Exception, *, progress: bool, blamed: bool) -> Procedure[None]:
         """Wait before another session if need be, or give up."""
         run = self._run
         self._broken = 0 if progress else self._broken + 1
         self._fruitless = 0 if run.brought != self._brought else self._fruitless + 1
         self._brought = run.brought
         if not self._main:
-            self._failures += 1
+            self._failures += blamed or not self._failed  # else it is tried as the first of another session
             self._failed = tuple(identity for identity in self._failed if identity not in run.tried)
             if self._failures >= run.policy.suspects:
                 self._failed = self._held = ()
@@ -215,7 +222,7 @@ class _Sessions:
     def _after_refusal(self, failure: LoginFailed) -> Procedure[bool]:
         """Try again to log in where it was possible before: the server may not have ended that session yet."""
         run, delays = self._run, self._run.policy.retry_after
-        later = failure.code in _LATER or (failure.code is None and run.report.sessions > 0)
+        later = failure.code in LATER or (failure.code is None and run.report.sessions > 0)
         if not later or not run.report.sessions or self._refused >= len(delays):
             run.stop(ProblemKind.LATER if later else ProblemKind.REFUSED, run.explain(failure))
             return False

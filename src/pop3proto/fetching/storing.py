@@ -97,7 +97,7 @@ class Storing:
                 events.append(self._event(incoming, state))
                 stored.append(incoming)
             else:
-                events.append(self._refused(incoming, refusal))
+                events += self._refused(incoming, refusal)
         events += run.has_stored(incoming.identity for incoming in stored if incoming.identity is not None)
         yield from run.record(events)
         if stored:
@@ -143,7 +143,7 @@ class Storing:
             incoming.known = (
                 stored is not None
                 and stored.octets == incoming.octets
-                and stored.header in {None, incoming.header}  # None: recorded by an earlier version
+                and stored.header == incoming.header  # None, of an earlier version, tells nothing
             )
         return incoming.known
 
@@ -243,16 +243,23 @@ class Storing:
             return event
         return Event(event.identity, entry.stored.state, entry.stored.when, event.listed, event.octets, event.header)
 
-    def _refused(self, incoming: Incoming, refusal: NotTaken) -> Event:
+    def _refused(self, incoming: Incoming, refusal: NotTaken) -> list[Event]:
         text = f"message {incoming.step.number} stays on the server: {refusal}"
         self._run.problem(Problem(ProblemKind.LATER if refusal.later else ProblemKind.MESSAGE, text, incoming.identity))
         assert incoming.identity is not None  # noqa: S101 - as above
         self._run.leave(incoming.step)
         self._run.tried.add(incoming.identity)
         self._run.delayed = self._run.delayed + 1 if refusal.later else 0
-        if refusal.later:
-            return Event(incoming.identity, MessageState.SEEN, self._run.clock())
-        return self._event(incoming, MessageState.SUSPECT, str(refusal))
+        entry = incoming.step.entry
+        if refusal.perhaps:  # as after a crash, but tried again later, as after a failure
+            states = [MessageState.SUSPECT, MessageState.SENDING]
+        elif not refusal.later:
+            states = [MessageState.SUSPECT]
+        elif entry is not None and entry.state is MessageState.SENDING:
+            states = [MessageState.SENDING]  # an earlier doubt remains
+        else:
+            return [Event(incoming.identity, MessageState.SEEN, self._run.clock())]
+        return [self._event(incoming, state, str(refusal)) for state in states]
 
     def _tell(self, stored: Sequence[Incoming]) -> None:
         report = self._run.report
@@ -260,6 +267,7 @@ class Storing:
         headers = [each.identity for each in stored if each.step.action is Action.HEADERS and each.identity is not None]
         report.headers += headers
         report.stored += [identity for identity in identities if identity not in headers]
+        report.stored_octets += sum(each.octets for each in stored if each.step.action is not Action.HEADERS)
         if identities:
             self._run.tell(Stored(identities, sum(incoming.octets for incoming in stored)))
 

@@ -11,9 +11,9 @@ from pop3proto.core.text import counted
 
 from .deleting import Deletion, delete, leave
 from .events import Event, MessageState
+from .guards import DIGEST_PREFIX
 from .looking import check, list_maildrop, make_session_plan
 from .plan import Action, Plan, Step
-from .planner import DIGEST_PREFIX
 from .report import Planned, Problem, ProblemKind
 from .retrieving import Retrieving, try_questions
 
@@ -32,6 +32,11 @@ __all__ = ["Outcome", "visit"]
 
 _TOLERABLE: Final = 4_096
 """Octets by which a message may always be smaller than LIST says, and be whole all the same: some servers guess."""
+
+_UNSTEADY: Final = (
+    "the messages of this session came in this run before, under other unique ids: the server gives new ones in each "
+    "session. They are stored again; no other session was begun"
+)
 
 _RETRIEVED: Final = {Action.FETCH, Action.HEADERS, Action.RETRY}
 _CHECKED: Final = {Action.CHECK, Action.DELETE}
@@ -96,20 +101,42 @@ def visit(run: FetchRun, only: Collection[MessageIdentity] | None = None) -> Pro
     else:
         steps = [step for step in steps if step.identity in only]
         run.be_careful(steps)
-    retrieved, deletions = yield from _checked(run, steps)
-    retrieved, more = _within_bounds(run, retrieved)
+    bound = None if _is_last(run) or not listing.unique_ids else run.most
+    before = _stored_before(run, listing)
+    retrieved, deletions, more = yield from _checked(run, steps, bound)
+    retrieved, too_many = _within_bounds(run, retrieved)
+    more = more or too_many
     perhaps = False
     if retrieved:
         retrieving = yield from _retrieve(run, listing, status, retrieved)
         deletions += _deletions(run, retrieving.stored)
-        news = any(not incoming.known for incoming in retrieving.stored)
+        news = [incoming.identity for incoming in retrieving.stored if not incoming.known]
         more = more or retrieving.cut
-        perhaps = news and run.policy.partial_from is not None and len(listing.rows) >= run.policy.partial_from
+        perhaps = bool(news) and run.policy.partial_from is not None and len(listing.rows) >= run.policy.partial_from
+        if news and _contents(run, news) <= before:
+            run.stop(ProblemKind.SERVER, _UNSTEADY)
+            more = perhaps = False
     deletions.sort(key=lambda deletion: deletion.number)
+    if bound is not None and len(deletions) > bound:
+        deletions, more = deletions[:bound], True
     accepted = (yield from delete(run, deletions)) if deletions else []
     uncertain = yield from leave(run, accepted)
     failed.sort(key=lambda step: 0 if step.entry is None else step.entry.failures)
     return Outcome(more, perhaps, _identities(failed), _identities(held), _identities(apart), uncertain)
+
+
+def _stored_before(run: FetchRun, listing: MaildropListing) -> set[tuple[object, ...]]:
+    """Return what earlier sessions of this run have stored, if the server lists none of it by the same unique id."""
+    stored = [*run.report.stored, *run.report.headers]
+    listed = {row.identity for row in listing.rows}
+    return _contents(run, stored) if listed.isdisjoint(stored) else set()
+
+
+def _contents(run: FetchRun, stored: Iterable[MessageIdentity | None]) -> set[tuple[object, ...]]:
+    """Return by what stored messages can be compared that have different unique ids."""
+    entries = (run.history.get(identity) for identity in stored if identity is not None)
+    events = (entry.stored for entry in entries if entry is not None)
+    return {(event.state, event.header, event.octets) for event in events if event is not None}
 
 
 def _identities(steps: Iterable[Step]) -> tuple[MessageIdentity, ...]:
@@ -151,21 +178,30 @@ def _note_skipped(run: FetchRun, plan: Plan) -> Procedure[None]:
         )
 
 
-def _checked(run: FetchRun, steps: list[Step]) -> Procedure[tuple[list[Step], list[Deletion]]]:
-    """Return the steps that are to be retrieved, and the stored messages that are to be deleted."""
+def _checked(run: FetchRun, steps: list[Step], bound: int | None) -> Procedure[tuple[list[Step], list[Deletion], bool]]:
+    """Return the steps to retrieve, the stored messages to delete, and whether some are left for another session.
+
+    Args:
+        run: the run.
+        steps: of the plan.
+        bound: so many are checked at most; None: all.
+    """
     retrieved = [step for step in steps if step.action in _RETRIEVED]
     checked = [step for step in steps if step.action in _CHECKED]
+    more = bound is not None and len(checked) > bound
+    checked = checked[:bound]
     if not checked:
-        return retrieved, []
+        return retrieved, [], more
     uncertain, same = yield from check(run, checked)
     run.note(f"message {step.number} is fetched again and compared: {step.reason}" for step in uncertain)
     retrieved += [attrs.evolve(step, action=Action.CHECK) for step in uncertain]
     retrieved.sort(key=lambda step: (step.action is Action.CHECK, step.number))  # new mail comes first
-    return retrieved, [
+    deletions = [
         Deletion(step.number, step.identity, retrieved=False)
         for step in same
         if step.deletes and step.identity is not None
     ]
+    return retrieved, deletions, more
 
 
 def _is_last(run: FetchRun) -> bool:
@@ -180,9 +216,10 @@ def _within_bounds(run: FetchRun, steps: list[Step]) -> tuple[list[Step], bool]:
     policy, octets = run.policy, 0
     if _is_last(run) or any(step.identity is None for step in steps):
         return steps, False  # no other session will bring the rest; or it would begin with the same messages
+    steps.sort(key=lambda step: not run.is_first(step))
     for index, step in enumerate(steps):
         octets += step.octets or 0
-        if index >= policy.session_messages or (index and octets > policy.session_octets):
+        if index >= run.most or (index and octets > policy.session_octets):
             return steps[:index], True
     return steps, False
 

@@ -86,7 +86,8 @@ class ProgramDestination(DeliverEach):
                 raise named(error, folder) from error
             status = self._run(message, content, errors)
             if status:
-                raise NotTaken(self._describe(status, errors), later=status == _TEMPORARY_FAILURE)
+                later = status == _TEMPORARY_FAILURE
+                raise NotTaken(self._describe(status, errors), later=later, perhaps=status < 0)
 
     def _copy(self, message: Delivered, content: BinaryIO) -> None:
         lines = UnixLines()
@@ -129,7 +130,7 @@ class ProgramDestination(DeliverEach):
         try:
             return wait(process, self._timeout, grace=_GRACE)
         except TimeoutError as error:
-            raise NotTaken(f"{self._argv[0]}: {error.strerror}", later=True) from error
+            raise NotTaken(f"{self._argv[0]}: {error.strerror}", later=True, perhaps=True) from error
 
     def _describe(self, status: int, errors: BinaryIO) -> str:
         what = f"it was killed by signal {-status}" if status < 0 else f"its exit status was {status}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import client, commands, decode, encode, fetch, imports, listings, memory, messages, server, sessions
+from . import client, commands, decode, drop_in, encode, fetch, imports, listings, memory, messages, server, sessions
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -19,6 +19,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "messages": messages.tables,
     "commands": commands.tables,
     "client": client.tables,
+    "poplib": drop_in.tables,
     "server": server.tables,
     "sessions": sessions.tables,
     "memory": memory.tables,

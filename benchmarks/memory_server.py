@@ -15,6 +15,7 @@ ANSWERS: Mapping[bytes, bytes] = {
     b"CAPA": b"+OK\r\nUSER\r\nUIDL\r\nTOP\r\nPIPELINING\r\n.\r\n",
     b"USER": b"+OK\r\n",
     b"PASS": b"+OK\r\n",
+    b"STAT": b"+OK 2 320\r\n",
     b"QUIT": b"+OK\r\n",
 }
 

@@ -1,0 +1,204 @@
+"""`file` of a POP3 object: answers that are read whole, and a binary file like any other."""
+
+import io
+import poplib
+import socket
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, strategies as st
+
+from pop3proto import Limits, RemoteProtocolError, TimedOut
+from pop3proto.core.limits import DEFAULT_LIMITS
+from pop3proto.poplib import EndOfStream, OutOfStep, Refused
+from pop3proto.poplib.answers import AnswerFile
+
+LINES = st.lists(
+    st.one_of(st.binary(max_size=8), st.sampled_from([b".", b"..", b".x", b"..x", b"", b"\r", b"x" * 3_000]))
+    .map(lambda line: line.replace(b"\n", b""))
+    .filter(lambda line: not line.startswith(b"\r")),  # poplib takes that for a line end of its own kind
+    max_size=8,
+)
+CUTS = st.lists(st.integers(1, 9), max_size=30)
+
+
+def chunks_of(octets, cuts):
+    chunks, start = [], 0
+    for cut in cuts:
+        chunks.append(octets[start : start + cut])
+        start += cut
+    return [chunk for chunk in (*chunks, octets[start:]) if chunk]
+
+
+def answers_in(*chunks, limits=DEFAULT_LIMITS):
+    """A file whose connection brings these chunks, and then ends."""
+    coming = iter(chunks)
+    return AnswerFile(io.BytesIO(), None, limits, lambda _: next(coming, b""))
+
+
+def body_by_poplib(wire):
+    client = poplib.POP3.__new__(poplib.POP3)
+    client.file, client._debugging = io.BytesIO(b"+OK\r\n" + wire), 0
+    with patch.object(poplib, "_MAXLINE", 1 << 20):
+        return client._getlongresp()[1:]
+
+
+def stuffed(lines):
+    return b"".join(b".%b\r\n" % line if line.startswith(b".") else line + b"\r\n" for line in lines) + b".\r\n"
+
+
+@given(LINES, CUTS)
+def test_a_body_is_what_poplib_makes_of_it_however_it_is_cut(lines, cuts):
+    wire = stuffed(lines)
+    answers = answers_in(*chunks_of(wire + b"+OK next\r\n", cuts))
+    assert answers.body() == body_by_poplib(wire) == (lines, sum(len(line) + 2 for line in lines))
+    assert answers.readline() == b"+OK next\r\n"
+
+
+@given(st.binary(max_size=60), CUTS)
+def test_any_octets_are_a_body_or_an_end_of_the_stream(octets, cuts):
+    answers = answers_in(*chunks_of(octets, cuts))
+    try:
+        lines, size = answers.body()
+    except EndOfStream as error:
+        assert error.args == ("-ERR EOF",)
+        assert b"\r\n.\r\n" not in b"\r\n" + octets
+    else:
+        body, _, rest = (b"\r\n" + octets).partition(b"\r\n.\r\n")
+        assert b"\n".join(lines).replace(b"\r\n", b"\n").count(b"\n") == max(len(lines) - 1, 0)
+        assert size == len((body + b"\r\n").replace(b"\r\n..", b"\r\n.")) - 2
+        assert answers.read() == rest
+
+
+@given(st.lists(st.sampled_from([b"+OK\r\n", b"+OK\n", b"\r\n", b"\n", b"-ERR no\r\n"]), min_size=1), CUTS)
+def test_lines_come_as_they_are(lines, cuts):
+    answers = answers_in(*chunks_of(b"".join(lines), cuts))
+    for line in lines:
+        assert answers.line() == line
+        assert answers.crlf is line.endswith(b"\r\n")
+    with pytest.raises(EndOfStream):
+        answers.line()
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"b\n", b"\r\n", b"cde"]), max_size=12).map(b"".join),
+    CUTS,
+    st.lists(st.tuples(st.sampled_from(["read", "readline", "read1", "peek"]), st.integers(0, 7)), max_size=10),
+)
+def test_it_is_a_file_like_any_other(octets, cuts, reads):
+    answers, other = answers_in(*chunks_of(octets, cuts)), io.BytesIO(octets)
+    for method, size in reads:
+        got = getattr(answers, method)(size)
+        if method == "peek":
+            assert other.getvalue().startswith(got, other.tell())
+        elif method == "read1":
+            assert got == other.read(len(got))
+            assert len(got) <= size
+        else:
+            assert got == getattr(other, method)(size)
+    assert [*answers] == [*other]
+    assert answers.read() == answers.readline() == b""
+
+
+def test_it_reads_into_buffers():
+    answers = answers_in(b"abc", b"def")
+    buffer = bytearray(4)
+    assert answers.readinto(buffer) == 4
+    assert buffer == b"abcd"
+    assert answers.readinto1(buffer) == 2
+    assert answers.readable()
+    assert not answers.writable()
+
+
+def test_a_status_line_has_a_limit_and_a_line_of_a_message_has_none():
+    answers = answers_in(*[b"x" * 1_000] * 20, b"\r\n")
+    assert len(answers.line()) == 20_002
+    answers = answers_in(*[b"x" * 1_000] * 20, b"\r\n")
+    answers.expects_reply = True
+    with pytest.raises(RemoteProtocolError, match="longer than 8,192 octets"):
+        answers.line()
+    with pytest.raises(OutOfStep, match="nothing was sent: the server sent a line longer"):
+        answers.check()
+
+
+def test_a_body_has_a_limit_of_memory():
+    answers = answers_in(*[b"x" * 1_000] * 20, b"\r\n.\r\n", limits=Limits(body=10_000))
+    with pytest.raises(RemoteProtocolError, match="more than 10,000 octets"):
+        answers.body()
+    with pytest.raises(OutOfStep):
+        answers.check()
+
+
+@pytest.fixture
+def pair():
+    """A file over a socket, and the server's end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.05)
+        yield AnswerFile(ours.makefile("rb"), ours, DEFAULT_LIMITS, ours.recv), theirs
+
+
+def test_what_was_not_asked_for_is_seen_before_a_command(pair):
+    answers, server = pair
+    answers.check()
+    server.sendall(b"+OK twice\r\n")
+    with pytest.raises(OutOfStep, match="which nothing had asked for"):
+        answers.check()
+
+
+def test_a_farewell_is_raised_as_what_the_server_says(pair):
+    answers, server = pair
+    server.sendall(b"-ERR idle for too long\r\n")
+    with pytest.raises(Refused) as caught:
+        answers.check()
+    assert caught.value.args == (b"-ERR idle for too long",)
+    with pytest.raises(OutOfStep):
+        answers.check()
+
+
+def test_a_server_that_has_hung_up_is_seen_before_a_command(pair):
+    answers, server = pair
+    server.close()
+    with pytest.raises(EndOfStream):
+        answers.check()
+
+
+def test_who_pipelines_by_hand_is_left_alone(pair):
+    answers, server = pair
+    answers.due = 2
+    server.sendall(b"+OK 1\r\n+OK 2\r\n")
+    answers.check()
+    answers.expects_reply = True
+    assert answers.line() == b"+OK 1\r\n"
+    answers.check()
+    answers.expects_reply = True
+    assert answers.line() == b"+OK 2\r\n"
+    answers.check()
+    assert answers.due == 0
+
+
+def test_a_body_that_brings_too_little_is_given_up():
+    class Clock:
+        now = 0.0
+
+    sock = socket.socket()
+    with sock, patch("pop3proto.poplib.answers.monotonic", lambda: Clock.now):
+        sock.settimeout(10)
+
+        def receive(_size):
+            Clock.now += 4
+            return b"x"
+
+        answers = AnswerFile(io.BytesIO(), sock, Limits(least_rate=100), receive)
+        with pytest.raises(TimedOut, match="too slow"):
+            answers.body()
+        assert sock.gettimeout() == 10
+        assert Clock.now < 30
+        with pytest.raises(OutOfStep):
+            answers.check()
+
+
+def test_closing_it_closes_what_it_reads():
+    source = io.BytesIO()
+    AnswerFile(source, None, DEFAULT_LIMITS).close()
+    assert source.closed

@@ -1,0 +1,118 @@
+"""`install`, and `python -m pop3proto.poplib`: programs that use `poplib` run unchanged."""
+
+import importlib
+import poplib as theirs
+import ssl
+import sys
+
+import pytest
+
+from pop3proto import poplib as ours
+from pop3proto.poplib.__main__ import main
+from pop3proto.testing import PASSWORD, pop3_server
+from tests.test_exports import run
+from tests.test_imports import NEEDED, loaded_by, seldom
+
+CLASSES = {name: getattr(theirs, name) for name in ("POP3", "POP3_SSL", "error_proto")}
+PROGRAM = """
+import poplib
+import sys
+from poplib import POP3, error_proto
+
+def main():
+    mailbox = POP3(sys.argv[1], int(sys.argv[2]))
+    try:
+        mailbox.user("ann")
+        mailbox.pass_(sys.argv[3])
+    except error_proto as error:
+        mailbox.close()
+        sys.exit(f"no: {error.args[0].decode()}")
+    print(poplib.__name__, *mailbox.stat())
+    mailbox.quit()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    ours.uninstall()
+    assert sys.modules["poplib"] is theirs
+    assert {name: getattr(theirs, name) for name in CLASSES} == CLASSES
+
+
+def test_from_now_on_poplib_is_ours():
+    ours.install()
+    assert importlib.import_module("poplib") is ours
+    namespace = {}
+    exec("from poplib import POP3, error_proto", namespace)
+    assert namespace["POP3"] is theirs.POP3 is ours.POP3  # a module that has imported the other sees ours
+    assert namespace["error_proto"] is CLASSES["error_proto"]
+
+
+def test_verification_may_be_left_to_programs_that_pass_no_context():
+    with pop3_server({"ann": []}, tls="implicit") as server:
+        ours.install(verify=False)
+        with ours.POP3_SSL(server.host, server.port) as client:
+            assert client.sock.context.verify_mode is ssl.CERT_NONE
+        ours.uninstall()
+        with pytest.raises(ours.CertificateRefused):
+            ours.POP3_SSL(server.host, server.port)
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    script = tmp_path / "a_program.py"
+    script.write_text(PROGRAM)
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    return script
+
+
+@pytest.mark.parametrize("how", ["file", "name", "module"])
+def test_a_program_runs_unchanged(program, capsys, how):
+    words = {"file": [str(program)], "name": ["a_program.py"], "module": ["-m", "a_program"]}[how]
+    with pop3_server({"ann": [b"one\n"]}) as server:
+        main([*words, server.host, str(server.port), PASSWORD])
+        assert capsys.readouterr().out == "pop3proto.poplib 1 5\n"
+        with pytest.raises(SystemExit, match=r"no: -ERR \[AUTH\]"):
+            main(["--insecure", *words, server.host, str(server.port), "wrong"])
+
+
+def test_it_tells_how_it_is_used(capsys):
+    main(["--help"])
+    assert "python -m pop3proto.poplib [--insecure] PROGRAM" in capsys.readouterr().out
+    for wrong in ([], ["--insecure"], ["-m"], ["--no-such"]):
+        with pytest.raises(SystemExit, match="usage"):
+            main(wrong)
+    with pytest.raises(SystemExit, match="there is no program 'nowhere'"):
+        main(["nowhere"])
+
+
+def test_it_works_where_python_has_no_poplib():
+    code = """
+import sys
+sys.modules["poplib"] = None
+from pop3proto import poplib
+assert poplib.POP3.__mro__[-2].__module__ == "pop3proto.poplib.standard"
+assert issubclass(poplib.POP3_SSL, poplib.POP3)
+assert poplib.Refused(b"-ERR [AUTH] no").code.name == "AUTH"
+poplib.install()
+import poplib as installed
+assert installed is poplib
+poplib.uninstall()
+print(issubclass(poplib.Refused, poplib.error_proto))
+"""
+    assert run(code).strip() == "True"
+
+
+def test_an_import_loads_little():
+    loaded = loaded_by("import pop3proto.poplib", beyond=f"{NEEDED}, hashlib, poplib, runpy")
+    assert not {name for name in loaded if name.partition(".")[0] in {"asyncio", "trio"}}
+    assert not {name for name in loaded if name.startswith(("pop3proto.blocking", "pop3proto.procedures.client.login"))}
+    assert seldom(loaded) == set()

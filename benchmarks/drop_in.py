@@ -1,4 +1,4 @@
-"""`pop3proto.poplib` and the standard library's `poplib`, doing the same by the same calls: from memory, and over loopback."""
+"""`pop3proto.poplib` and the standard library's `poplib`, by the same calls: from memory, and over loopback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import poplib
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -63,8 +63,7 @@ def unique_ids(mailbox: Mailbox) -> Iterator[object]:
 
 
 class TheirsOverMemory(poplib.POP3):
-    @override
-    def _create_socket(self, timeout: float | None) -> socket.socket:
+    def _create_socket(self, timeout: float | None) -> socket.socket:  # noqa: ARG002 - its base has it
         return MemorySocket()
 
 
@@ -90,7 +89,9 @@ def from_memory(settings: Settings) -> Iterator[Table]:
             answer = b"+OK\r\n" + rows + b".\r\n"
             # The other one without reads, which is faster than with them.
             loaders = [(OURS, partial(loaded, ours, cut(answer, CHUNK))), (THEIRS, partial(poplib_does, wire=answer))]
-            yield both(f"{name} of {count} messages in reads of {CHUNK}", ask, loaders, settings, items=count, heavy=True)
+            yield both(
+                f"{name} of {count} messages in reads of {CHUNK}", ask, loaders, settings, items=count, heavy=True
+            )
         count = settings.size(2_000, 100)
         loaders = [(name, partial(loaded, each, [STATUS] * count)) for name, each in ((OURS, ours), (THEIRS, theirs))]
         yield both("stat, from memory", partial(stat, count), loaders, settings, items=count)
@@ -131,7 +132,7 @@ def logged_in(kind: type[Mailbox], port: int, work: Callable[[Mailbox], object])
 def both(  # noqa: PLR0913 - each has its name
     title: str,
     work: Work,
-    loaders: list[tuple[str, Callable[[Callable[[Mailbox], object]], object]]],
+    loaders: Sequence[tuple[str, Callable[[Callable[[Mailbox], object]], object]]],
     settings: Settings,
     *,
     items: int,

@@ -27,6 +27,7 @@ PACKAGES = (
     "pop3proto.fetching.destinations",
     "pop3proto.logs",
     "pop3proto.maildrops",
+    "pop3proto.poplib",
     "pop3proto.procedures",
     "pop3proto.sasl",
     "pop3proto.testing",

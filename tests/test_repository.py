@@ -195,7 +195,7 @@ def test_a_public_name_exists_and_is_documented() -> None:
             if inspect.isroutine(value) and not value.__doc__:
                 undocumented.append(where)
             # A class that has none would show its parent's.
-            if inspect.isclass(value) and not vars(value).get("__doc__"):
+            if inspect.isclass(value) and value.__module__.startswith("pop3proto") and not vars(value).get("__doc__"):
                 undocumented.append(where)
     assert missing == []
     assert undocumented == []

@@ -41,8 +41,8 @@ class Dialogue:
     def _run(self) -> None:
         with contextlib.suppress(OSError), self._server as server, server.makefile("rb") as lines:
             self._say(self._greeting)
-            for line in lines:
-                line = line.removesuffix(b"\n").removesuffix(b"\r")
+            for each in lines:
+                line = each.removesuffix(b"\n").removesuffix(b"\r")
                 self.heard.append(line)
                 verb = line.partition(b" ")[0]
                 self._say(self._answers.get(line, self._answers.get(verb, b"-ERR what?\r\n")))
@@ -89,7 +89,9 @@ def over(kind: type[Any], sock: socket.socket, *arguments: Any, **options: Any) 
 
 
 @contextlib.contextmanager
-def talking(kind: type[Any], *arguments: Any, timeout: float | None = 10, **options: Any) -> Generator[tuple[Any, Dialogue]]:
+def talking(
+    kind: type[Any], *arguments: Any, timeout: float | None = 10, **options: Any
+) -> Generator[tuple[Any, Dialogue]]:
     """Let a client of a class talk to a dialogue of these arguments; close both."""
     with Dialogue(*arguments, **options).running() as server:
         client = over(kind, server.client, timeout=timeout)

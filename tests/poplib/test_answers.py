@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from pop3proto import Limits, RemoteProtocolError, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS
-from pop3proto.poplib import EndOfStream, OutOfStep, Refused
+from pop3proto.poplib import CommandRefused, EndOfStream, OutOfStep
 from pop3proto.poplib.answers import AnswerFile
 
 LINES = st.lists(
@@ -60,8 +60,7 @@ def test_any_octets_are_a_body_or_an_end_of_the_stream(octets, cuts):
     answers = answers_in(*chunks_of(octets, cuts))
     try:
         lines, size = answers.body()
-    except EndOfStream as error:
-        assert error.args == ("-ERR EOF",)
+    except EndOfStream:
         assert b"\r\n.\r\n" not in b"\r\n" + octets
     else:
         body, _, rest = (b"\r\n" + octets).partition(b"\r\n.\r\n")
@@ -133,9 +132,9 @@ def test_a_body_has_a_limit_of_memory():
 def pair():
     """A file over a socket, and the server's end."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.settimeout(0.05)
-        yield AnswerFile(ours.makefile("rb"), ours, DEFAULT_LIMITS, ours.recv), theirs
+    ours.settimeout(0.05)
+    with ours, theirs, AnswerFile(ours.makefile("rb"), ours, DEFAULT_LIMITS, ours.recv) as answers:
+        yield answers, theirs
 
 
 def test_what_was_not_asked_for_is_seen_before_a_command(pair):
@@ -149,7 +148,7 @@ def test_what_was_not_asked_for_is_seen_before_a_command(pair):
 def test_a_farewell_is_raised_as_what_the_server_says(pair):
     answers, server = pair
     server.sendall(b"-ERR idle for too long\r\n")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(CommandRefused) as caught:
         answers.check()
     assert caught.value.args == (b"-ERR idle for too long",)
     with pytest.raises(OutOfStep):

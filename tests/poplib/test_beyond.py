@@ -4,8 +4,7 @@ import io
 
 import pytest
 
-from pop3proto import Dele, List, LocalProtocolError, ResponseCode, State
-from pop3proto import poplib as ours
+from pop3proto import Dele, List, LocalProtocolError, ResponseCode, State, poplib as ours
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import Cut, LongUids, NoUid, Refuse
@@ -87,7 +86,7 @@ def test_a_message_goes_to_a_file_as_it_is(server, connect):
         file = io.BytesIO()
         assert client.retr_to(number, file) == len(file.getvalue())
         assert file.getvalue() == message.replace(b"\n", b"\r\n")
-    with pytest.raises(ours.Refused):
+    with pytest.raises(ours.CommandRefused):
         client.retr_to(9, io.BytesIO())
     assert client.stat()[0] == 2
 
@@ -114,7 +113,7 @@ def test_a_listing_that_is_refused_is_an_error():
     with pop3_server({"ann": MAIL}, faults=[fault]) as server, ours.POP3(server.host, server.port) as client:
         client.user("ann")
         client.pass_(PASSWORD)
-        with pytest.raises(ours.Refused) as caught:
+        with pytest.raises(ours.CommandRefused) as caught:
             client.messages()
         assert caught.value.code == ResponseCode.SYS_TEMP
         assert len(client.messages()) == 2

@@ -101,12 +101,12 @@ sys.modules["poplib"] = None
 from pop3proto import poplib
 assert poplib.POP3.__mro__[-2].__module__ == "pop3proto.poplib.standard"
 assert issubclass(poplib.POP3_SSL, poplib.POP3)
-assert poplib.Refused(b"-ERR [AUTH] no").code.name == "AUTH"
+assert poplib.CommandRefused(b"-ERR [AUTH] no").code.name == "AUTH"
 poplib.install()
 import poplib as installed
 assert installed is poplib
 poplib.uninstall()
-print(issubclass(poplib.Refused, poplib.error_proto))
+print(issubclass(poplib.CommandRefused, poplib.error_proto))
 """
     assert run(code).strip() == "True"
 

@@ -10,8 +10,7 @@ import warnings
 
 import pytest
 
-from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode
-from pop3proto import poplib as ours
+from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode, poplib as ours
 from pop3proto.testing import PASSWORD, pop3_server
 from tests.helpers.dialogues import Dialogue, over, talking
 
@@ -94,7 +93,7 @@ def test_a_refusal_is_the_error_of_the_standard_library_with_its_code():
             client.pass_("tanstaaf")
         assert caught.value.args == (b"-ERR [IN-USE] locked",)
         assert str(caught.value) == str(theirs.error_proto(b"-ERR [IN-USE] locked"))
-        assert isinstance(caught.value, ours.Refused)
+        assert isinstance(caught.value, ours.CommandRefused)
         assert caught.value.code == ResponseCode.IN_USE
         assert caught.value.reply.message == "locked"
         again = pickle.loads(pickle.dumps(caught.value))
@@ -173,7 +172,12 @@ def test_lines_may_end_with_lf_alone_if_the_status_line_does():
 
 def test_the_timestamp_of_a_greeting_is_found_in_linear_time():
     with talking(ours.POP3, ANSWERS) as (client, server):
-        for welcome in (b"+OK" + b"<" * 1_000_000, b"+OK " + b"<a" * 500_000, b"+OK <" + b"a" * 1_000_000, b"+OK <a b>"):
+        for welcome in (
+            b"+OK" + b"<" * 1_000_000,
+            b"+OK " + b"<a" * 500_000,
+            b"+OK <" + b"a" * 1_000_000,
+            b"+OK <a b>",
+        ):
             client.welcome = welcome
             with pytest.raises(ours.error_proto, match="-ERR APOP not supported"):
                 client.apop("ann", "tanstaaf")
@@ -224,7 +228,7 @@ def test_audit_events_are_those_of_the_standard_library():
 def test_quit_closes_whatever_the_answer():
     for answer, error in (
         (b"+OK\r\n", None),
-        (b"-ERR not all was removed\r\n", ours.Refused),
+        (b"-ERR not all was removed\r\n", ours.CommandRefused),
         (b"", ours.EndOfStream),
         (b"what\r\n", ours.Garbled),
     ):
@@ -273,8 +277,8 @@ def test_close_may_be_called_at_any_time():
 
 def test_a_block_ends_with_quit_and_one_that_fails_does_not():
     with Dialogue().running() as server:
-        with over(ours.POP3, server.client) as client:
-            client.noop
+        with over(ours.POP3, server.client):
+            pass
         server.wait_for_the_end()
         assert server.heard == [b"QUIT"]
     with Dialogue().running() as server:

@@ -6,24 +6,24 @@ was not read to its end never passes for another answer. `install` lets programs
 
 from __future__ import annotations
 
-import socket
-import ssl
+import socket as socket
+import ssl as ssl
 from typing import Final
 
-from .beyond import Message
+from .beyond import ListedMessage
 from .errors import (
     CertificateRefused,
+    CommandRefused,
     EndOfStream,
     ForbiddenCharacter,
     Garbled,
     LoginRefused,
     Malformed,
     OutOfStep,
-    Refused,
     UncertainQuit,
     error_proto,
 )
-from .hooks import CR, CRLF, LF
+from .hooks import CR, CRLF, LF, LongAnswer
 from .installing import install, uninstall
 from .pop3 import POP3, POP3_PORT, TIMEOUT
 from .pop3_ssl import POP3_SSL, POP3_SSL_PORT
@@ -40,20 +40,19 @@ __all__ = [
     "POP3_SSL_PORT",
     "TIMEOUT",
     "CertificateRefused",
+    "CommandRefused",
     "EndOfStream",
     "ForbiddenCharacter",
     "Garbled",
+    "ListedMessage",
     "LoginRefused",
+    "LongAnswer",
     "Malformed",
-    "Message",
     "OutOfStep",
-    "Refused",
     "UncertainQuit",
     "error_proto",
     "insecure",
     "install",
-    "socket",
-    "ssl",
     "uninstall",
 ]
 

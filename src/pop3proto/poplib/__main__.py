@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         verify = False
         del words[0]
     if words[:1] in (["-h"], ["--help"]):
-        print(USAGE, end="")
+        sys.stdout.write(USAGE)
         return
     is_module = words[:1] == ["-m"]
     if is_module:

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-import select
-import socket
-import ssl
-from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from typing_extensions import override
-
-from pop3proto._io.sockets import is_readable
-from pop3proto._io.stream import RECEIVE
-from pop3proto.core.errors import TimedOut
 from pop3proto.core.text import excerpt
 
-from .errors import EndOfStream, Garbled, OutOfStep, Refused
+from .connection_file import ConnectionFile
+from .errors import CommandRefused, EndOfStream, Garbled, OutOfStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
-
-    from typing_extensions import Buffer
 
     from pop3proto.core.limits import Limits
 
@@ -43,7 +31,7 @@ _MANY: Final = 64  # lines that begin with a dot, from which on other ways are f
 _BEFORE: Final = len(_END) - 1  # octets of one read that may begin an end which the next one continues
 
 
-class AnswerFile(io.BufferedIOBase):
+class AnswerFile(ConnectionFile):
     """What the server sends, as a binary file. Octets that come behind an answer stay in it, and are read next.
 
     Once an answer was not read to its end, `check` refuses every further command: what comes would pass for its answer.
@@ -58,40 +46,25 @@ class AnswerFile(io.BufferedIOBase):
         due: how many commands have been sent whose status line was not read.
         expects_reply: the next line is a status line.
         crlf: the last line that was read ended with CRLF, not with LF alone.
-        broken: why no further command may be sent; None: it may.
     """
 
     def __init__(
-        self,
-        source: BinaryIO,
-        sock: socket.socket | None,
-        limits: Limits,
-        receive: Callable[[int], bytes] | None = None,
+        self, source: BinaryIO, sock: object, limits: Limits, receive: Callable[[int], bytes] | None = None
     ) -> None:
+        super().__init__(source, sock, receive)
         self.due: int = 0
         self.expects_reply: bool = False
         self.crlf: bool = True
-        self.broken: str | None = None
-        self._source: Final = source
-        self._sock: Final = sock if isinstance(sock, socket.socket) else None
         self._limits: Final = limits
-        self._receive: Final = receive or _reader_of(source, sock)
         self._longest_reply: Final = limits.reply_line
         self._longest_line: Final = limits.body
-        self._data = b""
-        self._start = 0  # octets before this offset were read
-        self._ended = False
-        self._read_at = -math.inf  # when something was read the last time
-        self._waiting: Final = _waiting(source, sock)
-
-    # Answers.
 
     def check(self) -> None:
         """Refuse to go on where an answer could be taken for that to another command.
 
         Raises:
             OutOfStep: the server has said something that nothing asked for; or `broken` says why.
-            Refused: it has said `-ERR`, as servers do before they hang up.
+            CommandRefused: it has said `-ERR`, as servers do before they hang up.
             EndOfStream: it has hung up.
         """
         if self.broken is None and not self._data and (monotonic() - self._read_at < _AT_ONCE or not self._waiting()):
@@ -112,7 +85,7 @@ class AnswerFile(io.BufferedIOBase):
         line = self._data[self._start :].splitlines()[0]
         self.broken = f"the server sent {excerpt(line)}, which nothing had asked for"
         if line[:4].upper() == b"-ERR":
-            raise Refused(line)
+            raise CommandRefused(line)
         raise OutOfStep(f"nothing was sent: {self.broken}")
 
     def surplus(self) -> bool:
@@ -166,8 +139,8 @@ class AnswerFile(io.BufferedIOBase):
     def body(self) -> tuple[list[bytes], int]:
         """Return the lines of a body, un-stuffed and without their line ends, and how many octets they are with these.
 
-        CRLF and a dot on a line end it. An LF alone also parts lines, as in `poplib`, but a dot between two does not end
-        it: the sender of a message could have written that.
+        CRLF and a dot on a line end it. An LF alone also parts lines, as in `poplib`, but a dot between two does not
+        end it: the sender of a message could have written that.
 
         Raises:
             EndOfStream, Garbled, TimeoutError, OSError: as `line`.
@@ -216,154 +189,6 @@ class AnswerFile(io.BufferedIOBase):
         self._consume(end + len(_END) - len(last))
         return ((b"\r\n" + b"".join(pieces))[: -len(last)] + joint[: end + 2])[2:]
 
-    def fail(self, error: BaseException) -> None:
-        """Note that an answer, or a command, was not finished."""
-        if self.broken is None:
-            self.broken = f"an earlier failure, {type(error).__name__}: {error}".removesuffix(": ")
-
-    def _octets(self, until: float | None = None) -> bytes:
-        """Read once; at least one octet.
-
-        Args:
-            until: when to give up; None: the socket's own timeout counts.
-        """
-        try:
-            octets = self._receive(RECEIVE) if until is None else self._read_until(until)
-        except BaseException as error:
-            self.fail(error)
-            raise
-        if not octets:
-            self._ended = True
-            self.broken = "the server has closed the connection"
-            raise EndOfStream("-ERR EOF")
-        self._read_at = monotonic()
-        return octets
-
-    def _read_until(self, until: float) -> bytes:
-        sock, before = self._sock, self._timeout()
-        left = until - monotonic()
-        if left <= 0:
-            raise TimedOut("the server was too slow")
-        if sock is None or before is None:
-            return self._receive(RECEIVE)
-        sock.settimeout(left)
-        try:
-            return self._receive(RECEIVE)
-        finally:
-            with suppress(OSError):
-                sock.settimeout(before)
-
-    def _look(self) -> None:
-        """Read what has come, without waiting."""
-        sock = self._sock
-        if sock is None:
-            return
-        before = sock.gettimeout()
-        sock.settimeout(0)
-        try:
-            octets = self._receive(RECEIVE)
-        except (BlockingIOError, ssl.SSLWantReadError):  # of TLS something has come, and nothing that it carries
-            return
-        except OSError:  # the next read says so
-            return
-        finally:
-            with suppress(OSError):
-                sock.settimeout(before)
-        self._ended = not octets
-        self._data, self._start = octets, 0
-
-    def _deadline(self) -> float | None:
-        timeout = self._timeout()
-        return None if timeout is None else monotonic() + timeout
-
-    def _timeout(self) -> float | None:
-        return None if self._sock is None else self._sock.gettimeout()
-
-    def _consume(self, offset: int) -> None:
-        if offset == len(self._data):
-            self._data, self._start = b"", 0
-        else:
-            self._start = offset
-
-    # A file.
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def fileno(self) -> int:
-        return self._source.fileno()
-
-    @override
-    def close(self) -> None:
-        """Close it, and what it reads from."""
-        try:
-            self._source.close()
-        finally:
-            super().close()
-
-    @override
-    def read1(self, size: int = -1, /) -> bytes:
-        """Return some of the next octets: what is there, or else what one read brings; none at the end of the stream."""
-        if not self._fill():
-            return b""
-        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
-        octets = self._data[self._start : end]
-        self._consume(end)
-        return octets
-
-    def _fill(self) -> bool:
-        """Read once, unless something is there; return whether something is there now."""
-        if not self._data and not self._ended:
-            with suppress(EndOfStream):
-                self._data = self._octets()
-        return bool(self._data)
-
-    @override
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return so many octets, fewer only at the end of the stream; negative: all up to there."""
-        left = math.inf if size is None or size < 0 else size
-        pieces: list[bytes] = []
-        while left and (piece := self.read1(-1 if left == math.inf else int(left))):
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
-
-    @override
-    def readline(self, size: int | None = -1, /) -> bytes:
-        """Return the next octets up to an LF, `size` at most; fewer at the end of the stream."""
-        left = math.inf if size is None or size < 0 else size
-        pieces: list[bytes] = []
-        while left > 0 and self._fill():
-            start = self._start
-            end = int(min(self._data.find(b"\n", start) + 1 or len(self._data), start + left))
-            pieces.append(self._data[start:end])
-            self._consume(end)
-            left -= end - start
-            if pieces[-1].endswith(b"\n"):
-                break
-        return b"".join(pieces)
-
-    def peek(self, size: int = 0, /) -> bytes:  # noqa: ARG002 - as that of any buffered file
-        """Return the next octets without reading them: as many as are there, or else as one read brings."""
-        self._fill()
-        return self._data[self._start :]
-
-    def _into(self, buffer: Buffer, read: Callable[[int], bytes]) -> int:
-        view = memoryview(buffer).cast("B")
-        octets = read(len(view))
-        view[: len(octets)] = octets
-        return len(octets)
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        return self._into(buffer, self.read)
-
-    @override
-    def readinto1(self, buffer: Buffer, /) -> int:
-        return self._into(buffer, self.read1)
-
 
 class _Pace:
     """Until when to wait for the next octets of a body: every timeout must bring a least number of them."""
@@ -398,29 +223,3 @@ def _split(octets: bytes) -> tuple[list[bytes], int]:
         lines = octets.replace(b"\r\n", b"\n").split(b"\n")
     lines.pop()  # what is behind the last line end
     return lines, len(octets)
-
-
-def _reader_of(source: BinaryIO, sock: object) -> Callable[[int], bytes]:
-    """Return what reads a file once.
-
-    What is no socket may hold the answers to commands that were not sent yet, as a test has written them down: a line
-    at a time is never too much.
-    """
-    if isinstance(sock, socket.socket) and isinstance(source, io.BufferedIOBase):
-        return source.read1
-    return lambda _size: source.readline()
-
-
-def _waiting(source: BinaryIO, sock: object) -> Callable[[], object]:
-    """Return what tells whether octets, or the end of the stream, wait in a connection."""
-    if not isinstance(sock, socket.socket):
-        return lambda: False
-    try:
-        descriptor = source.fileno()
-    except (OSError, ValueError):  # it is no file of the system
-        return lambda: False
-    if not hasattr(select, "poll"):
-        return lambda: is_readable(sock)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)

@@ -14,7 +14,7 @@ from .hooks import Hooks
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from typing import BinaryIO
 
     from pop3proto.blocking import Client
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from .beneath import ClientBeneath
 
-__all__ = ["Beyond", "Message"]
+__all__ = ["Beyond", "ListedMessage"]
 
 
 @attrs.frozen
-class Message:
+class ListedMessage:
     """A message in the maildrop.
 
     Args:
@@ -143,16 +143,16 @@ class Beyond(Hooks):
         """Write a message to a file, in constant memory: its octets as they are, with CRLF. Return how many they are.
 
         Raises:
-            Refused: there is no such message.
+            CommandRefused: there is no such message.
         """
         with translated(), self.client.retr(number) as message:
             return message.copy_to(file)
 
-    def messages(self) -> builtins.list[Message]:
+    def messages(self) -> builtins.list[ListedMessage]:
         """Return what LIST and UIDL tell of each message, in the server's order.
 
         Raises:
-            Refused: the server refused LIST.
+            CommandRefused: the server refused LIST.
             Malformed: the answer makes no sense.
         """
         from pop3proto.core.commands import List, Uidl  # noqa: PLC0415 - likewise
@@ -161,7 +161,7 @@ class Beyond(Hooks):
         with translated():
             sizes = client.call(List())
             try:
-                ids = client.call(Uidl())
+                ids: Mapping[int, str] = client.call(Uidl())
             except CommandFailed:
                 ids = {}
-        return [Message(number, octets, ids.get(number)) for number, octets in sizes.items()]
+        return [ListedMessage(number, octets, ids.get(number)) for number, octets in sizes.items()]

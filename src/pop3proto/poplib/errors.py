@@ -1,4 +1,4 @@
-"""What is raised: each is the `error_proto` of `poplib` as well as the error of this library that says what happened."""
+"""What is raised: each is an `error_proto`, and the error of this library that says what happened."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CertificateRefused",
+    "CommandRefused",
     "EndOfStream",
     "ForbiddenCharacter",
     "Garbled",
     "LoginRefused",
     "Malformed",
     "OutOfStep",
-    "Refused",
     "UncertainQuit",
     "error_proto",
     "translated",
 ]
 
 
-class Refused(error_proto):
+class CommandRefused(error_proto):
     """The server answered `-ERR`. `args[0]` is its line, as octets; the session goes on.
 
     Attributes:
@@ -67,13 +67,13 @@ class Refused(error_proto):
         return self.reply.guessed_code
 
 
-class LoginRefused(Refused, LoginFailed):
+class LoginRefused(CommandRefused, LoginFailed):
     """`login` or `auth` was refused; `attempts`, `left` and `why` tell what was tried. `args[0]` is the last line."""
 
     def __init__(self, line: bytes, failure: LoginFailed | None = None) -> None:
         if failure is not None:
             LoginFailed.__init__(self, failure.attempts, failure.left, failure.why, failure.withheld)
-        Refused.__init__(self, line)
+        CommandRefused.__init__(self, line)
 
     @override
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class EndOfStream(error_proto, ConnectionLost):
 
 
 class UncertainQuit(EndOfStream, UncertainUpdate):
-    """The server closed the connection before it answered QUIT: it may have removed what is marked as deleted or not."""
+    """The server closed the connection before it answered QUIT: it may have removed the messages or not."""
 
 
 class OutOfStep(error_proto, Broken):
@@ -134,7 +134,7 @@ def translated() -> Generator[None]:
     except LoginFailed as error:
         raise LoginRefused(_line_of(error), error) from error
     except CommandFailed as error:
-        raise Refused(_line_of(error)) from error
+        raise CommandRefused(_line_of(error)) from error
     except MalformedReply as error:
         raise Malformed(str(error)) from error
     except RemoteProtocolError as error:

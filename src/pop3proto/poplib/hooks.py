@@ -1,28 +1,26 @@
-"""How commands are sent and answers are read: the private methods of `poplib.POP3`, which programs call and override."""
+"""How commands are sent and answers are read: the private methods of `POP3`, which programs call and override."""
 
 from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from pop3proto.core.limits import DEFAULT_LIMITS, Limits
 from pop3proto.core.text import excerpt
 
 from .answers import AnswerFile
-from .errors import ForbiddenCharacter, Garbled, OutOfStep, Refused, translated
+from .errors import CommandRefused, ForbiddenCharacter, Garbled, OutOfStep, translated
 from .standard import StandardPOP3
 from .trace import MASK, LoginLine, tell
 
 if TYPE_CHECKING:
-    import builtins
-    from typing import BinaryIO
-
     from .beneath import ClientBeneath
 
 __all__ = ["CR", "CRLF", "LF", "Hooks", "LongAnswer"]
 
-LongAnswer: TypeAlias = "tuple[bytes, builtins.list[bytes], int]"
+LongAnswer: TypeAlias = tuple[bytes, list[bytes], int]
+"""Status line, lines, and how many octets these are with their line ends."""
 
 CR: Final = b"\r"
 LF: Final = b"\n"
@@ -44,6 +42,10 @@ class Hooks(StandardPOP3):
     limits: ClassVar[Limits] = DEFAULT_LIMITS
     """How long a status line may be, and how large what is held in memory."""
 
+    if TYPE_CHECKING:  # whatever a program puts there; None once it is closed
+        sock: Any
+        file: Any
+
     _debugging = 0
     _logged_in = False  # a login was accepted, by whichever method
     _login: LoginLine | None = None  # the login that is under way
@@ -55,7 +57,7 @@ class Hooks(StandardPOP3):
         """Send a line; nothing is sent if that could not be answered.
 
         Raises:
-            ForbiddenCharacter, OutOfStep, Refused, EndOfStream: nothing was sent.
+            ForbiddenCharacter, OutOfStep, CommandRefused, EndOfStream: nothing was sent.
         """
         if self._debugging > 1:
             tell("put", line if self._login is None else MASK.encode())
@@ -104,7 +106,7 @@ class Hooks(StandardPOP3):
         """Return a positive status line.
 
         Raises:
-            Refused: it is `-ERR`. The session goes on.
+            CommandRefused: it is `-ERR`. The session goes on.
             Garbled: it is no status line, or too long. The session is over.
             EndOfStream: the server has closed the connection.
         """
@@ -120,7 +122,7 @@ class Hooks(StandardPOP3):
         if line[:1] == b"+":
             return line
         if line[:4].upper() == b"-ERR":
-            raise Refused(line)
+            raise CommandRefused(line)
         answers.broken = f"the server sent {excerpt(line)} where an answer was due"
         raise Garbled(line)
 
@@ -129,10 +131,15 @@ class Hooks(StandardPOP3):
         status = self._getresp()
         answers = self._answers()
         crlf = answers.crlf
-        if crlf and self._debugging <= 1 and type(self)._getline is Hooks._getline and "_getline" not in vars(self):
+        if crlf and self._debugging <= 1 and self._reads_lines_itself:
             lines, octets = answers.body()
             return status, lines, octets
         return self._each_line(status, crlf=crlf)
+
+    @property
+    def _reads_lines_itself(self) -> bool:
+        """Whether `_getline` is the one of this class."""
+        return type(self)._getline is Hooks._getline and "_getline" not in vars(self)  # noqa: SLF001 - its own
 
     def _each_line(self, status: bytes, *, crlf: bool) -> LongAnswer:
         """Read a body by `_getline`, as it has been overridden, or each line is to be printed, or ends with LF alone.
@@ -182,11 +189,11 @@ class Hooks(StandardPOP3):
         self.file = answers
         return answers
 
-    def _read_from(self, sock: socket.socket) -> None:
+    def _read_from(self, sock: object) -> None:
         """Take a socket that was connected, or has shaken hands, just now."""
-        receive = sock.recv if isinstance(sock, socket.socket) else None
+        receive = sock.recv if isinstance(sock, socket.socket) else None  # a test may have something else
         self.sock = sock
-        self.file = AnswerFile(sock.makefile("rb"), sock, self.limits, receive)
+        self.file = AnswerFile(self.sock.makefile("rb"), self.sock, self.limits, receive)
         self._beneath = None
 
     def _after_login(self, line: bytes) -> bytes:

@@ -25,7 +25,7 @@ def install(*, verify: bool = True) -> None:
         verify: verify TLS where the program passes no context; False: do as `poplib` does, which lets anybody in
             between read the password.
     """
-    module = importlib.import_module(__package__)
+    module = importlib.import_module("pop3proto.poplib")
     sys.modules["poplib"] = module
     for name in _before:
         setattr(STANDARD, name, getattr(module, name))

@@ -147,12 +147,12 @@ class POP3(Beyond):
         except ValueError:
             raise error_proto("Invalid STAT response data: non-numeric values") from None
 
-    @overload  # type: ignore[override]
+    @overload
     def list(self, which: None = None) -> LongAnswer: ...
     @overload
     def list(self, which: object) -> bytes: ...
     @override
-    def list(self, which: object = None) -> bytes | LongAnswer:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def list(self, which: object = None) -> bytes | LongAnswer:
         """Return the answer to LIST, the rows `number octets`, and their octets; of one message the answer alone."""
         return self._longcmd("LIST") if which is None else self._shortcmd(f"LIST {which}")
 
@@ -229,8 +229,7 @@ class POP3(Beyond):
             raise error_proto("-ERR STLS not supported by server")
         answer = self._shortcmd("STLS")
         try:
-            if self._answers().surplus():
-                raise Garbled("the server sent octets in clear behind its answer to STLS")
+            self._check_nothing_in_clear()
             given = context is not None
             self._read_from(over_tls(self.sock, self.host, self.port, context or default_context(), given=given))
         except BaseException:
@@ -239,12 +238,16 @@ class POP3(Beyond):
         self._tls_established = True
         return answer
 
+    def _check_nothing_in_clear(self) -> None:
+        if self._answers().surplus():
+            raise Garbled("the server sent octets in clear behind its answer to STLS")
+
     @override
     def quit(self) -> bytes:
         """End the session: the server removes what is marked as deleted. It is closed, whatever the answer.
 
         Raises:
-            Refused: it did not remove all of it.
+            CommandRefused: it did not remove all of it.
             UncertainQuit: there was no answer: it may have removed them or not.
         """
         try:

@@ -59,7 +59,7 @@ class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
 
     @override
     def _create_socket(self, timeout: float | None) -> socket.socket:
-        sock = POP3._create_socket(self, timeout)
+        sock = super()._create_socket(timeout)
         try:
             return over_tls(sock, self.host, self.port, self.context, given=self._context_given)
         except BaseException:
@@ -67,7 +67,7 @@ class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
             raise
 
     @override
-    def stls(self, context: object = None) -> NoReturn:
+    def stls(self, *_: object, **__: object) -> NoReturn:
         """Refuse: TLS is active.
 
         Raises:

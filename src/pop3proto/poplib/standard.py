@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from poplib import POP3 as StandardPOP3, POP3_SSL as StandardPOP3_SSL, error_proto
+    from poplib import POP3 as StandardPOP3, POP3_SSL as StandardPOP3_SSL, error_proto  # noqa: N811 - they are classes
     from types import ModuleType
 
 __all__ = ["STANDARD", "StandardPOP3", "StandardPOP3_SSL", "error_proto"]
 
-try:
-    import poplib as _poplib
-except ImportError:  # a later Python, perhaps
-    _poplib = None
 
-STANDARD: Final[ModuleType | None] = _poplib
+def _standard() -> ModuleType | None:
+    try:
+        return importlib.import_module("poplib")
+    except ImportError:  # a later Python, perhaps
+        return None
+
+
+STANDARD: Final = _standard()
 """The module of the standard library; None: this Python has none."""
 
 if not TYPE_CHECKING:

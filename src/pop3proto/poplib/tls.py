@@ -6,18 +6,19 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from pop3proto._io.tls import client_context, handshake_failure
-from pop3proto.core.errors import CertificateError
 
 from .errors import CertificateRefused
 
 if TYPE_CHECKING:
     import socket
 
+    from pop3proto.core.errors import CertificateError
+
 __all__ = ["default_context", "insecure", "over_tls", "verify_by_default"]
 
 _WAY_OUT = (
-    "; `poplib` would not have verified it: to do without, which lets anybody in between read the password, pass "
-    "context=pop3proto.poplib.insecure()"
+    ", or set SSL_CERT_FILE; to verify nothing, as poplib does, which lets anybody in between read the password, pass "
+    "context=pop3proto.poplib.insecure(), or --insecure to python -m pop3proto.poplib"
 )
 
 

@@ -1,0 +1,227 @@
+"""A connection as a binary file, of which nothing that was received and not read is lost."""
+
+from __future__ import annotations
+
+import io
+import math
+import select
+import socket
+import ssl
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+
+from pop3proto._io.sockets import is_readable
+from pop3proto._io.stream import RECEIVE
+from pop3proto.core.errors import TimedOut
+
+from .errors import EndOfStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+    from typing_extensions import Buffer
+
+__all__ = ["ConnectionFile"]
+
+
+class ConnectionFile(io.BufferedIOBase):
+    """What comes over a connection, as a binary file.
+
+    Args:
+        source: reads the connection: what `makefile("rb")` returns, or what a program has put in its place.
+        sock: its socket, whose timeout bounds each read.
+        receive: reads the connection once, if nothing of it can be in a buffer of `source`.
+
+    Attributes:
+        broken: why nothing can be made of what comes; None: nothing is wrong.
+    """
+
+    def __init__(self, source: BinaryIO, sock: object, receive: Callable[[int], bytes] | None = None) -> None:
+        self.broken: str | None = None
+        self._source: Final = source
+        self._sock: Final = sock if isinstance(sock, socket.socket) else None
+        self._receive: Final = receive or _reader_of(source, sock)
+        self._data = b""
+        self._start = 0  # octets before this offset were read
+        self._ended = False
+        self._read_at = -math.inf  # when something was read the last time
+        self._waiting: Final = _waiting(source, sock)
+
+    def fail(self, error: BaseException) -> None:
+        """Note that an answer, or a command, was not finished."""
+        if self.broken is None:
+            self.broken = f"an earlier failure, {type(error).__name__}: {error}".removesuffix(": ")
+
+    def _octets(self, until: float | None = None) -> bytes:
+        """Read once; at least one octet.
+
+        Args:
+            until: when to give up; None: the socket's own timeout counts.
+        """
+        try:
+            octets = self._receive(RECEIVE) if until is None else self._read_until(until)
+        except BaseException as error:
+            self.fail(error)
+            raise
+        if not octets:
+            self._ended = True
+            self.broken = "the server has closed the connection"
+            raise EndOfStream("-ERR EOF")
+        self._read_at = monotonic()
+        return octets
+
+    def _read_until(self, until: float) -> bytes:
+        sock, before = self._sock, self._timeout()
+        left = until - monotonic()
+        if left <= 0:
+            raise TimedOut("the server was too slow")
+        if sock is None or before is None:
+            return self._receive(RECEIVE)
+        sock.settimeout(left)
+        try:
+            return self._receive(RECEIVE)
+        finally:
+            with suppress(OSError):
+                sock.settimeout(before)
+
+    def _look(self) -> None:
+        """Read what has come, without waiting."""
+        sock = self._sock
+        if sock is None:
+            return
+        before = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            octets = self._receive(RECEIVE)
+        except (BlockingIOError, ssl.SSLWantReadError):  # of TLS something has come, and nothing that it carries
+            return
+        except OSError:  # the next read says so
+            return
+        finally:
+            with suppress(OSError):
+                sock.settimeout(before)
+        self._ended = not octets
+        self._data, self._start = octets, 0
+
+    def _deadline(self) -> float | None:
+        timeout = self._timeout()
+        return None if timeout is None else monotonic() + timeout
+
+    def _timeout(self) -> float | None:
+        return None if self._sock is None else self._sock.gettimeout()
+
+    def _consume(self, offset: int) -> None:
+        if offset == len(self._data):
+            self._data, self._start = b"", 0
+        else:
+            self._start = offset
+
+    # A file.
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def fileno(self) -> int:
+        return self._source.fileno()
+
+    @override
+    def close(self) -> None:
+        """Close it, and what it reads from."""
+        try:
+            self._source.close()
+        finally:
+            super().close()
+
+    @override
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return some of the next octets: what is there, or else what one read brings; none at the end."""
+        if not self._fill():
+            return b""
+        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
+        octets = self._data[self._start : end]
+        self._consume(end)
+        return octets
+
+    def _fill(self) -> bool:
+        """Read once, unless something is there; return whether something is there now."""
+        if not self._data and not self._ended:
+            with suppress(EndOfStream):
+                self._data = self._octets()
+        return bool(self._data)
+
+    @override
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return so many octets, fewer only at the end of the stream; negative: all up to there."""
+        left = math.inf if size is None or size < 0 else size
+        pieces: list[bytes] = []
+        while left and (piece := self.read1(-1 if left == math.inf else int(left))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    @override
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the next octets up to an LF, `size` at most; fewer at the end of the stream."""
+        left = math.inf if size is None or size < 0 else size
+        pieces: list[bytes] = []
+        while left > 0 and self._fill():
+            start = self._start
+            end = int(min(self._data.find(b"\n", start) + 1 or len(self._data), start + left))
+            pieces.append(self._data[start:end])
+            self._consume(end)
+            left -= end - start
+            if pieces[-1].endswith(b"\n"):
+                break
+        return b"".join(pieces)
+
+    def peek(self, size: int = 0, /) -> bytes:  # noqa: ARG002 - as that of any buffered file
+        """Return the next octets without reading them: as many as are there, or else as one read brings."""
+        self._fill()
+        return self._data[self._start :]
+
+    def _into(self, buffer: Buffer, read: Callable[[int], bytes]) -> int:
+        view = memoryview(buffer).cast("B")
+        octets = read(len(view))
+        view[: len(octets)] = octets
+        return len(octets)
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int:
+        return self._into(buffer, self.read)
+
+    @override
+    def readinto1(self, buffer: Buffer, /) -> int:
+        return self._into(buffer, self.read1)
+
+
+def _reader_of(source: BinaryIO, sock: object) -> Callable[[int], bytes]:
+    """Return what reads a file once.
+
+    What is no socket may hold the answers to commands that were not sent yet, as a test has written them down: a line
+    at a time is never too much.
+    """
+    if isinstance(sock, socket.socket) and isinstance(source, io.BufferedIOBase):
+        return source.read1
+    return lambda _size: source.readline()
+
+
+def _waiting(source: BinaryIO, sock: object) -> Callable[[], object]:
+    """Return what tells whether octets, or the end of the stream, wait in a connection."""
+    if not isinstance(sock, socket.socket):
+        return lambda: False
+    try:
+        descriptor = source.fileno()
+    except (OSError, ValueError):  # it is no file of the system
+        return lambda: False
+    if not hasattr(select, "poll"):
+        return lambda: is_readable(sock)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return partial(poll.poll, 0)

@@ -40,6 +40,12 @@ CALLS = {
         "call_all, pipelined": 45,
         "client.dele, one by one": 130,
     },
+    "poplib: stat, from": {
+        "pop3proto.poplib": 30,
+    },
+    "poplib: retr of 4096 octets, from": {
+        "pop3proto.poplib": 40,
+    },
     "listings": {
         "client": 0.5,
     },
@@ -86,7 +92,7 @@ def tables():
 
 
 def marks(group):
-    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "memory", "sessions"})
+    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "memory", "poplib", "sessions"})
 
 
 @pytest.mark.parametrize("group", [pytest.param(name, marks=marks(name)) for name in GROUPS])

@@ -18,6 +18,7 @@ from tests.helpers.snippets import DOCS
 PUBLIC = [
     "pop3proto",
     "pop3proto.sasl",
+    "pop3proto.poplib",
     "pop3proto.procedures",
     "pop3proto.blocking",
     "pop3proto.asyncio",

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import tests
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import Cut, DoubleAnswer, Drip, Refuse, TrailingJunk
 from tests.helpers.corpus import maildir_contents
+from tests.helpers.processes import PATIENCE
 from tests.helpers.programs import PASSWORD as DOVECOT_PASSWORD, dovecot_serving
 from tests.helpers.snippets import DOCS
 
@@ -26,18 +28,23 @@ pytestmark = pytest.mark.programs
 MAIL = [b"Subject: one\n\nfirst\n", b"Subject: two\n\nsecond\n.\n..\n", b"Subject: three\n\nthird\n"]
 LONG = [MAIL[0], b"Subject: two\n\n" + b"x" * 5_000 + b"\n", MAIL[2]]
 MODULES = {"poplib": (), "pop3proto.poplib": ("-m", "pop3proto.poplib")}
-SECONDS = 8  # after which a program waits for ever, as far as anybody can tell; its own timeout is two
+TIMEOUT = 8  # seconds, of getmail6
 NOBODY = "nobody"  # getmail6 delivers nothing as root
 
 
 @frozen
 class Scenario:
-    """What goes wrong, and what comes of it, for each module."""
+    """What goes wrong.
+
+    Args:
+        seconds: after which a program waits for ever, as far as anybody can tell. getmail6 has one itself.
+    """
 
     faults: tuple = ()
     mail: list = MAIL
     tls: str = "none"
     programs: tuple = ("getmail6", "django-mailbox")
+    seconds: float = PATIENCE
 
 
 @frozen
@@ -60,13 +67,15 @@ SCENARIOS = {
     "the status line of `RETR 1` comes twice": Scenario((DoubleAnswer(to="RETR 1"),)),
     "junk follows message 1": Scenario((TrailingJunk(after="RETR 1"),)),
     "nobody has signed the certificate": Scenario(tls="implicit"),
-    "message 2 comes by an octet in 0.4 seconds": Scenario((Drip(1, 0.4, on="RETR 2"),), programs=("getmail6",)),
+    "message 2 comes by an octet a second": Scenario(
+        (Drip(1, 1.0, on="RETR 2"),), programs=("getmail6",), seconds=3 * TIMEOUT
+    ),
 }
 
 
 def stored_by_getmail(folder, said):
     files = [path.read_bytes() for path in (folder / "Maildir" / "new").iterdir()]
-    return lambda message: any(file.endswith(message) for file in files)
+    return lambda message: b"Return-Path: <unknown>\n" + message in files
 
 
 def stored_by_django(folder, said):
@@ -102,7 +111,7 @@ server = {place.host}
 port = {place.port}
 username = {place.user}
 password = {place.password}
-timeout = 2
+timeout = {TIMEOUT}
 [destination]
 type = Maildir
 path = {maildir}/
@@ -127,29 +136,30 @@ def django_mailbox(place, folder):
 PROGRAMS = {"getmail6": (getmail, stored_by_getmail), "django-mailbox": (django_mailbox, stored_by_django)}
 
 
-def open_folder(tmp_path_factory):
-    """A folder that others may enter, too."""
-    made = tmp_path_factory.mktemp("program")
-    if os.geteuid() == 0:
-        for path in (made, *made.parents[:2]):
-            path.chmod(path.stat().st_mode | 0o055)
-    return made
+@pytest.fixture
+def folder():
+    """A folder that others may enter, too: not in pytest's, which each run of it closes to them again."""
+    with tempfile.TemporaryDirectory(prefix="pop3proto-") as name:
+        made = Path(name)
+        made.chmod(0o755)
+        yield made
 
 
-def outcome(module, program, folder, place, *, mail=MAIL, left):
+def outcome(module, program, folder, place, scenario, *, left):
     """Run a program, and say what became of the mail."""
     arguments, stored_by = PROGRAMS[program]
     command = [sys.executable, "-W", "ignore", *MODULES[module], *arguments(place, folder)]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=scenario.seconds, check=False)
     except subprocess.TimeoutExpired:
         return "waits on"
+    print(ended.stdout, ended.stderr)  # noqa: T201 - shown if the test fails
     stored = stored_by(folder, ended.stdout)
-    kept, safe = left(), [message for message in mail if stored(message)]
+    kept, safe = left(), [message for message in scenario.mail if stored(message)]
     told = [f"{len(safe)} stored"]
     if kept:
         told.append(f"{len(kept)} left")
-    if lost := [message for message in mail if message not in safe and message not in kept]:
+    if lost := [message for message in scenario.mail if message not in safe and message not in kept]:
         told.append(f"{len(lost)} lost")
     if ended.returncode:
         told.append("fails")
@@ -182,7 +192,7 @@ CASES = [
 
 @pytest.mark.deep(keep=4)
 @pytest.mark.parametrize("what, program, module", CASES)
-def test_the_page_says_what_a_program_does(what, program, module, tmp_path_factory):
+def test_the_page_says_what_a_program_does(what, program, module, folder):
     scenario = SCENARIOS[what]
     with pop3_server({"ann": scenario.mail}, faults=scenario.faults, tls=scenario.tls) as server:
 
@@ -190,7 +200,7 @@ def test_the_page_says_what_a_program_does(what, program, module, tmp_path_facto
             return [message.replace(b"\r\n", b"\n") for message in server.messages("ann")]
 
         place = Place(server.host, server.port, "ann", PASSWORD, tls=scenario.tls != "none")
-        told = outcome(module, program, open_folder(tmp_path_factory), place, mail=scenario.mail, left=left)
+        told = outcome(module, program, folder, place, scenario, left=left)
         assert told == table()[what, program, module]
 
 
@@ -200,14 +210,15 @@ def test_the_page_says_nothing_else():
 
 @pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_with_dovecot_they_do_the_same(program, require_program, tmp_path_factory):
+def test_with_dovecot_they_do_the_same(program, require_program, folder):
     with dovecot_serving(require_program("dovecot")) as server:
         for number, module in enumerate(MODULES):
-            user, folder = f"ann{number}", open_folder(tmp_path_factory)
+            user, place = f"ann{number}", folder / str(number)
             maildir = server.deliver(user, MAIL)
+            place.mkdir(0o755)
 
             def left(maildir=maildir):
                 return [message.replace(b"\r\n", b"\n") for message in maildir_contents(maildir)]
 
-            place = Place(server.host, server.port, user, DOVECOT_PASSWORD)
-            assert outcome(module, program, folder, place, left=left) == "3 stored"
+            where = Place(server.host, server.port, user, DOVECOT_PASSWORD)
+            assert outcome(module, program, place, where, Scenario(), left=left) == "3 stored"

@@ -158,8 +158,9 @@ def test_a_farewell_is_raised_as_what_the_server_says(pair):
 def test_a_server_that_has_hung_up_is_seen_before_a_command(pair):
     answers, server = pair
     server.close()
-    with pytest.raises(EndOfStream):
+    with pytest.raises(EndOfStream) as caught:
         answers.check()
+    assert not caught.value.sent
 
 
 def test_who_pipelines_by_hand_is_left_alone(pair):

@@ -153,6 +153,14 @@ def test_both_ways_work_in_turns(server, connect):
         held.stat()
 
 
+def test_a_login_of_the_client_is_known_to_the_object(server, connect):
+    client = connect(server)
+    client.client.login("ann", PASSWORD)
+    client.set_debuglevel(0)
+    assert client.client.state is State.TRANSACTION
+    assert client.client.stat().count == 2
+
+
 def test_there_is_no_client_while_an_answer_is_due(server, connect):
     client = connect(server)
     client._putcmd("NOOP")

@@ -79,7 +79,9 @@ class AnswerFile(ConnectionFile):
             self._refuse_unasked()
         if self._ended:
             self.broken = "the server has closed the connection"
-            raise EndOfStream("-ERR EOF")
+            error = EndOfStream("-ERR EOF")
+            error.sent = False
+            raise error
 
     def _refuse_unasked(self) -> None:
         line = self._data[self._start :].splitlines()[0]

@@ -68,6 +68,7 @@ class Beyond(Hooks):
             raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
         from .beneath import client_beneath  # noqa: PLC0415 - who does without it need not wait for it
 
+        self._logged_in = self._is_logged_in
         made = client_beneath(
             sock,
             answers,
@@ -75,7 +76,7 @@ class Beyond(Hooks):
             port=getattr(self, "port", 0),
             welcome=getattr(self, "welcome", b""),
             in_clear=self._tls_established,
-            logged_in=self._is_logged_in,
+            logged_in=self._logged_in,
             cleartext=self.cleartext,
             limits=self.limits,
             trace=bool(self._debugging),
@@ -86,9 +87,7 @@ class Beyond(Hooks):
     @property
     def _is_logged_in(self) -> bool:
         beneath: ClientBeneath | None = self._beneath
-        if beneath is not None and beneath.state is State.TRANSACTION:
-            self._logged_in = True
-        return self._logged_in
+        return self._logged_in or (beneath is not None and beneath.state is State.TRANSACTION)
 
     def login(
         self,

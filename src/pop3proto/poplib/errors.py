@@ -81,7 +81,13 @@ class LoginRefused(CommandRefused, LoginFailed):
 
 
 class EndOfStream(error_proto, ConnectionLost):
-    """The server closed the connection where an answer was due: `-ERR EOF`."""
+    """The server closed the connection where an answer was due: `-ERR EOF`.
+
+    Attributes:
+        sent: it was; else that was seen before, and nothing was sent.
+    """
+
+    sent: bool = True
 
 
 class UncertainQuit(EndOfStream, UncertainUpdate):

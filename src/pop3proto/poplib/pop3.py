@@ -103,6 +103,7 @@ class POP3(Beyond):
     def set_debuglevel(self, level: int) -> None:
         """Print what is said, without secrets: 1, the commands; 2, each line of both sides; 0, nothing."""
         self._debugging = level
+        self._logged_in = self._is_logged_in
         self._beneath = None  # the next one prints, too, or does not
 
     @override
@@ -253,7 +254,7 @@ class POP3(Beyond):
         try:
             return self._shortcmd("QUIT")
         except EndOfStream as error:
-            if self._is_logged_in and type(error) is EndOfStream:
+            if error.sent and self._is_logged_in:
                 raise UncertainQuit(*error.args) from error
             raise
         finally:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto._io.sockets import is_readable
-from pop3proto._io.stream import RECEIVE
 from pop3proto.core.errors import TimedOut
 
 from .errors import EndOfStream
@@ -26,7 +25,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["ConnectionFile"]
+__all__ = ["LONG", "SHORT", "ConnectionFile"]
+
+SHORT: Final = 8_192
+"""Octets of one read where a line is expected."""
+LONG: Final = 122_880
+"""Octets of one read where more is expected: most messages come at once. For 128 KiB or more, the C library asks the
+system for memory each time, which takes longer than reading."""
 
 
 class ConnectionFile(io.BufferedIOBase):
@@ -39,10 +44,12 @@ class ConnectionFile(io.BufferedIOBase):
 
     Attributes:
         broken: why nothing can be made of what comes; None: nothing is wrong.
+        read_size: octets to ask for at once.
     """
 
     def __init__(self, source: BinaryIO, sock: object, receive: Callable[[int], bytes] | None = None) -> None:
         self.broken: str | None = None
+        self.read_size: int = SHORT
         self._source: Final = source
         self._sock: Final = sock if isinstance(sock, socket.socket) else None
         self._receive: Final = receive or _reader_of(source, sock)
@@ -64,7 +71,7 @@ class ConnectionFile(io.BufferedIOBase):
             until: when to give up; None: the socket's own timeout counts.
         """
         try:
-            octets = self._receive(RECEIVE) if until is None else self._read_until(until)
+            octets = self._receive(self.read_size) if until is None else self._read_until(until)
         except BaseException as error:
             self.fail(error)
             raise
@@ -81,10 +88,10 @@ class ConnectionFile(io.BufferedIOBase):
         if left <= 0:
             raise TimedOut("the server was too slow")
         if sock is None or before is None:
-            return self._receive(RECEIVE)
+            return self._receive(self.read_size)
         sock.settimeout(left)
         try:
-            return self._receive(RECEIVE)
+            return self._receive(self.read_size)
         finally:
             with suppress(OSError):
                 sock.settimeout(before)
@@ -97,7 +104,7 @@ class ConnectionFile(io.BufferedIOBase):
         before = sock.gettimeout()
         sock.settimeout(0)
         try:
-            octets = self._receive(RECEIVE)
+            octets = self._receive(self.read_size)
         except (BlockingIOError, ssl.SSLWantReadError):  # of TLS something has come, and nothing that it carries
             return
         except OSError:  # the next read says so
@@ -142,18 +149,20 @@ class ConnectionFile(io.BufferedIOBase):
     @override
     def read1(self, size: int = -1, /) -> bytes:
         """Return some of the next octets: what is there, or else what one read brings; none at the end."""
-        if not self._fill():
+        if not self._fill(max(size, SHORT)):
             return b""
         end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
         octets = self._data[self._start : end]
         self._consume(end)
         return octets
 
-    def _fill(self) -> bool:
-        """Read once, unless something is there; return whether something is there now."""
+    def _fill(self, size: int = SHORT) -> bool:
+        """Read so many octets at most, unless something is there; return whether something is there now."""
         if not self._data and not self._ended:
+            self.read_size = size
             with suppress(EndOfStream):
                 self._data = self._octets()
+            self.read_size = SHORT
         return bool(self._data)
 
     @override

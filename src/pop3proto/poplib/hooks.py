@@ -10,6 +10,7 @@ from pop3proto.core.limits import DEFAULT_LIMITS, Limits
 from pop3proto.core.text import excerpt
 
 from .answers import AnswerFile
+from .connection_file import LONG, SHORT
 from .errors import CommandRefused, ForbiddenCharacter, Garbled, OutOfStep, translated
 from .standard import StandardPOP3
 from .trace import MASK, LoginLine, tell
@@ -128,13 +129,17 @@ class Hooks(StandardPOP3):
 
     def _getlongresp(self) -> LongAnswer:
         """Return a positive status line, the lines behind it, and how many octets these are."""
-        status = self._getresp()
         answers = self._answers()
-        crlf = answers.crlf
-        if crlf and self._debugging <= 1 and self._reads_lines_itself:
-            lines, octets = answers.body()
-            return status, lines, octets
-        return self._each_line(status, crlf=crlf)
+        answers.read_size = LONG
+        try:
+            status = self._getresp()
+            crlf = answers.crlf
+            if crlf and self._debugging <= 1 and self._reads_lines_itself:
+                lines, octets = answers.body()
+                return status, lines, octets
+            return self._each_line(status, crlf=crlf)
+        finally:
+            answers.read_size = SHORT
 
     @property
     def _reads_lines_itself(self) -> bool:

@@ -62,7 +62,7 @@ class Hooks(StandardPOP3):
         """
         if self._debugging > 1:
             tell("put", line if self._login is None else MASK.encode())
-        if line.translate(None, _CONTROL_CHARACTERS) != line:
+        if not line.isalnum() and line.translate(None, _CONTROL_CHARACTERS) != line:
             raise ForbiddenCharacter("Control characters not allowed in commands")
         answers = self.file
         if type(answers) is not AnswerFile:
@@ -99,7 +99,7 @@ class Hooks(StandardPOP3):
         line = answers.line()
         if self._debugging > 1:
             tell("get", self._without_secret(line))
-        if line[-2:] == CRLF:
+        if answers.crlf:
             return line[:-2], len(line)
         return line[:-1].removeprefix(CR), len(line)
 
@@ -134,17 +134,13 @@ class Hooks(StandardPOP3):
         try:
             status = self._getresp()
             crlf = answers.crlf
-            if crlf and self._debugging <= 1 and self._reads_lines_itself:
+            overridden = getattr(self._getline, "__func__", None) is not Hooks._getline
+            if crlf and self._debugging <= 1 and not overridden:
                 lines, octets = answers.body()
                 return status, lines, octets
             return self._each_line(status, crlf=crlf)
         finally:
             answers.read_size = SHORT
-
-    @property
-    def _reads_lines_itself(self) -> bool:
-        """Whether `_getline` is the one of this class."""
-        return type(self)._getline is Hooks._getline and "_getline" not in vars(self)  # noqa: SLF001 - its own
 
     def _each_line(self, status: bytes, *, crlf: bool) -> LongAnswer:
         """Read a body by `_getline`, as it has been overridden, or each line is to be printed, or ends with LF alone.

@@ -55,6 +55,13 @@ def test_a_body_is_what_poplib_makes_of_it_however_it_is_cut(lines, cuts):
     assert answers.readline() == b"+OK next\r\n"
 
 
+@given(CUTS)
+def test_only_a_line_that_crlf_has_ended_before_is_the_end_or_is_stuffed(cuts):
+    octets = b"\n.\r\na\n.\r\nb\n..c\r\n..d\n.\n\n..\r\n"
+    answers = answers_in(*chunks_of(octets + b".\r\n", cuts))
+    assert answers.body() == ([b"", b".", b"a", b".", b"b", b"..c", b".d", b".", b"", b".."], len(octets) - 1)
+
+
 @given(st.binary(max_size=60), CUTS)
 def test_any_octets_are_a_body_or_an_end_of_the_stream(octets, cuts):
     answers = answers_in(*chunks_of(octets, cuts))

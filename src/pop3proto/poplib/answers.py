@@ -48,6 +48,8 @@ class AnswerFile(ConnectionFile):
         crlf: the last line that was read ended with CRLF, not with LF alone.
     """
 
+    broken: str | None
+
     def __init__(
         self, source: BinaryIO, sock: object, limits: Limits, receive: Callable[[int], bytes] | None = None
     ) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+
+from typing_extensions import override
 
 from pop3proto.core.limits import DEFAULT_LIMITS, Limits
 from pop3proto.core.text import excerpt
@@ -214,3 +217,20 @@ class Hooks(StandardPOP3):
         if self._login is None or not self._login.secret:
             return line
         return line.replace(bytes(self._login.secret, self.encoding), MASK.encode())
+
+    @override
+    def close(self) -> None:
+        """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again."""
+        if (beneath := self._beneath) is not None:
+            self._beneath = None
+            beneath.session.end("it was closed")
+        try:
+            file, self.file = getattr(self, "file", None), None
+            if file is not None:
+                file.close()
+        finally:
+            sock, self.sock = getattr(self, "sock", None), None
+            if sock is not None:
+                with suppress(OSError):  # the connection is gone already
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()

@@ -6,7 +6,6 @@ import hashlib
 import re
 import socket
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from typing_extensions import override
@@ -259,20 +258,3 @@ class POP3(Beyond):
             raise
         finally:
             self.close()
-
-    @override
-    def close(self) -> None:
-        """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again."""
-        if (beneath := self._beneath) is not None:
-            self._beneath = None
-            beneath.session.end("it was closed")
-        try:
-            file, self.file = getattr(self, "file", None), None
-            if file is not None:
-                file.close()
-        finally:
-            sock, self.sock = getattr(self, "sock", None), None
-            if sock is not None:
-                with suppress(OSError):  # the connection is gone already
-                    sock.shutdown(socket.SHUT_RDWR)
-                sock.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from os import PathLike
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from typing_extensions import override
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["POP3_SSL", "POP3_SSL_PORT"]
 
 POP3_SSL_PORT: Final = 995
+
+Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
 
 class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
@@ -42,15 +45,15 @@ class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
         self,
         host: str,
         port: int = POP3_SSL_PORT,
-        keyfile: str | None = None,
-        certfile: str | None = None,
+        keyfile: Path | None = None,
+        certfile: Path | None = None,
         timeout: float | None = UNSAID,
         context: ssl.SSLContext | None = None,
     ) -> None:
         if context is not None and (keyfile is not None or certfile is not None):
             raise ValueError("context and keyfile or certfile arguments are mutually exclusive")
-        self.keyfile = keyfile
-        self.certfile = certfile
+        self.keyfile: Path | None = keyfile
+        self.certfile: Path | None = certfile
         self._context_given = context is not None
         self.context: ssl.SSLContext = context or default_context()
         if certfile is not None:

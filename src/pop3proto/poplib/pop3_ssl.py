@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from typing_extensions import override
 
@@ -15,12 +14,11 @@ from .tls import default_context, over_tls
 if TYPE_CHECKING:
     import socket
     import ssl
+    from os import PathLike
 
 __all__ = ["POP3_SSL", "POP3_SSL_PORT"]
 
 POP3_SSL_PORT: Final = 995
-
-Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
 
 class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
@@ -45,15 +43,15 @@ class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
         self,
         host: str,
         port: int = POP3_SSL_PORT,
-        keyfile: Path | None = None,
-        certfile: Path | None = None,
+        keyfile: str | bytes | PathLike[str] | PathLike[bytes] | None = None,
+        certfile: str | bytes | PathLike[str] | PathLike[bytes] | None = None,
         timeout: float | None = UNSAID,
         context: ssl.SSLContext | None = None,
     ) -> None:
         if context is not None and (keyfile is not None or certfile is not None):
             raise ValueError("context and keyfile or certfile arguments are mutually exclusive")
-        self.keyfile: Path | None = keyfile
-        self.certfile: Path | None = certfile
+        self.keyfile: str | bytes | PathLike[str] | PathLike[bytes] | None = keyfile
+        self.certfile: str | bytes | PathLike[str] | PathLike[bytes] | None = certfile
         self._context_given = context is not None
         self.context: ssl.SSLContext = context or default_context()
         if certfile is not None:

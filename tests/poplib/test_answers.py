@@ -194,6 +194,7 @@ def test_a_body_that_brings_too_little_is_given_up():
 
         def receive(_size):
             Clock.now += 4
+            assert Clock.now < 100
             return b"x"
 
         answers = AnswerFile(io.BytesIO(), sock, Limits(least_rate=100), receive)

@@ -394,6 +394,13 @@ def test_the_trace_is_that_of_the_standard_library(capsys):
     assert "*get* b'..stuffed\\r\\n'" in traces[1]
 
 
+def test_a_positive_answer_is_as_it_came_and_masked_in_the_trace_alone(capsys):
+    with talking(ours.POP3, {b"PASS": b"+OK ann has 2 messages\r\n"}) as (client, _):
+        client.set_debuglevel(2)
+        assert client.pass_("ann") == b"+OK ann has 2 messages"
+    assert "ann" not in capsys.readouterr().out
+
+
 def test_no_trace_and_no_error_holds_a_secret(capsys):
     secret = "s3cr3t"
     answers = {

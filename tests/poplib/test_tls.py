@@ -80,6 +80,8 @@ def test_the_arguments_are_those_of_every_python():
     for options in ({"keyfile": "x"}, {"certfile": "x"}):
         with pytest.raises(ValueError, match="mutually exclusive"):
             ours.POP3_SSL("localhost", 1, context=ssl.create_default_context(), **options)
+    with pytest.raises(ValueError, match="certfile must be specified"):
+        ours.POP3_SSL("localhost", 1, keyfile="x")
     with pytest.raises(FileNotFoundError):
         ours.POP3_SSL("localhost", 1, certfile="/no/such/file")
 

@@ -119,10 +119,10 @@ class Hooks(StandardPOP3):
             answers = self._answers()
         answers.expects_reply = True
         line, _ = self._getline()
+        if self._debugging > 1:
+            tell("resp", self._without_secret(line))
         if self._login is not None:
             line = self._after_login(line)
-        if self._debugging > 1:
-            tell("resp", line)
         if line[:1] == b"+":
             return line
         if line[:4].upper() == b"-ERR":
@@ -201,16 +201,17 @@ class Hooks(StandardPOP3):
         self._beneath = None
 
     def _after_login(self, line: bytes) -> bytes:
-        """Note how a login has ended, if it has; return the status line without the secret, if that echoes it."""
+        """Note how a login has ended, if it has; return the status line, a refusal without the secret."""
         login = self._login
-        line = self._without_secret(line)
         if login is not None and login.verb == "AUTH" and (line == b"+" or line.startswith(b"+ ")):
             login.challenged = True
             return line
-        self._login = None
-        if line.startswith(b"+"):
+        if not line.startswith(b"+"):
+            line = self._without_secret(line)
+        else:
             self._logged_in = True
             self._beneath = None  # it thinks that it is not logged in
+        self._login = None
         return line
 
     def _without_secret(self, line: bytes) -> bytes:

@@ -50,6 +50,8 @@ class POP3_SSL(POP3, StandardPOP3_SSL):  # noqa: N801 - its name
     ) -> None:
         if context is not None and (keyfile is not None or certfile is not None):
             raise ValueError("context and keyfile or certfile arguments are mutually exclusive")
+        if keyfile is not None and certfile is None:
+            raise ValueError("certfile must be specified")
         self.keyfile: str | bytes | PathLike[str] | PathLike[bytes] | None = keyfile
         self.certfile: str | bytes | PathLike[str] | PathLike[bytes] | None = certfile
         self._context_given = context is not None

@@ -375,6 +375,18 @@ def test_the_timeout_may_be_changed_on_the_socket():
         assert client.sock.gettimeout() == 0.05
 
 
+def test_after_a_timeout_nothing_is_sent():
+    """Its answer may still come, and pass for that to another command."""
+    with talking(ours.POP3, {b"STAT": [5.0, b"+OK 1 1\r\n"]}, timeout=0.05) as (client, server):
+        with pytest.raises(TimeoutError):
+            client.stat()
+        with pytest.raises(ours.OutOfStep, match="nothing was sent: an earlier failure, TimeoutError: timed out"):
+            client.noop()
+        with pytest.raises(ours.OutOfStep, match="there is no client"):
+            client.client  # noqa: B018 - it is a property
+        assert server.heard == [b"STAT"]
+
+
 # The trace.
 
 

@@ -112,7 +112,7 @@ class Malformed(error_proto, MalformedReply):
 class ForbiddenCharacter(ValueError, LocalProtocolError):
     """A command line would hold a control character, such as a line end that begins another command.
 
-    Nothing was sent. CPython raises `ValueError` for it since 3.14.
+    Nothing was sent. CPython raises `ValueError` for it since 3.15.
     """
 
 

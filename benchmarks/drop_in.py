@@ -118,7 +118,7 @@ def over_loopback(title: str, work: Work, size: int, count: int, settings: Setti
 
 
 def logged_in(kind: type[Mailbox], port: int, work: Callable[[Mailbox], object]) -> object:
-    mailbox = kind(HOST, port)
+    mailbox = kind(HOST, port, timeout=60)  # a socket without one spares two system calls a command
     mailbox.user(USER)
     mailbox.pass_(PASSWORD)
     result = work(mailbox)

@@ -62,6 +62,11 @@ def test_only_a_line_that_crlf_has_ended_before_is_the_end_or_is_stuffed(cuts):
     assert answers.body() == ([b"", b".", b"a", b".", b"b", b"..c", b".d", b".", b"", b".."], len(octets) - 1)
 
 
+def test_a_cr_alone_is_content():
+    answers = answers_in(b"a\rb\nc\r\nd\r\r\n.\r\n")
+    assert answers.body() == ([b"a\rb", b"c", b"d\r"], 11)
+
+
 @given(st.binary(max_size=60), CUTS)
 def test_any_octets_are_a_body_or_an_end_of_the_stream(octets, cuts):
     answers = answers_in(*chunks_of(octets, cuts))

@@ -473,6 +473,7 @@ def until_unlocked(log_in):
                 raise
 
 
+@pytest.mark.deep
 def test_a_maildrop_of_ones_own(own_maildrop):
     folder, port = own_maildrop
     client = logged_in(port)
@@ -569,6 +570,7 @@ def test_a_session_that_hangs_up_deletes_nothing_from_a_database(sqlite_server):
     assert [body for (body,) in in_database(database, "SELECT body FROM message ORDER BY id")] == MAIL[:2]
 
 
+@pytest.mark.deep
 def test_a_database_that_is_locked_is_unavailable(sqlite_server):
     database, port = sqlite_server
     client = logged_in(port)

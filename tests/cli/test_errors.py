@@ -223,6 +223,7 @@ def test_a_reader_that_goes_away():
     assert process.returncode == 1
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
 def test_output_that_cannot_be_written():
     with Path("/dev/full").open("w") as full:
@@ -231,6 +232,7 @@ def test_output_that_cannot_be_written():
     assert result.returncode == 1
 
 
+@pytest.mark.deep
 def test_an_output_that_knows_ascii_only():
     result = run("demo", env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert (result.returncode, result.stderr) == (0, "")

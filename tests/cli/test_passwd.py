@@ -43,6 +43,7 @@ def failure(capsys: pytest.CaptureFixture[str]) -> str:
     return err.removeprefix("pop3proto passwd: ").removesuffix("\n")
 
 
+@pytest.mark.deep
 def test_a_user_comes_changes_and_goes(file, tmp_path, capsys):
     first, second = password_file(tmp_path, "secret\n"), tmp_path / "second"
     second.write_text("other\nmore\n")

@@ -202,6 +202,7 @@ def test_a_key_that_all_can_read(maildir, capsys, together, mode, all_can):  # n
     assert capsys.readouterr().err == (note if all_can else "")
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("not_serving")
 def test_files_with_secrets_that_all_can_read(folder, users, tmp_path, capsys):  # noqa: F811 - they are fixtures
     password = password_file(tmp_path)

@@ -143,6 +143,7 @@ def test_a_second_signal_ends_it_at_once(maildir, first, second):
     assert (maildir / "new" / "1.a").exists()
 
 
+@pytest.mark.deep
 def test_it_waits_for_a_session_that_ends(maildir):
     with running(maildir, program=(sys.executable, "-c", PATIENT)) as (process, _, port):
         with connect("127.0.0.1", port, tls="none") as client:
@@ -277,6 +278,7 @@ def test_poplib_fetches_and_deletes(maildir):
     assert [file.name for file in (maildir / "new").iterdir()] == []
 
 
+@pytest.mark.deep
 def test_a_maildrop_that_vanishes_is_told_in_one_line(maildir):
     with running(maildir) as (process, _, port):
         with connect("127.0.0.1", port, tls="none") as client:
@@ -425,6 +427,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+@pytest.mark.deep
 def test_a_program_that_checks_passwords(folder):
     program = folder.parent / "check.py"
     program.write_text(CHECKPASSWORD)

@@ -273,6 +273,7 @@ def test_a_program_starts_clean() -> None:
     assert result[0].endswith("['0', '1', '2'] 3 ['SIGPIPE'] set() True")
 
 
+@pytest.mark.deep
 def test_standard_input_may_be_closed_in_this_process(tmp_path: Path) -> None:
     code = """
 import os, sys

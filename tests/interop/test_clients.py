@@ -124,6 +124,7 @@ def test_poplib_deletes_at_quit(small_server, connect):
     assert [row.split()[1] for row in client.uidl()[1]] == [ids[0].split()[1], ids[2].split()[1]]
 
 
+@pytest.mark.deep
 def test_poplib_deletes_nothing_without_quit(small_server, connect):
     client = connect(small_server)
     client.dele(1)
@@ -188,6 +189,7 @@ def curl(require_program, server):
     return curl
 
 
+@pytest.mark.deep
 @pytest.mark.interop
 def test_curl_reads_sizes_and_unique_ids(curl):
     rows = curl("").splitlines()

@@ -281,7 +281,7 @@ def mpop(require_program, ours, mode, tmp_path):
     return mpop
 
 
-@pytest.mark.deep(keep=2)
+@pytest.mark.deep(keep=1)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*BY_PASSWORD, *BY_TOKEN])
 def test_mpop_logs_in(mpop, ours, mode, name):

@@ -30,6 +30,7 @@ def probed(dovecot, messages, **options) -> Report:
     return probe(dovecot.host, context=context, credentials=Password(user, PASSWORD), **options)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 def test_nothing_is_wrong(dovecot, tls):
     port = dovecot.tls_port if tls == "implicit" else dovecot.port

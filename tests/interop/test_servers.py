@@ -129,6 +129,7 @@ def test_fetch_from_an_empty_maildrop(dovecot, fetch, tmp_path):
     assert maildir_contents(tmp_path / "target") == []
 
 
+@pytest.mark.deep
 def test_fetch_takes_the_authorities_of_the_environment(dovecot, fetch, tmp_path):
     user = new_user()
     dovecot.deliver(user, FEW)
@@ -350,6 +351,7 @@ def test_tls(dovecot, corpus_user, version):
     assert all_wrong(got.values()) == {}
 
 
+@pytest.mark.deep
 def test_tls_with_a_server_that_is_not_trusted(dovecot):
     with pytest.raises(CertificateError, match="was not accepted: unable to get local issuer certificate"):
         connect(dovecot.host, dovecot.tls_port)

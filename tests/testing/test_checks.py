@@ -458,6 +458,7 @@ def test_a_password_that_is_wrong_is_not_tried_for_ever(code, sessions):
     assert len(begun) == sessions
 
 
+@pytest.mark.deep
 def test_with_expire_0_nothing_is_retrieved_without_leave():
     shown = "".join(
         each.transcript

@@ -253,6 +253,7 @@ def test_a_fault_is_found_and_made_small():
     assert caught.value.octets == LOGIN + b"DELE 1\r\nDELE 2\r\nXVERB\r\n"
 
 
+@pytest.mark.deep
 def test_the_same_seed_gives_the_same_inputs():
     def heard(seed):
         lines = []

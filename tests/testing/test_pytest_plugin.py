@@ -55,6 +55,7 @@ def test_tests_whose_path_is_given_are_run_as_well(check):
     check("test_of_mine.py", "-k", "stat-form or test_mine").assert_outcomes(passed=2, deselected=len(CHECKS) - 1)
 
 
+@pytest.mark.deep
 def test_a_must_that_fails(check):
     result = check("-k", "size-is-exact", faults=(WrongSize(by=-2),))
     result.assert_outcomes(failed=1, deselected=len(CHECKS) - 1)

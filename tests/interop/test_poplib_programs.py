@@ -66,7 +66,7 @@ SCENARIOS = {
     "`DELE 1` is answered twice": Scenario((DoubleAnswer(to="DELE 1"),)),
     "the status line of `RETR 1` comes twice": Scenario((DoubleAnswer(to="RETR 1"),)),
     "junk follows message 1": Scenario((TrailingJunk(after="RETR 1"),)),
-    "nobody has signed the certificate": Scenario(tls="implicit"),
+    "the certificate is not trusted": Scenario(tls="implicit"),
     "message 2 comes by an octet a second": Scenario(
         (Drip(1, 1.0, on="RETR 2"),), programs=("getmail6",), seconds=3 * TIMEOUT
     ),

@@ -149,6 +149,16 @@ def pair():
         yield answers, theirs
 
 
+def test_what_comes_right_behind_an_answer_is_seen(pair):
+    """In two pieces, as under TLS each record is read by itself."""
+    answers, server = pair
+    server.sendall(b"+OK first\r\n")
+    assert answers.line() == b"+OK first\r\n"
+    server.sendall(b"+OK 1 100\r\n")
+    with pytest.raises(OutOfStep):
+        answers.check()
+
+
 def test_what_was_not_asked_for_is_seen_before_a_command(pair):
     answers, server = pair
     answers.check()

@@ -184,3 +184,22 @@ def test_the_trace_of_the_client_has_no_secrets(server, connect, capsys):
     assert "*cmd* 'AUTH SCRAM-SHA-512 ***'" in traced
     assert "*cmd* 'LIST'" in traced
     assert PASSWORD not in traced
+
+
+def test_there_is_no_client_where_the_place_in_the_stream_is_lost():
+    with talking(ours.POP3, {b"NOOP": b"+OK\r\n+OK 1 100\r\n"}) as (client, _):
+        client.noop()
+        with pytest.raises(ours.OutOfStep, match="nothing had asked for"):
+            client.client.stat()
+    with talking(ours.POP3, {b"RETR": b"+OK\r\nhalf"}, timeout=0.05) as (client, server):
+        assert client.client
+        with pytest.raises(TimeoutError):
+            client.retr(1)
+        with pytest.raises(ours.OutOfStep, match="there is no client"):
+            client.client.call(Dele(1))
+        assert server.heard == [b"RETR 1"]
+    with talking(ours.POP3, {b"NOOP": b"+OK\r\n"}) as (client, _):
+        assert client.client
+        client._putcmd("NOOP")
+        with pytest.raises(ours.OutOfStep, match="an answer is due"):
+            client.client.stat()

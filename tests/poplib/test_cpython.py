@@ -3,7 +3,7 @@
 Two things are meant to differ, and nothing else; `docs/poplib.md` gives the reasons:
 
 - A status line may have 8,192 octets, so that `test_too_long_lines`, with a few more than 2,048, raises nothing.
-- TLS is verified. The tests connect to a server whose certificate nobody has signed, most of them without a context.
+- TLS is verified. The tests connect to a server with a self-signed certificate, most of them without a context.
   So they run with `--insecure`, and one without it.
 """
 

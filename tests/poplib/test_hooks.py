@@ -143,6 +143,17 @@ def test_an_overridden_getline_of_the_old_kind_reads_the_file():
     with talking(Old, ANSWERS) as (client, _):
         assert client.retr(1) == LINES
         assert client.stat() == (2, 320)
+    answers = {**ANSWERS, b"NOOP": b"+OK\r\n+OK 1 100\r\n", b"RETR": b"+OK\r\n" + b"x" * 3_000 + b"\r\n.\r\n"}
+    with talking(Old, answers) as (client, _):
+        client.noop()
+        with pytest.raises(ours.OutOfStep):
+            client.stat()
+    with talking(Old, answers) as (client, server):
+        with pytest.raises(ours.error_proto, match="too long"):
+            client.retr(1)
+        with pytest.raises(ours.OutOfStep):
+            client.dele(1)
+        assert server.heard == [b"RETR 1"]
 
 
 def test_maxline_may_be_set_and_means_nothing(monkeypatch):

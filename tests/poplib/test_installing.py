@@ -116,3 +116,18 @@ def test_an_import_loads_little():
     assert not {name for name in loaded if name.partition(".")[0] in {"asyncio", "trio"}}
     assert not {name for name in loaded if name.startswith(("pop3proto.blocking", "pop3proto.procedures.client.login"))}
     assert seldom(loaded) == set()
+
+
+def test_classes_that_a_program_has_taken_before_stay_as_they_are():
+    taken, plain = CLASSES["POP3_SSL"], CLASSES["POP3"]
+    ours.install()
+    with pop3_server({"ann": [b"one\n"]}, tls="implicit") as server:
+        client = taken(server.host, server.port, context=server.client_context)
+        assert type(client) is taken
+        assert client.user("ann") + client.pass_(PASSWORD)
+        assert client.stat() == (1, 5)
+        client.quit()
+    with pop3_server({"ann": []}) as server:
+        client = plain(server.host, server.port)
+        assert client.getwelcome().startswith(b"+OK")
+        client.close()

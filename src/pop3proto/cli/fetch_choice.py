@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["choose_output", "transcript"]
 
 _WIDTH: Final = 80
-_NO_END: Final = 1 << 16
-"""Columns where there is no terminal that knows."""
+"""Columns of a terminal that does not tell."""
+_UNBOUNDED: Final = 1 << 16
+"""Columns where there is no terminal."""
 _LISTING_LINES: Final = 10
 
 
@@ -89,4 +90,4 @@ def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or _WIDTH
     except (OSError, ValueError):
-        return _WIDTH if stream.isatty() else _NO_END
+        return _WIDTH if stream.isatty() else _UNBOUNDED

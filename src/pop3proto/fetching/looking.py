@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from pop3proto.core.commands import List, Stat, Top, Uidl
-from pop3proto.core.errors import MalformedReply, Pop3Error
+from pop3proto.core.errors import ConnectionLost, MalformedReply, Pop3Error
 from pop3proto.core.events import Answer, BodyChunk, Signal
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Err
@@ -290,8 +290,8 @@ def check(run: FetchRun, steps: Sequence[Step]) -> Procedure[tuple[list[Step], l
 
     Raises:
         StorageFailed: the journal cannot be written.
-        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. The next ones check fewer messages; if it
-            broke at a single one, TOP is not sent again in this run.
+        RemoteProtocolError, ConnectionLost, TimedOut: the session is over. If the server has hung up at one of several
+            messages, the next sessions check fewer; else TOP is not sent again in this run.
     """
     uncertain: list[Step] = []
     same: list[Step] = []
@@ -308,11 +308,10 @@ def check(run: FetchRun, steps: Sequence[Step]) -> Procedure[tuple[list[Step], l
         if step.action is Action.CHECK:  # from now on this is what LIST announces
             events.append(attrs.evolve(stored, listed=step.octets))
 
-    told = run.tops
     try:
         yield from _look_at_headers(run, steps, look)
-    except Pop3Error:
-        if told and len(steps) > 1:  # answers may be lost when a server hangs up, so that they are not counted
+    except ConnectionLost:
+        if len(steps) > 1:  # it may have been too many; how many were answered is not known: answers may be lost
             run.tops = True
             run.lower_bound(len(steps) // 2)
         raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from pop3proto.core.commands import Retr, Top
-from pop3proto.core.errors import Pop3Error
+from pop3proto.core.errors import ConnectionLost, Pop3Error
 from pop3proto.core.events import Answer, BodyChunk, Signal
 from pop3proto.core.refusals import CommandFailed
 from pop3proto.core.replies import Err
@@ -109,7 +109,7 @@ class Retrieving:
         try:
             yield from self._retrieve_batches([[step]])
         except (Pop3Error, StorageFailed) as error:
-            if self.stored and not self._last and not isinstance(error, StorageFailed):
+            if self.stored and not self._last and isinstance(error, ConnectionLost):
                 self._run.try_first(step)  # the server may end each session after so many commands
                 self._run.lower_bound(len(self.stored))
             else:

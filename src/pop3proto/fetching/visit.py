@@ -127,9 +127,8 @@ def visit(run: FetchRun, only: Collection[MessageIdentity] | None = None) -> Pro
 
 def _stored_before(run: FetchRun, listing: MaildropListing) -> set[tuple[object, ...]]:
     """Return what earlier sessions of this run have stored, if the server lists none of it by the same unique id."""
-    stored = [*run.report.stored, *run.report.headers]
-    listed = {row.identity for row in listing.rows}
-    return _contents(run, stored) if listed.isdisjoint(stored) else set()
+    stored = {*run.report.stored, *run.report.headers}
+    return _contents(run, stored) if stored.isdisjoint(row.identity for row in listing.rows) else set()
 
 
 def _contents(run: FetchRun, stored: Iterable[MessageIdentity | None]) -> set[tuple[object, ...]]:
@@ -216,7 +215,7 @@ def _within_bounds(run: FetchRun, steps: list[Step]) -> tuple[list[Step], bool]:
     policy, octets = run.policy, 0
     if _is_last(run) or any(step.identity is None for step in steps):
         return steps, False  # no other session will bring the rest; or it would begin with the same messages
-    steps.sort(key=lambda step: not run.is_first(step))
+    steps = sorted(steps, key=lambda step: not run.is_first(step))
     for index, step in enumerate(steps):
         octets += step.octets or 0
         if index >= run.most or (index and octets > policy.session_octets):

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["AnswerFile"]
 
 _END: Final = b"\r\n.\r\n"
-_AT_ONCE: Final = 0.001
-"""Seconds after an answer in which hardly anything comes that did not come with it. To look takes a system call."""
 _DOT: Final = ord(".")
 _CR: Final = ord("\r")
 _DOT_OF_LINE: Final = 3  # octets of CRLF and a dot
@@ -69,7 +67,7 @@ class AnswerFile(ConnectionFile):
             CommandRefused: it has said `-ERR`, as servers do before they hang up.
             EndOfStream: it has hung up.
         """
-        if self.broken is None and not self._data and (monotonic() - self._read_at < _AT_ONCE or not self._waiting()):
+        if self.broken is None and not self._data and not self._waiting():
             return
         if self.broken is not None:
             raise OutOfStep(f"nothing was sent: {self.broken}")

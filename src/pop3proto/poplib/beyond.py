@@ -58,14 +58,16 @@ class Beyond(Hooks):
         after a change of the timeout of `sock`.
 
         Raises:
-            OutOfStep: answers are due that were not read, or the session is over.
+            OutOfStep: answers are due that were not read, the server has sent what nothing asked for, or the session is
+                over.
         """
         answers, sock = self._answers(), self.sock
+        if answers.due or answers.broken is not None:
+            raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
         beneath = self._beneath
         if beneath is not None and beneath.session.timeout == sock.gettimeout():
             return beneath
-        if answers.due or answers.broken is not None:
-            raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
+        answers.check()
         from .beneath import client_beneath  # noqa: PLC0415 - who does without it need not wait for it
 
         self._logged_in = self._is_logged_in

@@ -56,7 +56,6 @@ class ConnectionFile(io.BufferedIOBase):
         self._data = b""
         self._start = 0  # octets before this offset were read
         self._ended = False
-        self._read_at = -math.inf  # when something was read the last time
         self._waiting: Final = _waiting(source, sock)
 
     def fail(self, error: BaseException) -> None:
@@ -79,7 +78,6 @@ class ConnectionFile(io.BufferedIOBase):
             self._ended = True
             self.broken = "the server has closed the connection"
             raise EndOfStream("-ERR EOF")
-        self._read_at = monotonic()
         return octets
 
     def _read_until(self, until: float) -> bytes:

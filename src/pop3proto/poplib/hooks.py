@@ -119,6 +119,9 @@ class Hooks(StandardPOP3):
             answers = self._answers()
         answers.expects_reply = True
         line, _ = self._getline()
+        if answers.expects_reply:  # a `_getline` that a program has put there has read it by other ways
+            answers.expects_reply = False
+            answers.due = max(0, answers.due - 1)
         if self._debugging > 1:
             tell("resp", self._without_secret(line))
         if self._login is not None:
@@ -136,14 +139,21 @@ class Hooks(StandardPOP3):
         answers.read_size = LONG
         try:
             status = self._getresp()
-            crlf = answers.crlf
-            overridden = getattr(self._getline, "__func__", None) is not Hooks._getline
-            if crlf and self._debugging <= 1 and not overridden:
-                lines, octets = answers.body()
-                return status, lines, octets
-            return self._each_line(status, crlf=crlf)
+            try:
+                return self._body(status, answers)
+            except BaseException as error:  # of a `_getline` that a program has put there, for example
+                answers.fail(error)
+                raise
         finally:
             answers.read_size = SHORT
+
+    def _body(self, status: bytes, answers: AnswerFile) -> LongAnswer:
+        crlf = answers.crlf
+        overridden = getattr(self._getline, "__func__", None) is not Hooks._getline
+        if crlf and self._debugging <= 1 and not overridden:
+            lines, octets = answers.body()
+            return status, lines, octets
+        return self._each_line(status, crlf=crlf)
 
     def _each_line(self, status: bytes, *, crlf: bool) -> LongAnswer:
         """Read a body by `_getline`, as it has been overridden, or each line is to be printed, or ends with LF alone.

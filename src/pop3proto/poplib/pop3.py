@@ -6,12 +6,13 @@ import hashlib
 import re
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Self, cast, overload
 
 from typing_extensions import override
 
 from .beyond import Beyond
 from .errors import EndOfStream, Garbled, OutOfStep, UncertainQuit, error_proto
+from .standard import StandardPOP3
 from .tls import default_context, over_tls
 from .trace import tell
 
@@ -54,6 +55,10 @@ class POP3(Beyond):
     """Finds the timestamp of APOP in a greeting: printable characters alone, as others may be an attack on MD5."""
 
     def __init__(self, host: str, port: int = POP3_PORT, timeout: float | None = UNSAID) -> None:
+        if not isinstance(cast("object", self), POP3):
+            # `install` has put this class where a class of the standard library, which a program has, finds its base.
+            StandardPOP3.__init__(self, host, port, cast("float", timeout))
+            return
         self.host: str = host
         self.port: int = port
         self._tls_established = False

@@ -39,5 +39,6 @@ GROUPS: Final[Mapping[str, Group]] = {
     "load": load.tables,
     "memory": memory.tables,
     "fetch": fetch.tables,
+    "fetch-large": fetch.tables_of_large,
     "import": imports.tables,
 }

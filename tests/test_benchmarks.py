@@ -92,7 +92,9 @@ def tables():
 
 
 def marks(group):
-    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "load", "memory", "poplib", "sessions"})
+    return [pytest.mark.deep] * (
+        group.partition(":")[0] in {"client", "fetch", "fetch-large", "load", "memory", "poplib", "sessions"}
+    )
 
 
 @pytest.mark.parametrize("group", [pytest.param(name, marks=marks(name)) for name in GROUPS])

@@ -25,6 +25,7 @@ from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
 from .fetch_run import AccountRun, failed_run
+from .process import keep_free_memory
 from .schedule import Schedule
 from .several import Cancel, run_several
 from .systemd import Notifier
@@ -47,6 +48,7 @@ def run(arguments: Namespace) -> int:
     if arguments.check_config:
         return check_configuration(arguments.config)
     accounts = {account.name: account for account in chosen_accounts(arguments)}
+    keep_free_memory()
     to_stdout = any(isinstance(target, ToStdout) for each in accounts.values() for target in each.deliver)
     with choose_output(
         out=sys.stderr if to_stdout else sys.stdout,

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -255,3 +256,30 @@ def test_it_ends_when_all_logins_are_refused(target, capsys):
     assert capsys.readouterr().err.endswith(
         f"{name_of(server)}: the login was refused: not tried again until SIGUSR1, or a new start\n"
     )
+
+
+def test_a_new_start_knows_when_the_last_session_was(target, capsys, monkeypatch):
+    given = []
+
+    class Asked:
+        def __init__(self, **arguments):
+            given.append(arguments["since_last"])
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr("pop3proto.cli.fetch.Repeat", Asked)
+    journal = target / ".pop3proto-fetched"
+    with Scripted({"PASS": b"-ERR [AUTH] no\r\n"}) as server:
+        assert fetch(server, target) == 77
+        assert fetch(server, target, "--every", "1d") == 0
+    with serving(MemoryStore({"ann": MAIL[:1]})) as server:
+        assert fetch(server, target) == 0
+        os.utime(journal, (7_000.0, 7_000.0))
+        assert fetch(server, target, "--every", "1d") == 0
+        assert fetch(server, target) == 0  # nothing is new, and nothing is recorded but that
+        assert fetch(server, target, "--every", "1d") == 0
+    refused, old, new = given
+    assert refused == {}
+    assert list(old.values()) == [pytest.approx(time.time() - 7_000, abs=PATIENCE)]
+    assert list(new.values()) == [pytest.approx(0, abs=PATIENCE)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
+from pop3proto.fetching.file_journal import last_session
 from pop3proto.fetching.wording import cannot
 
 from .accounts import account_failures, check_configuration
@@ -95,6 +96,7 @@ def run(arguments: Namespace) -> int:
                 say=output.say,
                 alarm=alarm,
                 notifier=Notifier.of_environment(os.environ, os.getpid()),
+                since_last=_since_last({name: _journal(account) for name, account in accounts.items()}),
                 jobs=arguments.jobs,
             ).run()
 
@@ -145,6 +147,12 @@ def _secrets(account: Account, output: Output) -> SecretSource:
         with suppress(SecretError):  # the run of this account tells it
             secrets.get()
     return secrets
+
+
+def _since_last(journals: Mapping[str, Path]) -> dict[str, float]:
+    """Return the seconds since the last session of accounts, as far as their journals tell."""
+    ended = {name: last_session(path) for name, path in journals.items()}
+    return {name: time.time() - when for name, when in ended.items() if when is not None}
 
 
 def _status(results: Mapping[str, Ran]) -> int:

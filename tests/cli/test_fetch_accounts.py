@@ -283,3 +283,23 @@ def test_a_new_start_knows_when_the_last_session_was(target, capsys, monkeypatch
     assert refused == {}
     assert list(old.values()) == [pytest.approx(time.time() - 7_000, abs=PATIENCE)]
     assert list(new.values()) == [pytest.approx(0, abs=PATIENCE)]
+
+
+@pytest.mark.parametrize(
+    "arguments, status, texts",
+    [
+        (["--check-config"], 78, ["[account.a]: user is missing", "[account.a]: newest must be"]),
+        ([], 78, ["[account.a]: user is missing", "[account.a]: newest must be"]),
+        (["--dry-run", "--status"], 2, ["--dry-run does not go with what else is given"]),
+    ],
+)
+def test_errors_of_the_configuration_are_events_of_a_log_in_json(tmp_path, capsys, arguments, status, texts):
+    config = tmp_path / "fetch.toml"
+    config.write_text("[account.a]\nhost = 'h'\ndeliver = {stdout = true}\nnewest = 0\n")
+    assert main(["fetch", "--config", str(config), "--log-format", "json", *arguments]) == status
+    out, err = capsys.readouterr()
+    told = [json.loads(line) for line in err.splitlines()]
+    kind = "configuration" if status == 78 else "usage"
+    assert out == ""
+    assert [(each["event"], each["account"], each["kind"]) for each in told] == [("problem", None, kind)] * len(texts)
+    assert all(text in each["text"] for text, each in zip(texts, told, strict=True))

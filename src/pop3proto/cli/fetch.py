@@ -25,6 +25,7 @@ from .exit_statuses import LATER, status_of, worst
 from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
+from .fetch_json import log_failure
 from .fetch_run import AccountRun, failed_run
 from .process import keep_free_memory
 from .schedule import Schedule
@@ -45,6 +46,16 @@ __all__ = ["DESCRIPTION", "add_arguments", "run"]
 
 def run(arguments: Namespace) -> int:
     """Run the command: fetch, show what there is to fetch, or check the configuration."""
+    try:
+        return _run(arguments)
+    except Failure as failure:
+        if arguments.log_format != "json":
+            raise
+        log_failure(failure, sys.stderr, time.time)
+        return failure.status
+
+
+def _run(arguments: Namespace) -> int:
     _check_together(arguments)
     if arguments.check_config:
         return check_configuration(arguments.config)
@@ -132,7 +143,7 @@ def _journal(account: Account) -> Path:
     Raises:
         Failure: it is not known where that is.
     """
-    with account_failures("pop3proto fetch"):
+    with account_failures():
         path = account.journal_path
     try:
         return path.absolute()

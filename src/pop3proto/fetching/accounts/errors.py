@@ -11,7 +11,15 @@ __all__ = ["AccountError", "ConfigError", "SecretError", "missing_extra"]
 
 
 class AccountError(ValueError):
-    """An account cannot be used as it is written. Nothing was sent to a server."""
+    """An account cannot be used as it is written. Nothing was sent to a server.
+
+    Args:
+        problems: what is wrong, a line each; the message has all of them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems: tuple[str, ...] = problems
 
 
 class SecretError(AccountError):
@@ -26,7 +34,8 @@ class ConfigError(AccountError):
     """
 
     def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__("\n".join(errors))
+        super().__init__(*errors)
+        self.args = ("\n".join(errors),)
         self.errors: tuple[str, ...] = tuple(errors)
 
 

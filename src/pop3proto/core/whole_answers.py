@@ -17,7 +17,7 @@ from .replies import Err, Ok, parse_reply
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sized
 
 __all__ = ["WholeAnswers"]
 
@@ -79,10 +79,9 @@ class WholeAnswers(ClientErrors):
                 if (reply := _plain_reply(line)) is None:
                     break
             if multi_line and type(reply) is Ok:
-                if (found := _find_body(data, end, end + most)) is None:
+                if (found := _find_body(data, end, end + most, answers, removed_dots)) is None:
                     break
-                body, start, removed = found
-                removed_dots |= {len(answers): removed} if removed else _NONE
+                body, start = found
                 self._last_body = command
             else:
                 body, start = b"", end + 2
@@ -100,10 +99,17 @@ def _plain_reply(line: bytes) -> Ok | Err | None:
         return None
 
 
-def _find_body(data: bytes, start: int, limit: int) -> tuple[bytes, int, int] | None:
-    """Return the body behind the CRLF at `start`, un-stuffed, the offset behind its end, and how many dots are removed.
+def _find_body(
+    data: bytes, start: int, limit: int, before: Sized, removed_dots: dict[int, int]
+) -> tuple[bytes, int] | None:
+    """Return the body behind the CRLF at `start`, un-stuffed, and the offset behind its end; None: it is not whole.
 
-    None: it is not whole.
+    Args:
+        data: octets.
+        start: where the search begins.
+        limit: where it ends.
+        before: the answers before this one.
+        removed_dots: if dots are removed, how many is noted there at the index of the answer.
     """
     # As a rule, the first line that begins with a dot is the end: this takes one pass. The CRLF of the status line
     # counts as that before the first line, so that a body begins to be searched there.
@@ -111,9 +117,10 @@ def _find_body(data: bytes, start: int, limit: int) -> tuple[bytes, int, int] | 
     if end < 0:
         return None
     if data.startswith(b"\r\n", end + 3):
-        return data[start + 2 : end + 2], end + 5, 0
+        return data[start + 2 : end + 2], end + 5
     end = data.find(b"\r\n.\r\n", end, limit + 5)
     if end < 0:
         return None
     body = data[start : end + 2].replace(b"\r\n.", b"\r\n")[2:]
-    return body, end + 5, end - start - len(body)
+    removed_dots[len(before)] = end - start - len(body)
+    return body, end + 5

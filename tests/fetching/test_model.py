@@ -46,7 +46,7 @@ pytestmark = [
 ]
 
 PATIENCE: Final = 60
-SHORT: Final = 0.2
+SHORT: Final = 0.1
 """Seconds of silence that the client bears where the server falls silent."""
 RUNS: Final = 6
 """When nothing goes wrong any more, so many runs must do."""

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from pop3proto import Limits, RemoteProtocolError, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS
-from pop3proto.poplib import CommandRefused, EndOfStream, OutOfStep
+from pop3proto.poplib import CommandRefused, EndOfStream, OutOfStep, SessionEnded
 from pop3proto.poplib.answers import AnswerFile
 
 LINES = st.lists(
@@ -170,9 +170,13 @@ def test_what_was_not_asked_for_is_seen_before_a_command(pair):
 def test_a_farewell_is_raised_as_what_the_server_says(pair):
     answers, server = pair
     server.sendall(b"-ERR idle for too long\r\n")
-    with pytest.raises(CommandRefused) as caught:
+    with pytest.raises(SessionEnded) as caught:
         answers.check()
     assert caught.value.args == (b"-ERR idle for too long",)
+    assert isinstance(caught.value, EndOfStream)
+    assert not isinstance(caught.value, CommandRefused)
+    assert not caught.value.sent
+    assert str(caught.value) == "nothing was sent: the server has ended the session: idle for too long"
     with pytest.raises(OutOfStep):
         answers.check()
 
@@ -204,7 +208,8 @@ def test_a_body_that_brings_too_little_is_given_up():
         now = 0.0
 
     sock = socket.socket()
-    with sock, patch("pop3proto.poplib.answers.monotonic", lambda: Clock.now):
+    clocks = [patch(f"pop3proto.poplib.{name}.monotonic", lambda: Clock.now) for name in ("pace", "connection_file")]
+    with sock, clocks[0], clocks[1]:
         sock.settimeout(10)
 
         def receive(_size):

@@ -7,12 +7,14 @@ import pickle
 import poplib as theirs
 import socket
 import sys
+import threading
 import warnings
 
 import pytest
 
-from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode, poplib as ours
+from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode, UncertainUpdate, poplib as ours
 from pop3proto.testing import PASSWORD, pop3_server
+from pop3proto.testing.faults import Cut, Reset, Stall
 from tests.helpers.dialogues import Dialogue, over, talking
 
 BODY = b"+OK 2 lines\r\n..stuffed\r\n.once\r\n\r\n\xff\xfe\r\n.\r\n"
@@ -106,6 +108,8 @@ def test_a_refusal_is_the_error_of_the_standard_library_with_its_code():
     [
         ours.EndOfStream("-ERR EOF"),
         ours.UncertainQuit("-ERR EOF"),
+        ours.QuitTimedOut("timed out"),
+        ours.SessionEnded(b"-ERR idle"),
         ours.OutOfStep("why"),
         ours.Garbled(b"what"),
         ours.Malformed("why"),
@@ -264,6 +268,110 @@ def test_without_an_answer_to_quit_nobody_knows_what_was_removed():
         client.pass_("tanstaaf")
         with pytest.raises(ours.UncertainQuit):
             client.quit()
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+@pytest.mark.parametrize(
+    "fault, kind",
+    [
+        (Cut(after="QUIT"), ours.EndOfStream),
+        (Cut(after="QUIT", octets=2), ours.EndOfStream),
+        (Reset(after="QUIT"), OSError),
+        (Reset(after="QUIT", octets=2), OSError),
+        (Stall(after="QUIT"), TimeoutError),
+        (Stall(after="QUIT", octets=2), TimeoutError),
+    ],
+    ids=str,
+)
+def test_whatever_comes_of_quit_but_an_answer_nobody_knows_what_was_removed(fault, kind, logged_in):
+    """Before login nothing can have been: the error is that of the connection."""
+    with pop3_server({"ann": []}, faults=[fault]) as server:
+        client = ours.POP3(server.host, server.port, timeout=10)
+        if logged_in:
+            client.user("ann")
+            client.pass_(PASSWORD)
+        client.sock.settimeout(0.05 if kind is TimeoutError else 10)
+        with pytest.raises(kind) as caught:
+            client.quit()
+    assert isinstance(caught.value, ours.UncertainQuit) is logged_in
+    assert isinstance(caught.value, UncertainUpdate) is logged_in
+    assert client.sock is client.file is None
+    if logged_in:
+        assert isinstance(caught.value, theirs.error_proto)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_quit_that_was_sent_in_part_is_uncertain_too():
+    class Full:
+        def __init__(self, sock):
+            self._sock = sock
+
+        def __getattr__(self, name):
+            return getattr(self._sock, name)
+
+        def sendall(self, octets):
+            raise TimeoutError("timed out")
+
+    with talking(ours.POP3, ANSWERS) as (client, _):
+        client.user("ann")
+        client.pass_("tanstaaf")
+        client.sock = Full(client.sock)
+        with pytest.raises(ours.UncertainQuit) as caught:
+            client.quit()
+        assert isinstance(caught.value, TimeoutError)
+
+
+def test_quit_is_certain_if_it_was_not_sent():
+    """What the client beneath has left of a message does not come to its end: QUIT was never said."""
+    answers = {**ANSWERS, b"RETR": b"+OK\r\nhalf\r\n"}
+    with talking(ours.POP3, answers, timeout=0.05) as (client, server):
+        client.user("ann")
+        client.pass_("tanstaaf")
+        with client.client.retr(1):
+            pass
+        with pytest.raises(TimeoutError) as caught:
+            client.quit()
+        assert not isinstance(caught.value, UncertainUpdate)
+        assert client.sock is None
+        assert b"QUIT" not in server.heard
+
+
+def test_a_farewell_is_no_answer_to_the_next_command():
+    farewell = b"-ERR [SYS/TEMP] idle for too long\r\n"
+    calls = [CALLS["stat"], CALLS["retr"], CALLS["capa"], CALLS["quit"], lambda client: client.client.capa()]
+    for call in calls:
+        with talking(ours.POP3, {**ANSWERS, b"NOOP": b"+OK\r\n" + farewell}, last=b"NOOP") as (client, server):
+            client.user("ann")
+            client.pass_("tanstaaf")
+            client.noop()
+            server.wait_for_the_end()
+            with pytest.raises(ours.SessionEnded) as caught:
+                call(client)
+            error = caught.value
+            assert isinstance(error, ours.EndOfStream)
+            assert not isinstance(error, ours.CommandRefused | UncertainUpdate)
+            assert error.args == (farewell[:-2],)
+            assert (error.code, error.sent) == (ResponseCode.SYS_TEMP, False)
+            assert "nothing was sent" in str(error)
+            assert pickle.loads(pickle.dumps(error)).args == error.args
+            assert server.heard[-1] == b"NOOP"
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_farewell_that_comes_in_pieces_is_one(cut):
+    farewell = b"-ERR idle\r\n"
+    with talking(ours.POP3, ANSWERS) as (client, server):
+        client.noop()
+        server._server.sendall(farewell[:cut])
+        timer = threading.Timer(0.02, server._server.sendall, [farewell[cut:]])
+        timer.start()
+        try:
+            with pytest.raises(ours.SessionEnded) as caught:
+                client.stat()
+        finally:
+            timer.join(5)
+        assert caught.value.args == (b"-ERR idle",)
 
 
 def test_if_the_server_has_hung_up_before_nothing_is_uncertain():

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
-from time import monotonic
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
 
 from pop3proto.core.text import excerpt
 
 from .connection_file import ConnectionFile
-from .errors import CommandRefused, EndOfStream, Garbled, OutOfStep
+from .errors import EndOfStream, Garbled, OutOfStep, SessionEnded, translated
+from .pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import BinaryIO
 
     from pop3proto.core.limits import Limits
 
+    from .borrower import Borrower
+
 __all__ = ["AnswerFile"]
 
 _END: Final = b"\r\n.\r\n"
+_ERR: Final = b"-ERR"
 _DOT: Final = ord(".")
 _CR: Final = ord("\r")
 _DOT_OF_LINE: Final = 3  # octets of CRLF and a dot
@@ -43,7 +48,9 @@ class AnswerFile(ConnectionFile):
     Attributes:
         due: how many commands have been sent whose status line was not read.
         expects_reply: the next line is a status line.
-        crlf: the last line that was read ended with CRLF, not with LF alone.
+        crlf: the last line that was read ended with CRLF, not with LF alone; None: none was read since `expect_line`.
+        strict: only CRLF ends a line of the body that is being read.
+        client: the client beneath, which may have left answers unread; None: there is none.
     """
 
     broken: str | None
@@ -54,7 +61,9 @@ class AnswerFile(ConnectionFile):
         super().__init__(source, sock, receive)
         self.due: int = 0
         self.expects_reply: bool = False
-        self.crlf: bool = True
+        self.crlf: bool | None = True
+        self.strict: bool = False
+        self.client: Borrower | None = None
         self._limits: Final = limits
         self._longest_reply: Final = limits.reply_line
         self._longest_line: Final = limits.body
@@ -62,18 +71,38 @@ class AnswerFile(ConnectionFile):
     def check(self) -> None:
         """Refuse to go on where an answer could be taken for that to another command.
 
+        What the client beneath has left of an answer is read first.
+
         Raises:
             OutOfStep: the server has said something that nothing asked for; or `broken` says why.
-            CommandRefused: it has said `-ERR`, as servers do before they hang up.
+            SessionEnded: it has said `-ERR`, as servers do before they hang up.
             EndOfStream: it has hung up.
+            Busy: the client is reading an answer.
         """
-        if self.broken is None and not self._data and not self._waiting():
+        if not self._data and self.broken is None and self.client is None and not self._waiting(0):
             return
+        if self.due and self.broken is None:  # the caller pipelines by hand
+            return
+        if self.broken is None:
+            self.settle()
+        self.check_stream()
+
+    def settle(self) -> None:
+        """Read what the client beneath has left of an answer.
+
+        Raises:
+            Busy: it is being read.
+            Pop3Error: it cannot be read to its end.
+        """
+        if self.client is not None:
+            with translated():
+                self.client.settle()
+
+    def check_stream(self) -> None:
+        """Raise what `check` raises for what has come, and for `broken`."""
         if self.broken is not None:
             raise OutOfStep(f"nothing was sent: {self.broken}")
-        if self.due:  # the caller pipelines by hand
-            return
-        if not self._data:
+        if not self._data and self._waiting(0):
             self._look()
         if self._data:
             self._refuse_unasked()
@@ -84,17 +113,37 @@ class AnswerFile(ConnectionFile):
             raise error
 
     def _refuse_unasked(self) -> None:
+        """Raise what tells of the line that has begun to come."""
+        if _ERR.startswith(self._data[self._start : self._start + len(_ERR)].upper()):
+            with suppress(EndOfStream, Garbled, OSError):  # else the beginning must do
+                self._rest_of_line(self._longest_reply)
         line = self._data[self._start :].splitlines()[0]
         self.broken = f"the server sent {excerpt(line)}, which nothing had asked for"
-        if line[:4].upper() == b"-ERR":
-            raise CommandRefused(line)
+        if line[: len(_ERR)].upper() == _ERR:
+            raise SessionEnded(line)
         raise OutOfStep(f"nothing was sent: {self.broken}")
 
     def surplus(self) -> bool:
         """Whether octets have come that were not read; it does not wait for any."""
-        if not self._data and self._waiting():
+        if not self._data and self._waiting(0):
             self._look()
         return bool(self._data)
+
+    def take_the_place_of(self, before: AnswerFile) -> None:
+        """Go on where another file for the same connection is; that one has nothing left to read."""
+        self.due, self.broken, self.expects_reply, self.crlf = (
+            before.due,
+            before.broken,
+            before.expects_reply,
+            before.crlf,
+        )
+        self._ended = before._ended
+        self._data, self._start, before._data, before._start = before._data, before._start, b"", 0
+
+    @override
+    def _before_reading(self) -> None:
+        if self.client is not None and self.client.unfinished:
+            self.settle()
 
     def line(self) -> bytes:
         """Return the next line with its line end, which is CRLF or LF.
@@ -103,7 +152,10 @@ class AnswerFile(ConnectionFile):
             EndOfStream: the server has closed the connection.
             Garbled: the line is longer than it may be.
             TimeoutError, OSError: it did not come in time, or the connection broke.
+            Busy: the client beneath is reading an answer.
         """
+        if self.client is not None:
+            self._before_reading()
         data, start, most = self._data, self._start, self._longest_line
         if self.expects_reply:
             self.expects_reply = False
@@ -124,6 +176,10 @@ class AnswerFile(ConnectionFile):
         self.crlf = line[-2:] == b"\r\n"
         return line
 
+    def expect_line(self) -> None:
+        """Forget how the last line ended, as the next one may be read by other ways."""
+        self.crlf = None
+
     def _rest_of_line(self, most: int) -> int:
         """Read until there is a line end within `most` octets, and return the offset behind it."""
         until = self._deadline()
@@ -138,6 +194,22 @@ class AnswerFile(ConnectionFile):
         self._data, self._start = bytes(data), 0
         return end
 
+    @override
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.crlf = line[-2:] == b"\r\n"
+        return line
+
+    @contextmanager
+    def within_a_body(self, *, strict: bool = True) -> Generator[None]:
+        """Let the limits of a body hold for all that is read in a block."""
+        self._pace = Pace(self._timeout(), self._limits, len(self._data) - self._start)
+        self.strict = strict
+        try:
+            yield
+        finally:
+            self._pace, self.strict = None, False
+
     def body(self) -> tuple[list[bytes], int]:
         """Return the lines of a body, un-stuffed and without their line ends, and how many octets they are with these.
 
@@ -147,11 +219,15 @@ class AnswerFile(ConnectionFile):
         Raises:
             EndOfStream, Garbled, TimeoutError, OSError: as `line`.
         """
-        if not self._data:
-            self._data = self._octets()
         data, start = self._data, self._start
+        if not data:
+            data = self._data = self._octets()
         if data[start] == _DOT:  # of the first line; most messages have none there
             return _lines_of(self._rest_of_body())
+        # Most come whole, with nothing behind them, and without a line that begins with a dot.
+        if data[-5:] == _END and data.rfind(b"\r\n.", start, -len(_END) + 1) < 0:
+            self._data, self._start = b"", 0
+            return _split(data[start:-3])
         pieces: list[bytes] = []
         begin = start
         for match in _leading_dots(data, start):
@@ -176,38 +252,15 @@ class AnswerFile(ConnectionFile):
     def _rest_of_body(self) -> bytes:
         """Read to the end of a body, and return its octets, stuffed."""
         pieces: list[bytes] = []
-        piece, last, size = self._data[self._start :], b"\r\n", 0  # the line end of the status line counts
-        pace = _Pace(self._timeout(), self._limits.least_rate)
-        while (end := (joint := last + piece).find(_END)) < 0:
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._limits.body:
-                self.broken = f"the server sent a body of more than {self._limits.body:,} octets"
-                raise Garbled(self.broken)
-            last = joint[-_BEFORE:]
-            piece = self._octets(pace.until())
-            pace.count(len(piece))
+        piece, last = self._data[self._start :], b"\r\n"  # the line end of the status line counts
+        with self.within_a_body():
+            while (end := (joint := last + piece).find(_END)) < 0:
+                pieces.append(piece)
+                last = joint[-_BEFORE:]
+                piece = self._octets()
         self._data, self._start = piece, 0
         self._consume(end + len(_END) - len(last))
         return ((b"\r\n" + b"".join(pieces))[: -len(last)] + joint[: end + 2])[2:]
-
-
-class _Pace:
-    """Until when to wait for the next octets of a body: every timeout must bring a least number of them."""
-
-    def __init__(self, timeout: float | None, least_rate: int) -> None:
-        self._timeout = timeout
-        self._least = math.ceil(least_rate * (timeout or 0))
-        self._came = 0
-        self._end = None if timeout is None else monotonic() + timeout
-
-    def until(self) -> float | None:
-        return self._end
-
-    def count(self, octets: int) -> None:
-        self._came += octets
-        if self._timeout is not None and self._came >= self._least:
-            self._came, self._end = 0, monotonic() + self._timeout
 
 
 def _lines_of(octets: bytes) -> tuple[list[bytes], int]:
@@ -219,9 +272,9 @@ def _lines_of(octets: bytes) -> tuple[list[bytes], int]:
 
 def _split(octets: bytes) -> tuple[list[bytes], int]:
     """Return the lines of a body that ends with CRLF, un-stuffed, and its octets."""
-    # Two steps that look for one octet each, and a check, take half the time of looking for CRLF and for others.
-    lines = octets.replace(b"\r", b"").split(b"\n")
-    if b"\r\n".join(lines) != octets:  # a CR or an LF stands alone
+    lines, size = octets.splitlines(), len(octets)
+    # To split at CR and LF as well, and to check, takes half the time of splitting at CRLF.
+    if len(b"\r\n".join(lines)) + 2 != size:  # a CR or an LF stands alone, or there is no line
         lines = octets.replace(b"\r\n", b"\n").split(b"\n")
-    lines.pop()  # what is behind the last line end
-    return lines, len(octets)
+        lines.pop()  # what is behind the last line end
+    return lines, size

@@ -8,9 +8,8 @@ import select
 import socket
 import ssl
 from contextlib import suppress
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from typing_extensions import override
 
@@ -25,7 +24,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["LONG", "SHORT", "ConnectionFile"]
+    from .pace import Pace
+
+__all__ = ["LONG", "SHORT", "ConnectionFile", "reads_as_its_file"]
+
+_SOCKET: Final = socket.SocketType
+"""What all sockets are. Programs put a class of their own in the place of `socket.socket`, which others are not."""
 
 SHORT: Final = 8_192
 """Octets of one read where a line is expected."""
@@ -45,18 +49,26 @@ class ConnectionFile(io.BufferedIOBase):
     Attributes:
         broken: why nothing can be made of what comes; None: nothing is wrong.
         read_size: octets to ask for at once.
+        sock: as it was given; or another one that a program has put in its place, for the same connection.
     """
 
     def __init__(self, source: BinaryIO, sock: object, receive: Callable[[int], bytes] | None = None) -> None:
         self.broken: str | None = None
         self.read_size: int = SHORT
+        self.sock: object = sock
         self._source: Final = source
-        self._sock: Final = sock if isinstance(sock, socket.socket) else None
-        self._receive: Final = receive or _reader_of(source, sock)
+        self._sock: Final = cast("socket.socket", sock) if isinstance(sock, _SOCKET) else None
+        self._receive = receive or _reader_of(source, self._sock)
         self._data = b""
         self._start = 0  # octets before this offset were read
-        self._ended = False
-        self._waiting: Final = _waiting(source, sock)
+        self._ended: bool = False
+        self._pace: Pace | None = None  # of the body that is being read
+        self._waiting = _waiting(source, self._sock)
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The socket whose timeout counts; None: there is none, as of a file that is not read from one."""
+        return self._sock
 
     def fail(self, error: BaseException) -> None:
         """Note that an answer, or a command, was not finished."""
@@ -67,9 +79,12 @@ class ConnectionFile(io.BufferedIOBase):
         """Read once; at least one octet.
 
         Args:
-            until: when to give up; None: the socket's own timeout counts.
+            until: when to give up; None: the socket's own timeout counts. Within a body its pace counts.
         """
+        pace = self._pace
         try:
+            if pace is not None:
+                until = pace.until()
             octets = self._receive(self.read_size) if until is None else self._read_until(until)
         except BaseException as error:
             self.fail(error)
@@ -78,6 +93,18 @@ class ConnectionFile(io.BufferedIOBase):
             self._ended = True
             self.broken = "the server has closed the connection"
             raise EndOfStream("-ERR EOF")
+        if pace is not None:
+            pace.count(len(octets))
+        return octets
+
+    def receive(self, size: int) -> bytes:
+        """Return some of the next octets, as `recv` of a socket does; none at the end of the stream."""
+        return self._take(size) if self._fill(max(size, SHORT)) else b""
+
+    def _take(self, size: int) -> bytes:
+        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
+        octets = self._data[self._start : end]
+        self._consume(end)
         return octets
 
     def _read_until(self, until: float) -> bytes:
@@ -147,12 +174,11 @@ class ConnectionFile(io.BufferedIOBase):
     @override
     def read1(self, size: int = -1, /) -> bytes:
         """Return some of the next octets: what is there, or else what one read brings; none at the end."""
-        if not self._fill(max(size, SHORT)):
-            return b""
-        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
-        octets = self._data[self._start : end]
-        self._consume(end)
-        return octets
+        self._before_reading()
+        return self.receive(size)
+
+    def _before_reading(self) -> None:
+        """Do what must be done before a program takes octets."""
 
     def _fill(self, size: int = SHORT) -> bool:
         """Read so many octets at most, unless something is there; return whether something is there now."""
@@ -176,6 +202,7 @@ class ConnectionFile(io.BufferedIOBase):
     @override
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return the next octets up to an LF, `size` at most; fewer at the end of the stream."""
+        self._before_reading()
         left = math.inf if size is None or size < 0 else size
         pieces: list[bytes] = []
         while left > 0 and self._fill():
@@ -190,6 +217,7 @@ class ConnectionFile(io.BufferedIOBase):
 
     def peek(self, size: int = 0, /) -> bytes:  # noqa: ARG002 - as that of any buffered file
         """Return the next octets without reading them: as many as are there, or else as one read brings."""
+        self._before_reading()
         self._fill()
         return self._data[self._start :]
 
@@ -208,27 +236,52 @@ class ConnectionFile(io.BufferedIOBase):
         return self._into(buffer, self.read1)
 
 
-def _reader_of(source: BinaryIO, sock: object) -> Callable[[int], bytes]:
+_OF_SOCKETS: Final = (socket.socket, ssl.SSLSocket)
+
+
+def reads_as_its_file(sock: object) -> bool:
+    """Whether `recv` of a socket reads what the file reads that its `makefile` makes.
+
+    A program may have overridden either: that method counts which `poplib` uses, by way of the file.
+    """
+    if not isinstance(sock, _SOCKET):  # a test may have something else
+        return False
+    return _definer(sock, "makefile") in _OF_SOCKETS and issubclass(_definer(sock, "recv"), _definer(sock, "recv_into"))
+
+
+def _definer(sock: object, name: str) -> type:
+    return next(kind for kind in type(sock).__mro__ if name in vars(kind))
+
+
+def _reader_of(source: BinaryIO, sock: socket.socket | None) -> Callable[[int], bytes]:
     """Return what reads a file once.
 
     What is no socket may hold the answers to commands that were not sent yet, as a test has written them down: a line
-    at a time is never too much.
+    at a time is never too much. Nor has a file that a program has made more than `readline`, perhaps.
     """
-    if isinstance(sock, socket.socket) and isinstance(source, io.BufferedIOBase):
+    if sock is not None and isinstance(source, io.BufferedIOBase):
         return source.read1
     return lambda _size: source.readline()
 
 
-def _waiting(source: BinaryIO, sock: object) -> Callable[[], object]:
-    """Return what tells whether octets, or the end of the stream, wait in a connection."""
-    if not isinstance(sock, socket.socket):
-        return lambda: False
+def _waiting(source: BinaryIO, sock: socket.socket | None) -> Callable[[int], object]:
+    """Return what tells whether octets, or the end of the stream, wait in a connection, within some milliseconds."""
+    if sock is None:
+        return _never
     try:
         descriptor = source.fileno()
+    except AttributeError:  # a program has made it, and it reads this socket
+        descriptor = sock.fileno()
     except (OSError, ValueError):  # it is no file of the system
-        return lambda: False
+        return _never
     if not hasattr(select, "poll"):
-        return lambda: is_readable(sock)
+        return lambda _milliseconds: is_readable(sock)
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)
+    if isinstance(sock, ssl.SSLSocket):  # octets that were decrypted do not wait in the system any more
+        return lambda milliseconds: sock.pending() or poll.poll(milliseconds)
+    return poll.poll
+
+
+def _never(_milliseconds: int) -> bool:
+    return False

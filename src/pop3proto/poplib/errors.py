@@ -27,8 +27,6 @@ from .standard import error_proto
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pop3proto.core.replies import ResponseCode
-
 __all__ = [
     "CertificateRefused",
     "CommandRefused",
@@ -38,6 +36,8 @@ __all__ = [
     "LoginRefused",
     "Malformed",
     "OutOfStep",
+    "QuitTimedOut",
+    "SessionEnded",
     "UncertainQuit",
     "error_proto",
     "translated",
@@ -49,22 +49,15 @@ class CommandRefused(error_proto):
 
     Attributes:
         reply: the answer.
+        code, guessed_code: as of `pop3proto.CommandFailed`.
     """
 
     def __init__(self, line: bytes) -> None:
         self.args: tuple[object, ...] = (line,)
-        text = decode_text(line).partition(" ")[2]
-        self.reply: Err = Err(text.replace("\r", "").replace("\0", ""))
+        self.reply: Err = _refusal(line)
 
-    @property
-    def code(self) -> ResponseCode | None:
-        """The response code of the answer, if it has one (RFC 2449 section 8): `[IN-USE]`, `[AUTH]`, `[SYS/TEMP]`."""
-        return self.reply.code
-
-    @property
-    def guessed_code(self) -> ResponseCode | None:
-        """A guess from the words of an answer without a response code, for a hint to people."""
-        return self.reply.guessed_code
+    code = CommandFailed.code
+    guessed_code = CommandFailed.guessed_code
 
 
 class LoginRefused(CommandRefused, LoginFailed):
@@ -90,8 +83,35 @@ class EndOfStream(error_proto, ConnectionLost):
     sent: bool = True
 
 
+class SessionEnded(EndOfStream):
+    """The server said `-ERR` when nothing was asked, as servers do before they hang up. Nothing was sent.
+
+    `args[0]` is its line, as octets. It is no answer to the command that was to be sent, which may be right.
+
+    Attributes:
+        reply: what it said.
+    """
+
+    sent = False
+
+    def __init__(self, line: bytes) -> None:
+        self.args: tuple[object, ...] = (line,)
+        self.reply: Err = _refusal(line)
+
+    code = CommandFailed.code
+    guessed_code = CommandFailed.guessed_code
+
+    @override
+    def __str__(self) -> str:
+        return f"nothing was sent: the server has ended the session: {self.reply.text or '-ERR'}"
+
+
 class UncertainQuit(EndOfStream, UncertainUpdate):
-    """The server closed the connection before it answered QUIT: it may have removed the messages or not."""
+    """QUIT was sent and not answered: the server may have removed the messages or not. The connection is closed."""
+
+
+class QuitTimedOut(UncertainQuit, TimedOut):
+    """The same, as the answer did not come in time."""
 
 
 class OutOfStep(error_proto, Broken):
@@ -137,6 +157,8 @@ def translated() -> Generator[None]:
     """
     try:
         yield
+    except (error_proto, CertificateError, TimedOut):
+        raise
     except LoginFailed as error:
         raise LoginRefused(_line_of(error), error) from error
     except CommandFailed as error:
@@ -147,10 +169,13 @@ def translated() -> Generator[None]:
         raise Garbled(str(error)) from error
     except Broken as error:
         raise OutOfStep(str(error)) from error
-    except (CertificateError, TimedOut):
-        raise
     except ConnectionLost as error:
         raise EndOfStream(str(error)) from error
+
+
+def _refusal(line: bytes) -> Err:
+    text = decode_text(line).partition(" ")[2]
+    return Err(text.replace("\r", "").replace("\0", ""))
 
 
 def _line_of(error: CommandFailed) -> bytes:

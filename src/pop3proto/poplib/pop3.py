@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast, overload
 from typing_extensions import override
 
 from .beyond import Beyond
-from .errors import EndOfStream, Garbled, OutOfStep, UncertainQuit, error_proto
+from .errors import EndOfStream, Garbled, OutOfStep, QuitTimedOut, UncertainQuit, error_proto
 from .standard import StandardPOP3
 from .tls import default_context, over_tls
 from .trace import tell
@@ -107,8 +107,6 @@ class POP3(Beyond):
     def set_debuglevel(self, level: int) -> None:
         """Print what is said, without secrets: 1, the commands; 2, each line of both sides; 0, nothing."""
         self._debugging = level
-        self._logged_in = self._is_logged_in
-        self._beneath = None  # the next one prints, too, or does not
 
     @override
     def user(self, user: str) -> bytes:
@@ -253,13 +251,22 @@ class POP3(Beyond):
 
         Raises:
             CommandRefused: it did not remove all of it.
-            UncertainQuit: there was no answer: it may have removed them or not.
+            UncertainQuit: there was no answer: it may have removed them or not. `QuitTimedOut`: in time.
+            EndOfStream, SessionEnded: the server had ended the session before. QUIT was not sent; nothing is removed.
         """
         try:
-            return self._shortcmd("QUIT")
-        except EndOfStream as error:
-            if error.sent and self._is_logged_in:
-                raise UncertainQuit(*error.args) from error
-            raise
+            self._answers().check()  # what is left of an earlier answer is read before QUIT is sent
+            return self._send_quit()
         finally:
             self.close()
+
+    def _send_quit(self) -> bytes:
+        try:
+            return self._shortcmd("QUIT")
+        except OSError as error:
+            if not self._is_logged_in or not getattr(error, "sent", True):
+                raise
+            if isinstance(error, EndOfStream):
+                raise UncertainQuit(*error.args) from error
+            kind = QuitTimedOut if isinstance(error, TimeoutError) else UncertainQuit
+            raise kind(f"{error}; deletions may or may not have happened") from error

@@ -138,6 +138,8 @@ class AnswerFile(ConnectionFile):
             before.crlf,
         )
         self._ended = before._ended
+        waiting = self._waiting  # and what the other one reads, if this one reads by way of it
+        self._waiting = lambda milliseconds: before._data or waiting(milliseconds)
         self._data, self._start, before._data, before._start = before._data, before._start, b"", 0
 
     @override

@@ -58,12 +58,12 @@ class ConnectionFile(io.BufferedIOBase):
         self.sock: object = sock
         self._source: Final = source
         self._sock: Final = cast("socket.socket", sock) if isinstance(sock, _SOCKET) else None
-        self._receive = receive or _reader_of(source, self._sock)
+        self._receive: Final = receive or _reader_of(source, self._sock)
         self._data = b""
         self._start = 0  # octets before this offset were read
         self._ended: bool = False
         self._pace: Pace | None = None  # of the body that is being read
-        self._waiting = _waiting(source, self._sock)
+        self._waiting: Callable[[int], object] = _waiting(source, self._sock)
 
     @property
     def socket(self) -> socket.socket | None:

@@ -81,7 +81,9 @@ class POP3(Beyond):
         """
         if timeout is not None and not timeout:
             raise ValueError("Non-blocking socket (timeout=0) is not supported")
-        return socket.create_connection((self.host, self.port), timeout)
+        # A program, or a test, may have put something else into the module.
+        here: socket.socket = sys.modules["pop3proto.poplib"].socket.create_connection((self.host, self.port), timeout)
+        return here
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -251,7 +253,7 @@ class POP3(Beyond):
 
         Raises:
             CommandRefused: it did not remove all of it.
-            UncertainQuit: there was no answer: it may have removed them or not. `QuitTimedOut`: in time.
+            UncertainQuit: there was no answer: it may have removed them or not. `QuitTimedOut` if time ran out.
             EndOfStream, SessionEnded: the server had ended the session before. QUIT was not sent; nothing is removed.
         """
         try:

@@ -111,6 +111,24 @@ def test_it_is_a_file_like_any_other(octets, cuts, reads):
     assert answers.read() == answers.readline() == b""
 
 
+def test_it_is_a_binary_file_for_whoever_asks():
+    answers = answers_in(b"a\r\nb\n", b"c")
+    assert isinstance(answers, io.BufferedIOBase)
+    for name in dir(io.BufferedIOBase):
+        if not name.startswith("_") and name not in ("detach", "seek", "tell", "truncate", "write", "writelines"):
+            assert hasattr(answers, name), name
+    assert not any([answers.seekable(), answers.isatty(), answers.closed])
+    answers.flush()
+    assert next(answers) == b"a\r\n"
+    assert answers.readlines() == [b"b\n", b"c"]
+    with pytest.raises(StopIteration):
+        next(answers)
+    assert answers_in(b"a\nb\nc\n").readlines(3) == [b"a\n", b"b\n"]
+    with answers_in(b"a\r\n\xe9") as answers, io.TextIOWrapper(answers, "latin-1") as text:
+        assert text.read() == "a\n\xe9"
+    assert answers.closed
+
+
 def test_it_reads_into_buffers():
     answers = answers_in(b"abc", b"def")
     buffer = bytearray(4)

@@ -227,7 +227,7 @@ class AnswerFile(ConnectionFile):
         if data[start] == _DOT:  # of the first line; most messages have none there
             return _lines_of(self._rest_of_body())
         # Most come whole, with nothing behind them, and without a line that begins with a dot.
-        if data[-5:] == _END and data.rfind(b"\r\n.", start, -len(_END) + 1) < 0:
+        if data.endswith(_END) and data.rfind(b"\r\n.", start, -3) < 0:
             self._data, self._start = b"", 0
             return _split(data[start:-3])
         pieces: list[bytes] = []

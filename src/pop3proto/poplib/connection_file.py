@@ -9,9 +9,7 @@ import socket
 import ssl
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import TimedOut
@@ -19,7 +17,7 @@ from pop3proto.core.errors import TimedOut
 from .errors import EndOfStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from typing_extensions import Buffer
@@ -38,8 +36,10 @@ LONG: Final = 122_880
 system for memory each time, which takes longer than reading."""
 
 
-class ConnectionFile(io.BufferedIOBase):
-    """What comes over a connection, as a binary file.
+class ConnectionFile:
+    """What comes over a connection, as a binary file: what `io.BufferedIOBase` has, of which it counts as a subclass.
+
+    It is none in truth, as the attributes of those are found slowly.
 
     Args:
         source: reads the connection: what `makefile("rb")` returns, or what a program has put in its place.
@@ -62,6 +62,7 @@ class ConnectionFile(io.BufferedIOBase):
         self._data = b""
         self._start = 0  # octets before this offset were read
         self._ended: bool = False
+        self._closed: bool = False
         self._pace: Pace | None = None  # of the body that is being read
         self._waiting: Callable[[int], object] = _waiting(source, self._sock)
 
@@ -155,23 +156,66 @@ class ConnectionFile(io.BufferedIOBase):
 
     # A file.
 
-    @override
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def readable(self) -> bool:
+        """Return that it can be read."""
         return True
 
-    @override
+    def writable(self) -> bool:
+        """Return that nothing can be written to it."""
+        return False
+
+    def seekable(self) -> bool:
+        """Return that there is no way back."""
+        return False
+
+    def isatty(self) -> bool:
+        """Return that it is no terminal."""
+        return False
+
+    def flush(self) -> None:
+        """Do nothing: nothing is written."""
+
     def fileno(self) -> int:
+        """Return the descriptor of what it reads from."""
         return self._source.fileno()
 
-    @override
     def close(self) -> None:
         """Close it, and what it reads from."""
-        try:
-            self._source.close()
-        finally:
-            super().close()
+        self._closed = True
+        self._source.close()
 
-    @override
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the lines that are left, as `readline` returns them."""
+        return iter(self.readline, b"")
+
+    def __next__(self) -> bytes:
+        """Return the next line."""
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """Return the lines that are left; or, once they have `hint` octets, no more of them."""
+        lines: list[bytes] = []
+        left = math.inf if hint is None or hint <= 0 else hint
+        while left > 0 and (line := self.readline()):
+            lines.append(line)
+            left -= len(line)
+        return lines
+
     def read1(self, size: int = -1, /) -> bytes:
         """Return some of the next octets: what is there, or else what one read brings; none at the end."""
         self._before_reading()
@@ -189,7 +233,6 @@ class ConnectionFile(io.BufferedIOBase):
             self.read_size = SHORT
         return bool(self._data)
 
-    @override
     def read(self, size: int | None = -1, /) -> bytes:
         """Return so many octets, fewer only at the end of the stream; negative: all up to there."""
         left = math.inf if size is None or size < 0 else size
@@ -199,7 +242,6 @@ class ConnectionFile(io.BufferedIOBase):
             left -= len(piece)
         return b"".join(pieces)
 
-    @override
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return the next octets up to an LF, `size` at most; fewer at the end of the stream."""
         self._before_reading()
@@ -227,12 +269,12 @@ class ConnectionFile(io.BufferedIOBase):
         view[: len(octets)] = octets
         return len(octets)
 
-    @override
     def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer, and return how many octets there are; fewer than it holds only at the end of the stream."""
         return self._into(buffer, self.read)
 
-    @override
     def readinto1(self, buffer: Buffer, /) -> int:
+        """As `read1`, into a buffer; return how many octets."""
         return self._into(buffer, self.read1)
 
 
@@ -251,6 +293,9 @@ def reads_as_its_file(sock: object) -> bool:
 
 def _definer(sock: object, name: str) -> type:
     return next(kind for kind in type(sock).__mro__ if name in vars(kind))
+
+
+io.BufferedIOBase.register(ConnectionFile)
 
 
 def _reader_of(source: BinaryIO, sock: socket.socket | None) -> Callable[[int], bytes]:

@@ -153,26 +153,23 @@ class Hooks(StandardPOP3):
 
     def _getlongresp(self) -> LongAnswer:
         """Return a positive status line, the lines behind it, and how many octets these are."""
-        answers = self._answers()
+        answers = self.file
+        if type(answers) is not AnswerFile:
+            answers = self._answers()
         answers.read_size = LONG
         try:
             status = self._getresp()
+            strict = bool(answers.crlf)
             try:
-                return self._body(status, answers)
+                if strict and self._debugging <= 1 and getattr(self._getline, "__func__", None) is Hooks._getline:
+                    return status, *answers.body()
+                with answers.within_a_body(strict=strict):
+                    return status, *self._each_line(answers)
             except BaseException as error:  # of a `_getline` that a program has put there, for example
                 answers.fail(error)
                 raise
         finally:
             answers.read_size = SHORT
-
-    def _body(self, status: bytes, answers: AnswerFile) -> LongAnswer:
-        strict = answers.crlf
-        overridden = getattr(self._getline, "__func__", None) is not Hooks._getline
-        if strict and self._debugging <= 1 and not overridden:
-            lines, octets = answers.body()
-            return status, lines, octets
-        with answers.within_a_body(strict=bool(strict)):
-            return status, *self._each_line(answers)
 
     def _each_line(self, answers: AnswerFile) -> tuple[list[bytes], int]:
         """Read a body by `_getline`, as it has been overridden, or each line is to be printed, or ends with LF alone.

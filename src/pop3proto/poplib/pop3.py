@@ -113,17 +113,17 @@ class POP3(Beyond):
     @override
     def user(self, user: str) -> bytes:
         """Send the name of the user; return the answer."""
-        return self._shortcmd(f"USER {user}")
+        return self._shortcmd(f"USER {user!s}")
 
     @override
     def pass_(self, pswd: str) -> bytes:
         """Send the password; return the answer. The maildrop is locked until `quit`."""
-        return self._shortcmd(f"PASS {pswd}")
+        return self._shortcmd(f"PASS {pswd!s}")
 
     @override
     def rpop(self, user: str) -> bytes:
         """Send RPOP, which RFC 1939 no longer has; return the answer."""
-        return self._shortcmd(f"RPOP {user}")
+        return self._shortcmd(f"RPOP {user!s}")
 
     @override
     def apop(self, user: str, password: str) -> bytes:
@@ -137,7 +137,7 @@ class POP3(Beyond):
         if not match:
             raise error_proto("-ERR APOP not supported by server")
         digest = hashlib.md5(match[1] + secret, usedforsecurity=False).hexdigest()
-        return self._shortcmd(f"APOP {user} {digest}")
+        return self._shortcmd(f"APOP {user!s} {digest}")
 
     @override
     def stat(self) -> tuple[int, int]:
@@ -159,7 +159,7 @@ class POP3(Beyond):
     @override
     def list(self, which: object = None) -> bytes | LongAnswer:
         """Return the answer to LIST, the rows `number octets`, and their octets; of one message the answer alone."""
-        return self._longcmd("LIST") if which is None else self._shortcmd(f"LIST {which}")
+        return self._longcmd("LIST") if which is None else self._shortcmd(f"LIST {which!s}")
 
     @overload
     def uidl(self, which: None = None) -> LongAnswer: ...
@@ -168,22 +168,22 @@ class POP3(Beyond):
     @override
     def uidl(self, which: object = None) -> bytes | LongAnswer:
         """Return the answer to UIDL, the rows `number id`, and their octets; of one message the answer alone."""
-        return self._longcmd("UIDL") if which is None else self._shortcmd(f"UIDL {which}")
+        return self._longcmd("UIDL") if which is None else self._shortcmd(f"UIDL {which!s}")
 
     @override
     def retr(self, which: object) -> LongAnswer:
         """Return the answer to RETR, the lines of the message, and its octets."""
-        return self._longcmd(f"RETR {which}")
+        return self._longcmd(f"RETR {which!s}")
 
     @override
     def top(self, which: object, howmuch: object) -> LongAnswer:
         """Return the answer to TOP, the lines of the header and the first ones of the body, and their octets."""
-        return self._longcmd(f"TOP {which} {howmuch}")
+        return self._longcmd(f"TOP {which!s} {howmuch!s}")
 
     @override
     def dele(self, which: object) -> bytes:
         """Mark a message as deleted, which QUIT removes; return the answer."""
-        return self._shortcmd(f"DELE {which}")
+        return self._shortcmd(f"DELE {which!s}")
 
     @override
     def noop(self) -> bytes:

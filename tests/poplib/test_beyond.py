@@ -73,6 +73,7 @@ def test_passwords_in_clear_need_a_word_where_the_server_is_not_here():
             client.login("ann", "tanstaaf")
         assert not [line for line in server.heard if line.startswith(b"USER")]
     with talking(ours.POP3, answers) as (client, server):
+        assert client.client.session.context.cleartext == "loopback"
         client.cleartext = "always"
         client.login("ann", "tanstaaf")
         assert b"PASS tanstaaf" in server.heard

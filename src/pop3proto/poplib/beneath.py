@@ -74,10 +74,11 @@ class ClientBeneath(Client):
         self._answers: Final = answers
         self._trace: Final = trace
 
-    def fits(self, sock: socket.socket, *, trace: bool, logged_in: bool) -> bool:
+    def fits(self, sock: socket.socket, *, cleartext: Cleartext, trace: bool, logged_in: bool) -> bool:
         """Whether it is what would be made now for a POP3 object."""
         return (
             self._sock is sock
+            and self.session.context.cleartext == cleartext
             and self._trace is trace
             and self.session.timeout == sock.gettimeout()
             and (self.logged_in or not logged_in)

@@ -69,9 +69,7 @@ class Beyond(Hooks):
             raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
         trace = bool(self._debugging)
         beneath = cast("ClientBeneath | None", answers.client)
-        if beneath is not None and beneath.fits(
-            sock, cleartext=self.cleartext, trace=trace, logged_in=self._logged_in
-        ):
+        if beneath is not None and beneath.fits(sock, cleartext=self.cleartext, trace=trace, logged_in=self._logged_in):
             return beneath
         logged_in = self._is_logged_in
         take_back(answers, "something has changed")

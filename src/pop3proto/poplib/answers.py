@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -27,9 +26,7 @@ __all__ = ["AnswerFile"]
 _END: Final = b"\r\n.\r\n"
 _ERR: Final = b"-ERR"
 _DOT: Final = ord(".")
-_CR: Final = ord("\r")
-_DOT_OF_LINE: Final = 3  # octets of CRLF and a dot
-_leading_dots: Final = re.compile(rb"\n\.").finditer
+_DOT_OF_LINE: Final = b"\r\n."
 _MANY: Final = 64  # lines that begin with a dot, from which on other ways are faster
 _BEFORE: Final = len(_END) - 1  # octets of one read that may begin an end which the next one continues
 
@@ -224,31 +221,19 @@ class AnswerFile(ConnectionFile):
         data, start = self._data, self._start
         if not data:
             data = self._data = self._octets()
-        if data[start] == _DOT:  # of the first line; most messages have none there
-            return _lines_of(self._rest_of_body())
-        # Most come whole, with nothing behind them, and without a line that begins with a dot.
-        if data.endswith(_END) and data.rfind(b"\r\n.", start, -3) < 0:
-            self._data, self._start = b"", 0
-            return _split(data[start:-3])
-        pieces: list[bytes] = []
-        begin = start
-        for match in _leading_dots(data, start):
-            end = match.end()
-            if end < start + _DOT_OF_LINE or data[end - _DOT_OF_LINE] != _CR:
-                continue
-            behind = data[end : end + 2]
-            if behind == b"\r\n":
-                if end + 2 == len(data):
-                    self._data, self._start = b"", 0
-                else:
-                    self._start = end + 2
-                pieces.append(data[begin : end - 1])
-                return _split(b"".join(pieces) if begin > start else pieces[0])
-            if behind[:1] == b".":
-                pieces.append(data[begin:end])
-                begin = end + 1
-                if len(pieces) > _MANY:
+        # Most come whole, with nothing behind them. To look from the end takes a fifth of the time.
+        if data.endswith(_END) and data[start] != _DOT:
+            stuffed: list[int] = []
+            at = len(data) - 3
+            while (at := data.rfind(_DOT_OF_LINE, start, at)) >= 0:
+                behind = data[at + 3 : at + 5]
+                if behind == b"\r\n" or len(stuffed) == _MANY:
                     break
+                if behind[:1] == b".":
+                    stuffed.append(at + 3)
+            else:
+                self._data, self._start = b"", 0
+                return _split(_without(stuffed, data, start))
         return _lines_of(self._rest_of_body())
 
     def _rest_of_body(self) -> bytes:
@@ -256,18 +241,37 @@ class AnswerFile(ConnectionFile):
         pieces: list[bytes] = []
         piece, last = self._data[self._start :], b"\r\n"  # the line end of the status line counts
         with self.within_a_body():
-            while (end := (joint := last + piece).find(_END)) < 0:
+            while (joint := last + piece).rfind(_END) < 0:
                 pieces.append(piece)
                 last = joint[-_BEFORE:]
                 piece = self._octets()
+        end = joint.find(_END)
         self._data, self._start = piece, 0
         self._consume(end + len(_END) - len(last))
         return ((b"\r\n" + b"".join(pieces))[: -len(last)] + joint[: end + 2])[2:]
 
 
+def _without(stuffed: list[int], data: bytes, start: int) -> bytes:
+    """Return the octets of a body without dots that were stuffed.
+
+    Args:
+        stuffed: the offsets behind these dots, the last one first.
+        data: ends with the body.
+        start: of the body.
+    """
+    if not stuffed:
+        return data[start:-3]
+    pieces: list[bytes] = []
+    for at in reversed(stuffed):
+        pieces.append(data[start : at - 1])
+        start = at
+    pieces.append(data[start:-3])
+    return b"".join(pieces)
+
+
 def _lines_of(octets: bytes) -> tuple[list[bytes], int]:
     """Return the lines of a body as it came, and its octets without the dots that were stuffed."""
-    if octets.startswith(b"..") or b"\r\n.." in octets:
+    if octets.startswith(b"..") or octets.rfind(b"\r\n..") >= 0:
         octets = (b"\r\n" + octets).replace(b"\r\n..", b"\r\n.")[2:]
     return _split(octets)
 

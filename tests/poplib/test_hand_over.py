@@ -4,8 +4,10 @@ import contextlib
 
 import pytest
 
-from pop3proto import Busy, State, poplib as ours
+from pop3proto import Busy, ListOne, Retr, State, poplib as ours
 from pop3proto.core.errors import Broken
+from pop3proto.testing import PASSWORD, pop3_server
+from pop3proto.testing.faults import SplitEvery
 from tests.helpers.dialogues import Dialogue, talking
 
 BODY = b"+OK\r\n" + b"one\r\n" * 5_000 + b".\r\n"
@@ -189,6 +191,30 @@ def test_another_file_for_the_same_connection_loses_no_octets_and_no_answers_tha
 
 
 # A client that is kept, and commands without it.
+
+
+@pytest.mark.parametrize("faults", [(), (SplitEvery(7),)], ids=["whole", "cut"])
+def test_both_take_turns_with_pipelined_commands(faults):
+    mail = [b"Subject: %d\n\n.%s\n" % (number, b"x" * 100 * number) for number in range(40)]
+    with pop3_server({"ann": mail}, faults=faults) as server, ours.POP3(server.host, server.port) as client:
+        held = client.client
+        held.login("ann", PASSWORD)
+        assert held.session.pipelining
+        numbers = range(1, 41)
+        for _ in range(2):
+            assert [number for number, _ in held.retrieve(numbers)] == [*numbers]
+            assert client.retr(7)[1][0] == b"Subject: 6"
+            for message in held.stream(Retr(number) for number in numbers):
+                with message:
+                    assert message.read().count(b"\n") == 3
+            assert client.stat()[0] == 40
+            for at, message in enumerate(held.stream(Retr(number) for number in numbers), 1):
+                if at == 20:
+                    break  # others were asked for, and are on their way
+            assert client.retr(7)[1][0] == b"Subject: 6"
+            assert held.call_all([ListOne(number) for number in numbers])[0] == len(mail[0]) + 3
+            assert client.list(1)[:6] == b"+OK 1 "
+        assert client.client is held
 
 
 def test_a_client_that_is_kept_sees_what_nothing_has_asked_for():

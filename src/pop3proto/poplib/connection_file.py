@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONG", "SHORT", "ConnectionFile", "reads_as_its_file"]
 
-_SOCKET: Final = socket.SocketType
+_SOCKET: Final = (socket.SocketType, socket.socket)
 """What all sockets are. Programs put a class of their own in the place of `socket.socket`, which others are not."""
 
 SHORT: Final = 8_192

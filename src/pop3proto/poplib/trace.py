@@ -66,7 +66,7 @@ class LoginLine:
                 user_or_mechanism, _, shown = rest.partition(" ")
                 if shown:
                     self.shown = f"{verb} {user_or_mechanism} {MASK}"
-                    secret = octets.split(b" ", 2)[2]
+                    secret = octets.split(b" ", 2)[-1]
             case _:
                 pass
         # AUTH alone asks for the mechanisms (RFC 1734 knows it not; servers do).

@@ -193,6 +193,29 @@ def test_another_file_for_the_same_connection_loses_no_octets_and_no_answers_tha
 # A client that is kept, and commands without it.
 
 
+@pytest.mark.parametrize("line", ["RETR 1", "TOP 1 0", "LIST", "UIDL", "CAPA", "retr 1"])
+def test_lines_that_were_not_asked_for_pass_for_no_answer(line):
+    """Of a command that has been sent as if its answer were one line; they may not have come yet."""
+    answers = ANSWERS | {line.split()[0].encode(): [b"+OK\r\n", 0.05, b"+OK 1 100\r\n", b"..\r\n.\r\n"]}
+    with talking(ours.POP3, answers) as (client, server):
+        held = client.client
+        assert client._shortcmd(line) == b"+OK"
+        for go_on in (client.stat, held.capa, lambda: client.client.capa()):
+            with pytest.raises(ours.OutOfStep, match=f"behind the answer to {line} were not read"):
+                go_on()
+        assert server.heard == [line.encode()]
+        assert client._getline() == (b"+OK 1 100", 11)
+        with pytest.raises(ours.OutOfStep):
+            client.stat()
+        assert client.file.readline() == b"..\r\n"
+        another_file(client)
+        with pytest.raises(ours.OutOfStep):
+            client.stat()
+        assert client._getline() == (b".", 3)
+        assert client.stat() == (7, 700)
+        assert held is not client.client  # the file is another
+
+
 @pytest.mark.parametrize("faults", [(), (SplitEvery(7),)], ids=["whole", "cut"])
 def test_both_take_turns_with_pipelined_commands(faults):
     mail = [b"Subject: %d\n\n.%s\n" % (number, b"x" * 100 * number) for number in range(40)]

@@ -60,6 +60,7 @@ class AnswerFile(ConnectionFile):
         self.expects_reply: bool = False
         self.crlf: bool | None = True
         self.strict: bool = False
+        self._lines_due: bool = False
         self.client: Borrower | None = None
         self._limits: Final = limits
         self._longest_reply: Final = limits.reply_line
@@ -134,7 +135,7 @@ class AnswerFile(ConnectionFile):
             before.expects_reply,
             before.crlf,
         )
-        self._ended = before._ended
+        self._ended, self._lines_due = before._ended, before._lines_due
         waiting = self._waiting  # and what the other one reads, if this one reads by way of it
         self._waiting = lambda milliseconds: before._data or waiting(milliseconds)
         self._data, self._start, before._data, before._start = before._data, before._start, b"", 0
@@ -173,7 +174,18 @@ class AnswerFile(ConnectionFile):
         else:
             self._start = end
         self.crlf = line[-2:] == b"\r\n"
+        if self._lines_due:
+            self._note(line)
         return line
+
+    def leave_lines(self, command: str) -> None:
+        """Refuse commands until the lines behind the answer to this one were read, up to that with a dot alone."""
+        if self.broken is None:
+            self._lines_due, self.broken = True, f"the lines behind the answer to {command} were not read to their end"
+
+    def _note(self, line: bytes) -> None:
+        if line in {b".\r\n", b".\n"}:
+            self._lines_due, self.broken = False, None
 
     def expect_line(self) -> None:
         """Forget how the last line ended, as the next one may be read by other ways."""
@@ -197,6 +209,8 @@ class AnswerFile(ConnectionFile):
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
         self.crlf = line[-2:] == b"\r\n"
+        if self._lines_due:
+            self._note(line)
         return line
 
     @contextmanager

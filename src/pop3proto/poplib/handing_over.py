@@ -31,7 +31,7 @@ def take_back(answers: AnswerFile | None, why: str, *, in_step: bool = True) -> 
     """
     if answers is None or (client := answers.client) is None:
         return
-    if in_step:
+    if in_step and client.unfinished:
         answers.settle()
     answers.client = None
     client.end(f"{_ASK_AGAIN}{why}")

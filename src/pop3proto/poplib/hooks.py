@@ -31,6 +31,10 @@ CRLF: Final = CR + LF
 _CONTROL_CHARACTERS: Final = bytes([*range(0x20), 0x7F])
 
 
+_ALWAYS_HAVE_LINES: Final = frozenset({"RETR", "TOP ", "retr", "top "})
+_HAVE_LINES: Final = _ALWAYS_HAVE_LINES | {"LIST", "UIDL", "CAPA", "list", "uidl", "capa"}  # these without arguments
+
+
 class Hooks(StandardPOP3):
     """Commands out, answers in; the base of `POP3`.
 
@@ -192,9 +196,15 @@ class Hooks(StandardPOP3):
             lines.append(line)
 
     def _shortcmd(self, line: str) -> bytes:
-        """Send a command, and return its positive status line; to a challenge, `+ ` and it."""
+        """Send a command, and return its positive status line; to a challenge, `+ ` and it.
+
+        If lines follow it, as that of RETR, they must be read by `_getline` or from `file` before the next command.
+        """
         self._putcmd(line)
-        return self._getresp()
+        answer = self._getresp()
+        if line[:4] in _HAVE_LINES and (len(line) == len("LIST") or line[:4] in _ALWAYS_HAVE_LINES):
+            self._answers().leave_lines(line)
+        return answer
 
     def _longcmd(self, line: str) -> LongAnswer:
         """Send a command, and return its positive status line and what is behind it."""

@@ -1,6 +1,7 @@
 """Two that talk over one connection: whoever takes it over finds it in step, or is told that it is not."""
 
 import contextlib
+import itertools
 
 import pytest
 
@@ -117,9 +118,8 @@ def test_while_a_message_is_being_read_nobody_takes_over(change):
 
 @pytest.mark.parametrize("read", [lambda client: client._getline(), lambda client: client.file.readline()])
 def test_nobody_reads_the_rest_of_a_message_as_an_answer(read):
-    with left_in_mid_body() as (client, _, _):
-        client.sock.sendall(b"STAT\r\n")  # nothing else knows of it
-        with pytest.raises(ours.error_proto, match="no command was outstanding"):
+    with left_in_mid_body(timeout=0.5) as (client, _, _):
+        with pytest.raises(TimeoutError):  # nothing was asked for
             read(client)
         with pytest.raises(ours.OutOfStep):
             client.noop()
@@ -200,7 +200,7 @@ def test_lines_that_were_not_asked_for_pass_for_no_answer(line):
     with talking(ours.POP3, answers) as (client, server):
         held = client.client
         assert client._shortcmd(line) == b"+OK"
-        for go_on in (client.stat, held.capa, lambda: client.client.capa()):
+        for go_on in (client.stat, held.capa, lambda: client.client.capa()):  # noqa: PLW0108 - it may be another
             with pytest.raises(ours.OutOfStep, match=f"behind the answer to {line} were not read"):
                 go_on()
         assert server.heard == [line.encode()]
@@ -231,9 +231,8 @@ def test_both_take_turns_with_pipelined_commands(faults):
                 with message:
                     assert message.read().count(b"\n") == 3
             assert client.stat()[0] == 40
-            for at, message in enumerate(held.stream(Retr(number) for number in numbers), 1):
-                if at == 20:
-                    break  # others were asked for, and are on their way
+            for message in itertools.islice(held.stream(Retr(number) for number in numbers), 20):
+                assert message.command.number  # others were asked for, and are on their way
             assert client.retr(7)[1][0] == b"Subject: 6"
             assert held.call_all([ListOne(number) for number in numbers])[0] == len(mail[0]) + 3
             assert client.list(1)[:6] == b"+OK 1 "

@@ -154,8 +154,6 @@ class AnswerFile(ConnectionFile):
             TimeoutError, OSError: it did not come in time, or the connection broke.
             Busy: the client beneath is reading an answer.
         """
-        if self.client is not None:
-            self._before_reading()
         data, start, most = self._data, self._start, self._longest_line
         if self.expects_reply:
             self.expects_reply = False
@@ -163,6 +161,8 @@ class AnswerFile(ConnectionFile):
                 self.due -= 1
             most = self._longest_reply
         if not data:
+            if self.client is not None:
+                self._before_reading()
             data = self._data = self._octets()
         end = data.find(b"\n", start, start + most) + 1
         if not end:
@@ -237,17 +237,11 @@ class AnswerFile(ConnectionFile):
             data = self._data = self._octets()
         # Most come whole, with nothing behind them. To look from the end takes a fifth of the time.
         if data.endswith(_END) and data[start] != _DOT:
-            stuffed: list[int] = []
-            at = len(data) - 3
-            while (at := data.rfind(_DOT_OF_LINE, start, at)) >= 0:
-                behind = data[at + 3 : at + 5]
-                if behind == b"\r\n" or len(stuffed) == _MANY:
-                    break
-                if behind[:1] == b".":
-                    stuffed.append(at + 3)
-            else:
+            dotless = data.rfind(_DOT_OF_LINE, start, -3) < 0
+            octets = data[start:-3] if dotless else _unstuffed(data, start)
+            if octets:
                 self._data, self._start = b"", 0
-                return _split(_without(stuffed, data, start))
+                return _split(octets)
         return _lines_of(self._rest_of_body())
 
     def _rest_of_body(self) -> bytes:
@@ -265,22 +259,24 @@ class AnswerFile(ConnectionFile):
         return ((b"\r\n" + b"".join(pieces))[: -len(last)] + joint[: end + 2])[2:]
 
 
-def _without(stuffed: list[int], data: bytes, start: int) -> bytes:
-    """Return the octets of a body without dots that were stuffed.
+def _unstuffed(data: bytes, start: int) -> bytes:
+    """Return the octets of a body that does not begin with a dot, un-stuffed; none, if other ways are needed.
 
     Args:
-        stuffed: the offsets behind these dots, the last one first.
-        data: ends with the body.
-        start: of the body.
+        data: ends with the line that ends a body.
+        start: where the body begins; it may end before.
     """
-    if not stuffed:
-        return data[start:-3]
     pieces: list[bytes] = []
-    for at in reversed(stuffed):
-        pieces.append(data[start : at - 1])
-        start = at
-    pieces.append(data[start:-3])
-    return b"".join(pieces)
+    at = end = len(data) - 3
+    while (at := data.rfind(_DOT_OF_LINE, start, at)) >= 0:
+        behind = data[at + 3 : at + 5]
+        if behind == b"\r\n" or len(pieces) == _MANY:
+            return b""
+        if behind[:1] == b".":
+            pieces.append(data[at + 3 : end])
+            end = at + 2
+    pieces.append(data[start:end])
+    return b"".join(reversed(pieces))
 
 
 def _lines_of(octets: bytes) -> tuple[list[bytes], int]:

@@ -256,7 +256,11 @@ class AnswerFile(ConnectionFile):
         end = joint.find(_END)
         self._data, self._start = piece, 0
         self._consume(end + len(_END) - len(last))
-        return ((b"\r\n" + b"".join(pieces))[: -len(last)] + joint[: end + 2])[2:]
+        left = end + 2 - len(last)  # octets of this piece in the body; negative: so many of those before are not
+        if left > 0:
+            pieces.append(piece[:left])
+        octets = b"".join(pieces)
+        return octets[:left] if left < 0 else octets
 
 
 def _unstuffed(data: bytes, start: int) -> bytes:

@@ -28,6 +28,7 @@ _ERR: Final = b"-ERR"
 _DOT: Final = ord(".")
 _DOT_OF_LINE: Final = b"\r\n."
 _MANY: Final = 64  # lines that begin with a dot, from which on other ways are faster
+_HAVE_LINES: Final = frozenset({"RETR", "TOP", "LIST", "UIDL", "CAPA"})  # and may be shown
 _BEFORE: Final = len(_END) - 1  # octets of one read that may begin an end which the next one continues
 
 
@@ -45,6 +46,7 @@ class AnswerFile(ConnectionFile):
     Attributes:
         due: how many commands have been sent whose status line was not read.
         expects_reply: the next line is a status line.
+        lines_behind: the command that is answered by lines behind it, if it is positive; else empty.
         crlf: the last line that was read ended with CRLF, not with LF alone; None: none was read since `expect_line`.
         strict: only CRLF ends a line of the body that is being read.
         client: the client beneath, which may have left answers unread; None: there is none.
@@ -58,9 +60,11 @@ class AnswerFile(ConnectionFile):
         super().__init__(source, sock, receive)
         self.due: int = 0
         self.expects_reply: bool = False
+        self.lines_behind: str = ""
         self.crlf: bool | None = True
         self.strict: bool = False
-        self._lines_due: bool = False
+        self._lines_due: str = ""  # what is answered by lines that were not read; until they are, it counts as broken
+        self._lenient: bool = False  # LF alone parts them
         self.client: Borrower | None = None
         self._limits: Final = limits
         self._longest_reply: Final = limits.reply_line
@@ -99,7 +103,7 @@ class AnswerFile(ConnectionFile):
     def check_stream(self) -> None:
         """Raise what `check` raises for what has come, and for `broken`."""
         if self.broken is not None:
-            raise OutOfStep(f"nothing was sent: {self.broken}")
+            raise OutOfStep(f"nothing was sent: {self.trouble}")
         if not self._data and self._waiting(0):
             self._look()
         if self._data:
@@ -121,6 +125,14 @@ class AnswerFile(ConnectionFile):
             raise SessionEnded(line)
         raise OutOfStep(f"nothing was sent: {self.broken}")
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no command may be sent; None: one may."""
+        if not self._lines_due:
+            return self.broken
+        command = self._lines_due if self._lines_due.partition(" ")[0].upper() in _HAVE_LINES else "a command"
+        return f"the lines behind the answer to {command} were not read to their end"
+
     def surplus(self) -> bool:
         """Whether octets have come that were not read; it does not wait for any."""
         if not self._data and self._waiting(0):
@@ -129,19 +141,16 @@ class AnswerFile(ConnectionFile):
 
     def take_the_place_of(self, before: AnswerFile) -> None:
         """Go on where another file for the same connection is; that one has nothing left to read."""
-        self.due, self.broken, self.expects_reply, self.crlf = (
-            before.due,
-            before.broken,
-            before.expects_reply,
-            before.crlf,
-        )
-        self._ended, self._lines_due = before._ended, before._lines_due
+        for name in ("due", "broken", "expects_reply", "lines_behind", "crlf", "_lines_due", "_lenient"):
+            setattr(self, name, getattr(before, name))
         waiting = self._waiting  # and what the other one reads, if this one reads by way of it
         self._waiting = lambda milliseconds: before._data or waiting(milliseconds)
         self._data, self._start, before._data, before._start = before._data, before._start, b"", 0
 
     @override
     def _before_reading(self) -> None:
+        if self.broken is not None and not self._lines_due and not self._ended:
+            raise OutOfStep(f"nothing was read: {self.broken}")
         if self.client is not None and self.client.unfinished:
             self.settle()
 
@@ -150,19 +159,16 @@ class AnswerFile(ConnectionFile):
 
         Raises:
             EndOfStream: the server has closed the connection.
+            OutOfStep: an earlier failure has left a part of it unread, or lost.
             Garbled: the line is longer than it may be.
             TimeoutError, OSError: it did not come in time, or the connection broke.
             Busy: the client beneath is reading an answer.
         """
-        data, start, most = self._data, self._start, self._longest_line
-        if self.expects_reply:
-            self.expects_reply = False
-            if self.due:
-                self.due -= 1
-            most = self._longest_reply
+        if self.client is not None or (self.broken is not None and not self._lines_due):
+            self._before_reading()
+        data, start = self._data, self._start
+        most = self._longest_reply if self.expects_reply else self._longest_line
         if not data:
-            if self.client is not None:
-                self._before_reading()
             data = self._data = self._octets()
         end = data.find(b"\n", start, start + most) + 1
         if not end:
@@ -173,19 +179,43 @@ class AnswerFile(ConnectionFile):
             self._data, self._start = b"", 0
         else:
             self._start = end
+        if self.expects_reply:  # an interrupt before this leaves the answer due
+            if self.lines_behind:
+                self._note_lines(line)
+            self.expects_reply = False
+            if self.due:
+                self.due -= 1
+        elif self._lines_due:
+            self._note_end(line)
         self.crlf = line[-2:] == b"\r\n"
-        if self._lines_due:
-            self._note(line)
         return line
 
-    def leave_lines(self, command: str) -> None:
-        """Refuse commands until the lines behind the answer to this one were read, up to that with a dot alone."""
-        if self.broken is None:
-            self._lines_due, self.broken = True, f"the lines behind the answer to {command} were not read to their end"
+    def note_reply(self, line: bytes = b"") -> None:
+        """Note that a status line was read; empty: not by way of this file, nor will be what is behind it."""
+        if self.lines_behind:
+            self._note_lines(line)
+        self.expects_reply = False
+        self.due = max(0, self.due - 1)
 
-    def _note(self, line: bytes) -> None:
-        if line in {b".\r\n", b".\n"}:
-            self._lines_due, self.broken = False, None
+    def _note_lines(self, reply: bytes) -> None:
+        """Refuse commands until the lines behind this answer were read, up to that with a dot alone."""
+        if reply[:1] == b"+" and self.broken is None:
+            self._lines_due, self.broken, self._lenient = self.lines_behind, "", reply[-2:] != b"\r\n"
+        self.lines_behind = ""
+
+    def _note_end(self, line: bytes) -> None:
+        if (line == b".\r\n" and self.crlf) or (self._lenient and line in {b".\r\n", b".\n"}):
+            self.lines_were_read()
+
+    def lines_were_read(self) -> None:
+        """Note that the lines behind an answer were read to their end."""
+        if self._lines_due:
+            self._lines_due, self.broken = "", None
+
+    @override
+    def fail(self, error: BaseException) -> None:
+        self.lines_were_read()  # there is more to say
+        super().fail(error)
 
     def expect_line(self) -> None:
         """Forget how the last line ended, as the next one may be read by other ways."""
@@ -198,7 +228,7 @@ class AnswerFile(ConnectionFile):
         searched = 0
         while not (end := data.find(b"\n", searched, most) + 1):
             if len(data) >= most:
-                self.broken = f"the server sent a line longer than {most:,} octets"
+                self._lines_due, self.broken = "", f"the server sent a line longer than {most:,} octets"
                 raise Garbled(f"{self.broken}: {excerpt(bytes(data[:100]))}")
             searched = len(data)
             data += self._octets(until)
@@ -208,9 +238,11 @@ class AnswerFile(ConnectionFile):
     @override
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
+        if self.expects_reply or (self.due == 1 and not self._lines_due and line[:1] in {b"+", b"-"}):
+            self.note_reply(line)
+        elif self._lines_due:
+            self._note_end(line)
         self.crlf = line[-2:] == b"\r\n"
-        if self._lines_due:
-            self._note(line)
         return line
 
     @contextmanager
@@ -241,8 +273,11 @@ class AnswerFile(ConnectionFile):
             octets = data[start:-3] if dotless else _unstuffed(data, start)
             if octets:
                 self._data, self._start = b"", 0
+                self._lines_due, self.broken = "", None
                 return _split(octets)
-        return _lines_of(self._rest_of_body())
+        octets = self._rest_of_body()
+        self._lines_due, self.broken = "", None
+        return _lines_of(octets)
 
     def _rest_of_body(self) -> bytes:
         """Read to the end of a body, and return its octets, stuffed."""

@@ -66,7 +66,7 @@ class Beyond(Hooks):
         """
         answers, sock = self._answers(), self.sock
         if answers.due or answers.broken is not None:
-            raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
+            raise OutOfStep(f"there is no client: {answers.trouble or 'an answer is due'}")
         trace = bool(self._debugging)
         beneath = cast("ClientBeneath | None", answers.client)
         if beneath is not None and beneath.fits(sock, cleartext=self.cleartext, trace=trace, logged_in=self._logged_in):

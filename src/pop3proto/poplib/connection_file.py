@@ -91,9 +91,10 @@ class ConnectionFile:
             self.fail(error)
             raise
         if not octets:
-            self._ended = True
-            self.broken = "the server has closed the connection"
-            raise EndOfStream("-ERR EOF")
+            end = EndOfStream("-ERR EOF")
+            self.fail(end)
+            self._ended, self.broken = True, "the server has closed the connection"
+            raise end
         if pace is not None:
             pace.count(len(octets))
         return octets

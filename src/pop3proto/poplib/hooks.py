@@ -73,12 +73,12 @@ class Hooks(StandardPOP3):
             answers = self._answers()
         answers.check()
         sys.audit("poplib.putline", self, line)
+        answers.due += 1
         try:
             self.sock.sendall(line + CRLF)
         except BaseException as error:
             answers.fail(error)
             raise
-        answers.due += 1
 
     def _putcmd(self, line: str) -> None:
         """Send a command, or a response to a challenge."""
@@ -140,10 +140,15 @@ class Hooks(StandardPOP3):
         if type(answers) is not AnswerFile:
             answers = self._answers()
         answers.expects_reply = True
-        line, _ = self._getline()
-        if answers.expects_reply:  # a `_getline` that a program has put there has read it by other ways
+        try:
+            line, _ = self._getline()
+        except BaseException as error:
+            if answers.due and answers.expects_reply:
+                answers.fail(error)
             answers.expects_reply = False
-            answers.due = max(0, answers.due - 1)
+            raise
+        if answers.expects_reply:  # a `_getline` that a program has put there has read it by other ways
+            answers.note_reply()
         if self._debugging > 1:
             tell("resp", self._without_secrets(line))
         positive = line[:1] == b"+"
@@ -160,20 +165,21 @@ class Hooks(StandardPOP3):
         answers = self.file
         if type(answers) is not AnswerFile:
             answers = self._answers()
-        answers.read_size = LONG
+        answers.read_size, answers.lines_behind = LONG, answers.lines_behind or "a command"
         try:
             status = self._getresp()
             strict = bool(answers.crlf)
             try:
                 if strict and self._debugging <= 1 and getattr(self._getline, "__func__", None) is Hooks._getline:
-                    return status, *answers.body()
+                    lines, octets = answers.body()
+                    return status, lines, octets
                 with answers.within_a_body(strict=strict):
                     return status, *self._each_line(answers)
             except BaseException as error:  # of a `_getline` that a program has put there, for example
                 answers.fail(error)
                 raise
         finally:
-            answers.read_size = SHORT
+            answers.read_size, answers.lines_behind = SHORT, ""
 
     def _each_line(self, answers: AnswerFile) -> tuple[list[bytes], int]:
         """Read a body by `_getline`, as it has been overridden, or each line is to be printed, or ends with LF alone.
@@ -189,6 +195,7 @@ class Hooks(StandardPOP3):
             counts = lenient or after_crlf
             after_crlf = length == len(line) + len(CRLF) if answers.crlf is None else answers.crlf
             if line == b"." and counts and (lenient or after_crlf):
+                answers.lines_were_read()
                 return lines, octets
             if line.startswith(b"..") and counts:
                 line, length = line[1:], length - 1
@@ -200,16 +207,55 @@ class Hooks(StandardPOP3):
 
         If lines follow it, as that of RETR, they must be read by `_getline` or from `file` before the next command.
         """
-        self._putcmd(line)
-        answer = self._getresp()
-        if line[:4] in _HAVE_LINES and (len(line) == len("LIST") or line[:4] in _ALWAYS_HAVE_LINES):
-            self._answers().leave_lines(line)
+        answers = self.file
+        if type(answers) is not AnswerFile:
+            answers = self._answers()
+        due = answers.due
+        try:
+            self._putcmd(line)
+            if answers is not self.file:
+                answers = self._answers()
+            if line[:4] in _HAVE_LINES and (len(line) == len("LIST") or line[:4] in _ALWAYS_HAVE_LINES):
+                answers.lines_behind = line
+            answers.expects_reply = True  # a `_getresp` that a program has put there does not say it
+            answer = self._getresp()
+            if answers.expects_reply:  # and may have read it by other ways
+                answers.note_reply()
+        except BaseException as error:
+            self._leave(due, error)
+            raise
         return answer
 
     def _longcmd(self, line: str) -> LongAnswer:
         """Send a command, and return its positive status line and what is behind it."""
-        self._putcmd(line)
-        return self._getlongresp()
+        answers = self.file
+        if type(answers) is not AnswerFile:
+            answers = self._answers()
+        due = answers.due
+        try:
+            self._putcmd(line)
+            if answers is not self.file:
+                answers = self._answers()
+            answers.lines_behind, answers.expects_reply = line, True
+            answer = self._getlongresp()
+            if answers.expects_reply:
+                answers.note_reply()
+        except BaseException as error:
+            self._leave(due, error)
+            raise
+        return answer
+
+    def _leave(self, due: int, error: BaseException) -> None:
+        """Refuse to go on if a command has failed that was sent, and whose status line was not read.
+
+        Args:
+            due: how many answers were due before.
+            error: of which it failed.
+        """
+        answers = self._used
+        if answers is not None and (answers.due > due or answers.expects_reply):
+            answers.fail(error)
+            answers.expects_reply = False
 
     # What is under way.
 

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from pop3proto import Busy, Limits, poplib as ours
 from pop3proto.poplib.answers import AnswerFile
 from pop3proto.testing import PASSWORD, pop3_server
-from tests.helpers.dialogues import Dialogue, talking
+from tests.helpers.dialogues import Dialogue, talking, talking_tls
 
 RETR = b"+OK\r\n..one\r\ntwo\r\n.\r\n"
 ANSWERS = {b"STAT": b"+OK 2 320\r\n", b"RETR": RETR, b"NOOP": b"+OK\r\n", b"CAPA": b"+OK\r\nTOP\r\n.\r\n"}
@@ -406,6 +406,45 @@ def test_a_socket_may_have_what_is_needed_alone(module):
         assert client.retr(1) == LINES
         assert client.stat() == (2, 320)
         assert client.quit() == b"+OK bye"
+
+
+class Around:
+    """Around a socket, and of no class of sockets: as those of gevent, and of packages for proxies."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+
+STRAY = {**ANSWERS, b"NOOP": b"+OK\r\n+OK 1 100\r\n", b"RSET": [each for _ in range(12) for each in (b"x", 0.05)]}
+
+
+@pytest.mark.parametrize("connected", [talking, talking_tls])
+@pytest.mark.parametrize("when", ["from the start", "later"])
+def test_a_socket_around_a_socket_is_as_safe(connected, when):
+    class Wrapped(ours.POP3):
+        def _read_from(self, sock):
+            super()._read_from(Around(sock) if when == "from the start" else sock)
+
+    def go_on(client):
+        if when == "later":
+            client.sock = Around(client.sock)
+        assert client.retr(1) == LINES
+        assert isinstance(client.sock, Around)
+
+    with connected(Wrapped, STRAY) as (client, server):
+        go_on(client)
+        client.noop()
+        server.has_said(STRAY[b"NOOP"])
+        with pytest.raises(ours.OutOfStep):
+            client.stat()
+        assert server.heard[-1] == b"NOOP"
+    with connected(Wrapped, STRAY, timeout=0.1) as (client, _):
+        go_on(client)
+        with pytest.raises(TimeoutError):  # within two of them, and not once for each octet
+            client.rset()
 
 
 def test_maxline_may_be_set_and_means_nothing(monkeypatch):

@@ -151,8 +151,11 @@ def test_what_was_not_asked_for_is_seen_under_tls(implicit):
 
 
 @pytest.mark.parametrize("octets", [8_190, 8_191, 8_192, 8_193])
-def test_what_was_decrypted_and_not_read_is_seen(octets):
+@pytest.mark.parametrize("polls", [True, False], ids=["poll", "select"])
+def test_what_was_decrypted_and_not_read_is_seen(octets, polls, monkeypatch):
     """It waits in the library for TLS, and in the system no more: one read takes 8,192 octets of a record."""
+    if not polls:  # as under Windows
+        monkeypatch.delattr("select.poll", raising=False)
     faults = [LongLine(on="NOOP", octets=octets - len(b"+OK \r\n")), TrailingJunk(after="NOOP", octets=b"+OK 1 1\r\n")]
     with pop3_server({"ann": MAIL}, tls="implicit", faults=faults) as server:
         client = ours.POP3_SSL(server.host, server.port, context=server.client_context)

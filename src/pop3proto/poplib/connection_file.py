@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 import math
-import select
-import socket
 import ssl
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self
 
-from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import TimedOut
 
 from .errors import EndOfStream
+from .sockets import as_socket, reader_of, waiting
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
 
     from .pace import Pace
 
-__all__ = ["LONG", "SHORT", "ConnectionFile", "reads_as_its_file"]
-
-_SOCKET: Final = (socket.SocketType, socket.socket)
-"""What all sockets are. Programs put a class of their own in the place of `socket.socket`, which others are not."""
+__all__ = ["LONG", "SHORT", "ConnectionFile"]
 
 SHORT: Final = 8_192
 """Octets of one read where a line is expected."""
@@ -57,14 +53,14 @@ class ConnectionFile:
         self.read_size: int = SHORT
         self.sock: object = sock
         self._source: Final = source
-        self._sock: Final = cast("socket.socket", sock) if isinstance(sock, _SOCKET) else None
-        self._receive: Final = receive or _reader_of(source, self._sock)
+        self._sock: Final = as_socket(sock)
+        self._receive: Final = receive or reader_of(source, self._sock)
         self._data = b""
         self._start = 0  # octets before this offset were read
         self._ended: bool = False
         self._closed: bool = False
         self._pace: Pace | None = None  # of the body that is being read
-        self._waiting: Callable[[int], object] = _waiting(source, self._sock)
+        self._waiting: Callable[[int], object] = waiting(source, self._sock)
 
     @property
     def socket(self) -> socket.socket | None:
@@ -279,55 +275,4 @@ class ConnectionFile:
         return self._into(buffer, self.read1)
 
 
-_OF_SOCKETS: Final = (socket.socket, ssl.SSLSocket)
-
-
-def reads_as_its_file(sock: object) -> bool:
-    """Whether `recv` of a socket reads what the file reads that its `makefile` makes.
-
-    A program may have overridden either: that method counts which `poplib` uses, by way of the file.
-    """
-    if not isinstance(sock, _SOCKET):  # a test may have something else
-        return False
-    return _definer(sock, "makefile") in _OF_SOCKETS and issubclass(_definer(sock, "recv"), _definer(sock, "recv_into"))
-
-
-def _definer(sock: object, name: str) -> type:
-    return next(kind for kind in type(sock).__mro__ if name in vars(kind))
-
-
 io.BufferedIOBase.register(ConnectionFile)
-
-
-def _reader_of(source: BinaryIO, sock: socket.socket | None) -> Callable[[int], bytes]:
-    """Return what reads a file once.
-
-    What is no socket may hold the answers to commands that were not sent yet, as a test has written them down: a line
-    at a time is never too much. Nor has a file that a program has made more than `readline`, perhaps.
-    """
-    if sock is not None and isinstance(source, io.BufferedIOBase):
-        return source.read1
-    return lambda _size: source.readline()
-
-
-def _waiting(source: BinaryIO, sock: socket.socket | None) -> Callable[[int], object]:
-    """Return what tells whether octets, or the end of the stream, wait in a connection, within some milliseconds."""
-    if sock is None:
-        return _never
-    try:
-        descriptor = source.fileno()
-    except AttributeError:  # a program has made it, and it reads this socket
-        descriptor = sock.fileno()
-    except (OSError, ValueError):  # it is no file of the system
-        return _never
-    if not hasattr(select, "poll"):
-        return lambda _milliseconds: is_readable(sock)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    if isinstance(sock, ssl.SSLSocket):  # octets that were decrypted do not wait in the system any more
-        return lambda milliseconds: sock.pending() or poll.poll(milliseconds)
-    return poll.poll
-
-
-def _never(_milliseconds: int) -> bool:
-    return False

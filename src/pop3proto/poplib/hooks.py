@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from contextlib import suppress
@@ -13,9 +14,10 @@ from pop3proto.core.limits import DEFAULT_LIMITS, Limits
 from pop3proto.core.text import excerpt
 
 from .answers import AnswerFile
-from .connection_file import LONG, SHORT, reads_as_its_file
+from .connection_file import LONG, SHORT
 from .errors import CommandRefused, ForbiddenCharacter, Garbled, OutOfStep
 from .handing_over import hand_over, is_another_connection, take_back
+from .sockets import reads_as_its_file
 from .standard import StandardPOP3
 from .trace import MASK, MAY_LOG_IN, LoginLine, tell
 
@@ -28,7 +30,7 @@ CR: Final = b"\r"
 LF: Final = b"\n"
 CRLF: Final = CR + LF
 
-_CONTROL_CHARACTERS: Final = bytes([*range(0x20), 0x7F])
+_CONTROL_CHARACTERS: Final = re.compile(rb"[\0-\x1f\x7f]")
 
 
 _ALWAYS_HAVE_LINES: Final = frozenset({"RETR", "TOP ", "retr", "top "})
@@ -66,7 +68,8 @@ class Hooks(StandardPOP3):
         """
         if self._debugging > 1:
             tell("put", self._shown(line))
-        if not line.isalnum() and line.translate(None, _CONTROL_CHARACTERS) != line:
+        # Most commands are seen to have none by less than what it takes to look for each.
+        if not line.isalnum() and not line.decode("latin-1").isprintable() and _CONTROL_CHARACTERS.search(line):
             raise ForbiddenCharacter("Control characters not allowed in commands")
         answers = self.file
         if type(answers) is not AnswerFile or answers.sock is not self.sock:
@@ -215,7 +218,7 @@ class Hooks(StandardPOP3):
             self._putcmd(line)
             if answers is not self.file:
                 answers = self._answers()
-            if line[:4] in _HAVE_LINES and (len(line) == len("LIST") or line[:4] in _ALWAYS_HAVE_LINES):
+            if line in _HAVE_LINES if len(line) == len("LIST") else line[:4] in _ALWAYS_HAVE_LINES:
                 answers.lines_behind = line
             answers.expects_reply = True  # a `_getresp` that a program has put there does not say it
             answer = self._getresp()

@@ -1,7 +1,9 @@
 """What was sent and not answered, as something was raised in between, never gives its answer to the next command."""
 
+import io
 import poplib as theirs
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -29,13 +31,14 @@ class Stop(BaseException):
 class Injection:
     """Raises `Stop` before the line, or the instruction, of this number that the package executes in a block."""
 
-    def __init__(self, number, *, instructions):
+    def __init__(self, number, *, instructions, of="pop3proto/poplib"):
         self._left = number
         self._instructions = instructions
+        self._of = of
         self.raised = False
 
     def __call__(self, frame, event, _):
-        if "pop3proto/poplib" not in frame.f_code.co_filename.replace("\\", "/"):
+        if self._of not in frame.f_code.co_filename.replace("\\", "/"):
             return None
         frame.f_trace_opcodes = self._instructions
         if event == ("opcode" if self._instructions else "line"):
@@ -85,6 +88,26 @@ def test_an_interrupt_anywhere_shifts_no_answer(name, instructions):
         number += 1
     assert number > 40
     assert wrong == []
+
+
+@pytest.mark.parametrize("call", ["retr_to", "close"])
+def test_after_an_interrupt_the_client_beneath_is_not_in_use(call):
+    """At each instruction that takes it, and gives it back."""
+    number, raised = 0, True
+    while raised:
+        with talking(ours.POP3, ANSWERS | {b"PASS": b"+OK\r\n"}) as (client, _):
+            client.pass_("tanstaaf")
+            beneath = client.client
+            injection = Injection(number, instructions=True, of="blocking/runner")
+            with suppress(Stop), injection:
+                client.retr_to(1, io.BytesIO()) if call == "retr_to" else beneath.close()
+            for name, right in (("noop", b"+OK nothing"), ("stat", (7, 70))):
+                with suppress(ours.OutOfStep):
+                    assert getattr(client, name)() == right
+            with suppress(ours.error_proto):
+                client.quit()
+        number, raised = number + 1, injection.raised
+    assert number > 20
 
 
 # Hooks of programs that raise.

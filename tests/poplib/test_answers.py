@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 
 from pop3proto import Limits, RemoteProtocolError, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS
-from pop3proto.poplib import CommandRefused, EndOfStream, OutOfStep, SessionEnded
+from pop3proto.poplib import POP3, CommandRefused, EndOfStream, OutOfStep, SessionEnded
 from pop3proto.poplib.answers import AnswerFile
+from tests.helpers.dialogues import talking
 
 LINES = st.lists(
     st.one_of(st.binary(max_size=8), st.sampled_from([b".", b"..", b".x", b"..x", b"", b"\r", b"x" * 3_000]))
@@ -248,3 +249,20 @@ def test_closing_it_closes_what_it_reads():
     source = io.BytesIO()
     AnswerFile(source, None, DEFAULT_LIMITS).close()
     assert source.closed
+
+
+@pytest.mark.parametrize("end", [b"\n.\r\n", b"\n.\n", b"\r\n.\n"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_body_that_ends_with_a_dot_that_is_none_of_its_ends_is_explained(end, cut):
+    """As of a server that parts lines by LF, and its own by CRLF. To take it for the end would let authors of messages
+    write the answers that follow."""
+    body = b"+OK\r\nSubject: x\n\nhello" + end
+    answers = {b"RETR": [body[:-cut], body[-cut:]] if cut else body}
+    with talking(POP3, answers, timeout=0.1) as (client, _):
+        with pytest.raises(TimeoutError, match="dot behind an LF without CR"):
+            client.retr(1)
+        with pytest.raises(OutOfStep):
+            client.dele(1)
+    for answer, why in ((answers[b"RETR"], "-ERR EOF: it ended with a dot"), (b"+OK\r\nhello\r\n", r"-ERR EOF$")):
+        with talking(POP3, {b"RETR": answer}, last=b"RETR") as (client, _), pytest.raises(EndOfStream, match=why):
+            client.retr(1)

@@ -29,6 +29,10 @@ _DOT: Final = ord(".")
 _DOT_OF_LINE: Final = b"\r\n."
 _MANY: Final = 64  # lines that begin with a dot, from which on other ways are faster
 _HAVE_LINES: Final = frozenset({"RETR", "TOP", "LIST", "UIDL", "CAPA"})  # and may be shown
+_MAY_HAVE_ENDED: Final = (
+    ": it ended with a dot behind an LF without CR, or before one, which the author of a message could have written, "
+    "so that it is not the end of one; the server is wrong if it has meant that"
+)
 _BEFORE: Final = len(_END) - 1  # octets of one read that may begin an end which the next one continues
 
 
@@ -287,7 +291,12 @@ class AnswerFile(ConnectionFile):
             while (joint := last + piece).rfind(_END) < 0:
                 pieces.append(piece)
                 last = joint[-_BEFORE:]
-                piece = self._octets()
+                try:
+                    piece = self._octets()
+                except (EndOfStream, TimeoutError) as error:
+                    if last.endswith((b"\n.\r\n", b"\n.\n")):
+                        raise type(error)(f"{error}{_MAY_HAVE_ENDED}") from error
+                    raise
         end = joint.find(_END)
         self._data, self._start = piece, 0
         self._consume(end + len(_END) - len(last))

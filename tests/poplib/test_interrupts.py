@@ -9,6 +9,7 @@ import pytest
 
 from pop3proto import poplib as ours
 from tests.helpers.dialogues import talking
+from tests.poplib.test_hooks import Around
 
 ANSWERS = {
     **{b"RETR %d" % number: b"+OK\r\nmessage %d\r\n.\r\n" % number for number in (1, 2, 3)},
@@ -378,4 +379,63 @@ def test_a_status_line_that_is_read_from_the_file_is_not_due_any_more():
         client.noop()
         server.has_said(b"stray 5\r\n")
         with pytest.raises(ours.OutOfStep, match="stray 5"):
+            client.stat()
+
+
+class HalfSent(Around):
+    """A socket of which `sendall` is interrupted once it has sent a part."""
+
+    stops = False
+
+    def sendall(self, octets):
+        if self.stops:
+            self._sock.sendall(octets[:3])
+            raise Stop
+        self._sock.sendall(octets)
+
+
+@pytest.mark.parametrize("method", ["_shortcmd", "_putcmd"])
+def test_an_interrupt_within_a_command_that_is_sent_ends_the_session(method):
+    for module in (theirs, ours):
+        with talking(module.POP3, ANSWERS) as (client, server):
+            client.noop()
+            client.sock = HalfSent(client.sock)
+            client.sock.stops = True
+            with pytest.raises(Stop):
+                getattr(client, method)("DELE 1")
+            client.sock.stops = False
+            with suppress(ours.error_proto):
+                client.noop()
+            client.sock.sendall(b"\r\nQUIT\r\n")
+            server.wait_for_the_end()
+            assert (b"DELNOOP" in server.heard) is (module is theirs)
+
+
+def test_after_a_failure_nothing_is_sent_though_answers_are_due():
+    with talking(ours.POP3, ANSWERS | {b"STAT": b"what?\r\n"}) as (client, server):
+        for command in ("STAT", "NOOP"):
+            client._putcmd(command)
+        with pytest.raises(ours.Garbled):
+            client._getresp()
+        with pytest.raises(ours.OutOfStep):
+            client._putcmd("DELE 1")
+        client.sock.sendall(b"QUIT\r\n")
+        server.wait_for_the_end()
+        assert b"DELE 1" not in server.heard
+
+
+def test_a_getline_of_a_program_that_raises_in_a_body_leaves_the_rest():
+    with talking(raising(ours, "_getline", before=True), LATE) as (client, _):
+        lines = client._getline
+
+        def getline():
+            client.armed = client.file.due == 0 and status
+            status.append(True)
+            return lines()
+
+        status = []
+        client._getline = getline
+        with pytest.raises(ArithmeticError):
+            client.retr(1)
+        with pytest.raises(ours.OutOfStep):
             client.stat()

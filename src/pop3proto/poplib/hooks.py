@@ -313,6 +313,7 @@ class Hooks(StandardPOP3):
     def close(self) -> None:
         """Hang up without QUIT: nothing is removed. It is right at any time, and may be called again."""
         used, self._used = self._used, None
+        self._logged_in, self._logins = False, ()  # `__init__` may be called again
         take_back(used, "it was closed", in_step=False)
         try:
             file, self.file = getattr(self, "file", None), None

@@ -212,7 +212,7 @@ def _replay(session: Session, welcome: bytes, *, logged_in: bool) -> None:
     connection.receive_data((welcome if welcome[:3].upper() == b"+OK" else b"+OK") + b"\r\n")
     session.greeted(cast("Greeting", connection.next_event()))
     if logged_in:
-        for command in (User("?"), Pass("?")):  # who it was, nobody need know
+        for command in (User("?"), Pass("?")):  # who it was does not matter
             connection.send(command)
             connection.receive_data(b"+OK\r\n")
             connection.next_event()

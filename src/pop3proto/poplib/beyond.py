@@ -74,7 +74,7 @@ class Beyond(Hooks):
         logged_in = self._is_logged_in
         take_back(answers, "something has changed")
         answers.check()
-        from .beneath import client_beneath  # noqa: PLC0415 - who does without it need not wait for it
+        from .beneath import client_beneath  # noqa: PLC0415 - an import that few programs need
 
         made = client_beneath(
             sock,

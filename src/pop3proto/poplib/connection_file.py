@@ -33,9 +33,10 @@ system for memory each time, which takes longer than reading."""
 
 
 class ConnectionFile:
-    """What comes over a connection, as a binary file: what `io.BufferedIOBase` has, of which it counts as a subclass.
+    """What comes over a connection, as a binary file, which counts as an `io.BufferedIOBase`.
 
-    It is none in truth, as the attributes of those are found slowly.
+    It does not inherit from it, as attributes are found slowly then. It has the methods that read; no `seek`, `tell`,
+    `detach` and `raw`.
 
     Args:
         source: reads the connection: what `makefile("rb")` returns, or what a program has put in its place.

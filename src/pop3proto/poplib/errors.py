@@ -18,7 +18,7 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.refusals import CommandFailed, HasRefusal, LoginFailed
 from pop3proto.core.replies import Err
 from pop3proto.core.text import decode_text
 
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-class CommandRefused(error_proto):
+class CommandRefused(HasRefusal, error_proto):
     """The server answered `-ERR`. `args[0]` is its line, as octets; the session goes on.
 
     Attributes:
@@ -55,9 +55,6 @@ class CommandRefused(error_proto):
     def __init__(self, line: bytes) -> None:
         self.args: tuple[object, ...] = (line,)
         self.reply: Err = _refusal(line)
-
-    code = CommandFailed.code
-    guessed_code = CommandFailed.guessed_code
 
 
 class LoginRefused(CommandRefused, LoginFailed):
@@ -83,7 +80,7 @@ class EndOfStream(error_proto, ConnectionLost):
     sent: bool = True
 
 
-class SessionEnded(EndOfStream):
+class SessionEnded(HasRefusal, EndOfStream):
     """The server said `-ERR` when nothing was asked, as servers do before they hang up. Nothing was sent.
 
     `args[0]` is its line, as octets. It is no answer to the command that was to be sent, which may be right.
@@ -97,9 +94,6 @@ class SessionEnded(EndOfStream):
     def __init__(self, line: bytes) -> None:
         self.args: tuple[object, ...] = (line,)
         self.reply: Err = _refusal(line)
-
-    code = CommandFailed.code
-    guessed_code = CommandFailed.guessed_code
 
     @override
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ class ConfigError(AccountError):
 
     def __init__(self, errors: Sequence[str]) -> None:
         super().__init__(*errors)
-        self.args = ("\n".join(errors),)
+        self.args: tuple[object, ...] = ("\n".join(errors),)
         self.errors: tuple[str, ...] = tuple(errors)
 
 

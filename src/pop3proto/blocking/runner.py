@@ -39,8 +39,9 @@ class SessionRunner(SessionView):
         super().__init__(session)
         self._stream = stream
         # Who uses it, under one key. An exception of a signal handler can come between taking a lock and noting that,
-        # so that it would be held for good; this is given back by whose it is, whenever that comes.
-        self._user: Final[dict[None, object]] = {}
+        # so that it would be held for good; this is given back by whose it is, whenever that comes. `setdefault` and
+        # `del` are atomic.
+        self._users: Final[dict[None, object]] = {}
         self._closing = False
 
     @property
@@ -65,7 +66,7 @@ class SessionRunner(SessionView):
         user = object()
         try:
             try:
-                taken = self._is_taken_by(user)
+                taken = self._users.setdefault(None, user) is user
                 if taken:
                     self._finish("it was closed")
             finally:
@@ -93,7 +94,8 @@ class SessionRunner(SessionView):
             finally:
                 self._release(user)
         finally:
-            self._release(user)  # likewise
+            if self._users:  # another thread has it, or an interrupt has kept this one from giving it back
+                self._release(user)
 
     def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
         """As `perform`; a TLS handshake in it uses this context, unless it is None."""
@@ -110,23 +112,18 @@ class SessionRunner(SessionView):
             self._release(user)
 
     def _take(self, user: object) -> None:
-        if not self._is_taken_by(user):
+        if self._users.setdefault(None, user) is not user:
             raise Busy("this client is being used: one call at a time")
 
-    def _is_taken_by(self, user: object) -> bool:
-        """Take it, unless another has; return whether it is this one's. It is atomic."""
-        return self._user.setdefault(None, user) is user
-
-    def _give_back(self, user: object) -> bool:
-        """Return whether it was this one's."""
-        owned = self._user.get(None) is user
-        if owned:
-            del self._user[None]
-        return owned
+    def _give_back(self, user: object) -> None:
+        if self._users.get(None) is user:
+            del self._users[None]
 
     def _release(self, user: object) -> None:
-        if self._give_back(user) and self._closing:  # meanwhile, from another thread
-            self.close()
+        if self._users.get(None) is user:
+            del self._users[None]
+            if self._closing:  # meanwhile, from another thread
+                self.close()
 
     def _perform(self, procedure: Procedure[T]) -> T:
         try:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from pop3proto._config import errors as shared
 
 __all__ = ["AccountError", "ConfigError", "SecretError", "missing_extra"]
 
@@ -18,16 +15,12 @@ class SecretError(AccountError):
     """A password or token cannot be had. The message does not show it."""
 
 
-class ConfigError(AccountError):
+class ConfigError(AccountError, shared.ConfigError):
     """A configuration file has errors.
 
     Args:
         errors: all of them, a line each, with the file, the table and the key.
     """
-
-    def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors: tuple[str, ...] = tuple(errors)
 
 
 def missing_extra(what: str, extra: str) -> AccountError:
@@ -37,4 +30,4 @@ def missing_extra(what: str, extra: str) -> AccountError:
         what: what needs it.
         extra: its name.
     """
-    return AccountError(f"{what} needs more packages: python3 -m pip install 'pop3proto[{extra}]'")
+    return AccountError(str(shared.MissingExtra(what, extra)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import attrs
 
-from .keys import meaning
+from .keys import key_of, kind_of, meaning
 from .units import Octets, Seconds, show_octets, show_seconds
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class KeyTables:
         """Yield a row for each key of a class."""
         for field in attrs.fields(attrs.resolve_types(kind)):
             if (text := meaning(field)) is not None:
-                yield row(f"`{field.name}`", self._value(field.type), _default(field), text)
+                yield row(f"`{key_of(field.name)}`", self._value(kind_of(field)), _default(field), text)
 
     def _value(self, kind: Any) -> str:  # noqa: ANN401 - any type
         alternatives = [each for each in get_args(kind) if each is not type(None)]
@@ -70,14 +70,15 @@ def row(*cells: str) -> str:
 
 def _default(field: attrs.Attribute[Any]) -> str:
     default: Any = field.default
+    kind = kind_of(field)
     if default is attrs.NOTHING:
         return "required"
-    if field.type is Octets:
+    if kind is Octets:
         return f'`"{show_octets(default)}"`'
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, str) and default:
         return f'`"{default}"`'
     if isinstance(default, int | float):
-        return f'`"{show_seconds(default)}"`' if field.type is Seconds else f"`{default}`"
+        return f'`"{show_seconds(default)}"`' if kind is Seconds else f"`{default}`"
     return ""

@@ -61,8 +61,20 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-# Its configuration is not that of the server.
-TWO_MEANINGS = {"ConfigError", "Octets", "Report", "SecretSource", "Step", "Target", "login", "read_config"}
+# So do these in a server: a policy decides from facts, there and in the fetch and the checks; and its configuration is
+# another one.
+TWO_MEANINGS = {
+    "ConfigError",
+    "Facts",
+    "Octets",
+    "Policy",
+    "Report",
+    "SecretSource",
+    "Step",
+    "Target",
+    "login",
+    "read_config",
+}
 
 
 def all_of(package: str) -> list[str]:

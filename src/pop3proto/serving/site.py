@@ -27,8 +27,7 @@ class Site:
     """What the configuration says of each user. Its methods may block: they ask the source of users.
 
         site = Site.of(read_config(Path("/etc/pop3proto/serve.toml")))
-        for user in site.users():
-            print(user, site.maildir(user))
+        maildirs = {user: site.maildir(user) for user in site.users()}
 
     Args:
         config: what the configuration file says.

@@ -11,7 +11,6 @@ from pop3proto._exports import export
 
 if TYPE_CHECKING:
     from pop3proto._config.errors import ConfigError, MissingExtra
-    from pop3proto._config.units import Octets, Seconds
 
     from .access import LoginSettings, Penalty, SessionLimits, Timeouts
     from .listeners import CertificateFiles, Listen, ProxyFrom, RunAs, Tls
@@ -37,11 +36,9 @@ __all__ = [
     "Metrics",
     "MissingExtra",
     "NetworkName",
-    "Octets",
     "Penalty",
     "ProxyFrom",
     "RunAs",
-    "Seconds",
     "ServeConfig",
     "SessionLimits",
     "SocketAddress",
@@ -63,6 +60,5 @@ export(
         ".users": "CheckpasswordUsers FileUsers Users",
         ".values": "DomainName MethodName NetworkName SocketAddress",
         "pop3proto._config.errors": "ConfigError MissingExtra",
-        "pop3proto._config.units": "Octets Seconds",
     },
 )

@@ -13,7 +13,7 @@ from .listeners import CertificateFiles, Listen, ProxyFrom, RunAs, Tls
 from .mail import Maildrops
 from .main import ServeConfig
 from .reporting import Log, Metrics
-from .users import Users
+from .users import Introspection, Users
 from .values import DomainName, MethodName, NetworkName, SocketAddress, UserPattern
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SECTIONS: Final[dict[str, tuple[type[Any], ...]]] = {
     "Tables of `listen`": (Listen,),
     "The table `proxy_protocol` of a listener": (ProxyFrom,),
     "Tables of `users`": get_args(Users),
+    "The table `tokens`": (Introspection,),
     "The table `maildrops`": (Maildrops,),
     "The table `tls`": (Tls,),
     "Tables of `names` in `tls`": (CertificateFiles,),

@@ -59,7 +59,8 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-TWO_MEANINGS = {"Octets", "Report", "SecretSource", "Step", "Target", "login"}
+# So do these in a server: a policy decides from facts, there and in the fetch and the checks.
+TWO_MEANINGS = {"Facts", "Octets", "Policy", "Report", "SecretSource", "Step", "Target", "login"}
 
 
 def all_of(package: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
@@ -28,6 +29,7 @@ from pop3proto.procedures.operations import (
     Sleep,
     StartTls,
     Turn,
+    UtcNow,
     Write,
 )
 
@@ -120,8 +122,8 @@ class Driver(Stream):
                 return await self.wait_for(operation.awaitable, operation.until)
             case Reconnect(until):
                 return await self._reconnect(until)
-            case Random(count):
-                return secrets.token_bytes(count)
+            case Random() | UtcNow():
+                return datetime.now(UTC) if isinstance(operation, UtcNow) else secrets.token_bytes(operation.count)
             case Reset():
                 await self.reset()
             case Sleep() | Turn():

@@ -49,6 +49,17 @@ class LoggedSession(SessionRecord):
         _log.info("%s: login failed: method=%s user=%s", self._name, _column(method), _column(user))
 
     @override
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        """Log that the policy has refused a login."""
+        _log.info(
+            "%s: login refused: method=%s user=%s reason=%s",
+            self._name,
+            _column(method),
+            _column(user),
+            _column(reason),
+        )
+
+    @override
     def login_not_checked(self, method: str, user: str) -> None:
         """Log that the server does not know whether a login would have failed."""
         _log.info("%s: login not checked: method=%s user=%s", self._name, _column(method), _column(user))

@@ -52,11 +52,15 @@ class Refused(Pop3Error):
         text: why; it goes to the client. A line end becomes a space, and what makes the line longer than
             `Limits.reply_line_sent` is cut off.
         code: the response code that goes with it.
+        delay: seconds before it is sent.
+        close: the session ends with it.
     """
 
-    def __init__(self, text: str, code: ResponseCode | None = None) -> None:
+    def __init__(self, text: str, code: ResponseCode | None = None, *, delay: float = 0, close: bool = False) -> None:
         super().__init__(text)
         self.code = code
+        self.delay = delay
+        self.close = close
 
     @property
     def reply(self) -> Err:

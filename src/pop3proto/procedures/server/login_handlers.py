@@ -17,6 +17,7 @@ from pop3proto.sasl.mechanism import CredentialsRejected, DialogueServer, Identi
 from pop3proto.sasl.names import read_name, read_password
 from pop3proto.sasl.registry import ServerContext
 
+from .policy import refusal_of
 from .session import HandlerTable
 
 if TYPE_CHECKING:
@@ -198,9 +199,36 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     if user != identity.authcid:
         session.record.user = identity.authcid
         yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
-    session.logins.note_success(user)
-    yield from session.open_maildrop(user)
+    yield from _ask_policy(session, user)
+    try:
+        yield from session.open_maildrop(user)
+    except BaseException:
+        session.policy.login_failed()
+        session.tell_login_failed(session.logins.method, user, "maildrop")
+        raise
+    yield from session.policy.logged_in()
     session.say(Ok(f"maildrop has {session.summary()}"))
+    session.tell_logged_in(session.logins.method)
+
+
+def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:
+    """Ask the policy about a login whose credentials were verified, and note that they were.
+
+    Raises:
+        Refused: it was refused. Without a text, it is answered as if the credentials were wrong, and counted so.
+    """
+    decision = yield from session.policy.at_login(session.info, user)
+    if decision.allowed:
+        session.logins.note_success(user)
+        return
+    method = "-" if session.logins.attempt is None else session.logins.attempt.method
+    session.record.login_refused(method, user, decision.reason)
+    session.tell_login_failed(method, user, "policy")
+    if (refusal := refusal_of(decision)) is not None:
+        session.logins.note_success(user)
+        raise refusal
+    yield from session.logins.note_refusal()
+    yield from _answer_late(session)
 
 
 def _credentials(name: str, password: str) -> tuple[str, str]:

@@ -33,6 +33,15 @@ class SessionRecord:
             user: the name that the client gave; "" if it gave none.
         """
 
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        """Take note that the policy has refused a login whose credentials were right. Nothing is done here.
+
+        Args:
+            method: the login method.
+            user: whose maildrop was to be opened.
+            reason: what the policy says of it; "" if it says nothing.
+        """
+
     def login_not_checked(self, method: str, user: str) -> None:
         """Take note that it is not known whether credentials were right. Nothing is done here.
 

@@ -30,6 +30,7 @@ PACKAGES = (
     "pop3proto.poplib",
     "pop3proto.procedures",
     "pop3proto.sasl",
+    "pop3proto.serving",
     "pop3proto.testing",
     "pop3proto.testing.checks",
     "pop3proto.testing.faults",

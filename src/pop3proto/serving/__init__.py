@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .delivery.verdicts import JunkAction, MessageKind, Verdict
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
+    from .retention.job import PurgeJob
+    from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
+    from .retention.rules import MaildropRules, OnDelete, Retain
+    from .retention.store import RetainingStore
+    from .retention.undelete import undelete
 
 __all__ = [
     "DeliverLater",
@@ -27,11 +32,21 @@ __all__ = [
     "Filtering",
     "JunkAction",
     "MaildirQuota",
+    "MaildropInUse",
+    "MaildropRules",
     "MessageKind",
+    "OnDelete",
+    "PurgeJob",
+    "PurgeReport",
+    "Purged",
     "Quota",
+    "Retain",
+    "RetainingStore",
     "Usage",
     "Verdict",
     "deliver_message",
+    "purge",
+    "undelete",
 ]
 
 export(
@@ -44,5 +59,10 @@ export(
         ".delivery.verdicts": "JunkAction MessageKind Verdict",
         ".quota.maildir_quota": "MaildirQuota",
         ".quota.rules": "Quota Usage",
+        ".retention.job": "PurgeJob",
+        ".retention.purge": "MaildropInUse PurgeReport Purged purge",
+        ".retention.rules": "MaildropRules OnDelete Retain",
+        ".retention.store": "RetainingStore",
+        ".retention.undelete": "undelete",
     },
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.files import sync_folder
 from pop3proto.maildrops.delivery import ensure_maildir
+from pop3proto.maildrops.folders import not_followed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +28,11 @@ def ensure_folder(maildir: Path, name: str) -> Path:
 
     Raises:
         NotMaildir: there is something else of that name.
-        OSError: it cannot be made.
+        OSError: it cannot be made, or it is a symbolic link, which could lead to the mail of others.
     """
     folder = maildir / name
+    if folder.is_symlink():
+        raise not_followed(folder)
     if (folder / "maildirfolder").exists() and all((folder / each).is_dir() for each in _PARTS):
         return folder
     ensure_maildir(folder)

@@ -1,4 +1,4 @@
-"""What an administrator's POP3 server needs around the protocol: configuration, users and their maildrops.
+"""What an administrator's POP3 server needs around the protocol: configuration, users, access, quota, delivery, backup.
 
 Nothing here prints. It needs a POSIX system.
 """
@@ -10,18 +10,65 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
+    from .delivery.deliver import DeliveryReport, deliver_message
+    from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
+    from .delivery.filtering import Filtering
+    from .delivery.header import Envelope
+    from .delivery.verdicts import JunkAction, MessageKind, Verdict
+    from .quota.maildir_quota import MaildirQuota
+    from .quota.rules import Quota, Usage
+    from .retention.job import PurgeJob
+    from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
+    from .retention.rules import MaildropRules, OnDelete, Retain
+    from .retention.store import RetainingStore
+    from .retention.undelete import undelete
     from .site import Site, UnknownUsers
     from .template import Template
 
 __all__ = [
+    "DeliverLater",
+    "DeliveryError",
+    "DeliveryRefused",
+    "DeliveryReport",
+    "Envelope",
+    "Filtering",
+    "JunkAction",
+    "MaildirQuota",
+    "MaildropInUse",
+    "MaildropRules",
+    "MessageKind",
+    "OnDelete",
+    "PurgeJob",
+    "PurgeReport",
+    "Purged",
+    "Quota",
+    "Retain",
+    "RetainingStore",
     "Site",
     "Template",
     "UnknownUsers",
+    "Usage",
+    "Verdict",
+    "deliver_message",
+    "purge",
+    "undelete",
 ]
 
 export(
     globals(),
     {
+        ".delivery.deliver": "DeliveryReport deliver_message",
+        ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
+        ".delivery.filtering": "Filtering",
+        ".delivery.header": "Envelope",
+        ".delivery.verdicts": "JunkAction MessageKind Verdict",
+        ".quota.maildir_quota": "MaildirQuota",
+        ".quota.rules": "Quota Usage",
+        ".retention.job": "PurgeJob",
+        ".retention.purge": "MaildropInUse PurgeReport Purged purge",
+        ".retention.rules": "MaildropRules OnDelete Retain",
+        ".retention.store": "RetainingStore",
+        ".retention.undelete": "undelete",
         ".site": "Site UnknownUsers",
         ".template": "Template",
     },

@@ -25,8 +25,8 @@ __all__ = ["DESCRIPTION", "add_arguments", "ask_password", "read_password", "rea
 
 DESCRIPTION: Final = (
     "Set a user's password in a users file, remove the user with --delete, or --list the users. The file is created if "
-    "it does not exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new file "
-    "from the next login on."
+    "it does not exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new "
+    "file from the next login on."
 )
 
 _OTHERS: Final = 0o007

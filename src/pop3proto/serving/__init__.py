@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .delivery.filtering import Filtering
     from .delivery.header import Envelope
     from .delivery.verdicts import JunkAction, MessageKind, Verdict
+    from .log.audit import AuditLog
+    from .log.fields import JsonFormatter
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from .template import Template
 
 __all__ = [
+    "AuditLog",
     "DeliverLater",
     "DeliveryError",
     "DeliveryRefused",
     "DeliveryReport",
     "Envelope",
     "Filtering",
+    "JsonFormatter",
     "JunkAction",
     "MaildirQuota",
     "MaildropInUse",
@@ -62,6 +66,8 @@ export(
         ".delivery.filtering": "Filtering",
         ".delivery.header": "Envelope",
         ".delivery.verdicts": "JunkAction MessageKind Verdict",
+        ".log.audit": "AuditLog",
+        ".log.fields": "JsonFormatter",
         ".quota.maildir_quota": "MaildirQuota",
         ".quota.rules": "Quota Usage",
         ".retention.job": "PurgeJob",

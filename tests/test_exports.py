@@ -55,6 +55,7 @@ def test_all_packages_with_public_names_are_looked_at():
         "pop3proto.procedures",
         "pop3proto.sasl",
         "pop3proto.serving",
+        "pop3proto.serving.config",
         "pop3proto.testing",
         "pop3proto.trio",
     }

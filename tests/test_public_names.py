@@ -31,6 +31,7 @@ PACKAGES = (
     "pop3proto.procedures",
     "pop3proto.sasl",
     "pop3proto.serving",
+    "pop3proto.serving.config",
     "pop3proto.testing",
     "pop3proto.testing.checks",
     "pop3proto.testing.faults",
@@ -60,8 +61,19 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-# So do these in a server: a policy decides from facts, there and in the fetch and the checks.
-TWO_MEANINGS = {"Facts", "Octets", "Policy", "Report", "SecretSource", "Step", "Target", "login"}
+# Its configuration is not that of the server, whose policy decides from facts, as the checks do.
+TWO_MEANINGS = {
+    "ConfigError",
+    "Facts",
+    "Octets",
+    "Policy",
+    "Report",
+    "SecretSource",
+    "Step",
+    "Target",
+    "login",
+    "read_config",
+}
 
 
 def all_of(package: str) -> list[str]:

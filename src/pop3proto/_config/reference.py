@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import attrs
 
-from .keys import meaning
+from .keys import key_of, kind_of, meaning
 from .units import Octets, Seconds, show_octets, show_seconds
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _WORDS: Final[dict[object, str]] = {
     str: "text",
     bool: "true or false",
     int: "number",
+    float: "number",
     date: "date",
     Path: "path",
     Octets: "size",
@@ -45,7 +47,7 @@ class KeyTables:
         """Yield a row for each key of a class."""
         for field in attrs.fields(attrs.resolve_types(kind)):
             if (text := meaning(field)) is not None:
-                yield row(f"`{field.name}`", self._value(field.type), _default(field), text)
+                yield row(f"`{key_of(field.name)}`", self._value(kind_of(field)), _default(field), text)
 
     def _value(self, kind: Any) -> str:  # noqa: ANN401 - any type
         alternatives = [each for each in get_args(kind) if each is not type(None)]
@@ -70,14 +72,19 @@ def row(*cells: str) -> str:
 
 def _default(field: attrs.Attribute[Any]) -> str:
     default: Any = field.default
+    kind = kind_of(field)
     if default is attrs.NOTHING:
         return "required"
-    if field.type is Octets:
+    if default is None:
+        return ""
+    if kind is Octets:
         return f'`"{show_octets(default)}"`'
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, Enum):
+        return f'`"{default.value}"`'
     if isinstance(default, str) and default:
         return f'`"{default}"`'
     if isinstance(default, int | float):
-        return f'`"{show_seconds(default)}"`' if field.type is Seconds else f"`{default}`"
+        return f'`"{show_seconds(default)}"`' if kind is Seconds else f"`{default}`"
     return ""

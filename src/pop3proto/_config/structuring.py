@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Union, cast, get_args, ge
 import attrs
 
 from .errors import MissingExtra
+from .keys import key_of, kind_of
 from .nearest import did_you_mean
 from .units import Octets, Seconds, parse_octets, parse_seconds
 
@@ -89,9 +90,15 @@ class Structuring:
         kinds = [each for each in get_args(kind) if each is not type(None)]
         if len(kinds) == 1:
             return self.value(value, kinds[0])
+        words: list[object] = [word for each in kinds if get_origin(each) is Literal for word in get_args(each)]
+        if any(_same(value, word) for word in words):
+            return value
         if Path in kinds:
-            return True if value is True else as_path(value)
-        return self.value(value, _chosen(value, kinds))
+            return _path_or_word(value, words)
+        if words and not _is_table(value):
+            raise NotExpected(f"{_either(words)} or a table is expected{_nearest(value, words)}")
+        tables = [each for each in kinds if get_origin(each) is not Literal]
+        return self.value(value, tables[0] if len(tables) == 1 else _chosen(value, tables))
 
     @cached_property
     def _converter(self) -> Converter:
@@ -145,17 +152,17 @@ def explain(error: Exception, path: str) -> Iterator[str]:
     if isinstance(error, ClassValidationError | IterableValidationError):
         inner, others = error.group_exceptions()
         for each, place in inner:
-            at = f"[{place.index}]" if isinstance(place, IterableValidationNote) else f".{place.name}"
-            yield from explain(each, f"{path}{at}")
+            at = f"[{place.index}]" if isinstance(place, IterableValidationNote) else f".{key_of(place.name)}"
+            yield from explain(each, f"{path}{at}".removeprefix("."))
         for each in others:
             yield from explain(each, path)
     elif isinstance(error, ForbiddenExtraKeysError):
         for key in sorted(error.extra_fields):
-            yield f"{path}: {unknown_key(key, keys_of(error.cl))}"
+            yield f"{path}: {unknown_key(key, keys_of(error.cl))}".removeprefix(": ")
     elif isinstance(error, KeyError):
         yield f"{path} is missing"
     else:
-        yield f"{path}: {error}"
+        yield f"{path}: {error}".removeprefix(": ")
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -165,7 +172,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 def keys_of(kind: type[Any]) -> list[str]:
     """Return the keys of a table."""
-    return [field.name for field in attrs.fields(kind) if field.metadata]
+    return [key_of(field.name) for field in attrs.fields(kind) if field.metadata]
 
 
 def as_text(value: object) -> str:
@@ -226,6 +233,12 @@ def _int(value: object) -> int:
     return value
 
 
+def _float(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise NotExpected("a number is expected")
+    return float(value)
+
+
 def _date(value: object) -> date:
     if not isinstance(value, date):  # a datetime is one
         raise NotExpected("a date is expected, without quotes, such as 2026-01-31")
@@ -236,6 +249,7 @@ _HOOKS: Final[dict[Any, Callable[[object], object]]] = {
     str: as_text,
     bool: _bool,
     int: _int,
+    float: _float,
     date: _date,
     Path: as_path,
     Octets: as_octets,
@@ -251,14 +265,28 @@ def _is(kind: object, other: object) -> bool:
     return kind == other
 
 
+def _as_kind(converter: Converter, kind: Any, value: object, _: object) -> object:  # noqa: ANN401 - any type
+    return converter.structure(value, kind)
+
+
 def _has_origin(origins: set[Any], kind: Any) -> bool:  # noqa: ANN401 - any type
     return get_origin(kind) in origins
 
 
 def _table_hook(converter: Converter, kind: type[Any]) -> Callable[[object, Any], Any]:
-    from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415 - an extra
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - an extra
 
-    inner = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+    keys: dict[str, Any] = {
+        field.name: override(
+            rename=key_of(field.name),
+            struct_hook=partial(_as_kind, converter, kind_of(field)) if "kind" in field.metadata else None,
+        )
+        for field in attrs.fields(kind)
+        if field.name.endswith("_") or "kind" in field.metadata
+    }
+    inner = make_dict_structure_fn(
+        kind, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True, **keys
+    )
 
     def structure(value: object, _: object) -> object:
         if not isinstance(value, dict):
@@ -270,10 +298,32 @@ def _table_hook(converter: Converter, kind: type[Any]) -> Callable[[object, Any]
 
 def _literal(value: object, kind: Any) -> object:  # noqa: ANN401 - any type
     allowed = get_args(kind)
-    if not any(value == each and type(value) is type(each) for each in allowed):
-        words = ("true" if each is True else f'"{each}"' for each in allowed)
-        raise NotExpected(f"{' or '.join(words)} is expected")
+    if not any(_same(value, each) for each in allowed):
+        raise NotExpected(f"{_either(allowed)} is expected")
     return value
+
+
+def _same(value: object, word: object) -> bool:
+    return value == word and type(value) is type(word)
+
+
+def _either(words: Iterable[object]) -> str:
+    return " or ".join("true" if each is True else f'"{each}"' for each in words)
+
+
+def _nearest(value: object, words: Iterable[object]) -> str:
+    return did_you_mean(value, [each for each in words if isinstance(each, str)]) if isinstance(value, str) else ""
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _path_or_word(value: object, words: list[object]) -> Path:
+    try:
+        return as_path(value)
+    except NotExpected as error:
+        raise NotExpected(f"{error}{_nearest(value, words)}") from None
 
 
 def _chosen(value: object, kinds: list[type[Any]]) -> type[Any]:

@@ -13,6 +13,7 @@ from pop3proto._exports import export
 
 if TYPE_CHECKING:
     from .checkpassword import CheckPassword
+    from .directory import UserDirectory, UserEntry
     from .memory import MemoryAuthenticator, MemoryTokenAuthenticator, MemoryTokens
     from .users_file import UsersFile, remove_user, set_password
 
@@ -21,6 +22,8 @@ __all__ = [
     "MemoryAuthenticator",
     "MemoryTokenAuthenticator",
     "MemoryTokens",
+    "UserDirectory",
+    "UserEntry",
     "UsersFile",
     "remove_user",
     "set_password",
@@ -30,6 +33,7 @@ export(
     globals(),
     {
         ".checkpassword": "CheckPassword",
+        ".directory": "UserDirectory UserEntry",
         ".memory": "MemoryAuthenticator MemoryTokenAuthenticator MemoryTokens",
         ".users_file": "UsersFile remove_user set_password",
     },

@@ -1,4 +1,4 @@
-"""What an administrator's POP3 server needs around the protocol: quota, delivery, retention, backup.
+"""What an administrator's POP3 server needs around the protocol: configuration, users and their mail.
 
 Nothing here prints. It needs a POSIX system.
 """
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
     from .retention.undelete import undelete
+    from .site import Site, UnknownUsers
+    from .template import Template
 
 __all__ = [
     "DeliverLater",
@@ -42,6 +44,9 @@ __all__ = [
     "Quota",
     "Retain",
     "RetainingStore",
+    "Site",
+    "Template",
+    "UnknownUsers",
     "Usage",
     "Verdict",
     "deliver_message",
@@ -64,5 +69,7 @@ export(
         ".retention.rules": "MaildropRules OnDelete Retain",
         ".retention.store": "RetainingStore",
         ".retention.undelete": "undelete",
+        ".site": "Site UnknownUsers",
+        ".template": "Template",
     },
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
-    from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
+    from .retention.purge import MaildropInUse, PurgeReport, Purged, purge
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
     from .retention.undelete import undelete

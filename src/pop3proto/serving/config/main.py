@@ -8,6 +8,9 @@ import attrs
 
 from pop3proto._config.keys import about
 from pop3proto.core.limits import NO_QUIRKS, Quirk
+from pop3proto.serving.delivery.filtering import Filtering
+from pop3proto.serving.quota.rules import Quota
+from pop3proto.serving.retention.rules import OnDelete, Retain
 
 from .access import LoginSettings, SessionLimits, Timeouts
 from .listeners import Listen, RunAs, Tls
@@ -37,6 +40,16 @@ class ServeConfig:
     tokens: Introspection | None = attrs.field(
         default=None,
         metadata=about("who may log in with an OAuth token (OAUTHBEARER, XOAUTH2), beside `users` or alone: a table"),
+    )
+    quota: Quota = attrs.field(default=Quota(), metadata=about("how much a user's maildrop may hold"))
+    retain: Retain = attrs.field(
+        default=Retain(), metadata=about("how long mail is kept; expired mail is removed by a job of the server")
+    )
+    on_delete: OnDelete = attrs.field(
+        default=OnDelete(), metadata=about("what becomes of messages that are deleted by POP3")
+    )
+    filter_: Filtering = attrs.field(
+        default=Filtering(), metadata=about("filters that look at what `pop3proto deliver` delivers")
     )
     tls: Tls | None = attrs.field(default=None, metadata=about("certificate and key; without it, there is no TLS"))
     login: LoginSettings = attrs.field(default=LoginSettings(), metadata=about("how clients log in"))

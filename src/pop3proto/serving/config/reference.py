@@ -6,6 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pop3proto._config.reference import KeyTables
+from pop3proto.serving.delivery.filtering import Filtering
+from pop3proto.serving.quota.rules import Quota
+from pop3proto.serving.retention.rules import OnDelete, Retain
 from pop3proto.serving.template import Template
 
 from .access import LoginSettings, Penalty, SessionLimits, Timeouts
@@ -28,6 +31,10 @@ SECTIONS: Final[dict[str, tuple[type[Any], ...]]] = {
     "Tables of `users`": get_args(Users),
     "The table `tokens`": (Introspection,),
     "The table `maildrops`": (Maildrops,),
+    "The table `quota`": (Quota,),
+    "The table `retain`": (Retain,),
+    "The table `on_delete`": (OnDelete,),
+    "The table `filter`": (Filtering,),
     "The table `tls`": (Tls,),
     "Tables of `names` in `tls`": (CertificateFiles,),
     "The table `login`": (LoginSettings,),

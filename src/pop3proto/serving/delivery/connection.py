@@ -78,7 +78,7 @@ def until(connection: socket.socket, seconds: float, name: str) -> Generator[Non
     try:
         yield
     except (OSError, FilterFailed) as error:
-        if late.is_set():
+        if late.is_set() or isinstance(error, TimeoutError):
             raise FilterFailed(f"{name} gave no verdict within {seconds:g} seconds") from error
         if isinstance(error, FilterFailed):
             raise

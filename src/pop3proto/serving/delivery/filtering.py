@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
 from pop3proto._config.keys import about
+from pop3proto._config.units import Octets, Seconds
 
 from .clamd import Clamd
 from .connection import parse_place
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Filtering", "ask_filters", "filters_of"]
 
 _FOLDER: Final = re.compile(r"\.[^./\x00-\x1f][^/\x00-\x1f]{0,200}")
+_Action: Final = Literal["deliver", "tag", "folder", "refuse"]
 _KEPT: Final = {".Trash"}
 
 
@@ -72,23 +74,25 @@ class Filtering:
     command: tuple[str, ...] = attrs.field(
         default=(),
         converter=_words,
-        metadata=about("a program and its arguments: status 0 is clean, 1 junk, 2 virus, any other no verdict"),
+        metadata=about(
+            "a program and its arguments: status 0 is clean, 1 junk, 2 virus, any other no verdict", tuple[str, ...]
+        ),
     )
     timeout: float = attrs.field(
-        default=60.0, validator=_positive, metadata=about("how long each filter may take for a message")
+        default=60.0, validator=_positive, metadata=about("how long each filter may take for a message", Seconds)
     )
     largest: int | None = attrs.field(
         default=None,
         validator=_positive,
-        metadata=about("larger messages are not shown to filters; without it, all are"),
+        metadata=about("larger messages are not shown to filters; without it, all are", Octets),
     )
     junk: JunkAction = attrs.field(
         default=JunkAction.FOLDER,
         converter=JunkAction,
-        metadata=about("what is done with junk: deliver, tag, folder or refuse"),
+        metadata=about("what is done with junk", _Action),
     )
     virus: JunkAction = attrs.field(
-        default=JunkAction.REFUSE, converter=JunkAction, metadata=about("what is done with a virus, as for `junk`")
+        default=JunkAction.REFUSE, converter=JunkAction, metadata=about("what is done with a virus", _Action)
     )
     folder: str = attrs.field(
         default=".Junk", validator=_folder, metadata=about("the folder of the Maildir for what is found")

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import attrs
 
 from pop3proto._config.keys import about
+from pop3proto._config.units import Octets
 from pop3proto.core.text import counted
 
 __all__ = ["Quota", "Usage"]
@@ -62,7 +63,7 @@ class Quota:
     octets: int | None = attrs.field(
         default=None,
         validator=_limit,
-        metadata=about("the largest size of all messages of a user; without it, there is no limit"),
+        metadata=about("the largest size of all messages of a user; without it, there is no limit", Octets),
     )
     messages: int | None = attrs.field(
         default=None,
@@ -70,7 +71,9 @@ class Quota:
         metadata=about("the largest number of messages of a user; without it, there is no limit"),
     )
     warn: float = attrs.field(
-        default=0.9, validator=_share, metadata=about("the part of a limit from which on there is a warning, 0 to 1")
+        default=0.9,
+        validator=_share,
+        metadata=about("the part of a limit from which on there is a warning, 0 to 1"),
     )
     grace: bool = attrs.field(
         default=True,

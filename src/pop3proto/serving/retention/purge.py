@@ -49,8 +49,8 @@ class Purged:
         unique_id: its unique id.
         octets: size of its file.
         arrived: when it arrived, in seconds.
-        reason: why it is removed: it was kept long enough, never retrieved or retrieved; or it was deleted, and kept long
-            enough in the trash, or hidden.
+        reason: what was kept long enough: a message that was never retrieved, or was retrieved; or a deleted one in the
+            trash, or hidden.
     """
 
     user: str

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from pop3proto._config.keys import about
+from pop3proto._config.units import Seconds
 from pop3proto.serving.quota.rules import Quota
 
 __all__ = ["MaildropRules", "OnDelete", "Retain"]
@@ -17,7 +18,7 @@ _WEEK: Final = 7 * _DAY
 
 def _duration(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and not value > 0:
-        raise ValueError(f"{attribute.name} must be a duration above 0; without it, mail is kept for any time")
+        raise ValueError(f"{attribute.name} must be a duration above 0")
 
 
 @attrs.frozen
@@ -27,16 +28,24 @@ class Retain:
     Args:
         unread: seconds for messages that were never retrieved; None: for any time.
         read: seconds for messages that were retrieved, or read by another program (flag S); None: for any time.
+        every: seconds between two runs of the server's job that removes what has expired.
 
     Raises:
         ValueError: a duration is not above 0.
     """
 
     unread: float | None = attrs.field(
-        default=None, validator=_duration, metadata=about("how long messages are kept that were never retrieved")
+        default=None,
+        validator=_duration,
+        metadata=about("how long messages are kept that were never retrieved", Seconds),
     )
     read: float | None = attrs.field(
-        default=None, validator=_duration, metadata=about("how long messages are kept that were retrieved")
+        default=None, validator=_duration, metadata=about("how long messages are kept that were retrieved", Seconds)
+    )
+    every: float = attrs.field(
+        default=3600.0,
+        validator=_duration,
+        metadata=about("how often the server removes what has expired, and what was deleted and kept", Seconds),
     )
 
     @property
@@ -76,7 +85,7 @@ class OnDelete:
     keep: float | None = attrs.field(
         default=float(_WEEK),
         validator=_duration,
-        metadata=about("how long deleted messages are kept in the trash, or hidden"),
+        metadata=about("how long deleted messages are kept in the trash, or hidden", Seconds),
     )
 
 

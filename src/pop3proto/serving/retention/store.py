@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -118,23 +119,23 @@ class _RetainingMaildrop(MaildirMaildrop):
 
     @override
     def _remove(self, indices: Sequence[int]) -> Removed:
-        match self._rules.on_delete.to:
-            case "remove":
-                removed, leaves = self._files.remove(indices), True
-            case "trash":
-                try:
-                    with trashing(self._maildir) as disposal:
-                        removed, leaves = self._files.remove(indices, disposal), not self._rules.quota.trash
-                except NotMaildir as error:
-                    return Removed(failures=[OSError(None, str(error))])
-                except OSError as error:
-                    return Removed(failures=[error])
-            case "hide":
-                with hiding(self._folders) as disposal:
-                    removed, leaves = self._files.remove(indices, disposal), not self._rules.quota.trash
-        if removed.indices and self._rules.on_delete.to != "hide":
+        to = self._rules.on_delete.to
+        if to == "remove":
+            removed = self._files.remove(indices)
+        elif to == "hide":
+            with hiding(self._folders) as disposal:
+                removed = self._files.remove(indices, disposal)
+        else:
+            try:
+                with trashing(self._maildir) as disposal:
+                    removed = self._files.remove(indices, disposal)
+            except NotMaildir as error:
+                return Removed(failures=[OSError(errno.ENOTDIR, str(error))])
+            except OSError as error:
+                return Removed(failures=[error])
+        if removed.indices and to != "hide":
             with suppress(OSError):
                 retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
-        if leaves:
+        if to == "remove" or not self._rules.quota.trash:
             self._quota.add(-Usage(removed.octets, removed.files))
         return removed

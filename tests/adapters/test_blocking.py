@@ -222,7 +222,7 @@ def test_without_a_timeout_it_waits(server):
 
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     words = "login method: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
     with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
@@ -317,7 +317,7 @@ def test_implicit_tls(secure, store, trusting):
 
 
 def test_a_server_that_was_not_verified_gets_no_password(secure, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     context = client_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -345,7 +345,7 @@ def test_stls(stls, store, trusting):
 
 
 def test_stls_by_hand(stls, trusting, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     with connect("localhost", stls.address[1], tls="none", context=trusting) as client:
         client.capa()
         assert (client.capabilities.stls, client.capabilities.sasl) == (True, ())

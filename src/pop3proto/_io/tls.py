@@ -18,7 +18,7 @@ from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
 from .alpn import ForeignProtocol, allow_pop3_only
 from .pins import NotPinned, has_pins
-from .server_name import note_server_names, server_name_of
+from .server_name import certificate_of, note_server_names, server_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ServerTls",
+    "accept_certificates",
     "check_role",
     "client_context",
     "handshake_failure",
@@ -109,8 +110,7 @@ class ServerTls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
         if client_ca is not None:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_OPTIONAL
+            accept_certificates(context, client_ca)
         allow_pop3_only(context)
         return cls(context, first_certificate(certificate), pop3_only=True)
 
@@ -144,6 +144,16 @@ class ServerTls:
         return cls.load(certificate, key, client_ca)
 
 
+def accept_certificates(context: ssl.SSLContext, client_ca: str | PathLike[str]) -> None:
+    """Have a server's TLS context ask clients for a certificate, and accept those of the authorities in a file.
+
+    Raises:
+        OSError: the file cannot be used.
+    """
+    context.load_verify_locations(client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+
+
 def first_certificate(path: str | PathLike[str]) -> bytes | None:
     """Return the first certificate of a PEM file, DER: the one that belongs to the key."""
     from pathlib import Path  # noqa: PLC0415 - slow to import, and most clients read no such file
@@ -171,7 +181,7 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
     )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
-    servers = own if tls.server_side else certificate
+    servers = certificate_of(tls, own) if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
     return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls))
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
+    from pop3proto._io.certificates import Certificates, ServerCertificate, TlsVersion
+    from pop3proto._io.listener import Listener, ProxyProtocol
+
     from .delivery.deliver import DeliveryReport, deliver_message
     from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
     from .delivery.filtering import Filtering
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
-    from .retention.purge import MaildropInUse, PurgeReport, Purged, purge
+    from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
     from .retention.undelete import undelete
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditLog",
+    "Certificates",
     "DeliverLater",
     "DeliveryError",
     "DeliveryRefused",
@@ -37,19 +41,23 @@ __all__ = [
     "Filtering",
     "JsonFormatter",
     "JunkAction",
+    "Listener",
     "MaildirQuota",
     "MaildropInUse",
     "MaildropRules",
     "MessageKind",
     "OnDelete",
+    "ProxyProtocol",
     "PurgeJob",
     "PurgeReport",
     "Purged",
     "Quota",
     "Retain",
     "RetainingStore",
+    "ServerCertificate",
     "Site",
     "Template",
+    "TlsVersion",
     "UnknownUsers",
     "Usage",
     "Verdict",
@@ -77,5 +85,7 @@ export(
         ".retention.undelete": "undelete",
         ".site": "Site UnknownUsers",
         ".template": "Template",
+        "pop3proto._io.certificates": "Certificates ServerCertificate TlsVersion",
+        "pop3proto._io.listener": "Listener ProxyProtocol",
     },
 )

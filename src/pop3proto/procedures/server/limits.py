@@ -48,11 +48,18 @@ class SessionLimiter:
         self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
         self._logins: Final = LoginLimiter(settings, key, self._lock)
         self._ends: Final = Turns(1, ENDS_IN_THREADS, EndTurn)
-        self._settings: Final = settings
+        self._settings = settings
         self._counts: Final = SessionCounts(_counted_networks(settings))
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
         self._strangers: dict[Place, None] = {}  # sessions before login, the oldest first
+
+    def use(self, settings: ServiceSettings) -> None:
+        """Take other limits for the sessions and logins that begin from now on. What was counted stays."""
+        with self._lock:
+            self._settings = settings
+            self._logins.use(settings)
+            self._counts.count_networks(_counted_networks(settings))
 
     def enter(self, address: str, displace: Callable[[], object] | None = None) -> Place | str:
         """Count a session in, if there is room; if there are too many before login, the oldest of these has to go.

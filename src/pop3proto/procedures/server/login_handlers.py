@@ -188,7 +188,7 @@ def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
 def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
-    user = identity.authzid or identity.authcid
+    user = session.info.full_name(identity.authzid or identity.authcid)
 
     def check() -> Steps[None]:
         if not implements(authenticator, Authorizer) or not verdict(
@@ -196,7 +196,7 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
         ):
             raise CredentialsRejected("not allowed to act as this user")
 
-    if user != identity.authcid:
+    if user != session.info.full_name(identity.authcid):
         session.record.user = identity.authcid
         yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
     yield from _ask_policy(session, user)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .delivery.verdicts import JunkAction, MessageKind, Verdict
     from .log.audit import AuditLog
     from .log.fields import JsonFormatter
+    from .metrics.figures import ServerMetrics
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
@@ -55,6 +56,7 @@ __all__ = [
     "Retain",
     "RetainingStore",
     "ServerCertificate",
+    "ServerMetrics",
     "Site",
     "Template",
     "TlsVersion",
@@ -76,6 +78,7 @@ export(
         ".delivery.verdicts": "JunkAction MessageKind Verdict",
         ".log.audit": "AuditLog",
         ".log.fields": "JsonFormatter",
+        ".metrics.figures": "ServerMetrics",
         ".quota.maildir_quota": "MaildirQuota",
         ".quota.rules": "Quota Usage",
         ".retention.job": "PurgeJob",

@@ -130,7 +130,10 @@ def end_of(record: SessionRecord, error: BaseException | None) -> str:
     """
     if error is None:
         return record.end.replace(" ", "-") or "closed"
-    return next(word for kind, word in _ENDS if isinstance(error, kind)).replace(" ", "-")
+    for kind, word in _ENDS[:-1]:
+        if isinstance(error, kind):
+            return word.replace(" ", "-")
+    return _ENDS[-1][1].replace(" ", "-")
 
 
 def _column(text: str) -> str:

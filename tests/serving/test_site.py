@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from pop3proto.authenticators import UserEntry, UsersFile, set_password
-from pop3proto.serving import Site, Template, UnknownUsers
+from pop3proto.serving import MaildropRules, OnDelete, Quota, Retain, Site, Template, UnknownUsers
 from pop3proto.serving.config import FileUsers, Listen, Maildrops, ServeConfig, SocketAddress
 
 
@@ -91,3 +91,14 @@ def test_a_users_file_lists_its_users(tmp_path):
     assert users.find("eve") is None
     site = Site(evolve(config("/mail/{user}")), users)
     assert [*site.users()] == ["bob", "ann"]
+
+
+def test_the_quota_of_the_source_comes_before_that_of_the_file():
+    rules = MaildropRules(Quota(octets=10, messages=5, warn=0.5), Retain(read=60), OnDelete("hide"))
+    given = evolve(config("/mail/{user}"), quota=rules.quota, retain=rules.retain, on_delete=rules.on_delete)
+    site = Site(
+        given, Directory(UserEntry("ann", quota_octets=99), UserEntry("bob", quota_messages=7), UserEntry("eve"))
+    )
+    assert site.rules("eve") == site.rules("none") == Site(given, None).rules("ann") == rules
+    assert site.rules("ann") == evolve(rules, quota=Quota(octets=99, messages=5, warn=0.5))
+    assert site.rules("bob") == evolve(rules, quota=Quota(octets=10, messages=7, warn=0.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
@@ -20,6 +21,7 @@ _WORDS: Final[dict[object, str]] = {
     str: "text",
     bool: "true or false",
     int: "number",
+    float: "number",
     date: "date",
     Path: "path",
     Octets: "size",
@@ -73,10 +75,14 @@ def _default(field: attrs.Attribute[Any]) -> str:
     kind = kind_of(field)
     if default is attrs.NOTHING:
         return "required"
+    if default is None:
+        return ""
     if kind is Octets:
         return f'`"{show_octets(default)}"`'
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, Enum):
+        return f'`"{default.value}"`'
     if isinstance(default, str) and default:
         return f'`"{default}"`'
     if isinstance(default, int | float):

@@ -233,6 +233,12 @@ def _int(value: object) -> int:
     return value
 
 
+def _float(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise NotExpected("a number is expected")
+    return float(value)
+
+
 def _date(value: object) -> date:
     if not isinstance(value, date):  # a datetime is one
         raise NotExpected("a date is expected, without quotes, such as 2026-01-31")
@@ -243,6 +249,7 @@ _HOOKS: Final[dict[Any, Callable[[object], object]]] = {
     str: as_text,
     bool: _bool,
     int: _int,
+    float: _float,
     date: _date,
     Path: as_path,
     Octets: as_octets,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MessageStream,
         ReadableFile,
         Refused,
+        SupportsNotice,
         SupportsOpenMany,
         SupportsTop,
         Unavailable,
@@ -131,6 +132,7 @@ __all__ = [
     "ShuttingDown",
     "Sleep",
     "StartTls",
+    "SupportsNotice",
     "SupportsOpenMany",
     "SupportsTop",
     "Turn",
@@ -161,8 +163,8 @@ export(
         ".client.login_plan": "LoginContext LoginMethod LoginPlan plan_login",
         ".client.session": "Session",
         ".maildrop": (
-            "InUse Maildrop MaildropStore Message MessageStream ReadableFile Refused SupportsOpenMany SupportsTop "
-            "Unavailable wire_size"
+            "InUse Maildrop MaildropStore Message MessageStream ReadableFile Refused SupportsNotice SupportsOpenMany "
+            "SupportsTop Unavailable wire_size"
         ),
         ".observer": "ClientObserver Observer ServerObserver",
         ".operations": (

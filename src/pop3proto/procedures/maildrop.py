@@ -34,6 +34,7 @@ __all__ = [
     "MessageStream",
     "ReadableFile",
     "Refused",
+    "SupportsNotice",
     "SupportsOpenMany",
     "SupportsTop",
     "Unavailable",
@@ -125,7 +126,7 @@ class MessageStream(Protocol):
 class Maildrop(Protocol):
     """A maildrop, locked for one session, as it was when it was opened (RFC 1939 section 4).
 
-    It may have the methods of `SupportsTop` and `SupportsOpenMany`, too; they are used if it has them.
+    It may have what `SupportsTop`, `SupportsOpenMany` and `SupportsNotice` name, too; they are used if it has them.
     """
 
     @property
@@ -173,6 +174,19 @@ class SupportsTop(Protocol):
 
         Raises:
             Refused: it cannot be read; the session goes on.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsNotice(Protocol):
+    """A maildrop that tells its user something at login, such as how much of a quota is used."""
+
+    @property
+    def notice(self) -> str:
+        """One line of text, which follows the number of messages in the answer to PASS, APOP or AUTH; "" for none.
+
+        It is computed when the maildrop is opened: to read it takes no time.
         """
         ...
 

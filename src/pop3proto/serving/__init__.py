@@ -1,4 +1,4 @@
-"""What an administrator's POP3 server needs around the protocol: configuration, users and their maildrops.
+"""What an administrator's POP3 server needs around the protocol: configuration, users, access, quota, delivery, backup.
 
 Nothing here prints. It needs a POSIX system.
 """
@@ -17,25 +17,64 @@ if TYPE_CHECKING:
     from .access.login_times import LoginPace, LoginTimes
     from .access.policy import AccessPolicy
     from .access.rules import CodeName, Refusal, Rule
+    from .delivery.deliver import DeliveryReport, deliver_message
+    from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
+    from .delivery.filtering import Filtering
+    from .delivery.header import Envelope
+    from .delivery.verdicts import JunkAction, MessageKind, Verdict
+    from .log.audit import AuditLog
+    from .log.fields import JsonFormatter
+    from .quota.maildir_quota import MaildirQuota
+    from .quota.rules import Quota, Usage
+    from .retention.job import PurgeJob
+    from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
+    from .retention.rules import MaildropRules, OnDelete, Retain
+    from .retention.store import RetainingStore
+    from .retention.undelete import undelete
     from .site import Site, UnknownUsers
     from .template import Template
 
 __all__ = [
     "AccessPolicy",
+    "AuditLog",
     "Certificates",
     "CodeName",
+    "DeliverLater",
+    "DeliveryError",
+    "DeliveryRefused",
+    "DeliveryReport",
+    "Envelope",
+    "Filtering",
     "Hours",
+    "JsonFormatter",
+    "JunkAction",
     "Listener",
     "LoginPace",
     "LoginTimes",
+    "MaildirQuota",
+    "MaildropInUse",
+    "MaildropRules",
+    "MessageKind",
+    "OnDelete",
     "ProxyProtocol",
+    "PurgeJob",
+    "PurgeReport",
+    "Purged",
+    "Quota",
     "Refusal",
+    "Retain",
+    "RetainingStore",
     "Rule",
     "ServerCertificate",
     "Site",
     "Template",
     "TlsVersion",
     "UnknownUsers",
+    "Usage",
+    "Verdict",
+    "deliver_message",
+    "purge",
+    "undelete",
 ]
 
 export(
@@ -47,6 +86,20 @@ export(
         ".access.login_times": "LoginPace LoginTimes",
         ".access.policy": "AccessPolicy",
         ".access.rules": "CodeName Refusal Rule",
+        ".delivery.deliver": "DeliveryReport deliver_message",
+        ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
+        ".delivery.filtering": "Filtering",
+        ".delivery.header": "Envelope",
+        ".delivery.verdicts": "JunkAction MessageKind Verdict",
+        ".log.audit": "AuditLog",
+        ".log.fields": "JsonFormatter",
+        ".quota.maildir_quota": "MaildirQuota",
+        ".quota.rules": "Quota Usage",
+        ".retention.job": "PurgeJob",
+        ".retention.purge": "MaildropInUse PurgeReport Purged purge",
+        ".retention.rules": "MaildropRules OnDelete Retain",
+        ".retention.store": "RetainingStore",
+        ".retention.undelete": "undelete",
         ".site": "Site UnknownUsers",
         ".template": "Template",
     },

@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from pop3proto.authenticators.directory import UserDirectory, UserEntry
+from pop3proto.serving.retention.rules import MaildropRules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +69,20 @@ class Site:
             return self.template.path(user)
         entry = None if self._directory is None else self._directory.find(user)
         return None if entry is None else self.template.path(user, entry.home)
+
+    def rules(self, user: str) -> MaildropRules:
+        """Return what holds for the maildrop of a user: the quota of the users' source comes before that of the file.
+
+        Raises:
+            Unavailable: the source of users cannot be asked now.
+        """
+        rules = MaildropRules(self.config.quota, self.config.retain, self.config.on_delete)
+        entry = None if self._directory is None else self._directory.find(user)
+        if entry is None:
+            return rules
+        octets = rules.quota.octets if entry.quota_octets is None else entry.quota_octets
+        messages = rules.quota.messages if entry.quota_messages is None else entry.quota_messages
+        return attrs.evolve(rules, quota=attrs.evolve(rules.quota, octets=octets, messages=messages))
 
     def users(self) -> Sequence[str]:
         """Return the names of all users, or of those that have a maildrop.

@@ -9,7 +9,7 @@ from pop3proto.core.errors import forget_locals
 from pop3proto.core.events import AuthResponse
 from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
-from pop3proto.procedures.maildrop import Refused
+from pop3proto.procedures.maildrop import Refused, SupportsNotice
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, implements, named, verdict
 from pop3proto.sasl.md5 import apop_matches
@@ -210,8 +210,14 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
         session.tell_login_failed(session.logins.method, user, "maildrop")
         raise
     yield from session.policy.logged_in()
-    session.say(Ok(f"maildrop has {session.summary()}"))
+    session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))
     session.tell_logged_in(session.logins.method)
+
+
+def _notice(session: ServerSession) -> str:
+    """Return what the maildrop tells its user, to be put behind the number of messages."""
+    maildrop = session.maildrop
+    return f"; {maildrop.notice}" if implements(maildrop, SupportsNotice) and maildrop.notice else ""
 
 
 def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:

@@ -180,6 +180,7 @@ class ServerSession(SessionOutput):
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
         self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
+        self.record.tls = tls.version
 
     def say_message(self, number: int, reply: Ok, lines: int | None = None) -> bool:
         """Answer with a message, or its top, if it was read ahead; return whether it was.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .main import ServeConfig
     from .reading import read_config
     from .reporting import Log, LogTarget, Metrics
-    from .users import CheckpasswordUsers, FileUsers, Users
+    from .users import CheckpasswordUsers, FileUsers, HtpasswdUsers, Introspection, PasswdFileUsers, SqlUsers, Users
     from .values import DomainName, MethodName, NetworkName, SocketAddress
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "ConfigError",
     "DomainName",
     "FileUsers",
+    "HtpasswdUsers",
+    "Introspection",
     "Listen",
     "Log",
     "LogTarget",
@@ -36,12 +38,14 @@ __all__ = [
     "Metrics",
     "MissingExtra",
     "NetworkName",
+    "PasswdFileUsers",
     "Penalty",
     "ProxyFrom",
     "RunAs",
     "ServeConfig",
     "SessionLimits",
     "SocketAddress",
+    "SqlUsers",
     "Timeouts",
     "Tls",
     "Users",
@@ -57,7 +61,7 @@ export(
         ".main": "ServeConfig",
         ".reading": "read_config",
         ".reporting": "Log LogTarget Metrics",
-        ".users": "CheckpasswordUsers FileUsers Users",
+        ".users": "CheckpasswordUsers FileUsers HtpasswdUsers Introspection PasswdFileUsers SqlUsers Users",
         ".values": "DomainName MethodName NetworkName SocketAddress",
         "pop3proto._config.errors": "ConfigError MissingExtra",
     },

@@ -6,6 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pop3proto._config.reference import KeyTables
+from pop3proto.serving.delivery.filtering import Filtering
+from pop3proto.serving.quota.rules import Quota
+from pop3proto.serving.retention.rules import OnDelete, Retain
 from pop3proto.serving.template import Template
 
 from .access import LoginSettings, Penalty, SessionLimits, Timeouts
@@ -13,7 +16,7 @@ from .listeners import CertificateFiles, Listen, ProxyFrom, RunAs, Tls
 from .mail import Maildrops
 from .main import ServeConfig
 from .reporting import Log, Metrics
-from .users import Users
+from .users import Introspection, Users
 from .values import DomainName, MethodName, NetworkName, SocketAddress, UserPattern
 
 if TYPE_CHECKING:
@@ -26,7 +29,12 @@ SECTIONS: Final[dict[str, tuple[type[Any], ...]]] = {
     "Tables of `listen`": (Listen,),
     "The table `proxy_protocol` of a listener": (ProxyFrom,),
     "Tables of `users`": get_args(Users),
+    "The table `tokens`": (Introspection,),
     "The table `maildrops`": (Maildrops,),
+    "The table `quota`": (Quota,),
+    "The table `retain`": (Retain,),
+    "The table `on_delete`": (OnDelete,),
+    "The table `filter`": (Filtering,),
     "The table `tls`": (Tls,),
     "Tables of `names` in `tls`": (CertificateFiles,),
     "The table `login`": (LoginSettings,),

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pop3proto._io.certificates import Certificates, ServerCertificate, TlsVersion
     from pop3proto._io.listener import Listener, ProxyProtocol
 
+    from .access.hours import Hours
+    from .access.login_times import LoginPace, LoginTimes
+    from .access.policy import AccessPolicy
+    from .access.rules import CodeName, Refusal, Rule
     from .delivery.deliver import DeliveryReport, deliver_message
     from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
     from .delivery.filtering import Filtering
@@ -32,17 +36,22 @@ if TYPE_CHECKING:
     from .template import Template
 
 __all__ = [
+    "AccessPolicy",
     "AuditLog",
     "Certificates",
+    "CodeName",
     "DeliverLater",
     "DeliveryError",
     "DeliveryRefused",
     "DeliveryReport",
     "Envelope",
     "Filtering",
+    "Hours",
     "JsonFormatter",
     "JunkAction",
     "Listener",
+    "LoginPace",
+    "LoginTimes",
     "MaildirQuota",
     "MaildropInUse",
     "MaildropRules",
@@ -53,8 +62,10 @@ __all__ = [
     "PurgeReport",
     "Purged",
     "Quota",
+    "Refusal",
     "Retain",
     "RetainingStore",
+    "Rule",
     "ServerCertificate",
     "ServerMetrics",
     "Site",
@@ -71,6 +82,10 @@ __all__ = [
 export(
     globals(),
     {
+        ".access.hours": "Hours",
+        ".access.login_times": "LoginPace LoginTimes",
+        ".access.policy": "AccessPolicy",
+        ".access.rules": "CodeName Refusal Rule",
         ".delivery.deliver": "DeliveryReport deliver_message",
         ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
         ".delivery.filtering": "Filtering",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.mechanism import ServerMechanism
 
+    from .policy import Decision
     from .session import ServerSession
 
 __all__ = ["LOGIN_HANDLERS"]
@@ -140,6 +141,8 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
+        if isinstance(mechanism, DialogueServer) and mechanism.proven is not None:
+            yield from _check_not_denied(session, mechanism.proven)
         challenge = Challenge(outcome)
         if len(challenge.encode()) > (limit := session.connection.limits.sasl_line):
             raise Refused(f"the challenge does not fit into {limit} octets", ResponseCode.SYS_PERM)
@@ -226,7 +229,24 @@ def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:
     decision = yield from session.policy.at_login(session.info, user)
     if decision.allowed:
         session.logins.note_success(user)
-        return
+    else:
+        yield from _refuse(session, user, decision)
+
+
+def _check_not_denied(session: ServerSession, identity: Identity) -> Procedure[None]:
+    """Ask the policy before a client is told that its credentials are right: who is denied must not learn that.
+
+    Raises:
+        Refused: as if they were wrong.
+    """
+    user = session.info.full_name(identity.authzid or identity.authcid)
+    decision = yield from session.policy.at_login(session.info, user)
+    session.policy.login_failed()  # it counts from its end on
+    if not decision.allowed and not decision.text:
+        yield from _refuse(session, user, decision)
+
+
+def _refuse(session: ServerSession, user: str, decision: Decision) -> Procedure[None]:
     method = "-" if session.logins.attempt is None else session.logins.attempt.method
     session.record.login_refused(method, user, decision.reason)
     session.tell_login_failed(method, user, "policy")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .access.login_times import LoginPace, LoginTimes
     from .access.policy import AccessPolicy
     from .access.rules import CodeName, Refusal, Rule
+    from .activation import inherited_sockets
     from .delivery.deliver import DeliveryReport, deliver_message
     from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
     from .delivery.filtering import Filtering
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .log.audit import AuditLog
     from .log.fields import JsonFormatter
     from .metrics.figures import ServerMetrics
+    from .notifier import Notifier
+    from .privileges import check_not_root, drop_privileges
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
@@ -56,6 +59,7 @@ __all__ = [
     "MaildropInUse",
     "MaildropRules",
     "MessageKind",
+    "Notifier",
     "OnDelete",
     "ProxyProtocol",
     "PurgeJob",
@@ -74,7 +78,10 @@ __all__ = [
     "UnknownUsers",
     "Usage",
     "Verdict",
+    "check_not_root",
     "deliver_message",
+    "drop_privileges",
+    "inherited_sockets",
     "purge",
     "undelete",
 ]
@@ -86,6 +93,7 @@ export(
         ".access.login_times": "LoginPace LoginTimes",
         ".access.policy": "AccessPolicy",
         ".access.rules": "CodeName Refusal Rule",
+        ".activation": "inherited_sockets",
         ".delivery.deliver": "DeliveryReport deliver_message",
         ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
         ".delivery.filtering": "Filtering",
@@ -94,6 +102,8 @@ export(
         ".log.audit": "AuditLog",
         ".log.fields": "JsonFormatter",
         ".metrics.figures": "ServerMetrics",
+        ".notifier": "Notifier",
+        ".privileges": "check_not_root drop_privileges",
         ".quota.maildir_quota": "MaildirQuota",
         ".quota.rules": "Quota Usage",
         ".retention.job": "PurgeJob",

@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
     from .retention.undelete import undelete
+    from .running import CannotServe, SiteServer
     from .site import Site, UnknownUsers
     from .template import Template
 
 __all__ = [
     "AccessPolicy",
     "AuditLog",
+    "CannotServe",
     "Certificates",
     "CodeName",
     "DeliverLater",
@@ -73,6 +75,7 @@ __all__ = [
     "ServerCertificate",
     "ServerMetrics",
     "Site",
+    "SiteServer",
     "Template",
     "TlsVersion",
     "UnknownUsers",
@@ -111,6 +114,7 @@ export(
         ".retention.rules": "MaildropRules OnDelete Retain",
         ".retention.store": "RetainingStore",
         ".retention.undelete": "undelete",
+        ".running": "CannotServe SiteServer",
         ".site": "Site UnknownUsers",
         ".template": "Template",
         "pop3proto._io.certificates": "Certificates ServerCertificate TlsVersion",

@@ -11,7 +11,8 @@ import attrs
 from typing_extensions import override
 
 from .server_name import use_certificates
-from .tls import ServerTls, accept_certificates, words_of
+from .server_tls import ServerTls, accept_certificates
+from .tls import words_of
 from .tls_channel import TlsChannel
 
 if TYPE_CHECKING:

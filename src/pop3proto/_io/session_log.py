@@ -17,7 +17,7 @@ from pop3proto.procedures.server.session_record import SessionRecord
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["LoggedSession"]
+__all__ = ["LoggedSession", "end_of"]
 
 _log: Final = logging.getLogger("pop3proto.server")
 
@@ -119,6 +119,21 @@ class LoggedSession(SessionRecord):
     def _extra(self, event: str, **fields: object) -> dict[str, object]:
         """Return what the record has beside its text: `record.pop3proto`, for logs that are read by programs."""
         return {"pop3proto": {"event": event, **self._fields, **fields}}
+
+
+def end_of(record: SessionRecord, error: BaseException | None) -> str:
+    """Return why a session has ended, in a word, as its line in the log has it.
+
+    Args:
+        record: of the session.
+        error: by which it has ended; None: as the record says.
+    """
+    if error is None:
+        return record.end.replace(" ", "-") or "closed"
+    for kind, word in _ENDS[:-1]:
+        if isinstance(error, kind):
+            return word.replace(" ", "-")
+    return _ENDS[-1][1].replace(" ", "-")
 
 
 def _column(text: str) -> str:

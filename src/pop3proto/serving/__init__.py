@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .delivery.verdicts import JunkAction, MessageKind, Verdict
     from .log.audit import AuditLog
     from .log.fields import JsonFormatter
+    from .metrics.figures import ServerMetrics
     from .notifier import Notifier
     from .privileges import check_not_root, drop_privileges
     from .quota.maildir_quota import MaildirQuota
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
     from .retention.undelete import undelete
+    from .running import CannotServe, SiteServer
     from .site import Site, UnknownUsers
     from .template import Template
 
 __all__ = [
     "AccessPolicy",
     "AuditLog",
+    "CannotServe",
     "Certificates",
     "CodeName",
     "DeliverLater",
@@ -70,7 +73,9 @@ __all__ = [
     "RetainingStore",
     "Rule",
     "ServerCertificate",
+    "ServerMetrics",
     "Site",
+    "SiteServer",
     "Template",
     "TlsVersion",
     "UnknownUsers",
@@ -87,8 +92,6 @@ __all__ = [
 export(
     globals(),
     {
-        "pop3proto._io.certificates": "ServerCertificate Certificates TlsVersion",
-        "pop3proto._io.listener": "Listener ProxyProtocol",
         ".access.hours": "Hours",
         ".access.login_times": "LoginPace LoginTimes",
         ".access.policy": "AccessPolicy",
@@ -101,6 +104,7 @@ export(
         ".delivery.verdicts": "JunkAction MessageKind Verdict",
         ".log.audit": "AuditLog",
         ".log.fields": "JsonFormatter",
+        ".metrics.figures": "ServerMetrics",
         ".notifier": "Notifier",
         ".privileges": "check_not_root drop_privileges",
         ".quota.maildir_quota": "MaildirQuota",
@@ -110,7 +114,10 @@ export(
         ".retention.rules": "MaildropRules OnDelete Retain",
         ".retention.store": "RetainingStore",
         ".retention.undelete": "undelete",
+        ".running": "CannotServe SiteServer",
         ".site": "Site UnknownUsers",
         ".template": "Template",
+        "pop3proto._io.certificates": "Certificates ServerCertificate TlsVersion",
+        "pop3proto._io.listener": "Listener ProxyProtocol",
     },
 )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import grp
     import pwd
 
-__all__ = ["check_not_root", "drop_privileges"]
+__all__ = ["check_not_root", "drop_privileges", "find_user"]
 
 _ROOT: Final = 0
 
@@ -29,7 +29,7 @@ def drop_privileges(user: str, group: str | None = None) -> None:
         PermissionError: the process may not do that, for it is neither root nor that user.
         RuntimeError: the system has let it keep its rights, or take them back. End the process.
     """
-    entry = _user(user)
+    entry = find_user(user)
     main = entry.pw_gid if group is None else _group(group).gr_gid
     if entry.pw_uid == _ROOT:
         raise ValueError(f"the user {user!r} is root, whose rights are to be given up")
@@ -86,7 +86,12 @@ def _groups() -> tuple[int, ...]:
     return os.getresgid() if hasattr(os, "getresgid") else (os.getgid(), os.getegid())
 
 
-def _user(user: str) -> pwd.struct_passwd:
+def find_user(user: str) -> pwd.struct_passwd:
+    """Return a user of the system, by name or number.
+
+    Raises:
+        ValueError: there is none.
+    """
     import pwd  # noqa: PLC0415 - POSIX has it
 
     try:

@@ -12,16 +12,17 @@ from pop3proto._exports import export
 if TYPE_CHECKING:
     from pop3proto._config.errors import ConfigError, MissingExtra
 
-    from .access import LoginSettings, Penalty, SessionLimits, Timeouts
+    from .access import AccessRule, LoginDelayRule, LoginSettings, Penalty, SessionLimits, Timeouts
     from .listeners import CertificateFiles, Listen, ProxyFrom, RunAs, Tls
     from .mail import Maildrops
     from .main import ServeConfig
     from .reading import read_config
     from .reporting import Log, LogTarget, Metrics
     from .users import CheckpasswordUsers, FileUsers, HtpasswdUsers, Introspection, PasswdFileUsers, SqlUsers, Users
-    from .values import DomainName, MethodName, NetworkName, SocketAddress
+    from .values import DomainName, MethodName, NetworkName, SocketAddress, UserPattern
 
 __all__ = [
+    "AccessRule",
     "CertificateFiles",
     "CheckpasswordUsers",
     "ConfigError",
@@ -32,6 +33,7 @@ __all__ = [
     "Listen",
     "Log",
     "LogTarget",
+    "LoginDelayRule",
     "LoginSettings",
     "Maildrops",
     "MethodName",
@@ -48,6 +50,7 @@ __all__ = [
     "SqlUsers",
     "Timeouts",
     "Tls",
+    "UserPattern",
     "Users",
     "read_config",
 ]
@@ -55,14 +58,14 @@ __all__ = [
 export(
     globals(),
     {
-        ".access": "SessionLimits LoginSettings Penalty Timeouts",
+        ".access": "AccessRule LoginDelayRule SessionLimits LoginSettings Penalty Timeouts",
         ".listeners": "CertificateFiles Listen ProxyFrom RunAs Tls",
         ".mail": "Maildrops",
         ".main": "ServeConfig",
         ".reading": "read_config",
         ".reporting": "Log LogTarget Metrics",
         ".users": "CheckpasswordUsers FileUsers HtpasswdUsers Introspection PasswdFileUsers SqlUsers Users",
-        ".values": "DomainName MethodName NetworkName SocketAddress",
+        ".values": "DomainName MethodName NetworkName SocketAddress UserPattern",
         "pop3proto._config.errors": "ConfigError MissingExtra",
     },
 )

@@ -12,7 +12,7 @@ from pop3proto.serving.delivery.filtering import Filtering
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.rules import OnDelete, Retain
 
-from .access import LoginSettings, SessionLimits, Timeouts
+from .access import AccessRule, LoginSettings, SessionLimits, Timeouts
 from .listeners import Listen, RunAs, Tls
 from .mail import Maildrops  # noqa: TC001 - cattrs reads the annotations
 from .reporting import Log, Metrics
@@ -54,6 +54,9 @@ class ServeConfig:
     tls: Tls | None = attrs.field(default=None, metadata=about("certificate and key; without it, there is no TLS"))
     login: LoginSettings = attrs.field(default=LoginSettings(), metadata=about("how clients log in"))
     limits: SessionLimits = attrs.field(default=SessionLimits(), metadata=about("how many sessions there may be"))
+    access: tuple[AccessRule, ...] = attrs.field(
+        default=(), metadata=about("who may log in, from where and when: the first rule that fits decides")
+    )
     timeouts: Timeouts = attrs.field(default=Timeouts(), metadata=about("how long the server waits"))
     run: RunAs = attrs.field(default=RunAs(), metadata=about("as which user the server runs"))
     log: Log = attrs.field(default=Log(), metadata=about("where the log goes, and in which form"))

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["undelete"]
 
 
-def undelete(maildir: Path, rules: MaildropRules, unique_ids: Collection[str] | None = None) -> list[UniqueId]:
+def undelete(
+    maildir: Path, rules: MaildropRules, unique_ids: Collection[str] | None = None, *, dry_run: bool = False
+) -> list[UniqueId]:
     """Bring back messages from the trash, and those that are hidden, under the lock of the maildrop.
 
     They have the unique ids again that they had. They come back even if that exceeds the quota.
@@ -39,9 +41,10 @@ def undelete(maildir: Path, rules: MaildropRules, unique_ids: Collection[str] | 
         maildir: the Maildir.
         rules: what holds for it.
         unique_ids: those of the messages; None: all.
+        dry_run: nothing is brought back.
 
     Returns:
-        The unique ids of the messages that are back.
+        The unique ids of the messages that are back, or would be.
 
     Raises:
         MaildropInUse: the lock is held; nothing has changed.
@@ -67,6 +70,8 @@ def undelete(maildir: Path, rules: MaildropRules, unique_ids: Collection[str] | 
                 id_ = unique_id(unique_part(file.name))
                 if id_ not in live:
                     trashed.append((file, id_))
+        if dry_run:
+            return [id_ for _, id_ in (*_chosen(hidden, unique_ids), *_chosen(trashed, unique_ids))]
         back = [_back(maildir, folders, _chosen(hidden, unique_ids), ids)]
         back.append(_back(maildir, trash, _chosen(trashed, unique_ids), ids))
     finally:

@@ -1,0 +1,80 @@
+"""`pop3proto purge`: remove what has expired."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pop3proto.core.text import counted
+from pop3proto.fetching.wording import cannot, reason
+from pop3proto.serving.retention.purge import MaildropInUse, purge
+
+from .exit_statuses import LATER
+from .failures import FAILURE, warn
+from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from pop3proto.serving.retention.purge import Purged
+
+    from .maildrop_arguments import ChosenMaildrop
+
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
+
+DESCRIPTION: Final = (
+    "Remove messages that are older than the server's configuration keeps them, and deleted ones that were kept long "
+    "enough. A maildrop that is in use is left out: the exit status is 75 then. The server does the same by itself."
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    add_maildrop_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each message")
+    add_rules_arguments(parser, "quota", "retain", "deleted")
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command."""
+    statuses = {0}
+    for maildrop in chosen_maildrops(arguments):
+        statuses.add(_purge(maildrop, arguments))
+    return max(statuses)
+
+
+def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
+    try:
+        report = purge(maildrop.user, maildrop.maildir, maildrop.rules, dry_run=arguments.dry_run)
+    except MaildropInUse:
+        warn(f"pop3proto purge: {maildrop.name} is in use, and was left out")
+        return LATER
+    except FileNotFoundError as error:
+        if getattr(arguments, "all", False):  # no mail has come yet
+            return 0
+        warn(f"pop3proto purge: {cannot('purge', maildrop.maildir, error)}")
+        return FAILURE
+    except OSError as error:
+        warn(f"pop3proto purge: {cannot('purge', maildrop.maildir, error)}")
+        return FAILURE
+    for each in report.purged:
+        if arguments.json:
+            print(json.dumps({**attrs.asdict(each), "removed": not arguments.dry_run}))
+        elif arguments.dry_run:
+            print(_line(maildrop, each))
+    for failure in report.failures:
+        warn(f"pop3proto purge: {maildrop.name}: not removed: {reason(failure)}")
+    if not arguments.json:
+        octets = counted(sum(each.octets for each in report.purged), "octet")
+        would = "would be removed" if arguments.dry_run else "removed"
+        print(f"{maildrop.name}: {counted(len(report.purged), 'message')} ({octets}) {would}")
+    return FAILURE if report.failures else 0
+
+
+def _line(maildrop: ChosenMaildrop, each: Purged) -> str:
+    arrived = datetime.fromtimestamp(each.arrived, UTC).strftime("%Y-%m-%d")
+    return f"{maildrop.name}: {each.unique_id}  {arrived}  {counted(each.octets, 'octet')}  {each.reason}"

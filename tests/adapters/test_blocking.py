@@ -14,7 +14,8 @@ import trustme
 
 from pop3proto._io import driver as _driver, peers as _peers
 from pop3proto._io.peers import Peer
-from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
+from pop3proto._io.server_tls import ServerTls, first_certificate
+from pop3proto._io.tls import client_context, tls_info, verifies_peer
 from pop3proto._io.tls_channel import TlsChannel, client_channel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.blocking import connect, connect_over, serve

@@ -167,6 +167,44 @@ def test_a_new_certificate_whose_key_is_still_the_old_one(place):
     assert certificates._current is before
 
 
+@pytest.mark.parametrize("changes", [1, 2, 10])
+def test_a_certificate_that_changes_while_it_is_read(place, monkeypatch, changes):
+    """What SCRAM binds to must be what the handshake shows."""
+    files = place.issue("mail.example.org")
+    certificates = Certificates(files)
+    before, load = certificates._current, ssl.SSLContext.load_cert_chain
+    left = [None] * changes
+
+    def load_and_change(context, *arguments):
+        load(context, *arguments)
+        if left:
+            left.pop()
+            place.issue("mail.example.org")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_and_change)
+    if changes > 2:
+        with pytest.raises(OSError, match=r"example\.org cannot be used: it was written while it was read; try again"):
+            certificates.reload()
+        assert certificates._current is before
+    else:
+        certificates.reload()
+        assert certificates._current.certificate is not None
+        assert hashlib.sha256(certificates._current.certificate).hexdigest() == own(files)
+
+
+def test_an_encrypted_key_asks_nobody(place):
+    from cryptography.hazmat.primitives import serialization
+
+    files = place.issue("mail.example.org", apart=True)
+    assert files.key is not None
+    key = serialization.load_pem_private_key(Path(files.key).read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    traditional = serialization.PrivateFormat.TraditionalOpenSSL
+    Path(files.key).write_bytes(key.private_bytes(serialization.Encoding.PEM, traditional, encryption))
+    with pytest.raises(OSError, match="its key is encrypted, and a server cannot ask for the password"):
+        Certificates(files)
+
+
 def test_the_lowest_version_of_tls(adapter, place):  # noqa: F811
     files = place.issue("mail.example.org")
     old = place.context()

@@ -33,8 +33,9 @@ from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as
 from pop3proto._aio.message import AsyncIncomingMessage
 from pop3proto._io.certificates import choose_certificates
 from pop3proto._io.listener import Listener
+from pop3proto._io.server_tls import ServerTls
 from pop3proto._io.sessions import Sessions
-from pop3proto._io.tls import ServerTls, client_context
+from pop3proto._io.tls import client_context
 from pop3proto.asyncio.stream import AsyncioStream
 from pop3proto.blocking.stream import SocketDriver
 from pop3proto.core.capabilities import Capabilities

@@ -16,6 +16,7 @@ from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.policy import ALLOW
 from pop3proto.sasl.channel import SessionInfo
+from pop3proto.serving import AccessPolicy, Refusal, Rule
 from pop3proto.testing.certificates import certificate_file, client_context
 from tests.adapters.test_serve import PATIENCE, adapter, needs_ipv6, service  # noqa: F401 - one is a fixture
 from tests.helpers.processes import wait_until
@@ -128,6 +129,26 @@ def test_the_announced_address_counts_everywhere(adapter, caplog):  # noqa: F811
         assert (session.address, session.local, session.listener) == (REMOTE, ("192.0.2.2", 995), "behind haproxy")
     assert f"from {REMOTE}: ended: user=ann" in caplog.text
     assert f"from {REMOTE}: refused: too many sessions from your address" in caplog.text
+
+
+def test_rules_and_limits_are_about_the_announced_address(adapter):  # noqa: F811
+    policy = AccessPolicy(
+        rules=[
+            Rule(networks=REMOTE, refuse=Refusal(text="not from there", code="SYS/PERM")),
+            Rule(networks="198.51.100.8", refuse=Refusal()),
+        ],
+        sessions_by_network={"2001:db8::/32": 1},
+    )
+    served = service(policy=policy, cleartext="always")
+    with adapter.entered(served, listeners=[Listener(proxy_protocol=LOCAL)]) as server:
+        assert talk(server.address, binary(REMOTE)) == b"-ERR [SYS/PERM] not from there\r\n"
+        denied = talk(server.address, line("198.51.100.8", REMOTE), b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
+        assert b"-ERR [AUTH] wrong name or password" in denied
+        far = binary("2001:db8::7", "2001:db8::1")
+        with over_proxy(server.address, far, tls="none", cleartext="always") as client:
+            assert talk(server.address, far) == b"-ERR [SYS/TEMP] too many sessions from your network\r\n"
+            client.login("ann", "tanstaaf")
+            assert client.stat().count == 1
 
 
 def test_the_penalty_is_that_of_the_announced_address(adapter):  # noqa: F811

@@ -11,7 +11,8 @@ import attrs
 from typing_extensions import override
 
 from .server_name import use_certificates
-from .tls import ServerTls, accept_certificates, words_of
+from .server_tls import ServerTls, accept_certificates
+from .tls import words_of
 from .tls_channel import TlsChannel
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Certificates:
 
     Args:
         default: for clients that name no host, or another one; a path is that of certificate and key in one file.
-        names: those of other host names; "*.example.org" stands for each name with one label before that domain.
+        names: those of other host names; ``"*.example.org"`` is each name with one label before that domain.
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM; None: clients are
             not asked for one.
         minimum_version: the lowest version of TLS that clients may use.

@@ -19,6 +19,7 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.procedures.operations import Sleep
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.limits import SessionLimiter
+from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.policy import ALLOW, DENY, Decision, Facts, Policy, refusal_of
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.md5 import CramMd5Client
@@ -296,6 +297,38 @@ def test_the_seconds_since_the_last_login_of_the_user():
     Serving(store, policy=policy, clock=clock, limiter=limiter, address="192.0.2.1").logged_in()
     assert policy.asked[-1].since_login == 7
     assert policy.asked[-1].sessions == 1  # the place of the first one was not given back
+
+
+@given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=10), st.integers(0, 10))
+def test_other_networks_are_counted_with_the_sessions_that_are_there(addresses, leaving):
+    """A server may get another policy while it runs."""
+    store, user = FakeStore(), OneUser()
+    limiter = SessionLimiter(Service(store=store, authenticator=user))
+    places = [limiter.enter(address) for address in addresses]
+    limiter.use(Service(store=store, authenticator=user, policy=Says(networks=NETWORKS)))
+    for place in places[:leaving]:
+        assert not isinstance(place, str)
+        place.leave()
+    others = limiter.place("203.0.113.1").others(None, 0)
+    networks = Counter(INSIDE[address] for address in addresses[leaving:])
+    assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
+    assert others.sessions == len(addresses[leaving:])
+
+
+def test_failures_count_on_under_another_penalty():
+    def limits(penalty):
+        return Service(store=FakeStore(), authenticator=OneUser(), login_penalty=penalty)
+
+    limiter = limits(LoginPenalty()).limiter(b"")
+    place = limiter.place("192.0.2.1")
+    place.login_failed(place.begin_login("PLAIN", 0), 0)
+    for penalty, delay in ((LoginPenalty(most=5), 4), (LoginPenalty(most=5), 5), (None, None), (LoginPenalty(), 2)):
+        limiter.use(limits(penalty))
+        attempt = place.begin_login("PLAIN", 0)
+        attempt.add(bytes([delay or 0]))
+        place.login_failed(attempt, 0)
+        penalties = limiter._logins._penalties
+        assert (None if penalties is None else penalties.delay("192.0.2.1", 0)) == delay
 
 
 def test_facts_are_data():

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
+    from .backup.errors import BackupConflict, BadBackup
+    from .backup.restoring import RestoreReport, restore_backup
+    from .backup.verifying import VerifyReport, verify_backup
+    from .backup.writing import BackupReport, MaildropPlace, write_backup
     from .delivery.deliver import DeliveryReport, deliver_message
     from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
     from .delivery.filtering import Filtering
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from .template import Template
 
 __all__ = [
+    "BackupConflict",
+    "BackupReport",
+    "BadBackup",
     "DeliverLater",
     "DeliveryError",
     "DeliveryRefused",
@@ -35,6 +42,7 @@ __all__ = [
     "JunkAction",
     "MaildirQuota",
     "MaildropInUse",
+    "MaildropPlace",
     "MaildropRules",
     "MessageKind",
     "OnDelete",
@@ -42,6 +50,7 @@ __all__ = [
     "PurgeReport",
     "Purged",
     "Quota",
+    "RestoreReport",
     "Retain",
     "RetainingStore",
     "Site",
@@ -49,14 +58,22 @@ __all__ = [
     "UnknownUsers",
     "Usage",
     "Verdict",
+    "VerifyReport",
     "deliver_message",
     "purge",
+    "restore_backup",
     "undelete",
+    "verify_backup",
+    "write_backup",
 ]
 
 export(
     globals(),
     {
+        ".backup.errors": "BackupConflict BadBackup",
+        ".backup.restoring": "RestoreReport restore_backup",
+        ".backup.verifying": "VerifyReport verify_backup",
+        ".backup.writing": "BackupReport MaildropPlace write_backup",
         ".delivery.deliver": "DeliveryReport deliver_message",
         ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
         ".delivery.filtering": "Filtering",

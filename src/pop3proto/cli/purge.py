@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from pop3proto.core.text import counted
 from pop3proto.fetching.wording import cannot, reason
+from pop3proto.serving.config.reading import read_config
+from pop3proto.serving.log.setup import auditing
+from pop3proto.serving.purging import note_expired
 from pop3proto.serving.retention.purge import MaildropInUse, purge
 
 from .exit_statuses import LATER
-from .failures import FAILURE, warn
-from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .failures import FAILURE, Failure, warn
+from .maildrop_arguments import DEFAULT_CONFIG, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from contextlib import AbstractContextManager
 
     from pop3proto.serving.retention.purge import Purged
 
@@ -41,15 +47,32 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
-    statuses = {0}
-    for maildrop in chosen_maildrops(arguments):
-        statuses.add(_purge(maildrop, arguments))
-    return max(statuses)
+    maildrops = chosen_maildrops(arguments)
+    try:
+        with _audit_log(arguments):
+            statuses = {_purge(maildrop, arguments) for maildrop in maildrops}
+    except OSError as error:
+        raise Failure(cannot("write", Path(str(error.filename or "the audit log")), error)) from error
+    return FAILURE if FAILURE in statuses else max(statuses, default=0)
+
+
+def _audit_log(arguments: Namespace) -> AbstractContextManager[None]:
+    """Return the audit log of the configuration; `--maildir` and `--dry-run` have none."""
+    if arguments.maildir is not None or arguments.dry_run:
+        return nullcontext()
+    return auditing(read_config(arguments.config or DEFAULT_CONFIG).log)
 
 
 def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
     try:
-        report = purge(maildrop.user, maildrop.maildir, maildrop.rules, dry_run=arguments.dry_run)
+        report = purge(
+            maildrop.user,
+            maildrop.maildir,
+            maildrop.rules,
+            audit=note_expired,
+            dry_run=arguments.dry_run,
+            follow_links=maildrop.follow_links,
+        )
     except MaildropInUse:
         warn(f"pop3proto purge: {maildrop.name} is in use, and was left out")
         return LATER

@@ -38,7 +38,13 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     [maildrop] = chosen_maildrops(arguments)
     try:
-        back = undelete(maildrop.maildir, maildrop.rules, arguments.uid, dry_run=arguments.dry_run)
+        back = undelete(
+            maildrop.maildir,
+            maildrop.rules,
+            arguments.uid,
+            dry_run=arguments.dry_run,
+            follow_links=maildrop.follow_links,
+        )
     except MaildropInUse as error:
         raise Failure(f"{error}; try again later", LATER) from error
     except OSError as error:
@@ -50,5 +56,5 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"{maildrop.name}: {counted(len(back), 'message')} brought back")
     if missing:
-        raise Failure(f"there is no deleted message of the unique id {visible(missing[0])}")
+        raise Failure(f"no deleted message has the unique id {visible(missing[0])}, or it is in use")
     return 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .retention.rules import MaildropRules
     from .site import Site
 
-__all__ = ["SitePurge"]
+__all__ = ["SitePurge", "note_expired"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 _audit: Final = logging.getLogger(AUDIT)
@@ -52,8 +52,8 @@ class SitePurge:
         self._stopped: Final = stopped
         self._alive: Final = alive
 
-    def __call__(self) -> None:
-        """Purge once.
+    def __call__(self) -> bool:
+        """Purge once; return whether all that has expired is removed, except in maildrops that were in use.
 
         Raises:
             UnknownUsers, Refused, OSError: the users cannot be listed. Nothing was removed.
@@ -61,30 +61,34 @@ class SitePurge:
         site = self._site()
         levels: Counter[str] = Counter()
         messages = octets = 0
+        well = True
         for user in site.users():
             if self._stopped():
-                return
+                return False
             try:
                 maildir, rules = site.maildir(user), site.rules(user)
                 if maildir is None or not maildir.is_dir():  # no mail has come yet
                     continue
-                report = purge(user, maildir, rules, audit=_note)
+                report = purge(user, maildir, rules, audit=note_expired, follow_links=site.follow_links)
             except MaildropInUse:
                 _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
             except (Refused, OSError) as error:
+                well = False
                 _log.error("the maildrop of %s cannot be purged: %s", visible(user), visible(str(error)))
             else:
                 messages += len(report.purged)
                 octets += sum(each.octets for each in report.purged)
                 for failure in report.failures:
+                    well = False
                     _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
-                levels[_level(maildir, rules)] += 1
+                levels[_level(maildir, rules, follow_links=site.follow_links)] += 1
             self._alive()
         if messages:
             _log.info("the purge has removed %d messages, %d octets", messages, octets)
         if self._metrics is not None:
-            self._metrics.purged(messages, octets)
+            self._metrics.purged(messages, octets, well=well)
             self._metrics.fill(ok=levels["ok"], warned=levels["warn"], full=levels["full"])
+        return well
 
     def failed(self, error: Exception) -> None:
         """Take note that the users could not be listed."""
@@ -93,7 +97,8 @@ class SitePurge:
             self._metrics.purge_failed()
 
 
-def _note(message: Purged) -> None:
+def note_expired(message: Purged) -> None:
+    """Write the line of the audit log about a message that has expired, and is removed."""
     fields = {"event": "expired", "user": message.user, "unique_id": message.unique_id, "octets": message.octets}
     _audit.info(
         "expired: user=%s unique_id=%s octets=%d reason=%s",
@@ -105,12 +110,12 @@ def _note(message: Purged) -> None:
     )
 
 
-def _level(maildir: Path, rules: MaildropRules) -> str:
+def _level(maildir: Path, rules: MaildropRules, *, follow_links: bool) -> str:
     """Return how full a maildrop is."""
     if not rules.quota.is_limited:
         return "ok"
     try:
-        usage = MaildirQuota(maildir, rules.quota).usage()
+        usage = MaildirQuota(maildir, rules.quota, follow_links=follow_links).usage()
     except OSError:
         return "ok"
     if rules.quota.is_full(usage):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import urllib.request
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from pop3proto import LoginFailed
 from pop3proto.asyncio import connect
-from pop3proto.serving import CannotServe, SiteServer
+from pop3proto.serving import CannotServe, SiteServer, running
 from pop3proto.serving.config import ConfigError
 from pop3proto.testing.certificates import authority, certificate_file, client_context
 from tests.helpers.processes import PATIENCE
@@ -290,3 +291,96 @@ def test_what_keeps_it_from_beginning_is_told(world, text, listen, why):
 def test_a_wrong_file_is_told_when_it_is_made(world):
     with pytest.raises(ConfigError, match="unknown key"):
         SiteServer(world.write("x = 1\n"))
+
+
+def test_a_socket_of_systemd_is_taken(world, monkeypatch, caplog):
+    ours, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(running, "inherited_sockets", lambda: {"pop3": [ours], "http": [other]})
+    port = ours.getsockname()[1]
+
+    async def main():
+        async with world.serving(listen='{ systemd = "pop3" }') as server:
+            assert server.addresses == (("127.0.0.1", port),)
+            assert await log_in(server)
+
+    run(main())
+    other.close()
+    assert "no listener takes the sockets 'http' that systemd has opened" in caplog.text
+
+
+def test_it_goes_on_as_another_user(world, monkeypatch):
+    dropped = []
+
+    def drop(user, group):
+        assert socket.create_connection(world.address, timeout=PATIENCE).close() is None  # the port is bound
+        assert not (world.folder / "log").exists()  # the log is opened by that user
+        dropped.append((user, group))
+
+    monkeypatch.setattr(running, "drop_privileges", drop)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        world.address = free.getsockname()
+    listen = f'{{ address = "127.0.0.1:{world.address[1]}" }}'
+
+    async def main(text):
+        async with world.serving(text, listen=listen):
+            pass
+
+    log = f'log = {{ to = "{world.folder}/log" }}\n'
+    run(main(log))
+    assert dropped == []
+    (world.folder / "log").unlink()
+    run(main(f'{log}run = {{ user = "vmail", group = "mail" }}\n'))
+    assert dropped == [("vmail", "mail")]
+
+
+def test_the_times_of_logins_outlive_the_server(world):
+    delay = 'login = {{ delay = {{ every = "1h" }}{} }}\n'
+
+    async def main(text):
+        async with world.serving(text) as server:
+            return await log_in(server)
+
+    run(main(delay.format("")))
+    kept = delay.format(f', delay_file = "{world.folder}/times"')
+    run(main(kept))
+    with pytest.raises(LoginFailed, match="log in again in"):
+        run(main(kept))
+
+
+def test_the_settings_of_tls(world, tmp_path):
+    made = {name: authority().issue_cert("127.0.0.1", name) for name in ("one.example", "two.example")}
+    for name, certificate in made.items():
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(each.bytes() for each in certificate.cert_chain_pems))
+        (tmp_path / f"{name}.key").write_bytes(certificate.private_key_pem.bytes())
+    (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
+    first, second = (f'certificate = "{tmp_path}/{name}.pem"\nkey = "{tmp_path}/{name}.key"\n' for name in made)
+    more = f'client_ca = "{tmp_path}/ca.pem"\nminimum = "1.3"\n[tls.names."two.example"]\n{second}'
+
+    async def names(server, name, version=ssl.TLSVersion.TLSv1_3):
+        """The names in the certificate that a client gets which asks for a name."""
+        context = client_context()
+        context.maximum_version = version
+        reader, writer = await asyncio.open_connection(*server.addresses[0])
+        await reader.readline()
+        writer.write(b"STLS\r\n")
+        await reader.readline()
+        await writer.start_tls(context, server_hostname=name)
+        found = writer.get_extra_info("peercert")["subjectAltName"]
+        writer.close()
+        return {value for _, value in found}
+
+    async def main(text, *, asks):
+        async with world.serving(f"[tls]\n{first}{text}") as server:
+            assert server._certificates._current.context.verify_mode == asks
+            assert "one.example" in await names(server, "one.example")
+            if text:
+                assert "two.example" in await names(server, "two.example")
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    await names(server, "one.example", ssl.TLSVersion.TLSv1_2)
+            else:
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await names(server, "two.example")
+                assert await names(server, "one.example", ssl.TLSVersion.TLSv1_2)
+
+    run(main("", asks=ssl.CERT_NONE))
+    run(main(more, asks=ssl.CERT_OPTIONAL))

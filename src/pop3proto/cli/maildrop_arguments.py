@@ -13,7 +13,7 @@ from pop3proto._config.units import parse_octets, parse_seconds
 from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.serving.accounts import AccountsUnusable, open_accounts
+from pop3proto.serving.accounts import AccountsUnusable, open_directory
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.delivery.filtering import Filtering
 from pop3proto.serving.quota.rules import Quota
@@ -176,7 +176,7 @@ def open_site(path: Path) -> Site:
     """
     try:
         config = read_config(path)
-        directory = open_accounts(config).directory
+        directory = open_directory(config)
     except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error
     except OSError as error:

@@ -11,6 +11,7 @@ from pop3proto.core.results import UniqueId
 
 __all__ = [
     "delivery_time",
+    "has_flags",
     "is_seen",
     "is_trashed",
     "is_unpacked",
@@ -85,6 +86,11 @@ def is_seen(name: str) -> bool:
 def is_trashed(name: str) -> bool:
     """Return whether the flags in a name say that the message is to be deleted ("T")."""
     return _has_flag(name, "T")
+
+
+def has_flags(name: str) -> bool:
+    """Return whether a name says anything of flags, if only that there are none."""
+    return bool(_split(name)[1])
 
 
 def with_flags(name: str, *, add: str = "", remove: str = "") -> str:

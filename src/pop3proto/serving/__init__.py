@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .access.policy import AccessPolicy
     from .access.rules import CodeName, Refusal, Rule
     from .activation import inherited_sockets
+    from .backup.errors import BackupConflict, BadBackup
+    from .backup.restoring import RestoreReport, restore_backup
+    from .backup.verifying import VerifyReport, verify_backup
+    from .backup.writing import BackupReport, MaildropPlace, write_backup
     from .delivery.deliver import DeliveryReport, deliver_message
     from .delivery.errors import DeliverLater, DeliveryError, DeliveryRefused
     from .delivery.filtering import Filtering
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessPolicy",
     "AuditLog",
+    "BackupConflict",
+    "BackupReport",
+    "BadBackup",
     "CannotServe",
     "Certificates",
     "CodeName",
@@ -59,6 +66,7 @@ __all__ = [
     "LoginTimes",
     "MaildirQuota",
     "MaildropInUse",
+    "MaildropPlace",
     "MaildropRules",
     "MessageKind",
     "Notifier",
@@ -69,6 +77,7 @@ __all__ = [
     "Purged",
     "Quota",
     "Refusal",
+    "RestoreReport",
     "Retain",
     "RetainingStore",
     "Rule",
@@ -81,12 +90,16 @@ __all__ = [
     "UnknownUsers",
     "Usage",
     "Verdict",
+    "VerifyReport",
     "check_not_root",
     "deliver_message",
     "drop_privileges",
     "inherited_sockets",
     "purge",
+    "restore_backup",
     "undelete",
+    "verify_backup",
+    "write_backup",
 ]
 
 export(
@@ -97,6 +110,10 @@ export(
         ".access.policy": "AccessPolicy",
         ".access.rules": "CodeName Refusal Rule",
         ".activation": "inherited_sockets",
+        ".backup.errors": "BackupConflict BadBackup",
+        ".backup.restoring": "RestoreReport restore_backup",
+        ".backup.verifying": "VerifyReport verify_backup",
+        ".backup.writing": "BackupReport MaildropPlace write_backup",
         ".delivery.deliver": "DeliveryReport deliver_message",
         ".delivery.errors": "DeliverLater DeliveryError DeliveryRefused",
         ".delivery.filtering": "Filtering",

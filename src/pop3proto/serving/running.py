@@ -58,8 +58,9 @@ class SiteServer:
     """Serves what a configuration file says.
 
         server = SiteServer(Path("/etc/pop3proto/serve.toml"))
-        async with server:
-            await stop.wait()
+        await server.__aenter__()  # or: async with server
+        await server.reload()
+        await server.close()
 
     It binds its sockets, goes on as the user that the file names, and opens all else as that user. `reload` reads the
     file, the users and the certificates again, all of them or none. Its end is that of `serve`: graceful.
@@ -69,7 +70,7 @@ class SiteServer:
         config: what it says; None: it is read.
 
     Raises:
-        ConfigError, MissingExtra, OSError: as `read_config`.
+        ValueError, OSError: as `read_config`.
     """
 
     def __init__(self, path: Path, config: ServeConfig | None = None) -> None:

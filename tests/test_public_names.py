@@ -61,7 +61,8 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-# Its configuration is not that of the server, whose policy decides from facts, as the checks do.
+# So do these in a server: a policy decides from facts, there and in the fetch and the checks; and its configuration is
+# another one.
 TWO_MEANINGS = {
     "ConfigError",
     "Facts",

@@ -45,7 +45,7 @@ def test_a_login_is_refused(adapter):  # noqa: F811
 
 def test_events(adapter):  # noqa: F811
     events = Events()
-    with adapter.entered(service(observer=events)) as server:
+    with adapter.entered(service(observer=events, login_penalty=None)) as server:
         with connect(server) as client, pytest.raises(LoginFailed):
             client.login("ann", "guess")
         with connect(server) as client:

@@ -16,6 +16,7 @@ from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
 from pop3proto.fetching.wording import cannot
+from pop3proto.serving.notifier import Notifier
 
 from .accounts import account_failures, check_configuration
 from .alarm import Alarm
@@ -27,7 +28,6 @@ from .fetch_choice import choose_output
 from .fetch_run import AccountRun, failed_run
 from .schedule import Schedule
 from .several import Cancel, run_several
-from .systemd import Notifier
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -10,13 +10,11 @@ import attrs
 
 from pop3proto._config.errors import ConfigError, MissingExtra
 from pop3proto._config.units import parse_octets, parse_seconds
-from pop3proto.authenticators.user_table import MalformedUsers
-from pop3proto.authenticators.users_file import UsersFile
 from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.procedures.maildrop import Refused
+from pop3proto.serving.accounts import AccountsUnusable, open_directory
 from pop3proto.serving.config.reading import read_config
-from pop3proto.serving.config.users import FileUsers
 from pop3proto.serving.delivery.filtering import Filtering
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.rules import MaildropRules, OnDelete, Retain
@@ -178,8 +176,8 @@ def open_site(path: Path) -> Site:
     """
     try:
         config = read_config(path)
-        directory = UsersFile(config.users.file) if isinstance(config.users, FileUsers) else None
-    except (ConfigError, MissingExtra, MalformedUsers) as error:
+        directory = open_directory(config)
+    except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error
     except OSError as error:
         raise Failure(cannot("read", path, error), CONFIGURATION) from error

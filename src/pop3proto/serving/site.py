@@ -30,8 +30,7 @@ class Site:
     """What the configuration says of each user. Its methods may block: they ask the source of users.
 
         site = Site.of(read_config(Path("/etc/pop3proto/serve.toml")))
-        for user in site.users():
-            print(user, site.maildir(user))
+        maildirs = {user: site.maildir(user) for user in site.users()}
 
     Args:
         config: what the configuration file says.
@@ -103,8 +102,7 @@ def _with_maildrop(template: Template) -> Sequence[str]:
             f"the users cannot be listed: their source does not list them, and {template} does not tell their names"
         )
     pattern = re.compile(_expression(template.text))
-    root = template.text.partition("{")[0].rpartition("/")[0] or "/"
-    os.scandir(root).close()  # raises what `glob` would hide
+    os.scandir(template.root).close()  # raises what `glob` would hide
     wanted = re.sub(r"\{[a-z]+\}", "*", glob.escape(template.text).replace("[{]", "{"))
     found: list[str] = []
     for path in sorted(Path("/").glob(wanted.lstrip("/"))):

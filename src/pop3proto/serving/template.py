@@ -64,6 +64,11 @@ class Template:
         """The names of the fields that it has."""
         return frozenset(_FIELD.findall(self.text))
 
+    @property
+    def root(self) -> Path | None:
+        """The folder in which all maildrops are; None: they are in home folders."""
+        return None if self.text.startswith("{") else Path(self.text.partition("{")[0].rpartition("/")[0] or "/")
+
     def path(self, user: str, home: Path | None = None) -> Path | None:
         """Return the path for a user; None if there is none.
 

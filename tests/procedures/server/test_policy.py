@@ -16,9 +16,10 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Sleep
+from pop3proto.procedures.operations import Read, Sleep, Write
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.limits import SessionLimiter
+from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.policy import ALLOW, DENY, Decision, Facts, Policy, refusal_of
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.md5 import CramMd5Client
@@ -298,6 +299,49 @@ def test_the_seconds_since_the_last_login_of_the_user():
     assert policy.asked[-1].sessions == 1  # the place of the first one was not given back
 
 
+@given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=10), st.integers(0, 10))
+def test_other_networks_are_counted_with_the_sessions_that_are_there(addresses, leaving):
+    """A server may get another policy while it runs."""
+    store, user = FakeStore(), OneUser()
+    limiter = SessionLimiter(Service(store=store, authenticator=user))
+    places = [limiter.enter(address) for address in addresses]
+    limiter.use(Service(store=store, authenticator=user, policy=Says(networks=NETWORKS)))
+    for place in places[:leaving]:
+        assert not isinstance(place, str)
+        place.leave()
+    others = limiter.place("203.0.113.1").others(None, 0)
+    networks = Counter(INSIDE[address] for address in addresses[leaving:])
+    assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
+    assert others.sessions == len(addresses[leaving:])
+
+
+def test_a_session_of_a_service_without_a_policy_counts_for_the_next_one():
+    store, policy = FakeStore(), Says()
+    first = Serving(store)
+    limiter = first.service.limiter(b"")
+    Serving(store, limiter=limiter, address="192.0.2.1").logged_in()
+    store.locked = False
+    limiter.use(Service(store=store, authenticator=OneUser(), policy=policy))
+    Serving(store, policy=policy, limiter=limiter, address="192.0.2.2").logged_in()
+    assert (policy.asked[-1].sessions_of_user, policy.asked[-1].since_login) == (1, 0)
+
+
+def test_failures_count_on_under_another_penalty():
+    def limits(penalty):
+        return Service(store=FakeStore(), authenticator=OneUser(), login_penalty=penalty)
+
+    limiter = limits(LoginPenalty()).limiter(b"")
+    place = limiter.place("192.0.2.1")
+    place.login_failed(place.begin_login("PLAIN", 0), 0)
+    for penalty, delay in ((LoginPenalty(most=5), 4), (LoginPenalty(most=5), 5), (None, None), (LoginPenalty(), 2)):
+        limiter.use(limits(penalty))
+        attempt = place.begin_login("PLAIN", 0)
+        attempt.add(bytes([delay or 0]))
+        place.login_failed(attempt, 0)
+        penalties = limiter._logins._penalties
+        assert (None if penalties is None else penalties.delay("192.0.2.1", 0)) == delay
+
+
 def test_facts_are_data():
     facts = Facts(address="192.0.2.1", now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     assert attrs.evolve(facts, user="ann") == attrs.evolve(facts, user="ann")
@@ -322,6 +366,8 @@ def test_a_client_that_goes_at_any_moment_is_counted_out():
             session.hang_up()
         assert session.place is not None
         session.place.leave()
+        after = session.actor.after_strike[1:]
+        assert not any(isinstance(operation, Read | Write) for operation in after), "nothing is said any more"
         others = limiter.others(limiter.place("x"), "ann", 0)
         assert (others.of_user, others.sessions, others.from_address) == (0, 0, 0)
     assert store.openers  # it went behind the login, too

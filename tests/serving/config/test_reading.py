@@ -156,7 +156,7 @@ timeouts = { idle = "1m" }
         "listen[2].proxy_protocol.from is missing",
         'listen[2].proxy_protocol: unknown key "form"; did you mean "from"?',
         'maildrops.maildir: {usr} does not exist; there are {user}, {local}, {domain}, {home}; did you mean "user"?',
-        'users: one of the keys file, checkpassword is expected; did you mean "file"?',
+        'users: one of the keys file, passwd_file, htpasswd, checkpassword, sqlite is expected; did you mean "file"?',
         'login.methods[0]: there is no login method "PLAN"; did you mean "plain"?',
         'login.methods[1]: there is no login method "PLAIN2"; did you mean "plain"?',
         "timeouts: idle must be at least 10m (RFC 1939 section 3)",
@@ -181,7 +181,10 @@ timeouts = { idle = "1m" }
         ('listen = [{ address = "[::]:1" }, { address = "[::]:1" }]', "there are two listeners [::]:1"),
         ("listen = []", "listen: the list is empty"),
         ('maildrops = { maildir = "mail/{user}" }', "maildrops.maildir: the path must begin with / or {home}/"),
-        ("users = 3", "users: a table is expected, with one of the keys file, checkpassword"),
+        (
+            "users = 3",
+            "users: a table is expected, with one of the keys file, passwd_file, htpasswd, checkpassword, sqlite",
+        ),
         ('users = { checkpassword = ["x"], timeout = 0 }', "users: timeout must be above 0"),
         ("limits = { sessions = 0 }", "limits: sessions must be above 0"),
         (
@@ -204,6 +207,12 @@ def test_an_error_names_the_key(errors, change, error):
     key = change.partition(" ")[0]
     text = "\n".join(line for line in LEAST.splitlines() if not line.startswith(f"{key} "))
     assert errors(f"{text}\n{change}\n") == [error]
+
+
+def test_metrics_are_shown_to_others_only_if_that_is_wanted(write, errors):
+    shown = 'metrics = { address = "0.0.0.0:9110"'
+    assert read_config(write(f"{LEAST}{shown}, remote = true }}\n")).metrics.remote
+    assert len(errors(f"{LEAST}{shown} }}\n")) == 1
 
 
 def test_what_is_no_toml_is_told(write, tmp_path):
@@ -231,6 +240,14 @@ def test_the_reference_on_the_page_is_that_of_the_classes():
     command = "python -m pop3proto.serving.config.reference"
     [told] = re.findall(rf"^<!-- keys: {command} -->\n\n(.*?)\n\n<!-- end of keys -->$", page, re.MULTILINE | re.DOTALL)
     assert told == reference(), f"write it again: {command}"
+
+
+def test_the_examples_on_the_page_are_right(write):
+    page = (ROOT / "docs" / "serve-configuration.md").read_text("utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        assert read_config(write(example)).listen
 
 
 def test_the_example_is_right():

@@ -48,11 +48,18 @@ class SessionLimiter:
         self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
         self._logins: Final = LoginLimiter(settings, key, self._lock)
         self._ends: Final = Turns(1, ENDS_IN_THREADS, EndTurn)
-        self._settings: Final = settings
+        self._settings = settings
         self._counts: Final = SessionCounts(_counted_networks(settings))
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
         self._strangers: dict[Place, None] = {}  # sessions before login, the oldest first
+
+    def use(self, settings: ServiceSettings) -> None:
+        """Take other limits for the sessions and logins that begin from now on. What was counted stays."""
+        with self._lock:
+            self._settings = settings
+            self._logins.use(settings)
+            self._counts.count_networks(_counted_networks(settings))
 
     def enter(self, address: str, displace: Callable[[], object] | None = None) -> Place | str:
         """Count a session in, if there is room; if there are too many before login, the oldest of these has to go.
@@ -214,14 +221,14 @@ class Place:
         """Count the session out of those of its user, if it is among them."""
         self._limiter.unclaim(self)
 
-    def note_login(self, user: str, now: float) -> None:
-        """Take note that the user has logged in.
+    def note_login(self, now: float) -> None:
+        """Take note that the user among whose sessions it counts has logged in.
 
         Args:
-            user: whose maildrop is open.
             now: as in `begin_login`.
         """
-        self._limiter.note_login(user, now)
+        if self.user is not None:
+            self._limiter.note_login(self.user, now)
 
     def others(self, user: str | None, now: float) -> OtherSessions:
         """Return the numbers of the other sessions of the server.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.mechanism import ServerMechanism
 
+    from .policy import Decision
     from .session import ServerSession
 
 __all__ = ["LOGIN_HANDLERS"]
@@ -140,6 +141,8 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
+        if isinstance(mechanism, DialogueServer) and mechanism.proven is not None:
+            yield from _check_not_denied(session, mechanism.proven)
         challenge = Challenge(outcome)
         if len(challenge.encode()) > (limit := session.connection.limits.sasl_line):
             raise Refused(f"the challenge does not fit into {limit} octets", ResponseCode.SYS_PERM)
@@ -188,7 +191,7 @@ def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
 def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
-    user = identity.authzid or identity.authcid
+    user = session.info.full_name(identity.authzid or identity.authcid)
 
     def check() -> Steps[None]:
         if not implements(authenticator, Authorizer) or not verdict(
@@ -196,15 +199,16 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
         ):
             raise CredentialsRejected("not allowed to act as this user")
 
-    if user != identity.authcid:
+    if user != session.info.full_name(identity.authcid):
         session.record.user = identity.authcid
         yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
     yield from _ask_policy(session, user)
     try:
         yield from session.open_maildrop(user)
-    except BaseException:
+    except BaseException as error:
         session.policy.login_failed()
-        session.tell_login_failed(session.logins.method, user, "maildrop")
+        if isinstance(error, Exception):  # else the session was cut off
+            session.tell_login_failed(session.logins.method, user, "maildrop")
         raise
     yield from session.policy.logged_in()
     session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))
@@ -226,7 +230,24 @@ def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:
     decision = yield from session.policy.at_login(session.info, user)
     if decision.allowed:
         session.logins.note_success(user)
-        return
+    else:
+        yield from _refuse(session, user, decision)
+
+
+def _check_not_denied(session: ServerSession, identity: Identity) -> Procedure[None]:
+    """Ask the policy before a client is told that its credentials are right: who is denied must not learn that.
+
+    Raises:
+        Refused: as if they were wrong.
+    """
+    user = session.info.full_name(identity.authzid or identity.authcid)
+    decision = yield from session.policy.at_login(session.info, user)
+    session.policy.login_failed()  # it counts from its end on
+    if not decision.allowed and not decision.text:
+        yield from _refuse(session, user, decision)
+
+
+def _refuse(session: ServerSession, user: str, decision: Decision) -> Procedure[None]:
     method = "-" if session.logins.attempt is None else session.logins.attempt.method
     session.record.login_refused(method, user, decision.reason)
     session.tell_login_failed(method, user, "policy")

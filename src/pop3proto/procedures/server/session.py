@@ -88,7 +88,7 @@ class ServerSession(SessionOutput):
         self.retrieved: Final[set[int]] = set()
         self._place: Final = place or SessionLimiter(settings).place(info.address)
         self.logins: Final = SessionLogins(self._break_off, self._place, self.record, self.tell_login_failed)
-        self.policy: Final = SessionPolicy(settings.policy, self._place)
+        self.policy: Final = SessionPolicy(self._break_off, settings.policy, self._place)
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
         self._starttls: Final = starttls
@@ -180,6 +180,7 @@ class ServerSession(SessionOutput):
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
         self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
+        self.record.tls = tls.version
 
     def say_message(self, number: int, reply: Ok, lines: int | None = None) -> bool:
         """Answer with a message, or its top, if it was read ahead; return whether it was.

@@ -14,6 +14,7 @@ class SessionRecord:
         retrieved: number of messages sent by RETR, each time that they were.
         deleted: number of messages that QUIT deleted.
         octets: number of octets sent, in clear.
+        tls: the version of TLS, as `TlsInfo` has it; "" without TLS.
         end: why the session ended, in a word, if it ended without an error; "" before.
     """
 
@@ -23,6 +24,7 @@ class SessionRecord:
         self.retrieved: int = 0
         self.deleted: int = 0
         self.octets: int = 0
+        self.tls: str = ""
         self.end: str = ""
 
     def login_failed(self, method: str, user: str) -> None:

@@ -11,42 +11,46 @@ from pop3proto._exports import export
 
 if TYPE_CHECKING:
     from pop3proto._config.errors import ConfigError, MissingExtra
-    from pop3proto._config.units import Octets, Seconds
 
-    from .access import LoginSettings, Penalty, SessionLimits, Timeouts
+    from .access import AccessRule, LoginDelayRule, LoginSettings, Penalty, SessionLimits, Timeouts
     from .listeners import CertificateFiles, Listen, ProxyFrom, RunAs, Tls
     from .mail import Maildrops
     from .main import ServeConfig
     from .reading import read_config
     from .reporting import Log, LogTarget, Metrics
-    from .users import CheckpasswordUsers, FileUsers, Users
-    from .values import DomainName, MethodName, NetworkName, SocketAddress
+    from .users import CheckpasswordUsers, FileUsers, HtpasswdUsers, Introspection, PasswdFileUsers, SqlUsers, Users
+    from .values import DomainName, MethodName, NetworkName, SocketAddress, UserPattern
 
 __all__ = [
+    "AccessRule",
     "CertificateFiles",
     "CheckpasswordUsers",
     "ConfigError",
     "DomainName",
     "FileUsers",
+    "HtpasswdUsers",
+    "Introspection",
     "Listen",
     "Log",
     "LogTarget",
+    "LoginDelayRule",
     "LoginSettings",
     "Maildrops",
     "MethodName",
     "Metrics",
     "MissingExtra",
     "NetworkName",
-    "Octets",
+    "PasswdFileUsers",
     "Penalty",
     "ProxyFrom",
     "RunAs",
-    "Seconds",
     "ServeConfig",
     "SessionLimits",
     "SocketAddress",
+    "SqlUsers",
     "Timeouts",
     "Tls",
+    "UserPattern",
     "Users",
     "read_config",
 ]
@@ -54,15 +58,14 @@ __all__ = [
 export(
     globals(),
     {
-        ".access": "SessionLimits LoginSettings Penalty Timeouts",
+        ".access": "AccessRule LoginDelayRule SessionLimits LoginSettings Penalty Timeouts",
         ".listeners": "CertificateFiles Listen ProxyFrom RunAs Tls",
         ".mail": "Maildrops",
         ".main": "ServeConfig",
         ".reading": "read_config",
         ".reporting": "Log LogTarget Metrics",
-        ".users": "CheckpasswordUsers FileUsers Users",
-        ".values": "DomainName MethodName NetworkName SocketAddress",
+        ".users": "CheckpasswordUsers FileUsers HtpasswdUsers Introspection PasswdFileUsers SqlUsers Users",
+        ".values": "DomainName MethodName NetworkName SocketAddress UserPattern",
         "pop3proto._config.errors": "ConfigError MissingExtra",
-        "pop3proto._config.units": "Octets Seconds",
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - cattrs reads the annotations
 from typing import cast
 
 import attrs
@@ -11,11 +12,14 @@ from pop3proto._config.units import Seconds, show_seconds
 from pop3proto.procedures.cleartext import Cleartext  # noqa: TC001 - cattrs reads the annotations
 from pop3proto.procedures.server.deadlines import DEFAULT_DEADLINES, Deadlines
 from pop3proto.procedures.server.penalties import LoginPenalty
+from pop3proto.serving.access.hours import Hours  # noqa: TC001 - as above
+from pop3proto.serving.access.login_times import LoginPace
+from pop3proto.serving.access.rules import Refusal, Rule
 
 from .checks import at_least_1
-from .values import MethodName, NetworkName  # noqa: TC001 - as above
+from .values import MethodName, NetworkName, UserPattern
 
-__all__ = ["LoginSettings", "Penalty", "SessionLimits", "Timeouts"]
+__all__ = ["AccessRule", "LoginDelayRule", "LoginSettings", "Penalty", "SessionLimits", "Timeouts"]
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +48,71 @@ class Penalty:
 
 
 @attrs.frozen(kw_only=True)
+class LoginDelayRule:
+    """How often some users may log in.
+
+    Raises:
+        ValueError: a number is too small, or too large.
+    """
+
+    every: Seconds = attrs.field(metadata=about("the time between two logins of a user; 0: as often as they like"))
+    burst: int = attrs.field(default=1, metadata=about("so many logins are free after a pause"))
+    user: tuple[UserPattern, ...] = attrs.field(
+        default=(UserPattern("*"),),
+        metadata=about("whose logins: patterns of names, such as `kiosk*`; the first table that fits a user counts"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self.value()
+
+    def value(self) -> LoginPace:
+        """Return it as the policy takes it."""
+        return LoginPace(user=self.user, every=self.every, burst=self.burst)
+
+
+@attrs.frozen(kw_only=True)
+class AccessRule:
+    """What becomes of some logins.
+
+    Raises:
+        ValueError: it refuses what fits, and has an `else`.
+    """
+
+    user: tuple[UserPattern, ...] = attrs.field(
+        default=(UserPattern("*"),), metadata=about("whose logins: patterns of names, such as `kiosk*`")
+    )
+    from_: tuple[NetworkName, ...] = attrs.field(
+        default=(), metadata=about("from where: addresses or networks; without it, from anywhere")
+    )
+    listener: tuple[UserPattern, ...] = attrs.field(
+        default=(UserPattern("*"),),
+        metadata=about("over which listeners: patterns of their addresses and ports, such as `*:110`, or their names"),
+    )
+    hours: tuple[Hours, ...] = attrs.field(default=(), metadata=about("when; without it, at any time"))
+    refuse: Refusal | None = attrs.field(
+        default=None, metadata=about("what fits is refused, and how; without it, it is allowed")
+    )
+    else_: Refusal | None = attrs.field(
+        default=None,
+        metadata=about("how the same users are refused from elsewhere, at another time, or over another listener"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self.value()
+
+    def value(self) -> Rule:
+        """Return it as the policy takes it."""
+        return Rule(
+            user=self.user,
+            networks=self.from_,
+            listener=self.listener,
+            hours=self.hours,
+            refuse=self.refuse,
+            otherwise=self.else_,
+        )
+
+
+@attrs.frozen(kw_only=True)
 class LoginSettings:
     """How clients log in."""
 
@@ -69,6 +138,15 @@ class LoginSettings:
     penalty: Penalty = attrs.field(
         default=Penalty(), metadata=about("how long logins wait after failures from the same address: a table")
     )
+    delay: tuple[LoginDelayRule, ...] = attrs.field(
+        default=(), metadata=about("how often users may log in, which CAPA announces: a table, or a list of them")
+    )
+    delay_file: Path | None = attrs.field(
+        default=None, metadata=about("a file that keeps the times of logins over a restart; without it, they are lost")
+    )
+    ignore_case: bool = attrs.field(
+        default=False, metadata=about("upper and lower case are the same in the patterns of user names")
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +170,13 @@ class SessionLimits:
         default=2,
         metadata=about("logins from one address that are checked at once; others wait"),
         validator=at_least_1,
+    )
+    per_user: int | None = attrs.field(
+        default=None, metadata=about("sessions at once of one user; without it, any number"), validator=at_least_1
+    )
+    per_network: dict[NetworkName, int] = attrs.field(
+        factory=dict[NetworkName, int],
+        metadata=about('sessions at once from networks: `{ "10.0.0.0/8" = 20 }`'),
     )
     exempt: tuple[NetworkName, ...] = attrs.field(
         default=(),

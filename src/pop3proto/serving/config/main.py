@@ -12,11 +12,11 @@ from pop3proto.serving.delivery.filtering import Filtering
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.rules import OnDelete, Retain
 
-from .access import LoginSettings, SessionLimits, Timeouts
+from .access import AccessRule, LoginSettings, SessionLimits, Timeouts
 from .listeners import Listen, RunAs, Tls
 from .mail import Maildrops  # noqa: TC001 - cattrs reads the annotations
 from .reporting import Log, Metrics
-from .users import Users  # noqa: TC001 - as above
+from .users import Introspection, Users  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,13 @@ class ServeConfig:
 
     listen: tuple[Listen, ...] = attrs.field(metadata=about("where the server listens: a table, or a list of them"))
     maildrops: Maildrops = attrs.field(metadata=about("where the maildrops are"))
-    users: Users = attrs.field(metadata=about("who may log in: one of the tables below"))
+    users: Users | None = attrs.field(
+        default=None, metadata=about("who may log in with a password: one of the tables below")
+    )
+    tokens: Introspection | None = attrs.field(
+        default=None,
+        metadata=about("who may log in with an OAuth token (OAUTHBEARER, XOAUTH2), beside `users` or alone: a table"),
+    )
     quota: Quota = attrs.field(default=Quota(), metadata=about("how much a user's maildrop may hold"))
     retain: Retain = attrs.field(
         default=Retain(), metadata=about("how long mail is kept; expired mail is removed by a job of the server")
@@ -48,6 +54,9 @@ class ServeConfig:
     tls: Tls | None = attrs.field(default=None, metadata=about("certificate and key; without it, there is no TLS"))
     login: LoginSettings = attrs.field(default=LoginSettings(), metadata=about("how clients log in"))
     limits: SessionLimits = attrs.field(default=SessionLimits(), metadata=about("how many sessions there may be"))
+    access: tuple[AccessRule, ...] = attrs.field(
+        default=(), metadata=about("who may log in, from where and when: the first rule that fits decides")
+    )
     timeouts: Timeouts = attrs.field(default=Timeouts(), metadata=about("how long the server waits"))
     run: RunAs = attrs.field(default=RunAs(), metadata=about("as which user the server runs"))
     log: Log = attrs.field(default=Log(), metadata=about("where the log goes, and in which form"))
@@ -66,6 +75,8 @@ class ServeConfig:
 
 
 def _problems(config: ServeConfig) -> Iterator[str]:
+    if config.users is None and config.tokens is None:
+        yield "no user could log in: users, or tokens, is missing"
     if config.tls is None:
         for listen in config.listen:
             if listen.tls == "implicit":

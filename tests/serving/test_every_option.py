@@ -18,6 +18,7 @@ from pop3proto.serving.accounts import open_accounts
 from pop3proto.serving.assembly import Lasting, listener_of, service_of
 from pop3proto.serving.config import read_config
 from pop3proto.serving.config.reference import SECTIONS
+from pop3proto.serving.retention.last import Last
 
 TESTS = Path(__file__).parent.parent
 BASE = {
@@ -62,6 +63,7 @@ SHOWN = {
     "ServeConfig.hostname": ({"hostname": '"pop.example.org"'}, lambda w: w.service.hostname, "pop.example.org"),
     "ServeConfig.greeting": ({"greeting": '"hi"'}, lambda w: w.service.greeting, "hi"),
     "ServeConfig.quirks": ({"quirks": '"bare_lf"'}, lambda w: w.service.quirks, {Quirk.BARE_LF}),
+    "ServeConfig.last": ({"last": "true"}, lambda w: Last in w.service.handlers, True),
     "Listen.tls": ({"listen": f'{{ {LISTEN}, tls = "starttls" }}'}, lambda w: w.listener.tls, "starttls"),
     "Listen.domain": ({"listen": f'{{ {LISTEN}, domain = "a.org" }}'}, lambda w: w.listener.domain, "a.org"),
     "ProxyFrom.from": (
@@ -273,7 +275,7 @@ def options():
         for field in attrs.fields(kind)
         if meaning(field) is not None
     }
-    plain = {"ServeConfig.hostname", "ServeConfig.greeting", "ServeConfig.quirks"}
+    plain = {"ServeConfig.hostname", "ServeConfig.greeting", "ServeConfig.quirks", "ServeConfig.last"}
     return {name for name in found - TABLES if not name.startswith("ServeConfig.") or name in plain}
 
 

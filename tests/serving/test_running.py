@@ -78,7 +78,7 @@ def run(coroutine):
 
 def test_it_serves_until_it_ends(world):
     async def main():
-        async with world.serving() as server:
+        async with world.serving("login = { failure_delay = 0 }\n") as server:
             assert (await log_in(server)).startswith("maildrop has 2 messages")
             with pytest.raises(LoginFailed):
                 await log_in(server, password="wrong")
@@ -248,7 +248,7 @@ def test_users_of_a_listener_have_its_domain(world):
     listen = '[{ address = "127.0.0.1:0" }, { address = "127.0.0.1:0", domain = "example.org" }]'
 
     async def main():
-        async with world.serving(listen=listen) as server:
+        async with world.serving("login = { failure_delay = 0 }\n", listen=listen) as server:
             assert await log_in(server, at=0)
             assert await log_in(server, "ann", "other", at=1)
             with pytest.raises(LoginFailed):

@@ -21,6 +21,7 @@ USERS = "ann:{PLAIN}tanstaaf\n"
 @pytest.fixture
 def site(tmp_path):
     (tmp_path / "users").write_text(USERS)
+    (tmp_path / "users").chmod(0o640)
     for folder in ("new", "cur", "tmp"):
         (tmp_path / "ann" / folder).mkdir(parents=True)
     (tmp_path / "ann" / "new" / "1700000000.M1P1.host").write_bytes(b"hello\n")
@@ -94,6 +95,25 @@ certificate = "/none.pem"
         "run: there is no user 'no-such-user' on this system",
         "pop3proto serve: 7 problems with what the configuration names",
     ]
+
+
+def test_what_may_not_be_meant_is_noted(site, capsys):
+    (site.folder / "users").chmod(0o644)
+    file = site("login = { cleartext = 'always' }\n")
+    file.write_text(file.read_text().replace("127.0.0.1:0", "0.0.0.0:0"))
+    assert main(["serve", "--config", str(file), "--check-config"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: all users of this machine can read {site.folder}/users: chmod o-rwx it",
+        "note: without TLS on 0.0.0.0:0, others on the network can read passwords and mail",
+    ]
+
+
+def test_a_program_that_is_not_there_is_told(site, capsys):
+    file = site()
+    users = f'users = {{ passwd_file = "{site.folder}/users" }}'
+    file.write_text(file.read_text().replace(users, 'users = { checkpassword = ["/none"] }'))
+    assert main(["serve", "--config", str(file), "--check-config"]) == 78
+    assert "users: /none does not exist or is not executable" in capsys.readouterr().err
 
 
 def test_errors_of_the_file_are_told_with_their_keys(site, capsys):

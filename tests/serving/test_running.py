@@ -303,6 +303,13 @@ def test_what_keeps_it_from_beginning_is_told(world, text, listen, why):
     assert why in str(failed.value)
 
 
+def test_a_reload_before_it_has_begun_does_nothing(world):
+    async def main():
+        assert not await SiteServer(world.write()).reload()
+
+    run(main())
+
+
 def test_a_wrong_file_is_told_when_it_is_made(world):
     with pytest.raises(ConfigError, match="unknown key"):
         SiteServer(world.write("x = 1\n"))

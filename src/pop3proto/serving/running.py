@@ -129,6 +129,8 @@ class SiteServer:
 
         If one of them is wrong, all stay as they were, and the log says why. Sessions live on. Logs are opened again.
         """
+        if self._server is None:  # it has just read all of it
+            return False
         async with self._reloading:
             self.notifier.reloading()
             if self._log is not None:
@@ -136,8 +138,7 @@ class SiteServer:
                     _log.error("%s", visible(problem))
             try:
                 config, site, service = await asyncio.to_thread(self._load_again)
-                if self._server is not None:
-                    self._server.use(service)
+                self._server.use(service)
             except (OSError, ValueError, Pop3Error, MissingExtra) as error:
                 for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
                     _log.error("nothing was reloaded: %s", visible(line))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pop3proto.authenticators import set_password
 from pop3proto.cli import main
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import MaildropRules, OnDelete, RetainingStore
 from tests.helpers.programs import run_pop3proto
+from tests.helpers.site_users import users_file
 
 TEXT = b"Subject: secret\n\ntanstaaf\n"
 DAY = 86_400
@@ -44,8 +44,7 @@ def site(tmp_path: Path) -> Callable[..., Path]:
     """Writes a configuration for the users ann and bob."""
 
     def site(more: str = "") -> Path:
-        for user in ("ann", "bob"):
-            set_password(tmp_path / "users", user, "x")
+        (tmp_path / "users").write_bytes(users_file("ann", "bob"))
         (tmp_path / "mail").mkdir(exist_ok=True)
         path = tmp_path / "serve.toml"
         path.write_text(

@@ -12,13 +12,13 @@ import attrs
 from pop3proto._io.files import create, sync_folder, write_all
 from pop3proto.core.text import visible
 from pop3proto.maildrops.counting import open_message
-from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.files import MessageFiles
 from pop3proto.maildrops.folders import MessageFolders
 from pop3proto.maildrops.ids import IdRecord, give
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.maildrops.names import delivery_time, has_flags, unique_id, unique_part, with_flags
+from pop3proto.serving.folders import give_to_owner, make_maildir
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Usage
 from pop3proto.serving.retention.purge import MaildropInUse
@@ -109,7 +109,7 @@ class _Restoring:
     def restore(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Restore what is missing."""
         maildir = self.place.maildir
-        ensure_maildir(maildir)
+        make_maildir(maildir)
         quota = MaildirQuota(maildir, self.place.quota)
         with self._locked():
             live = _Live(maildir)
@@ -164,6 +164,7 @@ class _Restoring:
             for octets in self.archive.read(message.path, _CHUNK):
                 write_all(file, octets)
             when = int(message.arrived * _BILLION)
+            give_to_owner(file.fileno(), self.place.maildir)
             os.utime(file.fileno(), ns=(when, when))
             os.fsync(file.fileno())
             return os.fstat(file.fileno())

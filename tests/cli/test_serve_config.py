@@ -70,11 +70,13 @@ login = {{ delay = {{ every = "1m", burst = 3 }}, methods = ["PLAIN"] }}
     assert not (site.folder / "log").exists()
 
 
-def test_a_check_opens_what_the_file_names(site, capsys):
+def test_a_check_opens_what_the_file_names(site, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
     (site.folder / "users").write_text("ann:{X}y\n")
     text = """
 run = { user = "no-such-user" }
 log = { to = "/none/log", audit = "/" }
+metrics = { address = "127.0.0.1:9110" }
 hostname = "a b"
 [tls]
 certificate = "/none.pem"
@@ -88,8 +90,9 @@ certificate = "/none.pem"
         "a hostname has letters, digits, dots and hyphens",
         "log.to: there is no folder /none",
         "log.audit: / is a folder",
+        "metrics: metrics needs more packages: python3 -m pip install 'pop3proto[metrics]'",
         "run: there is no user 'no-such-user' on this system",
-        "pop3proto serve: 6 problems with what the configuration names",
+        "pop3proto serve: 7 problems with what the configuration names",
     ]
 
 

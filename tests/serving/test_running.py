@@ -167,14 +167,15 @@ def test_new_certificates_are_used_from_the_next_handshake_on(world, tmp_path):
 def test_what_needs_a_restart_is_told(world, caplog):
     async def main():
         async with world.serving() as server:
-            world.write("run = { core_dumps = true }\n", listen='{ address = "127.0.0.1:1" }')
+            text = 'run = { core_dumps = true }\nretain = { read = "1d" }\n'
+            world.write(text, listen='{ address = "127.0.0.1:1" }')
             with caplog.at_level(logging.INFO, "pop3proto.serving"):
                 assert await server.reload()
             assert await log_in(server)
 
     run(main())
     assert [record.getMessage() for record in caplog.records if record.name == "pop3proto.serving"] == [
-        "changes of listen, run count from the next start",
+        "changes of listen, run, retain (whether and how often mail is purged) count from the next start",
         f"reloaded {world.file}",
     ]
 
@@ -226,6 +227,20 @@ def test_metrics_and_health(world):
             assert await asyncio.to_thread(page, "/healthz") == "ok\n"
 
     run(main())
+
+
+def test_a_maildrop_that_is_nearly_full_is_told(world, caplog):
+    async def main():
+        async with world.serving('quota = { messages = 2 }\nmetrics = { address = "127.0.0.1:0" }\n') as server:
+            assert "100 % of 2 messages used" in await log_in(server)
+            assert "0 % of 2 messages used" in await log_in(server, "bob", "secret")
+            page = server._lasting.metrics.page().decode()
+            for level, number in (("full", 1), ("ok", 1)):
+                assert f'pop3_logins_by_quota_total{{quota="{level}"}} {number}.0' in page
+
+    run(main())
+    said = [record.getMessage() for record in caplog.records if record.name == "pop3proto.serving"]
+    assert said == ["the maildrop of ann: 100 % of 2 messages used"]
 
 
 def test_users_of_a_listener_have_its_domain(world):

@@ -120,7 +120,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         *([] if lasting.metrics is None else [lasting.metrics]),
     ]
     service = Service(
-        store=SiteStore(site, lasting.job),
+        store=SiteStore(site, lasting.job, lasting.metrics),
         authenticator=authenticator,
         cleartext=config.login.cleartext,
         deadlines=config.timeouts.value(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, assert_never
 
+from pop3proto._config.errors import MissingExtra
 from pop3proto._config.units import show_octets, show_seconds
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.text import counted
@@ -14,6 +15,8 @@ from .access.login_times import LoginTimes
 from .accounts import AccountsUnusable, open_accounts
 from .assembly import Lasting, certificates_of, service_of
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
+from .log.handlers import JOURNAL, SYSLOG
+from .metrics.figures import ServerMetrics
 from .privileges import find_user
 from .site import Site, UnknownUsers
 
@@ -118,6 +121,7 @@ def problems(config: ServeConfig) -> Iterator[str]:
         yield from (f"users: {problem}" for problem in accounts.problems)
         yield from _of_site(config, accounts)
     yield from _of_folders(config)
+    yield from _of_reports(config)
     if config.run.user is not None:
         try:
             find_user(config.run.user)
@@ -143,6 +147,18 @@ def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
         yield "retain: nothing is purged: the users cannot be listed; `list` in `users` is missing"
     except OSError as error:
         yield f"retain: {error.filename}: {error.strerror}"
+
+
+def _of_reports(config: ServeConfig) -> Iterator[str]:
+    for key, target in (("log.to", config.log.to), ("log.audit", config.log.audit)):
+        place = {"syslog": SYSLOG, "journal": JOURNAL}.get(str(target))
+        if place is not None and not place.exists():
+            yield f"{key}: there is no {place}"
+    if config.metrics is not None:
+        try:
+            ServerMetrics()
+        except MissingExtra as error:
+            yield f"metrics: {error}"
 
 
 def _of_folders(config: ServeConfig) -> Iterator[str]:

@@ -10,16 +10,14 @@ from pop3proto.core.text import visible
 from pop3proto.procedures.maildrop import Refused
 
 from .log.audit import AUDIT
-from .quota.maildir_quota import MaildirQuota
 from .retention.purge import MaildropInUse, purge
+from .site_store import quota_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .metrics.figures import ServerMetrics
     from .retention.purge import Purged
-    from .retention.rules import MaildropRules
     from .site import Site
 
 __all__ = ["SitePurge"]
@@ -78,7 +76,7 @@ class SitePurge:
                 octets += sum(each.octets for each in report.purged)
                 for failure in report.failures:
                     _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
-                levels[_level(maildir, rules)] += 1
+                levels[quota_level(maildir, rules)[0]] += 1
             self._alive()
         if messages:
             _log.info("the purge has removed %d messages, %d octets", messages, octets)
@@ -103,16 +101,3 @@ def _note(message: Purged) -> None:
         message.reason,
         extra={"pop3proto": {**fields, "reason": message.reason}},
     )
-
-
-def _level(maildir: Path, rules: MaildropRules) -> str:
-    """Return how full a maildrop is."""
-    if not rules.quota.is_limited:
-        return "ok"
-    try:
-        usage = MaildirQuota(maildir, rules.quota).usage()
-    except OSError:
-        return "ok"
-    if rules.quota.is_full(usage):
-        return "full"
-    return "warn" if rules.quota.warns(usage) else "ok"

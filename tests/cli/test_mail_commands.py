@@ -263,6 +263,23 @@ def test_a_maildrop_in_use_is_left_out_and_told(
     assert len(list((tmp_path / "mail/ann/cur").iterdir())) == 1
 
 
+def test_each_removed_message_has_a_line_in_the_audit_of_the_server(
+    site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = tmp_path / "audit"
+    config = str(site(f'retain = {{ unread = "1d" }}\nlog = {{ audit = "{audit}" }}'))
+    unique_id = put(tmp_path / "mail/ann", 2)
+    assert main(["purge", "ann", "--dry-run", "--config", config]) == 0
+    assert not audit.exists()
+    audit.mkdir()
+    assert main(["purge", "ann", "--config", config]) == 1
+    assert "the audit cannot be written, so nothing was removed" in capsys.readouterr().err
+    audit.rmdir()
+    assert main(["purge", "ann", "--config", config]) == 0
+    [line] = audit.read_text().splitlines()
+    assert f"user=ann unique_id={unique_id} octets={len(TEXT)} reason=unread" in line
+
+
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [put(maildir, days) for days in (3, 2, 1)]
     maildrop = RetainingStore({"ann": maildir}, MaildropRules(on_delete=OnDelete("trash"))).open("ann", SessionInfo())

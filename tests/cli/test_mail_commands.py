@@ -280,6 +280,30 @@ def test_each_removed_message_has_a_line_in_the_audit_of_the_server(
     assert f"user=ann unique_id={unique_id} octets={len(TEXT)} reason=unread" in line
 
 
+def test_links_are_followed_where_the_configuration_says_so(
+    site: Callable[..., Path], tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site('retain = { unread = "1d" }\nquota = { messages = 9 }\non_delete = { to = "hide" }')
+    put(tmp_path / "mail/ann", 2)
+    real = tmp_path / "real"
+    (tmp_path / "mail/ann/cur").rename(real)
+    (tmp_path / "mail/ann/cur").symlink_to(real)
+    file = tmp_path / "mail.tar"
+    commands = [["backup", "ann", str(file)], ["undelete", "ann"], ["purge", "ann"], ["restore", "ann", str(file)]]
+    for command in commands[:3]:
+        assert main([*command, "--config", str(config)]) == 1
+        assert "symbolic link" in capsys.readouterr().err
+    text = config.read_text()
+    config.write_text(text.replace('{user}" }', '{user}", follow_links = true }'))
+    for command in commands:
+        assert main([*command, "--config", str(config)]) == 0
+    assert deliver("ann", "--config", config) == 0
+    out = capsys.readouterr().out
+    assert "1 message (26 octets) removed" in out
+    assert "ann: 1 message restored" in out
+    assert len([*real.iterdir()]) == 1
+
+
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [put(maildir, days) for days in (3, 2, 1)]
     maildrop = RetainingStore({"ann": maildir}, MaildropRules(on_delete=OnDelete("trash"))).open("ann", SessionInfo())

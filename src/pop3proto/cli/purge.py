@@ -73,7 +73,14 @@ def _audit(log: Log | None) -> Generator[None]:
 
 def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
     try:
-        report = purge(maildrop.user, maildrop.maildir, maildrop.rules, audit=note_purged, dry_run=arguments.dry_run)
+        report = purge(
+            maildrop.user,
+            maildrop.maildir,
+            maildrop.rules,
+            audit=note_purged,
+            dry_run=arguments.dry_run,
+            follow_links=maildrop.follow_links,
+        )
     except MaildropInUse:
         warn(f"pop3proto purge: {maildrop.name} is in use, and was left out")
         return LATER

@@ -66,7 +66,7 @@ class SitePurge:
                 maildir, rules = site.maildir(user), site.rules(user)
                 if maildir is None or not maildir.is_dir():  # no mail has come yet
                     continue
-                report = purge(user, maildir, rules, audit=note_purged)
+                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.config.maildrops.follow_links)
             except MaildropInUse:
                 _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
             except (Refused, OSError) as error:

@@ -95,12 +95,17 @@ class _Restoring:
     archive: Archive
     place: MaildropPlace
 
+    @property
+    def folders(self) -> MessageFolders:
+        """The folders of the maildrop."""
+        return MessageFolders(self.place.maildir, follow_links=self.place.follow_links)
+
     def plan(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Return what is to be restored, and change nothing."""
         if not self.place.maildir.exists():
             return RestoreReport(self.place.user, tuple(message.unique_id for message in messages), 0)
         with self._locked():
-            live = _Live(self.place.maildir)
+            live = _Live(self.folders)
             missing = live.missing(messages, self.place.user)
             live.save()
         ids = tuple(message.unique_id for message in missing)
@@ -112,7 +117,7 @@ class _Restoring:
         make_maildir(maildir)
         quota = MaildirQuota(maildir, self.place.quota)
         with self._locked():
-            live = _Live(maildir)
+            live = _Live(self.folders)
             missing = live.missing(messages, self.place.user)
             live.save()
             for at in range(0, len(missing), _BATCH):
@@ -124,7 +129,7 @@ class _Restoring:
 
     @contextmanager
     def _locked(self) -> Generator[None]:
-        with MessageFolders(self.place.maildir).open():
+        with self.folders.open():
             pass
         try:
             lock = FolderLock(self.place.maildir)
@@ -173,9 +178,8 @@ class _Restoring:
 class _Live:
     """What is in a maildrop now: whose unique ids and names no restored message may take. Its lock is held."""
 
-    def __init__(self, maildir: Path) -> None:
-        folders = MessageFolders(maildir)
-        self._ids = IdRecord(maildir)
+    def __init__(self, folders: MessageFolders) -> None:
+        self._ids = IdRecord(folders.maildir)
         self._listed = list(list_messages(folders, self._ids))
         self._files = MessageFiles(folders, self._listed)
         self._by_id = {file.unique_id: index for index, file in enumerate(self._listed)}

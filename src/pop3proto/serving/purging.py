@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .retention.purge import Purged
     from .site import Site
 
-__all__ = ["SitePurge"]
+__all__ = ["SitePurge", "note_purged"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 _audit: Final = logging.getLogger(AUDIT)
@@ -66,7 +66,7 @@ class SitePurge:
                 maildir, rules = site.maildir(user), site.rules(user)
                 if maildir is None or not maildir.is_dir():  # no mail has come yet
                     continue
-                report = purge(user, maildir, rules, audit=_note)
+                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.config.maildrops.follow_links)
             except MaildropInUse:
                 _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
             except (Refused, OSError) as error:
@@ -91,7 +91,8 @@ class SitePurge:
             self._metrics.purge_failed()
 
 
-def _note(message: Purged) -> None:
+def note_purged(message: Purged) -> None:
+    """Write the line of the audit for a message that is about to be removed."""
     fields = {"event": "expired", "user": message.user, "unique_id": message.unique_id, "octets": message.octets}
     _audit.info(
         "expired: user=%s unique_id=%s octets=%d reason=%s",

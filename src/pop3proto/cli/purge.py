@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from pop3proto.core.text import counted
 from pop3proto.fetching.wording import cannot, reason
-from pop3proto.serving.config.reading import read_config
-from pop3proto.serving.log.setup import auditing
-from pop3proto.serving.purging import note_expired
+from pop3proto.serving.log.setup import ServerLog
+from pop3proto.serving.purging import note_purged
 from pop3proto.serving.retention.purge import MaildropInUse, purge
 
 from .exit_statuses import LATER
 from .failures import FAILURE, Failure, warn
-from .maildrop_arguments import DEFAULT_CONFIG, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from contextlib import AbstractContextManager
+    from collections.abc import Generator
 
+    from pop3proto.serving.config.reporting import Log
     from pop3proto.serving.retention.purge import Purged
 
     from .maildrop_arguments import ChosenMaildrop
@@ -47,20 +46,30 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
-    maildrops = chosen_maildrops(arguments)
-    try:
-        with _audit_log(arguments):
-            statuses = {_purge(maildrop, arguments) for maildrop in maildrops}
-    except OSError as error:
-        raise Failure(cannot("write", Path(str(error.filename or "the audit log")), error)) from error
+    chosen = chosen_maildrops(arguments)
+    with _audit(chosen[0].log if chosen and not arguments.dry_run else None):
+        statuses = {_purge(maildrop, arguments) for maildrop in chosen}
     return FAILURE if FAILURE in statuses else max(statuses, default=0)
 
 
-def _audit_log(arguments: Namespace) -> AbstractContextManager[None]:
-    """Return the audit log of the configuration; `--maildir` and `--dry-run` have none."""
-    if arguments.maildir is not None or arguments.dry_run:
-        return nullcontext()
-    return auditing(read_config(arguments.config or DEFAULT_CONFIG).log)
+@contextmanager
+def _audit(log: Log | None) -> Generator[None]:
+    """Let the lines of the audit go where those of the server go.
+
+    Raises:
+        Failure: they cannot be written.
+    """
+    if log is None or log.audit is None:
+        yield
+        return
+    try:
+        written = ServerLog(attrs.evolve(log, to="stderr"))
+    except OSError as error:
+        raise Failure(f"the audit cannot be written, so nothing was removed: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        written.close()
 
 
 def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
@@ -69,7 +78,7 @@ def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
             maildrop.user,
             maildrop.maildir,
             maildrop.rules,
-            audit=note_expired,
+            audit=note_purged,
             dry_run=arguments.dry_run,
             follow_links=maildrop.follow_links,
         )

@@ -209,6 +209,12 @@ def test_an_error_names_the_key(errors, change, error):
     assert errors(f"{text}\n{change}\n") == [error]
 
 
+def test_metrics_are_shown_to_others_only_if_that_is_wanted(write, errors):
+    shown = 'metrics = { address = "0.0.0.0:9110"'
+    assert read_config(write(f"{LEAST}{shown}, remote = true }}\n")).metrics.remote
+    assert len(errors(f"{LEAST}{shown} }}\n")) == 1
+
+
 def test_what_is_no_toml_is_told(write, tmp_path):
     with pytest.raises(ConfigError, match=r"serve\.toml: Expected '='"):
         read_config(write("listen"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.listening import FEW_DESCRIPTORS
@@ -13,11 +12,11 @@ from .fields import JsonFormatter, TextFormatter
 from .handlers import FileLines, JournalLines, LineHandler, StderrLines, SyslogLines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from pop3proto.serving.config.reporting import Log, LogTarget
 
-__all__ = ["ServerLog", "auditing"]
+__all__ = ["ServerLog"]
 
 
 class ServerLog:
@@ -70,30 +69,6 @@ class ServerLog:
         for name in self._levels:
             logging.getLogger(name).setLevel(logging.NOTSET)
         logging.getLogger(AUDIT).propagate = True
-
-
-@contextmanager
-def auditing(log: Log) -> Generator[None]:
-    """Let the lines of the audit log go where the configuration says, for a command beside the server.
-
-    Raises:
-        OSError: the file, or the system's log, cannot be opened.
-    """
-    if log.audit is None:
-        yield
-        return
-    handler = _handler(log.audit, log)
-    logger = logging.getLogger(AUDIT)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-        logger.propagate = True
-        handler.close()
 
 
 def _wanted(record: logging.LogRecord) -> bool:

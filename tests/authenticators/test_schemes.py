@@ -112,6 +112,19 @@ def test_openssl_makes_the_same(require_program, option, scheme, password):
     assert not hashed.matches(password + "x")
 
 
+@pytest.mark.interop
+@pytest.mark.deep
+@pytest.mark.parametrize("scheme", [*(each for each in SCHEMES if each != "APR1"), "CRYPT"])
+def test_dovecot_makes_the_same(require_program, scheme):
+    doveadm = require_program("doveadm")
+    command = [doveadm, "pw", "-s", scheme, "-p", PASSWORD]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    hashed = parse_hash(made.stdout.strip())
+    assert scheme in {hashed.scheme, "CRYPT"}
+    assert hashed.matches(PASSWORD)
+    assert not hashed.matches("tanstaa")
+
+
 @pytest.mark.parametrize(
     "text, why",
     [

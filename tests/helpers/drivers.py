@@ -1,5 +1,6 @@
 """What runs procedures without sockets, threads or time: the test is their world."""
 
+import datetime as dt
 import io
 from collections import deque
 from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from pop3proto.procedures.operations import (
     Sleep,
     StartTls,
     Turn,
+    UtcNow,
     Write,
 )
 from pop3proto.procedures.server.limits import SessionLimiter
@@ -66,6 +68,16 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000.0
+        self._midnight = dt.datetime(2026, 3, 2, tzinfo=dt.UTC) - dt.timedelta(seconds=self.now)
+
+    @property
+    def date(self) -> dt.datetime:
+        """Date and time: midnight of a Monday, when the clock begins."""
+        return self._midnight + dt.timedelta(seconds=self.now)
+
+    @date.setter
+    def date(self, date: dt.datetime) -> None:
+        self._midnight = date - dt.timedelta(seconds=self.now)
 
 
 class Actor:
@@ -223,6 +235,8 @@ class Actor:
         match operation:
             case Now():
                 return self.clock.now
+            case UtcNow():
+                return self.clock.date
             case Look():
                 return self.inbox.popleft() if self.inbox else None
             case Sleep(seconds):
@@ -498,12 +512,16 @@ class FailedLogins(SessionRecord):
         super().__init__()
         self.failed: list[tuple[str, str]] = []
         self.not_checked: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str, str]] = []
 
     def login_failed(self, method: str, user: str) -> None:
         self.failed.append((method, user))
 
     def login_not_checked(self, method: str, user: str) -> None:
         self.not_checked.append((method, user))
+
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        self.refused.append((method, user, reason))
 
 
 class Serving:
@@ -544,6 +562,7 @@ class Serving:
         self.record = FailedLogins()
         place = None if limiter is None else limiter.enter(address)
         assert not isinstance(place, str), place
+        self.place = place
         procedure = serve_session(
             *(self.service, self.connection, SessionInfo(address)),
             loopback=loopback,

@@ -6,14 +6,15 @@ import ssl
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["note_server_names", "server_name_of"]
+__all__ = ["certificate_of", "note_server_names", "server_name_of", "use_certificates"]
 
 _Tls: TypeAlias = ssl.SSLSocket | ssl.SSLObject
 _Callback: TypeAlias = "Callable[[_Tls, str, ssl.SSLContext], int | None]"
 
 _ATTRIBUTE: Final = "pop3proto_server_name"
+_CERTIFICATE: Final = "pop3proto_certificate"
 
 
 class _Noting:
@@ -29,6 +30,40 @@ class _Noting:
     def __call__(self, tls: _Tls, name: str, context: ssl.SSLContext, /) -> int | None:
         setattr(tls, _ATTRIBUTE, name)
         return None if self._before is None else self._before(tls, name, context)
+
+
+class _Switching:
+    """A callback of a server's TLS context that lets a handshake go on with the certificate of the name.
+
+    Args:
+        names: by name, the context and the certificate, DER.
+    """
+
+    def __init__(self, names: Mapping[str, tuple[ssl.SSLContext, bytes | None]]) -> None:
+        self._names: Final = dict(names)
+
+    def __call__(self, tls: _Tls, name: str | None, _context: ssl.SSLContext, /) -> None:
+        name = (name or "").lower().rstrip(".")
+        found = self._names.get(name) or self._names.get("*." + name.partition(".")[2])
+        if found is not None:
+            tls.context, certificate = found
+            setattr(tls, _CERTIFICATE, certificate)
+
+
+def use_certificates(context: ssl.SSLContext, names: Mapping[str, tuple[ssl.SSLContext, bytes | None]]) -> None:
+    """Have a server's TLS context use the certificates of the names that clients ask for.
+
+    Args:
+        context: for clients that ask for no name, or another one.
+        names: as "pop.example.org", or "*.example.org"; with the context and the certificate, DER, of each.
+    """
+    context.sni_callback = cast("_Callback", _Switching(names))
+    note_server_names(context)
+
+
+def certificate_of(tls: _Tls, default: bytes | None) -> bytes | None:
+    """Return the certificate that a server has shown, DER: that of the name, or the default."""
+    return cast("bytes | None", getattr(tls, _CERTIFICATE, default))
 
 
 def note_server_names(context: ssl.SSLContext) -> None:

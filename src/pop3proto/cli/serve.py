@@ -152,7 +152,7 @@ def _refuse_passphrase() -> NoReturn:
 
 DESCRIPTION: Final = (
     "Serve a Maildir to one user, or a folder of Maildirs to many users, until Ctrl-C or SIGTERM. "
-    "Choose who may log in with --user, --users or --checkpassword."
+    "Choose who may log in with --user, --users or --checkpassword. Or serve what a file says, with --config."
 )
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -162,6 +162,18 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    parser.add_argument(
+        "--config",
+        type=path_argument,
+        metavar="FILE",
+        help="serve what this configuration file says (TOML), and read it again on SIGHUP; the other options are not "
+        "for it",
+    )
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="say what the configuration comes to and what is wrong with it, and serve nothing",
+    )
     add_user_arguments(parser)
     add_tls_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
@@ -182,6 +194,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="let the system write core files, which hold passwords, when the server crashes",
     )
     add_quirks_argument(parser, "clients", SERVER_QUIRKS)
+    parser.set_defaults(usage_error=parser.error)
     parser.add_argument(
         "--verbose",
         action="store_true",
@@ -191,6 +204,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command: serve until a signal ends it."""
+    if arguments.config is not None or arguments.check_config:
+        return _run_config(arguments)
+    ways = (arguments.user, arguments.users, arguments.checkpassword)
+    if arguments.maildir is None or all(way is None for way in ways):
+        arguments.usage_error("MAILDIR and one of --user, --users and --checkpassword are needed, or --config")
     if not arguments.core_dumps:
         disable_core_dumps()
     raise_descriptor_limit(arguments.max_sessions)
@@ -208,6 +226,16 @@ def run(arguments: Namespace) -> int:
     with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):
         asyncio.run(_serve(service, arguments, users.whom, tls))
     return 0
+
+
+def _run_config(arguments: Namespace) -> int:
+    from .serve_config import check_config, serve_config  # noqa: PLC0415 - the short form needs none of it
+
+    if arguments.config is None:
+        raise Failure("--check-config needs --config FILE", USAGE)
+    if arguments.maildir is not None or arguments.user or arguments.users or arguments.checkpassword:
+        raise Failure("--config says who is served: leave out MAILDIR, --user, --users and --checkpassword", USAGE)
+    return check_config(arguments.config) if arguments.check_config else serve_config(arguments.config)
 
 
 async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:

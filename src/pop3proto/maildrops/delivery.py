@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["Delivery", "NotMaildir", "ensure_maildir"]
+__all__ = ["Delivery", "NotMaildir", "ensure_maildir", "unique_name"]
 
 _serial: Final = itertools.count(1)
 
@@ -81,7 +81,7 @@ class Delivery:
 
     def __init__(self, maildir: Path, unique: str | None = None) -> None:
         self._target = MaildirTarget(maildir)
-        self._message = MessageFile(self._target.tmp, unique or _unique_name())
+        self._message = MessageFile(self._target.tmp, unique or unique_name())
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +121,7 @@ class Delivery:
         self._target.close()
 
 
-def _unique_name() -> str:
+def unique_name() -> str:
     """Return a globally unique file name: time, process id, serial number, random octets and host name."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     # In a file name slash, colon and comma have a meaning; in a unique id blanks and octets above 127 are not valid.

@@ -417,7 +417,7 @@ def test_where_the_file_is(monkeypatch, a_home_of_ones_own):
 def test_without_the_extra_it_is_named(package, monkeypatch, write):
     from pop3proto.fetching.accounts import structuring
 
-    structuring._converter.cache_clear()
+    vars(structuring._STRUCTURING).pop("_converter", None)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(AccountError) as failed:
         read_config(write(f"[account.a]\n{WHOLE}") if package == "cattrs" else config_path())

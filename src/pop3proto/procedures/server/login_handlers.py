@@ -9,7 +9,7 @@ from pop3proto.core.errors import forget_locals
 from pop3proto.core.events import AuthResponse
 from pop3proto.core.replies import Challenge, Ok, ResponseCode
 from pop3proto.core.text import encode_text
-from pop3proto.procedures.maildrop import Refused
+from pop3proto.procedures.maildrop import Refused, SupportsNotice
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import Authorizer, PasswordVerifier, SecretSource, implements, named, verdict
 from pop3proto.sasl.md5 import apop_matches
@@ -17,6 +17,7 @@ from pop3proto.sasl.mechanism import CredentialsRejected, DialogueServer, Identi
 from pop3proto.sasl.names import read_name, read_password
 from pop3proto.sasl.registry import ServerContext
 
+from .policy import refusal_of
 from .session import HandlerTable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.answers import Steps
     from pop3proto.sasl.mechanism import ServerMechanism
 
+    from .policy import Decision
     from .session import ServerSession
 
 __all__ = ["LOGIN_HANDLERS"]
@@ -139,6 +141,8 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
+        if isinstance(mechanism, DialogueServer) and mechanism.proven is not None:
+            yield from _check_not_denied(session, mechanism.proven)
         challenge = Challenge(outcome)
         if len(challenge.encode()) > (limit := session.connection.limits.sasl_line):
             raise Refused(f"the challenge does not fit into {limit} octets", ResponseCode.SYS_PERM)
@@ -187,7 +191,7 @@ def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
 def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
-    user = identity.authzid or identity.authcid
+    user = session.info.full_name(identity.authzid or identity.authcid)
 
     def check() -> Steps[None]:
         if not implements(authenticator, Authorizer) or not verdict(
@@ -195,12 +199,63 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
         ):
             raise CredentialsRejected("not allowed to act as this user")
 
-    if user != identity.authcid:
+    if user != session.info.full_name(identity.authcid):
         session.record.user = identity.authcid
         yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
-    session.logins.note_success(user)
-    yield from session.open_maildrop(user)
-    session.say(Ok(f"maildrop has {session.summary()}"))
+    yield from _ask_policy(session, user)
+    try:
+        yield from session.open_maildrop(user)
+    except BaseException as error:
+        session.policy.login_failed()
+        if isinstance(error, Exception):  # else the session was cut off
+            session.tell_login_failed(session.logins.method, user, "maildrop")
+        raise
+    yield from session.policy.logged_in()
+    session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))
+    session.tell_logged_in(session.logins.method)
+
+
+def _notice(session: ServerSession) -> str:
+    """Return what the maildrop tells its user, to be put behind the number of messages."""
+    maildrop = session.maildrop
+    return f"; {maildrop.notice}" if implements(maildrop, SupportsNotice) and maildrop.notice else ""
+
+
+def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:
+    """Ask the policy about a login whose credentials were verified, and note that they were.
+
+    Raises:
+        Refused: it was refused. Without a text, it is answered as if the credentials were wrong, and counted so.
+    """
+    decision = yield from session.policy.at_login(session.info, user)
+    if decision.allowed:
+        session.logins.note_success(user)
+    else:
+        yield from _refuse(session, user, decision)
+
+
+def _check_not_denied(session: ServerSession, identity: Identity) -> Procedure[None]:
+    """Ask the policy before a client is told that its credentials are right: who is denied must not learn that.
+
+    Raises:
+        Refused: as if they were wrong.
+    """
+    user = session.info.full_name(identity.authzid or identity.authcid)
+    decision = yield from session.policy.at_login(session.info, user)
+    session.policy.login_failed()  # it counts from its end on
+    if not decision.allowed and not decision.text:
+        yield from _refuse(session, user, decision)
+
+
+def _refuse(session: ServerSession, user: str, decision: Decision) -> Procedure[None]:
+    method = "-" if session.logins.attempt is None else session.logins.attempt.method
+    session.record.login_refused(method, user, decision.reason)
+    session.tell_login_failed(method, user, "policy")
+    if (refusal := refusal_of(decision)) is not None:
+        session.logins.note_success(user)
+        raise refusal
+    yield from session.logins.note_refusal()
+    yield from _answer_late(session)
 
 
 def _credentials(name: str, password: str) -> tuple[str, str]:

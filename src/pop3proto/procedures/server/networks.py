@@ -10,9 +10,10 @@ from pop3proto.core.errors import LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Network", "networks_of", "origin"]
+__all__ = ["Address", "Network", "address_of", "networks_of", "origin"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 _PREFIX: Final = 64  # a customer has a /64 at least (RFC 6177 section 2), and every address in it
@@ -36,6 +37,19 @@ def _unmapped(network: Network) -> Network:
     return ipaddress.IPv4Network((network.network_address.packed[-4:], network.prefixlen - _MAPPED.prefixlen))
 
 
+def address_of(text: str) -> Address | None:
+    """Return an address as a number; what lies in ::ffff:0:0/96 is an address of IPv4. None: it is no address.
+
+    Args:
+        text: an address; the zone of one of IPv6 does not count.
+    """
+    try:
+        number = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return number if isinstance(number, ipaddress.IPv4Address) else number.ipv4_mapped or number
+
+
 def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:
     """Return what all addresses of one client have in common; "" if no bound per address applies.
 
@@ -43,14 +57,10 @@ def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:
         address: the client's; "" if it has none.
         exempt: networks to which no such bound applies.
     """
-    try:
-        number = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    if (number := address_of(address)) is None:
         return address
+    if any(number in network for network in exempt):
+        return ""
     if isinstance(number, ipaddress.IPv6Address):
-        if (mapped := number.ipv4_mapped) is None:
-            if any(number in network for network in exempt):
-                return ""
-            return str(ipaddress.IPv6Network((number, _PREFIX), strict=False))
-        number = mapped
-    return "" if any(number in network for network in exempt) else str(number)
+        return str(ipaddress.IPv6Network((number, _PREFIX), strict=False))
+    return str(number)

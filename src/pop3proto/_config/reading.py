@@ -1,0 +1,39 @@
+"""Configuration files in TOML."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["read_toml"]
+
+_OTHERS: Final = 0o077
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], bool]:
+    """Read a file.
+
+    Returns:
+        What it says; and whether no other user may read it.
+
+    Raises:
+        ConfigError: it is no TOML.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        octets = file.read()
+    try:
+        data = tomllib.loads(octets.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: it is not UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    return data, os.name != "posix" or not stat.S_ISREG(mode) or not mode & _OTHERS

@@ -1,0 +1,175 @@
+"""An authenticator over a database of SQLite: one query for each login."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
+
+from typing_extensions import override
+
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.procedures.maildrop import Unavailable
+from pop3proto.sasl.authenticator import PasswordVerifier
+from pop3proto.sasl.mechanism import MechanismError
+
+from .directory import UserDirectory, UserEntry
+from .schemes import PasswordHash, UnusableHash, parse_hash
+from .user_table import prepare_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["SqliteUsers"]
+
+_log: Final = logging.getLogger("pop3proto")
+
+_MAX_CONCURRENT: Final = 8  # as in hash_file.py
+_STEPS: Final = 1_000  # of SQLite's machine, between two looks at the clock
+
+# For an unknown user of a database from which no user has been read yet.
+_SAMPLE: Final = "{SHA512-CRYPT}$6$rounds=5000$pop3protodecoy$" + "." * 86
+
+
+class SqliteUsers(PasswordVerifier, UserDirectory):
+    """An authenticator over a database of SQLite.
+
+        authenticator = SqliteUsers(Path("mail.db"), "SELECT password, home FROM users WHERE name = :user")
+
+    The query returns one row for a user, and none for a user that does not exist. The column `password` holds a hash
+    with its scheme (`{SSHA256}...`, `$6$...`). If there are columns `home`, `quota_octets` and `quota_messages`, they
+    hold the home folder and two numbers. Parameters are `:user`, and its two parts `:local` and `:domain`; without an
+    "@" the domain is empty. The database is opened for each login, and for reading only.
+
+    If the database cannot be asked, the reason is logged to "pop3proto", and the login is refused with `Unavailable`
+    (SYS/TEMP). So is that of a user whose hash cannot be used. For unknown users a hash of the kind that was read last
+    is computed.
+
+    Args:
+        path: the database.
+        query: as above.
+        listing: a query for the names of all users, in its first column; None: they cannot be listed.
+        timeout: seconds that a query has.
+
+    Raises:
+        ValueError: a query is not valid, or the first has no column `password`.
+        OSError: there is no database.
+    """
+
+    def __init__(self, path: Path, query: str, *, listing: str | None = None, timeout: float = 5) -> None:
+        self._path: Final = path
+        self._query: Final = query
+        self._listing: Final = listing
+        self._timeout: Final = timeout
+        self._hash_slots: Final = threading.BoundedSemaphore(_MAX_CONCURRENT)
+        self._sample: PasswordHash = parse_hash(_SAMPLE)
+        path.open("rb").close()  # its errors say more than those of SQLite
+        try:
+            columns, _ = self._ask(query, _parameters(""))
+            if listing is not None:
+                self._ask(listing, {}, most=1)
+        except sqlite3.Error as error:
+            raise ValueError(f"{path}: {error}") from error
+        if "password" not in columns:
+            raise ValueError(f"{path}: the query has no column password; it has {', '.join(columns)}")
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return True
+
+    @override
+    def check_password(self, user: str, password: str, session: SessionInfo, /) -> bool:
+        """Return whether this is the user's password."""
+        row = self._row(user)
+        stored = None if row is None else row["password"]
+        try:
+            hashed = self._sample if stored is None else parse_hash(str(stored))
+            with self._hash_slots:
+                matches = hashed.matches(password)
+        except (UnusableHash, ValueError, MemoryError) as error:
+            raise self._unavailable(f"the password of a user: {error}") from error
+        if stored is not None:
+            self._sample = hashed
+        return matches and stored is not None
+
+    @override
+    def find(self, user: str, /) -> UserEntry | None:
+        """Return a user of the database; None if the query has no row for it."""
+        if (row := self._row(user)) is None:
+            return None
+        home = row.get("home")
+        try:
+            return UserEntry(
+                user,
+                home=Path(str(home)) if home else None,
+                quota_octets=_number(row, "quota_octets"),
+                quota_messages=_number(row, "quota_messages"),
+            )
+        except (TypeError, ValueError) as error:
+            raise self._unavailable(f"the row of a user: {error}") from error
+
+    @override
+    def names(self) -> Sequence[str]:
+        """Return the names that the second query lists."""
+        if self._listing is None:
+            raise Unavailable("the users of a database can be listed only by a query of their own")
+        try:
+            _, rows = self._ask(self._listing, {})
+        except sqlite3.Error as error:
+            raise self._unavailable(str(error)) from error
+        found: dict[str, None] = {}
+        for row in rows:
+            try:
+                found[prepare_name(str(row[0]))] = None
+            except (MechanismError, LocalProtocolError):
+                _log.error("%s: a user has a name that cannot be used to log in", self._path)
+        return tuple(found)
+
+    def _row(self, user: str) -> Mapping[str, Any] | None:
+        try:
+            columns, rows = self._ask(self._query, _parameters(user), most=2)
+        except (sqlite3.Error, OSError, UnicodeEncodeError) as error:
+            raise self._unavailable(str(error)) from error
+        if len(rows) > 1:
+            raise self._unavailable("the query returns several rows for one user")
+        return dict(zip(columns, rows[0], strict=True)) if rows else None
+
+    def _ask(
+        self, query: str, parameters: Mapping[str, str], most: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and the rows that a query has.
+
+        Raises:
+            sqlite3.Error: it cannot be asked, or takes too long.
+        """
+        until = time.monotonic() + self._timeout
+        uri = f"file:{quote(str(self._path))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None)) as database:
+            database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+            cursor = database.execute(query, parameters)
+            if cursor.description is None:
+                raise sqlite3.ProgrammingError("the query returns no rows: a SELECT is expected")
+            rows = cursor.fetchall() if most is None else cursor.fetchmany(most)
+            return [str(column[0]) for column in cursor.description], cast("list[tuple[Any, ...]]", rows)
+
+    def _unavailable(self, why: str) -> Unavailable:
+        _log.error("logins cannot be checked: %s: %s", self._path, why)
+        return Unavailable("logins cannot be checked now; try again later")
+
+
+def _parameters(user: str) -> Mapping[str, str]:
+    local, at, domain = user.rpartition("@")
+    return {"user": user, "local": local if at else user, "domain": domain if at else ""}
+
+
+def _number(row: Mapping[str, Any], column: str) -> int | None:
+    value = row.get(column)
+    return None if value is None else int(value) or None

@@ -1,0 +1,104 @@
+"""`pop3proto serve --config`: a server as its configuration file says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Final
+
+from pop3proto._config.errors import ConfigError, MissingExtra
+from pop3proto.core.text import counted, visible
+from pop3proto.fetching.wording import cannot
+from pop3proto.serving.checking import describe, notes, problems
+from pop3proto.serving.config.reading import read_config
+from pop3proto.serving.running import CannotServe, SiteServer
+
+from .exit_statuses import CONFIGURATION
+from .failures import Failure, warn
+from .process import disable_core_dumps, raise_descriptor_limit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pop3proto.serving.config.main import ServeConfig
+
+__all__ = ["check_config", "serve_config"]
+
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def check_config(path: Path) -> int:
+    """Print what a configuration file comes to, and what is wrong with it; return the exit status."""
+    config = _read(path)
+    found = [*problems(config)]
+    for line in describe(config):
+        print(visible(line))
+    for note in notes(config):
+        warn(f"note: {note}")
+    for problem in found:
+        warn(f"pop3proto serve: {path}: {problem}")
+    if found:
+        raise Failure(f"{counted(len(found), 'problem')} with what the configuration names", CONFIGURATION)
+    return 0
+
+
+def serve_config(path: Path) -> int:
+    """Serve what a configuration file says, until a signal ends it; return the exit status."""
+    config = _read(path)
+    if not config.run.core_dumps:
+        disable_core_dumps()
+    raise_descriptor_limit(config.limits.sessions)
+    if config.run.user is None and os.geteuid() == 0:
+        warn("note: the server runs as root; name a user: run = { user = ... }")
+    for note in notes(config):
+        warn(f"note: {note}")
+    asyncio.run(_serve(path, config))
+    return 0
+
+
+def _read(path: Path) -> ServeConfig:
+    try:
+        return read_config(path)
+    except ConfigError as error:
+        for line in error.errors:
+            warn(f"pop3proto serve: {line}")
+        raise Failure(f"{counted(len(error.errors), 'error')} in the configuration", CONFIGURATION) from error
+    except MissingExtra as error:
+        raise Failure(str(error), CONFIGURATION) from error
+    except OSError as error:
+        raise Failure(cannot("read the configuration file", path, error), CONFIGURATION) from error
+
+
+async def _serve(path: Path, config: ServeConfig) -> None:
+    stop, again = asyncio.Event(), asyncio.Event()
+    loop, server = asyncio.get_running_loop(), SiteServer(path, config)
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def end() -> None:
+        (again if stop.is_set() else stop).set()
+
+    def reload() -> None:
+        task = asyncio.create_task(server.reload(), name="pop3proto-reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for each in _STOP_SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # a shell sets that for background jobs
+            loop.add_signal_handler(each, end)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await server.__aenter__()
+    except CannotServe as error:
+        raise Failure(str(error)) from error
+    places = ", ".join(f"{host} port {port}" for host, port in server.addresses)
+    figures = "" if server.metrics_address is None else "; metrics on {} port {}".format(*server.metrics_address)
+    print(visible(f"serving {path} on {places}{figures}"), flush=True)
+    await stop.wait()
+    closing = asyncio.create_task(server.close())
+    second = asyncio.create_task(again.wait())
+    await asyncio.wait({closing, second}, return_when=asyncio.FIRST_COMPLETED)
+    if not closing.done():
+        await server.abort()
+    second.cancel()
+    await closing

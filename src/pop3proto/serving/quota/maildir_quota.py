@@ -1,0 +1,137 @@
+"""The quota of one Maildir: how much is used, and whether a message may come in."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from .counting import count, stamp_of
+from .rules import Quota, Usage
+from .size_file import LARGEST, Size, SizeFile, header_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+__all__ = ["MaildirQuota"]
+
+_ATTEMPTS: Final = 4  # to count a Maildir that changes all the time
+_OLD: Final = 15 * 60  # seconds: a file that says "over quota" is believed for so long, by the rules of Maildir++
+
+
+class MaildirQuota:
+    """The quota of one Maildir, with its folders.
+
+    The use is computed from the disk and kept in `maildirsize`, which other programs read and change. The file is taken
+    for what the login and the log show. It is written anew if it is missing, damaged, made for other limits, longer
+    than 5,120 octets, or says "over quota" and is 15 minutes old. A message is refused only after a count on the disk.
+
+    Without limits the file is left as it is, except that changes are added to it.
+
+    Args:
+        maildir: the Maildir; for a folder in one, the Maildir around it.
+        quota: the limits.
+        clock: returns the time of day, in seconds.
+    """
+
+    def __init__(self, maildir: Path, quota: Quota, *, clock: Callable[[], float] = time.time) -> None:
+        self._maildir = maildir.parent if (maildir / "maildirfolder").exists() else maildir
+        self._file = SizeFile(self._maildir)
+        self._clock = clock
+        self.quota: Final = quota
+
+    def usage(self) -> Usage:
+        """Return what is used: as the file says, or counted if the file is not to be believed.
+
+        Raises:
+            OSError: the Maildir cannot be read.
+        """
+        size = self._file.read()
+        if size is not None and (usage := self._believed(size)) is not None:
+            return usage
+        return self.recalculate()
+
+    def recorded(self) -> Usage | None:
+        """Return what the file says; None: there is none, or it cannot be read."""
+        size = self._file.read()
+        return None if size is None else size.usage
+
+    def counted(self) -> Usage:
+        """Return what is on the disk, and write nothing.
+
+        Raises:
+            OSError: the Maildir cannot be read.
+        """
+        return count(self._maildir, trash=self.quota.trash).usage
+
+    def recalculate(self) -> Usage:
+        """Count what is on the disk, and write the file anew, if there are limits.
+
+        A Maildir that may only be read is counted. If it changes all the time, the file is left alone.
+
+        Raises:
+            OSError: the Maildir cannot be read.
+        """
+        attempts = _ATTEMPTS if self.quota.is_limited else 0
+        while True:
+            identity, size = self._file.identity(), self._file.read()
+            counted = count(self._maildir, trash=self.quota.trash)
+            attempts -= 1
+            if attempts < 0:
+                return counted.usage
+            if stamp_of(self._maildir) == counted.stamp and self._file.read() == size:
+                with suppress(OSError):
+                    if not self._file.replace(self.quota, counted.usage, identity):
+                        continue
+                return counted.usage
+
+    def admits(self, octets: int) -> bool:
+        """Return whether a message may come in. It is refused only after a count on the disk.
+
+        Args:
+            octets: of the message; 0 if that is not known yet.
+
+        Raises:
+            OSError: the Maildir cannot be read.
+        """
+        if not self.quota.is_limited or self.quota.admits(self.usage(), octets):
+            return True
+        return self.quota.admits(self.recalculate(), octets)
+
+    def add(self, delta: Usage) -> None:
+        """Note that messages came, or went (negative numbers), after the files have changed.
+
+        It never raises: a file that cannot be written is written anew later.
+        """
+        with suppress(OSError):
+            if delta == Usage():
+                return
+            try:
+                arrived = self._file.append(delta)
+            except FileNotFoundError:
+                arrived = not self.quota.is_limited
+            if not arrived:
+                self.recalculate()
+
+    @contextmanager
+    def following(self) -> Generator[None]:
+        """Count again after a block that adds its changes, if the file was replaced meanwhile, or is gone."""
+        before = self._file.identity()
+        yield
+        after = self._file.identity()
+        if before != after or (after is None and self.quota.is_limited):
+            with suppress(OSError):
+                self.recalculate()
+
+    def _believed(self, size: Size) -> Usage | None:
+        """Return what the file says, if it is to be believed."""
+        if size.usage is None or size.octets > LARGEST or not size.lines:
+            return None
+        if not self.quota.is_limited or size.header != header_of(self.quota):
+            return None
+        over = self.quota.is_full(size.usage)
+        age = self._clock() - size.changed
+        if over and size.lines > 1 and not 0 <= age < _OLD:
+            return None
+        return size.usage

@@ -1,0 +1,104 @@
+"""A site: its users, and where their maildrops are."""
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from pop3proto.authenticators import UserEntry, UsersFile, set_password
+from pop3proto.serving import MaildropRules, OnDelete, Quota, Retain, Site, Template, UnknownUsers
+from pop3proto.serving.config import FileUsers, Listen, Maildrops, ServeConfig, SocketAddress
+
+
+class Directory:
+    def __init__(self, *entries):
+        self._entries = {entry.name: entry for entry in entries}
+
+    def find(self, user, /):
+        return self._entries.get(user)
+
+    def names(self):
+        return tuple(self._entries)
+
+
+def config(template):
+    return ServeConfig(
+        listen=(Listen(address=SocketAddress("127.0.0.1", 0)),),
+        maildrops=Maildrops(maildir=Template.parse(template)),
+        users=FileUsers(file=Path("/users")),
+    )
+
+
+def test_where_a_maildrop_is():
+    site = Site(config("/mail/{domain}/{local}"), None)
+    assert site.maildir("ann@a.org") == Path("/mail/a.org/ann")
+    assert site.maildir("ann") is None
+    assert site.maildir("../x@a.org") is None
+
+
+def test_a_home_is_that_of_the_source():
+    site = Site(config("{home}/Maildir"), Directory(UserEntry("ann", home=Path("/home/ann")), UserEntry("bob")))
+    assert site.maildir("ann") == Path("/home/ann/Maildir")
+    assert site.maildir("bob") is None
+    assert site.maildir("eve") is None
+    assert Site(config("{home}/Maildir"), None).maildir("ann") is None
+
+
+def test_the_users_are_those_of_the_source():
+    site = Site(config("/mail/{user}"), Directory(UserEntry("ann"), UserEntry("bob")))
+    assert [*site.users()] == ["ann", "bob"]
+    assert site.find("ann") == UserEntry("ann")
+    assert site.find("eve") is None
+
+
+@pytest.mark.parametrize(
+    "template, folders, users",
+    [
+        ("{user}", ["ann", "[bob]", ".hidden", "a*"], ["[bob]", "a*", "ann"]),
+        ("{user}/Maildir", ["ann/Maildir", "bob"], ["ann"]),
+        ("{domain}/{local}", ["a.org/ann", "b.org/bob", ".x/eve"], ["ann@a.org", "bob@b.org"]),
+        ("{domain}/{user}", ["a.org/ann@a.org", "b.org/ann@a.org", "b.org/bob"], ["ann@a.org"]),
+    ],
+)
+def test_a_source_that_lists_no_users_has_those_with_a_maildrop(tmp_path, template, folders, users):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    site = Site(config(f"{tmp_path}/{template}"), None)
+    assert [*site.users()] == users
+    assert site.find(users[0]) == UserEntry(users[0])
+    assert site.find("nobody@x.org") is None
+
+
+@pytest.mark.parametrize("template", ["{home}/Maildir", "/mail/{local}"])
+def test_it_is_said_where_nothing_tells_the_users(template):
+    with pytest.raises(UnknownUsers, match="the users cannot be listed"):
+        Site(config(template), None).users()
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Site(config(f"{tmp_path}/none/{{user}}"), None).users()
+
+
+def test_a_users_file_lists_its_users(tmp_path):
+    file = tmp_path / "users"
+    set_password(file, "bob", "x")
+    set_password(file, "ann", "x")
+    users = UsersFile(file)
+    assert users.names() == ("bob", "ann")
+    assert users.find("ann") == UserEntry("ann")
+    assert users.find("eve") is None
+    site = Site(evolve(config("/mail/{user}")), users)
+    assert [*site.users()] == ["bob", "ann"]
+
+
+def test_the_quota_of_the_source_comes_before_that_of_the_file():
+    rules = MaildropRules(Quota(octets=10, messages=5, warn=0.5), Retain(read=60), OnDelete("hide"))
+    given = evolve(config("/mail/{user}"), quota=rules.quota, retain=rules.retain, on_delete=rules.on_delete)
+    site = Site(
+        given, Directory(UserEntry("ann", quota_octets=99), UserEntry("bob", quota_messages=7), UserEntry("eve"))
+    )
+    assert site.rules("eve") == site.rules("none") == Site(given, None).rules("ann") == rules
+    assert site.rules("ann") == evolve(rules, quota=Quota(octets=99, messages=5, warn=0.5))
+    assert site.rules("bob") == evolve(rules, quota=Quota(octets=10, messages=7, warn=0.5))

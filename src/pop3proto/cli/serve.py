@@ -28,6 +28,7 @@ from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
+from pop3proto.serving.log.stderr import StderrLines
 
 from .failures import USAGE, Failure, warn
 
@@ -321,7 +322,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
     Args:
         sessions: the level of the logger for the dialogue of sessions.
     """
-    handler = logging.StreamHandler()
+    handler = StderrLines()  # one that nobody reads must not stop the server
     handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
@@ -335,6 +336,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         for name in levels:
             logging.getLogger(name).setLevel(logging.NOTSET)
         logger.removeHandler(handler)
+        handler.close()
 
 
 class _OneLineFormatter(logging.Formatter):

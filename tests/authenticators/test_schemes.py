@@ -169,6 +169,8 @@ def test_dovecot_makes_the_same(require_program, scheme):
         ("{CRYPT.HEX}$6$salt$x", "the encoding .hex is not supported for the scheme SHA512-CRYPT"),
         ("$argon2id$v=19$x", "not a hash of the scheme ARGON2ID"),
         ("{PBKDF2}$1$salt$0$00", "not a hash of the scheme PBKDF2"),
+        ("{PBKDF2}$1$\udcf3$1$00", "not a hash of the scheme PBKDF2"),
+        ("$6$\udcf3$x", "not a hash of the scheme SHA512-CRYPT"),
         ("{SCRAM-SHA-256}4096,x", "not a hash of the scheme SCRAM-SHA-256"),
         ("{SCRAM-SHA-256}0," + keys("SHA-256").partition(",")[2], "not a hash of the scheme SCRAM-SHA-256"),
         ("$apr1$toolongsalt$" + "." * 22, "not a hash of the scheme APR1"),

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import MaildropRules, OnDelete, RetainingStore
-from tests.helpers.programs import run_pop3proto
+from tests.helpers.processes import PATIENCE
 from tests.helpers.site_users import users_file
 
 TEXT = b"Subject: secret\n\ntanstaaf\n"
@@ -89,9 +91,12 @@ def test_a_message_of_the_mail_server(maildir: Path, deliver: Deliver, capsys: p
 
 @pytest.mark.deep
 def test_a_message_in_a_process(maildir: Path) -> None:
-    result = run_pop3proto("deliver", "--maildir", str(maildir), input=TEXT.decode())
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    command = [sys.executable, "-m", "pop3proto", "deliver", "--maildir", str(maildir)]
+    result = subprocess.run(command, input=TEXT, capture_output=True, timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     assert stored(maildir) == [TEXT]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stderr) == (75, b"pop3proto deliver: there is no message on standard input\n")
 
 
 def test_the_statuses_for_a_full_maildrop(maildir: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]) -> None:

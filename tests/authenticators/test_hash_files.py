@@ -197,6 +197,29 @@ def test_a_file_that_is_half_written_or_gone_keeps_the_old_one(write, caplog, te
     assert users.check_password("ann", "new", HERE)
 
 
+@pytest.mark.parametrize("kind", [PasswdFile, Htpasswd, SecretsFile])
+@pytest.mark.parametrize("text, age, why", [("", 60, "is empty"), ("ann:{SHA}x", 0, "still being written")])
+def test_an_authenticator_that_takes_the_place_of_another_takes_no_less(write, kind, text, age, why):
+    file = write(f"ann:{GOOD}\nbob:{GOOD}\n")
+    before = kind(file)
+    write(text, age=age)
+    with pytest.raises(MalformedUsers, match=why):
+        kind(file, before=before)
+    kind(file)  # at the start of a server that is what there is
+    write(f"bob:{GOOD}\n")
+    assert kind(file, before=before).names() == ("bob",)
+    write("")
+    assert kind(file, before=kind(file)).names() == ()  # it was empty before
+
+
+def test_a_file_of_which_nothing_can_be_used_is_told_in_few_lines(write, caplog):
+    with caplog.at_level(logging.ERROR, "pop3proto"):
+        file = write("".join(f"user{number}:{{CRAM-MD5}}x\n" for number in range(900)) + f"ann:{GOOD}\n")
+        PasswdFile(file)
+    assert len(caplog.records) == 21
+    assert caplog.records[-1].getMessage() == f"{file}: 900 lines are not taken, and 1 are"
+
+
 def test_what_is_no_such_file_is_refused(write, tmp_path):
     with pytest.raises(MalformedUsers, match=r"users, line 2: a line user:hash is expected"):
         PasswdFile(write(f"ann:{GOOD}\nbob\n"))

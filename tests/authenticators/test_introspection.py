@@ -2,9 +2,11 @@
 
 import json
 import logging
+import socket
 import ssl
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -198,6 +200,8 @@ def test_what_makes_a_token_valid(change, options, owner):
         {"body": b"[]"},
         {"body": b"x"},
         {"body": b"\xff"},
+        {"body": b"[" * 60_000},
+        {"body": b'{"a":' * 10_000},
         {"body": b" " * 70_000},
         {"status": 302, "headers": [("Location", "https://elsewhere.example/")]},
         {"status": 204},
@@ -213,6 +217,60 @@ def test_an_answer_that_makes_no_sense_is_no_wrong_token(arguments):
 def test_tokens_are_not_sent_in_clear(url):
     with pytest.raises(ValueError, match="the URL must begin with https://"):
         TokenIntrospection(url, "pop", "s")
+
+
+@pytest.mark.parametrize(
+    "url, why",
+    [
+        ("https://h.example/é", "percent-encoded"),
+        ("https://h.example/a b", "no blanks"),
+        ("https://h.example/?a=ü", "percent-encoded"),
+        ("https://a..b/", "no host name"),
+        ("https://a b/", "no host name"),
+        ("https://" + "a" * 70 + "/", "no host name"),
+        ("https://h.example:99999/", "Port out of range"),
+        ("https://ann:pw@h.example/", "must not hold a user name"),
+    ],
+)
+def test_a_url_that_nothing_can_be_sent_to_is_refused_at_once(url, why):
+    with pytest.raises(ValueError, match=why) as failed:
+        TokenIntrospection(url, "pop", "s")
+    assert "pw" not in str(failed.value)
+
+
+@contextmanager
+def sending(beginning, again):
+    """A server that sends something, and then something else for as long as it is let."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.settimeout(PATIENCE)
+                connection.recv(65_536)
+                connection.sendall(beginning)
+                while True:
+                    connection.sendall(again)
+                    time.sleep(0.001)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        join(thread)
+
+
+@pytest.mark.parametrize(
+    "beginning, again",
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b" "),
+    ],
+)
+def test_an_answer_that_never_ends_is_given_up(caplog, beginning, again):
+    with sending(beginning, again) as url, caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable):
+        TokenIntrospection(url, "pop", "s", timeout=0.2).check_token("", "t", HERE)
+    assert "timed out" in caplog.text
 
 
 def test_a_certificate_that_is_not_trusted_gets_no_token(tmp_path, caplog):

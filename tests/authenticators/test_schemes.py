@@ -29,6 +29,10 @@ def keys(algorithm):
     return f"4096,{b64(made.salt)},{b64(made.stored_key)},{b64(made.server_key)}"
 
 
+def argon(costs, salt="c2FsdHNhbHQ", digest="A" * 22):
+    return f"$argon2id$v=19${costs}${salt}${digest}"
+
+
 # From other programs: doveadm pw, htpasswd, openssl passwd.
 HASHES = {
     "PLAIN": "{PLAIN}tanstaaf",
@@ -112,6 +116,19 @@ def test_openssl_makes_the_same(require_program, option, scheme, password):
     assert not hashed.matches(password + "x")
 
 
+@pytest.mark.interop
+@pytest.mark.deep
+@pytest.mark.parametrize("scheme", [*(each for each in SCHEMES if each != "APR1"), "CRYPT"])
+def test_dovecot_makes_the_same(require_program, scheme):
+    doveadm = require_program("doveadm")
+    command = [doveadm, "pw", "-s", scheme, "-p", PASSWORD]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    hashed = parse_hash(made.stdout.strip())
+    assert scheme in {hashed.scheme, "CRYPT"}
+    assert hashed.matches(PASSWORD)
+    assert not hashed.matches("tanstaa")
+
+
 @pytest.mark.parametrize(
     "text, why",
     [
@@ -130,8 +147,30 @@ def test_openssl_makes_the_same(require_program, option, scheme, password):
         ("{SHA256-CRYPT}$6$salt$x", "not a hash of the scheme SHA256-CRYPT"),
         ("$6$rounds=9999999$salt$x", "the hash has 9999999 rounds"),
         ("$2y$10$x", "not a hash of the scheme BLF-CRYPT"),
+        ("$2y$10$" + "a" * 53, "not a hash of the scheme BLF-CRYPT"),
+        ("$2x$05$" + "." * 53, "not a hash of the scheme BLF-CRYPT"),
+        ("$2y$03$" + "." * 53, "the hash has the cost 03; it may be 4 to 16"),
+        ("$2y$00$" + "." * 53, "the hash has the cost 00; it may be 4 to 16"),
+        ("{BLF-CRYPT}$2y$31$" + "." * 53, "the hash has the cost 31; it may be 4 to 16"),
+        (argon("m=99999999,t=1,p=1"), "the hash has m=99999999,t=1,p=1, which would take too much time or memory"),
+        (argon("m=1048576,t=5,p=1"), "too much time or memory"),
+        (argon("m=8,t=999999,p=1"), "too much time or memory"),
+        (argon("m=8000,t=1,p=1000"), "too much time or memory"),
+        (argon("m=8,t=1,p=2"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=1,p=0"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=0,p=1"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=08,t=1,p=1"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=1,p=1", salt="c2Fs"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=1,p=1", salt="c2FsdHNhbHR"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=1,p=1", digest="AAA"), "not a hash of the scheme ARGON2ID"),
+        (argon("m=8,t=1,p=1", digest="A" * 400_000), "not a hash of the scheme ARGON2ID"),
+        ("{PBKDF2}$1$s$1000000$" + "00" * 65, "the hash has more than 64 octets"),
+        ("{PLAIN.b64}cHc=", "the encoding .b64 is not supported for the scheme PLAIN"),
+        ("{CRYPT.HEX}$6$salt$x", "the encoding .hex is not supported for the scheme SHA512-CRYPT"),
         ("$argon2id$v=19$x", "not a hash of the scheme ARGON2ID"),
         ("{PBKDF2}$1$salt$0$00", "not a hash of the scheme PBKDF2"),
+        ("{PBKDF2}$1$\udcf3$1$00", "not a hash of the scheme PBKDF2"),
+        ("$6$\udcf3$x", "not a hash of the scheme SHA512-CRYPT"),
         ("{SCRAM-SHA-256}4096,x", "not a hash of the scheme SCRAM-SHA-256"),
         ("{SCRAM-SHA-256}0," + keys("SHA-256").partition(",")[2], "not a hash of the scheme SCRAM-SHA-256"),
         ("$apr1$toolongsalt$" + "." * 22, "not a hash of the scheme APR1"),

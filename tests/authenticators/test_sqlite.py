@@ -74,6 +74,9 @@ def test_a_change_counts_from_the_next_login(database):
         ("DELETE FROM users", None, "readonly|returns no rows"),
         ("SELECT password FROM users; DROP TABLE users", None, "one statement"),
         (QUERY, "SELECT x FROM y", "no such table"),
+        ("SELECT password FROM users", None, "does not ask for a user: it has neither :user nor :local"),
+        ("SELECT password FROM users WHERE name = ':user'", None, "does not ask for a user"),
+        ("SELECT password FROM users WHERE name LIKE '%@' || :domain", None, "does not ask for a user"),
     ],
 )
 def test_a_query_that_cannot_work_is_refused_at_once(database, query, listing, why):
@@ -119,6 +122,33 @@ def test_a_row_that_cannot_be_used_is_told(database, caplog):
         users.find("bad")
     with pytest.raises(Unavailable, match="can be listed only by a query of their own"):
         users.names()
+
+
+@pytest.mark.parametrize(
+    "stored, limit",
+    [
+        ("0", None),
+        ("NULL", None),
+        ("5", 5),
+        ("'12'", 12),
+        ("1" + "0" * 30, "whole number"),  # a real number for SQLite
+        ("'1" + "0" * 30 + "'", 10**17),
+        ("-5", "whole number"),
+        ("1.5", "whole number"),
+        ("1e999", "whole number"),
+        ("'12k'", "whole number"),
+        ("x'ff'", "whole number"),
+    ],
+)
+def test_a_quota_is_a_whole_number(database, caplog, stored, limit):
+    run(database, f"UPDATE users SET quota = {stored}")
+    users = SqliteUsers(database, QUERY)
+    if not isinstance(limit, str):
+        assert users.find("ann").quota_octets == limit
+        return
+    with caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable):
+        users.find("ann")
+    assert "the row of a user: quota_octets is not a whole number of 0 or more" in caplog.text
 
 
 def test_a_query_that_takes_too_long_is_given_up(database, caplog):

@@ -135,6 +135,10 @@ def test_errors_of_the_file_are_told_with_their_keys(site, capsys):
         (["--check-config"], "--check-config needs --config FILE"),
         (["Maildir", "--config", "f"], "--config says who is served: leave out MAILDIR"),
         (["--config", "f", "--users", "u"], "--config says who is served: leave out MAILDIR"),
+        (["--config", "f", "--port", "1"], "leave out --port"),
+        (["--config", "f", "--check-config", "--verbose", "--core-dumps"], "leave out --core-dumps, --verbose"),
+        (["--config", "f", "--allow-cleartext", "--max-sessions", "3"], "leave out --allow-cleartext, --max-sessions"),
+        (["--config", "f", "--quirks", "bare_lf"], "leave out --quirks"),
     ],
 )
 def test_what_does_not_go_together(arguments, why, capsys):

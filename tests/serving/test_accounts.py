@@ -29,14 +29,14 @@ from pop3proto.testing.identity import identity_provider
 HERE = SessionInfo()
 
 
-def opened(users=None, tokens=None):
+def opened(users=None, tokens=None, before=None):
     config = ServeConfig(
         listen=(Listen(address=SocketAddress("127.0.0.1", 0)),),
         maildrops=Maildrops(maildir=Template("/mail/{user}")),
         users=users,
         tokens=tokens,
     )
-    return open_accounts(config)
+    return open_accounts(config, before)
 
 
 def write(path, text):
@@ -67,6 +67,10 @@ def htpasswd(tmp_path):
     return HtpasswdUsers(htpasswd=write(tmp_path / "ht", "ann:{SHA}pXBcXz5p8hJdvaXqWQGTwUG2fhM=\n"))
 
 
+def with_secrets(tmp_path):
+    return FileUsers(file=users_file(tmp_path).file, secrets=write(tmp_path / "secrets", "ann:tanstaaf\n"))
+
+
 @pytest.mark.parametrize("source", [users_file, passwd_file])
 def test_users_of_a_file(tmp_path, source):
     accounts = opened(source(tmp_path))
@@ -74,6 +78,18 @@ def test_users_of_a_file(tmp_path, source):
     assert not accounts.authenticator.check_password("ann", "x", HERE)
     assert accounts.directory is accounts.authenticator
     assert len(accounts.problems) == (source is passwd_file)
+
+
+@pytest.mark.parametrize("source", [passwd_file, htpasswd, with_secrets])
+def test_an_empty_file_does_not_take_the_place_of_users(tmp_path, source):
+    users = source(tmp_path)
+    before = opened(users)
+    [path] = [path for path in (getattr(users, key, None) for key in ("passwd_file", "htpasswd", "secrets")) if path]
+    path.write_text("")
+    with pytest.raises(AccountsUnusable, match="is empty"):
+        opened(users, before=before)
+    opened(users)
+    opened(users, before=opened(users_file(tmp_path)))  # users of another kind
 
 
 def test_users_of_htpasswd(tmp_path):
@@ -166,12 +182,14 @@ def test_all_that_is_said_of_tokens_reaches_who_asks(tmp_path):
     least = {"url": "https://id.example.org:1/x", "client_id": "pop", "client_secret": write(tmp_path / "secret", "s")}
     more = {"username": "email", "audience": "a", "scope": "b", "timeout": 3, "cache": 4}
     asks = opened(tokens=Introspection(**least, **more)).authenticator
-    assert (asks._host, asks._port, asks._path) == ("id.example.org", 1, "/x")
+    assert (asks._endpoint.host, asks._endpoint._port, asks._endpoint._path) == ("id.example.org", 1, "/x")
     assert base64.b64decode(asks._authorization.removeprefix("Basic ")) == b"pop:s"
-    assert {name: getattr(asks, f"_{name}") for name in more} == more
+    told = {**vars(asks), **vars(asks._endpoint)}
+    assert {name: told[f"_{name}"] for name in more} == more
     plain = opened(tokens=Introspection(**least)).authenticator
-    assert all(getattr(plain, f"_{name}") != value for name, value in more.items())
+    untold = {**vars(plain), **vars(plain._endpoint)}
+    assert all(untold[f"_{name}"] != value for name, value in more.items())
     (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
     trusting = opened(tokens=Introspection(**least, ca=tmp_path / "ca.pem")).authenticator
-    assert len(trusting._context.get_ca_certs()) == 1
-    assert trusting._context.get_ca_certs()[0] not in plain._context.get_ca_certs()
+    assert len(trusting._endpoint._context.get_ca_certs()) == 1
+    assert trusting._endpoint._context.get_ca_certs()[0] not in plain._endpoint._context.get_ca_certs()

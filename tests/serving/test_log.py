@@ -4,8 +4,11 @@ import errno
 import json
 import logging
 import os
+import pty
 import socket
 import struct
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,8 +25,10 @@ from pop3proto.serving import AuditLog, JsonFormatter
 from pop3proto.serving.config import Log
 from pop3proto.serving.log import handlers
 from pop3proto.serving.log.fields import TextFormatter
-from pop3proto.serving.log.handlers import FileLines, JournalLines, StderrLines, SyslogLines
+from pop3proto.serving.log.handlers import FileLines, JournalLines, SyslogLines
 from pop3proto.serving.log.setup import ServerLog
+from pop3proto.serving.log.stderr import StderrLines
+from tests.helpers.processes import join
 
 
 def record(text="hello", level=logging.INFO, **fields):
@@ -209,6 +214,11 @@ def test_a_full_disk_loses_lines_and_says_how_many(tmp_path, monkeypatch):
     assert path.read_text() == "one\n3 lines of the log could not be written\nfour\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_session_goes_on_though_the_disk_is_full():
+    a_session(Log(to=Path("/dev/full"), audit=Path("/dev/full")))
+
+
 def test_a_folder_that_is_gone_keeps_the_old_file(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -221,19 +231,145 @@ def test_a_folder_that_is_gone_keeps_the_old_file(tmp_path):
     lines.close()
 
 
-def test_what_cannot_be_opened_again_is_told(tmp_path):
+def test_what_cannot_be_opened_again_is_told(tmp_path, capsys):
     log = ServerLog(Log(to=tmp_path / "log"))
     assert [*log.reopen()] == []
     (tmp_path / "log").unlink()
     (tmp_path / "log").mkdir()
-    assert [*log.reopen()] == [f"cannot open the log {tmp_path / 'log'} again: Is a directory"]
+    problem = f"cannot open the log {tmp_path / 'log'} again: Is a directory"
+    assert [*log.reopen()] == [problem]
     log.close()
+    said = capsys.readouterr().err
+    assert said.endswith(f" pop3proto serve: {problem}\n")  # the log may be what is gone
+    assert said.count("\n") == 1
+
+
+def test_standard_error_gets_it_once(tmp_path, capsys):
+    log = ServerLog(Log(to="stderr", audit=tmp_path / "log"))
+    (tmp_path / "log").unlink()
+    (tmp_path / "log").mkdir()
+    for problem in log.reopen():
+        logging.getLogger("pop3proto").error(problem)
+    log.close()
+    assert capsys.readouterr().err.count("cannot open the log") == 1
+
+
+def test_lines_in_a_file_that_was_removed_are_lost(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lines = FileLines(folder / "log")
+    (folder / "log").unlink()
+    folder.rmdir()
+    lines.handle(record("one"))
+    lines.handle(record("two"))
+    assert lines.lost == 2
+    folder.mkdir()
+    lines.handle(record("three"))
+    lines.close()
+    assert (folder / "log").read_text() == "2 lines of the log could not be written\nthree\n"
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda: FileLines(Path("/")), lambda: SyslogLines("male"), lambda: JournalLines(Path("/none"))]
+)
+def test_what_cannot_be_made_is_not_closed_at_the_end(kind):
+    before = {*map(id, (reference() for reference in logging._handlerList))}
+    with pytest.raises((OSError, ValueError)):
+        kind()
+    after = [reference() for reference in logging._handlerList]
+    assert all(handler is None or id(handler) in before for handler in after)
+
+
+def test_a_fifo_in_place_of_the_file_stops_no_session(tmp_path):
+    path = tmp_path / "log"
+    lines = FileLines(path)
+    path.unlink()
+    os.mkfifo(path)
+
+    def write():
+        lines.handle(record("one"))
+        with pytest.raises(OSError, match="No such device"):
+            lines.reopen()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb"):
+            for _ in range(3_000):
+                lines.handle(record("x" * 100))
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    join(thread)
+    assert lines.lost
+    lines.close()
 
 
 def test_standard_error(capsys):
     lines = StderrLines()
     lines.handle(record("one"))
     assert capsys.readouterr() == ("", "one\n")
+
+
+def not_reopened(monkeypatch):
+    """It may not, as it belongs to another user or is a socket."""
+
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("pop3proto.serving.log.stderr.os.open", refuse)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "pipe of another user", "socket", "terminal"])
+def test_standard_error_that_nothing_reads_stops_no_session(kind, monkeypatch):
+    if kind == "socket":
+        ends = socket.socketpair()
+        reading, writing = (end.detach() for end in ends)
+    else:
+        reading, writing = pty.openpty() if kind == "terminal" else os.pipe()
+    if kind == "pipe of another user":
+        not_reopened(monkeypatch)
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        lines = StderrLines()
+        texts = ["x" * 50, "y" * 10_000]
+
+        def write():
+            for number in range(3_000):
+                lines.handle(record(texts[number % 2]))
+
+        thread = threading.Thread(target=write, daemon=True)
+        thread.start()
+        join(thread)
+        assert lines.lost
+        assert os.get_blocking(writing)  # it is shared with other programs
+        os.set_blocking(reading, False)
+        while reader.read(1 << 20):
+            pass
+        lost = lines.lost
+        lines.handle(record("here"))
+        assert lines.lost == 0
+        last = reader.read(1 << 16).decode().split()
+        assert " ".join(last[-10:]) == f"{lost} lines of the log could not be written here"
+        lines.close()
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_without_standard_error_lines_go_nowhere(monkeypatch, tmp_path, stream):
+    if stream is not None:
+        stream = (tmp_path / "x").open("w")
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    lines = StderrLines()
+    lines.handle(record("one"))
+    lines.close()
+
+
+def test_standard_error_in_a_file_is_shared(monkeypatch, tmp_path):
+    with (tmp_path / "file").open("w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        lines = StderrLines()
+        print("first", file=stream, flush=True)
+        lines.handle(record("one"))
+        print("last", file=stream, flush=True)
+        lines.close()
+    assert (tmp_path / "file").read_text() == "first\none\nlast\n"
 
 
 # ------------------------------------------------------------------------------- the system's logs

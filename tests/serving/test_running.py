@@ -107,6 +107,93 @@ def test_a_reload_takes_users_rules_and_quota(world):
     run(main())
 
 
+@pytest.mark.parametrize("text", ["", "bob:{PLAIN}secret\nann:{PL"])
+def test_a_reload_takes_no_users_that_a_login_would_not(world, caplog, text):
+    async def main():
+        async with world.serving() as server:
+            (world.folder / "users").write_text(text)
+            assert await log_in(server)
+            assert not await server.reload()
+            assert await log_in(server)
+            world.users("ann:{PLAIN}new\n")
+            assert await server.reload()
+            assert await log_in(server, password="new")
+
+    run(main())
+    assert "nothing was reloaded: " in caplog.text
+
+
+def test_a_reload_that_takes_the_domain_out_opens_no_other_maildrop(world, caplog):
+    world.users("ann:{PLAIN}tanstaaf\nann@example.org:{PLAIN}other\n")
+    world.mail("ann@example.org", b"secret\n")
+    listen = '{ address = "127.0.0.1:0", domain = "example.org" }'
+
+    async def main():
+        async with world.serving("login = { failure_delay = 0 }\n", listen=listen) as server:
+            for _ in range(2):
+                with pytest.raises(LoginFailed):
+                    await log_in(server)
+                assert await log_in(server, password="other")
+                world.write("login = { failure_delay = 0 }\n")
+                assert await server.reload()
+            assert server.config.listen[0].domain == "example.org"
+
+    run(main())
+    assert "changes of listen count from the next start" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [RecursionError, RuntimeError, AttributeError])
+def test_a_fault_of_a_reload_is_told_to_the_log_and_to_the_service_manager(world, caplog, monkeypatch, fault):
+    told = []
+
+    def fail(_):
+        raise fault("Marker")
+
+    async def main():
+        async with world.serving() as server:
+            monkeypatch.setattr(running, "read_config", fail)
+            monkeypatch.setattr(type(server.notifier), "ready", lambda *_: told.append("ready"))
+            assert not await server.reload()
+            assert told == ["ready"]
+            assert await log_in(server)
+
+    run(main())
+    assert "nothing was reloaded" in caplog.text
+
+
+def test_a_file_that_is_nested_too_deeply_is_no_fault(world, caplog):
+    async def main():
+        async with world.serving() as server:
+            world.file.write_text("x = " + "[" * 5_000 + "]" * 5_000)
+            assert not await server.reload()
+
+    run(main())
+    assert f"nothing was reloaded: {world.file}: its arrays or tables are nested too deeply" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_new_start_is_asked_for_as_long_as_it_is_needed(world, caplog):
+    delays = 'login = { delay_file = "%s/times", delay = { every = "1s" } }\n'
+
+    async def main():
+        async with world.serving() as server:
+            for text, wanted in (
+                ("run = { core_dumps = true }\n", "run"),
+                ("run = { core_dumps = true }\n", "run"),  # it still holds
+                ("", None),  # put back
+                (delays % world.folder, "login.delay_file"),
+            ):
+                world.write(text, listen='{ address = "127.0.0.1:0" }')
+                caplog.clear()
+                with caplog.at_level(logging.INFO, "pop3proto.serving"):
+                    assert await server.reload()
+                said = [record.getMessage() for record in caplog.records if record.name == "pop3proto.serving"]
+                expected = [] if wanted is None else [f"changes of {wanted} count from the next start"]
+                assert said == [*expected, f"reloaded {world.file}"]
+
+    run(main())
+
+
 @pytest.mark.parametrize("broken", ["file", "users", "certificate"])
 def test_a_reload_that_fails_changes_nothing(world, caplog, broken, tmp_path):
     with certificate_file() as pem:

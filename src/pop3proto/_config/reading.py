@@ -36,4 +36,6 @@ def read_toml(path: Path) -> tuple[dict[str, Any], bool]:
         raise ConfigError([f"{path}: it is not UTF-8"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path}: its arrays or tables are nested too deeply"]) from error
     return data, os.name != "posix" or not stat.S_ISREG(mode) or not mode & _OTHERS

@@ -10,7 +10,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 from typing_extensions import override
@@ -42,6 +42,7 @@ _log: Final = logging.getLogger("pop3proto")
 _MAX_CONCURRENT: Final = 8
 """Hashes computed at the same time: they take memory, and a client needs no valid password to cause one."""
 
+_SAID: Final = 20  # problems of single users, in the log
 _SETTLED: Final = 2  # seconds; what was changed more recently and ends within a line may still be written to
 
 
@@ -104,18 +105,20 @@ class HashFile(PasswordVerifier, UserDirectory):
 
     Args:
         path: the file.
+        before: the authenticator that this one takes the place of while the server runs; None: there is none. A file
+            that would not have taken effect there, as it is empty or half written, is malformed here.
 
     Raises:
         OSError: the file cannot be read.
         MalformedUsers: it is not such a file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, before: Self | None = None) -> None:
         self._path: Final = path
         self._lock: Final = threading.Lock()  # guards the snapshot; not held while a hash is computed
         self._hash_slots: Final = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self._refused: tuple[int, ...] = ()  # the state of the file that was said to be malformed
-        self._snapshot = self._read()
+        self._snapshot: Snapshot = self._read(None if before is None else before._snapshot)  # noqa: SLF001 - of this class
         self._say_problems()
 
     @abstractmethod
@@ -188,8 +191,16 @@ class HashFile(PasswordVerifier, UserDirectory):
             return self._snapshot
 
     def _say_problems(self) -> None:
-        for problem in self._snapshot.problems:
+        problems = self._snapshot.problems
+        for problem in problems[:_SAID]:
             _log.error("%s", visible(problem))
+        if len(problems) > 1:
+            _log.error(
+                "%s: %d lines are not taken, and %d are", visible(str(self._path)), len(problems), self._usable()
+            )
+
+    def _usable(self) -> int:
+        return sum(user.hash is not None for user in self._snapshot.users.values())
 
     def _read(self, before: Snapshot | None = None) -> Snapshot:
         with open_regular(self._path, follow_links=True) as file:

@@ -21,6 +21,8 @@ class Htpasswd(HashFile):
 
     Args:
         path: the file.
+        before: the authenticator over such a file that this one takes the place of while the server runs: a file that
+            is empty or half written is malformed then. None: there is none.
 
     Raises:
         OSError: the file cannot be read.

@@ -5,23 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import ipaddress
 import json
 import logging
-import ssl
 import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.text import visible
 from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.authenticator import TokenVerifier
 from pop3proto.sasl.mechanism import MechanismError
 
+from .endpoint import Endpoint
 from .user_table import prepare_name
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ __all__ = ["TokenIntrospection"]
 
 _log: Final = logging.getLogger("pop3proto")
 
-_LONGEST: Final = 65_536  # octets of an answer
-_CHUNK: Final = 8_192
 _REMEMBERED: Final = 10_000  # tokens
 _OK: Final = 200
 _REFUSED: Final = (401, 403)
@@ -61,7 +59,7 @@ class TokenIntrospection(TokenVerifier):
         audience: a value that `aud` must have; None: any.
         scope: a value that `scope` must have; None: any.
         ca: a file of authorities for the server's certificate, in place of the system's.
-        timeout: seconds that an answer may take.
+        timeout: seconds that a request has, from the connection to the last octet of the answer.
         cache: seconds for which a valid token is remembered; 0: not at all.
         clock: the time, in seconds since 1970.
 
@@ -84,20 +82,12 @@ class TokenIntrospection(TokenVerifier):
         cache: float = 60,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))):
-            raise ValueError(f"the URL must begin with https://, as tokens are sent there: {url}")
-        self._host: Final = host
-        self._port: Final = parts.port
-        self._path: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._context: Final = ssl.create_default_context(cafile=ca) if parts.scheme == "https" else None
+        self._endpoint: Final = Endpoint(url, ca=ca, timeout=timeout)
         pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"  # RFC 6749 section 2.3.1
         self._authorization: Final = "Basic " + base64.b64encode(pair.encode()).decode()
         self._username: Final = username
         self._audience: Final = audience
         self._scope: Final = scope
-        self._timeout: Final = timeout
         self._cache: Final = cache
         self._clock: Final = clock
         self._lock: Final = threading.Lock()
@@ -169,58 +159,25 @@ class TokenIntrospection(TokenVerifier):
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
         }
-        until = time.monotonic() + self._timeout
-        connection = (
-            http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-            if self._context is None
-            else http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
-        )
         try:
-            connection.request("POST", self._path, body, headers)
-            response = connection.getresponse()
-            status, octets = response.status, _read(response, until)
+            status, octets = self._endpoint.post(body, headers)
         except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
-        finally:
-            connection.close()
         if status in _REFUSED:
             raise self._unavailable(f"the server refuses this client ({status}): check client_id and its secret")
         if status != _OK:
             raise self._unavailable(f"the server answers with status {status}")
         try:
             answer: object = json.loads(octets)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
             raise self._unavailable("the answer is not a JSON object")
         return cast("dict[str, object]", answer)
 
     def _unavailable(self, why: str) -> Unavailable:
-        _log.error("tokens cannot be checked: %s: %s", self._host, why)
+        _log.error("tokens cannot be checked: %s: %s", self._endpoint.host, visible(why))
         return Unavailable("logins cannot be checked now; try again later")
-
-
-def _read(response: http.client.HTTPResponse, until: float) -> bytes:
-    """Return the body.
-
-    Raises:
-        OSError: it takes too long, or is too long.
-    """
-    octets = b""
-    while chunk := response.read1(_CHUNK):
-        octets += chunk
-        if len(octets) > _LONGEST:
-            raise OSError("the answer is too long")
-        if time.monotonic() > until:
-            raise TimeoutError("the answer takes too long")
-    return octets
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _texts(value: object) -> list[object]:

@@ -48,6 +48,8 @@ class PasswdFile(HashFile, ScramKeySource):
 
     Args:
         path: the file.
+        before: the authenticator over such a file that this one takes the place of while the server runs: a file that
+            is empty or half written is malformed then. None: there is none.
 
     Raises:
         OSError: the file cannot be read.

@@ -25,12 +25,20 @@ _SHA_ROUNDS: Final = 5_000
 _LEAST_ROUNDS: Final = 1_000
 _MOST_ROUNDS: Final = 1_000_000  # about a second
 _BCRYPT_OCTETS: Final = 72  # it takes no more of a password
+_BCRYPT_COSTS: Final = range(4, 17)  # of the last, some seconds
+_ARGON2_MEMORY: Final = 1 << 20  # KiB
+_ARGON2_WORK: Final = 4 << 20  # KiB, times passes: some seconds
+_ARGON2_LANES: Final = 64  # each may be a thread
+_LONGEST_DIGEST: Final = 64  # octets of PBKDF2, which takes time in proportion
 
 _SCHEME: Final = re.compile(r"\{([A-Za-z0-9-]+)(?:\.(b64|base64|hex))?\}(.*)", re.DOTALL | re.IGNORECASE)
 _SHA_CRYPT: Final = re.compile(r"\$([56])\$(?:rounds=([0-9]{1,9})\$)?([^$:]{0,16})\$([./0-9A-Za-z]+)")
 _MD5_CRYPT: Final = re.compile(r"(\$1\$|\$apr1\$)([^$:]{0,8})\$([./0-9A-Za-z]{22})")
-_BCRYPT: Final = re.compile(r"\$2[abxy]\$([0-3][0-9])\$[./0-9A-Za-z]{53}")
-_ARGON2: Final = re.compile(r"\$(argon2id?)\$v=19\$(m=[0-9]+,t=[0-9]+,p=[0-9]+)\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+_BCRYPT: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./0-9A-Za-z]{21}[.Oeu][./0-9A-Za-z]{31}")
+_ARGON2: Final = re.compile(
+    r"\$(argon2id?)\$v=19\$(m=([1-9][0-9]{0,8}),t=([1-9][0-9]{0,8}),p=([1-9][0-9]{0,8}))"
+    r"(\$[A-Za-z0-9+/]{1,1024}\$[A-Za-z0-9+/]{1,1024})"
+)
 _PBKDF2: Final = re.compile(r"\$1\$([^$]+)\$([0-9]{1,8})\$([0-9a-fA-F]+)")
 _HEX: Final = re.compile(r"[0-9a-fA-F]*")
 
@@ -97,10 +105,14 @@ def parse_hash(text: str, default: str = "CRYPT") -> PasswordHash:
         scheme = next((name for prefix, name in _BY_PREFIX.items() if data.startswith(prefix)), "")
         if not scheme:
             raise UnusableHash("a hash of crypt(3) that is not supported; supported are $1$, $5$, $6$, $2y$, $argon2")
+    if scheme != "PLAIN" and not data.isascii():
+        raise _not_of(scheme)
     if scheme in _DIGESTS:
         return _digest(scheme, data, encoding)
     if (parse := _PARSERS.get(scheme)) is None:
         raise UnusableHash(f"the scheme {scheme} is not supported; supported are {', '.join(SCHEMES)}")
+    if encoding:
+        raise UnusableHash(f"the encoding .{encoding} is not supported for the scheme {scheme}")
     return parse(scheme, data)
 
 
@@ -144,6 +156,8 @@ def _md5_crypt(scheme: str, data: str) -> PasswordHash:
 def _bcrypt(scheme: str, data: str) -> PasswordHash:
     if (match := _BCRYPT.fullmatch(data)) is None:
         raise _not_of(scheme)
+    if int(match[1]) not in _BCRYPT_COSTS:
+        raise UnusableHash(f"the hash has the cost {match[1]}; it may be {_BCRYPT_COSTS[0]} to {_BCRYPT_COSTS[-1]}")
     try:
         import bcrypt  # noqa: PLC0415 - an extra
     except ImportError:
@@ -155,6 +169,11 @@ def _bcrypt(scheme: str, data: str) -> PasswordHash:
 def _argon2(scheme: str, data: str) -> PasswordHash:
     match = _ARGON2.fullmatch(data)
     if match is None or match[1].upper() != scheme:
+        raise _not_of(scheme)
+    memory, passes, lanes = map(int, match.group(3, 4, 5))
+    if memory > _ARGON2_MEMORY or memory * passes > _ARGON2_WORK or lanes > _ARGON2_LANES:
+        raise UnusableHash(f"the hash has {match[2]}, which would take too much time or memory")
+    if memory < 8 * lanes:  # RFC 9106 section 3.1
         raise _not_of(scheme)
     try:
         from argon2 import exceptions, low_level  # noqa: PLC0415 - an extra
@@ -170,6 +189,12 @@ def _argon2(scheme: str, data: str) -> PasswordHash:
         except exceptions.VerificationError as error:
             raise ValueError(f"a hash of the scheme {scheme} cannot be computed: {error}") from None
 
+    try:  # whether salt and digest are such: with the least work that there is
+        low_level.verify_secret(f"${match[1]}$v=19$m=8,t=1,p=1{match[6]}".encode(), b"", kind)
+    except exceptions.VerifyMismatchError:
+        pass
+    except exceptions.VerificationError:
+        raise _not_of(scheme) from None
     return PasswordHash(scheme, match[2], check)
 
 
@@ -177,6 +202,8 @@ def _pbkdf2(scheme: str, data: str) -> PasswordHash:
     match = _PBKDF2.fullmatch(data)
     if match is None or not 0 < int(match[2]) <= _MOST_ROUNDS or len(match[3]) % 2:
         raise _not_of(scheme)
+    if len(match[3]) > 2 * _LONGEST_DIGEST:
+        raise UnusableHash(f"the hash has more than {_LONGEST_DIGEST} octets, which would take too long")
     salt, rounds, wanted = match[1].encode(), int(match[2]), bytes.fromhex(match[3])
 
     def check(password: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from typing_extensions import override
 
@@ -30,16 +30,18 @@ class SecretsFile(HashFile, SecretSource):
 
     Args:
         path: the file.
+        before: the authenticator over such a file that this one takes the place of while the server runs: a file that
+            is empty or half written is malformed then. None: there is none.
 
     Raises:
         OSError: the file cannot be read.
         MalformedUsers: it is not such a file, or all users of this machine can read it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, before: Self | None = None) -> None:
         if path.stat().st_mode & stat.S_IROTH:
             raise MalformedUsers(f"all users of this machine can read the passwords in {path}: chmod o-rwx it")
-        super().__init__(path)
+        super().__init__(path, before=before)
 
     @override
     def secret(self, user: str, session: SessionInfo, /) -> str | None:

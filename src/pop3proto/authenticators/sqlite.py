@@ -32,6 +32,7 @@ __all__ = ["SqliteUsers"]
 _log: Final = logging.getLogger("pop3proto")
 
 _MAX_CONCURRENT: Final = 8  # as in hash_file.py
+_DIGITS: Final = 18  # more make a limit that nothing reaches
 _STEPS: Final = 1_000  # of SQLite's machine, between two looks at the clock
 
 # For an unknown user of a database from which no user has been read yet.
@@ -45,8 +46,9 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
 
     The query returns one row for a user, and none for a user that does not exist. The column `password` holds a hash
     with its scheme (`{SSHA256}...`, `$6$...`). If there are columns `home`, `quota_octets` and `quota_messages`, they
-    hold the home folder and two numbers. Parameters are `:user`, and its two parts `:local` and `:domain`; without an
-    "@" the domain is empty. The database is opened for each login, and for reading only.
+    hold the home folder and two whole numbers, of which 0 is no limit. Parameters are `:user`, and its two parts
+    `:local` and `:domain`; without an "@" the domain is empty. The query must have `:user` or `:local`. The database is
+    opened for each login, and for reading only.
 
     If the database cannot be asked, the reason is logged to "pop3proto", and the login is refused with `Unavailable`
     (SYS/TEMP). So is that of a user whose hash cannot be used. For unknown users a hash of the kind that was read last
@@ -59,7 +61,7 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
         timeout: seconds that a query has.
 
     Raises:
-        ValueError: a query is not valid, or the first has no column `password`.
+        ValueError: a query is not valid, or the first has no column `password`, or asks for no user.
         OSError: there is no database.
     """
 
@@ -71,14 +73,17 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
         self._hash_slots: Final = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self._sample: PasswordHash = parse_hash(_SAMPLE)
         path.open("rb").close()  # its errors say more than those of SQLite
+        asked = _Asked(_parameters(""))
         try:
-            columns, _ = self._ask(query, _parameters(""))
+            columns, _ = self._ask(query, asked)
             if listing is not None:
                 self._ask(listing, {}, most=1)
         except sqlite3.Error as error:
             raise ValueError(f"{path}: {error}") from error
         if "password" not in columns:
             raise ValueError(f"{path}: the query has no column password; it has {', '.join(columns)}")
+        if asked.names.isdisjoint({"user", "local"}):  # any name would be right
+            raise ValueError(f"{path}: the query does not ask for a user: it has neither :user nor :local")
 
     @property
     @override
@@ -113,7 +118,7 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
                 quota_octets=_number(row, "quota_octets"),
                 quota_messages=_number(row, "quota_messages"),
             )
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise self._unavailable(f"the row of a user: {error}") from error
 
     @override
@@ -165,11 +170,34 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
         return Unavailable("logins cannot be checked now; try again later")
 
 
+class _Asked(dict[str, str]):
+    """Parameters that know which of them a query has."""
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        super().__init__(parameters)
+        self.names: Final[set[str]] = set()
+
+    @override
+    def __getitem__(self, name: str, /) -> str:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
 def _parameters(user: str) -> Mapping[str, str]:
     local, at, domain = user.rpartition("@")
     return {"user": user, "local": local if at else user, "domain": domain if at else ""}
 
 
 def _number(row: Mapping[str, Any], column: str) -> int | None:
+    """Return a limit; None: there is none.
+
+    Raises:
+        ValueError: it is not a number of octets or messages.
+    """
     value = row.get(column)
-    return None if value is None else int(value) or None
+    if value is None:
+        return None
+    text = str(value)
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{column} is not a whole number of 0 or more")
+    return int(text[:_DIGITS]) or None

@@ -28,6 +28,7 @@ from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
+from pop3proto.serving.log.stderr import StderrLines
 
 from .failures import USAGE, Failure, warn
 
@@ -194,7 +195,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="let the system write core files, which hold passwords, when the server crashes",
     )
     add_quirks_argument(parser, "clients", SERVER_QUIRKS)
-    parser.set_defaults(usage_error=parser.error)
+    parser.set_defaults(usage_error=parser.error, defaults=lambda: vars(parser.parse_args([])))
     parser.add_argument(
         "--verbose",
         action="store_true",
@@ -229,12 +230,19 @@ def run(arguments: Namespace) -> int:
 
 
 def _run_config(arguments: Namespace) -> int:
+    if not arguments.check_config:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end the start
     from .serve_config import check_config, serve_config  # noqa: PLC0415 - the short form needs none of it
 
     if arguments.config is None:
         raise Failure("--check-config needs --config FILE", USAGE)
     if arguments.maildir is not None or arguments.user or arguments.users or arguments.checkpassword:
         raise Failure("--config says who is served: leave out MAILDIR, --user, --users and --checkpassword", USAGE)
+    defaults = {**arguments.defaults(), "config": arguments.config, "check_config": arguments.check_config}
+    asked = (name for name in defaults if name not in {"usage_error", "defaults"})
+    if more := [name for name in asked if getattr(arguments, name) != defaults[name]]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in more)
+        raise Failure(f"--config says how to serve, and has keys for all of that: leave out {options}", USAGE)
     return check_config(arguments.config) if arguments.check_config else serve_config(arguments.config)
 
 
@@ -321,7 +329,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
     Args:
         sessions: the level of the logger for the dialogue of sessions.
     """
-    handler = logging.StreamHandler()
+    handler = StderrLines()  # one that nobody reads must not stop the server
     handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
@@ -335,6 +343,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         for name in levels:
             logging.getLogger(name).setLevel(logging.NOTSET)
         logger.removeHandler(handler)
+        handler.close()
 
 
 class _OneLineFormatter(logging.Formatter):

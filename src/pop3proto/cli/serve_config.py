@@ -73,20 +73,22 @@ def _read(path: Path) -> ServeConfig:
 async def _serve(path: Path, config: ServeConfig) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop, server = asyncio.get_running_loop(), SiteServer(path, config)
-    reloads: set[asyncio.Task[bool]] = set()
+    wanted = asyncio.Event()
 
     def end() -> None:
         (again if stop.is_set() else stop).set()
 
-    def reload() -> None:
-        task = asyncio.create_task(server.reload(), name="pop3proto-reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    async def reload_when_wanted() -> None:
+        while True:
+            await wanted.wait()
+            wanted.clear()  # many signals during one reload make one more
+            if await server.reload():
+                raise_descriptor_limit(server.config.limits.sessions)
 
     for each in _STOP_SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:  # a shell sets that for background jobs
             loop.add_signal_handler(each, end)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, wanted.set)
     try:
         await server.__aenter__()
     except CannotServe as error:
@@ -94,7 +96,10 @@ async def _serve(path: Path, config: ServeConfig) -> None:
     places = ", ".join(f"{host} port {port}" for host, port in server.addresses)
     figures = "" if server.metrics_address is None else "; metrics on {} port {}".format(*server.metrics_address)
     print(visible(f"serving {path} on {places}{figures}"), flush=True)
+    reloading = asyncio.create_task(reload_when_wanted(), name="pop3proto-reload")
     await stop.wait()
+    reloading.cancel()
+    await asyncio.wait({reloading})
     closing = asyncio.create_task(server.close())
     second = asyncio.create_task(again.wait())
     await asyncio.wait({closing, second}, return_when=asyncio.FIRST_COMPLETED)

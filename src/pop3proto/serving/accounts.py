@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 import attrs
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .config.main import ServeConfig
     from .config.users import Introspection, Users
 
+T = TypeVar("T", bound=HashFile)
+
 __all__ = ["Accounts", "AccountsUnusable", "open_accounts", "open_directory"]
 
 
@@ -45,15 +47,26 @@ class Accounts:
         authenticator: checks passwords and tokens.
         directory: knows the users; None: only a password tells whether one exists.
         problems: what is wrong with single users, a line each; the others can log in.
+        files: those with hashes, of which `open_accounts` takes the place.
     """
 
     authenticator: Authenticator
     directory: UserDirectory | None
     problems: tuple[str, ...] = ()
+    files: tuple[HashFile, ...] = ()
+
+    def file(self, kind: type[T]) -> T | None:
+        """Return the file of a kind; None if there is none."""
+        return next((file for file in self.files if isinstance(file, kind)), None)
 
 
-def open_accounts(config: ServeConfig) -> Accounts:
+def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accounts:
     """Open the sources of users that a configuration names.
+
+    Args:
+        config: the configuration.
+        before: what these take the place of while a server runs: a file that is empty or half written is not used
+            then. None: there is nothing yet.
 
     Raises:
         AccountsUnusable: one of them cannot be used. The message names it, and the key.
@@ -61,12 +74,13 @@ def open_accounts(config: ServeConfig) -> Accounts:
     parts: list[Authenticator] = []
     with _named_failures():
         if config.users is not None:
-            parts += _authenticators(config.users)
+            parts += _authenticators(config.users, before)
         if config.tokens is not None:
             parts.append(_introspection(config.tokens))
-    problems = tuple(problem for each in parts if isinstance(each, HashFile) for problem in each.problems)
+    files = tuple(each for each in parts if isinstance(each, HashFile))
+    problems = tuple(problem for file in files for problem in file.problems)
     authenticator = parts[0] if len(parts) == 1 else CombinedAuthenticator(*parts)
-    return Accounts(authenticator, _directory(parts[0]), problems)
+    return Accounts(authenticator, _directory(parts[0]), problems, files)
 
 
 def open_directory(config: ServeConfig) -> UserDirectory | None:
@@ -96,15 +110,18 @@ def _named_failures() -> Generator[None]:
         raise AccountsUnusable(f"cannot read {error.filename or 'a file of users'}: {error.strerror}") from error
 
 
-def _authenticators(users: Users) -> list[Authenticator]:
+def _authenticators(users: Users, before: Accounts | None = None) -> list[Authenticator]:
+    def of(kind: type[T]) -> T | None:
+        return None if before is None else before.file(kind)
+
     match users:
         case FileUsers():
-            secrets: list[Authenticator] = [] if users.secrets is None else [SecretsFile(users.secrets)]
+            secrets = [] if users.secrets is None else [SecretsFile(users.secrets, before=of(SecretsFile))]
             return [UsersFile(users.file), *secrets]
         case PasswdFileUsers():
-            return [PasswdFile(users.passwd_file)]
+            return [PasswdFile(users.passwd_file, before=of(PasswdFile))]
         case HtpasswdUsers():
-            return [Htpasswd(users.htpasswd)]
+            return [Htpasswd(users.htpasswd, before=of(Htpasswd))]
         case CheckpasswordUsers():
             return [CheckPassword(users.checkpassword, timeout=users.timeout)]
         case SqlUsers():

@@ -111,9 +111,6 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         LocalProtocolError: a text cannot be sent to a client.
     """
     config = site.config
-    authenticator = accounts.authenticator
-    if any(listen.domain for listen in config.listen):
-        authenticator = WholeNames(authenticator)
     observers: list[ServerObserver] = [
         *([LogObserver()] if config.log.dialogue else []),
         *([] if config.log.audit is None else [AuditLog()]),
@@ -121,7 +118,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
     ]
     service = Service(
         store=SiteStore(site, lasting.job, lasting.metrics),
-        authenticator=authenticator,
+        authenticator=WholeNames(accounts.authenticator),  # the listener of a session knows its domain
         cleartext=config.login.cleartext,
         deadlines=config.timeouts.value(),
         max_sessions=config.limits.sessions,

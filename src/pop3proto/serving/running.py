@@ -9,6 +9,8 @@ import threading
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
+import attrs
+
 from pop3proto._config.errors import ConfigError, MissingExtra
 from pop3proto._io.listener import Listener
 from pop3proto._io.listening import Listeners
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pop3proto.asyncio import Server
     from pop3proto.procedures.server.service import Service
 
+    from .accounts import Accounts
     from .config.main import ServeConfig
 
 __all__ = ["CannotServe", "SiteServer"]
@@ -45,7 +48,8 @@ __all__ = ["CannotServe", "SiteServer"]
 _log: Final = logging.getLogger("pop3proto.serving")
 
 _FIXED: Final = ("listen", "run", "log", "metrics", "tls")
-"""Tables whose changes need a new start; the certificates in the files of `tls` do not."""
+"""Tables whose changes need a new start; the certificates in the files of `tls` do not. A reload builds all else on
+those of the start: who asks on a listener and what a listener means must not part."""
 
 _PURGE_ENDS: Final = 30  # seconds for the maildrop that is being purged
 
@@ -79,6 +83,8 @@ class SiteServer:
         self.notifier: Final[Notifier] = Notifier.of_environment(os.environ, os.getpid())
         self._stack: Final = AsyncExitStack()
         self._stopping: Final = threading.Event()
+        self._begun: Final = self.config  # that of the start
+        self._accounts: Accounts | None = None
         self._site: Site | None = None
         self._server: Server | None = None
         self._certificates: Certificates | None = None
@@ -133,26 +139,30 @@ class SiteServer:
             return False
         async with self._reloading:
             self.notifier.reloading()
-            if self._log is not None:
-                for problem in self._log.reopen():
-                    _log.error("%s", visible(problem))
             try:
-                config, site, service = await asyncio.to_thread(self._load_again)
-                self._server.use(service)
-            except (OSError, ValueError, Pop3Error, MissingExtra) as error:
-                for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
-                    _log.error("nothing was reloaded: %s", visible(line))
-                done = False
-            else:
-                changed = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
-                if _purge_interval(config) != _purge_interval(self.config):
-                    changed.append("retain (whether and how often mail is purged)")
-                if changed:
-                    _log.warning("changes of %s count from the next start", ", ".join(changed))
-                self.config, self._site, done = config, site, True
-                _log.info("reloaded %s", visible(str(self._path)))
-            self.notifier.ready()
-            return done
+                return await self._reload(self._server)
+            finally:
+                self.notifier.ready()  # systemd waits for it
+
+    async def _reload(self, server: Server) -> bool:
+        if self._log is not None:
+            for problem in self._log.reopen():
+                _log.error("%s", visible(problem))
+        try:
+            read, accounts, site, service = await asyncio.to_thread(self._load_again)
+            server.use(service)
+        except (OSError, ValueError, Pop3Error, MissingExtra) as error:
+            for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
+                _log.error("nothing was reloaded: %s", visible(line))
+            return False
+        except Exception:  # noqa: BLE001 - whatever it is, the server goes on
+            _log.exception("nothing was reloaded, by a fault of this program")
+            return False
+        if changed := _changed(self._begun, read):
+            _log.warning("changes of %s count from the next start", ", ".join(changed))
+        self.config, self._accounts, self._site = site.config, accounts, site
+        _log.info("reloaded %s", visible(str(self._path)))
+        return True
 
     async def _begin(self) -> None:
         config = self.config
@@ -169,7 +179,7 @@ class SiteServer:
         if metrics is not None:
             self._count_refusals(metrics)
         self._lasting = Lasting(times=LoginTimes(config.login.delay_file), job=self._job(metrics), metrics=metrics)
-        self._site, service = self._assemble(config)
+        self._accounts, self._site, service = self._assemble(config)
         self._start_purging()
         if metrics is not None and config.metrics is not None:
             figures = MetricsServer(metrics, lambda: not self._stopping.is_set())
@@ -207,20 +217,21 @@ class SiteServer:
             _log.warning("no listener takes the sockets %r that systemd has opened", name)
         return bound
 
-    def _assemble(self, config: ServeConfig) -> tuple[Site, Service]:
-        """Return the site and its service, with the users read."""
+    def _assemble(self, config: ServeConfig) -> tuple[Accounts, Site, Service]:
+        """Return the users, read, the site and its service."""
         assert self._lasting is not None  # noqa: S101 - `_begin` has made it
-        accounts = open_accounts(config)
+        accounts = open_accounts(config, self._accounts)
         site = Site(config, accounts.directory)
-        return site, service_of(site, accounts, self._lasting)
+        return accounts, site, service_of(site, accounts, self._lasting)
 
-    def _load_again(self) -> tuple[ServeConfig, Site, Service]:
-        """Return what the files say now. The certificates come last: they are used from then on."""
-        config = read_config(self._path)
-        site, service = self._assemble(config)
+    def _load_again(self) -> tuple[ServeConfig, Accounts, Site, Service]:
+        """Return what the file says now, and what it comes to. Certificates come last: they are used from then on."""
+        read = read_config(self._path)
+        lasting = {name: getattr(self._begun, name) for name in _FIXED}
+        accounts, site, service = self._assemble(attrs.evolve(read, **lasting))
         if self._certificates is not None:
             self._certificates.reload()
-        return config, site, service
+        return read, accounts, site, service
 
     def _current_site(self) -> Site:
         assert self._site is not None  # noqa: S101 - the job begins after it was made
@@ -253,6 +264,16 @@ class SiteServer:
         while True:
             self.notifier.alive()
             await asyncio.sleep(interval)
+
+
+def _changed(begun: ServeConfig, read: ServeConfig) -> list[str]:
+    """Return what of a configuration counts from the next start, in words."""
+    changed = [name for name in _FIXED if getattr(read, name) != getattr(begun, name)]
+    if read.login.delay_file != begun.login.delay_file:
+        changed.append("login.delay_file")
+    if _purge_interval(read) != _purge_interval(begun):
+        changed.append("retain (whether and how often mail is purged)")
+    return changed
 
 
 def _purge_interval(config: ServeConfig) -> float | None:

@@ -25,7 +25,7 @@ class WholeNames(CustomAuthenticator):
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
-        self.blocks = authenticator.blocks
+        self.blocks: bool = authenticator.blocks
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the authenticator has
         if name.startswith("_"):

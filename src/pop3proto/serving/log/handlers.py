@@ -1,4 +1,4 @@
-"""Where the lines of a log go: standard error, a file, syslog, the journal of systemd. None of them stops a session.
+"""Where the lines of a log go: a file, syslog, the journal of systemd. None of them stops a session.
 
 A line that cannot be written is counted, and the next one that can be is preceded by the number of those that are lost.
 """
@@ -10,7 +10,6 @@ import logging
 import logging.handlers
 import os
 import socket
-import sys
 from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
@@ -21,9 +20,10 @@ from typing_extensions import override
 
 from .fields import fields_of, text_of
 
-__all__ = ["JOURNAL", "SYSLOG", "FileLines", "JournalLines", "LineHandler", "StderrLines", "SyslogLines"]
+__all__ = ["JOURNAL", "SYSLOG", "FileLines", "JournalLines", "LineHandler", "SyslogLines"]
 
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+# A FIFO, if that is what is there, is neither waited for when it is opened nor when it is written to.
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _MODE: Final = 0o640
 _DATAGRAM: Final = 8_192  # octets that syslog takes at least
 SYSLOG: Final = Path("/dev/log")
@@ -69,16 +69,6 @@ class LineHandler(logging.Handler):
         """
 
 
-class StderrLines(LineHandler):
-    """Writes to standard error."""
-
-    @override
-    def _write(self, record: logging.LogRecord) -> None:
-        with suppress(ValueError):  # it was closed
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-
-
 class FileLines(LineHandler):
     """Appends to a file, which is opened again if another program has moved or removed it.
 
@@ -90,10 +80,10 @@ class FileLines(LineHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self._path: Final = path
         self._torn = False  # the last line was written in part
         self._descriptor = os.open(path, _FLAGS, _MODE)
+        super().__init__()  # last: `logging` closes what it has seen
 
     @override
     def reopen(self) -> None:
@@ -123,6 +113,10 @@ class FileLines(LineHandler):
         if self._is_moved():
             with suppress(OSError):  # the old one is better than none
                 self.reopen()
+        if not os.fstat(self._descriptor).st_nlink:
+            raise OSError(
+                errno.ENOENT, os.strerror(errno.ENOENT), str(self._path)
+            )  # it was removed: what is written there is gone
         octets = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
         if self._torn:
             octets = b"\n" + octets
@@ -152,12 +146,12 @@ class SyslogLines(LineHandler):
     """
 
     def __init__(self, facility: str, path: Path = SYSLOG) -> None:
-        super().__init__()
         names = logging.handlers.SysLogHandler.facility_names
         if facility not in names:
             raise ValueError(f"there is no facility {facility!r}")
         self._facility: Final = names[facility]
         self._datagrams: Final = _Datagrams(path)
+        super().__init__()
 
     @override
     def close(self) -> None:
@@ -183,8 +177,8 @@ class JournalLines(LineHandler):
     """
 
     def __init__(self, path: Path = JOURNAL) -> None:
-        super().__init__()
         self._datagrams: Final = _Datagrams(path)
+        super().__init__()
 
     @override
     def close(self) -> None:

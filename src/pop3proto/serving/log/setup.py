@@ -9,7 +9,8 @@ from pop3proto._io.listening import FEW_DESCRIPTORS
 
 from .audit import AUDIT
 from .fields import JsonFormatter, TextFormatter
-from .handlers import FileLines, JournalLines, LineHandler, StderrLines, SyslogLines
+from .handlers import FileLines, JournalLines, LineHandler, SyslogLines
+from .stderr import StderrLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,12 +55,15 @@ class ServerLog:
         logging.getLogger(AUDIT).propagate = False  # it has a place of its own
 
     def reopen(self) -> Iterator[str]:
-        """Open the files again, and yield what went wrong."""
+        """Open the files again, and yield what went wrong. Standard error gets it too: the log may be what is lost."""
         for handler in self._handlers.values():
             try:
                 handler.reopen()
             except OSError as error:
-                yield f"cannot open the log {error.filename} again: {error.strerror}"
+                problem = f"cannot open the log {error.filename} again: {error.strerror}"
+                if not isinstance(self._handlers["pop3proto"], StderrLines):
+                    _to_stderr(problem)
+                yield problem
 
     def close(self) -> None:
         """Write nothing more."""
@@ -69,6 +73,13 @@ class ServerLog:
         for name in self._levels:
             logging.getLogger(name).setLevel(logging.NOTSET)
         logging.getLogger(AUDIT).propagate = True
+
+
+def _to_stderr(text: str) -> None:
+    lines = StderrLines()
+    lines.setFormatter(TextFormatter())
+    lines.handle(logging.LogRecord("pop3proto", logging.ERROR, __file__, 0, "%s", (text,), None))
+    lines.close()
 
 
 def _wanted(record: logging.LogRecord) -> bool:

@@ -68,6 +68,40 @@ def test_all_maildrops_there_and_back(config: Path, tmp_path: Path, say: Say) ->
     assert out == "ann: 0 messages restored, 1 already there\n" + there.format("")
 
 
+def test_users_that_are_left_out_of_a_restore_are_named(config: Path, tmp_path: Path, say: Say) -> None:
+    file = tmp_path / "mail.tar"
+    say("backup", "--all", file, "--config", config)
+    left = "pop3proto restore: {} is in the backup, and is no user with a maildrop: not restored\n"
+    (tmp_path / "users").write_bytes(users_file("bob"))
+    for words in ([], ["--dry-run"]):
+        status, out, err = say("restore", "--all", file, "--config", config, *words)
+        assert (status, out.startswith("bob: 0 messages"), err) == (1, True, left.format("ann"))
+    (tmp_path / "users").write_bytes(users_file("eve"))
+    assert say("restore", "--all", file, "--config", config) == (1, "", left.format("ann") + left.format("bob"))
+
+
+def test_folders_that_are_missing_are_told_before_anything_is_restored(config: Path, tmp_path: Path, say: Say) -> None:
+    file = tmp_path / "mail.tar"
+    ensure_maildir(tmp_path / "mail/eve")
+    (tmp_path / "users").write_bytes(users_file("ann", "bob", "eve"))
+    say("backup", "--all", file, "--config", config)
+    config.write_text(config.read_text().replace("/mail/{user}", "/new/{user}/Maildir"))
+    (tmp_path / "new/ann").mkdir(parents=True)
+    for words in ([], ["--dry-run"]):
+        status, out, err = say("restore", "--all", file, "--config", config, *words)
+        assert (status, out) == (1, "")
+        assert err == (
+            f"pop3proto restore: the folder {tmp_path}/new/bob does not exist; make it: "
+            f"install -d -m 0700 {tmp_path}/new/bob\npop3proto restore: nothing was restored\n"
+        )
+        assert not [*(tmp_path / "new/ann").iterdir()]
+    (tmp_path / "new/bob").mkdir()
+    status, out, err = say("restore", "--all", file, "--config", config)
+    assert (status, out, err) == (
+        0, "ann: 1 message restored, 0 already there\nbob: 1 message restored, 0 already there\n", ""
+    )  # fmt: skip  # eve has no messages, so that her folder is not needed
+
+
 def test_one_maildir(tmp_path: Path, say: Say) -> None:
     file, other = tmp_path / "mail.tar", tmp_path / "other"
     put(tmp_path / "ann")

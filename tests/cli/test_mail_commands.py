@@ -1,7 +1,9 @@
 """The commands for mail of a server: deliver, quota, purge, undelete."""
 
 import json
+import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from tests.helpers.site_users import users_file
 TEXT = b"Subject: secret\n\ntanstaaf\n"
 DAY = 86_400
 Deliver = Callable[..., int]
+PasswdSite = Callable[..., Path]
+Refused = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -42,11 +46,18 @@ def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deliver:
 
 
 @pytest.fixture
+def refused(deliver: Deliver, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Delivers, and returns the exit status and what is on standard error."""
+    return lambda *words: (deliver(*words), capsys.readouterr().err)
+
+
+@pytest.fixture
 def site(tmp_path: Path) -> Callable[..., Path]:
     """Writes a configuration for the users ann and bob."""
 
     def site(more: str = "") -> Path:
         (tmp_path / "users").write_bytes(users_file("ann", "bob"))
+        os.utime(tmp_path / "users", (1_700_000_000, 1_700_000_000))  # one that is new may be half written
         (tmp_path / "mail").mkdir(exist_ok=True)
         path = tmp_path / "serve.toml"
         path.write_text(
@@ -56,6 +67,21 @@ def site(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return site
+
+
+@pytest.fixture
+def passwd_site(site: Callable[..., Path], tmp_path: Path) -> PasswdSite:
+    """Writes a configuration whose users are in a passwd-file of this text and age, with their homes."""
+
+    def passwd_site(users: str, age: float = 60) -> Path:
+        config = site()
+        text = config.read_text().replace(f'file = "{tmp_path}/users"', f'passwd_file = "{tmp_path}/passwd"')
+        config.write_text(text.replace(f'"{tmp_path}/mail/{{user}}"', '"{home}/Maildir"'))
+        (tmp_path / "passwd").write_text(users)
+        os.utime(tmp_path / "passwd", (time.time() - age,) * 2)
+        return config
+
+    return passwd_site
 
 
 def stored(maildir: Path) -> list[bytes]:
@@ -187,6 +213,138 @@ def test_nothing_of_the_message_is_printed(
     for status in (0, 98, 99, 3):
         deliver("--maildir", maildir, "--filter", program(tmp_path, status))
     assert "tanstaaf" not in "".join(capsys.readouterr())
+
+
+def line(user: str, home: Path, password: str = "{PLAIN}x") -> str:
+    return f"{user}:{password}:1:1::{home}::\n"
+
+
+@pytest.mark.parametrize(
+    "kept, age, why",
+    [
+        (0, 60, "names no users"),
+        (7, 60, "names no users"),
+        (-3, 60, "ends within a line"),
+        (99, 0, "has just been changed"),
+    ],
+)
+def test_mail_waits_while_the_file_of_users_may_be_half_written(
+    passwd_site: PasswdSite, refused: Refused, kept: int, age: float, why: str
+) -> None:
+    config = passwd_site(("# soon\n" + line("ann", Path("/a")) + line("bob", Path("/b")))[:kept], age)
+    assert refused("carl", "--config", config) == (
+        75, f"pop3proto deliver: there is no user carl, but {config.parent}/passwd {why}\n"
+    )  # fmt: skip
+
+
+def test_a_home_that_may_be_cut_off_gets_no_mail(
+    passwd_site: PasswdSite, tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mail").mkdir()
+    whole = line("ann", tmp_path) + line("bob", tmp_path / "mail" / "bob")
+    config = passwd_site(whole.removesuffix("/bob::\n"))
+    assert deliver("ann", "--config", config) == 0
+    assert deliver("bob", "--config", config) == 75
+    assert "has no end" in capsys.readouterr().err
+    config = passwd_site(line("ann", tmp_path) + "bob:{PLAIN}x\n")
+    assert deliver("bob", "--config", config) == 75  # a fault of the configuration, not of the message
+    assert "has no maildrop" in capsys.readouterr().err
+
+
+def test_strangers_do_not_learn_what_is_wrong_with_other_users(
+    passwd_site: PasswdSite, tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process without those of the tests
+    config = passwd_site(line("ann", tmp_path) + line("bob", tmp_path, "{CRAM-MD5}ab"))
+    assert deliver("carl", "--config", config) == 77
+    assert capsys.readouterr().err == "pop3proto deliver: there is no user carl\n"
+    assert deliver("bob", "--config", config) == 0
+    assert capsys.readouterr().err == ""
+    main(["quota", "show", "--all", "--config", str(config)])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_is_missing_is_named_with_what_makes_it(
+    passwd_site: PasswdSite, tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "homes"
+    config = passwd_site(line("ann", folder / "ann"))
+    assert deliver("ann", "--config", config) == 75
+    assert capsys.readouterr().err == (
+        f"pop3proto deliver: the folder {folder} does not exist: is a disk not mounted?\n"
+    )
+    folder.mkdir()
+    config.write_text(config.read_text() + 'run = { user = "daemon" }\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: 1)
+        assert deliver("ann", "--config", config) == 75
+    assert capsys.readouterr().err == (
+        f"pop3proto deliver: the folder {folder}/ann does not exist; make it: "
+        f"install -d -o daemon -m 0700 {folder}/ann\n"
+    )
+
+
+# --------------------------------------------------------------------------------------- the rights of root
+
+
+@pytest.mark.parametrize(
+    "words, asked",
+    [
+        (["deliver", "ann"], ["daemon"]), (["purge", "ann"], ["daemon"]), (["quota", "show", "ann"], ["daemon"]),
+        (["undelete", "ann"], ["daemon"]), (["backup", "ann", "mail.tar"], []),
+    ],
+)  # fmt: skip
+def test_commands_of_root_go_on_as_the_user_of_the_server(
+    site: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], asked: list[str]
+) -> None:
+    config = site(f'run = {{ user = "daemon" }}\nlog = {{ audit = "{tmp_path}/audit" }}')
+    ensure_maildir(tmp_path / "mail/ann")
+    monkeypatch.chdir(tmp_path)
+    became: list[str] = []
+
+    def become(user: str, _: object) -> None:
+        assert not (tmp_path / "audit").exists()
+        became.append(user)
+
+    monkeypatch.setattr("pop3proto.cli.maildrop_arguments.drop_privileges", become)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.chown", lambda *_, **__: None)
+    monkeypatch.setattr("os.fchown", lambda *_, **__: None)
+    (tmp_path / "message").write_bytes(TEXT)
+    with (tmp_path / "message").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main([*words, "--config", str(config)]) == 0
+    assert became == asked
+
+
+def test_a_user_of_the_server_that_does_not_exist_is_told(
+    site: Callable[..., Path], deliver: Deliver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    config = site('run = { user = "nosuch" }')
+    assert main(["purge", "ann", "--config", str(config)]) == 78
+    assert deliver("ann", "--config", config) == 75
+    assert capsys.readouterr().err.count("run: there is no user 'nosuch' on this system") == 2
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_audit_of_a_purge_by_root_belongs_to_the_server(site: Callable[..., Path], tmp_path: Path) -> None:
+    config = site(
+        f'run = {{ user = "nobody" }}\nretain = {{ read = "1d" }}\nlog = {{ audit = "{tmp_path}/log/audit" }}'
+    )
+    put(tmp_path / "mail/ann", 9, "S")
+    (tmp_path / "log").mkdir()
+    for path in (tmp_path, tmp_path / "users", tmp_path / "mail", tmp_path / "log", *(tmp_path / "mail").rglob("*")):
+        shutil.chown(path, "nobody")
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    command = [sys.executable, "-m", "pop3proto", "purge", "ann", "--config", str(config)]
+    result = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert (tmp_path / "log/audit").owner() == "nobody"
+    assert b"expired" in (tmp_path / "log/audit").read_bytes()
 
 
 # ------------------------------------------------------------------------------------------------ quota

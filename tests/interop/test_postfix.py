@@ -85,9 +85,9 @@ scache unix - - n - 1 scache
 local unix - n n - - local
 postlog unix-dgram n - n - 1 postlogd
 pop3proto unix - n n - 10 pipe
-  flags=R user={user} null_sender=
+  flags=Rhu user={user} null_sender=
   argv={deliver} --config {folder}/serve.toml --from=${{sender}} --delivered-to=${{recipient}}
-  --original-to=${{original_recipient}} ${{user}}
+  --original-to=${{original_recipient}} -- ${{user}}
 """
 
 
@@ -120,7 +120,7 @@ class Postfix:
 
     def said(self, words: str) -> str:
         """Wait for a line of the log."""
-        wait_until(lambda: re.search(words, self.log), f"{words} is not in the log: {self.log}")
+        wait_until(lambda: re.search(f"{words}.*\n", self.log), f"{words} is not in the log: {self.log}")
         match = re.search(f".*{words}.*", self.log)
         assert match is not None
         return match[0]
@@ -187,9 +187,10 @@ def prepare(folder: Path) -> int:
             shutil.copytree(origin.parent, folder / "lib" / name)
         else:
             shutil.copy(origin, folder / "lib")
-    for user in ("ann", "bob", "full"):
+    for user in ("ann", "bob", "full", "other"):
         set_password(folder / "users", user, "x")
     shutil.chown(folder / "users", USER)
+    os.utime(folder / "users", (1_700_000_000, 1_700_000_000))  # what is new may be half written
     (folder / "serve.toml").write_text(
         f'listen = {{ address = "127.0.0.1:110" }}\nusers = {{ file = "{folder}/users" }}\n'
         f'maildrops = {{ maildir = "{folder}/mail/{{user}}" }}\nquota = {{ messages = 5 }}\n'
@@ -225,6 +226,12 @@ def test_a_message_by_the_pipe_transport(postfix: Postfix) -> None:
     assert wire_octets(path.name, len(octets)) == len(octets) + octets.count(b"\n")
     assert path.stat().st_uid == pwd.getpwnam(USER).pw_uid
     postfix.said(r"to=<ann@example\.org>.*status=sent")
+
+
+def test_an_address_in_other_letters(postfix: Postfix) -> None:
+    postfix.send("Other@Example.ORG", b"Subject: x\r\n\r\nx\r\n")
+    [path] = postfix.stored("other", 1)
+    assert b"\nDelivered-To: other@example.org\n" in path.read_bytes()
 
 
 def test_a_large_message(postfix: Postfix) -> None:

@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
         raise Failure("name the USER whose maildrop it is", USAGE)
     places = [
         MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
-        for each in chosen_maildrops(arguments)
+        for each in chosen_maildrops(arguments, keep_root=True)
     ]
     try:
         report = write_backup(arguments.file, places, since=arguments.since)

@@ -20,7 +20,8 @@ from pop3proto.serving.delivery.header import Envelope
 
 from .exit_statuses import LATER, REFUSED
 from .failures import USAGE, Failure
-from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .lacking_folder import lacking_folder
+from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops, unseen_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,8 @@ def _wrapped(text: str) -> str:
 def run(arguments: Namespace) -> int:
     """Run the command. Whatever goes wrong, the message is not lost: the mail server keeps it, or returns it."""
     try:
-        return _run(arguments)
+        with unseen_notes():  # the mail server shows to strangers what a command prints
+            return _run(arguments)
     except Failure:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -148,9 +150,13 @@ def _run(arguments: Namespace) -> int:
     try:
         [maildrop] = chosen_maildrops(arguments, filtering)
     except NoUser as error:
+        if error.doubt:
+            raise Failure(f"{error}, but {error.doubt}", LATER) from error
         raise Failure(str(error), REFUSED) from error
     except Failure as error:  # mail waits until the configuration is right again
         raise Failure(str(error), _EX_USAGE if error.status == USAGE else LATER) from error
+    if lacking := lacking_folder(maildrop.maildir, maildrop.owner):
+        raise Failure(lacking, LATER)
     try:
         with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source:
             deliver_message(

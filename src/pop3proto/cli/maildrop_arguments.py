@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from argparse import ArgumentTypeError
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +19,8 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.serving.accounts import AccountsUnusable, open_directory
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.delivery.filtering import Filtering
+from pop3proto.serving.missing_users import doubt_of_missing, is_cut_off
+from pop3proto.serving.privileges import drop_privileges
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.rules import MaildropRules, OnDelete, Retain
 from pop3proto.serving.site import Site, UnknownUsers
@@ -26,17 +31,21 @@ from .paths import path_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
+    from pop3proto.serving.config.listeners import RunAs
+    from pop3proto.serving.config.main import ServeConfig
     from pop3proto.serving.config.reporting import Log
 
 __all__ = [
     "DEFAULT_CONFIG",
     "ChosenMaildrop",
+    "NoMaildrop",
     "NoUser",
     "add_maildrop_arguments",
     "add_rules_arguments",
     "chosen_maildrops",
+    "unseen_notes",
 ]
 
 DEFAULT_CONFIG: Final = Path("/etc/pop3proto/serve.toml")
@@ -45,7 +54,20 @@ _RULES: Final = ("quota", "quota_messages", "when_full", "retain_unread", "retai
 
 
 class NoUser(Failure):
-    """There is no user of that name."""
+    """There is no user of that name.
+
+    Args:
+        text: the reason, in one line.
+        doubt: why the user may exist all the same; "" if there is no reason.
+    """
+
+    def __init__(self, text: str, doubt: str = "") -> None:
+        super().__init__(text)
+        self.doubt = doubt
+
+
+class NoMaildrop(Failure):
+    """The user exists, and the configuration gives no path for the maildrop."""
 
 
 @attrs.frozen
@@ -59,6 +81,7 @@ class ChosenMaildrop:
         filtering: what filters look at its mail.
         log: where the log and the audit of the server are; None: there is no configuration.
         follow_links: whether it, and folders in it, may be symbolic links.
+        owner: the user as whom the server runs; None: the configuration names none.
     """
 
     user: str
@@ -67,6 +90,7 @@ class ChosenMaildrop:
     filtering: Filtering
     log: Log | None = None
     follow_links: bool = False
+    owner: str | None = None
 
     @property
     def name(self) -> str:
@@ -134,15 +158,21 @@ def _value(parse: Callable[[str], float]) -> Callable[[str], float]:
     return value
 
 
-def chosen_maildrops(arguments: Namespace, filtering: Filtering | None = None) -> list[ChosenMaildrop]:
+def chosen_maildrops(
+    arguments: Namespace, filtering: Filtering | None = None, *, keep_root: bool = False
+) -> list[ChosenMaildrop]:
     """Return the maildrops that the command line names.
+
+    A process of root goes on as the user of the server, so that no file comes to belong to root.
 
     Args:
         arguments: of the command line.
         filtering: the filters that options name; None: the command has none.
+        keep_root: the command needs the rights of root, for a file of its own, and gives what it makes to the owner.
 
     Raises:
-        NoUser: there is no user of that name, or the user has no maildrop.
+        NoUser: there is no user of that name.
+        NoMaildrop: the user has no maildrop.
         Failure: the command line or the configuration is wrong.
     """
     everyone = getattr(arguments, "all", False)
@@ -161,10 +191,11 @@ def chosen_maildrops(arguments: Namespace, filtering: Filtering | None = None) -
         )
     if (arguments.user is None) != everyone:
         raise Failure("name one USER, or --all" if hasattr(arguments, "all") else "name one USER", USAGE)
-    site = open_site(arguments.config or DEFAULT_CONFIG)
+    site = open_site(arguments.config or DEFAULT_CONFIG, keep_root=keep_root)
     try:
-        users = site.users() if everyone else [arguments.user]
-        return [_chosen(site, user) for user in users if not everyone or site.maildir(user) is not None]
+        with unseen_notes():
+            users = site.users() if everyone else [arguments.user]
+            return [_chosen(site, user) for user in users if not everyone or site.maildir(user) is not None]
     except UnknownUsers as error:
         raise Failure(str(error), CONFIGURATION) from error
     except Refused as error:
@@ -172,29 +203,63 @@ def chosen_maildrops(arguments: Namespace, filtering: Filtering | None = None) -
 
 
 def _chosen(site: Site, user: str) -> ChosenMaildrop:
+    config = site.config
     if site.find(user) is None:
-        raise NoUser(f"there is no user {visible(user)}")
+        raise NoUser(f"there is no user {visible(user)}", _doubt(config))
     maildir = site.maildir(user)
     if maildir is None:
-        raise NoUser(f"the user {visible(user)} has no maildrop: {site.template} gives no path")
-    config = site.config
-    return ChosenMaildrop(user, maildir, site.rules(user), config.filter_, config.log, site.follow_links)
+        raise NoMaildrop(f"the user {visible(user)} has no maildrop: {site.template} gives no path")
+    if "home" in site.template.fields and is_cut_off(config, user):
+        raise NoMaildrop(f"the line of {visible(user)} in the file of users has no end: the home folder may be cut off")
+    return ChosenMaildrop(
+        user, maildir, site.rules(user), config.filter_, config.log, site.follow_links, config.run.user
+    )
 
 
-def open_site(path: Path) -> Site:
-    """Return what a configuration file says.
+def _doubt(config: ServeConfig) -> str:
+    try:
+        return doubt_of_missing(config)
+    except OSError as error:
+        return reason(error)
+
+
+@contextmanager
+def unseen_notes() -> Generator[None]:
+    """Print no notes about single lines of the users' file: they are for the log of the server."""
+    handler, logger = logging.NullHandler(), logging.getLogger("pop3proto")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def open_site(path: Path, *, keep_root: bool = False) -> Site:
+    """Return what a configuration file says, and go on as the user of the server if the process is that of root.
 
     Raises:
         Failure: it cannot be read, or is wrong; or its users cannot be read.
     """
     try:
         config = read_config(path)
-        directory = open_directory(config)
+        if not keep_root:
+            _leave_root(config.run)
+        with unseen_notes():
+            directory = open_directory(config)
     except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error
     except OSError as error:
         raise Failure(cannot("read", path, error), CONFIGURATION) from error
     return Site(config, directory)
+
+
+def _leave_root(run: RunAs) -> None:
+    if run.user is None or os.geteuid() != 0:
+        return
+    try:
+        drop_privileges(run.user, run.group)
+    except (ValueError, OSError) as error:
+        raise Failure(f"run: {reason(error)}", CONFIGURATION) from error
 
 
 def _rules(arguments: Namespace) -> MaildropRules:

@@ -15,13 +15,17 @@ from pop3proto.serving.retention.purge import MaildropInUse
 
 from .backup import Parser
 from .exit_statuses import LATER
-from .failures import USAGE, Failure
+from .failures import FAILURE, USAGE, Failure, warn
+from .lacking_folder import lacking_folder
 from .maildrop_arguments import add_maildrop_arguments, chosen_maildrops
 from .paths import path_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
+
+    from pop3proto.serving.backup.archive import Archive
+    from pop3proto.serving.backup.restoring import RestoreReport
 
 __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
@@ -41,40 +45,58 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     file: Path = arguments.file
+
+    def tell(report: RestoreReport) -> None:
+        name = visible(report.user or str(arguments.maildir))
+        would = "would be restored" if arguments.dry_run else "restored"
+        print(
+            f"{name}: {counted(len(report.restored), 'message')} {would}, {report.skipped:,} already there", flush=True
+        )
+
     try:
         with open_archive(file) as archive:
-            users = archive.users
-        reports = restore_backup(file, _places(arguments, users), dry_run=arguments.dry_run)
+            places = _places(arguments, archive)
+            kept = {place.user for place in places}
+            left_out = [user for user in archive.users if user not in kept and archive.manifest(user).messages]
+        reports = restore_backup(file, places, dry_run=arguments.dry_run, done=tell)
     except MaildropInUse as error:
         raise Failure(f"{error}; try again later", LATER) from error
     except (BadBackup, BackupConflict, NotMaildir) as error:
         raise Failure(visible(str(error))) from error
     except OSError as error:
         raise Failure(cannot("restore", file, error)) from error
-    would = "would be restored" if arguments.dry_run else "restored"
-    for report in reports:
-        name = visible(report.user or str(arguments.maildir))
-        print(f"{name}: {counted(len(report.restored), 'message')} {would}, {report.skipped:,} already there")
-    return 0
+    if arguments.dry_run:
+        for report in reports:
+            tell(report)
+    if not arguments.all:
+        return 0
+    for user in left_out:
+        warn(f"pop3proto restore: {visible(user)} is in the backup, and is no user with a maildrop: not restored")
+    return FAILURE if left_out else 0
 
 
-def _places(arguments: Namespace, users: tuple[str, ...]) -> list[MaildropPlace]:
+def _places(arguments: Namespace, archive: Archive) -> list[MaildropPlace]:
     """Return which maildrops of the backup are to be restored, and where they are.
 
     Raises:
-        Failure: they are not in the backup, or the command line is wrong.
+        Failure: they are not in the backup, a folder is missing, or the command line is wrong.
     """
+    users = archive.users
     if arguments.maildir is not None and arguments.user is None and not arguments.all:
         if len(users) != 1:
             raise Failure(f"the backup has {counted(len(users), 'maildrop')}: name the USER", USAGE)
         arguments.user = users[0]
-    chosen = [
-        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
-        for each in chosen_maildrops(arguments)
-    ]
+    chosen = chosen_maildrops(arguments, keep_root=True)
     if arguments.all:
-        return [each for each in chosen if each.user in users]
+        chosen = [each for each in chosen if each.user in users]
     missing = [each.user for each in chosen if each.user not in users]
     if missing:
         raise Failure(f"there is no maildrop of {visible(missing[0])} in the backup")
-    return chosen
+    lacking = {each.user: words for each in chosen if (words := lacking_folder(each.maildir, each.owner))}
+    if needed := [words for user, words in lacking.items() if archive.manifest(user).messages]:
+        raise Failure("nothing was restored", details=needed)
+    return [
+        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
+        for each in chosen
+        if each.user not in lacking  # and has no messages
+    ]

@@ -32,7 +32,7 @@ from .errors import BackupConflict
 from .verifying import check_message
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from pathlib import Path
 
     from pop3proto.core.results import UniqueId
@@ -64,7 +64,13 @@ class RestoreReport:
     skipped: int
 
 
-def restore_backup(file: Path, places: Iterable[MaildropPlace], *, dry_run: bool = False) -> list[RestoreReport]:
+def restore_backup(
+    file: Path,
+    places: Iterable[MaildropPlace],
+    *,
+    dry_run: bool = False,
+    done: Callable[[RestoreReport], object] = lambda _: None,
+) -> list[RestoreReport]:
     """Bring the messages of a backup back, each under the lock of its maildrop.
 
     Unique ids and flags are those of the backup. A message whose unique id lives is left alone, if it is the same
@@ -75,6 +81,7 @@ def restore_backup(file: Path, places: Iterable[MaildropPlace], *, dry_run: bool
         file: the backup.
         places: the maildrops; one that does not exist is made, if its parent folder exists. The quota is not enforced.
         dry_run: nothing is changed.
+        done: is called after each maildrop.
 
     Raises:
         BadBackup: it is no backup, it is damaged, or a maildrop is not in it; nothing was changed.
@@ -89,9 +96,12 @@ def restore_backup(file: Path, places: Iterable[MaildropPlace], *, dry_run: bool
                 check_message(archive, place.user, message)
         # Conflicts in any maildrop, before anything is changed in one.
         reports = [_Restoring(archive, place).plan(messages) for place, messages in chosen]
-        if dry_run:
-            return reports
-        return [_Restoring(archive, place).restore(messages) for place, messages in chosen]
+        if not dry_run:
+            reports = []
+        for place, messages in chosen[len(reports) :]:
+            reports.append(_Restoring(archive, place).restore(messages))
+            done(reports[-1])
+        return reports
 
 
 @attrs.frozen

@@ -215,6 +215,38 @@ def test_metrics_are_shown_to_others_only_if_that_is_wanted(write, errors):
     assert len(errors(f"{LEAST}{shown} }}\n")) == 1
 
 
+def test_a_key_of_the_file_behind_a_table_is_told(write):
+    with pytest.raises(ConfigError) as raised:
+        read_config(write(LEAST + '[login]\ncleartext = "never"\ngreeting = "hello"\n'))
+    words = 'unknown key "greeting"; it is a key of the file: put it before the first [table]'
+    assert str(raised.value).endswith(f"login: {words}")
+
+
+@pytest.mark.parametrize("name", ["serve", "serving-access", "serving-listeners"])
+def test_the_other_pages_have_examples_that_are_right(name, write):
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    read_config(write(example))
+
+
+def test_the_pages_listen_on_both_families():
+    for name in ("docs/serve.md", "docs/serve-configuration.md", "examples/serve.toml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        ports = [re.findall(re.escape(host) + r':(\d+)" \}', text) for host in ("0.0.0.0", "[::]")]
+        assert ports[0] == ports[1] != []
+
+
+def test_the_log_is_in_one_place_on_all_pages():
+    where = read_config(ROOT / "examples" / "serve.toml").log.to
+    page, logs, jail = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("docs/serve.md", "docs/logs.md", "contrib/fail2ban/jail.d/pop3proto.conf")
+    )
+    assert f'log = {{ to = "{where}"' in page
+    assert f"fail2ban-regex {where} pop3proto" in logs
+    assert f"logpath  = {where}\n" in jail
+
+
 def test_what_is_no_toml_is_told(write, tmp_path):
     with pytest.raises(ConfigError, match=r"serve\.toml: Expected '='"):
         read_config(write("listen"))

@@ -55,7 +55,7 @@ class Listen:
     """
 
     address: SocketAddress | None = attrs.field(
-        default=None, metadata=about('address and port: `"0.0.0.0:110"`, `"[::]:995"`')
+        default=None, metadata=about('address and port: `"0.0.0.0:110"` is IPv4 alone, and `"[::]:110"` IPv6 alone')
     )
     systemd: str | None = attrs.field(
         default=None,

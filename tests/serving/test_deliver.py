@@ -89,7 +89,7 @@ def test_what_root_delivers_belongs_to_the_owner(tmp_path: Path) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
     os.chown(folder, 65_534, 65_534)
-    deliver(folder / "Maildir", filtering=filtering(folder, 1))
+    deliver(folder / "Maildir", filtering=filtering(folder, 98))
     deliver(folder / "Maildir", quota=Quota(octets=1000))
     assert {path.stat().st_uid for path in folder.rglob("*")} == {65_534}
 
@@ -111,7 +111,7 @@ def test_it_takes_constant_memory(maildir: Path, last: bytes) -> None:
 
     tracemalloc.start()
     try:
-        path = deliver_message(Source(), maildir, filtering=filtering(maildir, 1, junk=JunkAction.TAG)).path
+        path = deliver_message(Source(), maildir, filtering=filtering(maildir, 98, junk=JunkAction.TAG)).path
         assert tracemalloc.get_traced_memory()[1] < 3 << 20
     finally:
         tracemalloc.stop()
@@ -137,9 +137,11 @@ def test_one_message_may_go_beyond_the_limit_and_the_next_is_not_taken(maildir: 
 
 def test_without_grace_no_message_goes_beyond_the_limit(maildir: Path) -> None:
     quota = Quota(octets=len(TEXT), grace=False)
-    with pytest.raises(DeliverLater, match="full"):
+    with pytest.raises(DeliveryRefused, match="larger than the whole maildrop may be"):
         deliver(maildir, TEXT + b"x", quota=quota)
     deliver(maildir, quota=quota)
+    with pytest.raises(DeliverLater, match="full"):
+        deliver(maildir, b"x", quota=quota)
     assert len(files(maildir)) == 1
 
 
@@ -181,19 +183,19 @@ def test_each_delivery_is_a_line_of_the_file_that_programs_share(maildir: Path) 
 
 def test_what_is_done_with_junk(maildir: Path) -> None:
     assert deliver(maildir, filtering=filtering(maildir, 0)).path.parent == maildir / "new"
-    path = deliver(maildir, filtering=filtering(maildir, 1)).path
+    path = deliver(maildir, filtering=filtering(maildir, 98)).path
     assert path.parent == maildir / ".Junk/new"
     assert path.read_bytes() == TEXT
     assert (maildir / ".Junk/maildirfolder").exists()
-    assert deliver(maildir, filtering=filtering(maildir, 1, folder=".Spam")).path.parent == maildir / ".Spam/new"
-    path = deliver(maildir, filtering=filtering(maildir, 1, junk="tag"), envelope=Envelope("b")).path
+    assert deliver(maildir, filtering=filtering(maildir, 98, folder=".Spam")).path.parent == maildir / ".Spam/new"
+    path = deliver(maildir, filtering=filtering(maildir, 98, junk="tag"), envelope=Envelope("b")).path
     assert path.read_bytes() == b"X-Spam: Yes\nReturn-Path: <b>\n" + TEXT
     assert path.parent == maildir / "new"
-    assert deliver(maildir, filtering=filtering(maildir, 1, junk="deliver")).path.read_bytes() == TEXT
+    assert deliver(maildir, filtering=filtering(maildir, 98, junk="deliver")).path.read_bytes() == TEXT
     with pytest.raises(DeliveryRefused, match="found to be junk"):
-        deliver(maildir, filtering=filtering(maildir, 1, junk="refuse"))
+        deliver(maildir, filtering=filtering(maildir, 98, junk="refuse"))
     with pytest.raises(DeliveryRefused, match="found to be virus"):
-        deliver(maildir, filtering=filtering(maildir, 2))
+        deliver(maildir, filtering=filtering(maildir, 99))
     assert not list(maildir.glob("**/tmp/*"))
 
 
@@ -204,7 +206,7 @@ def test_a_filter_that_fails_means_later(maildir: Path) -> None:
 
 
 def test_junk_counts_for_the_quota_of_the_maildir(maildir: Path) -> None:
-    deliver(maildir, quota=Quota(messages=1), filtering=filtering(maildir, 1))
+    deliver(maildir, quota=Quota(messages=1), filtering=filtering(maildir, 98))
     with pytest.raises(DeliverLater, match="full"):
         deliver(maildir, quota=Quota(messages=1))
 
@@ -255,8 +257,8 @@ def test_nothing_that_is_told_has_the_message_in_it(maildir: Path) -> None:
 def test_the_folder_for_junk_is_a_folder_or_the_message_waits(maildir: Path) -> None:
     (maildir / ".Junk").touch()
     with pytest.raises(DeliverLater, match="not a folder"):
-        deliver(maildir, filtering=filtering(maildir, 1))
+        deliver(maildir, filtering=filtering(maildir, 98))
     (maildir / ".Junk").unlink()
     ensure_maildir(maildir / ".Junk")
-    deliver(maildir, filtering=filtering(maildir, 1))
+    deliver(maildir, filtering=filtering(maildir, 98))
     assert (maildir / ".Junk/maildirfolder").exists()

@@ -182,8 +182,8 @@ def program(tmp_path: Path, text: str) -> tuple[str, ...]:
     "text,verdict",
     [
         ("exit 0", CLEAN),
-        ("echo first >&2; echo why >&2; exit 1", Verdict(JUNK, "why")),
-        ("exit 2", Verdict(VIRUS)),
+        ("echo first >&2; echo why >&2; exit 98", Verdict(JUNK, "why")),
+        ("exit 99", Verdict(VIRUS)),
         ("exit 75", None),
         ("kill -9 $$", None),
     ],
@@ -212,7 +212,7 @@ def test_a_program_that_is_too_slow_or_not_there_gives_no_verdict(scanned: Any, 
 
 
 def test_the_first_that_finds_something_decides(scanned: Any, tmp_path: Path) -> None:
-    junk = program(tmp_path, "exit 1")
+    junk = program(tmp_path, "exit 98")
     with listening(Clamd(b"stream: Worm FOUND\0")) as clamd:
         assert ask_filters(Filtering(clamd=clamd, command=junk), scanned, 1) == Verdict(VIRUS, "Worm")
     with listening(Clamd(b"stream: OK\0")) as clamd, listening(Http(b'{"action": "no action"}')) as rspamd:
@@ -222,7 +222,7 @@ def test_the_first_that_finds_something_decides(scanned: Any, tmp_path: Path) ->
 
 
 def test_larger_messages_are_not_shown_to_filters(scanned: Any, tmp_path: Path) -> None:
-    filtering = Filtering(command=program(tmp_path, "exit 1"), largest=100)
+    filtering = Filtering(command=program(tmp_path, "exit 98"), largest=100)
     assert ask_filters(filtering, scanned, 100) == Verdict(JUNK)
     assert ask_filters(filtering, scanned, 101) == CLEAN
 

@@ -186,8 +186,12 @@ def test_a_file_that_is_not_to_be_believed_is_written_anew(maildir: Path, conten
 
 
 @pytest.mark.parametrize("age,anew", [(0, False), (14 * 60, False), (16 * 60, True), (-100, True)])
-def test_a_file_that_says_over_quota_is_written_anew_when_it_is_old(maildir: Path, age: float, anew: bool) -> None:
-    (maildir / "maildirsize").write_text("1000S\n999 1\n1 1\n")
+@pytest.mark.parametrize("lines", [1, 2])
+def test_over_quota_is_believed_for_15_minutes_and_only_if_it_was_counted(
+    maildir: Path, age: float, anew: bool, lines: int
+) -> None:
+    (maildir / "maildirsize").write_text("1000S\n" + ("1000 2\n" if lines == 1 else "999 1\n1 1\n"))
+    anew = anew or lines > 1
     quota = MaildirQuota(maildir, Quota(octets=1000), clock=lambda: time.time() + age)
     assert quota.usage() == (Usage() if anew else Usage(1000, 2))
 
@@ -255,10 +259,10 @@ def test_a_file_that_another_program_writes_while_it_is_counted_is_not_overwritt
 ) -> None:
     count, calls = counting.count, 0
 
-    def while_another_writes(path: Path, *, trash: bool) -> counting.Counted:
+    def while_another_writes(path: Path, *, trash: bool, follow_links: bool) -> counting.Counted:
         nonlocal calls
         calls += 1
-        counted = count(path, trash=trash)
+        counted = count(path, trash=trash, follow_links=follow_links)
         if calls == 1:
             put(maildir, "1.a.h", 50)
             (maildir / "maildirsize").write_text("1000000000S\n0 0\n50 1\n")
@@ -275,8 +279,8 @@ def test_a_maildir_that_changes_all_the_time_is_counted_and_its_file_left_alone(
 ) -> None:
     count, serial = counting.count, iter(range(100))
 
-    def changing(path: Path, *, trash: bool) -> counting.Counted:
-        counted = count(path, trash=trash)
+    def changing(path: Path, *, trash: bool, follow_links: bool) -> counting.Counted:
+        counted = count(path, trash=trash, follow_links=follow_links)
         put(maildir, f"{next(serial)}.a.h", 1)
         os.utime(maildir / "cur", ns=(0, time.time_ns() + next(serial)))
         return counted
@@ -298,12 +302,38 @@ def test_a_file_that_cannot_be_written_is_no_error(maildir: Path, monkeypatch: p
     quota.add(Usage(1, 1))
 
 
-def test_a_folder_has_the_quota_of_the_maildir_around_it(maildir: Path) -> None:
-    ensure_maildir(maildir / ".Junk")
-    (maildir / ".Junk/maildirfolder").touch()
-    put(maildir / ".Junk", "1.a.h", 50)
-    assert MaildirQuota(maildir / ".Junk", GIB).usage() == Usage(50, 1)
+def test_a_maildir_that_is_marked_as_a_folder_has_its_own_quota(maildir: Path) -> None:
+    (maildir / "maildirfolder").touch()
+    for name in ("new", "cur", "tmp"):
+        (maildir.parent / name).mkdir()
+    put(maildir, "1.a.h", 50)
+    assert MaildirQuota(maildir, GIB).usage() == Usage(50, 1)
     assert size_lines(maildir) == ["1000000000S", "50 1"]
+
+
+OLD = 20 * 60
+
+
+@pytest.mark.parametrize("age,changed,anew", [(OLD, 0, True), (OLD, OLD + 1, False), (60, 0, False), (86_401, 0, True)])
+def test_the_file_is_not_believed_if_the_folders_were_changed_after_it(
+    maildir: Path, age: float, changed: float, anew: bool
+) -> None:
+    put(maildir, "1.a.h", 50)
+    now = time.time()
+    (maildir / "maildirsize").write_text("1000S\n700 7\n")
+    os.utime(maildir / "maildirsize", (now - age, now - age))
+    for name in ("new", "cur"):
+        os.utime(maildir / name, (now - changed, now - changed))
+    assert MaildirQuota(maildir, Quota(octets=1000)).usage() == (Usage(50, 1) if anew else Usage(700, 7))
+
+
+def test_a_count_that_lacks_a_folder_is_not_written(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_maildir(maildir / ".Work")
+    put(maildir, "1.a.h", 50)
+    (maildir / ".Work/new").rmdir()
+    (maildir / ".Work/new").symlink_to(maildir)
+    assert MaildirQuota(maildir, GIB).recalculate() == Usage(50, 1)
+    assert not (maildir / "maildirsize").exists()
 
 
 def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(maildir: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from pop3proto.serving import (
     purge,
     undelete,
 )
+from pop3proto.serving.retention import purge as purging
 from pop3proto.serving.retention.times import arrived
 
 DAY = 86_400
@@ -334,8 +335,12 @@ def test_a_maildrop_in_use_is_skipped(maildir: Path) -> None:
     assert len(names(maildir)) == 1
 
 
-def test_nothing_is_removed_whose_audit_line_cannot_be_written(maildir: Path) -> None:
+def test_nothing_more_is_removed_if_an_audit_line_cannot_be_written(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(maildir, 2 * DAY)
+    put(maildir, 3 * DAY)
+    monkeypatch.setattr(purging, "_BATCH", 1)
 
     def full(_: Purged) -> None:
         raise OSError(errno.ENOSPC, "full")

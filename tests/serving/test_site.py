@@ -67,7 +67,9 @@ def test_a_source_that_lists_no_users_has_those_with_a_maildrop(tmp_path, templa
     site = Site(config(f"{tmp_path}/{template}"), None)
     assert [*site.users()] == users
     assert site.find(users[0]) == UserEntry(users[0])
-    assert site.find("nobody@x.org") is None
+    with pytest.raises(UnknownUsers, match=r"nothing but a password .* nobody@x.org: there is no "):
+        site.find("nobody@x.org")
+    assert site.find("../x@x.org/y") is None
 
 
 @pytest.mark.parametrize("template", ["{home}/Maildir", "/mail/{local}"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from typing_extensions import override
@@ -22,7 +23,7 @@ from .failures import USAGE, Failure
 from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from collections.abc import Sequence
 
 __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
@@ -42,6 +43,13 @@ exit status:
        to be refused, or the maildrop is full and that is to be refused
 
 A filter that fails, or is too slow, means 75: never that a message is clean."""
+_ADDRESSES: Final = {
+    "-f": "--from",
+    "--from": "--from",
+    "--delivered-to": "--delivered-to",
+    "-a": "--original-to",
+    "--original-to": "--original-to",
+}
 _FILTERS: Final = (
     "clamd",
     "rspamd",
@@ -56,7 +64,29 @@ _FILTERS: Final = (
 
 
 class Parser(ArgumentParser):
-    """Tells a mail server, by its exit status, that the command line is wrong."""
+    """Tells a mail server, by its exit status, that the command line is wrong.
+
+    Names and addresses of strangers are on it: no option is known by its beginning, and what follows an option that
+    takes an address is one, even if it begins with a hyphen.
+    """
+
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    @override
+    def parse_args(  # type: ignore[override]  # it is overloaded there
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> Namespace:
+        words = iter(sys.argv[1:] if args is None else args)
+        joined: list[str] = []
+        for word in words:
+            if word == "--":
+                joined += [word, *words]
+            elif word in _ADDRESSES and (address := next(words, None)) is not None:
+                joined.append(f"{_ADDRESSES[word]}={address}")
+            else:
+                joined.append(word)
+        return super().parse_args(joined, Namespace() if namespace is None else namespace)
 
     @override
     def error(self, message: str) -> NoReturn:
@@ -84,7 +114,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--spamd", metavar="PLACE", help="ask SpamAssassin's spamd at HOST:PORT, or at the socket /PATH"
     )
     filters.add_argument(
-        "--filter", metavar="COMMAND", help="ask a program: 0 is clean, 1 junk, 2 virus, else no verdict"
+        "--filter", metavar="COMMAND", help="ask a program: 0 is clean, 98 junk, 99 virus, else no verdict"
     )
     filters.add_argument("--filter-timeout", metavar="TIME", help="how long a filter may take (default: 1m)")
     filters.add_argument("--filter-largest", metavar="SIZE", help="do not show larger messages to filters")
@@ -112,7 +142,6 @@ def run(arguments: Namespace) -> int:
 
 def _run(arguments: Namespace) -> int:
     try:
-        envelope = Envelope(arguments.sender, arguments.delivered_to, arguments.original_to)
         filtering = _filtering(arguments)
     except ValueError as error:
         raise Failure(str(error), _EX_USAGE) from error
@@ -128,15 +157,27 @@ def _run(arguments: Namespace) -> int:
                 source,
                 maildrop.maildir,
                 user=maildrop.user,
-                envelope=envelope,
+                envelope=_envelope(arguments),
                 quota=maildrop.rules.quota,
                 filtering=maildrop.filtering,
+                follow_links=maildrop.follow_links,
             )
     except DeliverLater as error:
         raise Failure(str(error), LATER) from error
     except DeliveryRefused as error:
         raise Failure(str(error), REFUSED) from error
     return os.EX_OK
+
+
+def _envelope(arguments: Namespace) -> Envelope:
+    """Return the envelope; an address of strangers that no field can hold is left out, and their mail comes."""
+    given = {name: getattr(arguments, name) for name in ("sender", "delivered_to", "original_to")}
+    known: dict[str, str | None] = {}
+    for name, value in given.items():
+        with suppress(ValueError):
+            Envelope(**{name: value})
+            known[name] = value
+    return Envelope(**known)
 
 
 def _filtering(arguments: Namespace) -> Filtering:

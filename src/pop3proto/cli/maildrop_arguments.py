@@ -58,7 +58,7 @@ class ChosenMaildrop:
         rules: what holds for it.
         filtering: what filters look at its mail.
         log: where the log and the audit of the server are; None: there is no configuration.
-        follow_links: whether its folders may be symbolic links.
+        follow_links: whether it, and folders in it, may be symbolic links.
     """
 
     user: str
@@ -92,6 +92,9 @@ def add_maildrop_arguments(parser: ArgumentParser, *, all_: bool = True) -> None
         help=f"the configuration of the server; without it, {DEFAULT_CONFIG}",
     )
     where.add_argument("--maildir", type=path_argument, metavar="PATH", help="one Maildir, without any configuration")
+    parser.add_argument(
+        "--follow-links", action="store_true", help="with --maildir: it, and folders in it, may be symbolic links"
+    )
 
 
 def add_rules_arguments(parser: ArgumentParser, *names: str) -> None:
@@ -147,7 +150,10 @@ def chosen_maildrops(arguments: Namespace, filtering: Filtering | None = None) -
         if everyone:
             raise Failure("--all belongs to --config, not to --maildir", USAGE)
         rules = _rules(arguments)
-        return [ChosenMaildrop(arguments.user or "", arguments.maildir, rules, filtering or Filtering())]
+        user, follow_links = arguments.user or "", arguments.follow_links
+        return [ChosenMaildrop(user, arguments.maildir, rules, filtering or Filtering(), follow_links=follow_links)]
+    if arguments.follow_links:
+        raise Failure("--follow-links belongs to --maildir; the configuration has it in the table `maildrops`", USAGE)
     given = [name for name in _RULES if getattr(arguments, name, None) is not None]
     if given:
         raise Failure(
@@ -172,8 +178,7 @@ def _chosen(site: Site, user: str) -> ChosenMaildrop:
     if maildir is None:
         raise NoUser(f"the user {visible(user)} has no maildrop: {site.template} gives no path")
     config = site.config
-    links = config.maildrops.follow_links
-    return ChosenMaildrop(user, maildir, site.rules(user), config.filter_, config.log, links)
+    return ChosenMaildrop(user, maildir, site.rules(user), config.filter_, config.log, site.follow_links)
 
 
 def open_site(path: Path) -> Site:

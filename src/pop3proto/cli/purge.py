@@ -48,7 +48,8 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     chosen = chosen_maildrops(arguments)
     with _audit(chosen[0].log if chosen and not arguments.dry_run else None):
-        return max((_purge(maildrop, arguments) for maildrop in chosen), default=0)
+        statuses = {_purge(maildrop, arguments) for maildrop in chosen}
+    return FAILURE if FAILURE in statuses else max(statuses, default=0)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     status = 0
     for maildrop in chosen_maildrops(arguments):
-        quota = MaildirQuota(maildrop.maildir, maildrop.rules.quota)
+        quota = MaildirQuota(maildrop.maildir, maildrop.rules.quota, follow_links=maildrop.follow_links)
         try:
             recorded = quota.recorded()
             usage = quota.recalculate() if arguments.action == "recalc" else quota.counted()

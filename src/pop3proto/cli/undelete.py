@@ -56,5 +56,5 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"{maildrop.name}: {counted(len(back), 'message')} brought back")
     if missing:
-        raise Failure(f"there is no deleted message of the unique id {visible(missing[0])}")
+        raise Failure(f"no deleted message has the unique id {visible(missing[0])}, or it is in use")
     return 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from typing_extensions import override
+
+if TYPE_CHECKING:
+    from pop3proto.core.results import UniqueId
 
 __all__ = ["UNLINKING", "Disposal"]
 
@@ -13,12 +16,13 @@ __all__ = ["UNLINKING", "Disposal"]
 class Disposal(Protocol):
     """Takes deleted messages out of a maildrop."""
 
-    def dispose(self, name: str, folder: int) -> None:
+    def dispose(self, name: str, folder: int, unique_id: UniqueId) -> None:
         """Take one name of a message out of a folder.
 
         Args:
             name: the file's name.
             folder: descriptor of its folder.
+            unique_id: the message's unique id.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -41,7 +45,7 @@ class Disposal(Protocol):
 
 class _Unlinking(Disposal):
     @override
-    def dispose(self, name: str, folder: int) -> None:
+    def dispose(self, name: str, folder: int, unique_id: UniqueId) -> None:
         os.unlink(name, dir_fd=folder)
 
     @override

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import open_regular, read_up_to, sync_folder
+from pop3proto._io.files import open_regular, read_up_to
+from pop3proto._io.moving import move_file, sync_descriptor
 
 from .disposal import UNLINKING, Disposal
 from .folders import FOLDERS
@@ -137,7 +138,9 @@ class MessageFiles:
             os.close(folder)
 
     def mark_seen(self, indices: Iterable[int]) -> None:
-        """Flag messages as read, and move them to `cur`. Those that are not where they were are left alone.
+        """Flag messages as read, and move them to `cur`.
+
+        Those that are not where they were are left alone; so are those whose new name another file has.
 
         Raises:
             OSError: a folder cannot be opened.
@@ -149,7 +152,7 @@ class MessageFiles:
                 with suppress(OSError):
                     if (self._folder[index], name) != (_CUR, seen):
                         source = descriptors[self._folder[index]]
-                        os.rename(name, seen, src_dir_fd=source, dst_dir_fd=descriptors[_CUR])
+                        move_file(name, source, seen, descriptors[_CUR])
                         self._folder[index], self._names[index] = _CUR, seen
 
     def remove(self, indices: Iterable[int], disposal: Disposal = UNLINKING) -> Removed:
@@ -179,9 +182,11 @@ class MessageFiles:
             removed.failures.append(error)
         for name in FOLDERS:
             try:
-                sync_folder(self._folders.maildir / name)
+                with self._folders.open_one(name) as folder:
+                    sync_descriptor(folder)
             except OSError as error:
-                removed.failures.append(error)
+                words = error.strerror or str(error)
+                removed.failures.append(OSError(error.errno, words, str(self._folders.maildir / name)))
         return removed
 
     def _remove_once(self, indices: list[int], disposal: Disposal, removed: Removed, again: list[OSError]) -> list[int]:
@@ -224,7 +229,7 @@ class MessageFiles:
         name = self._names[index]
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            disposal.dispose(name, folder)
+            disposal.dispose(name, folder, self._ids[index])
         except FileNotFoundError:
             missed[index] = False
             return

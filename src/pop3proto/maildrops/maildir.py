@@ -225,7 +225,7 @@ class MaildirMaildrop(Maildrop):
                 self._messages.append(Message(size, file.unique_id, retrieved=is_seen(file.name)))
         # Save now: the next session need not count again, and gives the same ids, however this one ends.
         sizes.save()
-        ids.save()
+        ids.save(session=True)
         if not left_out:
             return files
         self._tell({listed[index].name: reason for index, reason in left_out.items()})

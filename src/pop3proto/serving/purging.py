@@ -50,8 +50,8 @@ class SitePurge:
         self._stopped: Final = stopped
         self._alive: Final = alive
 
-    def __call__(self) -> None:
-        """Purge once.
+    def __call__(self) -> bool:
+        """Purge once; return whether all that has expired is removed, except in maildrops that were in use.
 
         Raises:
             UnknownUsers, Refused, OSError: the users cannot be listed. Nothing was removed.
@@ -59,30 +59,34 @@ class SitePurge:
         site = self._site()
         levels: Counter[str] = Counter()
         messages = octets = 0
+        well = True
         for user in site.users():
             if self._stopped():
-                return
+                return False
             try:
                 maildir, rules = site.maildir(user), site.rules(user)
                 if maildir is None or not maildir.is_dir():  # no mail has come yet
                     continue
-                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.config.maildrops.follow_links)
+                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.follow_links)
             except MaildropInUse:
                 _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
             except (Refused, OSError) as error:
+                well = False
                 _log.error("the maildrop of %s cannot be purged: %s", visible(user), visible(str(error)))
             else:
                 messages += len(report.purged)
                 octets += sum(each.octets for each in report.purged)
                 for failure in report.failures:
+                    well = False
                     _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
-                levels[quota_level(maildir, rules)[0]] += 1
+                levels[quota_level(maildir, rules, follow_links=site.follow_links)[0]] += 1
             self._alive()
         if messages:
             _log.info("the purge has removed %d messages, %d octets", messages, octets)
         if self._metrics is not None:
-            self._metrics.purged(messages, octets)
+            self._metrics.purged(messages, octets, well=well)
             self._metrics.fill(ok=levels["ok"], warned=levels["warn"], full=levels["full"])
+        return well
 
     def failed(self, error: Exception) -> None:
         """Take note that the users could not be listed."""
@@ -92,7 +96,7 @@ class SitePurge:
 
 
 def note_purged(message: Purged) -> None:
-    """Write the line of the audit for a message that is about to be removed."""
+    """Write the line of the audit for a message that was removed."""
     fields = {"event": "expired", "user": message.user, "unique_id": message.unique_id, "octets": message.octets}
     _audit.info(
         "expired: user=%s unique_id=%s octets=%d reason=%s",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from pop3proto.authenticators.directory import UserDirectory, UserEntry
+from pop3proto.core.text import visible
 from pop3proto.serving.retention.rules import MaildropRules
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["Site", "UnknownUsers"]
 
 
 class UnknownUsers(ValueError):
-    """The users cannot be listed: neither their source nor the template of their maildrops tells who they are."""
+    """The users are not known: neither their source nor the template of their maildrops tells who they are."""
 
 
 class Site:
@@ -46,18 +47,29 @@ class Site:
         """Where the maildrops are."""
         return self.config.maildrops.maildir
 
+    @property
+    def follow_links(self) -> bool:
+        """Whether Maildirs, and folders in them, may be symbolic links."""
+        return self.config.maildrops.follow_links
+
     def find(self, user: str) -> UserEntry | None:
         """Return a user; None if there is no such user.
 
-        Where only a password tells whether a user exists, those exist that have a maildrop.
+        Where only a password tells whether a user exists, those exist that have a maildrop; others may exist.
 
         Raises:
             Unavailable: the source of users cannot be asked now.
+            UnknownUsers: there is no source that could be asked, and no maildrop.
         """
         if self._directory is not None:
             return self._directory.find(user)
         path = self.template.path(user)
-        return UserEntry(user) if path is not None and path.is_dir() else None
+        if path is None:  # no user can have this name
+            return None
+        if not path.is_dir():
+            what = f"{visible(user)}: there is no {visible(str(path))}"
+            raise UnknownUsers(f"nothing but a password tells whether there is a user {what}")
+        return UserEntry(user)
 
     def maildir(self, user: str) -> Path | None:
         """Return where the maildrop of a user is, whether or not it exists; None: the user has none.
@@ -80,8 +92,8 @@ class Site:
         entry = None if self._directory is None else self._directory.find(user)
         if entry is None:
             return rules
-        octets = rules.quota.octets if entry.quota_octets is None else entry.quota_octets
-        messages = rules.quota.messages if entry.quota_messages is None else entry.quota_messages
+        octets = _limit(entry.quota_octets, rules.quota.octets)
+        messages = _limit(entry.quota_messages, rules.quota.messages)
         return attrs.evolve(rules, quota=attrs.evolve(rules.quota, octets=octets, messages=messages))
 
     def users(self) -> Sequence[str]:
@@ -93,6 +105,13 @@ class Site:
             OSError: the folder of the maildrops cannot be read.
         """
         return _with_maildrop(self.template) if self._directory is None else self._directory.names()
+
+
+def _limit(of_user: int | None, of_all: int | None) -> int | None:
+    """Return a limit: 0, or less, of a user is no limit, as in the tables of Dovecot."""
+    if of_user is None:
+        return of_all
+    return of_user if of_user > 0 else None
 
 
 def _with_maildrop(template: Template) -> Sequence[str]:

@@ -62,7 +62,7 @@ class SiteStore(RetainingStore):
     @override
     def _open_maildrop(self, maildir: Path, user: str) -> MaildirMaildrop:
         maildrop = super()._open_maildrop(maildir, user)
-        level, words = quota_level(maildir, self.rules(user))
+        level, words = quota_level(maildir, self.rules(user), follow_links=self._follow_links)
         if level != "ok":
             _log.warning("the maildrop of %s: %s", visible(user), words)
         if self._metrics is not None:
@@ -70,17 +70,18 @@ class SiteStore(RetainingStore):
         return maildrop
 
 
-def quota_level(maildir: Path, rules: MaildropRules) -> tuple[str, str]:
+def quota_level(maildir: Path, rules: MaildropRules, *, follow_links: bool) -> tuple[str, str]:
     """Return how full a maildrop is: "ok", "warn" or "full"; and how much is used, in words.
 
     Args:
         maildir: the maildrop.
         rules: those of its user.
+        follow_links: whether its folders may be symbolic links.
     """
     if not rules.quota.is_limited:
         return "ok", ""
     try:
-        usage = MaildirQuota(maildir, rules.quota).usage()
+        usage = MaildirQuota(maildir, rules.quota, follow_links=follow_links).usage()
     except OSError:  # this does not keep the user from reading mail
         return "ok", ""
     level = "full" if rules.quota.is_full(usage) else "warn" if rules.quota.warns(usage) else "ok"

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from pop3proto._io.files import create, sync_folder, write_all
+from pop3proto._io.files import create, write_all
+from pop3proto._io.moving import sync_descriptor
 from pop3proto.core.text import visible
 from pop3proto.maildrops.counting import open_message
+from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.files import MessageFiles
-from pop3proto.maildrops.folders import MessageFolders
-from pop3proto.maildrops.ids import IdRecord, give
+from pop3proto.maildrops.folders import FOLDERS
+from pop3proto.maildrops.holding import held
+from pop3proto.maildrops.ids import IdRecord, give, retire
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
+from pop3proto.maildrops.moving import move_message
 from pop3proto.maildrops.names import delivery_time, has_flags, unique_id, unique_part, with_flags
-from pop3proto.serving.folders import give_to_owner, make_maildir
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Usage
 from pop3proto.serving.retention.purge import MaildropInUse
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pop3proto.core.results import UniqueId
+    from pop3proto.maildrops.folders import HeldFolders
 
     from .archive import Archive
     from .manifest import BackedUp
@@ -95,90 +99,104 @@ class _Restoring:
     archive: Archive
     place: MaildropPlace
 
-    @property
-    def folders(self) -> MessageFolders:
-        """The folders of the maildrop."""
-        return MessageFolders(self.place.maildir, follow_links=self.place.follow_links)
-
     def plan(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Return what is to be restored, and change nothing."""
-        if not self.place.maildir.exists():
+        if not os.path.lexists(self.place.maildir):
             return RestoreReport(self.place.user, tuple(message.unique_id for message in messages), 0)
-        with self._locked():
-            live = _Live(self.folders)
-            missing = live.missing(messages, self.place.user)
-            live.save()
+        with self._locked(make=False) as folders:
+            missing = _Live(folders).missing(messages, self.place.user)
         ids = tuple(message.unique_id for message in missing)
         return RestoreReport(self.place.user, ids, len(messages) - len(missing))
 
     def restore(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Restore what is missing."""
-        maildir = self.place.maildir
-        make_maildir(maildir)
-        quota = MaildirQuota(maildir, self.place.quota)
-        with self._locked():
-            live = _Live(self.folders)
+        maildir, follow = self.place.maildir, self.place.follow_links
+        ensure_maildir(maildir, follow_links=follow)
+        quota = MaildirQuota(maildir, self.place.quota, follow_links=follow)
+        with self._locked(make=True) as folders:
+            live = _Live(folders)
             missing = live.missing(messages, self.place.user)
             live.save()
-            for at in range(0, len(missing), _BATCH):
-                batch = missing[at : at + _BATCH]
-                self._bring_back(batch, live)
-                quota.add(Usage(sum(message.size for message in batch), len(batch)))
+            with quota.following():
+                for at in range(0, len(missing), _BATCH):
+                    batch = missing[at : at + _BATCH]
+                    self._bring_back(batch, live, folders)
+                    quota.add(Usage(sum(message.size for message in batch), len(batch)))
         ids = tuple(message.unique_id for message in missing)
         return RestoreReport(self.place.user, ids, len(messages) - len(missing))
 
     @contextmanager
-    def _locked(self) -> Generator[None]:
-        with self.folders.open():
-            pass
-        try:
-            lock = FolderLock(self.place.maildir)
-        except BlockingIOError as error:
-            raise MaildropInUse(f"the maildrop of {visible(self.place.user)} is in use") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _locked(self, *, make: bool) -> Generator[HeldFolders]:
+        with held(self.place.maildir, follow_links=self.place.follow_links) as folders:
+            with folders.open():
+                pass
+            try:
+                lock = FolderLock(self.place.maildir, make=make)
+            except BlockingIOError as error:
+                raise MaildropInUse(f"the maildrop of {visible(self.place.user)} is in use") from error
+            try:
+                yield folders
+            finally:
+                lock.release()
 
-    def _bring_back(self, messages: Sequence[BackedUp], live: _Live) -> None:
+    def _bring_back(self, messages: Sequence[BackedUp], live: _Live, folders: HeldFolders) -> None:
         """Write messages beside, record their ids, and give them their names."""
-        maildir = self.place.maildir
-        written: list[tuple[Path, str]] = []
-        rows: list[tuple[str, int, int, UniqueId]] = []
-        try:
-            for message in messages:
-                name = live.name_for(message)
-                temporary = maildir / "tmp" / f"{int(message.arrived)}.P{os.getpid()}R{secrets.token_hex(8)}.restore"
-                written.append((temporary, name))
-                status = self._write(message, temporary)
-                if live.needs_row(name, message):
-                    rows.append((unique_part(name), status.st_ino, status.st_mtime_ns, message.unique_id))
-            give(maildir, rows)
-            folders = {name: maildir / ("cur" if has_flags(name) else "new") for _, name in written}
-            for temporary, name in written:
-                temporary.rename(folders[name] / name)
-            for folder in sorted({*folders.values()}):
-                sync_folder(folder)
-        finally:
-            for temporary, _ in written:
-                with suppress(OSError):
-                    temporary.unlink()
+        written: list[_Written] = []
+        with folders.open_one("tmp") as tmp, folders.open() as descriptors:
+            try:
+                for message in messages:
+                    temporary = f"{int(message.arrived)}.P{os.getpid()}R{secrets.token_hex(8)}.restore"
+                    status = self._write(message, temporary, tmp, os.fstat(folders.held))
+                    written.append((temporary, live.name_for(message), status, message))
+                rows = [row for _, name, status, message in written for row in live.rows(name, status, message)]
+                give(folders.held, rows)
+                for row in written:
+                    folder = descriptors[FOLDERS.index("cur" if has_flags(row[1]) else "new")]
+                    _publish(row, tmp, folder, folders, live)
+                for descriptor in descriptors:
+                    sync_descriptor(descriptor)
+            finally:
+                for temporary, _, _, _ in written:
+                    with suppress(OSError):
+                        os.unlink(temporary, dir_fd=tmp)
 
-    def _write(self, message: BackedUp, path: Path) -> os.stat_result:
-        with create(path) as file:
-            for octets in self.archive.read(message.path, _CHUNK):
-                write_all(file, octets)
-            when = int(message.arrived * _BILLION)
-            give_to_owner(file.fileno(), self.place.maildir)
-            os.utime(file.fileno(), ns=(when, when))
-            os.fsync(file.fileno())
-            return os.fstat(file.fileno())
+    def _write(self, message: BackedUp, name: str, tmp: int, owner: os.stat_result) -> os.stat_result:
+        try:
+            with create(name, folder=tmp) as file:
+                for octets in self.archive.read(message.path, _CHUNK):
+                    write_all(file, octets)
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                when = int(message.arrived * _BILLION)
+                os.utime(file.fileno(), ns=(when, when))
+                os.fsync(file.fileno())
+                return os.fstat(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=tmp)
+            raise
+
+
+_Written: TypeAlias = "tuple[str, str, os.stat_result, BackedUp]"
+_Rows: TypeAlias = "list[tuple[str, int, int, UniqueId]]"
+
+
+def _publish(written: _Written, tmp: int, folder: int, maildir: HeldFolders, live: _Live) -> None:
+    """Give a file its name, or one like it if another program has taken that."""
+    temporary, name, status, message = written
+
+    def record(new: str) -> None:
+        if new != name:
+            give(maildir.held, live.rows(new, status, message))
+            retire(maildir.maildir, [message.unique_id])  # no session has shown the other file: it gets another id
+
+    move_message(temporary, tmp, name, folder, record)
 
 
 class _Live:
     """What is in a maildrop now: whose unique ids and names no restored message may take. Its lock is held."""
 
-    def __init__(self, folders: MessageFolders) -> None:
+    def __init__(self, folders: HeldFolders) -> None:
         self._ids = IdRecord(folders.maildir)
         self._listed = list(list_messages(folders, self._ids))
         self._files = MessageFiles(folders, self._listed)
@@ -187,7 +205,7 @@ class _Live:
 
     def save(self) -> None:
         """Keep the unique ids as they are."""
-        self._ids.save()
+        self._ids.save(session=False)
 
     def missing(self, messages: Sequence[BackedUp], user: str) -> list[BackedUp]:
         """Return the messages that are not there.
@@ -220,7 +238,9 @@ class _Live:
         self._parts.add(unique_part(name))
         return name
 
-    def needs_row(self, name: str, message: BackedUp) -> bool:
-        """Return whether the name alone does not give the unique id of a message."""
+    def rows(self, name: str, status: os.stat_result, message: BackedUp) -> _Rows:
+        """Return the row of the record of unique ids that a message needs, if its name alone does not give its id."""
         unique = unique_part(name)
-        return unique_id(unique) != message.unique_id or self._ids.is_retired(unique)
+        if unique_id(unique) == message.unique_id and not self._ids.is_reserved(unique):
+            return []
+        return [(unique, status.st_ino, status.st_mtime_ns, message.unique_id)]

@@ -17,7 +17,7 @@ from pop3proto._io.files import lock, sync_folder
 from pop3proto._io.new_files import named
 from pop3proto.maildrops.counting import open_message
 from pop3proto.maildrops.files import MessageFiles
-from pop3proto.maildrops.folders import MessageFolders
+from pop3proto.maildrops.holding import held
 from pop3proto.maildrops.ids import IdRecord
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from pop3proto.maildrops.folders import HeldFolders
     from pop3proto.maildrops.listing import MessageFile
 
 __all__ = ["BackupReport", "MaildropPlace", "write_backup"]
@@ -52,7 +53,7 @@ class MaildropPlace:
         user: whose it is.
         maildir: the Maildir.
         quota: its limits.
-        follow_links: as for `MaildirStore`.
+        follow_links: whether it, and folders in it, may be symbolic links.
 
     Raises:
         ValueError: the user has no name.
@@ -195,32 +196,35 @@ class _Writing:
         return BackupReport(tuple(self._users), self._messages, self._octets, in_use, self._gone)
 
     def _messages_of(self, place: MaildropPlace, folder: str) -> list[BackedUp]:
-        folders = MessageFolders(place.maildir, follow_links=place.follow_links)
-        if not place.maildir.exists():
+        if not os.path.lexists(place.maildir):
             return []
-        with folders.open():
-            pass
-        try:
-            held = FolderLock(place.maildir)
-        except BlockingIOError as error:
-            raise MaildropInUse(f"the maildrop of {place.user} is in use") from error
-        try:
-            ids = IdRecord(place.maildir)
-            listed = list(list_messages(folders, ids))
-            ids.save()
-            files = MessageFiles(folders, listed)
-            messages: list[BackedUp] = []
-            for index, file in enumerate(listed):
-                when = arrived(file.name, file.modified)
-                if self._since is not None and when < self._since:
-                    continue
-                try:
-                    messages.append(self._add(files, index, file, when, f"{folder}/messages/{len(messages) + 1}"))
-                except FileNotFoundError:
-                    self._gone += 1
-            return messages
-        finally:
-            held.release()
+        with held(place.maildir, follow_links=place.follow_links) as folders:
+            with folders.open():
+                pass
+            try:
+                session_lock = FolderLock(place.maildir)
+            except BlockingIOError as error:
+                raise MaildropInUse(f"the maildrop of {place.user} is in use") from error
+            try:
+                return self._listed(folders, folder)
+            finally:
+                session_lock.release()
+
+    def _listed(self, folders: HeldFolders, folder: str) -> list[BackedUp]:
+        ids = IdRecord(folders.maildir)
+        listed = list(list_messages(folders, ids))
+        ids.save(session=False)
+        files = MessageFiles(folders, listed)
+        messages: list[BackedUp] = []
+        for index, file in enumerate(listed):
+            when = arrived(file.name, file.modified)
+            if self._since is not None and when < self._since:
+                continue
+            try:
+                messages.append(self._add(files, index, file, when, f"{folder}/messages/{len(messages) + 1}"))
+            except FileNotFoundError:
+                self._gone += 1
+        return messages
 
     def _add(self, files: MessageFiles, index: int, file: MessageFile, when: float, path: str) -> BackedUp:
         with closing(open_message(files, index)) as message, tempfile.TemporaryFile() as spool:

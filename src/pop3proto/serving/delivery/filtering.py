@@ -26,7 +26,8 @@ __all__ = ["Filtering", "ask_filters", "filters_of"]
 
 _FOLDER: Final = re.compile(r"\.[^./\x00-\x1f][^/\x00-\x1f]{0,200}")
 _Action: Final = Literal["deliver", "tag", "folder", "refuse"]
-_KEPT: Final = {".Trash"}
+_KEPT: Final = re.compile(r"\.Trash|\.pop3proto-.*")
+_LARGEST: Final = 25_000_000  # octets
 
 
 def _words(value: Iterable[str]) -> tuple[str, ...]:
@@ -34,7 +35,8 @@ def _words(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def _folder(_instance: object, _attribute: object, value: str) -> None:
-    if not _FOLDER.fullmatch(value) or value in _KEPT:
+    parts = value[1:].split(".")
+    if not _FOLDER.fullmatch(value) or _KEPT.fullmatch(value) or any(not part.strip() for part in parts):
         raise ValueError(f'a folder of a Maildir is named ".Junk", for example, not {value!r}')
 
 
@@ -53,9 +55,10 @@ class Filtering:
         clamd: where ClamAV's daemon listens: `host:port`, or the path of a socket.
         rspamd: the URL of Rspamd: `http://127.0.0.1:11333`.
         spamd: where SpamAssassin's daemon listens: `host:port`, or the path of a socket.
-        command: a program and its arguments: status 0 is clean, 1 junk, 2 virus, any other no verdict.
+        command: a program and its arguments: status 0 is clean, 98 junk, 99 virus, any other no verdict.
         timeout: seconds for each filter and message.
-        largest: larger messages, in octets, are not shown to filters and count as clean; None: all are shown.
+        largest: larger messages, in octets, are not shown to filters and count as clean; None: all are shown. A clamd
+            that is not set up otherwise takes 25 MB.
         junk: what is done with junk.
         virus: what is done with a virus.
         folder: the folder for junk and viruses, in Maildir++.
@@ -75,16 +78,16 @@ class Filtering:
         default=(),
         converter=_words,
         metadata=about(
-            "a program and its arguments: status 0 is clean, 1 junk, 2 virus, any other no verdict", tuple[str, ...]
+            "a program and its arguments: status 0 is clean, 98 junk, 99 virus, any other no verdict", tuple[str, ...]
         ),
     )
     timeout: float = attrs.field(
         default=60.0, validator=_positive, metadata=about("how long each filter may take for a message", Seconds)
     )
     largest: int | None = attrs.field(
-        default=None,
+        default=_LARGEST,
         validator=_positive,
-        metadata=about("larger messages are not shown to filters; without it, all are", Octets),
+        metadata=about("larger messages are not shown to filters, and count as clean", Octets),
     )
     junk: JunkAction = attrs.field(
         default=JunkAction.FOLDER,

@@ -14,6 +14,8 @@ __all__ = ["Envelope", "HeaderEditor"]
 
 _MBOX: Final = b"From "
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')  # a local part may be so, and hold anything
+_FIELD: Final = re.compile(rb"From[ \t]*:")  # RFC 5322 section 4.5.2 lets blanks stand before the colon
 _LONGEST_LINE: Final = 4096  # octets of a first line, after which it is taken to end in LF
 _KNOWN: Final = 256  # octets of a line that tell which field it begins
 _LONGEST_ADDRESS: Final = 900  # characters: a header line holds 998 octets (RFC 5322 section 2.1.1)
@@ -28,7 +30,8 @@ def _address(value: str | None) -> str | None:
     if value is None:
         return None
     bare = value[1:-1] if value.startswith("<") and value.endswith(">") else value
-    if _CONTROL.search(bare) or "<" in bare or ">" in bare or len(bare) > _LONGEST_ADDRESS:
+    plain = _QUOTED.sub("", bare)
+    if _CONTROL.search(bare) or "<" in plain or ">" in plain or len(bare) > _LONGEST_ADDRESS:
         raise ValueError(f"this is no address that a header field can hold: {value[:80]!r}")
     return bare
 
@@ -44,7 +47,7 @@ class Envelope:
         original_to: the address as the sender gave it; it becomes a field X-Original-To.
 
     Raises:
-        ValueError: an address has control characters or angle brackets in it, or is too long.
+        ValueError: an address has control characters or angle brackets (outside quotes) in it, or is too long.
     """
 
     sender: str | None = attrs.field(default=None, converter=_address)
@@ -66,8 +69,8 @@ class Envelope:
 class HeaderEditor:
     r"""Puts fields in front of a message, takes others out of its header, in any chunks and in constant memory.
 
-    A first line that begins with `From` and a space, as mbox has it, is left out. The new fields end like the first
-    line of the message, in CRLF or LF. All other octets stay as they are.
+    A first line that begins with `From `, as mbox has it, is left out, unless it is a field, or all of the message. The
+    new fields end like the first line of the message, in CRLF or LF. All other octets stay as they are.
 
     Args:
         add: names and values of the new fields.
@@ -106,9 +109,11 @@ class HeaderEditor:
         return b""
 
     def _in_mbox_line(self, last: bool) -> bytes | None:  # noqa: FBT001 - as above
-        _, end, self._held = self._held.partition(b"\n")
-        if not end and not last:
+        line, end, rest = self._held.partition(b"\n")
+        if not end and not last and len(line) < _LONGEST_LINE:
             return None
+        if end and not _FIELD.match(line):
+            self._held = rest
         self._step = self._at_first_line
         return b""
 

@@ -43,7 +43,8 @@ class ProgramFilter(Filter):
     Args:
         argv: the program and its arguments; one without a slash is searched in PATH.
         timeout: seconds after which it, and all that it has started, is ended.
-        junk: the exit statuses that say junk. With 0 a message is clean; any other status is no verdict.
+        junk: the exit statuses that say junk. With 0 a message is clean; any other status is no verdict. Shells,
+            interpreters and most programs end with 1 or 2 when they fail.
         virus: the exit statuses that say virus.
 
     Raises:
@@ -52,8 +53,8 @@ class ProgramFilter(Filter):
 
     argv: tuple[str, ...] = attrs.field(validator=_checked)
     timeout: float = 60.0
-    junk: frozenset[int] = frozenset({1})
-    virus: frozenset[int] = frozenset({2})
+    junk: frozenset[int] = frozenset({98})
+    virus: frozenset[int] = frozenset({99})
 
     @property
     @override

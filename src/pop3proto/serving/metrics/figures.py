@@ -153,14 +153,15 @@ class ServerMetrics:
         """
         self._by_quota.labels(level).inc()
 
-    def purged(self, messages: int, octets: int) -> None:
+    def purged(self, messages: int, octets: int, *, well: bool = True) -> None:
         """Take note that the purge job has run.
 
         Args:
             messages: that were removed.
             octets: their size.
+            well: whether all that has expired could be removed.
         """
-        self._purges.labels("ok").inc()
+        self._purges.labels("ok" if well else "failed").inc()
         self._purged.inc(messages)
         self._purged_octets.inc(octets)
         self._purged_at.set_to_current_time()

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from .counting import count, stamp_of
+from .counting import Counted, count, stamp_of
 from .rules import Quota, Usage
 from .size_file import LARGEST, Size, SizeFile, header_of
 
@@ -17,26 +17,33 @@ if TYPE_CHECKING:
 __all__ = ["MaildirQuota"]
 
 _ATTEMPTS: Final = 4  # to count a Maildir that changes all the time
-_OLD: Final = 15 * 60  # seconds: a file that says "over quota" is believed for so long, by the rules of Maildir++
+_OLD: Final = 15 * 60  # seconds: a count that says "over quota" is believed for so long, by the rules of Maildir++
+_DAY: Final = 24 * 3600
+_BILLION: Final = 10**9
 
 
 class MaildirQuota:
     """The quota of one Maildir, with its folders.
 
-    The use is computed from the disk and kept in `maildirsize`, which other programs read and change. The file is taken
-    for what the login and the log show. It is written anew if it is missing, damaged, made for other limits, longer
-    than 5,120 octets, or says "over quota" and is 15 minutes old. A message is refused only after a count on the disk.
+    The use is computed from the disk and kept in `maildirsize`, which other programs read and change. The disk is
+    counted again, and the file written anew, if the file is missing, damaged, made for other limits, longer than 5,120
+    octets, or a day old; if it is 15 minutes old, and a folder was changed after it; or if it says "over quota", unless
+    that was counted within 15 minutes. A message is refused only after a count on the disk.
 
     Without limits the file is left as it is, except that changes are added to it.
 
     Args:
-        maildir: the Maildir; for a folder in one, the Maildir around it.
+        maildir: the Maildir, not a folder in one.
         quota: the limits.
+        follow_links: whether its `new` and `cur` may be symbolic links.
         clock: returns the time of day, in seconds.
     """
 
-    def __init__(self, maildir: Path, quota: Quota, *, clock: Callable[[], float] = time.time) -> None:
-        self._maildir = maildir.parent if (maildir / "maildirfolder").exists() else maildir
+    def __init__(
+        self, maildir: Path, quota: Quota, *, follow_links: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._maildir = maildir
+        self._follow_links = follow_links
         self._file = SizeFile(self._maildir)
         self._clock = clock
         self.quota: Final = quota
@@ -63,12 +70,16 @@ class MaildirQuota:
         Raises:
             OSError: the Maildir cannot be read.
         """
-        return count(self._maildir, trash=self.quota.trash).usage
+        return self._count().usage
+
+    def _count(self) -> Counted:
+        return count(self._maildir, trash=self.quota.trash, follow_links=self._follow_links)
 
     def recalculate(self) -> Usage:
         """Count what is on the disk, and write the file anew, if there are limits.
 
-        A Maildir that may only be read is counted. If it changes all the time, the file is left alone.
+        A Maildir that may only be read is counted. If it changes all the time, or a folder of it cannot be read, the
+        file is left alone.
 
         Raises:
             OSError: the Maildir cannot be read.
@@ -76,11 +87,11 @@ class MaildirQuota:
         attempts = _ATTEMPTS if self.quota.is_limited else 0
         while True:
             identity, size = self._file.identity(), self._file.read()
-            counted = count(self._maildir, trash=self.quota.trash)
+            counted = self._count()
             attempts -= 1
-            if attempts < 0:
+            if attempts < 0 or not counted.whole:
                 return counted.usage
-            if stamp_of(self._maildir) == counted.stamp and self._file.read() == size:
+            if self._stamp() == counted.stamp and self._file.read() == size:
                 with suppress(OSError):
                     if not self._file.replace(self.quota, counted.usage, identity):
                         continue
@@ -130,8 +141,19 @@ class MaildirQuota:
             return None
         if not self.quota.is_limited or size.header != header_of(self.quota):
             return None
-        over = self.quota.is_full(size.usage)
         age = self._clock() - size.changed
-        if over and size.lines > 1 and not 0 <= age < _OLD:
-            return None
-        return size.usage
+        fresh = 0 <= age < _OLD
+        if self.quota.is_full(size.usage):
+            return size.usage if fresh and size.lines == 1 else None
+        if fresh or (0 <= age < _DAY and not self._changed_since(size.changed)):
+            return size.usage
+        return None
+
+    def _changed_since(self, seconds: float) -> bool:
+        try:
+            return max(self._stamp(), default=0) > seconds * _BILLION
+        except OSError:
+            return True
+
+    def _stamp(self) -> tuple[int, ...]:
+        return stamp_of(self._maildir, follow_links=self._follow_links)

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto._io.files import NO_SYNC
+from pop3proto._io.moving import sync_descriptor
 from pop3proto.maildrops.disposal import Disposal
-from pop3proto.maildrops.folders import MessageFolders
-from pop3proto.maildrops.names import is_trashed, unique_part, with_flags
-from pop3proto.serving.folders import ensure_folder
+from pop3proto.maildrops.folders import HeldFolders
+from pop3proto.maildrops.holding import held, made_inside
+from pop3proto.maildrops.ids import give
+from pop3proto.maildrops.moving import move_message
+from pop3proto.maildrops.names import is_trashed, unique_id as id_of, unique_part, with_flags
 from pop3proto.serving.quota.counting import TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["Hiding", "Trashing", "free_name", "hiding", "sync_descriptor", "trashing"]
+    from pop3proto.core.results import UniqueId
+    from pop3proto.maildrops.folders import MessageFolders
+
+__all__ = ["Hiding", "Trashing", "hiding", "trashing"]
+
+_LONGEST_NAME: Final = 255  # octets
 
 
 class Trashing(Disposal):
-    """Moves messages to another folder.
+    """Moves messages to another folder, and records there which ids they had, where their names do not tell.
 
     Args:
-        folder: its descriptor.
+        trash: descriptor of the folder.
+        cur: descriptor of the folder `cur` in it.
     """
 
-    def __init__(self, folder: int) -> None:
-        self._folder = folder
+    def __init__(self, trash: int, cur: int) -> None:
+        self._trash = trash
+        self._cur = cur
 
     @override
-    def dispose(self, name: str, folder: int) -> None:
+    def dispose(self, name: str, folder: int, unique_id: UniqueId) -> None:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        target = free_name(with_flags(name), self._folder, status)
-        os.rename(name, target, src_dir_fd=folder, dst_dir_fd=self._folder)
-        if status.st_nlink > 1:  # two names of one file are not renamed to each other
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
+        target = with_flags(name)
+        if len(os.fsencode(target)) > _LONGEST_NAME:
+            target = name  # without flags
+
+        def record(target: str) -> None:
+            part = unique_part(target)
+            if id_of(part) != unique_id:
+                give(self._trash, [(part, status.st_ino, status.st_mtime_ns, unique_id)])
+
+        move_message(name, folder, target, self._cur, record)
 
     @override
     def is_gone(self, name: str) -> bool:
@@ -48,7 +62,7 @@ class Trashing(Disposal):
 
     @override
     def sync(self) -> None:
-        sync_descriptor(self._folder)
+        sync_descriptor(self._cur)
 
 
 class Hiding(Disposal):
@@ -62,13 +76,16 @@ class Hiding(Disposal):
         self._cur = cur
 
     @override
-    def dispose(self, name: str, folder: int) -> None:
-        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        target = free_name(with_flags(name, add="T"), self._cur, status)
-        os.rename(name, target, src_dir_fd=folder, dst_dir_fd=self._cur)
-        if status.st_nlink > 1 and (target != name or not os.path.samestat(os.fstat(folder), os.fstat(self._cur))):
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
+    def dispose(self, name: str, folder: int, unique_id: UniqueId) -> None:
+        target = with_flags(name, add="T")
+        if not is_trashed(target):  # what follows the colon is none of the flags that Maildir defines
+            target = with_flags(unique_part(name), add="T")
+        try:
+            move_message(name, folder, target, self._cur)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            move_message(name, folder, with_flags(unique_part(name), add="T"), self._cur)
 
     @override
     def is_gone(self, name: str) -> bool:
@@ -80,16 +97,21 @@ class Hiding(Disposal):
 
 
 @contextmanager
-def trashing(maildir: Path) -> Generator[Trashing]:
+def trashing(maildir: Path, *, follow_links: bool) -> Generator[Trashing]:
     """Open the trash of a Maildir, which is made if it does not exist.
 
+    Args:
+        maildir: the Maildir, whose lock the caller holds.
+        follow_links: whether the trash, and folders in it, may be symbolic links.
+
     Raises:
-        NotMaildir: there is something else of that name.
+        NotFolder: there is something else of that name.
         OSError: it cannot be opened.
     """
-    ensure_folder(maildir, TRASH)
-    with MessageFolders(maildir / TRASH).open_one("cur") as folder:
-        yield Trashing(folder)
+    with held(maildir, follow_links=True) as whole:  # a session has opened it, so that it may be a link
+        inner = HeldFolders(whole.maildir, follow_links, whole.held)
+        with made_inside(inner, TRASH) as trash, trash.open_one("cur") as cur:
+            yield Trashing(trash.held, cur)
 
 
 @contextmanager
@@ -101,35 +123,3 @@ def hiding(folders: MessageFolders) -> Generator[Hiding]:
     """
     with folders.open_one("cur") as folder:
         yield Hiding(folder)
-
-
-def free_name(name: str, folder: int, file: os.stat_result) -> str:
-    """Return a name that no other file has; the name itself, if it can be.
-
-    Args:
-        name: the name.
-        folder: descriptor of the folder.
-        file: the file that is to get the name, or has it.
-    """
-    while True:
-        try:
-            other = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return name
-        if os.path.samestat(other, file):
-            return name
-        unique = unique_part(name)
-        name = f"{unique}R{secrets.token_hex(4)}{name[len(unique) :]}"
-
-
-def sync_descriptor(folder: int) -> None:
-    """Wait until the names in a folder are on the disk, where the file system can do that.
-
-    Raises:
-        OSError: they may not be on the disk.
-    """
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno not in NO_SYNC:
-            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PurgeJob"]
 
+_YEAR: Final = 366 * 86_400
 _SLACK: Final = 2.0  # periods after which a job that does not show up is taken for dead
 
 
@@ -22,13 +24,13 @@ class PurgeJob:
 
     Args:
         purge: removes what has expired, in all maildrops. What it raises goes to `failed`, and the job tries again
-            after the next interval.
-        every: seconds between the end of one purge and the begin of the next.
+            after the next interval; so it does if it returns False: not all that has expired could be removed.
+        every: seconds between the end of one purge and the begin of the next, at most a year.
         failed: is called with what a purge raised.
         clock: returns a time in seconds that never goes back.
 
     Raises:
-        ValueError: the interval is not above 0.
+        ValueError: the interval is not above 0, or is longer than a year.
     """
 
     def __init__(
@@ -39,8 +41,8 @@ class PurgeJob:
         failed: Callable[[Exception], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not every > 0:
-            raise ValueError("the interval of the purge job must be above 0 seconds")
+        if not 0 < every <= _YEAR:
+            raise ValueError("the interval of the purge job must be above 0 seconds, and at most a year")
         self.every: Final = every
         self._purge = purge
         self._failed = failed
@@ -60,13 +62,14 @@ class PurgeJob:
     def run_once(self) -> None:
         """Purge once; what the purge raises goes to `failed`."""
         try:
-            self._purge()
+            well = self._purge() is not False
         except Exception as error:  # noqa: BLE001 - whatever it is, the next purge may succeed
             self._seen = None
             if self._failed is not None:
-                self._failed(error)
+                with suppress(Exception):  # a log that cannot be written does not end the job
+                    self._failed(error)
         else:
-            self._seen = self._clock()
+            self._seen = self._clock() if well else None
 
     def run(self, stop: threading.Event) -> None:
         """Purge at once and again and again, until the event is set; then the job does not run any more."""

@@ -13,12 +13,18 @@ from pop3proto.serving.quota.rules import Quota
 __all__ = ["MaildropRules", "OnDelete", "Retain"]
 
 _DAY: Final = 86_400
+_LONGEST: Final = 366 * _DAY
 _WEEK: Final = 7 * _DAY
 
 
 def _duration(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{attribute.name} must be a duration above 0")
+
+
+def _interval(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not 0 < value <= _LONGEST:
+        raise ValueError(f"{attribute.name} must be a duration above 0, and at most a year")
 
 
 @attrs.frozen
@@ -44,7 +50,7 @@ class Retain:
     )
     every: float = attrs.field(
         default=3600.0,
-        validator=_duration,
+        validator=_interval,
         metadata=about("how often the server removes what has expired, and what was deleted and kept", Seconds),
     )
 
@@ -80,7 +86,10 @@ class OnDelete:
     to: Literal["remove", "trash", "hide"] = attrs.field(
         default="remove",
         validator=attrs.validators.in_(("remove", "trash", "hide")),
-        metadata=about("what becomes of a message that is deleted by POP3: remove, trash or hide"),
+        metadata=about(
+            "what becomes of a message that is deleted by POP3: remove, trash or hide. Messages flagged T are never "
+            "shown; with trash or hide, they are removed after `keep`, whatever program has flagged them"
+        ),
     )
     keep: float | None = attrs.field(
         default=float(_WEEK),

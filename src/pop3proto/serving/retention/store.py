@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.core.text import visible
-from pop3proto.maildrops.delivery import NotMaildir
+from pop3proto.maildrops.disposal import UNLINKING
 from pop3proto.maildrops.files import Removed
+from pop3proto.maildrops.holding import NotFolder
 from pop3proto.maildrops.ids import retire
 from pop3proto.maildrops.maildir import MaildirMaildrop, MaildirStore
 from pop3proto.maildrops.names import is_trashed
@@ -23,8 +24,10 @@ from .disposal import hiding, trashing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from pop3proto.maildrops.disposal import Disposal
     from pop3proto.maildrops.listing import MessageFile
     from pop3proto.maildrops.maildir import Maildirs
 
@@ -94,7 +97,7 @@ class _RetainingMaildrop(MaildirMaildrop):
     def __init__(self, maildir: Path, rules: MaildropRules, *, follow_links: bool) -> None:
         self._rules = rules
         super().__init__(maildir, follow_links=follow_links)
-        self._quota = MaildirQuota(maildir, rules.quota)
+        self._quota = MaildirQuota(maildir, rules.quota, follow_links=follow_links)
         self.notice = ""
         if rules.quota.is_limited:
             with suppress(OSError):  # the mail can still be read
@@ -120,22 +123,26 @@ class _RetainingMaildrop(MaildirMaildrop):
     @override
     def _remove(self, indices: Sequence[int]) -> Removed:
         to = self._rules.on_delete.to
-        if to == "remove":
-            removed = self._files.remove(indices)
-        elif to == "hide":
-            with hiding(self._folders) as disposal:
-                removed = self._files.remove(indices, disposal)
-        else:
+        with self._quota.following():
             try:
-                with trashing(self._maildir) as disposal:
+                with self._disposal() as disposal:
                     removed = self._files.remove(indices, disposal)
-            except NotMaildir as error:
+            except NotFolder as error:
                 return Removed(failures=[OSError(errno.ENOTDIR, str(error))])
             except OSError as error:
                 return Removed(failures=[error])
-        if removed.indices and to != "hide":
-            with suppress(OSError):
-                retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
-        if to == "remove" or not self._rules.quota.trash:
-            self._quota.add(-Usage(removed.octets, removed.files))
+            if removed.indices and to != "hide":
+                with suppress(OSError):
+                    retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
+            if to == "remove" or not self._rules.quota.trash:
+                self._quota.add(-Usage(removed.octets, removed.files))
         return removed
+
+    def _disposal(self) -> AbstractContextManager[Disposal]:
+        match self._rules.on_delete.to:
+            case "remove":
+                return nullcontext(UNLINKING)
+            case "hide":
+                return hiding(self._folders)
+            case "trash":
+                return trashing(self._maildir, follow_links=self._folders.follow_links)

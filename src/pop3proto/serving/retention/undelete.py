@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
-from pop3proto.maildrops.folders import FOLDERS, MessageFolders
-from pop3proto.maildrops.ids import IdRecord, give
+from pop3proto._io.moving import sync_descriptor
+from pop3proto.maildrops.holding import held, held_inside
+from pop3proto.maildrops.ids import GivenIds, IdRecord, give, retire
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
+from pop3proto.maildrops.moving import move_message
 from pop3proto.maildrops.names import is_trashed, stored_size, unique_id, unique_part, with_flags
 from pop3proto.serving.quota.counting import TRASH
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Usage
 
-from .disposal import free_name, sync_descriptor
 from .purge import MaildropInUse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from pop3proto.core.results import UniqueId
+    from pop3proto.maildrops.folders import HeldFolders, MessageFolders
     from pop3proto.maildrops.listing import MessageFile
 
     from .rules import MaildropRules
@@ -40,14 +41,15 @@ def undelete(
 ) -> list[UniqueId]:
     """Bring back messages from the trash, and those that are hidden, under the lock of the maildrop.
 
-    They have the unique ids again that they had. They come back even if that exceeds the quota.
+    They have the unique ids again that they had. One whose id a message of the maildrop has stays where it is: of two
+    deleted messages with one id, the first comes back. They come back even if that exceeds the quota.
 
     Args:
         maildir: the Maildir.
         rules: what holds for it.
         unique_ids: those of the messages; None: all.
-        dry_run: nothing is brought back.
-        follow_links: as for `MaildirStore`.
+        dry_run: nothing is brought back, and nothing is written.
+        follow_links: whether the Maildir, and folders in it, may be symbolic links.
 
     Returns:
         The unique ids of the messages that are back, or would be.
@@ -56,66 +58,93 @@ def undelete(
         MaildropInUse: the lock is held; nothing has changed.
         OSError: some may be back, and some not. To try again does no harm.
     """
-    folders = MessageFolders(maildir, follow_links=follow_links)
-    with folders.open():
-        pass
-    try:
-        lock = FolderLock(maildir)
-    except BlockingIOError as error:
-        raise MaildropInUse(f"the maildrop {maildir} is in use") from error
-    try:
+    with ExitStack() as stack:
+        folders = stack.enter_context(held(maildir, follow_links=follow_links))
+        with folders.open():
+            pass
+        try:
+            lock = FolderLock(maildir, make=not dry_run)
+        except BlockingIOError as error:
+            raise MaildropInUse(f"the maildrop {maildir} is in use") from error
+        stack.callback(lock.release)
         ids = IdRecord(maildir)
         listed = list(list_messages(folders, ids))
-        ids.save()
-        hidden = [(file, file.unique_id) for file in listed if is_trashed(file.name)]
-        live = {file.unique_id for file in listed}
-        trash = MessageFolders(maildir / TRASH)
-        trashed: list[tuple[MessageFile, UniqueId]] = []
-        if all((trash.maildir / name).is_dir() for name in FOLDERS) and not trash.maildir.is_symlink():
-            for file in list_messages(trash, IdRecord(trash.maildir)):
-                id_ = unique_id(unique_part(file.name))
-                if id_ not in live:
-                    trashed.append((file, id_))
+        if not dry_run:
+            ids.save(session=False)
+        hidden = [file for file in listed if is_trashed(file.name)]
+        taken = {file.unique_id for file in listed}
+        trash = stack.enter_context(held_inside(folders, TRASH))
+        trashed = _not_taken(_trashed(trash), taken)
+        chosen = [
+            [file for file in files if unique_ids is None or file.unique_id in unique_ids]
+            for files in (hidden, trashed)
+        ]
         if dry_run:
-            return [id_ for _, id_ in (*_chosen(hidden, unique_ids), *_chosen(trashed, unique_ids))]
-        back = [_back(folders, folders, _chosen(hidden, unique_ids), ids)]
-        back.append(_back(folders, trash, _chosen(trashed, unique_ids), ids))
-    finally:
-        lock.release()
-    moved = [each for several in back for each in several]
-    if not rules.quota.trash:
-        octets = sum(file.size if (size := stored_size(file.name)) is None else size for file, _ in moved)
-        MaildirQuota(maildir, rules.quota).add(Usage(octets, len(moved)))
-    return [id_ for _, id_ in moved]
+            return [file.unique_id for files in chosen for file in files]
+        quota = MaildirQuota(maildir, rules.quota, follow_links=follow_links)
+        parts = {unique_part(file.name) for file in listed}
+        with quota.following() if any(chosen) else nullcontext():
+            back = _back(folders, folders, chosen[0], ids, set())
+            if trash is not None:
+                back += _back(folders, trash, chosen[1], ids, parts)
+            if not rules.quota.trash:
+                sizes = [file.size if (size := stored_size(file.name)) is None else size for file in back]
+                quota.add(Usage(sum(sizes), len(back)))
+        return [file.unique_id for file in back]
 
 
-def _chosen(
-    files: list[tuple[MessageFile, UniqueId]], unique_ids: Collection[str] | None
-) -> list[tuple[MessageFile, UniqueId]]:
-    return [each for each in files if unique_ids is None or each[1] in unique_ids]
+def _trashed(trash: HeldFolders | None) -> list[MessageFile]:
+    if trash is None:
+        return []
+    try:
+        return list(list_messages(trash, GivenIds(trash.held)))
+    except FileNotFoundError:  # it lacks `new` or `cur`: it is no folder of mail
+        return []
+
+
+def _not_taken(files: list[MessageFile], taken: set[UniqueId]) -> list[MessageFile]:
+    free: list[MessageFile] = []
+    for file in files:
+        if file.unique_id not in taken:
+            taken.add(file.unique_id)
+            free.append(file)
+    return free
 
 
 def _back(
-    target: MessageFolders, source: MessageFolders, files: list[tuple[MessageFile, UniqueId]], ids: IdRecord
-) -> list[tuple[MessageFile, UniqueId]]:
-    """Move files to `cur`, without the flag T; return those that are there."""
-    if not files:
-        return []
-    moved: list[tuple[MessageFile, UniqueId]] = []
-    retired = [(unique_part(file.name), file.inode, file.modified, id_) for file, id_ in files]
-    give(target.maildir, [row for row in retired if ids.is_retired(row[0])])
+    maildir: HeldFolders, source: MessageFolders, files: Sequence[MessageFile], ids: IdRecord, parts: set[str]
+) -> list[MessageFile]:
+    """Move files to `cur`, without the flag T; return those that are there.
+
+    Args:
+        maildir: the Maildir.
+        source: where they are.
+        files: the files.
+        ids: what is known of the ids of the Maildir.
+        parts: unique parts of other files in the Maildir; those of these files are added.
+    """
+    moved: list[MessageFile] = []
     with ExitStack() as stack:
         descriptors = stack.enter_context(source.open())
-        cur = stack.enter_context(target.open_one("cur"))
-        for file, id_ in files:
-            folder = descriptors[file.folder]
+        cur = stack.enter_context(maildir.open_one("cur"))
+        for file in files:
+            target = with_flags(file.name, remove="T")
+
+            def record(name: str, file: MessageFile = file, target: str = target) -> None:
+                part = unique_part(name)
+                if source is maildir and part == unique_part(file.name):
+                    return  # it was listed, and its id recorded
+                if unique_id(part) != file.unique_id or ids.is_reserved(part) or part in parts:
+                    give(maildir.held, [(part, file.inode, file.modified, file.unique_id)])
+                if name != target and source is not maildir:
+                    retire(maildir.maildir, [file.unique_id])  # the file that has the name gets another id
+
             try:
-                status = os.stat(file.name, dir_fd=folder, follow_symlinks=False)
-                name = free_name(with_flags(file.name, remove="T"), cur, status)
-                os.rename(file.name, name, src_dir_fd=folder, dst_dir_fd=cur)
+                name = move_message(file.name, descriptors[file.folder], target, cur, record)
             except FileNotFoundError:  # another program has moved it
                 continue
-            moved.append((file, id_))
+            parts.add(unique_part(name))
+            moved.append(file)
         sync_descriptor(cur)
         for descriptor in descriptors:
             sync_descriptor(descriptor)

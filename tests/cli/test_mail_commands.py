@@ -161,6 +161,52 @@ def test_the_users_and_rules_of_a_site(site: Callable[..., Path], tmp_path: Path
     assert stored(tmp_path / "mail/ann/.Junk") == [TEXT]
 
 
+def test_mail_waits_if_nothing_but_a_password_tells_who_exists(
+    tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(
+        f'listen = {{ address = "127.0.0.1:0" }}\nusers = {{ checkpassword = ["/bin/true"] }}\n'
+        f'maildrops = {{ maildir = "{tmp_path}/mail/{{user}}" }}\n'
+    )
+    assert deliver("ann", "--config", config) == 75
+    assert "nothing but a password tells whether there is a user ann" in capsys.readouterr().err
+    assert deliver("../ann", "--config", config) == 77
+    ensure_maildir_in(tmp_path / "mail" / "ann")
+    assert deliver("ann", "--config", config) == 0
+
+
+def ensure_maildir_in(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    ensure_maildir(path)
+
+
+@pytest.mark.parametrize("user", ["--maildir=x", "-f", "--from"])
+def test_a_name_of_strangers_is_no_option(
+    site: Callable[..., Path], tmp_path: Path, deliver: Deliver, user: str
+) -> None:
+    config = site()
+    assert deliver("--from=a@b", "--config", config, "--", user) == 77
+    with pytest.raises(SystemExit) as end:
+        deliver("--maild", tmp_path / "x", "ann")
+    assert end.value.code == 64
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "sender,field",
+    [
+        ('"a<b>c"@example.org', b'Return-Path: <"a<b>c"@example.org>\n'),
+        ("-x@example.org", b"Return-Path: <-x@example.org>\n"),
+        ("x" * 950, b""), ("a\nb", b""), ("a<b@x", b""), ("", b"Return-Path: <>\n"),
+        ("--maildir=x", b"Return-Path: <--maildir=x>\n"),
+    ],
+)  # fmt: skip
+def test_mail_of_any_sender_comes(maildir: Path, deliver: Deliver, sender: str, field: bytes) -> None:
+    assert deliver("-f", sender, "--delivered-to", "ann@a", "--maildir", maildir) == 0
+    assert stored(maildir) == [field + b"Delivered-To: ann@a\n" + TEXT]
+
+
 @pytest.mark.parametrize("more", ["what = 1", "quota = { octets = 0 }", "= ="])
 def test_mail_waits_while_the_configuration_is_wrong(site: Callable[..., Path], deliver: Deliver, more: str) -> None:
     assert deliver("ann", "--config", site(more)) == 75

@@ -104,3 +104,16 @@ def test_the_quota_of_the_source_comes_before_that_of_the_file():
     assert site.rules("eve") == site.rules("none") == Site(given, None).rules("ann") == rules
     assert site.rules("ann") == evolve(rules, quota=Quota(octets=99, messages=5, warn=0.5))
     assert site.rules("bob") == evolve(rules, quota=Quota(octets=10, messages=7, warn=0.5))
+
+
+def test_a_limit_of_0_is_none(tmp_path):
+    class Table:
+        def find(self, user):
+            return UserEntry(user, quota_octets=0, quota_messages=7 if user == "ann" else None)
+
+        def names(self):
+            return ("ann",)
+
+    site = Site(evolve(config(f"{tmp_path}/{{user}}"), quota=Quota(octets=5, messages=6)), Table())
+    assert site.rules("ann").quota == Quota(messages=7)
+    assert site.rules("bob").quota == Quota(messages=6)

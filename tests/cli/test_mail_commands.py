@@ -355,6 +355,36 @@ def test_links_are_followed_where_the_configuration_says_so(
     assert len([*real.iterdir()]) == 1
 
 
+def test_who_is_left_out_of_a_backup_or_of_a_restore_is_told(
+    site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, file = site(), tmp_path / "mail.tar"
+    put(tmp_path / "mail/ann", 2)
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 0
+    assert "note: bob has no maildrop yet, and is not in the backup" in capsys.readouterr().err
+    (tmp_path / "mail/bob").touch()
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("1 maildrop, 1 message")
+    assert "the maildrop of bob cannot be read, and is not in the backup: " in err
+    (tmp_path / "mail/bob").unlink()
+    (tmp_path / "users").write_bytes(users_file("bob"))
+    for more in ([], ["--dry-run"]):
+        assert main(["restore", "--all", str(file), "--config", str(config), *more]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines() == [
+            "pop3proto restore: ann is in the backup, and is no user of the configuration: not restored",
+            "pop3proto restore: the maildrop of bob is not in the backup: it was in use, or could not be read",
+        ]
+    (tmp_path / "mail").rename(tmp_path / "away")
+    before = file.read_bytes()
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 1
+    assert "no maildrop exists: is the disk mounted?" in capsys.readouterr().err
+    assert main(["backup", "ann", str(file), "--maildir", str(tmp_path / "typo")]) == 1
+    assert file.read_bytes() == before
+
+
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [put(maildir, days) for days in (3, 2, 1)]
     maildrop = RetainingStore({"ann": maildir}, MaildropRules(on_delete=OnDelete("trash"))).open("ann", SessionInfo())

@@ -10,18 +10,20 @@ from pop3proto.maildrops.delivery import NotMaildir
 from pop3proto.serving.backup.archive import open_archive
 from pop3proto.serving.backup.errors import BackupConflict, BadBackup
 from pop3proto.serving.backup.restoring import restore_backup
-from pop3proto.serving.backup.writing import MaildropPlace
 from pop3proto.serving.retention.purge import MaildropInUse
 
-from .backup import Parser
+from .backup import Parser, place_of
 from .exit_statuses import LATER
-from .failures import USAGE, Failure
+from .failures import FAILURE, USAGE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, chosen_maildrops
 from .paths import path_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
+
+    from pop3proto.serving.backup.index import Index
+    from pop3proto.serving.backup.writing import MaildropPlace
 
 __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
@@ -43,8 +45,9 @@ def run(arguments: Namespace) -> int:
     file: Path = arguments.file
     try:
         with open_archive(file) as archive:
-            users = archive.users
-        reports = restore_backup(file, _places(arguments, users), dry_run=arguments.dry_run)
+            index = archive.index
+        places = _places(arguments, index.users)
+        reports = restore_backup(file, places, dry_run=arguments.dry_run)
     except MaildropInUse as error:
         raise Failure(f"{error}; try again later", LATER) from error
     except (BadBackup, BackupConflict, NotMaildir) as error:
@@ -55,7 +58,18 @@ def run(arguments: Namespace) -> int:
     for report in reports:
         name = visible(report.user or str(arguments.maildir))
         print(f"{name}: {counted(len(report.restored), 'message')} {would}, {report.skipped:,} already there")
-    return 0
+    return _say_left_out(index, {place.user for place in places}) if arguments.all else 0
+
+
+def _say_left_out(index: Index, restored: set[str]) -> int:
+    """Tell who was not restored, and why; return the exit status."""
+    others = [user for user in index.users if user not in restored]
+    for user in others:
+        warn(f"pop3proto restore: {visible(user)} is in the backup, and is no user of the configuration: not restored")
+    for user in index.left_out:
+        name = visible(user)
+        warn(f"pop3proto restore: the maildrop of {name} is not in the backup: it was in use, or could not be read")
+    return FAILURE if others or index.left_out else 0
 
 
 def _places(arguments: Namespace, users: tuple[str, ...]) -> list[MaildropPlace]:
@@ -68,10 +82,7 @@ def _places(arguments: Namespace, users: tuple[str, ...]) -> list[MaildropPlace]
         if len(users) != 1:
             raise Failure(f"the backup has {counted(len(users), 'maildrop')}: name the USER", USAGE)
         arguments.user = users[0]
-    chosen = [
-        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
-        for each in chosen_maildrops(arguments)
-    ]
+    chosen = [place_of(each) for each in chosen_maildrops(arguments)]
     if arguments.all:
         return [each for each in chosen if each.user in users]
     missing = [each.user for each in chosen if each.user not in users]

@@ -16,7 +16,7 @@ from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Sleep
+from pop3proto.procedures.operations import Read, Sleep, Write
 from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.limits import SessionLimiter
 from pop3proto.procedures.server.penalties import LoginPenalty
@@ -315,6 +315,17 @@ def test_other_networks_are_counted_with_the_sessions_that_are_there(addresses, 
     assert others.sessions == len(addresses[leaving:])
 
 
+def test_a_session_of_a_service_without_a_policy_counts_for_the_next_one():
+    store, policy = FakeStore(), Says()
+    first = Serving(store)
+    limiter = first.service.limiter(b"")
+    Serving(store, limiter=limiter, address="192.0.2.1").logged_in()
+    store.locked = False
+    limiter.use(Service(store=store, authenticator=OneUser(), policy=policy))
+    Serving(store, policy=policy, limiter=limiter, address="192.0.2.2").logged_in()
+    assert (policy.asked[-1].sessions_of_user, policy.asked[-1].since_login) == (1, 0)
+
+
 def test_failures_count_on_under_another_penalty():
     def limits(penalty):
         return Service(store=FakeStore(), authenticator=OneUser(), login_penalty=penalty)
@@ -355,6 +366,8 @@ def test_a_client_that_goes_at_any_moment_is_counted_out():
             session.hang_up()
         assert session.place is not None
         session.place.leave()
+        after = session.actor.after_strike[1:]
+        assert not any(isinstance(operation, Read | Write) for operation in after), "nothing is said any more"
         others = limiter.others(limiter.place("x"), "ann", 0)
         assert (others.of_user, others.sessions, others.from_address) == (0, 0, 0)
     assert store.openers  # it went behind the login, too

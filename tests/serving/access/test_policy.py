@@ -113,6 +113,13 @@ def test_a_rule_with_otherwise(user, address, now, allowed):
     assert AccessPolicy(rules=KIOSK).before_login(connection) == ALLOW, "nobody has said who it is"
 
 
+def test_no_other_spelling_escapes_the_delay():
+    for ignore_case in (False, True):
+        policy = AccessPolicy(paces=LoginPace(every=60), ignore_case=ignore_case)
+        policy.logged_in(FACTS)
+        assert decided(policy, user="ANN").allowed == (not ignore_case)
+
+
 def test_case_counts_unless_it_does_not():
     rule = Rule(user="Ann*", refuse=TOLD)
     assert decided(AccessPolicy(rules=rule), user="ann").allowed

@@ -221,14 +221,14 @@ class Place:
         """Count the session out of those of its user, if it is among them."""
         self._limiter.unclaim(self)
 
-    def note_login(self, user: str, now: float) -> None:
-        """Take note that the user has logged in.
+    def note_login(self, now: float) -> None:
+        """Take note that the user among whose sessions it counts has logged in.
 
         Args:
-            user: whose maildrop is open.
             now: as in `begin_login`.
         """
-        self._limiter.note_login(user, now)
+        if self.user is not None:
+            self._limiter.note_login(self.user, now)
 
     def others(self, user: str | None, now: float) -> OtherSessions:
         """Return the numbers of the other sessions of the server.

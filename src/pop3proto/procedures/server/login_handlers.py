@@ -205,9 +205,10 @@ def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     yield from _ask_policy(session, user)
     try:
         yield from session.open_maildrop(user)
-    except BaseException:
+    except BaseException as error:
         session.policy.login_failed()
-        session.tell_login_failed(session.logins.method, user, "maildrop")
+        if isinstance(error, Exception):  # else the session was cut off
+            session.tell_login_failed(session.logins.method, user, "maildrop")
         raise
     yield from session.policy.logged_in()
     session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))

@@ -88,7 +88,7 @@ class ServerSession(SessionOutput):
         self.retrieved: Final[set[int]] = set()
         self._place: Final = place or SessionLimiter(settings).place(info.address)
         self.logins: Final = SessionLogins(self._break_off, self._place, self.record, self.tell_login_failed)
-        self.policy: Final = SessionPolicy(settings.policy, self._place)
+        self.policy: Final = SessionPolicy(self._break_off, settings.policy, self._place)
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
         self._starttls: Final = starttls

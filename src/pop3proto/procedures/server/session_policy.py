@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pop3proto.procedures.operations import Now, Procedure, UtcNow
+from pop3proto.procedures.operations import Now, Operation, Procedure, UtcNow
 from pop3proto.sasl.authenticator import implements
 
 from .policy import ALLOW, Facts, KnowsLoginDelay, NotesLogins, refusal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pop3proto.core.capabilities import LoginDelay
     from pop3proto.procedures.maildrop import Refused
     from pop3proto.sasl.channel import SessionInfo
@@ -19,16 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionPolicy"]
 
+T = TypeVar("T")
+
 
 class SessionPolicy:
     """Asks the policy about one session, and counts its user.
 
     Args:
+        break_off: ends the session at once; nothing more is written.
         policy: what to ask; None: all is allowed.
         place: the session's place among those of the server.
     """
 
-    def __init__(self, policy: Policy | None, place: Place) -> None:
+    def __init__(self, break_off: Callable[[], None], policy: Policy | None, place: Place) -> None:
+        self._break_off: Final = break_off
         self._policy: Final = policy
         self._place: Final = place
         self._denied: Decision | None = None  # what the connection was told, if each login is to look like a wrong one
@@ -51,10 +57,11 @@ class SessionPolicy:
             user: whose maildrop is to be opened.
         """
         decision = ALLOW
+        # Counted first: of two sessions that log in at once, each sees the other. It counts without a policy, too: the
+        # server may have one later.
+        self._place.claim(user)
         try:
             if self._policy is not None:
-                # Counted first: of two sessions that log in at once, each sees the other.
-                self._place.claim(user)
                 self._facts = yield from self._learn(info, user)
                 decision = self._denied or self._policy.at_login(self._facts)
         except BaseException:
@@ -70,19 +77,25 @@ class SessionPolicy:
 
     def logged_in(self) -> Procedure[None]:
         """Take note that the maildrop was opened."""
-        if (facts := self._facts) is None or facts.user is None:
-            return
-        self._place.note_login(facts.user, (yield from Now()))
-        if implements(self._policy, NotesLogins):
-            self._policy.logged_in(facts)
+        self._place.note_login((yield from self._tell(Now())))
+        if self._facts is not None and implements(self._policy, NotesLogins):
+            self._policy.logged_in(self._facts)
 
     def login_delay(self, user: str | None) -> LoginDelay | None:
         """Return what the policy demands between two logins, as CAPA announces it."""
         return self._policy.login_delay(user) if implements(self._policy, KnowsLoginDelay) else None
 
+    def _tell(self, clock: Operation[T]) -> Procedure[T]:
+        """Return what a clock tells."""
+        try:
+            return (yield from clock)
+        except BaseException:
+            self._break_off()
+            raise
+
     def _learn(self, info: SessionInfo, user: str | None) -> Procedure[Facts]:
-        now = yield from UtcNow()
-        others = self._place.others(user, (yield from Now()))
+        now = yield from self._tell(UtcNow())
+        others = self._place.others(user, (yield from self._tell(Now())))
         return Facts(
             address=info.address,
             now=now,

@@ -11,6 +11,7 @@ import pytest
 
 from pop3proto import blocking
 from pop3proto._io.listener import Listener, ProxyProtocol
+from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
@@ -350,11 +351,19 @@ def test_several_listeners_in_one_server(adapter, pem):  # noqa: F811
 
 def test_the_domain_of_a_listener_is_that_of_the_maildrop(adapter):  # noqa: F811
     policy = Says()
-    store = MemoryStore({"ann@example.org": [b"one\n"]})
-    with adapter.entered(service(store=store, policy=policy), listeners=[Listener(domain="example.org")]) as server:
-        answers = talk(server.address, b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
-        assert b"maildrop has 1 messages" in answers
-    assert policy.asked[-1].user == "ann@example.org"
+    store = MemoryStore({"ann": [], "ann@example.org": [b"one\n"]})
+    users = MemoryAuthenticator({"ann": "other", "ann@example.org": "tanstaaf"}, scram_algorithms=())
+    served = service(store=store, authenticator=users, policy=policy, failure_delay=0, login_penalty=None)
+    with adapter.entered(served, listeners=[Listener(domain="example.org"), Listener()]) as server:
+        first, second = server.addresses
+        for address, password, answer in (
+            (first, b"tanstaaf", b"maildrop has 1 messages"),
+            (first, b"other", b"-ERR [AUTH]"),
+            (second, b"other", b"maildrop has 0 messages"),
+            (second, b"tanstaaf", b"-ERR [AUTH]"),
+        ):
+            assert answer in talk(address, b"USER ann\r\nPASS " + password + b"\r\nQUIT\r\n")
+    assert [facts.user for facts in policy.asked if facts.user is not None] == ["ann@example.org", "ann"]
 
 
 def test_a_listener_that_cannot_be_leaves_nothing_open(adapter):  # noqa: F811

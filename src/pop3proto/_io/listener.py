@@ -86,7 +86,8 @@ class Listener:
         tls: where TLS comes in: "implicit", "starttls" or "none". The certificate is that of the server.
         proxy_protocol: which proxies stand in front of it; None: none.
         name: what `SessionInfo.listener`, and so the policy, calls it; "": by its address and port.
-        domain: the domain of users who log in without one: "ann" is "ann@" with this behind; "": none is added.
+        domain: the domain of users who log in without one: "ann" is "ann@" with this behind, to the authenticator, too;
+            "": none is added.
 
     Raises:
         ValueError, TypeError: as `serve`; or the domain is none.

@@ -16,7 +16,6 @@ from .access.policy import AccessPolicy
 from .config.values import APOP, USER_PASS
 from .log.audit import AuditLog
 from .site_store import SiteStore
-from .whole_names import WholeNames
 
 if TYPE_CHECKING:
     import socket
@@ -109,9 +108,6 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         LocalProtocolError: a text cannot be sent to a client.
     """
     config = site.config
-    authenticator = accounts.authenticator
-    if any(listen.domain for listen in config.listen):
-        authenticator = WholeNames(authenticator)
     observers: list[ServerObserver] = [
         *([LogObserver()] if config.log.dialogue else []),
         *([] if config.log.audit is None else [AuditLog()]),
@@ -119,7 +115,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
     ]
     service = Service(
         store=SiteStore(site, lasting.job),
-        authenticator=authenticator,
+        authenticator=accounts.authenticator,
         cleartext=config.login.cleartext,
         deadlines=config.timeouts.value(),
         max_sessions=config.limits.sessions,

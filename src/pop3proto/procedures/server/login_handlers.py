@@ -59,11 +59,11 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
     session.logins.begin("USER/PASS", (yield from session.now())).add(
-        encode_text(name or ""), encode_text(command.password)
+        encode_text(session.info.full_name(name or "")), encode_text(command.password)
     )
 
     def check() -> Steps[Identity]:
-        user, password = _credentials(name or "", command.password)
+        user, password = _credentials(session, name or "", command.password)
         if not verdict((yield from answered(verifier.check_password(user, password, session.info)))):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
@@ -77,10 +77,12 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
     if not implements(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
-    session.logins.begin("APOP", (yield from session.now())).add(encode_text(command.name), encode_text(command.digest))
+    session.logins.begin("APOP", (yield from session.now())).add(
+        encode_text(session.info.full_name(command.name)), encode_text(command.digest)
+    )
 
     def check() -> Steps[Identity]:
-        user, _ = _credentials(command.name, command.digest)
+        user, _ = _credentials(session, command.name, command.digest)
         secret = named((yield from answered(source.secret(user, session.info))))
         if not apop_matches(timestamp, secret, command.digest):
             raise CredentialsRejected("wrong name or password")
@@ -112,7 +114,8 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
             announced=frozenset(session.offers),
         )
     )
-    session.logins.begin(command.mechanism, (yield from session.now()))
+    attempt = session.logins.begin(command.mechanism, (yield from session.now()))
+    attempt.add(encode_text(session.info.domain))  # the same message over another listener is about another user
     yield from _step(session, mechanism, lambda: command.initial_response)
 
 
@@ -171,7 +174,9 @@ def _ask(
         Exception: whatever the authenticator raised.
     """
     try:
-        return (yield from session.call_authenticator(question, claimed_user, rejected))
+        return (
+            yield from session.call_authenticator(question, lambda: session.info.full_name(claimed_user()), rejected)
+        )
     except MechanismError as error:
         raise Refused(str(error)) from None
     except CredentialsRejected:
@@ -191,17 +196,18 @@ def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
 def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
     """Open the maildrop of the user whose credentials were verified."""
     authenticator = session.settings.authenticator
+    own = session.info.full_name(identity.authcid)
     user = session.info.full_name(identity.authzid or identity.authcid)
 
     def check() -> Steps[None]:
         if not implements(authenticator, Authorizer) or not verdict(
-            (yield from answered(authenticator.may_act_as(identity.authcid, user, session.info)))
+            (yield from answered(authenticator.may_act_as(own, user, session.info)))
         ):
             raise CredentialsRejected("not allowed to act as this user")
 
-    if user != session.info.full_name(identity.authcid):
-        session.record.user = identity.authcid
-        yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
+    if user != own:
+        session.record.user = own
+        yield from _ask(session, lambda: settled(check()), lambda: own)
     yield from _ask_policy(session, user)
     try:
         yield from session.open_maildrop(user)
@@ -258,14 +264,15 @@ def _refuse(session: ServerSession, user: str, decision: Decision) -> Procedure[
     yield from _answer_late(session)
 
 
-def _credentials(name: str, password: str) -> tuple[str, str]:
-    """Return the name and the password of USER and PASS as they are compared with others.
+def _credentials(session: ServerSession, name: str, password: str) -> tuple[str, str]:
+    """Return the name and the password of USER and PASS as they are compared with others, the name with its domain.
 
     Raises:
         CredentialsRejected: no user can have them.
     """
     try:
-        return read_name(encode_text(name), "the name"), read_password(encode_text(password))
+        user = read_name(encode_text(name), "the name")
+        return session.info.full_name(user), read_password(encode_text(password))
     except MechanismError:
         pass
     raise CredentialsRejected("not a valid name or password")

@@ -156,6 +156,18 @@ def test_the_limit_of_a_user():
     assert str(refused.code) == "IN-USE"
 
 
+def test_who_acts_for_another_is_bound_by_rules_and_not_by_limits():
+    """Limits and delay are those of whose maildrop it is."""
+    policy = AccessPolicy(
+        rules=Rule(user="ann", networks="10.0.0.0/8", refuse=SILENT), sessions_per_user=1, paces=LoginPace(every=60)
+    )
+    policy.logged_in(FACTS)
+    acting = {"acts_for": "bob", "sessions_of_user": 5}
+    assert decided(policy, **acting).allowed
+    assert not decided(policy, address="10.0.0.1", **acting).allowed
+    assert not decided(policy).allowed
+
+
 def test_the_limits_of_networks():
     policy = AccessPolicy(sessions_by_network={"192.0.2.0/24": 3, "0.0.0.0/0": 5})
     inner, outer = (ipaddress.ip_network(name) for name in ("192.0.2.0/24", "0.0.0.0/0"))

@@ -47,6 +47,9 @@ class Facts:
         tls: the session is protected by TLS.
         server_name: the host name that the client asked for in the TLS handshake (SNI); None if it named none.
         user: whose maildrop is to be opened; None at the connection.
+        acts_for: where a client acts for another user (the authorization identity of SASL), the policy is asked twice:
+            first about `user`, whose credentials were right, with the name of the other one here; then about the other
+            one, whose maildrop it is, and None here. Both must be allowed. None: it is the own maildrop.
         sessions: of the whole server.
         sessions_from_address: from the same address, or the same IPv6 network of 64 bits; 0 for an exempt address.
         sessions_by_network: from each of the networks that the policy has asked for.
@@ -60,6 +63,7 @@ class Facts:
     tls: bool = False
     server_name: str | None = None
     user: str | None = None
+    acts_for: str | None = None
     sessions: int = 0
     sessions_from_address: int = 0
     sessions_by_network: Mapping[IPv4Network | IPv6Network, int] = _NO_NETWORKS
@@ -130,7 +134,10 @@ class Policy(Protocol):
         ...
 
     def at_login(self, facts: Facts, /) -> Decision:
-        """Decide on a login whose credentials are right, before the maildrop is opened."""
+        """Decide on a login whose credentials are right, before the maildrop is opened.
+
+        For SCRAM, whose server shows that before the end, it is asked twice: before it shows that, and at the end.
+        """
         ...
 
 

@@ -49,6 +49,19 @@ class SessionPolicy:
             self._denied = decision
         return refusal_of(decision)
 
+    def on_behalf(self, info: SessionInfo, user: str, other: str) -> Procedure[Decision]:
+        """Decide whether a user whose credentials are right may log in at all, to act for another.
+
+        Args:
+            info: of the session.
+            user: whose credentials are right.
+            other: whose maildrop is to be opened. `at_login` decides on this one.
+        """
+        if self._policy is None:
+            return ALLOW
+        facts = yield from self._learn(info, user, other)
+        return self._denied or self._policy.at_login(facts)
+
     def at_login(self, info: SessionInfo, user: str) -> Procedure[Decision]:
         """Decide on a login whose credentials are right. What is allowed counts, until `login_failed`.
 
@@ -93,7 +106,7 @@ class SessionPolicy:
             self._break_off()
             raise
 
-    def _learn(self, info: SessionInfo, user: str | None) -> Procedure[Facts]:
+    def _learn(self, info: SessionInfo, user: str | None, acts_for: str | None = None) -> Procedure[Facts]:
         now = yield from self._tell(UtcNow())
         others = self._place.others(user, (yield from self._tell(Now())))
         return Facts(
@@ -103,6 +116,7 @@ class SessionPolicy:
             tls=info.tls is not None,
             server_name=info.server_name,
             user=user,
+            acts_for=acts_for,
             sessions=others.sessions,
             sessions_from_address=others.from_address,
             sessions_by_network=others.by_network,

@@ -123,6 +123,8 @@ class AccessPolicy:
                 if not decision.allowed:
                     return decision
                 break
+        if facts.acts_for is not None:  # the limits are those of whose maildrop it is
+            return ALLOW
         if self.sessions_per_user is not None and facts.sessions_of_user >= self.sessions_per_user:
             return Decision(
                 allowed=False,

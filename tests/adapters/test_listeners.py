@@ -11,6 +11,7 @@ import pytest
 
 from pop3proto import blocking
 from pop3proto._io.listener import Listener, ProxyProtocol
+from pop3proto._io.peers import UNKNOWN_PEER, Peer
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import LoginFailed, SessionRefused
@@ -108,6 +109,40 @@ def test_a_client_over_a_unix_socket_of_a_proxy_here_is_here(adapter):  # noqa: 
     with adapter.entered(service(), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
         header = binary(family=0x31, body=bytes(216))
         assert b"-ERR" not in talk(server.address, header, b"USER ann\r\nQUIT\r\n")
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(
+    "header",
+    [
+        line("127.0.0.1", "127.0.0.1"),
+        line("127.0.0.1", "192.0.2.2"),
+        binary("::1", "::1"),
+        binary("::ffff:127.0.0.1", "::1"),
+        binary(family=0x31, body=bytes(216)),
+    ],
+    ids=["v1", "v1 from here to there", "v2", "v2 mapped", "unix"],
+)
+def test_a_client_on_the_machine_of_a_proxy_is_here_only_if_the_proxy_is(adapter, monkeypatch, header, here):  # noqa: F811
+    """Its password has crossed the network from that machine to this one."""
+    proxy = Peer("127.0.0.1", loopback=True) if here else Peer("192.0.2.2", loopback=False)
+    monkeypatch.setattr(Peer, "of", lambda *_: proxy)
+    listener = Listener(proxy_protocol=ProxyProtocol(networks=["127.0.0.1", "192.0.2.2"]))
+    with adapter.entered(service(), listeners=[listener]) as server:
+        answers = talk(server.address, header, b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
+    assert (b"maildrop has 1 messages" in answers) == here
+    assert (b"-ERR [SYS/PERM] passwords are taken under TLS only" in answers) != here
+
+
+def test_a_connection_whose_other_end_is_not_known_announces_nobody(adapter, monkeypatch, caplog):  # noqa: F811
+    """It was reset before it was accepted: it has no address, and is over no Unix socket."""
+    caplog.set_level(logging.INFO, "pop3proto.server")
+    monkeypatch.setattr(Peer, "of", lambda *_: UNKNOWN_PEER)
+    policy = Says()
+    with adapter.entered(service(policy=policy), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
+        assert talk(server.address, line(REMOTE, "192.0.2.2"), b"QUIT\r\n") == b""
+        wait_until(lambda: "takes connections of its proxies only" in caplog.text, "nothing was logged")
+    assert policy.asked == []
 
 
 # -------------------------------------------------------------------------------------- what is announced
@@ -309,9 +344,9 @@ def test_settings_of_a_proxy_that_cannot_be(arguments, error):
 
 def test_the_networks_of_proxies():
     proxies = ProxyProtocol(networks=["10.0.0.0/8", "2001:db8::/64"])
-    taken = ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", ""]
-    assert [proxies.takes(address) for address in taken] == [True] * 4
-    assert not any(proxies.takes(address) for address in ["11.0.0.1", "2001:db8:0:1::1", "::1", "junk"])
+    taken = ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"]
+    assert [proxies.takes(address) for address in taken] == [True] * 3
+    assert not any(proxies.takes(address) for address in ["", "11.0.0.1", "2001:db8:0:1::1", "::1", "junk"])
 
 
 # ------------------------------------------------------------------------------------- several listeners

@@ -60,9 +60,7 @@ class ProxyProtocol:
             raise ValueError(f"the timeout of a PROXY header must be from 0 to {_LONGEST} seconds, not {self.timeout}")
 
     def takes(self, address: str) -> bool:
-        """Return whether a header is taken from this address; "" is a Unix socket."""
-        if not address:
-            return True
+        """Return whether a header is taken from this address. None is taken from a peer without one, over TCP."""
         number = address_of(address)
         return number is not None and any(number in network for network in self.networks)
 

@@ -1,4 +1,4 @@
-"""A login that the policy denies though its credentials are right: in every mechanism it looks as if they were wrong."""
+"""A login that the policy denies though its credentials are right: in all mechanisms it looks as if they were wrong."""
 
 from base64 import b64decode, b64encode
 from itertools import chain, combinations

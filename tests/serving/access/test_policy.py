@@ -12,6 +12,7 @@ from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures import ALLOW, Facts
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.serving import AccessPolicy, Hours, LoginPace, LoginTimes, Refusal, Rule
+from pop3proto.serving.access.rules import matches
 from tests.helpers.drivers import Clock, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
 from tests.procedures.server.test_login_handlers import Everyone, log_in, scram, serving, sleeps
 from tests.procedures.server.test_policy import LOG_IN, WRONG
@@ -39,7 +40,7 @@ ADDRESSES = ("192.0.2.1", "::ffff:192.0.2.1", "10.1.2.3", "2001:db8::1", "")
 RULES = st.lists(
     st.builds(
         Rule,
-        user=st.sampled_from(["*", "ann", "kiosk*", ("bob", "k*1"), "[ab]*"]),
+        user=st.sampled_from(["*", "ann", "kiosk*", ("bob", "k*1"), "?n*"]),
         networks=st.sampled_from([(), "192.0.2.0/24", "10.0.0.0/8", ("2001:db8::/32", "192.0.2.1")]),
         listener=st.sampled_from(["*", "pop3s"]),
         refuse=st.sampled_from([None, TOLD, SILENT]),
@@ -55,7 +56,7 @@ def fits(rule, user, address, listener):
         ("ann",): ("ann",),
         ("kiosk*",): ("kiosk1",),
         ("bob", "k*1"): ("bob", "kiosk1"),
-        ("[ab]*",): ("ann", "bob"),
+        ("?n*",): ("ann", "Ann"),
     }
     inside = {
         "192.0.2.1": ("192.0.2.0/24", "192.0.2.1/32"),
@@ -113,6 +114,26 @@ def test_a_rule_with_otherwise(user, address, now, allowed):
     assert AccessPolicy(rules=KIOSK).before_login(connection) == ALLOW, "nobody has said who it is"
 
 
+@given(st.text("[]!*?.-^a1:", max_size=8), st.text("[]!*?.-^a1:", max_size=8))
+def test_a_pattern_has_two_wild_cards_and_no_more(pattern, name):
+    def fits(pattern, name):
+        if not pattern:
+            return not name
+        if pattern[0] == "*":
+            return fits(pattern[1:], name) or (bool(name) and fits(pattern, name[1:]))
+        return bool(name) and pattern[0] in ("?", name[0]) and fits(pattern[1:], name[1:])
+
+    assert matches((pattern,), name) == fits(pattern, name)
+    assert matches((name,), name)
+
+
+@pytest.mark.parametrize("listener", ["[::]:995", "[::1]:110", "127.0.0.1:110", "pop3s"])
+def test_a_rule_may_name_any_listener(listener):
+    policy = AccessPolicy(rules=Rule(listener=listener, refuse=TOLD))
+    assert not decided(policy, listener=listener).allowed
+    assert decided(policy, listener="other").allowed
+
+
 def test_no_other_spelling_escapes_the_delay():
     for ignore_case in (False, True):
         policy = AccessPolicy(paces=LoginPace(every=60), ignore_case=ignore_case)
@@ -130,6 +151,11 @@ def test_case_counts_unless_it_does_not():
     "make, error",
     [
         (lambda: Rule(networks="nowhere"), LocalProtocolError),
+        (lambda: Rule(user="[ab]*"), ValueError),
+        (lambda: Rule(user=[], refuse=TOLD), ValueError),
+        (lambda: Rule(listener=[], refuse=TOLD), ValueError),
+        (lambda: LoginPace(user=[], every=1), ValueError),
+        (lambda: Rule(user=[5]), TypeError),
         (lambda: Rule(refuse=TOLD, otherwise=TOLD), ValueError),
         (lambda: Refusal(code="SYS/PERM"), LocalProtocolError),
         (lambda: Refusal(close=True), LocalProtocolError),

@@ -199,6 +199,10 @@ timeouts = { idle = "1m" }
             'listen = { address = "1.1.1.1:1", domain = "a_b" }',
             'listen[0].domain: a domain is expected, such as "example.org"',
         ),
+        (
+            'access = { user = "kiosk[12]" }',
+            "access[0]: a pattern of user names has * and ?, and no brackets, unlike 'kiosk[12]'",
+        ),
         ("log = 3", "log: a table is expected, with the keys to, format, audit, facility, dialogue"),
         ('tls = { key = "/k" }', "tls.certificate is missing"),
     ],
@@ -207,6 +211,12 @@ def test_an_error_names_the_key(errors, change, error):
     key = change.partition(" ")[0]
     text = "\n".join(line for line in LEAST.splitlines() if not line.startswith(f"{key} "))
     assert errors(f"{text}\n{change}\n") == [error]
+
+
+def test_a_rule_may_name_a_listener_of_ipv6(write):
+    config = read_config(write(LEAST + 'access = { listener = "[::]:995", refuse = {} }\n'))
+    [rule] = [rule.value() for rule in config.access]
+    assert rule.listener == ("[::]:995",)
 
 
 def test_what_is_no_toml_is_told(write, tmp_path):

@@ -13,8 +13,9 @@ import attrs
 
 from pop3proto._io.files import replace
 
+from .rules import user_patterns
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from os import PathLike
 
 __all__ = ["LoginPace", "LoginTimes"]
@@ -23,10 +24,6 @@ _log: Final = logging.getLogger("pop3proto.server")
 
 _LONGEST: Final = 10_000_000  # seconds
 _LEAST_LINES: Final = 1_000  # a file with fewer is not worth writing again
-
-
-def _patterns(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +40,7 @@ class LoginPace:
     """
 
     user: tuple[str, ...] = attrs.field(
-        default=("*",), converter=_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
+        default=("*",), converter=user_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
     )
     every: float = attrs.field(metadata={"about": "seconds between two logins; 0 is as often as they like"})
     burst: int = attrs.field(default=1, metadata={"about": "so many logins are free after a pause"})

@@ -15,7 +15,7 @@ from pop3proto.procedures.server.networks import address_of, networks_of
 from pop3proto.procedures.server.policy import ALLOW, Decision
 
 from .login_times import LoginPace, LoginTimes
-from .rules import Rule, matches_user
+from .rules import Rule, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -165,4 +165,4 @@ class AccessPolicy:
         return user.casefold() if self.ignore_case else user
 
     def _pace(self, user: str) -> LoginPace | None:
-        return next((pace for pace in self.paces if matches_user(pace.user, user, ignore_case=self.ignore_case)), None)
+        return next((pace for pace in self.paces if matches(pace.user, user, ignore_case=self.ignore_case)), None)

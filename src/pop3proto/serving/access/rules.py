@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
@@ -19,26 +20,57 @@ if TYPE_CHECKING:
 
     from pop3proto.procedures.server.policy import Facts
 
-__all__ = ["CodeName", "Refusal", "Rule", "matches_user"]
+__all__ = ["CodeName", "Refusal", "Rule", "matches", "texts", "user_patterns"]
 
 CodeName: TypeAlias = Literal["SYS/PERM", "SYS/TEMP", "IN-USE", "LOGIN-DELAY"]
 
 _ALL: Final = "*"
 
 
-def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one text, or several.
+
+    Raises:
+        ValueError: there is none: nothing would fit.
+        TypeError: something is no text.
+    """
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found:
+        raise ValueError("there is no pattern, so that nothing would fit; '*' is everything")
+    for each in found:
+        if not isinstance(each, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may do without a checker
+            raise TypeError(f"a pattern is a text, such as 'kiosk*', not {each!r}")
+    return found
 
 
 def _hours(given: Hours | Iterable[Hours]) -> tuple[Hours, ...]:
     return (given,) if isinstance(given, Hours) else tuple(given)
 
 
-def matches_user(patterns: tuple[str, ...], user: str, *, ignore_case: bool) -> bool:
-    """Return whether one of some patterns fits a user: "*" is any text, "?" a character, "[ab]" one of some."""
+def matches(patterns: tuple[str, ...], text: str, *, ignore_case: bool = False) -> bool:
+    """Return whether one of some patterns fits: "*" is any text, "?" a character, and all else stands for itself."""
     if ignore_case:
-        user, patterns = user.casefold(), tuple(pattern.casefold() for pattern in patterns)
-    return any(fnmatchcase(user, pattern) for pattern in patterns)
+        text, patterns = text.casefold(), tuple(pattern.casefold() for pattern in patterns)
+    return any(_compiled(pattern).fullmatch(text) for pattern in patterns)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(character) or re.escape(character) for character in pattern), re.DOTALL)
+
+
+def user_patterns(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of users' names.
+
+    Raises:
+        ValueError: there is none; or it has brackets, which other programs give a meaning.
+    """
+    patterns = texts(given)
+    for pattern in patterns:
+        if "[" in pattern or "]" in pattern:
+            raise ValueError(f"a pattern of user names has * and ?, and no brackets, unlike {pattern!r}")
+    return patterns
 
 
 @attrs.frozen(kw_only=True)
@@ -94,13 +126,13 @@ class Rule:
     """
 
     user: tuple[str, ...] = attrs.field(
-        default=(_ALL,), converter=_texts, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
+        default=(_ALL,), converter=user_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
     )
     networks: tuple[IPv4Network | IPv6Network, ...] = attrs.field(
         default=(), converter=networks_of, metadata={"about": "from where: addresses or networks"}
     )
     listener: tuple[str, ...] = attrs.field(
-        default=(_ALL,), converter=_texts, metadata={"about": "over which listeners: patterns of their names"}
+        default=(_ALL,), converter=texts, metadata={"about": "over which listeners: patterns of their names"}
     )
     hours: tuple[Hours, ...] = attrs.field(default=(), converter=_hours, metadata={"about": "when"})
     refuse: Refusal | None = attrs.field(
@@ -122,7 +154,7 @@ class Rule:
             reason: for the log.
             ignore_case: upper and lower case are the same in names of users.
         """
-        if facts.user is not None and not matches_user(self.user, facts.user, ignore_case=ignore_case):
+        if facts.user is not None and not matches(self.user, facts.user, ignore_case=ignore_case):
             return None
         if self._fits(facts):
             return ALLOW if self.refuse is None else self.refuse.decision(reason)
@@ -134,7 +166,7 @@ class Rule:
         return _ALL in self.user
 
     def _fits(self, facts: Facts) -> bool:
-        if not any(fnmatchcase(facts.listener, pattern) for pattern in self.listener):
+        if not matches(self.listener, facts.listener):
             return False
         if self.networks:
             number = address_of(facts.address)

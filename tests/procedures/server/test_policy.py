@@ -24,7 +24,6 @@ from pop3proto.procedures.server.policy import ALLOW, DENY, Decision, Facts, Pol
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.md5 import CramMd5Client
 from tests.helpers.drivers import (
-    Clock,
     FakeStore,
     OneUser,
     Serving,
@@ -273,7 +272,7 @@ def test_each_session_sees_the_others(moves):
         if user is not None:
             place.claim(user)
         networks = Counter(INSIDE[name] for name, _, _ in inside)
-        others = place.others(user, 0)
+        others = place.others(user, NETWORKS)
         assert others.sessions == len(inside)
         assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
         assert others.of_user == (0 if user is None else [who for _, who, _ in inside].count(user))
@@ -283,20 +282,6 @@ def test_each_session_sees_the_others(moves):
         inside.append((address, user, place))
         if leaves:
             inside.pop(0)[2].leave()
-
-
-def test_the_seconds_since_the_last_login_of_the_user():
-    clock, policy = Clock(), Says()
-    service = Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
-    limiter = service.limiter(b"")
-    store = FakeStore()
-    session = Serving(store, policy=policy, clock=clock, limiter=limiter, address="192.0.2.1").logged_in()
-    assert policy.asked[-1].since_login is None
-    session.hang_up()
-    clock.now += 7
-    Serving(store, policy=policy, clock=clock, limiter=limiter, address="192.0.2.1").logged_in()
-    assert policy.asked[-1].since_login == 7
-    assert policy.asked[-1].sessions == 1  # the place of the first one was not given back
 
 
 @given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=10), st.integers(0, 10))
@@ -309,7 +294,7 @@ def test_other_networks_are_counted_with_the_sessions_that_are_there(addresses, 
     for place in places[:leaving]:
         assert not isinstance(place, str)
         place.leave()
-    others = limiter.place("203.0.113.1").others(None, 0)
+    others = limiter.place("203.0.113.1").others(None, NETWORKS)
     networks = Counter(INSIDE[address] for address in addresses[leaving:])
     assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
     assert others.sessions == len(addresses[leaving:])
@@ -323,7 +308,70 @@ def test_a_session_of_a_service_without_a_policy_counts_for_the_next_one():
     store.locked = False
     limiter.use(Service(store=store, authenticator=OneUser(), policy=policy))
     Serving(store, policy=policy, limiter=limiter, address="192.0.2.2").logged_in()
-    assert (policy.asked[-1].sessions_of_user, policy.asked[-1].since_login) == (1, 0)
+    assert policy.asked[-1].sessions_of_user == 1
+
+
+class FailsAtNetworks(Says):
+    @property
+    def networks(self):
+        raise OSError("the table is gone")
+
+    @networks.setter
+    def networks(self, _):
+        pass
+
+
+class NoNetworks(Says):
+    """Its networks are none."""
+
+    networks = property(lambda _: ["10.0.0.0/8"], lambda *_: None)
+
+
+@pytest.mark.parametrize("policy, error", [(FailsAtNetworks(), OSError), (NoNetworks(), TypeError)])
+def test_a_service_that_cannot_be_used_changes_nothing(policy, error):
+    """Neither its limits, nor its penalty, nor its networks."""
+    old = Service(store=FakeStore(), authenticator=OneUser(), policy=Says(networks=NETWORKS), max_sessions=2)
+    limiter = old.limiter(b"")
+    assert not isinstance(limiter.enter("192.0.2.1"), str)
+    new = Service(store=FakeStore(), authenticator=OneUser(), policy=policy, max_sessions=1, login_penalty=None)
+    with pytest.raises(error):
+        limiter.use(new)
+    assert not isinstance(limiter.enter("192.0.2.2"), str)
+    assert limiter.enter("192.0.2.3") == "too many sessions"
+    assert limiter._logins._penalties is not None
+    assert limiter.place("").others(None, NETWORKS).by_network == {NETWORKS[0]: 2, NETWORKS[1]: 0}
+
+
+@given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=8), st.sampled_from([(), NETWORKS[:1], NETWORKS]))
+def test_a_session_has_the_networks_of_its_own_policy(addresses, later):
+    """Also when the server has another policy by then."""
+    policy = Says(networks=NETWORKS)
+    service = Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
+    limiter = service.limiter(b"")
+    session = Serving(FakeStore(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+    limiter.use(Service(store=FakeStore(), authenticator=OneUser(), policy=Says(networks=later)))
+    for address in addresses:
+        limiter.enter(address)
+    session.ask(LOG_IN)
+    networks = Counter(INSIDE[address] for address in addresses)
+    assert dict(policy.asked[-1].sessions_by_network) == {network: networks[network] for network in NETWORKS}
+
+
+def test_spellings_of_one_name_count_as_one_user():
+    class Folds(Says):
+        def user_key(self, user):
+            return user.casefold()
+
+    class Whoever(OneUser):
+        def check_password(self, user, password, _session):
+            return password == "tanstaaf"
+
+    policy = Folds()
+    limiter = Service(store=FakeStore(), authenticator=Whoever(), policy=policy).limiter(b"")
+    for number, name in enumerate(["ann", "ANN", "Ann"]):
+        session = Serving(FakeStore(), Whoever(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+        session.ask(f"USER {name}\r\nPASS tanstaaf\r\n".encode())
+        assert (policy.asked[-1].user, policy.asked[-1].sessions_of_user) == (name, number)
 
 
 def test_failures_count_on_under_another_penalty():
@@ -368,6 +416,6 @@ def test_a_client_that_goes_at_any_moment_is_counted_out():
         session.place.leave()
         after = session.actor.after_strike[1:]
         assert not any(isinstance(operation, Read | Write) for operation in after), "nothing is said any more"
-        others = limiter.others(limiter.place("x"), "ann", 0)
+        others = limiter.place("x").others("ann")
         assert (others.of_user, others.sessions, others.from_address) == (0, 0, 0)
     assert store.openers  # it went behind the login, too

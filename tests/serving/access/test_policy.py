@@ -9,11 +9,11 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.capabilities import LoginDelay
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.procedures import ALLOW, Facts
+from pop3proto.procedures import ALLOW, Facts, Service
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.serving import AccessPolicy, Hours, LoginPace, LoginTimes, Refusal, Rule
 from pop3proto.serving.access.rules import matches
-from tests.helpers.drivers import Clock, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.helpers.drivers import Clock, FakeStore, OneUser, Serving, sessions_come_to_their_end  # noqa: F401 - a fixture
 from tests.procedures.server.test_login_handlers import Everyone, log_in, scram, serving, sleeps
 from tests.procedures.server.test_policy import LOG_IN, WRONG
 
@@ -27,6 +27,13 @@ KIOSK = Rule(
     hours=Hours(days="Mon-Fri", start="08:00", end="18:00"),
     otherwise=TOLD,
 )
+
+
+class Spelt(OneUser):
+    """To it, case does not count."""
+
+    def check_password(self, user, password, session):
+        return super().check_password(user.lower(), password, session)
 
 
 def decided(policy, **facts):
@@ -180,6 +187,17 @@ def test_the_limit_of_a_user():
     assert decided(policy, sessions_of_user=1).allowed
     refused = decided(policy, sessions_of_user=2)
     assert str(refused.code) == "IN-USE"
+
+
+def test_the_limit_of_a_user_is_that_of_all_spellings():
+    for ignore_case in (False, True):
+        policy = AccessPolicy(sessions_per_user=1, ignore_case=ignore_case)
+        limiter = Service(store=FakeStore(), authenticator=Spelt(), policy=policy).limiter(b"")
+        answers = []
+        for name in (b"ann", b"ANN"):
+            session = Serving(FakeStore(), Spelt(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+            answers.append(session.lines(b"USER " + name + b"\r\nPASS tanstaaf\r\n")[-1])
+        assert [answer.startswith(b"+OK") for answer in answers] == [True, not ignore_case]
 
 
 def test_who_acts_for_another_is_bound_by_rules_and_not_by_limits():

@@ -208,7 +208,7 @@ def _log_in(session: ServerSession, identity: Identity, mechanism: ServerMechani
         if isinstance(error, Exception):  # else the session was cut off
             session.tell_login_failed(session.logins.method, about, "maildrop")
         raise
-    yield from session.policy.logged_in()
+    session.policy.logged_in()
     session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))
     session.tell_logged_in(session.logins.method)
 

@@ -10,6 +10,7 @@ import attrs
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.answers import is_coroutine_method
+from pop3proto.sasl.authenticator import implements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALLOW",
     "DENY",
+    "ComparesNames",
     "CountsNetworks",
     "Decision",
     "Facts",
@@ -29,6 +31,7 @@ __all__ = [
     "NotesLogins",
     "Policy",
     "check_policy",
+    "counted_networks",
     "refusal_of",
 ]
 
@@ -54,7 +57,6 @@ class Facts:
         sessions_from_address: from the same address, or the same IPv6 network of 64 bits; 0 for an exempt address.
         sessions_by_network: from each of the networks that the policy has asked for.
         sessions_of_user: logged in as this user, or about to be.
-        since_login: seconds since the last login of this user on this server; None: not known.
     """
 
     address: str
@@ -68,7 +70,6 @@ class Facts:
     sessions_from_address: int = 0
     sessions_by_network: Mapping[IPv4Network | IPv6Network, int] = _NO_NETWORKS
     sessions_of_user: int = 0
-    since_login: float | None = None
 
 
 @attrs.frozen
@@ -122,7 +123,7 @@ class Policy(Protocol):
     """Decides on connections and on logins. It must neither wait nor block; several threads may call it at once.
 
     What it raises ends the session with [SYS/TEMP]: where it cannot decide, no client logs in. It may also have the
-    methods of `NotesLogins`, `KnowsLoginDelay` and `CountsNetworks`.
+    methods of `NotesLogins`, `KnowsLoginDelay`, `CountsNetworks` and `ComparesNames`.
     """
 
     def before_login(self, facts: Facts, /) -> Decision:
@@ -169,6 +170,20 @@ class CountsNetworks(Protocol):
         ...
 
 
+@runtime_checkable
+class ComparesNames(Protocol):
+    """A policy to which different spellings name one user, as they do to the authenticator."""
+
+    def user_key(self, user: str, /) -> str:
+        """Return what all spellings of a name have in common. The sessions of a user are counted by it."""
+        ...
+
+
+def counted_networks(policy: Policy | None) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks whose sessions a policy wants to know of."""
+    return tuple(policy.networks) if implements(policy, CountsNetworks) else ()
+
+
 def check_policy(policy: object) -> None:
     """Refuse at once what would fail at the first client.
 
@@ -179,7 +194,7 @@ def check_policy(policy: object) -> None:
         return
     if isinstance(policy, type):
         raise TypeError(f"the policy is a class, {policy.__name__}; pass an instance: {policy.__name__}(...)")
-    for name in ("before_login", "at_login", "logged_in", "login_delay"):
+    for name in ("before_login", "at_login", "logged_in", "login_delay", "user_key"):
         method = cast("object", getattr(policy, name, None))
         if name in ("before_login", "at_login") and not callable(method):
             raise TypeError(f"a policy needs the methods before_login and at_login; {policy!r} has no {name}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pop3proto.procedures.operations import Now, Operation, Procedure, UtcNow
+from pop3proto.procedures.operations import Operation, Procedure, UtcNow
 from pop3proto.sasl.authenticator import implements
 
-from .policy import ALLOW, Facts, KnowsLoginDelay, NotesLogins, refusal_of
+from .policy import ALLOW, ComparesNames, Facts, KnowsLoginDelay, NotesLogins, counted_networks, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,14 +72,10 @@ class SessionPolicy:
         decision = ALLOW
         # Counted first: of two sessions that log in at once, each sees the other. It counts without a policy, too: the
         # server may have one later.
-        self._place.claim(user)
-        try:
-            if self._policy is not None:
-                self._facts = yield from self._learn(info, user)
-                decision = self._denied or self._policy.at_login(self._facts)
-        except BaseException:
-            self._place.unclaim()
-            raise
+        self._place.claim(self._key(user))
+        if self._policy is not None:
+            self._facts = yield from self._learn(info, user)
+            decision = self._denied or self._policy.at_login(self._facts)
         if not decision.allowed:
             self._place.unclaim()
         return decision
@@ -88,15 +84,18 @@ class SessionPolicy:
         """Take note that the maildrop was not opened."""
         self._place.unclaim()
 
-    def logged_in(self) -> Procedure[None]:
+    def logged_in(self) -> None:
         """Take note that the maildrop was opened."""
-        self._place.note_login((yield from self._tell(Now())))
         if self._facts is not None and implements(self._policy, NotesLogins):
             self._policy.logged_in(self._facts)
 
     def login_delay(self, user: str | None) -> LoginDelay | None:
         """Return what the policy demands between two logins, as CAPA announces it."""
         return self._policy.login_delay(user) if implements(self._policy, KnowsLoginDelay) else None
+
+    def _key(self, user: str) -> str:
+        """Return by what the sessions of a user are counted."""
+        return self._policy.user_key(user) if implements(self._policy, ComparesNames) else user
 
     def _tell(self, clock: Operation[T]) -> Procedure[T]:
         """Return what a clock tells."""
@@ -108,7 +107,7 @@ class SessionPolicy:
 
     def _learn(self, info: SessionInfo, user: str | None, acts_for: str | None = None) -> Procedure[Facts]:
         now = yield from self._tell(UtcNow())
-        others = self._place.others(user, (yield from self._tell(Now())))
+        others = self._place.others(None if user is None else self._key(user), counted_networks(self._policy))
         return Facts(
             address=info.address,
             now=now,
@@ -121,5 +120,4 @@ class SessionPolicy:
             sessions_from_address=others.from_address,
             sessions_by_network=others.by_network,
             sessions_of_user=others.of_user,
-            since_login=others.since_login,
         )

@@ -134,7 +134,7 @@ class AccessPolicy:
             )
         user = facts.user or ""
         pace = self._pace(user)
-        if pace is not None and (seconds := self.times.wait(self._key(user), pace, facts.now.timestamp())):
+        if pace is not None and (seconds := self.times.wait(self.user_key(user), pace, facts.now.timestamp())):
             return Decision(
                 allowed=False,
                 text=f"log in again in {math.ceil(seconds)} seconds",
@@ -147,7 +147,7 @@ class AccessPolicy:
         """Take note of a login, for the time until the next."""
         user = facts.user or ""
         if (pace := self._pace(user)) is not None:
-            self.times.note(self._key(user), pace, facts.now.timestamp())
+            self.times.note(self.user_key(user), pace, facts.now.timestamp())
 
     def login_delay(self, user: str | None, /) -> LoginDelay | None:
         """Return what CAPA announces: the time between the logins of a user, or before login the longest of all."""
@@ -160,7 +160,7 @@ class AccessPolicy:
         alike = len(self.paces) == 1 and "*" in self.paces[0].user
         return LoginDelay(longest, per_user=not alike)
 
-    def _key(self, user: str) -> str:
+    def user_key(self, user: str, /) -> str:
         """Return what all spellings of a name have in common."""
         return user.casefold() if self.ignore_case else user
 

@@ -140,7 +140,7 @@ def test_a_connection_whose_other_end_is_not_known_announces_nobody(adapter, mon
     monkeypatch.setattr(Peer, "of", lambda *_: UNKNOWN_PEER)
     policy = Says()
     with adapter.entered(service(policy=policy), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
-        assert talk(server.address, line(REMOTE, "192.0.2.2"), b"QUIT\r\n") == b""
+        assert talk(server.address, line(REMOTE, "192.0.2.2") + b"QUIT\r\n") == b""
         wait_until(lambda: "takes connections of its proxies only" in caplog.text, "nothing was logged")
     assert policy.asked == []
 

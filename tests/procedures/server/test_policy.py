@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.capabilities import LoginDelay
 from pop3proto.core.commands import Noop
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
@@ -140,7 +140,7 @@ def test_a_long_refusal_at_the_connection_is_cut():
 
 def test_a_policy_that_fails_lets_nobody_in():
     session = Serving(FakeStore(), policy=Says(ZeroDivisionError()))
-    session.actor.go()
+    assert session.actor.go().take() == b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n"
     with pytest.raises(ZeroDivisionError):
         session.actor.outcome()
     session = Serving(FakeStore(), policy=Says(at=ZeroDivisionError()), failure_delay=0).greeted()
@@ -148,6 +148,18 @@ def test_a_policy_that_fails_lets_nobody_in():
     with pytest.raises(ZeroDivisionError):
         session.actor.outcome()
     assert session.store.openers == []
+
+
+@pytest.mark.parametrize("answer", [None, True, ConnectionLost("to its database"), TimedOut("its database")])
+def test_what_is_no_decision_is_a_fault_of_the_server(answer):
+    """And no error of the client, whatever the policy has raised."""
+    for policy, login in ((Says(answer), b""), (Says(at=answer), LOG_IN)):
+        session = Serving(FakeStore(), policy=policy, failure_delay=0)
+        said = session.actor.receive(login).take() if login else session.actor.go().take()
+        assert said.endswith(b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n")
+        with pytest.raises((TypeError, RuntimeError), match="the policy"):
+            session.actor.outcome()
+        assert session.store.openers == []
 
 
 # -------------------------------------------------------------------------------------------- the login
@@ -190,6 +202,25 @@ def test_a_refusal_with_a_text_is_told(close):
     if not close:
         policy.at = ALLOW
         assert codes(session.lines(LOG_IN)) == [b"+OK", b"+OK"]
+
+
+def test_who_is_refused_with_a_text_is_not_logged_in():
+    """A newer session may displace it, and so many refused logins end it; the next login waits no longer for it."""
+    policy = Says(at=Decision(allowed=False, text="too early", code=ResponseCode.LOGIN_DELAY))
+    limiter = Service(store=FakeStore(), authenticator=OneUser(), policy=policy).limiter(b"")
+    session = Serving(FakeStore(), policy=policy, limiter=limiter, address="192.0.2.1", login_attempts=3).greeted()
+    for number in range(3):
+        assert not session.actor.finished
+        assert session.place in limiter._strangers
+        assert session.lines(LOG_IN)[1] == b"-ERR [LOGIN-DELAY] too early"
+        assert session.record.user == "ann", number
+    assert session.actor.finished
+    assert session.record.end == "failed logins"
+    assert session.record.method == ""
+    assert slept(session) == []
+    penalties = limiter._logins._penalties
+    assert penalties is not None
+    assert penalties.delay("192.0.2.1", session.actor.clock.now) == 0
 
 
 def test_a_handler_may_refuse_late_and_end_the_session():

@@ -285,7 +285,7 @@ def _refuse(
     session.record.login_refused(method, user, decision.reason)
     session.tell_login_failed(method, user, "policy")
     if (refusal := refusal_of(decision)) is not None:
-        session.logins.note_success(user)
+        session.logins.note_told(user)
         raise refusal
     yield from session.logins.note_refusal()
     exchange: object = mechanism

@@ -78,8 +78,8 @@ class Decision:
 
     Args:
         allowed: it goes on.
-        text: what a refusal says to the client; "": the client is told that name or password is wrong, as late and in
-            the same words as if they were.
+        text: what a refusal says to the client, who learns by it that its credentials are right; "": the client is told
+            that name or password is wrong, as late and in the same words as if they were.
         code: the response code of that text.
         close: the session ends with it.
         delay: seconds before that text is sent.

@@ -193,8 +193,20 @@ class SessionLogins:
         self._record.login_not_checked(attempt.method, user)
         self._tell_failure(attempt.method, user, "not checked")
 
+    def note_told(self, user: str) -> None:
+        """Note that the credentials of the attempt were right, and that the client is told why it is refused.
+
+        It is still a session before login, and one more refused login; the penalty of its address does not grow.
+
+        Args:
+            user: whose they are.
+        """
+        self._record.user = user
+        self.failed += 1
+        self.attempt = None
+
     def note_success(self, user: str) -> None:
-        """Note that the credentials of the attempt were right.
+        """Note that the credentials of the attempt were right, and that the policy allows the login.
 
         Args:
             user: whose they are.

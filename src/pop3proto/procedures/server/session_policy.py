@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from pop3proto.procedures.operations import Operation, Procedure, UtcNow
 from pop3proto.sasl.authenticator import implements
 
-from .policy import ALLOW, ComparesNames, Facts, KnowsLoginDelay, NotesLogins, counted_networks, refusal_of
+from .calls import CLIENT_ERRORS, fault
+from .policy import ALLOW, ComparesNames, Decision, Facts, KnowsLoginDelay, NotesLogins, counted_networks, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
     from .limits import Place
-    from .policy import Decision, Policy
+    from .policy import Policy
 
 __all__ = ["SessionPolicy"]
 
@@ -44,7 +45,7 @@ class SessionPolicy:
         """Return why the session has to end at once; None: it goes on."""
         if self._policy is None:
             return None
-        decision = self._policy.before_login((yield from self._learn(info, None)))
+        decision = _decided(self._policy.before_login, (yield from self._learn(info, None)))
         if not decision.allowed and not decision.text:
             self._denied = decision
         return refusal_of(decision)
@@ -60,7 +61,7 @@ class SessionPolicy:
         if self._policy is None:
             return ALLOW
         facts = yield from self._learn(info, user, other)
-        return self._denied or self._policy.at_login(facts)
+        return self._denied or _decided(self._policy.at_login, facts)
 
     def at_login(self, info: SessionInfo, user: str) -> Procedure[Decision]:
         """Decide on a login whose credentials are right. What is allowed counts, until `login_failed`.
@@ -75,7 +76,7 @@ class SessionPolicy:
         self._place.claim(self._key(user))
         if self._policy is not None:
             self._facts = yield from self._learn(info, user)
-            decision = self._denied or self._policy.at_login(self._facts)
+            decision = self._denied or _decided(self._policy.at_login, self._facts)
         if not decision.allowed:
             self._place.unclaim()
         return decision
@@ -86,8 +87,9 @@ class SessionPolicy:
 
     def logged_in(self) -> None:
         """Take note that the maildrop was opened."""
-        if self._facts is not None and implements(self._policy, NotesLogins):
-            self._policy.logged_in(self._facts)
+        noting, facts = self._policy, self._facts
+        if facts is not None and implements(noting, NotesLogins):
+            _own(lambda: noting.logged_in(facts))
 
     def login_delay(self, user: str | None) -> LoginDelay | None:
         """Return what the policy demands between two logins, as CAPA announces it."""
@@ -121,3 +123,24 @@ class SessionPolicy:
             sessions_by_network=others.by_network,
             sessions_of_user=others.of_user,
         )
+
+
+def _decided(method: Callable[[Facts], Decision], facts: Facts) -> Decision:
+    """Return what a policy decides.
+
+    Raises:
+        TypeError: it has not decided.
+        Exception: what it has raised.
+    """
+    decision = cast("object", _own(lambda: method(facts)))
+    if not isinstance(decision, Decision):
+        raise TypeError(f"the policy must answer with a Decision, not {decision!r}")
+    return decision
+
+
+def _own(call: Callable[[], T]) -> T:
+    """Call a method of the policy; what it raises is not about the client."""
+    try:
+        return call()
+    except CLIENT_ERRORS as error:
+        raise fault("the policy", error) from error

@@ -78,7 +78,8 @@ class Refusal:
     """How a client is refused.
 
     Args:
-        text: what it is told; "": that name or password is wrong, whether or not they are.
+        text: what it is told; "": that name or password is wrong, whether or not they are. At a login, a text tells
+            that they are right.
         code: the response code of the text.
         close: the session ends with it.
 

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import ipaddress
+import resource
+import signal
 
 import attrs
 import pytest
@@ -283,12 +285,13 @@ def test_each_user_has_a_pace():
     )
     assert policy.login_delay(None) == LoginDelay(600, per_user=True)
     announced = {user: policy.login_delay(user) for user in ("kiosk1", "ann", "carol")}
-    assert announced == {"kiosk1": LoginDelay(600), "ann": LoginDelay(0), "carol": LoginDelay(31)}
+    assert announced == {"kiosk1": LoginDelay(600), "ann": None, "carol": LoginDelay(31)}
     for user, allowed in (("kiosk1", False), ("ann", True), ("carol", False)):
         policy.logged_in(attrs.evolve(FACTS, user=user))
         assert decided(policy, user=user).allowed == allowed
     assert AccessPolicy(paces=LoginPace(every=60)).login_delay(None) == LoginDelay(60)
     assert AccessPolicy().login_delay(None) is None
+    assert AccessPolicy(paces=[LoginPace(user="ann", every=0), LoginPace(every=0)]).login_delay(None) is None
     assert AccessPolicy(paces=LoginPace(user="ann", every=60)).login_delay("bob") is None
 
 
@@ -333,7 +336,16 @@ def test_the_file_keeps_the_times_over_restarts(tmp_path_factory, logins, every,
 
 
 @pytest.mark.parametrize(
-    "junk", [b"[", b'["ann", "x"]\n', b"\xff\n", b'["ann", NaN]\n', b"[1, 2]\n", b"[" * 100_000 + b"\n"]
+    "junk",
+    [
+        b"[",
+        b'["ann", "x"]\n',
+        b"\xff\n",
+        b'["ann", NaN]\n',
+        b"[1, 2]\n",
+        b"[" * 100_000 + b"\n",
+        b'["ann", ' + b"9" * 400 + b"]\n",
+    ],
 )
 def test_what_is_unreadable_in_the_file_is_left_out(tmp_path, caplog, junk):
     path, pace = tmp_path / "state", LoginPace(every=60)
@@ -360,6 +372,38 @@ def test_memory_does_not_grow_without_end():
     for number in range(3_000):
         times.note(f"user{number}", pace, number)
     assert len(times._full_at) <= 1_001
+
+
+def test_users_are_forgotten_some_at_a_time(monkeypatch):
+    """Not all are looked at in each login."""
+    looks = []
+    monkeypatch.setattr(LoginTimes, "_forget", lambda *_: looks.append(1))
+    times, pace = LoginTimes(), LoginPace(every=1_000_000)
+    for number in range(5_000):
+        times.note(f"user{number}", pace, number)
+    assert len(looks) <= 3
+
+
+def test_a_line_that_is_written_in_part_costs_no_other(tmp_path, caplog):
+    """The disk is full in the midst of bob's."""
+    path, pace = tmp_path / "state", LoginPace(every=60)
+    times = LoginTimes(path)
+    times.note("ann", pace, 1_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+        times.note("bob", pace, 1_000)
+        times.note("eve", pace, 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert caplog.text.count("the times of logins cannot be written") == 1
+    times.note("carol", pace, 1_000)
+    times.note("dave", pace, 1_000)
+    again = LoginTimes(path)
+    assert [again.wait(user, pace, 1_000) for user in ("ann", "carol", "dave")] == [60, 60, 60]
+    assert "lines that cannot be read are left out: 1" in caplog.text
 
 
 def test_a_full_disk_locks_nobody_out(tmp_path, caplog):

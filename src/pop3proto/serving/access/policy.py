@@ -150,13 +150,16 @@ class AccessPolicy:
             self.times.note(self.user_key(user), pace, facts.now.timestamp())
 
     def login_delay(self, user: str | None, /) -> LoginDelay | None:
-        """Return what CAPA announces: the time between the logins of a user, or before login the longest of all."""
+        """Return what CAPA announces: the time between the logins of a user, or before login the longest of all.
+
+        None: there is none, or it is 0 seconds.
+        """
         if user is not None:
             pace = self._pace(user)
-            return None if pace is None else LoginDelay(math.ceil(pace.every))
-        if not self.paces:
+            return LoginDelay(math.ceil(pace.every)) if pace is not None and pace.every else None
+        longest = max((math.ceil(pace.every) for pace in self.paces), default=0)
+        if not longest:
             return None
-        longest = max(math.ceil(pace.every) for pace in self.paces)
         alike = len(self.paces) == 1 and "*" in self.paces[0].user
         return LoginDelay(longest, per_user=not alike)
 

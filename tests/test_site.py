@@ -26,7 +26,6 @@ PUBLIC = [
     "pop3proto.fetching",
     "pop3proto.fetching.accounts",
     "pop3proto.fetching.destinations",
-    "pop3proto.serving",
     "pop3proto.maildrops",
     "pop3proto.authenticators",
     "pop3proto.logs",

@@ -167,6 +167,20 @@ def test_a_new_certificate_whose_key_is_still_the_old_one(place):
     assert certificates._current is before
 
 
+def test_other_certificates_while_the_server_runs(adapter, place):  # noqa: F811
+    """What was read into another object is used, and read again by later reloads."""
+    certificates = Certificates(place.issue("mail.example.org", "old"))
+    with adapter.entered(service(), **SERVED, certificates=certificates) as server, client(server, place) as living:
+        default, other = place.issue("mail.example.org"), place.issue("pop.example.com")
+        certificates.use(Certificates(default, names={"pop.example.com": other}))
+        for name, files in (("mail.example.org", default), ("pop.example.com", other)):
+            assert shown(server, place, name) == own(files)
+        place.issue("pop.example.com")
+        certificates.reload()
+        assert shown(server, place, "pop.example.com") == own(other)
+        living.login("ann", "tanstaaf")
+
+
 @pytest.mark.parametrize("changes", [1, 2, 10])
 def test_a_certificate_that_changes_while_it_is_read(place, monkeypatch, changes):
     """What SCRAM binds to must be what the handshake shows."""

@@ -413,6 +413,7 @@ def test_a_listener_that_cannot_be_leaves_nothing_open(adapter):  # noqa: F811
     [
         ({"listeners": []}, "nothing to listen on"),
         ({"listeners": [Listener()], "port": 1}, "give either listeners="),
+        ({"listeners": [Listener()], "host": "::"}, "give either listeners="),
         ({"listeners": [Listener()], "tls": "starttls"}, "give either listeners="),
         ({"listeners": [Listener(tls="starttls")]}, "TLS needs a certificate"),
         ({"listeners": [Listener()], "certificate": "pem"}, "needs tls="),

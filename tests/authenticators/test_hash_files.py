@@ -100,6 +100,8 @@ def test_one_user_that_cannot_log_in_does_not_keep_out_the_others(write, caplog)
     assert all(problem in caplog.text for problem in users.problems)
     assert "Marker" not in caplog.text
     assert users.check_password("bob", "tanstaaf", HERE)
+    assert not users.check_password("bob", "other", HERE)
+    assert users.names() == ("ann", "bob", "eve")  # mail can be delivered to them
     assert not users.check_password("ann", "Marker", HERE)
     assert not users.check_password("eve", "tanstaaf", HERE)
 

@@ -112,6 +112,19 @@ def test_openssl_makes_the_same(require_program, option, scheme, password):
     assert not hashed.matches(password + "x")
 
 
+@pytest.mark.interop
+@pytest.mark.deep
+@pytest.mark.parametrize("scheme", [*(each for each in SCHEMES if each != "APR1"), "CRYPT"])
+def test_dovecot_makes_the_same(require_program, scheme):
+    doveadm = require_program("doveadm")
+    command = [doveadm, "pw", "-s", scheme, "-p", PASSWORD]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    hashed = parse_hash(made.stdout.strip())
+    assert scheme in {hashed.scheme, "CRYPT"}
+    assert hashed.matches(PASSWORD)
+    assert not hashed.matches("tanstaa")
+
+
 @pytest.mark.parametrize(
     "text, why",
     [
@@ -132,6 +145,8 @@ def test_openssl_makes_the_same(require_program, option, scheme, password):
         ("$2y$10$x", "not a hash of the scheme BLF-CRYPT"),
         ("$argon2id$v=19$x", "not a hash of the scheme ARGON2ID"),
         ("{PBKDF2}$1$salt$0$00", "not a hash of the scheme PBKDF2"),
+        ("{PBKDF2}$1$\udcf3$1$00", "not a hash of the scheme PBKDF2"),
+        ("$6$\udcf3$x", "not a hash of the scheme SHA512-CRYPT"),
         ("{SCRAM-SHA-256}4096,x", "not a hash of the scheme SCRAM-SHA-256"),
         ("{SCRAM-SHA-256}0," + keys("SHA-256").partition(",")[2], "not a hash of the scheme SCRAM-SHA-256"),
         ("$apr1$toolongsalt$" + "." * 22, "not a hash of the scheme APR1"),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pop3proto.authenticators import set_password
 from pop3proto.cli import main
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.lock import FolderLock
+from tests.helpers.site_users import users_file
 
 TEXT = b"Subject: x\n\nx\n"
 
@@ -18,8 +18,8 @@ TEXT = b"Subject: x\n\nx\n"
 def config(tmp_path: Path) -> Path:
     """The configuration of a site whose users ann and bob have a message each."""
     (tmp_path / "mail").mkdir()
+    (tmp_path / "users").write_bytes(users_file("ann", "bob"))
     for user in ("ann", "bob"):
-        set_password(tmp_path / "users", user, "x")
         put(tmp_path / "mail" / user)
     path = tmp_path / "serve.toml"
     path.write_text(

@@ -3,19 +3,21 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pop3proto.authenticators import set_password
 from pop3proto.cli import main
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import MaildropRules, OnDelete, RetainingStore
-from tests.helpers.programs import run_pop3proto
+from tests.helpers.processes import PATIENCE
+from tests.helpers.site_users import users_file
 
 TEXT = b"Subject: secret\n\ntanstaaf\n"
 DAY = 86_400
@@ -44,8 +46,7 @@ def site(tmp_path: Path) -> Callable[..., Path]:
     """Writes a configuration for the users ann and bob."""
 
     def site(more: str = "") -> Path:
-        for user in ("ann", "bob"):
-            set_password(tmp_path / "users", user, "x")
+        (tmp_path / "users").write_bytes(users_file("ann", "bob"))
         (tmp_path / "mail").mkdir(exist_ok=True)
         path = tmp_path / "serve.toml"
         path.write_text(
@@ -90,9 +91,12 @@ def test_a_message_of_the_mail_server(maildir: Path, deliver: Deliver, capsys: p
 
 @pytest.mark.deep
 def test_a_message_in_a_process(maildir: Path) -> None:
-    result = run_pop3proto("deliver", "--maildir", str(maildir), input=TEXT.decode())
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    command = [sys.executable, "-m", "pop3proto", "deliver", "--maildir", str(maildir)]
+    result = subprocess.run(command, input=TEXT, capture_output=True, timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     assert stored(maildir) == [TEXT]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stderr) == (75, b"pop3proto deliver: there is no message on standard input\n")
 
 
 def test_the_statuses_for_a_full_maildrop(maildir: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,6 +266,47 @@ def test_a_maildrop_in_use_is_left_out_and_told(
     assert out == f"bob: 1 message ({len(TEXT)} octets) removed\n"
     assert err.startswith("pop3proto purge: ann is in use, and was left out\n")
     assert len(list((tmp_path / "mail/ann/cur").iterdir())) == 1
+
+
+def test_each_removed_message_has_a_line_in_the_audit_of_the_server(
+    site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = tmp_path / "audit"
+    config = str(site(f'retain = {{ unread = "1d" }}\nlog = {{ audit = "{audit}" }}'))
+    unique_id = put(tmp_path / "mail/ann", 2)
+    assert main(["purge", "ann", "--dry-run", "--config", config]) == 0
+    assert not audit.exists()
+    audit.mkdir()
+    assert main(["purge", "ann", "--config", config]) == 1
+    assert "the audit cannot be written, so nothing was removed" in capsys.readouterr().err
+    audit.rmdir()
+    assert main(["purge", "ann", "--config", config]) == 0
+    [line] = audit.read_text().splitlines()
+    assert f"user=ann unique_id={unique_id} octets={len(TEXT)} reason=unread" in line
+
+
+def test_links_are_followed_where_the_configuration_says_so(
+    site: Callable[..., Path], tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site('retain = { unread = "1d" }\nquota = { messages = 9 }\non_delete = { to = "hide" }')
+    put(tmp_path / "mail/ann", 2)
+    real = tmp_path / "real"
+    (tmp_path / "mail/ann/cur").rename(real)
+    (tmp_path / "mail/ann/cur").symlink_to(real)
+    file = tmp_path / "mail.tar"
+    commands = [["backup", "ann", str(file)], ["undelete", "ann"], ["purge", "ann"], ["restore", "ann", str(file)]]
+    for command in commands[:3]:
+        assert main([*command, "--config", str(config)]) == 1
+        assert "symbolic link" in capsys.readouterr().err
+    text = config.read_text()
+    config.write_text(text.replace('{user}" }', '{user}", follow_links = true }'))
+    for command in commands:
+        assert main([*command, "--config", str(config)]) == 0
+    assert deliver("ann", "--config", config) == 0
+    out = capsys.readouterr().out
+    assert "1 message (26 octets) removed" in out
+    assert "ann: 1 message restored" in out
+    assert len([*real.iterdir()]) == 1
 
 
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,12 @@
 """The users of a configuration: each source that it may name."""
 
+import base64
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trustme
 
 from pop3proto.authenticators import TokenIntrospection, set_password
 from pop3proto.sasl.channel import SessionInfo
@@ -152,3 +154,24 @@ def test_a_url_that_would_send_tokens_in_clear_is_told(tmp_path):
     secret = write(tmp_path / "secret", "s")
     with pytest.raises(AccountsUnusable, match="must begin with https://"):
         opened(tokens=Introspection(url="http://id.example.org/", client_id="pop", client_secret=secret))
+
+
+def test_all_that_is_said_of_a_source_reaches_it(database):
+    query = "SELECT password FROM users WHERE name = :user"
+    assert opened(SqlUsers(sqlite=database, query=query, timeout=3)).authenticator._timeout == 3
+    assert opened(SqlUsers(sqlite=database, query=query)).authenticator._timeout == 5
+
+
+def test_all_that_is_said_of_tokens_reaches_who_asks(tmp_path):
+    least = {"url": "https://id.example.org:1/x", "client_id": "pop", "client_secret": write(tmp_path / "secret", "s")}
+    more = {"username": "email", "audience": "a", "scope": "b", "timeout": 3, "cache": 4}
+    asks = opened(tokens=Introspection(**least, **more)).authenticator
+    assert (asks._host, asks._port, asks._path) == ("id.example.org", 1, "/x")
+    assert base64.b64decode(asks._authorization.removeprefix("Basic ")) == b"pop:s"
+    assert {name: getattr(asks, f"_{name}") for name in more} == more
+    plain = opened(tokens=Introspection(**least)).authenticator
+    assert all(getattr(plain, f"_{name}") != value for name, value in more.items())
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    trusting = opened(tokens=Introspection(**least, ca=tmp_path / "ca.pem")).authenticator
+    assert len(trusting._context.get_ca_certs()) == 1
+    assert trusting._context.get_ca_certs()[0] not in plain._context.get_ca_certs()

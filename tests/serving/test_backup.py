@@ -121,6 +121,15 @@ def test_everything_comes_back_as_it_was(full: Path, tmp_path: Path) -> None:
     assert {NOW, NOW - 5} <= times
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user than root gives nothing away")
+def test_what_root_restores_belongs_to_the_owner(full: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    os.chown(folder, 65_534, 65_534)
+    assert restored(backup(full), folder / "Maildir") == (7, 0)
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {65_534}
+
+
 def test_what_was_lost_comes_back_and_what_is_there_is_left_alone(full: Path) -> None:
     before, file = seen(full), backup(full)
     maildrop = MaildirStore({"ann": full}).open("ann", SessionInfo())

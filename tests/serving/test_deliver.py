@@ -84,6 +84,16 @@ def test_a_maildir_is_made_in_a_folder_that_is_there(tmp_path: Path) -> None:
         deliver(tmp_path / "file")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user than root gives nothing away")
+def test_what_root_delivers_belongs_to_the_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    os.chown(folder, 65_534, 65_534)
+    deliver(folder / "Maildir", filtering=filtering(folder, 1))
+    deliver(folder / "Maildir", quota=Quota(octets=1000))
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {65_534}
+
+
 def test_no_message_is_no_message(maildir: Path) -> None:
     with pytest.raises(DeliverLater, match="no message"):
         deliver(maildir, b"")

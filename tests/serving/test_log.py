@@ -209,6 +209,11 @@ def test_a_full_disk_loses_lines_and_says_how_many(tmp_path, monkeypatch):
     assert path.read_text() == "one\n3 lines of the log could not be written\nfour\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_session_goes_on_though_the_disk_is_full():
+    a_session(Log(to=Path("/dev/full"), audit=Path("/dev/full")))
+
+
 def test_a_folder_that_is_gone_keeps_the_old_file(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -137,7 +137,9 @@ def test_purges_and_quotas(metrics):
     metrics.purged(3, 4_000)
     metrics.purge_failed()
     metrics.fill(ok=5, warned=2, full=1)
+    metrics.opened("warn")
     told = figures(metrics)
+    assert told["pop3_logins_by_quota_total", "warn"] == 1
     assert told["pop3_purges_total", "ok"] == told["pop3_purges_total", "failed"] == 1
     assert (told["pop3_purged_messages_total",], told["pop3_purged_octets_total",]) == (3, 4_000)
     assert told["pop3_last_purge_timestamp_seconds",] > 0

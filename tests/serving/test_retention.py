@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.authenticators import MemoryAuthenticator
-from pop3proto.blocking import connect, serve
+from pop3proto.blocking import Client, connect, serve
 from pop3proto.core.capabilities import Capabilities, Expire
 from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.maildrops.names import with_flags
-from pop3proto.procedures import Service
+from pop3proto.procedures import HANDLERS, Service
 from pop3proto.procedures.maildrop import Maildrop, Refused
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import (
+    LAST_HANDLERS,
+    Last,
     MaildropInUse,
     MaildropRules,
     OnDelete,
@@ -207,6 +209,38 @@ def test_a_message_that_is_gone_or_cannot_be_flagged_is_no_error(
 )
 def test_flags_are_in_order(name: str, add: str, remove: str, result: str) -> None:
     assert with_flags(name, add=add, remove=remove) == result
+
+
+def test_old_clients_are_told_the_last_message_that_was_retrieved(maildir: Path) -> None:
+    for age in (5, 4, 3, 2):
+        put(maildir, age)
+    store = RetainingStore({"ann": maildir}, REMOVE)
+    handlers = {**HANDLERS, **LAST_HANDLERS}
+    service = Service(store=store, authenticator=MemoryAuthenticator({"ann": "x"}), handlers=handlers)
+
+    def last(client: Client) -> str:
+        client.call(Last())
+        assert client.last_reply is not None
+        return client.last_reply.text
+
+    with serve(service) as server:
+        with connect(*server.address, tls="none") as client:
+            client.login("ann", "x")
+            assert last(client) == "0"
+            client.fetch(2)
+            client.fetch(1)
+            assert last(client) == "2"
+            client.rset()
+            assert last(client) == "0"
+            client.fetch(2)
+        for _ in range(2):
+            with connect(*server.address, tls="none") as client:
+                client.login("ann", "x")
+                assert last(client) == "2"
+                client.fetch(3)
+                assert last(client) == "3"
+                client.rset()
+                assert last(client) == "2"
 
 
 # ----------------------------------------------------------------------------------------------- purging

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import urllib.request
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from pop3proto import LoginFailed
 from pop3proto.asyncio import connect
-from pop3proto.serving import CannotServe, SiteServer
+from pop3proto.serving import CannotServe, SiteServer, running
 from pop3proto.serving.config import ConfigError
 from pop3proto.testing.certificates import authority, certificate_file, client_context
 from tests.helpers.processes import PATIENCE
@@ -77,7 +78,7 @@ def run(coroutine):
 
 def test_it_serves_until_it_ends(world):
     async def main():
-        async with world.serving() as server:
+        async with world.serving("login = { failure_delay = 0 }\n") as server:
             assert (await log_in(server)).startswith("maildrop has 2 messages")
             with pytest.raises(LoginFailed):
                 await log_in(server, password="wrong")
@@ -166,14 +167,15 @@ def test_new_certificates_are_used_from_the_next_handshake_on(world, tmp_path):
 def test_what_needs_a_restart_is_told(world, caplog):
     async def main():
         async with world.serving() as server:
-            world.write("run = { core_dumps = true }\n", listen='{ address = "127.0.0.1:1" }')
+            text = 'run = { core_dumps = true }\nretain = { read = "1d" }\n'
+            world.write(text, listen='{ address = "127.0.0.1:1" }')
             with caplog.at_level(logging.INFO, "pop3proto.serving"):
                 assert await server.reload()
             assert await log_in(server)
 
     run(main())
     assert [record.getMessage() for record in caplog.records if record.name == "pop3proto.serving"] == [
-        "changes of listen, run count from the next start",
+        "changes of listen, run, retain (whether and how often mail is purged) count from the next start",
         f"reloaded {world.file}",
     ]
 
@@ -227,12 +229,26 @@ def test_metrics_and_health(world):
     run(main())
 
 
+def test_a_maildrop_that_is_nearly_full_is_told(world, caplog):
+    async def main():
+        async with world.serving('quota = { messages = 2 }\nmetrics = { address = "127.0.0.1:0" }\n') as server:
+            assert "100 % of 2 messages used" in await log_in(server)
+            assert "0 % of 2 messages used" in await log_in(server, "bob", "secret")
+            page = server._lasting.metrics.page().decode()
+            for level, number in (("full", 1), ("ok", 1)):
+                assert f'pop3_logins_by_quota_total{{quota="{level}"}} {number}.0' in page
+
+    run(main())
+    said = [record.getMessage() for record in caplog.records if record.name == "pop3proto.serving"]
+    assert said == ["the maildrop of ann: 100 % of 2 messages used"]
+
+
 def test_users_of_a_listener_have_its_domain(world):
     world.users("ann@example.org:{PLAIN}other\nann:{PLAIN}tanstaaf\n")
     listen = '[{ address = "127.0.0.1:0" }, { address = "127.0.0.1:0", domain = "example.org" }]'
 
     async def main():
-        async with world.serving(listen=listen) as server:
+        async with world.serving("login = { failure_delay = 0 }\n", listen=listen) as server:
             assert await log_in(server, at=0)
             assert await log_in(server, "ann", "other", at=1)
             with pytest.raises(LoginFailed):
@@ -287,6 +303,106 @@ def test_what_keeps_it_from_beginning_is_told(world, text, listen, why):
     assert why in str(failed.value)
 
 
+def test_a_reload_before_it_has_begun_does_nothing(world):
+    async def main():
+        assert not await SiteServer(world.write()).reload()
+
+    run(main())
+
+
 def test_a_wrong_file_is_told_when_it_is_made(world):
     with pytest.raises(ConfigError, match="unknown key"):
         SiteServer(world.write("x = 1\n"))
+
+
+def test_a_socket_of_systemd_is_taken(world, monkeypatch, caplog):
+    ours, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(running, "inherited_sockets", lambda: {"pop3": [ours], "http": [other]})
+    port = ours.getsockname()[1]
+
+    async def main():
+        async with world.serving(listen='{ systemd = "pop3" }') as server:
+            assert server.addresses == (("127.0.0.1", port),)
+            assert await log_in(server)
+
+    run(main())
+    other.close()
+    assert "no listener takes the sockets 'http' that systemd has opened" in caplog.text
+
+
+def test_it_goes_on_as_another_user(world, monkeypatch):
+    dropped = []
+
+    def drop(user, group):
+        assert socket.create_connection(world.address, timeout=PATIENCE).close() is None  # the port is bound
+        assert not (world.folder / "log").exists()  # the log is opened by that user
+        dropped.append((user, group))
+
+    monkeypatch.setattr(running, "drop_privileges", drop)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        world.address = free.getsockname()
+    listen = f'{{ address = "127.0.0.1:{world.address[1]}" }}'
+
+    async def main(text):
+        async with world.serving(text, listen=listen):
+            pass
+
+    log = f'log = {{ to = "{world.folder}/log" }}\n'
+    run(main(log))
+    assert dropped == []
+    (world.folder / "log").unlink()
+    run(main(f'{log}run = {{ user = "vmail", group = "mail" }}\n'))
+    assert dropped == [("vmail", "mail")]
+
+
+def test_the_times_of_logins_outlive_the_server(world):
+    delay = 'login = {{ delay = {{ every = "1h" }}{} }}\n'
+
+    async def main(text):
+        async with world.serving(text) as server:
+            return await log_in(server)
+
+    run(main(delay.format("")))
+    kept = delay.format(f', delay_file = "{world.folder}/times"')
+    run(main(kept))
+    with pytest.raises(LoginFailed, match="log in again in"):
+        run(main(kept))
+
+
+def test_the_settings_of_tls(world, tmp_path):
+    made = {name: authority().issue_cert("127.0.0.1", name) for name in ("one.example", "two.example")}
+    for name, certificate in made.items():
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(each.bytes() for each in certificate.cert_chain_pems))
+        (tmp_path / f"{name}.key").write_bytes(certificate.private_key_pem.bytes())
+    (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
+    first, second = (f'certificate = "{tmp_path}/{name}.pem"\nkey = "{tmp_path}/{name}.key"\n' for name in made)
+    more = f'client_ca = "{tmp_path}/ca.pem"\nminimum = "1.3"\n[tls.names."two.example"]\n{second}'
+
+    async def names(server, name, version=ssl.TLSVersion.TLSv1_3):
+        """The names in the certificate that a client gets which asks for a name."""
+        context = client_context()
+        context.maximum_version = version
+        reader, writer = await asyncio.open_connection(*server.addresses[0])
+        await reader.readline()
+        writer.write(b"STLS\r\n")
+        await reader.readline()
+        await writer.start_tls(context, server_hostname=name)
+        found = writer.get_extra_info("peercert")["subjectAltName"]
+        writer.close()
+        return {value for _, value in found}
+
+    async def main(text, *, asks):
+        async with world.serving(f"[tls]\n{first}{text}") as server:
+            assert server._certificates._current.context.verify_mode == asks
+            assert "one.example" in await names(server, "one.example")
+            if text:
+                assert "two.example" in await names(server, "two.example")
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    await names(server, "one.example", ssl.TLSVersion.TLSv1_2)
+            else:
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await names(server, "two.example")
+                assert await names(server, "one.example", ssl.TLSVersion.TLSv1_2)
+
+    run(main("", asks=ssl.CERT_NONE))
+    run(main(more, asks=ssl.CERT_OPTIONAL))

@@ -83,10 +83,10 @@ class Certificates:
     ) -> None:
         if minimum_version not in _VERSIONS:
             raise ValueError(f"minimum_version must be one of {', '.join(map(repr, _VERSIONS))}")
-        self._default: Final = default if isinstance(default, ServerCertificate) else ServerCertificate(default)
-        self._names: Final = {name.lower().rstrip("."): files for name, files in (names or {}).items()}
-        self._client_ca: Final = client_ca
-        self._minimum: Final = _VERSIONS[minimum_version]
+        self._default = default if isinstance(default, ServerCertificate) else ServerCertificate(default)
+        self._names = {name.lower().rstrip("."): files for name, files in (names or {}).items()}
+        self._client_ca = client_ca
+        self._minimum = _VERSIONS[minimum_version]
         self._current = self._read()
 
     def reload(self) -> None:
@@ -96,6 +96,15 @@ class Certificates:
             OSError: a file cannot be used, and which: half of it may be written. All certificates stay as they were.
         """
         self._current = self._read()
+
+    def use(self, others: Certificates) -> None:
+        """Have the certificates of another object, with its files and settings, for the handshakes to come.
+
+        This reads nothing, and cannot fail: so a server can read all that is new, and then use all of it, or none.
+        """
+        self._default, self._names = others._default, others._names
+        self._client_ca, self._minimum = others._client_ca, others._minimum
+        self._current = others._current
 
     def _read(self) -> ServerTls:
         others = {name: self._load(files) for name, files in self._names.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pop3proto.procedures.cleartext import default_port
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["set_up"]
 
+_HOST: Final = "127.0.0.1"  # as `serve` has it, where none is named
+
 
 def set_up(  # noqa: PLR0913 - they are those of `serve`
     service: Service,
@@ -43,8 +45,8 @@ def set_up(  # noqa: PLR0913 - they are those of `serve`
     default_port(tls)  # raises if there is no such mode
     if listeners is None:
         listeners = [Listener(address=host, port=port, sockets=sockets, tls=tls)]
-    elif sockets is not None or port or tls != "none":
-        raise ValueError("give either listeners=, or sockets= or a port, and tls=")
+    elif host != _HOST or sockets is not None or port or tls != "none":
+        raise ValueError("give either listeners=, or host, port or sockets=, and tls=")
     with_tls: list[TlsMode] = [listener.tls for listener in listeners if listener.tls != "none"]
     chosen = choose_certificates(
         with_tls[0] if with_tls else "none",

@@ -25,7 +25,7 @@ class CombinedAuthenticator(CustomAuthenticator):
 
     def __init__(self, *authenticators: Authenticator) -> None:
         self._authenticators = authenticators
-        self.blocks = any(each.blocks for each in authenticators)
+        self.blocks: bool = any(each.blocks for each in authenticators)
 
     def __getattr__(self, name: str) -> object:
         for each in self.__dict__.get("_authenticators", ()):

@@ -130,6 +130,10 @@ class HashFile(PasswordVerifier, UserDirectory):
             UnusableHash: the user cannot log in, and why.
         """
 
+    def _entry(self, name: str, rest: str) -> UserEntry:  # noqa: ARG002 - a subclass reads it
+        """Return what is known of a user who cannot log in."""
+        return UserEntry(name)
+
     @property
     @override
     def blocks(self) -> bool:
@@ -210,25 +214,35 @@ class HashFile(PasswordVerifier, UserDirectory):
             place = f"{self._path}, line {number}"
             first = first or line
             try:
-                name, user = self._user(line.rstrip(b"\r").decode("utf-8", "surrogateescape"), place)
+                name, rest = _split(line.rstrip(b"\r").decode("utf-8", "surrogateescape"), place)
             except UnusableHash as error:
                 problems.append(f"{place}: {error}")
                 continue
             if name in users:
                 problems.append(f"{place}: the same user is in a line before")
                 continue
-            users[name] = user
+            try:
+                users[name] = self._parse(name, rest)
+            except UnusableHash as error:
+                users[name] = FileUser(self._entry(name, rest), None)  # mail may come for this user
+                problems.append(f"{place}: {error}")
         return Snapshot(stamp, users, tuple(problems), _sample(users), hashlib.sha256(b"decoy" + first).digest())
 
-    def _user(self, line: str, place: str) -> tuple[str, FileUser]:
-        name, colon, rest = line.partition(":")
-        if not colon:
-            raise MalformedUsers(f"{place}: a line user:hash is expected")
-        try:
-            prepared = prepare_name(name)
-        except (MechanismError, LocalProtocolError) as error:
-            raise UnusableHash(f"this user name cannot be used to log in: {error}") from None
-        return prepared, self._parse(prepared, rest)
+
+def _split(line: str, place: str) -> tuple[str, str]:
+    """Return the user, prepared, and what is behind the first colon.
+
+    Raises:
+        MalformedUsers: there is no colon.
+        UnusableHash: no user can have this name.
+    """
+    name, colon, rest = line.partition(":")
+    if not colon:
+        raise MalformedUsers(f"{place}: a line user:hash is expected")
+    try:
+        return prepare_name(name), rest
+    except (MechanismError, LocalProtocolError) as error:
+        raise UnusableHash(f"this user name cannot be used to log in: {error}") from None
 
 
 def _sample(users: Mapping[str, FileUser]) -> PasswordHash | None:

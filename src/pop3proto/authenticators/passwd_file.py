@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from typing_extensions import override
 
 from pop3proto.core.errors import LocalProtocolError
@@ -76,15 +77,20 @@ class PasswdFile(HashFile, ScramKeySource):
     @override
     def _parse(self, name: str, rest: str) -> FileUser:
         fields = f"{name}:{rest}".split(":")
-        home = fields[_HOME] if len(fields) > _HOME else ""
         extra = {key: value for key, _, value in (each.partition("=") for each in ":".join(fields[_EXTRA:]).split())}
         octets, messages = _quota(extra)
-        entry = UserEntry(name, home=Path(home) if home else None, quota_octets=octets, quota_messages=messages)
+        entry = attrs.evolve(self._entry(name, rest), quota_octets=octets, quota_messages=messages)
         if "nologin" in extra:
             return FileUser(entry, None)
         if "nopassword" in extra:
             raise UnusableHash("nopassword is not supported: any password would do")
         return FileUser(entry, parse_hash(fields[1]), _networks(extra))
+
+    @override
+    def _entry(self, name: str, rest: str) -> UserEntry:
+        fields = f"{name}:{rest}".split(":")
+        home = fields[_HOME] if len(fields) > _HOME else ""
+        return UserEntry(name, home=Path(home) if home else None)
 
 
 def _parameters(current: Snapshot, algorithm: str) -> tuple[int, int]:

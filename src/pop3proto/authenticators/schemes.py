@@ -97,6 +97,8 @@ def parse_hash(text: str, default: str = "CRYPT") -> PasswordHash:
         scheme = next((name for prefix, name in _BY_PREFIX.items() if data.startswith(prefix)), "")
         if not scheme:
             raise UnusableHash("a hash of crypt(3) that is not supported; supported are $1$, $5$, $6$, $2y$, $argon2")
+    if scheme != "PLAIN" and not data.isascii():
+        raise _not_of(scheme)
     if scheme in _DIGESTS:
         return _digest(scheme, data, encoding)
     if (parse := _PARSERS.get(scheme)) is None:

@@ -64,7 +64,10 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     if arguments.maildir is not None and not arguments.user:
         raise Failure("name the USER whose maildrop it is", USAGE)
-    places = [MaildropPlace(each.user, each.maildir, each.rules.quota) for each in chosen_maildrops(arguments)]
+    places = [
+        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
+        for each in chosen_maildrops(arguments)
+    ]
     try:
         report = write_backup(arguments.file, places, since=arguments.since)
     except BlockingIOError as error:

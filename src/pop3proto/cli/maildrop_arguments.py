@@ -13,7 +13,7 @@ from pop3proto._config.units import parse_octets, parse_seconds
 from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.serving.accounts import AccountsUnusable, open_accounts
+from pop3proto.serving.accounts import AccountsUnusable, open_directory
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.delivery.filtering import Filtering
 from pop3proto.serving.quota.rules import Quota
@@ -27,6 +27,8 @@ from .paths import path_argument
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
+
+    from pop3proto.serving.config.reporting import Log
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -55,12 +57,16 @@ class ChosenMaildrop:
         maildir: where it is.
         rules: what holds for it.
         filtering: what filters look at its mail.
+        log: where the log and the audit of the server are; None: there is no configuration.
+        follow_links: whether its folders may be symbolic links.
     """
 
     user: str
     maildir: Path
     rules: MaildropRules
     filtering: Filtering
+    log: Log | None = None
+    follow_links: bool = False
 
     @property
     def name(self) -> str:
@@ -165,7 +171,9 @@ def _chosen(site: Site, user: str) -> ChosenMaildrop:
     maildir = site.maildir(user)
     if maildir is None:
         raise NoUser(f"the user {visible(user)} has no maildrop: {site.template} gives no path")
-    return ChosenMaildrop(user, maildir, site.rules(user), site.config.filter_)
+    config = site.config
+    links = config.maildrops.follow_links
+    return ChosenMaildrop(user, maildir, site.rules(user), config.filter_, config.log, links)
 
 
 def open_site(path: Path) -> Site:
@@ -176,7 +184,7 @@ def open_site(path: Path) -> Site:
     """
     try:
         config = read_config(path)
-        directory = open_accounts(config).directory
+        directory = open_directory(config)
     except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -10,15 +11,19 @@ import attrs
 
 from pop3proto.core.text import counted
 from pop3proto.fetching.wording import cannot, reason
+from pop3proto.serving.log.setup import ServerLog
+from pop3proto.serving.purging import note_purged
 from pop3proto.serving.retention.purge import MaildropInUse, purge
 
 from .exit_statuses import LATER
-from .failures import FAILURE, warn
+from .failures import FAILURE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Generator
 
+    from pop3proto.serving.config.reporting import Log
     from pop3proto.serving.retention.purge import Purged
 
     from .maildrop_arguments import ChosenMaildrop
@@ -41,15 +46,41 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
-    statuses = {0}
-    for maildrop in chosen_maildrops(arguments):
-        statuses.add(_purge(maildrop, arguments))
-    return max(statuses)
+    chosen = chosen_maildrops(arguments)
+    with _audit(chosen[0].log if chosen and not arguments.dry_run else None):
+        return max((_purge(maildrop, arguments) for maildrop in chosen), default=0)
+
+
+@contextmanager
+def _audit(log: Log | None) -> Generator[None]:
+    """Let the lines of the audit go where those of the server go.
+
+    Raises:
+        Failure: they cannot be written.
+    """
+    if log is None or log.audit is None:
+        yield
+        return
+    try:
+        written = ServerLog(attrs.evolve(log, to="stderr"))
+    except OSError as error:
+        raise Failure(f"the audit cannot be written, so nothing was removed: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        written.close()
 
 
 def _purge(maildrop: ChosenMaildrop, arguments: Namespace) -> int:
     try:
-        report = purge(maildrop.user, maildrop.maildir, maildrop.rules, dry_run=arguments.dry_run)
+        report = purge(
+            maildrop.user,
+            maildrop.maildir,
+            maildrop.rules,
+            audit=note_purged,
+            dry_run=arguments.dry_run,
+            follow_links=maildrop.follow_links,
+        )
     except MaildropInUse:
         warn(f"pop3proto purge: {maildrop.name} is in use, and was left out")
         return LATER

@@ -68,7 +68,10 @@ def _places(arguments: Namespace, users: tuple[str, ...]) -> list[MaildropPlace]
         if len(users) != 1:
             raise Failure(f"the backup has {counted(len(users), 'maildrop')}: name the USER", USAGE)
         arguments.user = users[0]
-    chosen = [MaildropPlace(each.user, each.maildir, each.rules.quota) for each in chosen_maildrops(arguments)]
+    chosen = [
+        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
+        for each in chosen_maildrops(arguments)
+    ]
     if arguments.all:
         return [each for each in chosen if each.user in users]
     missing = [each.user for each in chosen if each.user not in users]

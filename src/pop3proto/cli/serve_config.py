@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._config.errors import ConfigError, MissingExtra
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.wording import cannot
-from pop3proto.serving.checking import describe, problems
+from pop3proto.serving.checking import describe, notes, problems
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.running import CannotServe, SiteServer
 
@@ -34,6 +34,8 @@ def check_config(path: Path) -> int:
     found = [*problems(config)]
     for line in describe(config):
         print(visible(line))
+    for note in notes(config):
+        warn(f"note: {note}")
     for problem in found:
         warn(f"pop3proto serve: {path}: {problem}")
     if found:
@@ -49,6 +51,8 @@ def serve_config(path: Path) -> int:
     raise_descriptor_limit(config.limits.sessions)
     if config.run.user is None and os.geteuid() == 0:
         warn("note: the server runs as root; name a user: run = { user = ... }")
+    for note in notes(config):
+        warn(f"note: {note}")
     asyncio.run(_serve(path, config))
     return 0
 

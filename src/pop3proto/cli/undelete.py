@@ -38,7 +38,13 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     [maildrop] = chosen_maildrops(arguments)
     try:
-        back = undelete(maildrop.maildir, maildrop.rules, arguments.uid, dry_run=arguments.dry_run)
+        back = undelete(
+            maildrop.maildir,
+            maildrop.rules,
+            arguments.uid,
+            dry_run=arguments.dry_run,
+            follow_links=maildrop.follow_links,
+        )
     except MaildropInUse as error:
         raise Failure(f"{error}; try again later", LATER) from error
     except OSError as error:

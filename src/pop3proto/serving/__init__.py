@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .quota.maildir_quota import MaildirQuota
     from .quota.rules import Quota, Usage
     from .retention.job import PurgeJob
+    from .retention.last import LAST_HANDLERS, Last
     from .retention.purge import MaildropInUse, Purged, PurgeReport, purge
     from .retention.rules import MaildropRules, OnDelete, Retain
     from .retention.store import RetainingStore
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .template import Template
 
 __all__ = [
+    "LAST_HANDLERS",
     "AccessPolicy",
     "AuditLog",
     "BackupConflict",
@@ -61,6 +63,7 @@ __all__ = [
     "Hours",
     "JsonFormatter",
     "JunkAction",
+    "Last",
     "Listener",
     "LoginPace",
     "LoginTimes",
@@ -127,6 +130,7 @@ export(
         ".quota.maildir_quota": "MaildirQuota",
         ".quota.rules": "Quota Usage",
         ".retention.job": "PurgeJob",
+        ".retention.last": "LAST_HANDLERS Last",
         ".retention.purge": "MaildropInUse PurgeReport Purged purge",
         ".retention.rules": "MaildropRules OnDelete Retain",
         ".retention.store": "RetainingStore",

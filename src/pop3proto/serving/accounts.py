@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
 import attrs
@@ -20,6 +21,7 @@ from pop3proto.authenticators.users_file import UsersFile
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from pop3proto.authenticators.directory import UserDirectory
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from .config.main import ServeConfig
     from .config.users import Introspection, Users
 
-__all__ = ["Accounts", "AccountsUnusable", "open_accounts"]
+__all__ = ["Accounts", "AccountsUnusable", "open_accounts", "open_directory"]
 
 
 class AccountsUnusable(ValueError):
@@ -57,19 +59,41 @@ def open_accounts(config: ServeConfig) -> Accounts:
         AccountsUnusable: one of them cannot be used. The message names it, and the key.
     """
     parts: list[Authenticator] = []
-    try:
+    with _named_failures():
         if config.users is not None:
             parts += _authenticators(config.users)
         if config.tokens is not None:
             parts.append(_introspection(config.tokens))
+    problems = tuple(problem for each in parts if isinstance(each, HashFile) for problem in each.problems)
+    authenticator = parts[0] if len(parts) == 1 else CombinedAuthenticator(*parts)
+    return Accounts(authenticator, _directory(parts[0]), problems)
+
+
+def open_directory(config: ServeConfig) -> UserDirectory | None:
+    """Return what knows the users without their passwords; None: only a password tells whether a user exists.
+
+    Raises:
+        AccountsUnusable: it cannot be used.
+    """
+    if config.users is None:
+        return None
+    users = attrs.evolve(config.users, secrets=None) if isinstance(config.users, FileUsers) else config.users
+    with _named_failures():
+        return _directory(_authenticators(users)[0])
+
+
+def _directory(authenticator: Authenticator) -> UserDirectory | None:
+    return authenticator if isinstance(authenticator, UsersFile | HashFile | SqliteUsers) else None
+
+
+@contextmanager
+def _named_failures() -> Generator[None]:
+    try:
+        yield
     except (MalformedUsers, ValueError) as error:
         raise AccountsUnusable(str(error)) from error
     except OSError as error:
         raise AccountsUnusable(f"cannot read {error.filename or 'a file of users'}: {error.strerror}") from error
-    first = parts[0]
-    directory = first if isinstance(first, UsersFile | HashFile | SqliteUsers) else None
-    problems = tuple(problem for each in parts if isinstance(each, HashFile) for problem in each.problems)
-    return Accounts(first if len(parts) == 1 else CombinedAuthenticator(*parts), directory, problems)
 
 
 def _authenticators(users: Users) -> list[Authenticator]:

@@ -9,12 +9,14 @@ import attrs
 from pop3proto._io.certificates import Certificates, ServerCertificate
 from pop3proto._io.listener import Listener, ProxyProtocol
 from pop3proto.logs import LogObserver
+from pop3proto.procedures.server.handlers import HANDLERS
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.registry import SERVER_MECHANISMS
 
 from .access.policy import AccessPolicy
 from .config.values import APOP, USER_PASS
 from .log.audit import AuditLog
+from .retention.last import LAST_HANDLERS
 from .site_store import SiteStore
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         *([] if lasting.metrics is None else [lasting.metrics]),
     ]
     service = Service(
-        store=SiteStore(site, lasting.job),
+        store=SiteStore(site, lasting.job, lasting.metrics),
         authenticator=accounts.authenticator,
         cleartext=config.login.cleartext,
         deadlines=config.timeouts.value(),
@@ -130,6 +132,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         greeting=config.greeting,
         hostname=config.hostname,
         quirks=config.quirks,
+        handlers={**HANDLERS, **LAST_HANDLERS} if config.last else HANDLERS,
         observer=observers,
     )
     if (methods := config.login.methods) is None:

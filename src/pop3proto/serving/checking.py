@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
+from pop3proto._config.errors import MissingExtra
 from pop3proto._config.units import show_octets, show_seconds
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.text import counted
@@ -14,6 +18,8 @@ from .access.login_times import LoginTimes
 from .accounts import AccountsUnusable, open_accounts
 from .assembly import Lasting, certificates_of, service_of
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
+from .log.handlers import JOURNAL, SYSLOG
+from .metrics.figures import ServerMetrics
 from .privileges import find_user
 from .site import Site, UnknownUsers
 
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from .config.main import ServeConfig
     from .config.users import Users
 
-__all__ = ["describe", "problems"]
+__all__ = ["describe", "notes", "problems"]
 
 
 def describe(config: ServeConfig) -> Iterator[str]:
@@ -104,6 +110,34 @@ def _of_mail(config: ServeConfig) -> Iterator[str]:
         yield f"deleted mail is kept {where} {keep}"
 
 
+def notes(config: ServeConfig) -> Iterator[str]:
+    """Yield what is allowed and may not be meant: secrets that others can read, listeners without TLS."""
+    for path in _secret_files(config):
+        with suppress(OSError):
+            if path.stat().st_mode & stat.S_IROTH:
+                yield f"all users of this machine can read {path}: chmod o-rwx it"
+    for listen in config.listen:
+        in_clear = listen.tls == "none" or config.tls is None
+        here = listen.address is not None and listen.address.is_loopback
+        if in_clear and not here and listen.proxy_protocol is None:
+            passwords = " passwords and" if config.login.cleartext == "always" else ""
+            yield f"without TLS on {listen.name}, others on the network can read{passwords} mail"
+
+
+def _secret_files(config: ServeConfig) -> Iterator[Path]:
+    if config.tls is not None:
+        yield config.tls.key or config.tls.certificate
+    match config.users:
+        case FileUsers(file=path) | PasswdFileUsers(passwd_file=path) | HtpasswdUsers(htpasswd=path):
+            yield path
+        case SqlUsers(sqlite=path):
+            yield path
+        case _:
+            pass
+    if config.tokens is not None:
+        yield config.tokens.client_secret
+
+
 def problems(config: ServeConfig) -> Iterator[str]:
     """Yield what is wrong with what a configuration names: files, users, folders. They are opened, and nothing more."""
     try:
@@ -115,9 +149,12 @@ def problems(config: ServeConfig) -> Iterator[str]:
     except AccountsUnusable as error:
         yield f"users: {error}"
     else:
+        if isinstance(config.users, CheckpasswordUsers) and shutil.which(config.users.checkpassword[0]) is None:
+            yield f"users: {config.users.checkpassword[0]} does not exist or is not executable"
         yield from (f"users: {problem}" for problem in accounts.problems)
         yield from _of_site(config, accounts)
     yield from _of_folders(config)
+    yield from _of_reports(config)
     if config.run.user is not None:
         try:
             find_user(config.run.user)
@@ -143,6 +180,18 @@ def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
         yield "retain: nothing is purged: the users cannot be listed; `list` in `users` is missing"
     except OSError as error:
         yield f"retain: {error.filename}: {error.strerror}"
+
+
+def _of_reports(config: ServeConfig) -> Iterator[str]:
+    for key, target in (("log.to", config.log.to), ("log.audit", config.log.audit)):
+        place = {"syslog": SYSLOG, "journal": JOURNAL}.get(str(target))
+        if place is not None and not place.exists():
+            yield f"{key}: there is no {place}"
+    if config.metrics is not None:
+        try:
+            ServerMetrics()
+        except MissingExtra as error:
+            yield f"metrics: {error}"
 
 
 def _of_folders(config: ServeConfig) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pop3proto.maildrops.folders import not_followed
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ensure_folder"]
+__all__ = ["ensure_folder", "give_to_owner", "make_maildir"]
 
 _PARTS: Final = ("tmp", "new", "cur")
 
@@ -45,3 +45,28 @@ def ensure_folder(maildir: Path, name: str) -> Path:
                 path.chmod(stat.S_IMODE(status.st_mode))
     sync_folder(folder)
     return folder
+
+
+def make_maildir(path: Path) -> None:
+    """Make a Maildir if it does not exist; a new one belongs to the owner of its parent folder, if this is root.
+
+    Raises:
+        NotMaildir: there is something else of that name.
+        OSError: it cannot be made.
+    """
+    new = not path.exists()
+    ensure_maildir(path)
+    if new:
+        for each in (*(path / name for name in _PARTS), path):
+            give_to_owner(each, path.parent)
+
+
+def give_to_owner(file: Path | int, folder: Path) -> None:
+    """Give a new file or folder the owner of a folder, if this process is root. Else it has its owner already.
+
+    Raises:
+        OSError: root may not do that.
+    """
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.chown(file, status.st_uid, status.st_gid, follow_symlinks=isinstance(file, int))

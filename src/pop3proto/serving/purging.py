@@ -10,19 +10,17 @@ from pop3proto.core.text import visible
 from pop3proto.procedures.maildrop import Refused
 
 from .log.audit import AUDIT
-from .quota.maildir_quota import MaildirQuota
 from .retention.purge import MaildropInUse, purge
+from .site_store import quota_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .metrics.figures import ServerMetrics
     from .retention.purge import Purged
-    from .retention.rules import MaildropRules
     from .site import Site
 
-__all__ = ["SitePurge"]
+__all__ = ["SitePurge", "note_purged"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 _audit: Final = logging.getLogger(AUDIT)
@@ -68,7 +66,7 @@ class SitePurge:
                 maildir, rules = site.maildir(user), site.rules(user)
                 if maildir is None or not maildir.is_dir():  # no mail has come yet
                     continue
-                report = purge(user, maildir, rules, audit=_note)
+                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.config.maildrops.follow_links)
             except MaildropInUse:
                 _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
             except (Refused, OSError) as error:
@@ -78,7 +76,7 @@ class SitePurge:
                 octets += sum(each.octets for each in report.purged)
                 for failure in report.failures:
                     _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
-                levels[_level(maildir, rules)] += 1
+                levels[quota_level(maildir, rules)[0]] += 1
             self._alive()
         if messages:
             _log.info("the purge has removed %d messages, %d octets", messages, octets)
@@ -93,7 +91,8 @@ class SitePurge:
             self._metrics.purge_failed()
 
 
-def _note(message: Purged) -> None:
+def note_purged(message: Purged) -> None:
+    """Write the line of the audit for a message that is about to be removed."""
     fields = {"event": "expired", "user": message.user, "unique_id": message.unique_id, "octets": message.octets}
     _audit.info(
         "expired: user=%s unique_id=%s octets=%d reason=%s",
@@ -103,16 +102,3 @@ def _note(message: Purged) -> None:
         message.reason,
         extra={"pop3proto": {**fields, "reason": message.reason}},
     )
-
-
-def _level(maildir: Path, rules: MaildropRules) -> str:
-    """Return how full a maildrop is."""
-    if not rules.quota.is_limited:
-        return "ok"
-    try:
-        usage = MaildirQuota(maildir, rules.quota).usage()
-    except OSError:
-        return "ok"
-    if rules.quota.is_full(usage):
-        return "full"
-    return "warn" if rules.quota.warns(usage) else "ok"

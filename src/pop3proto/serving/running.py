@@ -58,8 +58,9 @@ class SiteServer:
     """Serves what a configuration file says.
 
         server = SiteServer(Path("/etc/pop3proto/serve.toml"))
-        async with server:
-            await stop.wait()
+        await server.__aenter__()  # or: async with server
+        await server.reload()
+        await server.close()
 
     It binds its sockets, goes on as the user that the file names, and opens all else as that user. `reload` reads the
     file, the users and the certificates again, all of them or none. Its end is that of `serve`: graceful.
@@ -69,7 +70,7 @@ class SiteServer:
         config: what it says; None: it is read.
 
     Raises:
-        ConfigError, MissingExtra, OSError: as `read_config`.
+        ValueError, OSError: as `read_config`.
     """
 
     def __init__(self, path: Path, config: ServeConfig | None = None) -> None:
@@ -128,6 +129,8 @@ class SiteServer:
 
         If one of them is wrong, all stay as they were, and the log says why. Sessions live on. Logs are opened again.
         """
+        if self._server is None:  # it has just read all of it
+            return False
         async with self._reloading:
             self.notifier.reloading()
             if self._log is not None:
@@ -135,14 +138,15 @@ class SiteServer:
                     _log.error("%s", visible(problem))
             try:
                 config, site, service = await asyncio.to_thread(self._load_again)
-                if self._server is not None:
-                    self._server.use(service)
+                self._server.use(service)
             except (OSError, ValueError, Pop3Error, MissingExtra) as error:
                 for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
                     _log.error("nothing was reloaded: %s", visible(line))
                 done = False
             else:
                 changed = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
+                if _purge_interval(config) != _purge_interval(self.config):
+                    changed.append("retain (whether and how often mail is purged)")
                 if changed:
                     _log.warning("changes of %s count from the next start", ", ".join(changed))
                 self.config, self._site, done = config, site, True
@@ -223,11 +227,10 @@ class SiteServer:
         return self._site
 
     def _job(self, metrics: ServerMetrics | None) -> PurgeJob | None:
-        config = self.config
-        if config.retain.shortest is None and (config.on_delete.to == "remove" or config.on_delete.keep is None):
+        if (every := _purge_interval(self.config)) is None:
             return None
         purging = SitePurge(self._current_site, metrics, self._stopping.is_set, self._beat)
-        return PurgeJob(purging, every=config.retain.every, failed=purging.failed)
+        return PurgeJob(purging, every=every, failed=purging.failed)
 
     def _beat(self) -> None:
         if self._lasting is not None and self._lasting.job is not None:
@@ -250,6 +253,12 @@ class SiteServer:
         while True:
             self.notifier.alive()
             await asyncio.sleep(interval)
+
+
+def _purge_interval(config: ServeConfig) -> float | None:
+    """Return how often mail is purged, in seconds; None: all of it is kept for any time."""
+    kept = config.on_delete.to == "remove" or config.on_delete.keep is None
+    return None if kept and config.retain.shortest is None else config.retain.every
 
 
 def _opened(host: str, port: int) -> list[socket.socket]:

@@ -67,6 +67,17 @@ def test_quit_before_login_commits_nothing():
     assert events.told == [("session_ended", None, "quit", type(None))]
 
 
+@pytest.mark.parametrize("name", ["logged_in", "login_failed", "committed", "session_ended"])
+def test_what_would_never_be_told_is_refused_at_once(name):
+    async def method(self, *what):
+        pass
+
+    for found, why in ((method, "is a coroutine method"), ("text", "is not a method")):
+        observer = type("Odd", (Quiet,), {name: found})()
+        with pytest.raises(TypeError, match=f"{name} of the observer .* {why}"):
+            Serving(FakeStore(), observer=observer)
+
+
 def test_an_observer_may_have_one_of_the_methods_only():
     class One(Quiet):
         told = ()

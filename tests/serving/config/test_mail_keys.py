@@ -10,6 +10,7 @@ ALL = """
 quota = { octets = "1G", messages = 50000, warn = 0.8, grace = false, when_full = "refuse", trash = true }
 retain = { unread = "90d", read = "30d", every = "10m" }
 on_delete = { to = "trash", keep = "3d" }
+last = true
 [filter]
 clamd = "/run/clamd"
 rspamd = "http://127.0.0.1:11333"
@@ -34,6 +35,7 @@ def test_every_key_is_read(tmp_path):
     assert config.quota == Quota(10**9, 50_000, warn=0.8, grace=False, when_full="refuse", trash=True)
     assert config.retain == Retain(90 * 86_400, 30 * 86_400, every=600)
     assert config.on_delete == OnDelete("trash", 3 * 86_400)
+    assert config.last
     assert config.filter_ == Filtering(
         clamd="/run/clamd", rspamd="http://127.0.0.1:11333", spamd="127.0.0.1:783", command=("program", "-x"),
         timeout=5, largest=10**7, junk=JunkAction.TAG, virus=JunkAction.FOLDER, folder=".Spam",

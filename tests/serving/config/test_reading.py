@@ -219,6 +219,12 @@ def test_a_rule_may_name_a_listener_of_ipv6(write):
     assert rule.listener == ("[::]:995",)
 
 
+def test_metrics_are_shown_to_others_only_if_that_is_wanted(write, errors):
+    shown = 'metrics = { address = "0.0.0.0:9110"'
+    assert read_config(write(f"{LEAST}{shown}, remote = true }}\n")).metrics.remote
+    assert len(errors(f"{LEAST}{shown} }}\n")) == 1
+
+
 def test_what_is_no_toml_is_told(write, tmp_path):
     with pytest.raises(ConfigError, match=r"serve\.toml: Expected '='"):
         read_config(write("listen"))

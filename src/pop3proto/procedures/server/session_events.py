@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from pop3proto.sasl.answers import is_coroutine_method
+
 from .calls import CLIENT_ERRORS, fault
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from .session_record import SessionRecord
 
-__all__ = ["EventTeller", "LoginFailure", "SessionEvents"]
+__all__ = ["EventTeller", "LoginFailure", "SessionEvents", "check_events"]
 
 LoginFailure: TypeAlias = Literal["credentials", "not checked", "policy", "maildrop"]
 """Why a login has failed: wrong credentials; they could not be checked; the policy; the maildrop cannot be opened."""
@@ -67,6 +69,22 @@ class SessionEvents(Protocol):
             error: which ended it; None: `SessionRecord.end` says why it has ended.
         """
         ...
+
+
+def check_events(observers: Sequence[object]) -> None:
+    """Refuse at once what would be told nothing.
+
+    Raises:
+        TypeError: a method for events is a coroutine method, which is never awaited, or is no method.
+    """
+    for observer in observers:
+        for name in ("logged_in", "login_failed", "committed", "session_ended"):
+            if (method := getattr(observer, name, None)) is None:
+                continue
+            if not callable(method):
+                raise TypeError(f"{name} of the observer {observer!r} is not a method")
+            if is_coroutine_method(method):
+                raise TypeError(f"{name} of the observer {observer!r} is a coroutine method; it must be a plain one")
 
 
 class EventTeller:

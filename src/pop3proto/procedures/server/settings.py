@@ -22,6 +22,7 @@ from .deadlines import DEFAULT_DEADLINES, Deadlines
 from .networks import networks_of
 from .penalties import LoginPenalty
 from .policy import Policy, check_policy
+from .session_events import check_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set as AbstractSet
@@ -81,7 +82,9 @@ def _mechanisms(given: ServerMechanisms | Iterable[str]) -> ServerMechanisms:
 
 
 def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple[ServerObserver, ...]:
-    return observers_of(given)
+    observers = observers_of(given)
+    check_events(observers)
+    return observers
 
 
 @attrs.frozen(kw_only=True)

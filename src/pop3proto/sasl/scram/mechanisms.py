@@ -246,7 +246,8 @@ class ScramServer(DialogueServer):
             raise CredentialsRejected("the client's proof belongs to another exchange")
         signed = auth_message(first.bare, challenge, final.without_proof)
         self._check_proof(keys, signed, final.proof)
-        self.proven = identity = Identity(first.user, first.authzid)
+        identity = Identity(first.user, first.authzid)
+        self.proven: Identity | None = identity
         if (yield b"v=%b" % encode_base64(self._hash.hmac(keys.server_key, signed))):
             raise MechanismError("the response to the server's proof must be empty")
         return identity

@@ -12,13 +12,13 @@ import attrs
 from pop3proto._io.files import create, sync_folder, write_all
 from pop3proto.core.text import visible
 from pop3proto.maildrops.counting import open_message
-from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.files import MessageFiles
 from pop3proto.maildrops.folders import MessageFolders
 from pop3proto.maildrops.ids import IdRecord, give
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.maildrops.names import delivery_time, has_flags, unique_id, unique_part, with_flags
+from pop3proto.serving.folders import give_to_owner, make_maildir
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Usage
 from pop3proto.serving.retention.purge import MaildropInUse
@@ -95,12 +95,17 @@ class _Restoring:
     archive: Archive
     place: MaildropPlace
 
+    @property
+    def folders(self) -> MessageFolders:
+        """The folders of the maildrop."""
+        return MessageFolders(self.place.maildir, follow_links=self.place.follow_links)
+
     def plan(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Return what is to be restored, and change nothing."""
         if not self.place.maildir.exists():
             return RestoreReport(self.place.user, tuple(message.unique_id for message in messages), 0)
         with self._locked():
-            live = _Live(self.place.maildir)
+            live = _Live(self.folders)
             missing = live.missing(messages, self.place.user)
             live.save()
         ids = tuple(message.unique_id for message in missing)
@@ -109,10 +114,10 @@ class _Restoring:
     def restore(self, messages: Sequence[BackedUp]) -> RestoreReport:
         """Restore what is missing."""
         maildir = self.place.maildir
-        ensure_maildir(maildir)
+        make_maildir(maildir)
         quota = MaildirQuota(maildir, self.place.quota)
         with self._locked():
-            live = _Live(maildir)
+            live = _Live(self.folders)
             missing = live.missing(messages, self.place.user)
             live.save()
             for at in range(0, len(missing), _BATCH):
@@ -124,7 +129,7 @@ class _Restoring:
 
     @contextmanager
     def _locked(self) -> Generator[None]:
-        with MessageFolders(self.place.maildir).open():
+        with self.folders.open():
             pass
         try:
             lock = FolderLock(self.place.maildir)
@@ -164,6 +169,7 @@ class _Restoring:
             for octets in self.archive.read(message.path, _CHUNK):
                 write_all(file, octets)
             when = int(message.arrived * _BILLION)
+            give_to_owner(file.fileno(), self.place.maildir)
             os.utime(file.fileno(), ns=(when, when))
             os.fsync(file.fileno())
             return os.fstat(file.fileno())
@@ -172,9 +178,8 @@ class _Restoring:
 class _Live:
     """What is in a maildrop now: whose unique ids and names no restored message may take. Its lock is held."""
 
-    def __init__(self, maildir: Path) -> None:
-        folders = MessageFolders(maildir)
-        self._ids = IdRecord(maildir)
+    def __init__(self, folders: MessageFolders) -> None:
+        self._ids = IdRecord(folders.maildir)
         self._listed = list(list_messages(folders, self._ids))
         self._files = MessageFiles(folders, self._listed)
         self._by_id = {file.unique_id: index for index, file in enumerate(self._listed)}

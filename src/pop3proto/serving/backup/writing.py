@@ -52,6 +52,7 @@ class MaildropPlace:
         user: whose it is.
         maildir: the Maildir.
         quota: its limits.
+        follow_links: as for `MaildirStore`.
 
     Raises:
         ValueError: the user has no name.
@@ -60,6 +61,7 @@ class MaildropPlace:
     user: str = attrs.field(validator=attrs.validators.min_len(1))
     maildir: Path
     quota: Quota = attrs.field(default=Quota())
+    follow_links: bool = False
 
 
 @attrs.frozen
@@ -193,7 +195,7 @@ class _Writing:
         return BackupReport(tuple(self._users), self._messages, self._octets, in_use, self._gone)
 
     def _messages_of(self, place: MaildropPlace, folder: str) -> list[BackedUp]:
-        folders = MessageFolders(place.maildir)
+        folders = MessageFolders(place.maildir, follow_links=place.follow_links)
         if not place.maildir.exists():
             return []
         with folders.open():

@@ -68,6 +68,10 @@ class ServeConfig:
     quirks: frozenset[Quirk] = attrs.field(
         default=NO_QUIRKS, metadata=about("deviations of clients that are tolerated: `bare_lf`")
     )
+    last: bool = attrs.field(
+        default=False,
+        metadata=about("the command LAST of RFC 1460 is answered, for old clients that know no UIDL"),
+    )
 
     def __attrs_post_init__(self) -> None:
         if problems := [*_problems(self)]:

@@ -10,9 +10,9 @@ import attrs
 from pop3proto._io.files import open_regular
 from pop3proto._io.new_files import OpenFolder, named
 from pop3proto.core.text import visible
-from pop3proto.maildrops.delivery import NotMaildir, ensure_maildir, unique_name
+from pop3proto.maildrops.delivery import NotMaildir, unique_name
 from pop3proto.maildrops.message_file import MaildirTarget, MessageFile
-from pop3proto.serving.folders import ensure_folder
+from pop3proto.serving.folders import ensure_folder, give_to_owner, make_maildir
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Quota
 
@@ -60,7 +60,7 @@ def deliver_message(  # noqa: PLR0913 - what a mail server and a site know, each
     """Deliver a message into a Maildir; when this returns, it is on the disk.
 
     The message may have any size, and takes constant memory. Its octets stay as they are, except for the fields of the
-    envelope, and for a first line `From ` of mbox, which is left out. The quota is asked before the message is read,
+    envelope, and for a first line `From` of mbox, which is left out. The quota is asked before the message is read,
     and again when its size is known. A Maildir that does not exist is made, if its parent folder exists.
 
     Args:
@@ -98,7 +98,7 @@ class _Delivery:
     filtering: Filtering
 
     def run(self, source: ReadableFile) -> DeliveryReport:
-        ensure_maildir(self.maildir)
+        make_maildir(self.maildir)
         self._check_quota(0)
         tmp = OpenFolder(self.maildir / "tmp")
         self.stack.callback(tmp.close)
@@ -162,6 +162,7 @@ class _Delivery:
         raise DeliverLater(words)
 
     def _commit(self, message: MessageFile, target: Path) -> Path:
+        give_to_owner(message.file.path, self.maildir)
         with self.quota.following():
             into = MaildirTarget(target)
             self.stack.callback(into.close)

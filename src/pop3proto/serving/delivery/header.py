@@ -66,8 +66,8 @@ class Envelope:
 class HeaderEditor:
     r"""Puts fields in front of a message, takes others out of its header, in any chunks and in constant memory.
 
-    A first line that begins with `From `, as mbox has it, is left out. The new fields end like the first line of the
-    message, in CRLF or LF. All other octets stay as they are.
+    A first line that begins with `From` and a space, as mbox has it, is left out. The new fields end like the first
+    line of the message, in CRLF or LF. All other octets stay as they are.
 
     Args:
         add: names and values of the new fields.

@@ -31,7 +31,7 @@ class JunkAction(Enum):
     DELIVER = "deliver"
     """It is delivered as it is."""
     TAG = "tag"
-    """It is delivered with a field `X-Spam: Yes` in front."""
+    """It is delivered with a field in front, `X-Spam`, whose value is Yes."""
     FOLDER = "folder"
     """It is delivered into the folder for junk."""
     REFUSE = "refuse"

@@ -21,13 +21,13 @@ from typing_extensions import override
 
 from .fields import fields_of, text_of
 
-__all__ = ["FileLines", "JournalLines", "LineHandler", "StderrLines", "SyslogLines"]
+__all__ = ["JOURNAL", "SYSLOG", "FileLines", "JournalLines", "LineHandler", "StderrLines", "SyslogLines"]
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 _MODE: Final = 0o640
 _DATAGRAM: Final = 8_192  # octets that syslog takes at least
-_SYSLOG: Final = Path("/dev/log")
-_JOURNAL: Final = Path("/run/systemd/journal/socket")
+SYSLOG: Final = Path("/dev/log")
+JOURNAL: Final = Path("/run/systemd/journal/socket")
 _NAME: Final = "pop3proto"
 
 
@@ -151,7 +151,7 @@ class SyslogLines(LineHandler):
         ValueError: there is no such facility.
     """
 
-    def __init__(self, facility: str, path: Path = _SYSLOG) -> None:
+    def __init__(self, facility: str, path: Path = SYSLOG) -> None:
         super().__init__()
         names = logging.handlers.SysLogHandler.facility_names
         if facility not in names:
@@ -182,7 +182,7 @@ class JournalLines(LineHandler):
         OSError: there is no such socket.
     """
 
-    def __init__(self, path: Path = _JOURNAL) -> None:
+    def __init__(self, path: Path = JOURNAL) -> None:
         super().__init__()
         self._datagrams: Final = _Datagrams(path)
 

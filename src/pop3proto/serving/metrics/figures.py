@@ -78,6 +78,9 @@ class ServerMetrics:
         self._in_use: Final = Counter(
             "pop3_maildrop_in_use", "Logins to a maildrop that another session had open", registry=registry
         )
+        self._by_quota: Final = Counter(
+            "pop3_logins_by_quota", "Logins by how full the maildrop was", ["quota"], registry=registry
+        )
         self._purges: Final = Counter("pop3_purges", "Runs of the purge job", ["result"], registry=registry)
         self._purged: Final = Counter("pop3_purged_messages", "Messages that have expired", registry=registry)
         self._purged_octets: Final = Counter("pop3_purged_octets", "Octets that have expired", registry=registry)
@@ -141,6 +144,14 @@ class ServerMetrics:
             self._open.dec()
             self._seconds.observe(time.monotonic() - began)
             self._ended.labels(end_of(record, error)).inc()
+
+    def opened(self, level: str) -> None:
+        """Count a login by how full its maildrop is.
+
+        Args:
+            level: "ok", "warn" or "full".
+        """
+        self._by_quota.labels(level).inc()
 
     def purged(self, messages: int, octets: int) -> None:
         """Take note that the purge job has run.

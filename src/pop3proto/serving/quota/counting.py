@@ -59,7 +59,7 @@ def stamp_of(maildir: Path) -> tuple[int, ...]:
     """
     stamps: list[int] = []
     for folder in folders_of(maildir):
-        with suppress(OSError), MessageFolders(folder).open() as descriptors:
+        with suppress(OSError), MessageFolders(folder, follow_links=True).open() as descriptors:
             stamps += stamp(descriptors)
     return tuple(stamps)
 
@@ -67,7 +67,8 @@ def stamp_of(maildir: Path) -> tuple[int, ...]:
 def count(maildir: Path, *, trash: bool) -> Counted:
     """Count a Maildir with its folders.
 
-    A name with `,S=` tells the size, so that the file need not be looked at; the others are looked at.
+    Its `new` and `cur` may be symbolic links: sizes are read, and nothing else. A name with `,S=` tells the size, so
+    that the file need not be looked at; the others are looked at.
 
     Args:
         maildir: the Maildir.
@@ -80,7 +81,7 @@ def count(maildir: Path, *, trash: bool) -> Counted:
     stamps: list[int] = []
     for folder in folders_of(maildir):
         try:
-            with MessageFolders(folder).open() as descriptors:
+            with MessageFolders(folder, follow_links=True).open() as descriptors:
                 stamps += stamp(descriptors)
                 if folder.name == TRASH and folder != maildir and not trash:
                     continue

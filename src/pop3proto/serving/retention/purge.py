@@ -82,6 +82,7 @@ def purge(  # noqa: PLR0913 - what it is about, and how it is done, each by its 
     *,
     audit: Callable[[Purged], object] | None = None,
     dry_run: bool = False,
+    follow_links: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> PurgeReport:
     """Remove what has expired in a maildrop, under its lock.
@@ -95,13 +96,14 @@ def purge(  # noqa: PLR0913 - what it is about, and how it is done, each by its 
         rules: what holds for it.
         audit: is called with each message before it is removed; if it raises, nothing more is removed.
         dry_run: nothing is removed.
+        follow_links: as for `MaildirStore`.
         clock: returns the time of day, in seconds.
 
     Raises:
         MaildropInUse: the lock is held; nothing was removed.
         OSError: the maildrop cannot be read; nothing was removed.
     """
-    folders = MessageFolders(maildir)
+    folders = MessageFolders(maildir, follow_links=follow_links)
     with folders.open():
         pass
     try:

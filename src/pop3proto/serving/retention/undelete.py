@@ -31,7 +31,12 @@ __all__ = ["undelete"]
 
 
 def undelete(
-    maildir: Path, rules: MaildropRules, unique_ids: Collection[str] | None = None, *, dry_run: bool = False
+    maildir: Path,
+    rules: MaildropRules,
+    unique_ids: Collection[str] | None = None,
+    *,
+    dry_run: bool = False,
+    follow_links: bool = False,
 ) -> list[UniqueId]:
     """Bring back messages from the trash, and those that are hidden, under the lock of the maildrop.
 
@@ -42,6 +47,7 @@ def undelete(
         rules: what holds for it.
         unique_ids: those of the messages; None: all.
         dry_run: nothing is brought back.
+        follow_links: as for `MaildirStore`.
 
     Returns:
         The unique ids of the messages that are back, or would be.
@@ -50,7 +56,7 @@ def undelete(
         MaildropInUse: the lock is held; nothing has changed.
         OSError: some may be back, and some not. To try again does no harm.
     """
-    folders = MessageFolders(maildir)
+    folders = MessageFolders(maildir, follow_links=follow_links)
     with folders.open():
         pass
     try:
@@ -72,8 +78,8 @@ def undelete(
                     trashed.append((file, id_))
         if dry_run:
             return [id_ for _, id_ in (*_chosen(hidden, unique_ids), *_chosen(trashed, unique_ids))]
-        back = [_back(maildir, folders, _chosen(hidden, unique_ids), ids)]
-        back.append(_back(maildir, trash, _chosen(trashed, unique_ids), ids))
+        back = [_back(folders, folders, _chosen(hidden, unique_ids), ids)]
+        back.append(_back(folders, trash, _chosen(trashed, unique_ids), ids))
     finally:
         lock.release()
     moved = [each for several in back for each in several]
@@ -90,17 +96,17 @@ def _chosen(
 
 
 def _back(
-    maildir: Path, source: MessageFolders, files: list[tuple[MessageFile, UniqueId]], ids: IdRecord
+    target: MessageFolders, source: MessageFolders, files: list[tuple[MessageFile, UniqueId]], ids: IdRecord
 ) -> list[tuple[MessageFile, UniqueId]]:
     """Move files to `cur`, without the flag T; return those that are there."""
     if not files:
         return []
     moved: list[tuple[MessageFile, UniqueId]] = []
     retired = [(unique_part(file.name), file.inode, file.modified, id_) for file, id_ in files]
-    give(maildir, [row for row in retired if ids.is_retired(row[0])])
+    give(target.maildir, [row for row in retired if ids.is_retired(row[0])])
     with ExitStack() as stack:
         descriptors = stack.enter_context(source.open())
-        cur = stack.enter_context(MessageFolders(maildir).open_one("cur"))
+        cur = stack.enter_context(target.open_one("cur"))
         for file, id_ in files:
             folder = descriptors[file.folder]
             try:

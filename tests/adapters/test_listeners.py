@@ -333,6 +333,7 @@ def test_a_proxy_over_a_unix_socket(adapter, tmp_path, monkeypatch):  # noqa: F8
     [
         ({"networks": ()}, ValueError),
         ({"networks": "nowhere"}, LocalProtocolError),
+        ({"networks": [5]}, LocalProtocolError),
         ({"networks": "::1", "timeout": 0}, ValueError),
         ({"networks": "::1", "timeout": 61}, ValueError),
     ],
@@ -428,6 +429,12 @@ def test_listeners_that_cannot_be(adapter, arguments, message):  # noqa: F811
 def test_a_listener_that_cannot_be(arguments):
     with pytest.raises(ValueError):  # noqa: PT011 - each has its own words
         Listener(**arguments)
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", True, ["127.0.0.1"]])
+def test_what_is_no_proxy_protocol(proxies):
+    with pytest.raises(TypeError, match=r"proxy_protocol takes ProxyProtocol\(networks=\.\.\.\)"):
+        Listener(proxy_protocol=proxies)
 
 
 # ------------------------------------------------------------------------------------------ another service

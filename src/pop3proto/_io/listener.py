@@ -106,6 +106,8 @@ class Listener:
     domain: str = attrs.field(default="", metadata=_about("the domain of users who log in without one"))
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.proxy_protocol, ProxyProtocol | None):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may do without a checker
+            raise TypeError(f"proxy_protocol takes ProxyProtocol(networks=...), not {self.proxy_protocol!r}")
         default_port(self.tls)  # raises if there is no such mode
         check_port(self.port, least=0)
         if not _DOMAIN.fullmatch(self.domain):

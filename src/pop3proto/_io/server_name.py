@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["certificate_of", "note_server_names", "server_name_of", "use_certificates"]
+__all__ = ["certificate_of", "host_name", "note_server_names", "server_name_of", "use_certificates"]
 
 _Tls: TypeAlias = ssl.SSLSocket | ssl.SSLObject
 _Callback: TypeAlias = "Callable[[_Tls, str, ssl.SSLContext], int | None]"
 
 _ATTRIBUTE: Final = "pop3proto_server_name"
 _CERTIFICATE: Final = "pop3proto_certificate"
+
+
+_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
+_LONGEST_NAME: Final = 253
+
+
+def host_name(given: str) -> str:
+    """Return a host name as clients ask for it: A-labels, in lower case; "*." may come before it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    name = given.lower().rstrip(".")
+    star, dot, domain = name.partition(".") if name.startswith("*.") else ("", "", name)
+    try:
+        domain = domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        domain = ""
+    if not _NAME.fullmatch(domain) or len(domain) > _LONGEST_NAME:
+        raise ValueError(f"{given!r} is no host name; they are like pop.example.org or *.example.org")
+    return f"{star}{dot}{domain}"
 
 
 class _Noting:

@@ -61,7 +61,7 @@ def certificates_of(tls: Tls | None) -> Certificates | None:
         return None
     return Certificates(
         _files(tls),
-        names={str(name): _files(files) for name, files in tls.names.items()},
+        names={name: _files(files) for name, files in tls.names.items()},
         client_ca=tls.client_ca,
         minimum_version="TLSv1.3" if tls.minimum == "1.3" else "TLSv1.2",
     )

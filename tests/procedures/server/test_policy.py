@@ -104,6 +104,13 @@ def test_what_is_no_policy_is_refused_at_once(policy):
         Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
 
 
+@pytest.mark.parametrize("name", ["before_login", "at_login", "logged_in", "login_delay", "user_key"])
+def test_a_method_that_takes_other_arguments_is_refused_at_once(name):
+    policy = type("Other", (Plain,), {name: lambda _self: ALLOW})()
+    with pytest.raises(TypeError, match=f"{name} of the policy .* must take one argument: "):
+        Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
+
+
 def test_a_coroutine_method_is_refused_at_once():
     class Awaited(Plain):
         async def at_login(self, facts):

@@ -205,12 +205,21 @@ timeouts = { idle = "1m" }
         ),
         ("log = 3", "log: a table is expected, with the keys to, format, audit, facility, dialogue"),
         ('tls = { key = "/k" }', "tls.certificate is missing"),
+        (
+            'tls = { certificate = "/c", names = { "*.*.org" = { certificate = "/d" } } }',
+            "tls: '*.*.org' is no host name; they are like pop.example.org or *.example.org",
+        ),
     ],
 )
 def test_an_error_names_the_key(errors, change, error):
     key = change.partition(" ")[0]
     text = "\n".join(line for line in LEAST.splitlines() if not line.startswith(f"{key} "))
     assert errors(f"{text}\n{change}\n") == [error]
+
+
+def test_a_certificate_may_be_that_of_a_wildcard(write):
+    tls = 'tls = { certificate = "/c", names = { "*.example.org" = { certificate = "/d" } } }\n'
+    assert [*read_config(write(LEAST + tls)).tls.names] == ["*.example.org"]
 
 
 def test_a_rule_may_name_a_listener_of_ipv6(write):

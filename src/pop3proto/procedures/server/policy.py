@@ -12,6 +12,8 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.answers import is_coroutine_method
 from pop3proto.sasl.authenticator import implements
 
+from .checks import takes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -35,6 +37,13 @@ __all__ = [
     "refusal_of",
 ]
 
+_METHODS: Final = {
+    "before_login": "facts",
+    "at_login": "facts",
+    "logged_in": "facts",
+    "login_delay": "user",
+    "user_key": "user",
+}
 _NO_NETWORKS: Final[Mapping[IPv4Network | IPv6Network, int]] = MappingProxyType({})
 
 
@@ -188,15 +197,17 @@ def check_policy(policy: object) -> None:
     """Refuse at once what would fail at the first client.
 
     Raises:
-        TypeError: a method is missing, or is a coroutine method; or it is a class.
+        TypeError: a method is missing, or takes other arguments, or is a coroutine method; or it is a class.
     """
     if policy is None:
         return
     if isinstance(policy, type):
         raise TypeError(f"the policy is a class, {policy.__name__}; pass an instance: {policy.__name__}(...)")
-    for name in ("before_login", "at_login", "logged_in", "login_delay", "user_key"):
+    for name, argument in _METHODS.items():
         method = cast("object", getattr(policy, name, None))
         if name in ("before_login", "at_login") and not callable(method):
             raise TypeError(f"a policy needs the methods before_login and at_login; {policy!r} has no {name}")
         if is_coroutine_method(method):
             raise TypeError(f"{name} of the policy {policy!r} is a coroutine method; it must be a plain one")
+        if method is not None and not takes(method, (argument,)):
+            raise TypeError(f"{name} of the policy {policy!r} must take one argument: {argument}")

@@ -13,7 +13,7 @@ import attrs
 
 from pop3proto._io.files import replace, write_all
 
-from .rules import user_patterns
+from .rules import check_type, user_patterns
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -36,7 +36,8 @@ class LoginPace:
         burst: logins that are free after a pause: a client that has not come for long may log in so often at once.
 
     Raises:
-        ValueError: a number is too small, or too large.
+        ValueError: a number is too small, or too large; or a pattern has brackets, or there is none.
+        TypeError: something is of another type.
     """
 
     user: tuple[str, ...] = attrs.field(
@@ -46,8 +47,10 @@ class LoginPace:
     burst: int = attrs.field(default=1, metadata={"about": "so many logins are free after a pause"})
 
     def __attrs_post_init__(self) -> None:
+        check_type(int | float, self.every)
         if not 0 <= self.every <= _LONGEST:
             raise ValueError(f"the time between two logins must be from 0 to {_LONGEST} seconds, not {self.every}")
+        check_type(int, self.burst)
         if self.burst < 1:
             raise ValueError(f"a burst must be of 1 login at least, not {self.burst}")
 

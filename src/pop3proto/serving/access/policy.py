@@ -15,7 +15,7 @@ from pop3proto.procedures.server.networks import address_of, networks_of
 from pop3proto.procedures.server.policy import ALLOW, Decision
 
 from .login_times import LoginPace, LoginTimes
-from .rules import Rule, matches
+from .rules import Rule, check_type, matches, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +34,7 @@ def _limits(
     found: dict[IPv4Network | IPv6Network, int] = {}
     for name, most in given.items():
         [network] = networks_of(str(name))
+        check_type(int, most)
         if most < 1:
             raise LocalProtocolError(f"the limit of {network} must be 1 session at least, not {most}")
         found[network] = most
@@ -41,14 +42,16 @@ def _limits(
 
 
 def _rules(given: Rule | Iterable[Rule]) -> tuple[Rule, ...]:
-    return (given,) if isinstance(given, Rule) else tuple(given)
+    return several(Rule, given)
 
 
 def _paces(given: LoginPace | Iterable[LoginPace]) -> tuple[LoginPace, ...]:
-    return (given,) if isinstance(given, LoginPace) else tuple(given)
+    return several(LoginPace, given)
 
 
 def _check_most(_policy: object, _attribute: object, most: int | None) -> None:
+    if most is not None:
+        check_type(int, most)
     if most is not None and most < 1:
         raise LocalProtocolError(f"the limit of a user must be 1 session at least, not {most}")
 
@@ -71,6 +74,7 @@ class AccessPolicy:
 
     Raises:
         LocalProtocolError: a limit is less than 1, or something is no network.
+        TypeError: something is of another type.
     """
 
     rules: tuple[Rule, ...] = attrs.field(
@@ -83,7 +87,9 @@ class AccessPolicy:
         default=_NO_LIMITS, converter=_limits, metadata={"about": "sessions at once from networks, by their names"}
     )
     paces: tuple[LoginPace, ...] = attrs.field(
-        default=(), converter=_paces, metadata={"about": "how often users may log in; the first that fits counts"}
+        default=(),
+        converter=_paces,
+        metadata={"about": "how often users may log in; the first that fits counts"},
     )
     times: LoginTimes = attrs.field(factory=LoginTimes, repr=False, eq=False)
     ignore_case: bool = attrs.field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -17,12 +17,15 @@ from .hours import Hours
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Network, IPv6Network
+    from types import UnionType
 
     from pop3proto.procedures.server.policy import Facts
 
-__all__ = ["CodeName", "Refusal", "Rule", "matches", "texts", "user_patterns"]
+__all__ = ["CodeName", "Refusal", "Rule", "check_type", "matches", "several", "texts", "user_patterns"]
 
 CodeName: TypeAlias = Literal["SYS/PERM", "SYS/TEMP", "IN-USE", "LOGIN-DELAY"]
+
+T = TypeVar("T")
 
 _ALL: Final = "*"
 
@@ -44,7 +47,36 @@ def texts(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _hours(given: Hours | Iterable[Hours]) -> tuple[Hours, ...]:
-    return (given,) if isinstance(given, Hours) else tuple(given)
+    return several(Hours, given)
+
+
+def several(kind: type[T], given: T | Iterable[T]) -> tuple[T, ...]:
+    """Return one or several of a type.
+
+    Raises:
+        TypeError: something is of another type.
+    """
+    found: tuple[T, ...] = (given,) if isinstance(given, kind) else tuple(cast("Iterable[T]", given))
+    for each in found:
+        check_type(kind, each)
+    return found
+
+
+def check_type(kind: type[object] | UnionType, value: object) -> None:
+    """Refuse what would fail at the first client.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    if not isinstance(value, kind):
+        name = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise TypeError(f"{name} is expected, not {value!r}")
+
+
+def _refusal(given: Refusal | None) -> Refusal | None:
+    if given is not None:
+        check_type(Refusal, given)
+    return given
 
 
 def matches(patterns: tuple[str, ...], text: str, *, ignore_case: bool = False) -> bool:
@@ -123,7 +155,8 @@ class Rule:
 
     Raises:
         LocalProtocolError: something is neither an address nor a network.
-        ValueError: it refuses what fits, and has an `otherwise`.
+        ValueError: it refuses what fits, and has an `otherwise`; or nothing can fit; or a pattern has brackets.
+        TypeError: something is of another type.
     """
 
     user: tuple[str, ...] = attrs.field(
@@ -137,10 +170,12 @@ class Rule:
     )
     hours: tuple[Hours, ...] = attrs.field(default=(), converter=_hours, metadata={"about": "when"})
     refuse: Refusal | None = attrs.field(
-        default=None, metadata={"about": "how such logins are refused; without it they are allowed"}
+        default=None, converter=_refusal, metadata={"about": "how such logins are refused; without it they are allowed"}
     )
     otherwise: Refusal | None = attrs.field(
-        default=None, metadata={"about": "how the same users are refused from elsewhere, or at another time"}
+        default=None,
+        converter=_refusal,
+        metadata={"about": "how the same users are refused from elsewhere, or at another time"},
     )
 
     def __attrs_post_init__(self) -> None:

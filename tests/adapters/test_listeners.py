@@ -12,10 +12,12 @@ import pytest
 from pop3proto import blocking
 from pop3proto._io.listener import Listener, ProxyProtocol
 from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto._io.sessions import Sessions
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.operations import ShuttingDown
 from pop3proto.procedures.server.policy import ALLOW
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import AccessPolicy, Refusal, Rule
@@ -24,6 +26,7 @@ from tests.adapters.test_serve import PATIENCE, adapter, needs_ipv6, service  # 
 from tests.helpers.processes import wait_until
 from tests.helpers.proxy_headers import binary, line, tls_tlv, tlv
 from tests.procedures.server.test_policy import Says
+from tests.procedures.server.test_session_events import Quiet
 
 REMOTE = "198.51.100.7"  # a client far away
 LOCAL = ProxyProtocol(networks="127.0.0.1")
@@ -81,6 +84,16 @@ class Whoever:
     def check_password(self, user, password, session):
         self.sessions.append(session)
         return password == "tanstaaf"
+
+
+class Ends(Quiet):
+    """Keeps what sessions have done."""
+
+    def __init__(self):
+        self.records = []
+
+    def session_ended(self, _session, record, _error):
+        self.records.append(record)
 
 
 # ---------------------------------------------------------------------------------------------- the trap
@@ -239,12 +252,14 @@ def test_tls_behind_the_header(adapter, pem, mode):  # noqa: F811
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("mode", ["none", "starttls"])
 def test_the_tls_of_a_proxy_counts_only_if_it_is_trusted(adapter, pem, trusted, mode):  # noqa: F811
-    whoever = Whoever()
+    whoever, ends = Whoever(), Ends()
     proxies = attrs.evolve(LOCAL, trust_tls=trusted)
     arguments = {} if mode == "none" else {"certificate": pem}
     header = binary(REMOTE, more=tls_tlv(flags=1) + tlv(2, b"pop.example.org"))
     with adapter.entered(
-        service(authenticator=whoever), listeners=[Listener(proxy_protocol=proxies, tls=mode)], **arguments
+        service(authenticator=whoever, observer=ends),
+        listeners=[Listener(proxy_protocol=proxies, tls=mode)],
+        **arguments,
     ) as server:
         answers = talk(server.address, header, b"CAPA\r\nUSER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
         assert (b"\r\nSTLS\r\n" in answers) == (mode == "starttls" and not trusted)
@@ -254,7 +269,8 @@ def test_the_tls_of_a_proxy_counts_only_if_it_is_trusted(adapter, pem, trusted, 
     if trusted:
         [session] = whoever.sessions
         assert session.tls is not None
-        assert (session.tls.version, session.tls.certificate) == ("TLSv1.3", None)
+        assert (session.tls.version, session.tls.verified, session.tls.certificate) == ("TLSv1.3", False, None)
+        assert [record.tls for record in ends.records] == ["TLSv1.3", ""]
         assert session.server_name == "pop.example.org"
 
 
@@ -293,12 +309,55 @@ def test_a_header_that_does_not_come(adapter, caplog):  # noqa: F811
         wait_until(lambda: "no whole PROXY header within 0.05 seconds" in caplog.text, "nothing was logged")
 
 
-def test_the_server_ends_while_a_header_is_awaited(adapter):  # noqa: F811
-    with adapter.entered(service(), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
+def test_the_server_ends_while_a_header_is_awaited(adapter, caplog):  # noqa: F811
+    """It does not wait for the header: the connection is told as a session is."""
+    caplog.set_level(logging.INFO, "pop3proto.server")
+    proxies = attrs.evolve(LOCAL, timeout=PATIENCE)
+    with adapter.entered(service(), listeners=[Listener(proxy_protocol=proxies)]) as server:
         sock = socket.create_connection(server.address, PATIENCE)
         sock.sendall(b"PROXY ")
+        talk(server.address, line("127.0.0.1", "127.0.0.1") + b"QUIT\r\n")  # the other one is accepted by now
+    assert "from 127.0.0.1: refused: the server is shutting down" in caplog.text
     with sock, contextlib.suppress(ConnectionResetError):  # it has not read all that was sent
         assert sock.recv(100) == b""
+
+
+class Announcing:
+    """A stream whose header does not come."""
+
+    peer = Peer("127.0.0.1", loopback=True)
+
+    def __init__(self, failure):
+        self.calls, self._failure = [], failure
+
+    async def perform(self, procedure):
+        procedure.close()
+        raise self._failure
+
+    def begin_shutdown(self):
+        self.calls.append("begin_shutdown")
+
+    async def abort(self):
+        self.calls.append("abort")
+
+    async def close(self):
+        self.calls.append("close")
+
+
+def test_a_header_that_is_awaited_when_the_server_ends_already():
+    sessions = Sessions(service(), None)
+    sessions.begin_shutdown()
+    stream = Announcing(ShuttingDown())
+    with pytest.raises(StopIteration):
+        sessions.handle(stream, lambda: None, (Listener(proxy_protocol=LOCAL), "a")).send(None)
+    assert stream.calls == ["begin_shutdown", "close"]
+
+
+def test_a_header_whose_waiting_is_cancelled():
+    stream = Announcing(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(service(), None).handle(stream, lambda: None, (Listener(proxy_protocol=LOCAL), "a")).send(None)
+    assert stream.calls == ["abort"]
 
 
 def test_connections_that_announce_nobody_are_bounded(adapter, caplog):  # noqa: F811

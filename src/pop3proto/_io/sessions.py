@@ -183,6 +183,7 @@ class Sessions:
         connection = service.connection(tls=listener.tls == "implicit" or tls is not None)
         info = new_session_info(stream.peer, name, listener.domain, tls)
         record = LoggedSession(info)
+        record.tls = "" if tls is None else tls.version
         error: BaseException | None = None
         session = serve_session(
             service,

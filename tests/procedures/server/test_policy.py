@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.core.capabilities import LoginDelay
+from pop3proto.core.capabilities import Capabilities, LoginDelay
 from pop3proto.core.commands import Noop
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.replies import ResponseCode
@@ -274,6 +274,15 @@ def test_the_login_delay_is_announced():
     assert b"LOGIN-DELAY 60 USER" in session.lines(b"CAPA\r\n")
     session.ask(LOG_IN)
     assert b"LOGIN-DELAY 30" in session.lines(b"CAPA\r\n")
+
+
+def test_the_delay_of_the_policy_counts_and_not_that_of_the_store():
+    store = FakeStore(capabilities=Capabilities(login_delay=LoginDelay(5)))
+    policy = Says(delay={None: LoginDelay(60), "ann": None})
+    session = Serving(store, policy=policy).greeted()
+    assert b"LOGIN-DELAY 60" in session.lines(b"CAPA\r\n")
+    session.ask(LOG_IN)
+    assert b"LOGIN-DELAY 5" in session.lines(b"CAPA\r\n"), "the policy has none for this user"
 
 
 def test_no_policy_and_no_delay_leave_the_stores_own():

@@ -37,7 +37,8 @@ class ProxyProtocol:
         networks: the proxies, as addresses or networks; a connection from elsewhere is closed. Over a Unix socket all
             are taken: the permissions of its file decide.
         trust_tls: what the proxy says of TLS counts: a session whose client has TLS with the proxy is then protected
-            by TLS, and else is not. Only where nobody can listen between the proxy and this server.
+            by TLS, and else is not. Only where nobody can listen between the proxy and this server. The lowest version
+            of TLS is a setting of the proxy then.
         timeout: seconds within which the header must be there.
 
     Raises:

@@ -84,12 +84,20 @@ def use_certificates(context: ssl.SSLContext, names: Mapping[str, tuple[ssl.SSLC
 
 
 def certificate_of(tls: _Tls, default: bytes | None) -> bytes | None:
-    """Return the certificate that a server has shown, DER: that of the name, or the default."""
+    """Return the certificate that a server has shown, DER: that of the name, or the default.
+
+    A client that resumes a session of TLS 1.3 under another name has seen that of its first handshake: then SCRAM's
+    binding to the certificate fails. Clients resume sessions under the same name only (RFC 8446 section 4.6.1).
+    """
     return cast("bytes | None", getattr(tls, _CERTIFICATE, default))
 
 
 def note_server_names(context: ssl.SSLContext) -> None:
-    """Have a server's TLS context note which name each client asks for."""
+    """Have a server's TLS context note which name each client asks for.
+
+    If a client asks for a name that is not ASCII, Python ends the handshake, and prints "Exception ignored" to standard
+    error.
+    """
     before = cast("_Callback | None", context.sni_callback)
     if not isinstance(before, _Noting):
         context.sni_callback = _Noting(before)

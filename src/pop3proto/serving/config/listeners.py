@@ -70,7 +70,10 @@ class Listen:
         ),
     )
     domain: DomainName | None = attrs.field(
-        default=None, metadata=about("who logs in here without a domain has this one: `ann` is `ann@example.org`")
+        default=None,
+        metadata=about(
+            "who logs in here without a domain has this one: `ann` is `ann@example.org`, in the source of users, too"
+        ),
     )
     proxy_protocol: ProxyFrom | None = attrs.field(
         default=None,

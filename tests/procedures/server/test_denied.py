@@ -131,6 +131,17 @@ def test_who_is_denied_does_not_meet_a_fault_behind():
     assert log_in(session, scram("SHA-256", authzid="bob")) == b"-ERR [SYS/TEMP] ask later"
 
 
+def test_who_may_act_for_another_is_asked_in_each_login():
+    everyone, answers = Everyone(), [True, False]
+    everyone.may_act_as = lambda *_: answers.pop(0)
+    session = serving(everyone)
+    session.store.locked = True
+    assert log_in(session, PlainClient("ann", "tanstaaf", "bob")).startswith(b"-ERR [IN-USE]")
+    session.store.locked = False
+    assert log_in(session, PlainClient("ann", "tanstaaf", "bob")) == b"-ERR [AUTH] wrong name or password"
+    assert answers == []
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 @pytest.mark.parametrize("refused", ["ann", "bob"])
 def test_a_text_about_either_is_told(name, refused):

@@ -155,7 +155,7 @@ def test_a_user_without_a_hash_or_with_a_locked_one_is_no_problem(write):
     far, near = SessionInfo("192.0.2.1"), SessionInfo("10.0.0.1")
     for name, admitted in {"ann": "far near", "bob": "", "eve": "", "idle": "near", "joe": "", "nobody": ""}.items():
         assert users.find(name) == (None if name == "nobody" else UserEntry(name))
-        assert [users.admits(name, far), users.admits(name, near)] == ["far" in admitted, "near" in admitted]
+        assert [users.lets_in(name, far), users.lets_in(name, near)] == ["far" in admitted, "near" in admitted]
         for password in ("", "!", "*", "tanstaaf", "!$6$x$y"):
             assert not users.check_password(name, password, near)
 

@@ -169,7 +169,7 @@ def test_a_token_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog):
             "old": (None, None),
             "nobody": (None, None),
         }
-        assert owner("joe", SessionInfo("10.0.0.1", domain="a.org")) == "joe"
+        assert owner("joe", SessionInfo("10.0.0.1", domain="a.org")) == "joe@a.org"
         assert owner("joe", near) is None
     assert "a valid token of nobody was refused" in caplog.text
 

@@ -168,7 +168,7 @@ class HashFile(PasswordVerifier, UserDirectory):
             raise Unavailable("logins cannot be checked now; try again later") from error
         return matches and found is not None and wanted is not None and found.admits(session.address)
 
-    def admits(self, user: str, session: SessionInfo) -> bool:
+    def lets_in(self, user: str, session: SessionInfo) -> bool:
         """Return whether a user is in the file, and may log in from where the session is: by a token, for example."""
         found = self._current().users.get(user)
         return found is not None and found.admits(session.address)

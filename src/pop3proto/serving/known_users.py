@@ -79,4 +79,4 @@ def _admits(users: UserDirectory, user: str, session: SessionInfo) -> bool:
     Raises:
         Unavailable: the source of users cannot be asked now.
     """
-    return users.admits(user, session) if isinstance(users, HashFile) else users.find(user) is not None
+    return users.lets_in(user, session) if isinstance(users, HashFile) else users.find(user) is not None

@@ -149,6 +149,17 @@ def test_a_user_may_be_locked_or_bound_to_networks(write):
     assert "allow_nets" in users.problems[0]
 
 
+def test_a_user_without_a_hash_or_with_a_locked_one_is_no_problem(write):
+    users = PasswdFile(write(f"ann:\nbob:!$6$x$y\neve:*\nidle::::::: allow_nets=10.0.0.0/8\njoe:{GOOD}::::::nologin\n"))
+    assert users.problems == ()
+    far, near = SessionInfo("192.0.2.1"), SessionInfo("10.0.0.1")
+    for name, admitted in {"ann": "far near", "bob": "", "eve": "", "idle": "near", "joe": "", "nobody": ""}.items():
+        assert users.find(name) == (None if name == "nobody" else UserEntry(name))
+        assert [users.lets_in(name, far), users.lets_in(name, near)] == ["far" in admitted, "near" in admitted]
+        for password in ("", "!", "*", "tanstaaf", "!$6$x$y"):
+            assert not users.check_password(name, password, near)
+
+
 def test_scram_where_all_users_have_its_keys(write):
     users = PasswdFile(write(f"ann:{scram('tanstaaf')}\nbob:{scram('x')}::::::allow_nets=10.0.0.0/8\n"))
     assert users.scram_algorithms == ["SHA-256"]

@@ -71,7 +71,7 @@ def test_all_maildrops_there_and_back(config: Path, tmp_path: Path, say: Say) ->
 def test_users_that_are_left_out_of_a_restore_are_named(config: Path, tmp_path: Path, say: Say) -> None:
     file = tmp_path / "mail.tar"
     say("backup", "--all", file, "--config", config)
-    left = "pop3proto restore: {} is in the backup, and is no user with a maildrop: not restored\n"
+    left = "pop3proto restore: {} is in the backup, and is no user of the configuration: not restored\n"
     (tmp_path / "users").write_bytes(users_file("bob"))
     for words in ([], ["--dry-run"]):
         status, out, err = say("restore", "--all", file, "--config", config, *words)

@@ -187,6 +187,52 @@ def test_the_users_and_rules_of_a_site(site: Callable[..., Path], tmp_path: Path
     assert stored(tmp_path / "mail/ann/.Junk") == [TEXT]
 
 
+def test_mail_waits_if_nothing_but_a_password_tells_who_exists(
+    tmp_path: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(
+        f'listen = {{ address = "127.0.0.1:0" }}\nusers = {{ checkpassword = ["/bin/true"] }}\n'
+        f'maildrops = {{ maildir = "{tmp_path}/mail/{{user}}" }}\n'
+    )
+    assert deliver("ann", "--config", config) == 75
+    assert "nothing but a password tells whether there is a user ann" in capsys.readouterr().err
+    assert deliver("../ann", "--config", config) == 77
+    ensure_maildir_in(tmp_path / "mail" / "ann")
+    assert deliver("ann", "--config", config) == 0
+
+
+def ensure_maildir_in(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    ensure_maildir(path)
+
+
+@pytest.mark.parametrize("user", ["--maildir=x", "-f", "--from"])
+def test_a_name_of_strangers_is_no_option(
+    site: Callable[..., Path], tmp_path: Path, deliver: Deliver, user: str
+) -> None:
+    config = site()
+    assert deliver("--from=a@b", "--config", config, "--", user) == 77
+    with pytest.raises(SystemExit) as end:
+        deliver("--maild", tmp_path / "x", "ann")
+    assert end.value.code == 64
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "sender,field",
+    [
+        ('"a<b>c"@example.org', b'Return-Path: <"a<b>c"@example.org>\n'),
+        ("-x@example.org", b"Return-Path: <-x@example.org>\n"),
+        ("x" * 950, b""), ("a\nb", b""), ("a<b@x", b""), ("", b"Return-Path: <>\n"),
+        ("--maildir=x", b"Return-Path: <--maildir=x>\n"),
+    ],
+)  # fmt: skip
+def test_mail_of_any_sender_comes(maildir: Path, deliver: Deliver, sender: str, field: bytes) -> None:
+    assert deliver("-f", sender, "--delivered-to", "ann@a", "--maildir", maildir) == 0
+    assert stored(maildir) == [field + b"Delivered-To: ann@a\n" + TEXT]
+
+
 @pytest.mark.parametrize("more", ["what = 1", "quota = { octets = 0 }", "= ="])
 def test_mail_waits_while_the_configuration_is_wrong(site: Callable[..., Path], deliver: Deliver, more: str) -> None:
     assert deliver("ann", "--config", site(more)) == 75
@@ -465,6 +511,36 @@ def test_links_are_followed_where_the_configuration_says_so(
     assert "1 message (26 octets) removed" in out
     assert "ann: 1 message restored" in out
     assert len([*real.iterdir()]) == 1
+
+
+def test_who_is_left_out_of_a_backup_or_of_a_restore_is_told(
+    site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, file = site(), tmp_path / "mail.tar"
+    put(tmp_path / "mail/ann", 2)
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 0
+    assert "note: bob has no maildrop yet, and is not in the backup" in capsys.readouterr().err
+    (tmp_path / "mail/bob").touch()
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("1 maildrop, 1 message")
+    assert "the maildrop of bob cannot be read, and is not in the backup: " in err
+    (tmp_path / "mail/bob").unlink()
+    (tmp_path / "users").write_bytes(users_file("bob"))
+    for more in ([], ["--dry-run"]):
+        assert main(["restore", "--all", str(file), "--config", str(config), *more]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines() == [
+            "pop3proto restore: ann is in the backup, and is no user of the configuration: not restored",
+            "pop3proto restore: the maildrop of bob is not in the backup: it was in use, or could not be read",
+        ]
+    (tmp_path / "mail").rename(tmp_path / "away")
+    before = file.read_bytes()
+    assert main(["backup", "--all", str(file), "--config", str(config)]) == 1
+    assert "no maildrop exists: is the disk mounted?" in capsys.readouterr().err
+    assert main(["backup", "ann", str(file), "--maildir", str(tmp_path / "typo")]) == 1
+    assert file.read_bytes() == before
 
 
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def test_spamassassin(require_program: Any, folder: Path) -> None:
 
 
 def test_spamc_is_a_program_like_any_other(require_program: Any, folder: Path) -> None:
-    """`spamc -c` ends with 1 for junk, which a wrapper has to turn into 98; where spamd is not there it has to end with a failure, not with "clean"."""
+    """`spamc -c` ends with 1 for junk, as programs do that fail: it is a verdict only behind a few lines of shell."""
     spamc, port = require_program("spamc"), free_ports()[0]
     command = (spamc, "-c", "-x", "-d", "127.0.0.1", "-p", str(port), "--connect-retries=1")
     with pytest.raises(DeliverLater, match="ended with status"):

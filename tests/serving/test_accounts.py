@@ -2,6 +2,7 @@
 
 import base64
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -140,6 +141,45 @@ def test_tokens_beside_the_users_or_alone(tmp_path):
         assert both.authenticator.check_token("ann", "unknown", HERE) is None
         assert provider.requests[-1].status == 200
         assert both.directory.names() == ("ann",)
+
+
+def test_a_token_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog):
+    users = write(
+        tmp_path / "passwd",
+        "ann:{PLAIN}x\nbob:{PLAIN}x::::::nologin\neve:{PLAIN}x::::::allow_nets=10.0.0.0/8\nidle:\nold:{X}y\n"
+        "joe@a.org:{PLAIN}x\n",
+    )
+    with identity_provider(clients={"pop": "s"}) as provider:
+        tokens = Introspection(
+            url=provider.introspection_endpoint, client_id="pop", client_secret=write(tmp_path / "secret", "s\n")
+        )
+        provider.pass_time(time.time() - provider.now)
+        both = opened(PasswdFileUsers(passwd_file=users), tokens).authenticator
+
+        def owner(name, session):
+            return both.check_token("", provider.issue(name).access_token, session)
+
+        far, near = SessionInfo("192.0.2.1"), SessionInfo("10.0.0.1")
+        found = {name: (owner(name, far), owner(name, near)) for name in ("ann", "bob", "eve", "idle", "old", "nobody")}
+        assert found == {
+            "ann": ("ann", "ann"),
+            "bob": (None, None),
+            "eve": (None, "eve"),
+            "idle": ("idle", "idle"),
+            "old": (None, None),
+            "nobody": (None, None),
+        }
+        assert owner("joe", SessionInfo("10.0.0.1", domain="a.org")) == "joe@a.org"
+        assert owner("joe", near) is None
+    assert "a valid token of nobody was refused" in caplog.text
+
+
+def test_a_secret_lets_in_no_user_whom_the_users_do_not_have(tmp_path):
+    accounts = opened(
+        FileUsers(file=users_file(tmp_path).file, secrets=write(tmp_path / "secrets", "ann:tan\nbob:tan\n"))
+    )
+    assert accounts.authenticator.secret("ann", HERE) == "tan"
+    assert accounts.authenticator.secret("bob", HERE) is None
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from pop3proto.serving import (
     MaildropInUse,
     MaildropPlace,
     MaildropRules,
+    NothingToBackUp,
     OnDelete,
     Quota,
     RetainingStore,
@@ -261,12 +262,108 @@ def test_users_of_any_name(maildir: Path, tmp_path: Path) -> None:
         assert len(back.restored) == 1
 
 
-def test_a_maildrop_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_maildrop_that_is_not_there_is_not_in_it(full: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar"
-    assert write_backup(file, [MaildropPlace("ann", tmp_path / "none")]).messages == 0
-    assert verify_backup(file).problems == ()
+    places = [MaildropPlace("ann", full), MaildropPlace("bob", tmp_path / "none")]
+    report = write_backup(file, places)
+    assert (report.users, report.absent) == (("ann",), ("bob",))
+    assert verify_backup(file).users == ("ann",)
     with pytest.raises(BadBackup, match=r"manifest\.json is missing"):
-        restore_backup(file, [MaildropPlace("bob", tmp_path / "none")])
+        restore_backup(file, places[1:])
+
+
+def test_a_disk_that_is_not_mounted_does_not_cost_the_last_backup(full: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup.tar"
+    ensure_maildir(tmp_path / "bob")
+    places = [MaildropPlace("ann", full), MaildropPlace("bob", tmp_path / "bob")]
+    write_backup(file, places)
+    before = file.read_bytes()
+    full.rename(tmp_path / "away")
+    with pytest.raises(
+        NothingToBackUp, match=r"the maildrop of ann does not exist, and .* has it: the old backup stays"
+    ):
+        write_backup(file, places)
+    write_backup(tmp_path / "other.tar", places)
+    (tmp_path / "bob").rename(tmp_path / "away too")
+    with pytest.raises(NothingToBackUp, match="no maildrop exists: is the disk mounted"):
+        write_backup(tmp_path / "new.tar", places)
+    assert file.read_bytes() == before
+    assert {path.name for path in tmp_path.glob("*tar*")} == {"backup.tar", "other.tar"}
+
+
+def lock_is_a_folder(maildir: Path) -> None:
+    (maildir / ".pop3proto-lock").mkdir()
+
+
+def cur_is_a_link(maildir: Path) -> None:
+    (maildir / "cur").rmdir()
+    (maildir / "cur").symlink_to("/etc")
+
+
+def ids_are_a_folder(maildir: Path) -> None:
+    (maildir / ".pop3proto-ids").mkdir()
+
+
+def is_a_file(maildir: Path) -> None:
+    for folder in ("new", "cur", "tmp"):
+        (maildir / folder).rmdir()
+    maildir.rmdir()
+    maildir.touch()
+
+
+def breaks_off(_: Path) -> None:
+    """The second message cannot be read, when the first is in the file."""
+
+
+@pytest.mark.parametrize("spoil", [lock_is_a_folder, cur_is_a_link, ids_are_a_folder, is_a_file, breaks_off])
+def test_no_user_stops_the_backup_of_the_others(
+    full: Path, tmp_path: Path, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = tmp_path / "bob"
+    ensure_maildir(bob)
+    ensure_maildir(tmp_path / "joe")
+    put(tmp_path / "joe", "1.M9.host", b"of joe")
+    if spoil is breaks_off:
+        put(bob, "1.M1.host", b"x" * 5_000)
+        put(bob, "2.M1.host" + "x" * 150)
+        real = writing.open_message
+
+        def failing(files: Any, index: int) -> Any:
+            if files.name(index).startswith("2.M1"):
+                raise OSError(errno.EIO, "Input/output error")
+            return real(files, index)
+
+        monkeypatch.setattr(writing, "open_message", failing)
+    spoil(bob)
+    file = tmp_path / "backup.tar"
+    places = [MaildropPlace("ann", full), MaildropPlace("bob", bob), MaildropPlace("joe", tmp_path / "joe")]
+    report = write_backup(file, places)
+    assert (report.users, list(report.failed), report.messages) == (("ann", "joe"), ["bob"], 8)
+    with tarfile.open(file) as tar:
+        assert not [name for name in tar.getnames() if name.startswith("bob")]
+    assert (verify_backup(file).messages, verify_backup(file).problems) == (8, ())
+    assert restored(file, tmp_path / "other") == (7, 0)
+    with pytest.raises(NothingToBackUp, match="no maildrop can be read; that of bob: "):
+        write_backup(tmp_path / "b.tar", [places[1]])
+
+
+def test_hidden_messages_are_deleted_ones_where_the_server_hides(full: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup.tar"
+    shown, hides = MaildropPlace("ann", full), MaildropPlace("ann", full, hides=True)
+    whole = write_backup(file, [shown])
+    assert write_backup(file, [hides]).messages == whole.messages - 1
+    before = seen(full)
+    [hidden] = [path for path in (full / "cur").iterdir() if path.name.endswith("ST")]
+    for path in [full / "cur/1600000000.M1P1.host,S=12:2,S"]:  # a user deletes it
+        path.rename(path.with_name(path.name + "T"))
+    [report] = restore_backup(file, [hides], dry_run=True)
+    assert (report.restored, report.skipped) == (("1600000000.M1P1.host",), 5)
+    assert (full / "cur/1600000000.M1P1.host,S=12:2,ST").exists()
+    assert restore_backup(file, [hides]) == [report]
+    assert seen(full) == before
+    assert (full / "cur/1600000000.M1P1.host,S=12:2,S").exists()
+    assert hidden.exists()
+    assert restore_backup(file, [hides])[0].restored == ()
 
 
 def test_a_maildrop_in_use_is_told(full: Path, tmp_path: Path) -> None:
@@ -334,6 +431,13 @@ def test_a_backup_takes_constant_memory(maildir: Path) -> None:
         tracemalloc.stop()
 
 
+class Full:
+    """A file on a disk that is full."""
+
+    def write(self, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 def test_a_full_disk_leaves_the_old_backup(full: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     file = backup(full)
@@ -342,8 +446,18 @@ def test_a_full_disk_leaves_the_old_backup(full: Path, monkeypatch: pytest.Monke
     def failing(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "full")
 
+    written = writing.Output.write
+
+    def fails_to_write(output: Any, octets: bytes) -> int:
+        file = output._file
+        output._file = Full()
+        try:
+            return written(output, octets)
+        finally:
+            output._file = file
+
     if call == "write":
-        monkeypatch.setattr(writing.tarfile.TarFile, "addfile", failing)
+        monkeypatch.setattr(writing.Output, "write", fails_to_write)
     elif call == "fsync":
         monkeypatch.setattr(writing.os, "fsync", failing)
     else:
@@ -370,6 +484,26 @@ def test_damage_is_found(full: Path) -> None:
     with pytest.raises(BadBackup, match="is damaged"):
         restored(file, full.parent / "other")
     assert not (full.parent / "other").exists()
+
+
+def test_no_octet_of_what_it_says_changes_unnoticed(maildir: Path) -> None:
+    put(maildir, "1.M1.host,S=3:2,S", b"one")
+    file = backup(maildir)
+    octets = file.read_bytes()
+    for name in ("ann/manifest.json", "backup.json"):
+        with tarfile.open(file) as tar:
+            part = tar.getmember(name)
+        for at in range(part.offset_data, part.offset_data + part.size, deep(1, 5)):
+            changed = bytearray(octets)
+            changed[at] ^= 1 << at % 7
+            file.write_bytes(changed)
+            try:
+                problems = verify_backup(file).problems
+            except BadBackup:
+                continue
+            assert problems, (name, octets[at - 20 : at + 20])
+        file.write_bytes(octets)
+    assert verify_backup(file).problems == ()
 
 
 @pytest.mark.parametrize("part", range(12))
@@ -438,6 +572,25 @@ def manifest(*rows: Any, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
 INDEX = member("backup.json", b'{"format": 1, "users": ["ann"]}')
 ONE = member("ann/messages/1", b"x\r\n")
 
+
+def sealed(members: Members) -> Members:
+    """What is to be a backup, with the digests of its manifests and of its index: they keep out no attacker."""
+    digests = {
+        info.name.partition("/")[0]: hashlib.sha256(octets).hexdigest()
+        for info, octets in members
+        if info.name.endswith("/manifest.json")
+    }
+    made: Members = []
+    for info, octets in members:
+        if info.name != "backup.json":
+            made.append((info, octets))
+            continue
+        fields = {"made": 1, "left_out": [], "manifests": digests, **json.loads(octets)}
+        body = json.dumps(fields)[:-1].encode()
+        made.append(member(info.name, body + f', "sha256": "{hashlib.sha256(body).hexdigest()}"}}'.encode()))
+    return made
+
+
 SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 HOSTILE: dict[str, Callable[[], Members]] = {
     "a path that leads out": lambda: [member("../ann/messages/1", b"x"), manifest(), INDEX],
@@ -484,6 +637,15 @@ HOSTILE: dict[str, Callable[[], Members]] = {
     "a quota that is none": lambda: [manifest(quota=5), INDEX],
     "users that are none": lambda: [manifest(), member("backup.json", b'{"format": 1, "users": [1]}')],
     "a user twice": lambda: [manifest(), member("backup.json", b'{"format": 1, "users": ["ann", "ann"]}')],
+    "no digest of a manifest": lambda: [
+        manifest(),
+        member("backup.json", b'{"format": 1, "users": ["ann"], "manifests": {}}'),
+    ],
+    "digests that are none": lambda: [
+        manifest(),
+        member("backup.json", b'{"format": 1, "users": ["ann"], "manifests": [1]}'),
+    ],
+    "no time": lambda: [manifest(), member("backup.json", b'{"format": 1, "users": ["ann"], "made": "x"}')],
     "holes": lambda: [member("ann/messages/1", b"x", pax_headers=SPARSE), INDEX],
     "a huge header": lambda: [member("x" * (2 << 20), b"x"), INDEX],
 }  # fmt: skip
@@ -493,7 +655,7 @@ HOSTILE: dict[str, Callable[[], Members]] = {
 def test_no_file_does_harm(tmp_path: Path, case: str) -> None:
     file = tmp_path / "hostile.tar"
     with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as tar:
-        for info, octets in HOSTILE[case]():
+        for info, octets in sealed(HOSTILE[case]()):
             tar.addfile(info, io.BytesIO(octets))
     refused(file, tmp_path)
 
@@ -509,7 +671,7 @@ def refused(file: Path, tmp_path: Path) -> None:
 def test_a_right_file_of_another_program_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "right.tar"
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for info, octets in [ONE, manifest(message()), INDEX]:
+        for info, octets in sealed([ONE, manifest(message()), INDEX]):
             tar.addfile(info, io.BytesIO(octets))
     [report] = restore_backup(file, [MaildropPlace("ann", tmp_path / "ann")])
     assert report.restored == ("id1",)

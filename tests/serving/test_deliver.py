@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto._io import new_files
+from pop3proto._io.files import lock
 from pop3proto.maildrops import MaildirStore
 from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.maildrops.names import stored_size, wire_octets
@@ -27,6 +28,8 @@ from pop3proto.serving import (
     Quota,
     deliver_message,
 )
+from pop3proto.serving.delivery import deliver as delivering
+from pop3proto.serving.delivery.verdicts import CLEAN, Verdict
 from tests.helpers.strategies import messages
 
 TEXT = b"Subject: x\n\nHello\n"
@@ -262,3 +265,62 @@ def test_the_folder_for_junk_is_a_folder_or_the_message_waits(maildir: Path) -> 
     ensure_maildir(maildir / ".Junk")
     deliver(maildir, filtering=filtering(maildir, 98))
     assert (maildir / ".Junk/maildirfolder").exists()
+
+
+# ----------------------------------------------------------------------------------------- one at a time
+
+
+def test_what_came_while_the_filters_looked_counts(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = Quota(messages=1)
+
+    def meanwhile(*_: Any) -> Verdict:
+        monkeypatch.undo()
+        deliver(maildir, quota=quota)
+        return CLEAN
+
+    monkeypatch.setattr(delivering, "ask_filters", meanwhile)
+    with pytest.raises(DeliverLater, match="full"):
+        deliver(maildir, quota=quota)
+    assert len(files(maildir)) == 1
+
+
+def test_another_delivery_that_takes_too_long_is_not_waited_for(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivering, "_PATIENCE", 0)
+    monkeypatch.setattr(delivering, "_PAUSE", 0)
+    tmp = os.open(maildir / "tmp", os.O_RDONLY)
+    lock(tmp, "tmp", wait=False)
+    try:
+        with pytest.raises(DeliverLater, match="other deliveries"):
+            deliver(maildir, quota=Quota(messages=5))
+        deliver(maildir)
+    finally:
+        os.close(tmp)
+    deliver(maildir, quota=Quota(messages=5))
+    assert len(files(maildir)) == 2
+
+
+def test_a_message_that_can_never_fit_is_refused_before_it_is_read_to_its_end(maildir: Path) -> None:
+    class Endless:
+        read_so_far = 0
+
+        def read(self, size: int, /) -> bytes:
+            self.read_so_far += size
+            return b"x" * size
+
+    source = Endless()
+    with pytest.raises(DeliveryRefused, match="larger than the whole maildrop may be, 1000 octets"):
+        deliver_message(source, maildir, quota=Quota(octets=1000, grace=False))
+    assert source.read_so_far < 1 << 20
+    assert files(maildir) == []
+
+
+def test_a_tag_of_the_sender_is_taken_out(maildir: Path) -> None:
+    forged = b"X-Spam: Yes\nSubject: x\nx-spam: No\n\nX-Spam: Yes\n"
+    for status, tag in ((0, b""), (98, b"X-Spam: Yes\n")):
+        path = deliver(maildir, forged, filtering=filtering(maildir, status, junk="tag")).path
+        assert path.read_bytes() == tag + b"Subject: x\n\nX-Spam: Yes\n"
+
+
+@pytest.mark.parametrize("octets", [b"From : Ann <a@x>\nSubject: x\n\nx\n", b"From here to eternity"])
+def test_a_first_line_that_is_not_of_mbox_stays(maildir: Path, octets: bytes) -> None:
+    assert deliver(maildir, octets).path.read_bytes().strip() == octets.strip()

@@ -255,3 +255,34 @@ def test_what_is_done_is_as_it_is_set() -> None:
         JunkAction.FOLDER,
         JunkAction.REFUSE,
     ]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("sh", "-c", "if"), ("python3", "/no/such.py"), (sys.executable, "-c", "1/0"), ("grep", "-q", "x", "/no/such"),
+        ("false",), ("sh", "-c", "exit 126"), ("sh", "-c", "/no/such/program"),
+    ],
+)  # fmt: skip
+def test_a_program_that_fails_says_neither_junk_nor_virus(scanned: Any, argv: tuple[str, ...]) -> None:
+    with pytest.raises(FilterFailed, match="ended with status"):
+        ask_filters(Filtering(command=argv), scanned, 1)
+
+
+def test_of_much_that_a_program_says_the_end_is_kept(scanned: Any, tmp_path: Path) -> None:
+    text = "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo why >&2; exit 98"
+    assert ask_filters(Filtering(command=program(tmp_path, text)), scanned, 1) == Verdict(JUNK, "why")
+
+
+@pytest.mark.parametrize(
+    "what", [{"rspamd": "http://a..b:11333"}, {"rspamd": "http://x y/"}, {"clamd": "a..b:3310"}, {"spamd": "a..b:1"}]
+)
+def test_a_place_that_cannot_be_one_is_refused(what: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="named"):
+        Filtering(**what)
+
+
+@pytest.mark.parametrize("folder", [".pop3proto-lock", ".pop3proto-ids", ". ", ".a..b", ".a.", ".Trash"])
+def test_a_folder_that_is_no_folder_for_junk_is_refused(folder: str) -> None:
+    with pytest.raises(ValueError, match="a folder of a Maildir"):
+        Filtering(folder=folder)

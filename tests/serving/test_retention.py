@@ -24,18 +24,20 @@ from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import (
     LAST_HANDLERS,
     Last,
+    MaildirQuota,
     MaildropInUse,
     MaildropRules,
     OnDelete,
     Purged,
     PurgeJob,
+    PurgeReport,
     Quota,
     Retain,
     RetainingStore,
     purge,
     undelete,
 )
-from pop3proto.serving.retention import purge as purging
+from pop3proto.serving.retention import purge as purging, store as storing, undelete as undeleting
 from pop3proto.serving.retention.times import arrived
 
 DAY = 86_400
@@ -440,6 +442,60 @@ def test_expire_is_announced_only_while_the_job_runs(maildir: Path) -> None:
     assert expire(None) == Expire(14)
     store = RetainingStore({"ann": maildir}, rules)
     assert expire(None) is None
+
+
+@pytest.mark.parametrize("done", [False, PurgeReport("ann", failures=(OSError(errno.EACCES, "no"),))])
+def test_a_purge_that_could_not_remove_all_is_no_purge(done: object) -> None:
+    results = [None, done, PurgeReport("ann")]
+    job = PurgeJob(lambda: results.pop(0), every=60)
+    seen: list[bool] = []
+    for _ in range(3):
+        job.run_once()
+        seen.append(job.runs)
+    assert seen == [True, False, True]
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_job() -> None:
+    calls: list[Exception] = []
+
+    def failing(error: Exception | None = None) -> None:
+        calls.append(error or ValueError())
+        raise calls[-1]
+
+    job = PurgeJob(failing, every=60, failed=failing)
+    job.run_once()
+    assert len(calls) == 2
+    with pytest.raises(ValueError, match="at most a year"):
+        PurgeJob(failing, every=1e10)
+    with pytest.raises(ValueError, match="at most a year"):
+        Retain(every=1e10)
+
+
+@pytest.mark.parametrize("use", ["session", "purge", "undelete"])
+def test_what_is_counted_while_messages_go_or_come_is_counted_again(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    rules = MaildropRules(Quota(octets=1000), Retain(unread=DAY), OnDelete("trash"))
+    quota = MaildirQuota(maildir, rules.quota)
+    for age in (2 * DAY, 3 * DAY, 0):
+        put(maildir, age)
+    if use == "undelete":
+        session(maildir, rules, [1])
+    quota.recalculate()
+
+    def recount(*_: object) -> None:
+        quota.recalculate()
+
+    module: Any = {"session": storing, "purge": purging, "undelete": undeleting}[use]
+    monkeypatch.setattr(module, "sync_descriptor" if use == "undelete" else "retire", recount)
+    match use:
+        case "session":
+            session(maildir, rules, [1])
+        case "purge":
+            assert len(purged(maildir, rules)) == 2
+        case _:
+            assert len(undelete(maildir, rules)) == 1
+    assert quota.recorded() == quota.counted()
 
 
 def test_a_job_that_was_stopped_does_not_run() -> None:

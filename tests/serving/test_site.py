@@ -1,13 +1,17 @@
 """A site: its users, and where their maildrops are."""
 
+import logging
+import os
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
 from pop3proto.authenticators import UserEntry, UsersFile, set_password
+from pop3proto.maildrops.delivery import ensure_maildir
 from pop3proto.serving import MaildropRules, OnDelete, Quota, Retain, Site, Template, UnknownUsers
 from pop3proto.serving.config import FileUsers, Listen, Maildrops, ServeConfig, SocketAddress
+from pop3proto.serving.purging import SitePurge
 
 
 class Directory:
@@ -104,3 +108,43 @@ def test_the_quota_of_the_source_comes_before_that_of_the_file():
     assert site.rules("eve") == site.rules("none") == Site(given, None).rules("ann") == rules
     assert site.rules("ann") == evolve(rules, quota=Quota(octets=99, messages=5, warn=0.5))
     assert site.rules("bob") == evolve(rules, quota=Quota(octets=10, messages=7, warn=0.5))
+
+
+def test_a_limit_of_0_is_none(tmp_path):
+    class Table:
+        def find(self, user):
+            return UserEntry(user, quota_octets=0, quota_messages=7 if user == "ann" else None)
+
+        def names(self):
+            return ("ann",)
+
+    site = Site(evolve(config(f"{tmp_path}/{{user}}"), quota=Quota(octets=5, messages=6)), Table())
+    assert site.rules("ann").quota == Quota(messages=7)
+    assert site.rules("bob").quota == Quota(messages=6)
+
+
+def test_a_purge_of_a_site_that_leaves_something_is_no_purge(tmp_path, monkeypatch):
+    for user in ("ann", "bob"):
+        ensure_maildir(tmp_path / user)
+        (tmp_path / user / "new/1.a.host").write_bytes(b"x")
+    (tmp_path / "bob/new").chmod(0o700)
+    site = Site(evolve(config(f"{tmp_path}/{{user}}"), retain=Retain(unread=1)), None)
+    lines: list[str] = []
+    monkeypatch.setattr(logging.getLogger("pop3proto.audit"), "info", lambda *words, **_: lines.append(words[1]))
+    unlink, ann = os.unlink, (tmp_path / "ann/new").stat()
+
+    def failing(path, **how):
+        if path == "1.a.host" and how.get("dir_fd") and os.path.samestat(os.fstat(how["dir_fd"]), ann):
+            raise PermissionError(13, "no")
+        unlink(path, **how)
+
+    monkeypatch.setattr(os, "unlink", failing)
+    for name in ("ann", "bob"):
+        os.utime(tmp_path / name / "new/1.a.host", (1, 1))
+    purge = SitePurge(lambda: site, None, lambda: False, lambda: None)
+    assert purge() is False
+    assert not [*(tmp_path / "bob/new").iterdir()]
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert purge() is True
+    assert purge() is True
+    assert lines == ["bob", "ann"]

@@ -58,14 +58,18 @@ class FileUser:
         entry: the user.
         hash: of the password; None: there is none, so that the user cannot log in.
         networks: from where the user may log in; None: from anywhere.
+        locked: the user may not log in by any method.
     """
 
     entry: UserEntry
     hash: PasswordHash | None = attrs.field(repr=False)
     networks: tuple[Network, ...] | None = None
+    locked: bool = attrs.field(default=False, kw_only=True)
 
     def admits(self, address: str) -> bool:
         """Return whether the user may log in from an address."""
+        if self.locked:
+            return False
         if self.networks is None:
             return True
         try:
@@ -164,6 +168,11 @@ class HashFile(PasswordVerifier, UserDirectory):
             raise Unavailable("logins cannot be checked now; try again later") from error
         return matches and found is not None and wanted is not None and found.admits(session.address)
 
+    def lets_in(self, user: str, session: SessionInfo) -> bool:
+        """Return whether a user is in the file, and may log in from where the session is: by a token, for example."""
+        found = self._current().users.get(user)
+        return found is not None and found.admits(session.address)
+
     @override
     def find(self, user: str, /) -> UserEntry | None:
         """Return a user of the file; None if it is not there."""
@@ -235,7 +244,7 @@ class HashFile(PasswordVerifier, UserDirectory):
             try:
                 users[name] = self._parse(name, rest)
             except UnusableHash as error:
-                users[name] = FileUser(self._entry(name, rest), None)  # mail may come for this user
+                users[name] = FileUser(self._entry(name, rest), None, locked=True)  # mail may come for this user
                 problems.append(f"{place}: {error}")
         return Snapshot(stamp, users, tuple(problems), _sample(users), hashlib.sha256(b"decoy" + first).digest())
 

@@ -34,6 +34,7 @@ _AMOUNT: Final = re.compile(r"([0-9]{1,18})([BKMGT]?)", re.IGNORECASE)
 _FACTORS: Final = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _RULES: Final = ("userdb_quota_rule", "quota_rule")
 _STORAGE: Final = ("userdb_quota_storage_size", "quota_storage_size")
+_LOCKED: Final = ("!", "*")  # as in shadow(5): no password has such a hash
 _COUNT: Final = ("userdb_quota_message_count", "quota_message_count")
 
 
@@ -44,7 +45,8 @@ class PasswdFile(HashFile, ScramKeySource):
 
     Of the fields, the home folder is read, and of the extra ones the quota (`userdb_quota_rule=*:storage=1G`,
     `userdb_quota_storage_size=1G`), `allow_nets=` and `nologin`; the server keeps to all of them. A field without a
-    scheme is one of crypt(3). SCRAM is offered where all users have hashes of `SCRAM-SHA-256`, or of `SCRAM-SHA-1`.
+    scheme is one of crypt(3). A user without a hash has no password; one whose hash begins with "!" or "*" is locked,
+    as with `nologin`. SCRAM is offered where all users have hashes of `SCRAM-SHA-256`, or of `SCRAM-SHA-1`.
 
     Args:
         path: the file.
@@ -82,11 +84,12 @@ class PasswdFile(HashFile, ScramKeySource):
         extra = {key: value for key, _, value in (each.partition("=") for each in ":".join(fields[_EXTRA:]).split())}
         octets, messages = _quota(extra)
         entry = attrs.evolve(self._entry(name, rest), quota_octets=octets, quota_messages=messages)
-        if "nologin" in extra:
-            return FileUser(entry, None)
+        if "nologin" in extra or fields[1].startswith(_LOCKED):
+            return FileUser(entry, None, locked=True)
         if "nopassword" in extra:
             raise UnusableHash("nopassword is not supported: any password would do")
-        return FileUser(entry, parse_hash(fields[1]), _networks(extra))
+        networks = _networks(extra)
+        return FileUser(entry, parse_hash(fields[1]) if fields[1] else None, networks)
 
     @override
     def _entry(self, name: str, rest: str) -> UserEntry:

@@ -10,24 +10,26 @@ from typing_extensions import override
 
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.wording import cannot
-from pop3proto.serving.backup.errors import BadBackup
+from pop3proto.serving.backup.errors import BadBackup, NothingToBackUp
 from pop3proto.serving.backup.writing import MaildropPlace, write_backup
 from pop3proto.serving.retention.purge import MaildropInUse
 
 from .exit_statuses import LATER
-from .failures import USAGE, Failure, warn
+from .failures import FAILURE, USAGE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, chosen_maildrops
 from .paths import path_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
+    from .maildrop_arguments import ChosenMaildrop
+
+__all__ = ["DESCRIPTION", "Parser", "add_arguments", "place_of", "run"]
 
 DESCRIPTION: Final = (
     "Write a user's maildrop, or those of all users, into one tar file: messages with their unique ids, digests, and "
     "whether they were retrieved. Each maildrop is locked meanwhile; one that is in use is left out, and the exit "
-    "status is 75 then. The file appears when it is complete."
+    "status is 75 then; one that cannot be read likewise, with 1. The file appears when it is complete."
 )
 
 
@@ -64,17 +66,14 @@ def run(arguments: Namespace) -> int:
     """Run the command."""
     if arguments.maildir is not None and not arguments.user:
         raise Failure("name the USER whose maildrop it is", USAGE)
-    places = [
-        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
-        for each in chosen_maildrops(arguments, keep_root=True)
-    ]
+    places = [place_of(each) for each in chosen_maildrops(arguments, keep_root=True)]
     try:
         report = write_backup(arguments.file, places, since=arguments.since)
     except BlockingIOError as error:
         raise Failure(f"another backup is being written into {visible(str(arguments.file))}", LATER) from error
     except MaildropInUse as error:
         raise Failure(f"{error}; nothing was written", LATER) from error
-    except BadBackup as error:
+    except (BadBackup, NothingToBackUp) as error:
         raise Failure(str(error)) from error
     except OSError as error:
         raise Failure(cannot("write", arguments.file, error)) from error
@@ -82,6 +81,16 @@ def run(arguments: Namespace) -> int:
     print(f"{counted(len(report.users), 'maildrop')}, {counted(report.messages, 'message')} ({octets})")
     if report.gone:
         warn(f"pop3proto backup: other programs removed {counted(report.gone, 'message')} meanwhile")
+    for user in report.absent:
+        warn(f"note: {visible(user)} has no maildrop yet, and is not in the backup")
     for user in report.in_use:
         warn(f"pop3proto backup: the maildrop of {visible(user)} is in use, and is not in the backup")
-    return LATER if report.in_use else 0
+    for user, why in report.failed.items():
+        warn(f"pop3proto backup: the maildrop of {visible(user)} cannot be read, and is not in the backup: {why}")
+    return FAILURE if report.failed else LATER if report.in_use else 0
+
+
+def place_of(chosen: ChosenMaildrop) -> MaildropPlace:
+    """Return a maildrop as a backup takes it. A server with a configuration hides messages flagged T."""
+    hides = chosen.log is not None
+    return MaildropPlace(chosen.user, chosen.maildir, chosen.rules.quota, chosen.follow_links, hides)

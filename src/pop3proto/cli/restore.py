@@ -10,10 +10,9 @@ from pop3proto.maildrops.delivery import NotMaildir
 from pop3proto.serving.backup.archive import open_archive
 from pop3proto.serving.backup.errors import BackupConflict, BadBackup
 from pop3proto.serving.backup.restoring import restore_backup
-from pop3proto.serving.backup.writing import MaildropPlace
 from pop3proto.serving.retention.purge import MaildropInUse
 
-from .backup import Parser
+from .backup import Parser, place_of
 from .exit_statuses import LATER
 from .failures import FAILURE, USAGE, Failure, warn
 from .lacking_folder import lacking_folder
@@ -22,10 +21,12 @@ from .paths import path_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pop3proto.serving.backup.archive import Archive
     from pop3proto.serving.backup.restoring import RestoreReport
+    from pop3proto.serving.backup.writing import MaildropPlace
 
 __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
@@ -55,9 +56,10 @@ def run(arguments: Namespace) -> int:
 
     try:
         with open_archive(file) as archive:
+            index = archive.index
             places = _places(arguments, archive)
             kept = {place.user for place in places}
-            left_out = [user for user in archive.users if user not in kept and archive.manifest(user).messages]
+            others = [user for user in index.users if user not in kept and archive.manifest(user).messages]
         reports = restore_backup(file, places, dry_run=arguments.dry_run, done=tell)
     except MaildropInUse as error:
         raise Failure(f"{error}; try again later", LATER) from error
@@ -68,11 +70,17 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         for report in reports:
             tell(report)
-    if not arguments.all:
-        return 0
+    return _say_left_out(others, index.left_out) if arguments.all else 0
+
+
+def _say_left_out(others: Sequence[str], left_out: Sequence[str]) -> int:
+    """Tell who was not restored, and why; return the exit status."""
+    for user in others:
+        warn(f"pop3proto restore: {visible(user)} is in the backup, and is no user of the configuration: not restored")
     for user in left_out:
-        warn(f"pop3proto restore: {visible(user)} is in the backup, and is no user with a maildrop: not restored")
-    return FAILURE if left_out else 0
+        name = visible(user)
+        warn(f"pop3proto restore: the maildrop of {name} is not in the backup: it was in use, or could not be read")
+    return FAILURE if others or left_out else 0
 
 
 def _places(arguments: Namespace, archive: Archive) -> list[MaildropPlace]:
@@ -81,7 +89,7 @@ def _places(arguments: Namespace, archive: Archive) -> list[MaildropPlace]:
     Raises:
         Failure: they are not in the backup, a folder is missing, or the command line is wrong.
     """
-    users = archive.users
+    users = archive.index.users
     if arguments.maildir is not None and arguments.user is None and not arguments.all:
         if len(users) != 1:
             raise Failure(f"the backup has {counted(len(users), 'maildrop')}: name the USER", USAGE)
@@ -95,8 +103,4 @@ def _places(arguments: Namespace, archive: Archive) -> list[MaildropPlace]:
     lacking = {each.user: words for each in chosen if (words := lacking_folder(each.maildir, each.owner))}
     if needed := [words for user, words in lacking.items() if archive.manifest(user).messages]:
         raise Failure("nothing was restored", details=needed)
-    return [
-        MaildropPlace(each.user, each.maildir, each.rules.quota, each.follow_links)
-        for each in chosen
-        if each.user not in lacking  # and has no messages
-    ]
+    return [place_of(each) for each in chosen if each.user not in lacking]  # those have no messages

@@ -232,18 +232,9 @@ def run(arguments: Namespace) -> int:
 def _run_config(arguments: Namespace) -> int:
     if not arguments.check_config:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end the start
-    from .serve_config import check_config, serve_config  # noqa: PLC0415 - the short form needs none of it
+    from .serve_config import run_config  # noqa: PLC0415 - the short form needs none of it
 
-    if arguments.config is None:
-        raise Failure("--check-config needs --config FILE", USAGE)
-    if arguments.maildir is not None or arguments.user or arguments.users or arguments.checkpassword:
-        raise Failure("--config says who is served: leave out MAILDIR, --user, --users and --checkpassword", USAGE)
-    defaults = {**arguments.defaults(), "config": arguments.config, "check_config": arguments.check_config}
-    asked = (name for name in defaults if name not in {"usage_error", "defaults"})
-    if more := [name for name in asked if getattr(arguments, name) != defaults[name]]:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in more)
-        raise Failure(f"--config says how to serve, and has keys for all of that: leave out {options}", USAGE)
-    return check_config(arguments.config) if arguments.check_config else serve_config(arguments.config)
+    return run_config(arguments)
 
 
 async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:

@@ -15,17 +15,32 @@ from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.running import CannotServe, SiteServer
 
 from .exit_statuses import CONFIGURATION
-from .failures import Failure, warn
+from .failures import USAGE, Failure, warn
 from .process import disable_core_dumps, raise_descriptor_limit
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from pathlib import Path
 
     from pop3proto.serving.config.main import ServeConfig
 
-__all__ = ["check_config", "serve_config"]
+__all__ = ["check_config", "run_config", "serve_config"]
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_config(arguments: Namespace) -> int:
+    """Run `serve --config`, with which other options do not go."""
+    if arguments.config is None:
+        raise Failure("--check-config needs --config FILE", USAGE)
+    if arguments.maildir is not None or arguments.user or arguments.users or arguments.checkpassword:
+        raise Failure("--config says who is served: leave out MAILDIR, --user, --users and --checkpassword", USAGE)
+    defaults = {**arguments.defaults(), "config": arguments.config, "check_config": arguments.check_config}
+    asked = (name for name in defaults if name not in {"usage_error", "defaults"})
+    if more := [name for name in asked if getattr(arguments, name) != defaults[name]]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in more)
+        raise Failure(f"--config says how to serve, and has keys for all of that: leave out {options}", USAGE)
+    return check_config(arguments.config) if arguments.check_config else serve_config(arguments.config)
 
 
 def check_config(path: Path) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .access.policy import AccessPolicy
     from .access.rules import CodeName, Refusal, Rule
     from .activation import inherited_sockets
-    from .backup.errors import BackupConflict, BadBackup
+    from .backup.errors import BackupConflict, BadBackup, NothingToBackUp
     from .backup.restoring import RestoreReport, restore_backup
     from .backup.verifying import VerifyReport, verify_backup
     from .backup.writing import BackupReport, MaildropPlace, write_backup
@@ -72,6 +72,7 @@ __all__ = [
     "MaildropPlace",
     "MaildropRules",
     "MessageKind",
+    "NothingToBackUp",
     "Notifier",
     "OnDelete",
     "ProxyProtocol",
@@ -113,7 +114,7 @@ export(
         ".access.policy": "AccessPolicy",
         ".access.rules": "CodeName Refusal Rule",
         ".activation": "inherited_sockets",
-        ".backup.errors": "BackupConflict BadBackup",
+        ".backup.errors": "BackupConflict BadBackup NothingToBackUp",
         ".backup.restoring": "RestoreReport restore_backup",
         ".backup.verifying": "VerifyReport verify_backup",
         ".backup.writing": "BackupReport MaildropPlace write_backup",

@@ -19,6 +19,7 @@ from pop3proto.authenticators.user_table import MalformedUsers
 from pop3proto.authenticators.users_file import UsersFile
 
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
+from .known_users import KnownSecrets, KnownTokens
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -72,15 +73,21 @@ def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accoun
         AccountsUnusable: one of them cannot be used. The message names it, and the key.
     """
     parts: list[Authenticator] = []
+    tokens: TokenIntrospection | None = None
     with _named_failures():
         if config.users is not None:
             parts += _authenticators(config.users, before)
         if config.tokens is not None:
-            parts.append(_introspection(config.tokens))
+            tokens = _introspection(config.tokens)
+    directory = _directory(parts[0]) if parts else None
     files = tuple(each for each in parts if isinstance(each, HashFile))
     problems = tuple(problem for file in files for problem in file.problems)
+    if directory is not None:  # a user that it shuts out does not get in by another way
+        parts[1:] = [KnownSecrets(each, directory) if isinstance(each, SecretsFile) else each for each in parts[1:]]
+    if tokens is not None:
+        parts.append(tokens if directory is None else KnownTokens(tokens, directory))
     authenticator = parts[0] if len(parts) == 1 else CombinedAuthenticator(*parts)
-    return Accounts(authenticator, _directory(parts[0]), problems, files)
+    return Accounts(authenticator, directory, problems, files)
 
 
 def open_directory(config: ServeConfig) -> UserDirectory | None:

@@ -47,9 +47,9 @@ __all__ = ["CannotServe", "SiteServer"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 
-_FIXED: Final = ("listen", "run", "log", "metrics", "tls")
-"""Tables whose changes need a new start; the certificates in the files of `tls` do not. A reload builds all else on
-those of the start: who asks on a listener and what a listener means must not part."""
+_FIXED: Final = ("listen", "run", "log", "metrics")
+"""Tables whose changes need a new start; so does `tls` where it comes or goes, for that decides on STLS. A reload
+builds all else on those of the start: who asks on a listener and what it means must not part."""
 
 _PURGE_ENDS: Final = 30  # seconds for the maildrop that is being purged
 
@@ -149,8 +149,10 @@ class SiteServer:
             for problem in self._log.reopen():
                 _log.error("%s", visible(problem))
         try:
-            read, accounts, site, service = await asyncio.to_thread(self._load_again)
-            server.use(service)
+            read, accounts, site, service, certificates = await asyncio.to_thread(self._load_again)
+            server.use(service)  # if it fails, nothing has changed; nothing behind it can fail
+            if self._certificates is not None and certificates is not None:
+                self._certificates.use(certificates)
         except (OSError, ValueError, Pop3Error, MissingExtra) as error:
             for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
                 _log.error("nothing was reloaded: %s", visible(line))
@@ -224,14 +226,16 @@ class SiteServer:
         site = Site(config, accounts.directory)
         return accounts, site, service_of(site, accounts, self._lasting)
 
-    def _load_again(self) -> tuple[ServeConfig, Accounts, Site, Service]:
-        """Return what the file says now, and what it comes to. Certificates come last: they are used from then on."""
+    def _load_again(self) -> tuple[ServeConfig, Accounts, Site, Service, Certificates | None]:
+        """Return what the file says now, and what it comes to, all of it read; nothing is used yet."""
         read = read_config(self._path)
-        lasting = {name: getattr(self._begun, name) for name in _FIXED}
-        accounts, site, service = self._assemble(attrs.evolve(read, **lasting))
-        if self._certificates is not None:
-            self._certificates.reload()
-        return read, accounts, site, service
+        begun = self._begun
+        kept = {name: getattr(begun, name) for name in _FIXED}
+        if (read.tls is None) != (begun.tls is None):
+            kept["tls"] = begun.tls
+        config = attrs.evolve(read, **kept)
+        certificates = None if self._certificates is None else certificates_of(config.tls)
+        return read, *self._assemble(config), certificates
 
     def _current_site(self) -> Site:
         assert self._site is not None  # noqa: S101 - the job begins after it was made
@@ -269,6 +273,8 @@ class SiteServer:
 def _changed(begun: ServeConfig, read: ServeConfig) -> list[str]:
     """Return what of a configuration counts from the next start, in words."""
     changed = [name for name in _FIXED if getattr(read, name) != getattr(begun, name)]
+    if (read.tls is None) != (begun.tls is None):
+        changed.append("tls")
     if read.login.delay_file != begun.login.delay_file:
         changed.append("login.delay_file")
     if _purge_interval(read) != _purge_interval(begun):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tarfile
@@ -16,7 +17,8 @@ from pop3proto._io.new_files import named
 from pop3proto.core.text import visible
 
 from .errors import BadBackup
-from .manifest import LARGEST_MANIFEST, Manifest, decode_object
+from .index import Index
+from .manifest import LARGEST_MANIFEST, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -78,13 +80,19 @@ class Archive:
 
     Args:
         path: of the file.
-        users: the maildrops in it.
+        index: what it says of itself.
+        parts: where its files are, by name.
     """
 
     path: Path
-    users: tuple[str, ...]
+    index: Index
     _file: FileIO
-    _parts: dict[str, Part]
+    parts: dict[str, Part]
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The maildrops in it."""
+        return self.index.users
 
     def manifest(self, user: str) -> Manifest:
         """Return what the backup says of one maildrop. Every message in it has a file of the size that it says.
@@ -94,7 +102,9 @@ class Archive:
             OSError: the file cannot be read.
         """
         folder = folder_of(user)
-        octets = self._small(f"{folder}/{_MANIFEST}")
+        octets = _small(self, f"{folder}/{_MANIFEST}")
+        if hashlib.sha256(octets).hexdigest() != self.index.manifests.get(user):
+            raise BadBackup(f"{self.path}: the manifest of {visible(user)} is damaged")
         try:
             manifest = Manifest.decode(octets)
         except BadBackup as error:
@@ -102,12 +112,12 @@ class Archive:
         if manifest.user != user:
             raise BadBackup(f"{self.path}: the manifest of {visible(user)} is that of {visible(manifest.user)}")
         for message in manifest.messages:
-            part = self._parts.get(message.path)
+            part = self.parts.get(message.path)
             if part is None or not message.path.startswith(f"{folder}/messages/"):
                 raise BadBackup(f"{self.path}: the message {message.unique_id} of {visible(user)} is missing")
             if part.size != message.size:
                 raise BadBackup(f"{self.path}: the message {message.unique_id} of {visible(user)} has another size")
-        files = sum(name.startswith(f"{folder}/messages/") for name in self._parts)
+        files = sum(name.startswith(f"{folder}/messages/") for name in self.parts)
         if files != len(manifest.messages):
             raise BadBackup(f"{self.path}: there are messages of {visible(user)} that the manifest does not name")
         return manifest
@@ -119,7 +129,7 @@ class Archive:
             BadBackup: the file is cut off.
             OSError: it cannot be read.
         """
-        part = self._parts[path]
+        part = self.parts[path]
         position, end = part.offset, part.offset + part.size
         while position < end:
             try:
@@ -130,14 +140,6 @@ class Archive:
                 raise BadBackup(f"{self.path}: the file is cut off")
             position += len(octets)
             yield octets
-
-    def _small(self, name: str) -> bytes:
-        part = self._parts.get(name)
-        if part is None:
-            raise BadBackup(f"{self.path}: {name} is missing")
-        if part.size > LARGEST_MANIFEST:
-            raise BadBackup(f"{self.path}: {name} is too large")
-        return b"".join(self.read(name, LARGEST_MANIFEST))
 
 
 @contextmanager
@@ -158,11 +160,12 @@ def open_archive(path: Path) -> Generator[Archive]:
             raise BadBackup(f"{path}: it is no backup, or its end is missing")
         if next(reversed(parts)) != INDEX:
             raise BadBackup(f"{path}: something follows its end")
-        archive = Archive(path, (), file, parts)
-        users = decode_object(archive._small(INDEX)).get("users")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of the class above
-        if not isinstance(users, list) or not all(isinstance(each, str) for each in cast("list[object]", users)):
-            raise BadBackup(f"{path}: it does not say whose maildrops are in it")
-        names = cast("list[str]", users)
+        bare = Archive(path, Index(0, (), (), {}), file, parts)
+        try:
+            index = Index.decode(_small(bare, INDEX))
+        except BadBackup as error:
+            raise BadBackup(f"{path}: {error}") from error
+        names = index.users
         folders = {name.partition("/")[0] for name in parts if name != INDEX}
         try:
             known = {folder_of(user) for user in names}
@@ -170,7 +173,16 @@ def open_archive(path: Path) -> Generator[Archive]:
             raise BadBackup(f"{path}: it names a user whose name is no text") from error
         if folders != known or len(known) < len(names):
             raise BadBackup(f"{path}: it has other maildrops in it than it says")
-        yield attrs.evolve(archive, users=tuple(names))
+        yield attrs.evolve(bare, index=index)
+
+
+def _small(archive: Archive, name: str) -> bytes:
+    part = archive.parts.get(name)
+    if part is None:
+        raise BadBackup(f"{archive.path}: {name} is missing")
+    if part.size > LARGEST_MANIFEST:
+        raise BadBackup(f"{archive.path}: {name} is too large")
+    return b"".join(archive.read(name, LARGEST_MANIFEST))
 
 
 def _parts(file: FileIO, path: Path) -> Iterator[tuple[str, Part]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pop3proto.core.errors import Pop3Error
 
-__all__ = ["BackupConflict", "BadBackup"]
+__all__ = ["BackupConflict", "BadBackup", "NothingToBackUp"]
 
 
 class BadBackup(Pop3Error):
@@ -13,3 +13,7 @@ class BadBackup(Pop3Error):
 
 class BackupConflict(Pop3Error):
     """A unique id of the backup is that of another message in the maildrop. Nothing was changed."""
+
+
+class NothingToBackUp(Pop3Error):
+    """There are no maildrops where they should be. No backup was written, and the old one is there."""

@@ -21,7 +21,7 @@ from pop3proto.maildrops.ids import IdRecord, give, retire
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
 from pop3proto.maildrops.moving import move_message
-from pop3proto.maildrops.names import delivery_time, has_flags, unique_id, unique_part, with_flags
+from pop3proto.maildrops.names import delivery_time, has_flags, is_trashed, unique_id, unique_part, with_flags
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 from pop3proto.serving.quota.rules import Usage
 from pop3proto.serving.retention.purge import MaildropInUse
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from pop3proto.core.results import UniqueId
     from pop3proto.maildrops.folders import HeldFolders
+    from pop3proto.maildrops.listing import MessageFile
 
     from .archive import Archive
     from .manifest import BackedUp
@@ -114,7 +115,7 @@ class _Restoring:
         if not os.path.lexists(self.place.maildir):
             return RestoreReport(self.place.user, tuple(message.unique_id for message in messages), 0)
         with self._locked(make=False) as folders:
-            missing = _Live(folders).missing(messages, self.place.user)
+            missing = _Live(folders, self.place).missing(messages)
         ids = tuple(message.unique_id for message in missing)
         return RestoreReport(self.place.user, ids, len(messages) - len(missing))
 
@@ -124,12 +125,14 @@ class _Restoring:
         ensure_maildir(maildir, follow_links=follow)
         quota = MaildirQuota(maildir, self.place.quota, follow_links=follow)
         with self._locked(make=True) as folders:
-            live = _Live(folders)
-            missing = live.missing(messages, self.place.user)
+            live = _Live(folders, self.place)
+            missing = live.missing(messages)
             live.save()
             with quota.following():
-                for at in range(0, len(missing), _BATCH):
-                    batch = missing[at : at + _BATCH]
+                live.show_hidden()
+                absent = [message for message in missing if message.unique_id not in live.hidden]
+                for at in range(0, len(absent), _BATCH):
+                    batch = absent[at : at + _BATCH]
                     self._bring_back(batch, live, folders)
                     quota.add(Usage(sum(message.size for message in batch), len(batch)))
         ids = tuple(message.unique_id for message in missing)
@@ -206,7 +209,10 @@ def _publish(written: _Written, tmp: int, folder: int, maildir: HeldFolders, liv
 class _Live:
     """What is in a maildrop now: whose unique ids and names no restored message may take. Its lock is held."""
 
-    def __init__(self, folders: HeldFolders) -> None:
+    def __init__(self, folders: HeldFolders, place: MaildropPlace) -> None:
+        self._folders = folders
+        self._place = place
+        self.hidden: dict[UniqueId, MessageFile] = {}  # those that are there, are to be restored, and are hidden
         self._ids = IdRecord(folders.maildir)
         self._listed = list(list_messages(folders, self._ids))
         self._files = MessageFiles(folders, self._listed)
@@ -217,8 +223,8 @@ class _Live:
         """Keep the unique ids as they are."""
         self._ids.save(session=False)
 
-    def missing(self, messages: Sequence[BackedUp], user: str) -> list[BackedUp]:
-        """Return the messages that are not there.
+    def missing(self, messages: Sequence[BackedUp]) -> list[BackedUp]:
+        """Return the messages that are not there, or are hidden.
 
         Raises:
             BackupConflict: another message has the unique id of one of them.
@@ -233,9 +239,23 @@ class _Live:
                 if wire_digest(source) != (message.octets, message.sha256):
                     raise BackupConflict(
                         f"the unique id {message.unique_id} is that of another message in the maildrop of "
-                        f"{visible(user)}; nothing was changed"
+                        f"{visible(self._place.user)}; nothing was changed"
                     )
+            if self._place.hides and is_trashed(self._listed[index].name):
+                self.hidden[message.unique_id] = self._listed[index]
+                missing.append(message)
         return missing
+
+    def show_hidden(self) -> None:
+        """Take the flag T from the messages that are hidden; they have their unique ids."""
+        if not self.hidden:
+            return
+        with self._folders.open() as descriptors:
+            cur = descriptors[FOLDERS.index("cur")]
+            for file in self.hidden.values():
+                move_message(file.name, descriptors[file.folder], with_flags(file.name, remove="T"), cur)
+            for descriptor in descriptors:
+                sync_descriptor(descriptor)
 
     def name_for(self, message: BackedUp) -> str:
         """Return a name for the file of a message: its own, if no other file has its unique part."""

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
 import os
 import tarfile
 import tempfile
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import attrs
 
-from pop3proto._io.files import lock, sync_folder
-from pop3proto._io.new_files import named
+from pop3proto.core.text import visible
 from pop3proto.maildrops.counting import open_message
 from pop3proto.maildrops.files import MessageFiles
 from pop3proto.maildrops.holding import held
 from pop3proto.maildrops.ids import IdRecord
 from pop3proto.maildrops.listing import list_messages
 from pop3proto.maildrops.lock import FolderLock
-from pop3proto.maildrops.names import is_seen
+from pop3proto.maildrops.names import is_seen, is_trashed
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.purge import MaildropInUse
 from pop3proto.serving.retention.times import arrived
 
-from .archive import INDEX, folder_of
+from .archive import INDEX, folder_of, open_archive
 from .digest import WireDigest
-from .manifest import FORMAT, BackedUp, Manifest
+from .errors import BadBackup, NothingToBackUp
+from .index import Index
+from .manifest import BackedUp, Manifest
+from .output import Output, appearing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["BackupReport", "MaildropPlace", "write_backup"]
 
 _CHUNK: Final = 1 << 18
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE: Final = 0o600
 
 
@@ -54,6 +55,8 @@ class MaildropPlace:
         maildir: the Maildir.
         quota: its limits.
         follow_links: whether it, and folders in it, may be symbolic links.
+        hides: whether messages flagged T count as deleted, as they do for `RetainingStore`: a backup does not have
+            them, and restoring a message that is hidden so takes the flag away.
 
     Raises:
         ValueError: the user has no name.
@@ -63,6 +66,7 @@ class MaildropPlace:
     maildir: Path
     quota: Quota = attrs.field(default=Quota())
     follow_links: bool = False
+    hides: bool = False
 
 
 @attrs.frozen
@@ -75,6 +79,8 @@ class BackupReport:
         octets: their octets on the wire.
         in_use: whose maildrops were in use, and are not in it.
         gone: how many messages other programs removed while the backup was made.
+        absent: who has no maildrop, and is not in it.
+        failed: whose maildrops could not be read, and are not in it; and why.
     """
 
     users: tuple[str, ...]
@@ -82,6 +88,8 @@ class BackupReport:
     octets: int
     in_use: tuple[str, ...] = ()
     gone: int = 0
+    absent: tuple[str, ...] = ()
+    failed: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 def write_backup(
@@ -98,86 +106,77 @@ def write_backup(
 
     Args:
         file: the file.
-        maildrops: the maildrops. One that does not exist is empty. One that is in use is tried again at the end.
+        maildrops: the maildrops. One that is in use is tried again at the end. One that does not exist, or cannot be
+            read, is left out, and the report says so.
         since: only messages that arrived since then, in seconds; None: all.
         clock: returns the time of day, in seconds.
 
     Raises:
-        MaildropInUse: all maildrops were in use; the file was not written.
+        MaildropInUse: maildrops were in use, and no other can be read; the file was not written.
+        NothingToBackUp: no maildrop exists, or can be read; or one is gone that the backup has which is there. The file
+            was not written: a disk that is not mounted must not cost the last backup.
         BlockingIOError: another backup is being written into this file.
         BadBackup: a maildrop has too many messages.
-        OSError: a maildrop cannot be read, or the file cannot be written; there is none, or the old one.
+        OSError: the file cannot be written; there is none, or the old one.
     """
-    with _appearing(file) as output, tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        writing = _Writing(tar, since, clock())
-        busy = [place for place in maildrops if not writing.add(place)]
-        busy = [place for place in busy if not writing.add(place)]
-        return writing.finish(busy)
+    with appearing(file) as output:
+        checked = Output(output)
+        with tarfile.open(fileobj=cast("BinaryIO", checked), mode="w", format=tarfile.PAX_FORMAT) as tar:
+            writing = _Writing(tar, checked, since, clock())
+            busy = [place for place in maildrops if not writing.add(place)]
+            busy = [place for place in busy if not writing.add(place)]
+            report = writing.finish(busy)
+            if lost := [user for user in report.absent if user in _users_of(file)]:
+                raise NothingToBackUp(
+                    f"the maildrop of {visible(lost[0])} does not exist, and {file} has it: the old backup stays; if "
+                    "that is right, write to another file"
+                )
+            return report
 
 
-@contextmanager
-def _appearing(file: Path) -> Generator[BinaryIO]:
-    """Open a file beside its place; it gets its name when the block has ended well."""
-    beside = file.with_name(f".{file.name}.part")
-    output = _locked(beside)
+def _users_of(file: Path) -> Collection[str]:
+    """Return whose maildrops are in a backup that is there."""
     try:
-        try:
-            with output:
-                output.truncate()
-                yield output
-                output.flush()
-                os.fsync(output.fileno())
-                beside.replace(file)
-        except OSError as error:
-            raise error if error.filename is not None else named(error, beside) from error
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
-    sync_folder(file.parent)
-
-
-def _locked(path: Path) -> BinaryIO:
-    """Open a file and lock it until it is closed; the lock counts only while the file has its name.
-
-    Raises:
-        BlockingIOError: another process writes into it.
-        OSError: it cannot be opened.
-    """
-    while True:
-        file = open(os.open(path, _FLAGS, _PRIVATE), "r+b")  # noqa: PTH123, SIM115 - the caller closes it
-        try:
-            lock(file.fileno(), path, wait=False)
-            if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
-                return file
-        except FileNotFoundError:  # the other process has just finished
-            pass
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+        with open_archive(file) as archive:
+            return archive.users
+    except (OSError, BadBackup):
+        return ()
 
 
 class _Writing:
-    def __init__(self, tar: tarfile.TarFile, since: float | None, now: float) -> None:
+    def __init__(self, tar: tarfile.TarFile, output: Output, since: float | None, now: float) -> None:
         self._tar = tar
+        self._output = output
         self._since = since
         self._now = now
-        self._users: list[str] = []
+        self._manifests: dict[str, str] = {}
+        self._absent: list[str] = []
+        self._failed: dict[str, str] = {}
         self._messages = self._octets = self._gone = 0
 
     def add(self, place: MaildropPlace) -> bool:
-        """Add a maildrop; return whether it was to be had."""
+        """Add a maildrop, if it can be read; return whether it was not in use."""
         folder = folder_of(place.user)
+        begin, gone = self._tar.offset, self._gone
         try:
             messages = self._messages_of(place, folder)
         except MaildropInUse:
             return False
-        manifest = Manifest(
+        except OSError as error:
+            if self._output.failed:
+                raise
+            self._failed[place.user] = _why(error)
+            self._output.cut(begin)
+            self._tar.offset, self._gone = begin, gone
+            return True
+        if messages is None:
+            self._absent.append(place.user)
+            return True
+        octets = Manifest(
             place.user, self._now, self._since, place.quota.octets, place.quota.messages, tuple(messages)
-        )
-        self._add_octets(f"{folder}/manifest.json", manifest.encode())
-        self._users.append(place.user)
+        ).encode()
+        self._add_octets(f"{folder}/manifest.json", octets)
+        self._manifests[place.user] = hashlib.sha256(octets).hexdigest()
         self._messages += len(messages)
         self._octets += sum(message.octets for message in messages)
         return True
@@ -186,18 +185,23 @@ class _Writing:
         """Write the index, the last file.
 
         Raises:
-            MaildropInUse: all maildrops were in use.
+            MaildropInUse, NothingToBackUp: as `write_backup`.
         """
         in_use = tuple(place.user for place in busy)
-        if in_use and not self._users:
-            raise MaildropInUse(f"{'all maildrops are' if len(in_use) > 1 else 'the maildrop is'} in use")
-        index = {"format": FORMAT, "made": self._now, "users": self._users, "in_use": in_use}
-        self._add_octets(INDEX, json.dumps(index).encode())
-        return BackupReport(tuple(self._users), self._messages, self._octets, in_use, self._gone)
+        users = tuple(self._manifests)
+        if not users:
+            if in_use:
+                raise MaildropInUse(f"{'all maildrops are' if len(in_use) > 1 else 'the maildrop is'} in use")
+            for user, why in self._failed.items():
+                raise NothingToBackUp(f"no maildrop can be read; that of {visible(user)}: {why}")
+            raise NothingToBackUp("no maildrop exists: is the disk mounted?")
+        left_out = (*in_use, *self._failed)
+        self._add_octets(INDEX, Index(self._now, users, left_out, self._manifests).encode())
+        return BackupReport(users, self._messages, self._octets, in_use, self._gone, tuple(self._absent), self._failed)
 
-    def _messages_of(self, place: MaildropPlace, folder: str) -> list[BackedUp]:
+    def _messages_of(self, place: MaildropPlace, folder: str) -> list[BackedUp] | None:
         if not os.path.lexists(place.maildir):
-            return []
+            return None
         with held(place.maildir, follow_links=place.follow_links) as folders:
             with folders.open():
                 pass
@@ -206,11 +210,11 @@ class _Writing:
             except BlockingIOError as error:
                 raise MaildropInUse(f"the maildrop of {place.user} is in use") from error
             try:
-                return self._listed(folders, folder)
+                return self._listed(folders, folder, hides=place.hides)
             finally:
                 session_lock.release()
 
-    def _listed(self, folders: HeldFolders, folder: str) -> list[BackedUp]:
+    def _listed(self, folders: HeldFolders, folder: str, *, hides: bool) -> list[BackedUp]:
         ids = IdRecord(folders.maildir)
         listed = list(list_messages(folders, ids))
         ids.save(session=False)
@@ -218,7 +222,7 @@ class _Writing:
         messages: list[BackedUp] = []
         for index, file in enumerate(listed):
             when = arrived(file.name, file.modified)
-            if self._since is not None and when < self._since:
+            if (self._since is not None and when < self._since) or (hides and is_trashed(file.name)):
                 continue
             try:
                 messages.append(self._add(files, index, file, when, f"{folder}/messages/{len(messages) + 1}"))
@@ -266,6 +270,11 @@ class _Digesting:
         whole = b"".join(pieces)
         self.digest.feed(whole)
         return whole
+
+
+def _why(error: OSError) -> str:
+    why = error.strerror or str(error)
+    return visible(why if error.filename is None else f"{error.filename}: {why}")
 
 
 def _info(path: str, size: int, when: float) -> tarfile.TarInfo:

@@ -40,20 +40,21 @@ class Clamd(Filter):
     @override
     def check(self, message: Scanned) -> Verdict:
         with connected(self.place, self.timeout, self.name) as connection:
+            whole = True
             try:
                 connection.sendall(b"zINSTREAM\0")
                 while octets := message.file.read(_CHUNK):
                     connection.sendall(len(octets).to_bytes(4) + octets)
                 connection.sendall(bytes(4))
             except (BrokenPipeError, ConnectionResetError):
-                pass  # it has said why
-            return self._verdict(read_answer(connection, self.name))
+                whole = False  # it has said why
+            return self._verdict(read_answer(connection, self.name), whole=whole)
 
-    def _verdict(self, answer: bytes) -> Verdict:
-        line, end, _ = answer.partition(b"\0")
+    def _verdict(self, answer: bytes, *, whole: bool) -> Verdict:
+        line, end, rest = answer.partition(b"\0")
         text = decode_text(line.strip())
         _, _, result = text.partition(": ")
-        if end and result == "OK":
+        if whole and end and not rest and result == "OK":
             return CLEAN
         if end and result.endswith(" FOUND"):
             return Verdict(MessageKind.VIRUS, visible(result.removesuffix(" FOUND")))

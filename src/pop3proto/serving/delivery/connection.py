@@ -55,6 +55,10 @@ def parse_place(text: str) -> Place:
         host = host[1:-1]
     if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= _LARGEST_PORT):
         raise ValueError(f'a filter listens on "host:port" or on a socket "/path", not on {text!r}')
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"no host is named {host!r}") from error
     return Place(host, int(port))
 
 
@@ -105,8 +109,9 @@ def connected(place: Place, seconds: float, name: str) -> Generator[socket.socke
                 raise
         else:
             connection = socket.create_connection((place.host, place.port), seconds)
-    except OSError as error:
-        raise FilterFailed(f"{name} cannot be reached: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise FilterFailed(f"{name} cannot be reached: {words}") from error
     with connection, until(connection, seconds, name):
         connection.settimeout(seconds)
         yield connection

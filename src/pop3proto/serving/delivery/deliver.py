@@ -95,6 +95,8 @@ def deliver_message(  # noqa: PLR0913 - what a mail server and a site know, each
         raise DeliverLater(str(error)) from error
     except (NotMaildir, NotFolder) as error:
         raise DeliverLater(visible(str(error))) from error
+    except UnicodeError as error:  # a name that cannot be a file's
+        raise DeliverLater(f"a name is no text: {visible(str(error))}") from error
     except OSError as error:
         where = "" if error.filename is None else f"{visible(str(error.filename))}: "
         raise DeliverLater(f"{where}{error.strerror or error}") from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
-from typing import TYPE_CHECKING, BinaryIO, Final
+import threading
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 from typing_extensions import override
@@ -22,6 +22,7 @@ __all__ = ["ProgramFilter"]
 
 _GRACE: Final = 2.0  # seconds
 _LAST_WORDS: Final = 4096  # octets
+_CHUNK: Final = 1 << 16
 _LONGEST_LINE: Final = 200
 _UNCHANGEABLE: Final = {signal.SIGKILL, signal.SIGSTOP}
 
@@ -70,11 +71,11 @@ class ProgramFilter(Filter):
         }
         known = {name: value for name, value in facts.items() if value is not None and "\0" not in value}
         try:
-            with tempfile.TemporaryFile(buffering=0) as errors:
-                status = self._run(message.file.fileno(), errors.fileno(), known)
-                said = self._last_line(errors)
-        except OSError as error:
-            raise FilterFailed(f"{self.name}: {error.strerror or error}") from error
+            with _LastWords() as words:
+                status = self._run(message.file.fileno(), words, known)
+                said = words.last_line()
+        except (OSError, ValueError) as error:  # ValueError: a name that no program can be told
+            raise FilterFailed(f"{self.name}: {getattr(error, 'strerror', None) or error}") from error
         if status == 0:
             return CLEAN
         if status in self.junk:
@@ -84,7 +85,7 @@ class ProgramFilter(Filter):
         what = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise FilterFailed(f"{self.name} {what}" + (f": {said}" if said else ""))
 
-    def _run(self, content: int, errors: int, facts: dict[str, str]) -> int:
+    def _run(self, content: int, errors: _LastWords, facts: dict[str, str]) -> int:
         process = os.posix_spawnp(
             self.argv[0],
             self.argv,
@@ -92,7 +93,7 @@ class ProgramFilter(Filter):
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, content, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_DUP2, errors, 2),
+                (os.POSIX_SPAWN_DUP2, errors.writer, 2),
                 *((os.POSIX_SPAWN_CLOSE, other) for other in inherited_descriptors(above=2)),
             ],
             setsid=True,
@@ -101,10 +102,38 @@ class ProgramFilter(Filter):
         )
         return wait(process, self.timeout, grace=_GRACE)
 
-    @staticmethod
-    def _last_line(errors: BinaryIO) -> str:
-        errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
-        lines = errors.read().split(b"\n")
+
+class _LastWords:
+    """What a program says on its standard error: all of it is read, and the end is kept."""
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        self._said = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def last_line(self) -> str:
+        """Return the last line that is not empty."""
+        self._close()
+        # What it has left running, in a session of its own, may hold the other end: that is not waited for.
+        self._thread.join(_GRACE)
+        lines = self._said.split(b"\n")
         return next(
             (visible(decode_text(line.strip()))[:_LONGEST_LINE] for line in reversed(lines) if line.strip()), ""
         )
+
+    def _close(self) -> None:
+        writer, self.writer = self.writer, -1
+        if writer >= 0:
+            os.close(writer)
+
+    def _read(self) -> None:
+        with open(self._reader, "rb", buffering=0) as reader:  # noqa: PTH123 - a descriptor
+            while octets := reader.read(_CHUNK):
+                self._said = (self._said + octets)[-_LAST_WORDS:]

@@ -33,7 +33,8 @@ def _checked(_instance: object, _attribute: object, value: str) -> None:
     try:
         parts = urlsplit(value)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        good = good and not parts.query and parts.username is None
+        good = good and not parts.query and parts.username is None and not _UNSAFE.search(value)
+        (parts.hostname or "").encode("idna")
     except ValueError:
         good = False
     if not good:
@@ -70,8 +71,9 @@ class Rspamd(Filter):
         try:
             try:
                 connection.connect()
-            except OSError as error:
-                raise FilterFailed(f"{self.name} cannot be reached: {error.strerror or error}") from error
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                words = getattr(error, "strerror", None) or error
+                raise FilterFailed(f"{self.name} cannot be reached: {words}") from error
             with until(connection.sock, self.timeout, self.name):
                 try:
                     path = f"{parts.path.rstrip('/')}/checkv2"

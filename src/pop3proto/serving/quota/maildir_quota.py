@@ -128,9 +128,9 @@ class MaildirQuota:
     @contextmanager
     def following(self) -> Generator[None]:
         """Count again after a block that adds its changes, if the file was replaced meanwhile, or is gone."""
-        before = self._file.identity()
-        yield
-        after = self._file.identity()
+        with self._file.held() as before:
+            yield
+            after = self._file.identity()
         if before != after or (after is None and self.quota.is_limited):
             with suppress(OSError):
                 self.recalculate()

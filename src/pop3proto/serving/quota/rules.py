@@ -12,6 +12,7 @@ from pop3proto.core.text import counted
 
 __all__ = ["Quota", "Usage"]
 
+_MOST: Final = 10  # times a limit that are told as a number
 _UNITS: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -122,7 +123,7 @@ class Quota:
         if not parts:
             return ""
         part, limit = max(parts)
-        return f"{int(part * 100)} % of {limit} used"
+        return f"{int(part * 100) if part < _MOST else f'over {_MOST * 100}'} % of {limit} used"
 
     def _parts(self, usage: Usage) -> list[tuple[float, str]]:
         parts: list[tuple[float, str]] = []

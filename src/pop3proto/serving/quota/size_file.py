@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -16,6 +16,7 @@ from pop3proto._io.files import append, create, open_regular, share, write_all
 from .rules import Quota, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 __all__ = ["SIZE_FILE", "Size", "SizeFile", "header_of", "parse"]
@@ -114,6 +115,17 @@ class SizeFile:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+    @contextmanager
+    def held(self) -> Generator[tuple[int, int] | None]:
+        """Return the identity of the file, which no other file gets until the end of the block; None: there is none."""
+        with ExitStack() as stack:
+            identity = None
+            with suppress(OSError):
+                file = stack.enter_context(open_regular(self.path))
+                status = os.fstat(file.fileno())
+                identity = status.st_dev, status.st_ino
+            yield identity
 
     def append(self, delta: Usage) -> bool:
         """Add a line, in one write; return whether it is in the file that has the name now.

@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from .purge import PurgeReport
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
@@ -24,7 +26,8 @@ class PurgeJob:
 
     Args:
         purge: removes what has expired, in all maildrops. What it raises goes to `failed`, and the job tries again
-            after the next interval; so it does if it returns False: not all that has expired could be removed.
+            after the next interval; so it does if it returns False, or a report with failures: not all that has
+            expired could be removed.
         every: seconds between the end of one purge and the begin of the next, at most a year.
         failed: is called with what a purge raised.
         clock: returns a time in seconds that never goes back.
@@ -62,7 +65,8 @@ class PurgeJob:
     def run_once(self) -> None:
         """Purge once; what the purge raises goes to `failed`."""
         try:
-            well = self._purge() is not False
+            done = self._purge()
+            well = done is not False and not (isinstance(done, PurgeReport) and done.failures)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next purge may succeed
             self._seen = None
             if self._failed is not None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["MaildropInUse", "PurgeReport", "Purged", "purge"]
 
 _BILLION: Final = 10**9
-_BATCH: Final = 256  # messages that are removed before their lines are written
+_BATCH: Final = 64  # messages that are removed before their lines are written
 
 
 class MaildropInUse(Pop3Error):

@@ -69,6 +69,35 @@ def test_what_are_no_files(place):
         Certificates(files, names={"pop.example.org": 5})
 
 
+def test_the_file_at_fault_is_named(place):
+    files = place.issue("mail.example.org", apart=True)
+    both = place.issue("pop.example.com").certificate
+    gone = str(place.folder / "gone")
+    for certificate, key, words in (
+        (gone, files.key, f"the certificate {gone} cannot be used: No such file or directory"),
+        (files.certificate, gone, f"the key {gone} cannot be used: No such file or directory"),
+        (
+            files.key,
+            files.certificate,
+            f"the certificate {files.key} cannot be used: there is no certificate (PEM) in it: is it the key?",
+        ),
+        (
+            files.certificate,
+            files.certificate,
+            f"the key {files.certificate} cannot be used: there is no private key (PEM) in it: is it the certificate?",
+        ),
+        (
+            files.certificate,
+            None,
+            f"the key {files.certificate} cannot be used: there is no private key (PEM) in it: name its file in `key`",
+        ),
+        (both, files.key, f"the certificate {both} and the key {files.key} cannot be used: key values mismatch"),
+    ):
+        with pytest.raises(OSError, match="cannot be used") as raised:
+            Certificates(ServerCertificate(certificate, key))
+        assert raised.value.strerror == words
+
+
 def own(files):
     """The fingerprint of a certificate in a file."""
     pem = Path(files.certificate).read_text("ascii")

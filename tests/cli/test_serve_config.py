@@ -91,7 +91,7 @@ certificate = "/none.pem"
         "a hostname has letters, digits, dots and hyphens",
         "log.to: there is no folder /none",
         "log.audit: / is a folder",
-        "metrics: metrics needs more packages: python3 -m pip install 'pop3proto[metrics]'",
+        f"metrics: metrics needs more packages: install pop3proto with the extra [metrics] for {sys.executable}",
         "run: there is no user 'no-such-user' on this system",
         "pop3proto serve: 7 problems with what the configuration names",
     ]

@@ -153,7 +153,19 @@ def test_two_servers_have_figures_of_their_own(metrics):
 
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(MissingExtra, match=r"metrics needs more packages: .*'pop3proto\[metrics\]'"):
+    with pytest.raises(MissingExtra, match=r"metrics needs more packages: .* the extra \[metrics\] for"):
+        ServerMetrics()
+
+
+def test_a_python_that_the_user_cannot_read_is_no_missing_extra(monkeypatch):
+    class Unreadable:
+        def find_spec(self, name, path=None, target=None):
+            if name == "prometheus_client":
+                raise ModuleNotFoundError("No module named 'gzip'", name="gzip")
+
+    monkeypatch.delitem(sys.modules, "prometheus_client", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Unreadable(), *sys.meta_path])
+    with pytest.raises(MissingExtra, match="metrics cannot be used: No module named 'gzip'; can this user read all"):
         ServerMetrics()
 
 

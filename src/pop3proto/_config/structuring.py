@@ -104,8 +104,8 @@ class Structuring:
     def _converter(self) -> Converter:
         try:
             from cattrs import Converter  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise MissingExtra("a configuration file", self._extra) from None
+        except ImportError as error:
+            raise MissingExtra("a configuration file", self._extra, error) from None
         converter = Converter()
         for kind, hook in _HOOKS.items():
             converter.register_structure_hook(kind, partial(_call, hook))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
@@ -123,6 +125,7 @@ class Certificates:
         try:
             tls = ServerTls.load(files.certificate, files.key)
         except OSError as error:
+            _check(files)
             which = files.certificate if files.key is None else f"{files.certificate} and the key {files.key}"
             raise _unusable(f"the certificate {which}", error) from error
         if self._client_ca is not None:
@@ -132,6 +135,31 @@ class Certificates:
                 raise _unusable(f"the file of authorities {os.fspath(self._client_ca)}", error) from error
         tls.context.minimum_version = self._minimum
         return tls
+
+
+def _check(files: ServerCertificate) -> None:
+    """Find the file that is at fault, where it is one alone: OpenSSL does not say which.
+
+    Raises:
+        OSError: it is this one, and why.
+    """
+    one = files.key is None
+    for what, path, mark in (
+        ("certificate", files.certificate, b"CERTIFICATE-----"),
+        ("key", files.key or files.certificate, b"PRIVATE KEY-----"),
+    ):
+        try:
+            octets = Path(path).read_bytes()
+        except OSError as error:
+            raise _unusable(f"the {what} {path}", error) from error
+        if mark in octets:
+            continue
+        other = "key" if what == "certificate" else "certificate"
+        advice = ": name its file in `key`" if one and what == "key" else ""
+        if not one and b"-----BEGIN" in octets:
+            advice = f": is it the {other}?"
+        kind = "private key" if what == "key" else "certificate"
+        raise ssl.SSLError(errno.EINVAL, f"the {what} {path} cannot be used: there is no {kind} (PEM) in it{advice}")
 
 
 def channel_with(certificates: Certificates | None) -> MakeChannel | None:

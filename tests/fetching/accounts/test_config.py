@@ -421,7 +421,9 @@ def test_without_the_extra_it_is_named(package, monkeypatch, write):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(AccountError) as failed:
         read_config(write(f"[account.a]\n{WHOLE}") if package == "cattrs" else config_path())
-    assert str(failed.value) == "a configuration file needs more packages: python3 -m pip install 'pop3proto[cli]'"
+    assert str(failed.value) == (
+        f"a configuration file needs more packages: install pop3proto with the extra [cli] for {sys.executable}"
+    )
 
 
 def test_the_password_of_a_proxy_is_noted_if_others_may_read_it(write):

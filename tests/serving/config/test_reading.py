@@ -283,7 +283,9 @@ def test_without_the_extra_it_is_named(monkeypatch, write):
     monkeypatch.setitem(sys.modules, "cattrs", None)
     with pytest.raises(MissingExtra) as failed:
         read_config(write(LEAST))
-    assert str(failed.value) == "a configuration file needs more packages: python3 -m pip install 'pop3proto[server]'"
+    assert str(failed.value) == (
+        f"a configuration file needs more packages: install pop3proto with the extra [server] for {sys.executable}"
+    )
 
 
 def test_the_reference_on_the_page_is_that_of_the_classes():

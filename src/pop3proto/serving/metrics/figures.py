@@ -53,8 +53,8 @@ class ServerMetrics:
                 Gauge,
                 Histogram,
             )
-        except ImportError:
-            raise MissingExtra("metrics", "metrics") from None
+        except ImportError as error:
+            raise MissingExtra("metrics", "metrics", error) from None
         self.content_type: Final[str] = CONTENT_TYPE_LATEST
         registry = CollectorRegistry()
         self._registry: Final = registry

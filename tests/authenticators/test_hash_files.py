@@ -113,7 +113,7 @@ def test_one_user_that_cannot_log_in_does_not_keep_out_the_others(write, caplog)
         ("userdb_quota_rule=*:bytes=100", 100, None),
         ("userdb_quota_rule=*:storage=1M:messages=7", 1 << 20, 7),
         ("userdb_quota_rule2=Trash:storage=1M", None, None),
-        ("userdb_quota_rule=*:storage=0", None, None),
+        ("userdb_quota_rule=*:storage=0", 0, None),
         ("userdb_quota_storage_size=2G userdb_quota_message_count=9", 2 << 30, 9),
         ("proxy host=x", None, None),
     ],

@@ -127,7 +127,7 @@ def test_a_row_that_cannot_be_used_is_told(database, caplog):
 @pytest.mark.parametrize(
     "stored, limit",
     [
-        ("0", None),
+        ("0", 0),
         ("NULL", None),
         ("5", 5),
         ("'12'", 12),

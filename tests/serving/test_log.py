@@ -301,6 +301,36 @@ def test_a_fifo_in_place_of_the_file_stops_no_session(tmp_path):
     lines.close()
 
 
+def test_a_file_that_cannot_be_opened_again_is_told_when_it_is_noticed(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    log = ServerLog(Log(to=tmp_path / "folder" / "log"))
+    for number in range(2):
+        (tmp_path / "folder").rename(tmp_path / f"away{number}")
+        for _ in range(3):
+            logging.getLogger("pop3proto").error("one")
+        said = capsys.readouterr().err
+        assert said.count(f"cannot open the log {tmp_path}/folder/log again: No such file or directory") == 1
+        assert (tmp_path / f"away{number}" / "log").read_text().count("one") == 3
+        (tmp_path / "folder").mkdir()
+        logging.getLogger("pop3proto").error("two")
+        assert (tmp_path / "folder" / "log").read_text().endswith("two\n")
+    log.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_root_makes_is_for_the_server(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, 4711, 4712)
+    FileLines(folder / "log").close()
+    status = (folder / "log").stat()
+    assert (status.st_uid, status.st_gid) == (4711, 4712)
+    (tmp_path / "mine").touch()
+    os.chown(tmp_path, 4711, 4712)
+    FileLines(tmp_path / "mine").close()
+    assert (tmp_path / "mine").stat().st_uid == 0  # what is there stays as it is
+
+
 def test_standard_error(capsys):
     lines = StderrLines()
     lines.handle(record("one"))

@@ -380,6 +380,28 @@ def test_metrics_and_health(world):
     run(main())
 
 
+def test_a_user_to_whom_no_mail_has_come_has_an_empty_maildrop(world, caplog):
+    world.users(USERS + "new:{PLAIN}x\n")
+    (world.folder / "mail").mkdir()
+
+    async def main():
+        async with world.serving() as server:
+            async with await connect(*server.addresses[0], tls="none", timeout=PATIENCE) as client:
+                await client.login("new", "x")
+                assert (await client.stat()).count == 0
+            assert not (world.folder / "new").exists()
+            world.mail("new", b"one\n")
+            assert (await log_in(server, "new", "x")).startswith("maildrop has 1 message")
+            # A disk that is not mounted is no empty maildrop: clients would forget what they have fetched.
+            text = world.write().read_text().replace("/{local}", "/mail/{local}")
+            world.file.write_text(text)
+            assert await server.reload()
+            with pytest.raises(LoginFailed, match="does not exist"):
+                await log_in(server, "new", "x")
+
+    run(main())
+
+
 def test_a_maildrop_that_is_nearly_full_is_told(world, caplog):
     async def main():
         async with world.serving('quota = { messages = 2 }\nmetrics = { address = "127.0.0.1:0" }\n') as server:

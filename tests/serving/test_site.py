@@ -148,3 +148,22 @@ def test_a_purge_of_a_site_that_leaves_something_is_no_purge(tmp_path, monkeypat
     assert purge() is True
     assert purge() is True
     assert lines == ["bob", "ann"]
+
+
+def test_a_fault_with_one_maildrop_does_not_stop_the_purge_of_the_others(tmp_path, monkeypatch, caplog):
+    for user in ("ann", "bob"):
+        ensure_maildir(tmp_path / user)
+        (tmp_path / user / "new/1.a.host").write_bytes(b"x")
+        os.utime(tmp_path / user / "new/1.a.host", (1, 1))
+    site = Site(evolve(config(f"{tmp_path}/{{user}}"), retain=Retain(unread=1)), None)
+    true = Site.rules
+
+    def rules(site, user):
+        if user == "ann":
+            raise OverflowError("Marker")
+        return true(site, user)
+
+    monkeypatch.setattr(Site, "rules", rules)
+    assert SitePurge(lambda: site, None, lambda: False, lambda: None)() is False
+    assert not [*(tmp_path / "bob/new").iterdir()]
+    assert "the maildrop of ann cannot be purged, by a fault of this program" in caplog.text

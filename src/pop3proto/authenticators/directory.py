@@ -20,7 +20,7 @@ class UserEntry:
     Args:
         name: as in `SessionInfo.user`.
         home: the home folder; None: the source names none.
-        quota_octets: the largest size of all messages; None: the source says nothing of it.
+        quota_octets: the largest size of all messages, 0: there is no limit; None: the source says nothing of it.
         quota_messages: the largest number of messages; None: as above.
     """
 

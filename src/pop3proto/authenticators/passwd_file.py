@@ -136,8 +136,8 @@ def _quota(extra: Mapping[str, str]) -> tuple[int | None, int | None]:
     return octets, messages
 
 
-def _octets(amount: str, unit: str) -> int | None:
-    """Return a number; None: there is no limit.
+def _octets(amount: str, unit: str) -> int:
+    """Return a number, of which 0 is no limit.
 
     Args:
         amount: digits, and maybe a unit.
@@ -146,4 +146,4 @@ def _octets(amount: str, unit: str) -> int | None:
     match = _AMOUNT.fullmatch(amount)
     if match is None:
         raise UnusableHash("the quota is not a number, or is relative to another one, which is not supported")
-    return int(match[1]) * _FACTORS[(match[2] or unit).upper()] or None
+    return int(match[1]) * _FACTORS[(match[2] or unit).upper()]

@@ -189,7 +189,7 @@ def _parameters(user: str) -> Mapping[str, str]:
 
 
 def _number(row: Mapping[str, Any], column: str) -> int | None:
-    """Return a limit; None: there is none.
+    """Return a limit, of which 0 is none; None: the row says nothing of it.
 
     Raises:
         ValueError: it is not a number of octets or messages.
@@ -200,4 +200,4 @@ def _number(row: Mapping[str, Any], column: str) -> int | None:
     text = str(value)
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{column} is not a whole number of 0 or more")
-    return int(text[:_DIGITS]) or None
+    return int(text[:_DIGITS])

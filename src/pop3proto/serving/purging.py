@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .metrics.figures import ServerMetrics
-    from .retention.purge import Purged
+    from .retention.purge import Purged, PurgeReport
     from .site import Site
 
 __all__ = ["SitePurge", "note_purged"]
@@ -64,22 +64,20 @@ class SitePurge:
             if self._stopped():
                 return False
             try:
-                maildir, rules = site.maildir(user), site.rules(user)
-                if maildir is None or not maildir.is_dir():  # no mail has come yet
-                    continue
-                report = purge(user, maildir, rules, audit=note_purged, follow_links=site.follow_links)
-            except MaildropInUse:
-                _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
+                done = self._purge(site, user)
             except (Refused, OSError) as error:
                 well = False
                 _log.error("the maildrop of %s cannot be purged: %s", visible(user), visible(str(error)))
+            except Exception:  # noqa: BLE001 - one user must not stop the purge of the others
+                well = False
+                _log.exception("the maildrop of %s cannot be purged, by a fault of this program", visible(user))
             else:
-                messages += len(report.purged)
-                octets += sum(each.octets for each in report.purged)
-                for failure in report.failures:
-                    well = False
-                    _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
-                levels[quota_level(maildir, rules, follow_links=site.follow_links)[0]] += 1
+                if done is not None:
+                    report, level = done
+                    messages += len(report.purged)
+                    octets += sum(each.octets for each in report.purged)
+                    well = well and not report.failures
+                    levels[level] += 1
             self._alive()
         if messages:
             _log.info("the purge has removed %d messages, %d octets", messages, octets)
@@ -87,6 +85,24 @@ class SitePurge:
             self._metrics.purged(messages, octets, well=well)
             self._metrics.fill(ok=levels["ok"], warned=levels["warn"], full=levels["full"])
         return well
+
+    def _purge(self, site: Site, user: str) -> tuple[PurgeReport, str] | None:
+        """Purge one maildrop; return what was removed, and how full it is. None: there is none, or it is in use.
+
+        Raises:
+            Refused, OSError: it cannot be purged.
+        """
+        maildir, rules, follow = site.maildir(user), site.rules(user), site.follow_links
+        if maildir is None or not maildir.is_dir():  # no mail has come yet
+            return None
+        try:
+            report = purge(user, maildir, rules, audit=note_purged, follow_links=follow)
+        except MaildropInUse:
+            _log.info("the purge has left out the maildrop of %s: it is in use", visible(user))
+            return None
+        for failure in report.failures:
+            _log.error("the purge of %s: not removed: %s", visible(user), visible(str(failure)))
+        return report, quota_level(maildir, rules, follow_links=follow)[0]
 
     def failed(self, error: Exception) -> None:
         """Take note that the users could not be listed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -10,6 +11,7 @@ from typing_extensions import override
 
 from pop3proto.core.text import visible
 from pop3proto.maildrops.folders import not_followed
+from pop3proto.maildrops.memory import MemoryStore
 
 from .quota.maildir_quota import MaildirQuota
 from .retention.rules import MaildropRules
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from pop3proto.core.capabilities import Capabilities
     from pop3proto.maildrops.maildir import MaildirMaildrop
+    from pop3proto.procedures.maildrop import Maildrop
+    from pop3proto.sasl.channel import SessionInfo
 
     from .metrics.figures import ServerMetrics
     from .retention.job import PurgeJob
@@ -33,7 +37,8 @@ _log: Final = logging.getLogger("pop3proto.serving")
 class SiteStore(RetainingStore):
     """The store of a site.
 
-    How full a maildrop is goes to the log, from the warning level on, and to the metrics.
+    A user without a Maildir has an empty maildrop, if other users have theirs. How full a maildrop is goes to the log,
+    from the warning level on, and to the metrics.
 
     Args:
         site: the users, and what each of them has.
@@ -48,6 +53,26 @@ class SiteStore(RetainingStore):
         super().__init__(_SiteMaildirs(site, follow_links=follow), rules, job=job, follow_links=follow)
         self._site: Final = site
         self._metrics: Final = metrics
+
+    @override
+    def open(self, user: str, session: SessionInfo) -> Maildrop:
+        """Open a user's maildrop. That of a user to whom no mail has come yet, and who has no Maildir, is empty."""
+        path = self._site.maildir(user)
+        if path is not None and not os.path.lexists(path) and self._has_maildrops(path):
+            return MemoryStore().open(user, session)
+        return super().open(user, session)
+
+    def _has_maildrops(self, path: Path) -> bool:
+        """Return whether there are maildrops where one is missing. If not, the disk may not be mounted.
+
+        An empty maildrop would make clients forget which messages they have fetched.
+        """
+        root = self._site.template.root
+        try:
+            with os.scandir(path.parent if root is None else root) as entries:
+                return root is None or next(entries, None) is not None
+        except OSError:
+            return False
 
     @override
     def rules(self, user: str) -> MaildropRules:

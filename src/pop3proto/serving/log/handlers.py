@@ -14,11 +14,14 @@ from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from time import strftime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from .fields import fields_of, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["JOURNAL", "SYSLOG", "FileLines", "JournalLines", "LineHandler", "SyslogLines"]
 
@@ -74,15 +77,18 @@ class FileLines(LineHandler):
 
     Args:
         path: the file.
+        complain: is told once if it cannot be opened again.
 
     Raises:
         OSError: it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, complain: Callable[[str], object] = lambda _: None) -> None:
         self._path: Final = path
+        self._complain: Final = complain
+        self._told = False  # that it cannot be opened again
         self._torn = False  # the last line was written in part
-        self._descriptor = os.open(path, _FLAGS, _MODE)
+        self._descriptor = _opened(path)
         super().__init__()  # last: `logging` closes what it has seen
 
     @override
@@ -92,12 +98,12 @@ class FileLines(LineHandler):
         Raises:
             OSError: it cannot be opened; the old one is used on.
         """
-        descriptor = os.open(self._path, _FLAGS, _MODE)
+        descriptor = _opened(self._path)
         self.acquire()
         try:
             os.close(self._descriptor)
             self._descriptor = descriptor
-            self._torn = False
+            self._torn = self._told = False
         finally:
             self.release()
 
@@ -111,8 +117,12 @@ class FileLines(LineHandler):
     @override
     def _write(self, record: logging.LogRecord) -> None:
         if self._is_moved():
-            with suppress(OSError):  # the old one is better than none
+            try:
                 self.reopen()
+            except OSError as error:  # the old one is better than none
+                if not self._told:
+                    self._told = True
+                    self._complain(f"cannot open the log {error.filename} again: {error.strerror}")
         if not os.fstat(self._descriptor).st_nlink:
             raise OSError(
                 errno.ENOENT, os.strerror(errno.ENOENT), str(self._path)
@@ -131,6 +141,23 @@ class FileLines(LineHandler):
         except OSError:
             return True
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+def _opened(path: Path) -> int:
+    """Open a file; make it if there is none. What root makes belongs to the owner of the folder, as the server is that.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS | os.O_EXCL, _MODE)
+    except FileExistsError:
+        return os.open(path, _FLAGS, _MODE)
+    if os.geteuid() == 0:
+        around = path.parent.stat()
+        with suppress(PermissionError):
+            os.fchown(descriptor, around.st_uid, around.st_gid)
+    return descriptor
 
 
 class SyslogLines(LineHandler):

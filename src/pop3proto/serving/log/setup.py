@@ -102,6 +102,6 @@ def _handler(target: LogTarget, log: Log) -> LineHandler:
         case "journal":
             return JournalLines()
         case _:
-            handler = FileLines(target)
+            handler = FileLines(target, _to_stderr)
     handler.setFormatter(JsonFormatter() if log.format == "json" else TextFormatter())
     return handler

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -155,8 +156,36 @@ def test_core_files_are_not_written_unless_they_are_wanted(site, monkeypatch):
         assert len(disabled) == times
 
 
+@pytest.mark.parametrize(
+    "more",
+    ['run = { user = "nosuch" }', '[tls]\ncertificate = "/none.pem"', 'log = { to = "/none/log" }'],
+)
+def test_what_the_configuration_names_and_is_not_there_is_78_at_the_start(site, more):
+    assert main(["serve", "--config", str(site(f"{more}\n"))]) == 78
+
+
+def test_a_port_that_is_taken_is_worth_another_start(site, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        path = site("")
+        path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{taken.getsockname()[1]}", path.read_text()))
+        assert main(["serve", "--config", str(path)]) == 1
+    assert "Address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "quota", "purge", "undelete", "backup", "restore", "verify"])
+def test_the_help_lists_the_exit_statuses(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    numbers = [int(line.split()[0]) for line in lines[lines.index("exit status:") + 1 :]]
+    assert numbers[:3] == [0, 1, 2]
+    assert (78 in numbers) is (command != "verify")
+    assert (75 in numbers) is (command in {"purge", "undelete", "backup", "restore"})
+    assert all(len(line) < 80 for line in lines)
+
+
 def test_what_keeps_it_from_beginning_is_a_failure(site, capsys):
-    assert main(["serve", "--config", str(site('log = { to = "/none/log" }\n'))]) == 1
+    assert main(["serve", "--config", str(site('log = { to = "/none/log" }\n'))]) == 78
     assert "pop3proto serve: /none/log: No such file or directory" in capsys.readouterr().err
 
 

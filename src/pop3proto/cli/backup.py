@@ -14,10 +14,11 @@ from pop3proto.serving.backup.errors import BadBackup, NothingToBackUp
 from pop3proto.serving.backup.writing import MaildropPlace, write_backup
 from pop3proto.serving.retention.purge import MaildropInUse
 
-from .exit_statuses import LATER
+from .exit_statuses import CONFIGURATION, LATER
 from .failures import FAILURE, USAGE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, chosen_maildrops
 from .paths import path_argument
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, LATER, CONFIGURATION)
     add_maildrop_arguments(parser)
     parser.add_argument("file", metavar="FILE.tar", type=path_argument, help="the file; one that is there is replaced")
     parser.add_argument(

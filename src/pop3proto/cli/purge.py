@@ -15,9 +15,10 @@ from pop3proto.serving.log.setup import ServerLog
 from pop3proto.serving.purging import note_purged
 from pop3proto.serving.retention.purge import MaildropInUse, purge
 
-from .exit_statuses import LATER
+from .exit_statuses import CONFIGURATION, LATER
 from .failures import FAILURE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -38,6 +39,7 @@ DESCRIPTION: Final = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, LATER, CONFIGURATION)
     add_maildrop_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each message")

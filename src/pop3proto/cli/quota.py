@@ -11,8 +11,10 @@ from pop3proto.core.text import counted
 from pop3proto.fetching.wording import cannot
 from pop3proto.serving.quota.maildir_quota import MaildirQuota
 
+from .exit_statuses import CONFIGURATION
 from .failures import FAILURE, Failure, warn
 from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -31,6 +33,7 @@ DESCRIPTION: Final = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, CONFIGURATION)
     parser.add_argument(
         "action",
         choices=("show", "recalc"),

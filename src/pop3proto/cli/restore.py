@@ -13,11 +13,12 @@ from pop3proto.serving.backup.restoring import restore_backup
 from pop3proto.serving.retention.purge import MaildropInUse
 
 from .backup import Parser, place_of
-from .exit_statuses import LATER
+from .exit_statuses import CONFIGURATION, LATER
 from .failures import FAILURE, USAGE, Failure, warn
 from .lacking_folder import lacking_folder
 from .maildrop_arguments import add_maildrop_arguments, chosen_maildrops
 from .paths import path_argument
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -38,6 +39,7 @@ DESCRIPTION: Final = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, LATER, CONFIGURATION)
     add_maildrop_arguments(parser)
     parser.add_argument("file", metavar="FILE.tar", type=path_argument, help="the backup")
     parser.add_argument("--dry-run", action="store_true", help="show what would be restored, and change nothing")

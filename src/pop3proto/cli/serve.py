@@ -30,7 +30,9 @@ from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
 from pop3proto.serving.log.stderr import StderrLines
 
+from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure, warn
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -163,6 +165,7 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, CONFIGURATION)
     parser.add_argument(
         "--config",
         type=path_argument,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._config.errors import ConfigError, MissingExtra
@@ -15,7 +17,7 @@ from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.running import CannotServe, SiteServer
 
 from .exit_statuses import CONFIGURATION
-from .failures import USAGE, Failure, warn
+from .failures import FAILURE, USAGE, Failure, warn
 from .process import disable_core_dumps, raise_descriptor_limit
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_config", "run_config", "serve_config"]
 
+_MISSING: Final = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EINVAL)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -85,6 +88,13 @@ def _read(path: Path) -> ServeConfig:
         raise Failure(cannot("read the configuration file", path, error), CONFIGURATION) from error
 
 
+def _status_of(error: BaseException | None) -> int:
+    """Return 78 if the configuration is to blame, so that a new start does not help: not for a port that is taken."""
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return CONFIGURATION if error.errno in _MISSING else FAILURE
+    return CONFIGURATION if isinstance(error, OSError | ValueError) else FAILURE
+
+
 async def _serve(path: Path, config: ServeConfig) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop, server = asyncio.get_running_loop(), SiteServer(path, config)
@@ -107,7 +117,7 @@ async def _serve(path: Path, config: ServeConfig) -> None:
     try:
         await server.__aenter__()
     except CannotServe as error:
-        raise Failure(str(error)) from error
+        raise Failure(str(error), _status_of(error.__cause__)) from error
     places = ", ".join(f"{host} port {port}" for host, port in server.addresses)
     figures = "" if server.metrics_address is None else "; metrics on {} port {}".format(*server.metrics_address)
     print(visible(f"serving {path} on {places}{figures}"), flush=True)

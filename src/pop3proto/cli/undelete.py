@@ -9,9 +9,10 @@ from pop3proto.fetching.wording import cannot
 from pop3proto.serving.retention.purge import MaildropInUse
 from pop3proto.serving.retention.undelete import undelete
 
-from .exit_statuses import LATER
+from .exit_statuses import CONFIGURATION, LATER
 from .failures import Failure
 from .maildrop_arguments import add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -26,6 +27,7 @@ DESCRIPTION: Final = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, LATER, CONFIGURATION)
     add_maildrop_arguments(parser, all_=False)
     parser.add_argument(
         "--uid", action="append", metavar="UNIQUE-ID", help="bring back this message only; may be given several times"

@@ -11,6 +11,7 @@ from pop3proto.serving.backup.verifying import verify_backup
 
 from .failures import FAILURE, Failure, warn
 from .paths import path_argument
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -22,6 +23,7 @@ DESCRIPTION: Final = "Read a backup to its end, and compare each message with it
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser)
     parser.add_argument("file", metavar="FILE.tar", type=path_argument, help="the backup")
 
 

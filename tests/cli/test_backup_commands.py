@@ -102,6 +102,12 @@ def test_folders_that_are_missing_are_told_before_anything_is_restored(config: P
     )  # fmt: skip  # eve has no messages, so that her folder is not needed
 
 
+def test_a_backup_into_a_folder_that_is_not_there(config: Path, tmp_path: Path, say: Say) -> None:
+    file = tmp_path / "none" / "b.tar"
+    words = f"pop3proto backup: cannot write {file}: there is no folder {tmp_path}/none\n"
+    assert say("backup", "--all", file, "--config", config) == (1, "", words)
+
+
 def test_one_maildir(tmp_path: Path, say: Say) -> None:
     file, other = tmp_path / "mail.tar", tmp_path / "other"
     put(tmp_path / "ann")

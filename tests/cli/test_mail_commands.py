@@ -431,7 +431,32 @@ def test_the_use_of_all(
     assert main(["quota", "show", "--all", "--config", str(tmp_path / "none")]) == 78
 
 
+def test_the_use_near_the_limit_is_marked(maildir: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--maildir", str(maildir), "--quota-messages", "10"]
+    for _ in range(9):
+        deliver(*words)
+    capsys.readouterr()
+    assert main(["quota", "show", *words]) == 0
+    assert capsys.readouterr().out.endswith("90 % of 10 messages used, near the limit\n")
+
+
 # ---------------------------------------------------------------------------------- purge and undelete
+
+
+def test_a_purge_where_nothing_expires_says_so(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(maildir, 99)
+    assert main(["purge", "--maildir", str(maildir)]) == 0
+    assert capsys.readouterr().err == "note: nothing expires: there is neither retain nor on_delete\n"
+    assert main(["purge", "--maildir", str(maildir), "--retain-read", "1d"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_unique_id_that_was_not_deleted(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(maildir, 1)
+    assert main(["undelete", "--maildir", str(maildir), "--uid", "nonsense"]) == 1
+    assert capsys.readouterr() == (
+        "", "pop3proto undelete: no deleted message has the unique id nonsense, or it is in use\n"
+    )  # fmt: skip
 
 
 def test_what_would_expire_is_shown_and_then_removed(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:

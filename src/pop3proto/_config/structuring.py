@@ -334,6 +334,6 @@ def _chosen(value: object, kinds: list[type[Any]]) -> type[Any]:
     table = cast("dict[str, object]", value)
     found = [by_key[key] for key in table if key in by_key]
     if len(found) != 1:
-        wrong = "" if found else "".join(did_you_mean(key, by_key) for key in table)
+        wrong = "; there is more than one" if found else "".join(did_you_mean(key, by_key) for key in table)
         raise NotExpected(f"one of the keys {', '.join(by_key)} is expected{wrong}")
     return found[0]

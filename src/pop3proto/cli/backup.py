@@ -22,6 +22,7 @@ from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from .maildrop_arguments import ChosenMaildrop
 
@@ -78,7 +79,7 @@ def run(arguments: Namespace) -> int:
     except (BadBackup, NothingToBackUp) as error:
         raise Failure(str(error)) from error
     except OSError as error:
-        raise Failure(cannot("write", arguments.file, error)) from error
+        raise Failure(_why_not_written(arguments.file, error)) from error
     octets = counted(report.octets, "octet")
     print(f"{counted(len(report.users), 'maildrop')}, {counted(report.messages, 'message')} ({octets})")
     if report.gone:
@@ -90,6 +91,13 @@ def run(arguments: Namespace) -> int:
     for user, why in report.failed.items():
         warn(f"pop3proto backup: the maildrop of {visible(user)} cannot be read, and is not in the backup: {why}")
     return FAILURE if report.failed else LATER if report.in_use else 0
+
+
+def _why_not_written(file: Path, error: OSError) -> str:
+    folder = file.absolute().parent
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return f"cannot write {file}: there is no folder {folder}"
+    return cannot("write", file, error)
 
 
 def place_of(chosen: ChosenMaildrop) -> MaildropPlace:

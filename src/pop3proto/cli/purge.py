@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pop3proto.serving.config.reporting import Log
     from pop3proto.serving.retention.purge import Purged
+    from pop3proto.serving.retention.rules import MaildropRules
 
     from .maildrop_arguments import ChosenMaildrop
 
@@ -49,9 +50,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     chosen = chosen_maildrops(arguments)
+    if chosen and not any(_expires(maildrop.rules) for maildrop in chosen):
+        warn("note: nothing expires: there is neither retain nor on_delete")
     with _audit(chosen[0].log if chosen and not arguments.dry_run else None):
         statuses = {_purge(maildrop, arguments) for maildrop in chosen}
     return FAILURE if FAILURE in statuses else max(statuses, default=0)
+
+
+def _expires(rules: MaildropRules) -> bool:
+    return rules.retain.shortest is not None or rules.on_delete.to != "remove"
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def _line(maildrop: ChosenMaildrop, usage: Usage, recorded: Usage | None) -> str
     quota = maildrop.rules.quota
     words = [f"{counted(usage.messages, 'message')} ({counted(usage.octets, 'octet')})"]
     if quota.is_limited:
-        words.append(quota.describe(usage) + (", full" if quota.is_full(usage) else ""))
+        level = ", full" if quota.is_full(usage) else ", near the limit" if quota.warns(usage) else ""
+        words.append(quota.describe(usage) + level)
     if recorded not in (None, usage):
         words.append(f"maildirsize said {counted(recorded.messages, 'message')} ({counted(recorded.octets, 'octet')})")
     return f"{maildrop.name}: {'; '.join(words)}"

@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         for unique_id in back:
             print(unique_id)
-    else:
+    elif back or not missing:
         print(f"{maildrop.name}: {counted(len(back), 'message')} brought back")
     if missing:
         raise Failure(f"no deleted message has the unique id {visible(missing[0])}, or it is in use")

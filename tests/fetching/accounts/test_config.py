@@ -269,7 +269,7 @@ def test_an_account_replaces_what_would_contradict_it(account):
         ("proxy = 'socks4://h:1'", "proxy: a proxy is socks5://host:port or socks5://user:password@host:port"),
         ("quirks = ['bare_lf', 1]", "quirks: a text is expected, in quotes and not empty"),
         ("password = {}", f"password: {PLACES}"),
-        ("password = {ask = true, env = 'x'}", f"password: {PLACES}"),
+        ("password = {ask = true, env = 'x'}", f"password: {PLACES}; there is more than one"),
         (
             "password = {comand = ['x']}",
             f'password: {PLACES}; did you mean "command"?',

@@ -248,6 +248,12 @@ def test_the_other_pages_have_examples_that_are_right(name, write):
     read_config(write(example))
 
 
+def test_two_kinds_of_users_are_one_too_many(write):
+    text = LEAST.replace('file = "/users"', 'file = "/users", htpasswd = "/h"')
+    with pytest.raises(ConfigError, match="is expected; there is more than one"):
+        read_config(write(text))
+
+
 def test_the_pages_listen_on_both_families():
     for name in ("docs/serve.md", "docs/serve-configuration.md", "examples/serve.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")

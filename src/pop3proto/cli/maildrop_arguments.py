@@ -23,6 +23,7 @@ from pop3proto.serving.site import Site, UnknownUsers
 from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure
 from .paths import path_argument
+from .quiet import no_log
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -189,7 +190,8 @@ def open_site(path: Path) -> Site:
     """
     try:
         config = read_config(path)
-        directory = open_directory(config)
+        with no_log():  # hashes that cannot be used are no matter here
+            directory = open_directory(config)
     except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error
     except OSError as error:

@@ -213,6 +213,7 @@ def test_what_makes_a_token_valid(change, options, owner):
         {"body": b"x"},
         {"body": b"\xff"},
         {"body": b"[" * 60_000},
+        {"body": b'{"active": false, "username": "ann", "active": true}'},
         {"body": b'{"a":' * 10_000},
         {"body": b" " * 70_000},
         {"status": 302, "headers": [("Location", "https://elsewhere.example/")]},

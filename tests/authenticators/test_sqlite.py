@@ -115,8 +115,8 @@ def test_what_cannot_be_asked_is_no_wrong_password(database, caplog, change, why
 
 def test_a_row_that_cannot_be_used_is_told(database, caplog):
     users = SqliteUsers(database, QUERY)
-    with caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable):
-        users.check_password("bad", "x", HERE)
+    with caplog.at_level(logging.ERROR, "pop3proto"):
+        assert not users.check_password("bad", "x", HERE)  # as of a user who is not there
     assert "the scheme CRAM-MD5 is not supported" in caplog.text
     with pytest.raises(Unavailable):
         users.find("bad")
@@ -172,3 +172,9 @@ def test_the_password_of_an_unknown_user_is_compared_with_a_hash_like_the_others
     assert not users.check_password("ann", "x", HERE)
     assert not users.check_password("nobody", "x", HERE)
     assert compared == ["SHA512-CRYPT", "PLAIN", "PLAIN"]
+    # One user with another scheme does not change it.
+    run(database, "INSERT INTO users VALUES ('old', '{SHA}pXBcXz5p8hJdvaXqWQGTwUG2fhM=', NULL, NULL)")
+    del compared[:]
+    for name in ("ann", "old", "nobody", "bad", "none"):
+        users.check_password(name, "x", HERE)
+    assert compared == ["PLAIN", "SHA", "PLAIN", "PLAIN", "PLAIN"]

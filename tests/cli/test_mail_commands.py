@@ -568,6 +568,17 @@ def test_who_is_left_out_of_a_backup_or_of_a_restore_is_told(
     assert file.read_bytes() == before
 
 
+@pytest.mark.deep
+def test_a_bounce_tells_strangers_nothing_of_other_users(site: Callable[..., Path], tmp_path: Path) -> None:
+    config = site()
+    (tmp_path / "table").write_text("ann:{CRAM-MD5}x\nbob:{PLAIN}x\n")
+    os.utime(tmp_path / "table", (1_700_000_000, 1_700_000_000))
+    config.write_text(config.read_text().replace(f'file = "{tmp_path}/users"', f'passwd_file = "{tmp_path}/table"'))
+    command = [sys.executable, "-m", "pop3proto", "deliver", "ghost", "--config", str(config)]
+    done = subprocess.run(command, input=TEXT, capture_output=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (77, b"pop3proto deliver: there is no user ghost\n")
+
+
 def test_what_was_deleted_comes_back(maildir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [put(maildir, days) for days in (3, 2, 1)]
     maildrop = RetainingStore({"ann": maildir}, MaildropRules(on_delete=OnDelete("trash"))).open("ann", SessionInfo())

@@ -8,12 +8,14 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pop3proto.blocking import connect
 from pop3proto.cli import main, serve_config
+from pop3proto.testing.certificates import authority
 from tests.helpers.processes import PATIENCE, started, wait_until
 
 USERS = "ann:{PLAIN}tanstaaf\n"
@@ -115,6 +117,58 @@ def test_a_program_that_is_not_there_is_told(site, capsys):
     file.write_text(file.read_text().replace(users, 'users = { checkpassword = ["/none"] }'))
     assert main(["serve", "--config", str(file), "--check-config"]) == 78
     assert "users: /none does not exist or is not executable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["login = { methods = 'APOP' }", "login = { cleartext = 'never' }", "login = { methods = ['SCRAM-SHA-1'] }"]
+)
+def test_a_check_finds_that_nobody_can_log_in(site, capsys, text):
+    assert main(["serve", "--config", str(site(text)), "--check-config"]) == 78
+    assert "nobody can log in on 127.0.0.1:0: none of the login methods works there" in capsys.readouterr().err
+
+
+def test_a_check_finds_that_users_have_no_home(site, capsys):
+    file = site()
+    (site.folder / "users").write_text("ann:{SHA}pXBcXz5p8hJdvaXqWQGTwUG2fhM=\n")
+    text = file.read_text().replace("passwd_file", "htpasswd").replace(f"{site.folder}/{{user}}", "{home}/Maildir")
+    file.write_text(text)
+    assert main(["serve", "--config", str(file), "--check-config"]) == 78
+    assert "these users have no home folder; {home} cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can go on as another user")
+def test_a_check_looks_as_the_user_of_the_server(site, capsys, tmp_path):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        users, pem, mail = folder / "users", folder / "pem", folder / "mail"
+        users.write_text(USERS)
+        mail.mkdir()
+        pem.write_bytes(authority().issue_cert("pop.example.org").private_key_and_cert_chain_pem.bytes())
+        file = folder / "serve.toml"
+        file.write_text(
+            f'listen = {{ address = "127.0.0.1:0" }}\nusers = {{ passwd_file = "{users}" }}\n'
+            f'maildrops = {{ maildir = "{mail}/{{user}}" }}\nrun = {{ user = "nobody" }}\n'
+            f'[tls]\ncertificate = "{pem}"\n'
+        )
+        for path in (users, pem):
+            path.chmod(0o600)
+        assert main(["serve", "--config", str(file), "--check-config"]) == 78
+        err = capsys.readouterr().err
+        assert f"as nobody: users: cannot read {users}: Permission denied" in err
+        assert "note: nobody cannot read it, so that no reload will work: tls: " in err
+        users.chmod(0o644)
+        assert main(["serve", "--config", str(file), "--check-config"]) == 0
+        assert "no reload will work" in capsys.readouterr().err
+        os.chown(pem, 65_534, 65_534)
+        assert main(["serve", "--config", str(file), "--check-config"]) == 0
+        assert "no reload will work" not in capsys.readouterr().err
+        file.write_text(file.read_text().replace('"nobody"', '"root"'))
+        assert main(["serve", "--config", str(file), "--check-config"]) == 78
+        assert "run: the user 'root' is root" in capsys.readouterr().err
+        file.write_text(file.read_text().replace('"root"', '"nobody", group = "no-such-group"'))
+        assert main(["serve", "--config", str(file), "--check-config"]) == 78
+        assert "run: there is no group 'no-such-group'" in capsys.readouterr().err
 
 
 def test_errors_of_the_file_are_told_with_their_keys(site, capsys):

@@ -171,7 +171,7 @@ class TokenIntrospection(TokenVerifier):
         if status != _OK:
             raise self._unavailable(f"the server answers with status {status}")
         try:
-            answer: object = json.loads(octets)
+            answer: object = json.loads(octets, object_pairs_hook=_once)
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
@@ -181,6 +181,18 @@ class TokenIntrospection(TokenVerifier):
     def _unavailable(self, why: str) -> Unavailable:
         _log.error("tokens cannot be checked: %s: %s", self._endpoint.host, visible(why))
         return Unavailable("logins cannot be checked now; try again later")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object, no name of which is there twice: "active" would be what the last one says.
+
+    Raises:
+        ValueError: one is.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _texts(value: object) -> list[object]:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter, deque
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -33,6 +34,7 @@ _log: Final = logging.getLogger("pop3proto")
 
 _MAX_CONCURRENT: Final = 8  # as in hash_file.py
 _DIGITS: Final = 18  # more make a limit that nothing reaches
+_SEEN: Final = 1_000  # hashes of the last logins, of which the decoy is one
 _STEPS: Final = 1_000  # of SQLite's machine, between two looks at the clock
 
 # For an unknown user of a database from which no user has been read yet.
@@ -51,8 +53,8 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
     opened for each login, and for reading only.
 
     If the database cannot be asked, the reason is logged to "pop3proto", and the login is refused with `Unavailable`
-    (SYS/TEMP). So is that of a user whose hash cannot be used. For unknown users a hash of the kind that was read last
-    is computed.
+    (SYS/TEMP). A user whose hash cannot be used cannot log in, and the log says why. For unknown users a hash of the
+    kind is computed that most of those have that were read last.
 
     Args:
         path: the database.
@@ -71,7 +73,9 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
         self._listing: Final = listing
         self._timeout: Final = timeout
         self._hash_slots: Final = threading.BoundedSemaphore(_MAX_CONCURRENT)
-        self._sample: PasswordHash = parse_hash(_SAMPLE)
+        self._lock: Final = threading.Lock()
+        self._sample: Final = parse_hash(_SAMPLE)
+        self._seen: Final = deque[PasswordHash](maxlen=_SEEN)
         path.open("rb").close()  # its errors say more than those of SQLite
         asked = _Asked(_parameters(""))
         try:
@@ -95,15 +99,34 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
         """Return whether this is the user's password."""
         row = self._row(user)
         stored = None if row is None else row["password"]
+        usable = self._usable(stored)
+        hashed = self._most_common() if usable is None else usable
         try:
-            hashed = self._sample if stored is None else parse_hash(str(stored))
             with self._hash_slots:
                 matches = hashed.matches(password)
-        except (UnusableHash, ValueError, MemoryError) as error:
+        except (ValueError, MemoryError) as error:
             raise self._unavailable(f"the password of a user: {error}") from error
-        if stored is not None:
-            self._sample = hashed
-        return matches and stored is not None
+        return matches and usable is not None
+
+    def _usable(self, stored: object) -> PasswordHash | None:
+        """Return the hash of a row; None if there is none, or it cannot be used, which looks like a wrong password."""
+        if stored is None:
+            return None
+        try:
+            hashed = parse_hash(str(stored))
+        except UnusableHash as error:
+            _log.error("%s: a user cannot log in: %s", self._path, error)
+            return None
+        with self._lock:
+            self._seen.append(hashed)
+        return hashed
+
+    def _most_common(self) -> PasswordHash:
+        """Return a hash of the scheme and the cost that most of those have that were read last."""
+        with self._lock:
+            seen = tuple(self._seen) or (self._sample,)
+        [(kind, _)] = Counter((each.scheme, each.cost) for each in seen).most_common(1)
+        return next(each for each in reversed(seen) if (each.scheme, each.cost) == kind)
 
     @override
     def find(self, user: str, /) -> UserEntry | None:

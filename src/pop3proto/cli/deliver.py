@@ -21,7 +21,8 @@ from pop3proto.serving.delivery.header import Envelope
 from .exit_statuses import LATER, REFUSED
 from .failures import USAGE, Failure
 from .lacking_folder import lacking_folder
-from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops, unseen_notes
+from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
+from .quiet import no_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def _wrapped(text: str) -> str:
 def run(arguments: Namespace) -> int:
     """Run the command. Whatever goes wrong, the message is not lost: the mail server keeps it, or returns it."""
     try:
-        with unseen_notes():  # the mail server shows to strangers what a command prints
+        with no_log():  # the mail server shows to strangers what a command prints
             return _run(arguments)
     except Failure:
         raise

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from argparse import ArgumentTypeError
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,10 +26,11 @@ from pop3proto.serving.site import Site, UnknownUsers
 from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure
 from .paths import path_argument
+from .quiet import no_log
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from pop3proto.serving.config.listeners import RunAs
     from pop3proto.serving.config.main import ServeConfig
@@ -45,7 +44,6 @@ __all__ = [
     "add_maildrop_arguments",
     "add_rules_arguments",
     "chosen_maildrops",
-    "unseen_notes",
 ]
 
 DEFAULT_CONFIG: Final = Path("/etc/pop3proto/serve.toml")
@@ -193,7 +191,7 @@ def chosen_maildrops(
         raise Failure("name one USER, or --all" if hasattr(arguments, "all") else "name one USER", USAGE)
     site = open_site(arguments.config or DEFAULT_CONFIG, keep_root=keep_root)
     try:
-        with unseen_notes():
+        with no_log():
             users = site.users() if everyone else [arguments.user]
             return [_chosen(site, user) for user in users if not everyone or site.maildir(user) is not None]
     except UnknownUsers as error:
@@ -223,17 +221,6 @@ def _doubt(config: ServeConfig) -> str:
         return reason(error)
 
 
-@contextmanager
-def unseen_notes() -> Generator[None]:
-    """Print no notes about single lines of the users' file: they are for the log of the server."""
-    handler, logger = logging.NullHandler(), logging.getLogger("pop3proto")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
 def open_site(path: Path, *, keep_root: bool = False) -> Site:
     """Return what a configuration file says, and go on as the user of the server if the process is that of root.
 
@@ -244,7 +231,7 @@ def open_site(path: Path, *, keep_root: bool = False) -> Site:
         config = read_config(path)
         if not keep_root:
             _leave_root(config.run)
-        with unseen_notes():
+        with no_log():
             directory = open_directory(config)
     except (ConfigError, MissingExtra, AccountsUnusable) as error:
         raise Failure(visible(str(error).replace("\n", "; ")), CONFIGURATION) from error

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._config.errors import ConfigError, MissingExtra
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.wording import cannot
-from pop3proto.serving.checking import describe, notes, problems
+from pop3proto.serving.checking import describe, notes
+from pop3proto.serving.checking_as import problems_of_server
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.running import CannotServe, SiteServer
 
 from .exit_statuses import CONFIGURATION
 from .failures import FAILURE, USAGE, Failure, warn
 from .process import disable_core_dumps, raise_descriptor_limit
+from .quiet import no_log
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,10 +51,11 @@ def run_config(arguments: Namespace) -> int:
 def check_config(path: Path) -> int:
     """Print what a configuration file comes to, and what is wrong with it; return the exit status."""
     config = _read(path)
-    found = [*problems(config)]
+    with no_log():  # they are problems, and told as such
+        found, later = problems_of_server(config)
     for line in describe(config):
         print(visible(line))
-    for note in notes(config):
+    for note in (*notes(config), *later):
         warn(f"note: {note}")
     for problem in found:
         warn(f"pop3proto serve: {path}: {problem}")

@@ -13,6 +13,8 @@ from pop3proto._config.units import show_octets, show_seconds
 from pop3proto.core.errors import Pop3Error
 from pop3proto.core.text import counted
 from pop3proto.procedures.maildrop import Refused
+from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements
+from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
 
 from .access.login_times import LoginTimes
 from .accounts import AccountsUnusable, open_accounts
@@ -20,19 +22,20 @@ from .assembly import Lasting, certificates_of, service_of
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
 from .log.handlers import JOURNAL, SYSLOG
 from .metrics.figures import ServerMetrics
-from .privileges import find_user
 from .site import Site, UnknownUsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pop3proto.procedures.server.service import Service
+
     from .accounts import Accounts
     from .config.listeners import Listen
     from .config.main import ServeConfig
     from .config.users import Users
 
-__all__ = ["describe", "notes", "problems"]
+__all__ = ["describe", "notes", "problems", "tls_problem"]
 
 
 def describe(config: ServeConfig) -> Iterator[str]:
@@ -138,12 +141,20 @@ def _secret_files(config: ServeConfig) -> Iterator[Path]:
         yield config.tokens.client_secret
 
 
-def problems(config: ServeConfig) -> Iterator[str]:
-    """Yield what is wrong with what a configuration names: files, users, folders. They are opened, and nothing more."""
+def tls_problem(config: ServeConfig) -> str | None:
+    """Return what is wrong with the certificates and keys; None: nothing."""
     try:
         certificates_of(config.tls)
     except OSError as error:
-        yield f"tls: {error.strerror or error}"
+        return f"tls: {error.strerror or error}"
+    return None
+
+
+def problems(config: ServeConfig) -> Iterator[str]:
+    """Yield what else is wrong with what a configuration names: files, users, folders. They are opened, and no more.
+
+    The server opens them as the user that it runs as: ask as that user.
+    """
     try:
         accounts = open_accounts(config)
     except AccountsUnusable as error:
@@ -155,20 +166,23 @@ def problems(config: ServeConfig) -> Iterator[str]:
         yield from _of_site(config, accounts)
     yield from _of_folders(config)
     yield from _of_reports(config)
-    if config.run.user is not None:
-        try:
-            find_user(config.run.user)
-        except ValueError as error:
-            yield f"run: {error}"
 
 
 def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
     site = Site(config, accounts.directory)
     try:
-        service_of(site, accounts, Lasting(times=LoginTimes(), job=None, metrics=None))
+        service = service_of(site, accounts, Lasting(times=LoginTimes(), job=None, metrics=None))
     except (Pop3Error, ValueError) as error:
         yield str(error)
-    if "home" in site.template.fields and accounts.directory is None:
+    else:
+        yield from (
+            f"nobody can log in on {listen.name}: none of the login methods works there, for these users"
+            for listen in config.listen
+            if not _usable(service, listen, tls=config.tls is not None)
+        )
+    if "home" in site.template.fields and isinstance(
+        config.users, FileUsers | HtpasswdUsers | CheckpasswordUsers | None
+    ):
         yield "maildrops: these users have no home folder; {home} cannot be used"
     if config.retain.shortest is None:
         return
@@ -180,6 +194,20 @@ def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
         yield "retain: nothing is purged: the users cannot be listed; `list` in `users` is missing"
     except OSError as error:
         yield f"retain: {error.filename}: {error.strerror}"
+
+
+def _usable(service: Service, listen: Listen, *, tls: bool) -> bool:
+    """Return whether a login method is left for the clients of a listener."""
+    proxy = listen.proxy_protocol
+    secured = (tls and listen.tls != "none") or (proxy is not None and proxy.trust_tls)
+    bindings = (ChannelBinding("tls-exporter", b"any"),)
+    info = TlsInfo("TLSv1.3", verified=True, certificate=b"any", bindings=bindings) if secured else None
+    shown = secured or service.cleartext != "never"
+    return (
+        any(service.offers(SessionInfo(tls=info), may_show_password=shown))
+        or (shown and service.user_pass and implements(service.authenticator, PasswordVerifier))
+        or (service.apop and implements(service.authenticator, SecretSource))
+    )
 
 
 def _of_reports(config: ServeConfig) -> Iterator[str]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import grp
     import pwd
 
-__all__ = ["check_not_root", "drop_privileges", "find_user"]
+__all__ = ["check_not_root", "drop_privileges", "find_target", "find_user"]
 
 _ROOT: Final = 0
 
@@ -29,12 +29,7 @@ def drop_privileges(user: str, group: str | None = None) -> None:
         PermissionError: the process may not do that, for it is neither root nor that user.
         RuntimeError: the system has let it keep its rights, or take them back. End the process.
     """
-    entry = find_user(user)
-    main = entry.pw_gid if group is None else _group(group).gr_gid
-    if entry.pw_uid == _ROOT:
-        raise ValueError(f"the user {user!r} is root, whose rights are to be given up")
-    if main == _ROOT:
-        raise ValueError(f"the group of {user!r} would be that of root; name another one")
+    entry, main = find_target(user, group)
     uid = entry.pw_uid
     if {*_users()} == {uid} and {*_groups()} == {main} and _ROOT not in os.getgroups():
         return
@@ -50,6 +45,21 @@ def drop_privileges(user: str, group: str | None = None) -> None:
             "without the group of root",
         ) from error
     _check_dropped(uid, main, groups)
+
+
+def find_target(user: str, group: str | None) -> tuple[pwd.struct_passwd, int]:
+    """Return as whom a process is to go on: the user, and the number of the main group.
+
+    Raises:
+        ValueError: there is no such user or group, or it is root.
+    """
+    entry = find_user(user)
+    main = entry.pw_gid if group is None else _group(group).gr_gid
+    if entry.pw_uid == _ROOT:
+        raise ValueError(f"the user {user!r} is root, whose rights are to be given up")
+    if main == _ROOT:
+        raise ValueError(f"the group of {user!r} would be that of root; name another one")
+    return entry, main
 
 
 def check_not_root() -> None:

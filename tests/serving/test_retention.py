@@ -530,7 +530,7 @@ def test_a_client_is_told_of_the_quota_at_login_and_stat_has_numbers_only(maildi
     with serve(service) as server, connect(*server.address, tls="none") as client:
         client.login("ann", "x")
         assert client.last_reply is not None
-        assert client.last_reply.text == "maildrop has 1 messages (17 octets); 14 % of 100 octets used"
+        assert client.last_reply.text == "maildrop has 1 message (17 octets); 14 % of 100 octets used"
         assert client.stat().count == 1
         assert client.last_reply.text == "1 17"
         assert client.capa().expire == Expire(30)

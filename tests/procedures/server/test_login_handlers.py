@@ -334,7 +334,7 @@ def test_what_is_offered_is_still_announced_after_login():
 def test_every_mechanism_logs_in(name, initial, blocks):
     everyone = Everyone(blocks=blocks)
     session = serving(everyone, b"A: b\n\n")
-    assert log_in(session, RIGHT[name](), initial=initial) == b"+OK maildrop has 1 messages (8 octets)"
+    assert log_in(session, RIGHT[name](), initial=initial) == b"+OK maildrop has 1 message (8 octets)"
     assert session.connection.state is State.TRANSACTION
     [(user, info)] = session.store.openers
     assert user == ("guest" if name == "ANONYMOUS" else "ann")
@@ -882,6 +882,6 @@ def test_what_a_maildrop_tells_its_user_follows_the_number_of_messages(monkeypat
     monkeypatch.setattr(FakeMaildrop, "notice", notice, raising=False)
     session = Serving(store).greeted()
     assert session.ask(b"USER ann\r\nPASS tanstaaf\r\n").endswith(
-        b"+OK maildrop has 1 messages (3 octets)%b\r\n" % told.encode()
+        b"+OK maildrop has 1 message (3 octets)%b\r\n" % told.encode()
     )
     assert session.ask(b"STAT\r\n") == b"+OK 1 3\r\n"

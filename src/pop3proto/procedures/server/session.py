@@ -121,7 +121,7 @@ class ServerSession(SessionOutput):
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
         status = self.status
-        return f"{status.count} messages ({status.octets} octets)"
+        return f"{status.count} {'message' if status.count == 1 else 'messages'} ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.

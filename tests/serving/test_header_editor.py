@@ -29,7 +29,7 @@ def edited(message: bytes, chunks: list[bytes], remove: tuple[str, ...] = ("Retu
 
 def expected(message: bytes) -> bytes:
     """The same by regular expressions over the whole message."""
-    message = re.sub(rb"\AFrom [^\n]*(\n|\Z)", b"", message)
+    message = re.sub(rb"\AFrom [^\n]*\n", b"", message)  # not if that is all of it
     first = re.match(rb"[^\n]*\n", message)
     end = b"\r\n" if first and first[0].endswith(b"\r\n") else b"\n"
     blank = re.search(rb"^\r?\n", message, re.MULTILINE)

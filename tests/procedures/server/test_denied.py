@@ -117,14 +117,15 @@ def test_the_facts_of_who_acts_for_another():
     assert [facts.user for facts in policy.noted] == ["bob"]
 
 
-def test_who_is_denied_does_not_meet_a_fault_behind():
+@pytest.mark.parametrize("policy", [Denies("ann"), Says(DENY)], ids=["login", "connection"])
+def test_who_is_denied_does_not_meet_a_fault_behind(policy):
     everyone = Everyone()
 
     def may_act_as(*_: object) -> bool:
         raise Unavailable("ask later")
 
     everyone.may_act_as = may_act_as
-    session = serving(everyone, policy=Denies("ann"))
+    session = serving(everyone, policy=policy)
     for client in (PlainClient("ann", "tanstaaf", "bob"), scram("SHA-256", authzid="bob"), ExternalClient("bob")):
         assert log_in(session, client) == b"-ERR [AUTH] wrong name or password"
     session = serving(everyone, policy=Denies())

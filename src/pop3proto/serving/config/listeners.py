@@ -123,7 +123,10 @@ class Tls(CertificateFiles):
     )
     client_ca: Path | None = attrs.field(
         default=None,
-        metadata=about("the authorities whose certificates clients may show, for the login method EXTERNAL"),
+        metadata=about(
+            "the authorities whose certificates clients may show; they do not log in by them, as no source of `users` "
+            "knows certificates"
+        ),
     )
     minimum: Literal["1.2", "1.3"] = attrs.field(default="1.2", metadata=about("the lowest version of TLS"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import tomllib
@@ -30,6 +31,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], bool]:
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         octets = file.read()
+    if octets.startswith(codecs.BOM_UTF8):
+        raise ConfigError([f"{path}: it begins with a byte order mark (BOM): save it as UTF-8 without one"])
     try:
         data = tomllib.loads(octets.decode("utf-8"))
     except UnicodeDecodeError as error:

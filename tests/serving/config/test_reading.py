@@ -248,6 +248,11 @@ def test_the_other_pages_have_examples_that_are_right(name, write):
     read_config(write(example))
 
 
+def test_a_byte_order_mark_is_told(write):
+    with pytest.raises(ConfigError, match="byte order mark"):
+        read_config(write("\ufeff" + LEAST))
+
+
 def test_two_kinds_of_users_are_one_too_many(write):
     text = LEAST.replace('file = "/users"', 'file = "/users", htpasswd = "/h"')
     with pytest.raises(ConfigError, match="is expected; there is more than one"):

@@ -626,6 +626,8 @@ HOSTILE: dict[str, Callable[[], Members]] = {
     "a long name": lambda: [ONE, manifest(message(name="x" * 300)), INDEX],
     "a name with NUL": lambda: [ONE, manifest(message(name="x\0")), INDEX],
     "a time that is none": lambda: [ONE, manifest(message(arrived=float("inf"))), INDEX],
+    "a time beyond all": lambda: [ONE, manifest(message(arrived=10**400), made=10**400), INDEX],
+    "a time that is NaN": lambda: [ONE, manifest(message(), made=float("nan")), INDEX],
     "a time that is text": lambda: [ONE, manifest(message(arrived="now")), INDEX],
     "one id for two": lambda: [ONE, manifest(message(), message(path="ann/messages/2")), INDEX],
     "one file for two": lambda: [ONE, manifest(message(), message(2, path="ann/messages/1")), INDEX],

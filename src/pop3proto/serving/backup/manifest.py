@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any, Final, cast
 
@@ -185,10 +184,7 @@ def _number(data: dict[str, object], key: str) -> int:
 def _time(data: dict[str, object], key: str) -> float:
     value = data.get(key)
     if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not 0 <= value < _LATEST
+        not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _LATEST  # nor is NaN
     ):
         raise BadBackup(f'the manifest has no time "{key}", where one is needed')
     return float(value)

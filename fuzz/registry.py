@@ -15,6 +15,7 @@ from .targets import (
     joined,
     names,
     paired,
+    proxy_header,
     results,
     sasl,
     server,
@@ -37,5 +38,6 @@ TARGETS: Final[Mapping[str, Target]] = {
         names.TARGET,
         files.TARGET,
         der.TARGET,
+        proxy_header.TARGET,
     )
 }

@@ -54,6 +54,8 @@ def test_all_packages_with_public_names_are_looked_at():
         "pop3proto.maildrops",
         "pop3proto.procedures",
         "pop3proto.sasl",
+        "pop3proto.serving",
+        "pop3proto.serving.config",
         "pop3proto.testing",
         "pop3proto.trio",
     }

@@ -50,7 +50,7 @@ def test_a_session(said):
         "- - - C: USER ann",
         "- - - S: +OK send the password",
         "- - - C: PASS ***",
-        "- - ann S: +OK maildrop has 1 messages (27 octets)",
+        "- - ann S: +OK maildrop has 1 message (27 octets)",
         "- - ann C: RETR 1",
         "- - ann S: +OK 27 octets",
         "- - ann S: (24 octets)",

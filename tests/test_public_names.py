@@ -30,6 +30,8 @@ PACKAGES = (
     "pop3proto.poplib",
     "pop3proto.procedures",
     "pop3proto.sasl",
+    "pop3proto.serving",
+    "pop3proto.serving.config",
     "pop3proto.testing",
     "pop3proto.testing.checks",
     "pop3proto.testing.faults",
@@ -59,7 +61,20 @@ MADE_BY_THE_LIBRARY = {
 
 
 # These mean one thing in the fetch, and another elsewhere: its words are those of the journal and of the configuration.
-TWO_MEANINGS = {"Octets", "Report", "SecretSource", "Step", "Target", "login"}
+# So do these in a server: a policy decides from facts, there and in the fetch and the checks; and its configuration is
+# another one.
+TWO_MEANINGS = {
+    "ConfigError",
+    "Facts",
+    "Octets",
+    "Policy",
+    "Report",
+    "SecretSource",
+    "Step",
+    "Target",
+    "login",
+    "read_config",
+}
 
 
 def all_of(package: str) -> list[str]:

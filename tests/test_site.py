@@ -29,6 +29,8 @@ PUBLIC = [
     "pop3proto.maildrops",
     "pop3proto.authenticators",
     "pop3proto.logs",
+    "pop3proto.serving",
+    "pop3proto.serving.config",
     "pop3proto.testing",
     "pop3proto.testing.checks",
     "pop3proto.testing.faults",

@@ -34,16 +34,20 @@ def resolve(
     )
 
 
-_OF_THE_CORE: Final = {"State": "pop3proto.State"}
-"""What a short name means outside of the package that has another thing of this name."""
+_MEANT: Final = {
+    "Facts": ("pop3proto.procedures.Facts", "pop3proto.testing.checks"),
+    "State": ("pop3proto.State", "pop3proto.fetching"),
+}
+"""What a short name means, and the package in which it means its own thing of this name."""
 
 
-def prefer_the_core(_app: Sphinx, document: nodes.document) -> None:
-    """Let short names that two packages have lead to the core, but within the package of the other one."""
+def prefer_the_lower_floor(_app: Sphinx, document: nodes.document) -> None:
+    """Let short names that two packages have lead to the lower one, but within the package of the other one."""
     for node in document.findall(addnodes.pending_xref):
-        target = node.get("reftarget")
-        if node.get("refdomain") == "py" and target in _OF_THE_CORE and node.get("py:module") != "pop3proto.fetching":
-            node["reftarget"] = _OF_THE_CORE[target]
+        if node.get("refdomain") == "py" and (meant := _MEANT.get(str(node.get("reftarget")))) is not None:
+            name, other = meant
+            own = node.get("py:module") == other
+            node["reftarget"] = f"{other}.{name.rpartition('.')[2]}" if own else name
 
 
 _DEFAULT: Final = re.compile(r"attr_dict\['(\w+)'\]\.default")  # as the source of an __init__ that attrs has written
@@ -70,6 +74,6 @@ def _short(default: object) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it to Sphinx."""
     app.connect("missing-reference", resolve)
-    app.connect("doctree-read", prefer_the_core)
+    app.connect("doctree-read", prefer_the_lower_floor)
     app.connect("autodoc-process-signature", show_defaults)
     return {"parallel_read_safe": True}

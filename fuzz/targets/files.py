@@ -117,7 +117,7 @@ def _assigned(folder: Path, moment: int) -> list[UniqueId]:
     files = [(name, inode) for name in ("QhdPYR", "a", "2") for inode in (1, 2, 3)]
     ids = [record.assign(name, inode, moment + inode, shared=True) for name, inode in files]
     ids += [record.assign(name, 9, 5, shared=False) for name in ("!", "octets", "x" * 80, "0" * 64)]
-    record.save()
+    record.save(session=True)
     return ids
 
 

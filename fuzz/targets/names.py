@@ -1,4 +1,4 @@
-"""Names and texts from outside: POP URLs, names to log in, files of a Maildir, what logs and transcripts show."""
+"""Names and texts from outside: POP URLs, names to log in, hashes, files of a Maildir, what logs show."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from pop3proto import (
     check_unique_id,
     logs,
 )
+from pop3proto.authenticators.schemes import SCHEMES, UnusableHash, parse_hash
 from pop3proto.cli.trace import Transcript
 from pop3proto.core.text import excerpt, visible
 from pop3proto.fetching.accounts.errors import AccountError
@@ -39,6 +40,7 @@ from pop3proto.maildrops.names import delivery_time, is_seen, stored_size, uniqu
 from pop3proto.procedures import Refused
 from pop3proto.sasl import MechanismError, SessionInfo
 from pop3proto.sasl.saslprep import prepare
+from pop3proto.serving import Template
 
 _LONGEST_NAME: Final = 255  # octets, on every file system
 
@@ -61,6 +63,8 @@ def _logger() -> logging.Logger:
 
 _NOWHERE: Final = MaildirStore.of_folder(Path("/nowhere"))
 _LOG: Final = LogObserver(_logger())
+_SITE: Final = Template.parse("/mail/{domain}/{local}")
+_HOMES: Final = Template.parse("{home}/Maildir")
 
 
 def _check_url(text: str) -> str:
@@ -143,10 +147,35 @@ def _check_prepared(text: str) -> object:
     return prepared == text
 
 
+def _check_maildrop(text: str) -> object:
+    """No name and no home folder lead out of what a template names."""
+    path, home = _SITE.path(text), _HOMES.path("ann", Path(text))
+    check(path is None or (path.parts[:2] == ("/", "mail") and len(path.parts) == 4), f"a name leads to {path}")
+    for each in (path, home):
+        check(each is None or ".." not in each.parts, f"a path leads up: {each}")
+        check(each is None or "\0" not in str(each), "a path holds NUL")
+    return path is None, home is None
+
+
+def _check_hash(text: str) -> object:
+    try:
+        hashed = parse_hash(text)
+    except UnusableHash as error:
+        scheme, _, behind = text.partition("}")
+        data = behind or text
+        said = str(error).partition("; supported are ")[0]
+        check(len(data) < 12 or data.upper() in scheme.upper() or data not in said, "an error quotes the hash")
+        return str(error)[:30]
+    check(hashed.scheme in SCHEMES, f"there is no scheme {hashed.scheme}")
+    check(len(data := text.partition("}")[2]) < 12 or data not in repr(hashed), "the hash is shown")
+    return hashed.scheme, hashed.cost
+
+
 def _run(octets: bytes) -> Hashable:
     text = octets.decode("utf-8", "surrogateescape")
     _check_shown(octets)
-    return _check_url(text), _check_file_name(octets), _check_folder_name(text), _check_prepared(text)
+    others = _check_maildrop(text), _check_hash(text)
+    return _check_url(text), _check_file_name(octets), _check_folder_name(text), _check_prepared(text), others
 
 
 def _seeds() -> Iterator[bytes]:
@@ -175,6 +204,9 @@ def _seeds() -> Iterator[bytes]:
         *("I\u00adX\u2168\u00aa".encode(), "e\u0301\u0327\ufb01\u200b\u3000".encode(), "\u05d0\u0627".encode()),
         *(b"\x1b[31mred\x07", "\u202egnp.exe\u2028\u0085".encode(), b"\xff\xfe", b"Subject: x\r\n\r\n.\r\n..\r\n"),
         b"1700000000.M1U0123456789abcdef0123456789abcdef.pop3proto,S=5,W=7:2,S",
+        *(b"ann@example.org", b"../x@example.org", b"/home/ann", b"/home/../ann", b"@", b"a@.."),
+        *(b"{SSHA256}c2FsdA==", b"$6$rounds=1000$salt$hash", b"{PLAIN}tanstaaf tanstaaf", b"{SHA512.HEX}00ff"),
+        *(b"{SCRAM-SHA-256}4096,c2FsdA==,a,b", b"$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA", b"{PBKDF2}$1$s$1000$00"),
     )
 
 

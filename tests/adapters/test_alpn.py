@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 
 from pop3proto._io import alpn
 from pop3proto._io.alpn import ClientHello, ForeignProtocol
-from pop3proto._io.tls import ServerTls, client_context
+from pop3proto._io.server_tls import ServerTls
+from pop3proto._io.tls import client_context
 from pop3proto._io.tls_channel import TlsChannel, client_channel, server_channel
 from pop3proto.core.errors import ConnectionLost
 

@@ -14,7 +14,8 @@ import trustme
 
 from pop3proto._io import driver as _driver, peers as _peers
 from pop3proto._io.peers import Peer
-from pop3proto._io.tls import ServerTls, client_context, first_certificate, tls_info, verifies_peer
+from pop3proto._io.server_tls import ServerTls, first_certificate
+from pop3proto._io.tls import client_context, tls_info, verifies_peer
 from pop3proto._io.tls_channel import TlsChannel, client_channel, server_channel
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.blocking import connect, connect_over, serve
@@ -222,7 +223,7 @@ def test_without_a_timeout_it_waits(server):
 
 
 def test_a_password_goes_to_another_machine_only_if_that_was_said(server, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     words = "login method: (PLAIN, )?USER/PASS: it shows the password or token, and there is no verified TLS"
     with here(server) as client, pytest.raises(LocalProtocolError, match=words):
         client.login("ann", "tanstaaf")
@@ -317,7 +318,7 @@ def test_implicit_tls(secure, store, trusting):
 
 
 def test_a_server_that_was_not_verified_gets_no_password(secure, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     context = client_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -345,7 +346,7 @@ def test_stls(stls, store, trusting):
 
 
 def test_stls_by_hand(stls, trusting, monkeypatch):
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
     with connect("localhost", stls.address[1], tls="none", context=trusting) as client:
         client.capa()
         assert (client.capabilities.stls, client.capabilities.sasl) == (True, ())

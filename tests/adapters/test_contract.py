@@ -31,8 +31,11 @@ import trustme
 
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._aio.message import AsyncIncomingMessage
+from pop3proto._io.certificates import choose_certificates
+from pop3proto._io.listener import Listener
+from pop3proto._io.server_tls import ServerTls
 from pop3proto._io.sessions import Sessions
-from pop3proto._io.tls import ServerTls, client_context
+from pop3proto._io.tls import client_context
 from pop3proto.asyncio.stream import AsyncioStream
 from pop3proto.blocking.stream import SocketDriver
 from pop3proto.core.capabilities import Capabilities
@@ -492,9 +495,11 @@ class Memory(Trio):
         return self._client(make, timeout)
 
     def serve(self, service, *, tls="none", certificate=None):
-        sessions = Sessions(service, tls, ServerTls.choose(tls, certificate=certificate))
+        sessions = Sessions(service, choose_certificates(tls, certificate=certificate))
+        entrance = (Listener(tls=tls), "memory")
         return self._taking(
-            lambda stream: sessions.handle(TrioStream(stream, sessions.channel), lambda: None), sessions.begin_shutdown
+            lambda stream: sessions.handle(TrioStream(stream, sessions.channel), lambda: None, entrance),
+            sessions.begin_shutdown,
         )
 
     def playing(self, script):

@@ -650,7 +650,7 @@ def trusting(authority):
 @pytest.fixture
 def far_away(monkeypatch):
     """No password goes in clear: the peer is not of this machine."""
-    monkeypatch.setattr(_peers, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(_peers, "is_loopback", lambda _: False)
 
 
 class Attacker(threading.Thread):

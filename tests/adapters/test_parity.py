@@ -24,8 +24,8 @@ MOST = 270  # lines of code in one file
 # ------------------------------------------------------------------------------------------- signatures
 
 # What differs, and why. Nothing else may.
-SYNCHRONOUS = {  # they do not wait: a context, an iterator, or a plan is returned at once
-    *("retr", "top", "retrieve", "stream", "keep_alive", "login_plan"),
+SYNCHRONOUS = {  # they do not wait: a context, an iterator, or a plan is returned at once, a service replaced
+    *("retr", "top", "retrieve", "stream", "keep_alive", "login_plan", "use"),
 }
 RENAMED = {
     "__aenter__": "__enter__",

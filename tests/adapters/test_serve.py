@@ -23,6 +23,7 @@ import trustme
 
 from pop3proto import asyncio as over_asyncio, blocking as over_sockets, trio as over_trio
 from pop3proto._io import listening
+from pop3proto._io.listener import Listener
 from pop3proto._io.listening import Listeners
 from pop3proto.core.commands import Pass, User
 from pop3proto.core.errors import ConnectionLost, Pop3Error
@@ -274,14 +275,14 @@ def test_a_free_port_is_free_on_all_addresses(monkeypatch):
         return create(address, **arguments)
 
     monkeypatch.setattr(socket, "create_server", create_server)
-    listeners = Listeners(["127.0.0.1", "127.0.0.2"], 0, None)
+    listeners = Listeners([Listener(address=["127.0.0.1", "127.0.0.2"])])
     listeners.open()
     with contextlib.closing(listeners):
         (_, one), (_, other) = listeners.addresses
         assert one == other
     monkeypatch.setattr(listening, "_PORT_ATTEMPTS", 2)
     failures += [OSError(98, "Address already in use")] * 2
-    listeners = Listeners(["127.0.0.1", "127.0.0.2"], 0, None)
+    listeners = Listeners([Listener(address=["127.0.0.1", "127.0.0.2"])])
     with pytest.raises(OSError, match="in use"):
         listeners.open()
     assert listeners.sockets == []

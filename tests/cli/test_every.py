@@ -17,8 +17,8 @@ from pop3proto.cli.every import SIGNALS, Ran, Repeat
 from pop3proto.cli.exit_statuses import INTERRUPTED, OK, REFUSED
 from pop3proto.cli.schedule import Schedule, Turn
 from pop3proto.cli.several import Crew
-from pop3proto.cli.systemd import Notifier
 from pop3proto.fetching.report import Problem, ProblemKind, Report
+from pop3proto.serving.notifier import Notifier
 from tests.helpers.processes import PATIENCE, join
 
 FINE = Report()

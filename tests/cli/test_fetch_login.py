@@ -147,7 +147,7 @@ def test_a_password_that_the_encoding_does_not_have(target, authority, capsys):
 
 
 def test_a_password_that_is_not_ascii_is_not_sent_in_an_encoding_that_is_guessed(target, capsys, monkeypatch):
-    monkeypatch.setattr("pop3proto._io.peers._is_loopback", lambda *_: False)
+    monkeypatch.setattr("pop3proto._io.peers.is_loopback", lambda *_: False)
     file = str(password_file(target.parent, UMLAUTS))
     with Scripted({}) as server:
         url = f"pop://ann@127.0.0.1:{server.address[1]}"
@@ -206,7 +206,7 @@ def test_what_some_editors_put_before_the_first_line_is_no_part_of_the_password(
 
 
 def test_where_clear_text_is_allowed_it_goes_to_other_machines_too(target, monkeypatch):
-    monkeypatch.setattr("pop3proto._io.peers._is_loopback", lambda _: False)
+    monkeypatch.setattr("pop3proto._io.peers.is_loopback", lambda _: False)
     with Scripted({"UIDL": body()}) as server:
         assert fetch(server, target) == 0
         assert f"PASS {PASSWORD}" in server.heard

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pop3proto.authenticators import UsersFile
-from pop3proto.authenticators.users_file import users
+from pop3proto.authenticators.users_file import set_password, users
 from pop3proto.cli import main
 from pop3proto.sasl.channel import SessionInfo
 from tests.helpers.cli_servers import password_file
@@ -41,6 +41,19 @@ def failure(capsys: pytest.CaptureFixture[str]) -> str:
     assert err.count("\n") == 1
     assert err.startswith("pop3proto passwd: ")
     return err.removeprefix("pop3proto passwd: ").removesuffix("\n")
+
+
+def test_all_users_are_listed(file, capsys):
+    for name in ("bob", "ann"):
+        set_password(file, name, "secret")
+    assert main(["passwd", str(file), "--list"]) == 0
+    assert capsys.readouterr() == ("bob\nann\n", "")
+    assert main(["passwd", str(file), "ann", "--list"]) == 2
+    assert failure(capsys) == "--list prints all users: leave out USER"
+    assert main(["passwd", str(file)]) == 2
+    assert failure(capsys) == "USER is missing: whose password?"
+    assert main(["passwd", str(file.with_name("none")), "--list"]) == 1
+    assert failure(capsys) == f"cannot read the users file {file.with_name('none')}: No such file or directory"
 
 
 @pytest.mark.deep
@@ -175,7 +188,13 @@ def test_a_hash_that_cannot_be_computed(file, capsys, monkeypatch, error, why):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["f"], ["f", "ann", "--delete", "--password-file", "x"], ["f", "ann", "--password-file"]]
+    "arguments",
+    [
+        [],
+        ["f", "ann", "--delete", "--list"],
+        ["f", "ann", "--delete", "--password-file", "x"],
+        ["f", "ann", "--password-file"],
+    ],
 )
 def test_mistakes_in_usage(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -345,6 +345,7 @@ def test_mistakes_in_usage(arguments, told, capsys):
     assert ended.value.code == 2
     err = capsys.readouterr().err
     assert err.startswith("usage: pop3proto state [-h] [OPTION ...] {ACCOUNT | URL TARGET} ")
+    assert all(len(line) < 80 for line in err.splitlines() if not line.startswith("pop3proto"))
     assert f"pop3proto state: error: {told}" in err
 
 

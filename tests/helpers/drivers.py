@@ -1,5 +1,6 @@
 """What runs procedures without sockets, threads or time: the test is their world."""
 
+import datetime as dt
 import io
 from collections import deque
 from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from pop3proto.procedures.operations import (
     Sleep,
     StartTls,
     Turn,
+    UtcNow,
     Write,
 )
 from pop3proto.procedures.server.limits import SessionLimiter
@@ -66,6 +68,16 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000.0
+        self._midnight = dt.datetime(2026, 3, 2, tzinfo=dt.UTC) - dt.timedelta(seconds=self.now)
+
+    @property
+    def date(self) -> dt.datetime:
+        """Date and time: midnight of a Monday, when the clock begins."""
+        return self._midnight + dt.timedelta(seconds=self.now)
+
+    @date.setter
+    def date(self, date: dt.datetime) -> None:
+        self._midnight = date - dt.timedelta(seconds=self.now)
 
 
 class Actor:
@@ -223,6 +235,8 @@ class Actor:
         match operation:
             case Now():
                 return self.clock.now
+            case UtcNow():
+                return self.clock.date
             case Look():
                 return self.inbox.popleft() if self.inbox else None
             case Sleep(seconds):
@@ -498,12 +512,16 @@ class FailedLogins(SessionRecord):
         super().__init__()
         self.failed: list[tuple[str, str]] = []
         self.not_checked: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str, str]] = []
 
     def login_failed(self, method: str, user: str) -> None:
         self.failed.append((method, user))
 
     def login_not_checked(self, method: str, user: str) -> None:
         self.not_checked.append((method, user))
+
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        self.refused.append((method, user, reason))
 
 
 class Serving:
@@ -517,6 +535,7 @@ class Serving:
         mode: where TLS comes in.
         strikes: as `Actor`.
         address: the client's.
+        domain: of users who log in without one.
         limiter: shared with other sessions of the same server, whose service it has.
         awaits: as `serve`.
         service: other arguments of `Service`.
@@ -534,6 +553,7 @@ class Serving:
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
         address: str = "",
+        domain: str = "",
         limiter: SessionLimiter | None = None,
         awaits: bool = True,
         **service: Any,
@@ -544,8 +564,9 @@ class Serving:
         self.record = FailedLogins()
         place = None if limiter is None else limiter.enter(address)
         assert not isinstance(place, str), place
+        self.place = place
         procedure = serve_session(
-            *(self.service, self.connection, SessionInfo(address)),
+            *(self.service, self.connection, SessionInfo(address, domain=domain)),
             loopback=loopback,
             tls=mode,
             awaits=awaits,

@@ -23,6 +23,9 @@ from pop3proto.logs import LogObserver
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures import Service
 from pop3proto.sasl.channel import SessionInfo
+from pop3proto.serving.config import Log
+from pop3proto.serving.log.fields import TextFormatter
+from pop3proto.serving.log.setup import ServerLog
 from tests.helpers.processes import started
 from tests.helpers.programs import PASSWORD, PATIENCE, USER, pop3proto_serving, run
 
@@ -34,6 +37,7 @@ FORMATS = [
     "%(asctime)s pop3proto serve: %(message)s",
     "%(asctime)s %(levelname)s %(name)s: %(message)s",
     "%(asctime)s mail pop3proto[17]: %(message)s",
+    TextFormatter(),  # that of `pop3proto serve --config`
 ]
 FORGED = (
     'x session 1 from 198.51.100.1: login failed: method=PLAIN user=y\nsession 1 from 198.51.100.2: login failed: "'
@@ -52,7 +56,8 @@ def lines(request):
             written.append(self.format(record))
 
     handler = Handler()
-    handler.setFormatter(logging.Formatter(request.param, "%Y-%m-%dT%H:%M:%S+0000"))
+    of_serve = isinstance(request.param, logging.Formatter)
+    handler.setFormatter(request.param if of_serve else logging.Formatter(request.param, "%Y-%m-%dT%H:%M:%S+0000"))
     logger = logging.getLogger("pop3proto")
     before = logger.level
     logger.addHandler(handler)
@@ -109,6 +114,23 @@ def test_fail2ban_reads_what_serve_writes(tmp_path, require_program):
         log = tmp_path / "log"
         log.write_text(server.program.said)
     assert run(program, "-o", "ip", log, FILTER).stdout.split() == ["127.0.0.1"]
+
+
+@pytest.mark.deep
+@pytest.mark.interop
+def test_fail2ban_reads_the_log_of_a_configuration(tmp_path, require_program):
+    program, log = require_program("fail2ban-regex"), ServerLog(Log(to=tmp_path / "log", audit=tmp_path / "log"))
+    try:
+        service = Service(store=MemoryStore({"ann": [b"x\n"]}), authenticator=MemoryAuthenticator({"ann": "tanstaaf"}))
+        with serve(service) as server:
+            client = poplib.POP3(*server.address, timeout=PATIENCE)
+            client.user("ann")
+            with pytest.raises(poplib.error_proto):
+                client.pass_("wrong")
+            client.quit()
+    finally:
+        log.close()
+    assert run(program, "-o", "ip", tmp_path / "log", FILTER).stdout.split() == ["127.0.0.1"]
 
 
 # ------------------------------------------------------------------------------------------------ mutt

@@ -479,7 +479,7 @@ def test_what_is_no_cache_is_not_read(folder: Path, make: Any) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(path: str | Path) -> Any:
+    def failing(path: str | Path, **_: Any) -> Any:
         raise PermissionError(errno.EACCES, "no", str(path))
 
     monkeypatch.setattr(disk, "create", failing)
@@ -758,16 +758,20 @@ def test_removals_are_on_the_disk_before_the_commit_returns(folder: Path, monkey
     (folder / "new/1.a").write_bytes(b"a\n")
     (folder / "cur/2.a:2,").write_bytes(b"a\n")
     maildrop = opened(folder)
-    synced: list[tuple[Path, list[Path]]] = []
-    monkeypatch.setattr(files, "sync_folder", lambda path: synced.append((path, list(path.iterdir()))))
+    synced: list[tuple[int, list[str]]] = []
+
+    def sync(at: int) -> None:
+        synced.append((os.fstat(at).st_ino, os.listdir(at)))
+
+    monkeypatch.setattr(files, "sync_descriptor", sync)
     maildrop.commit(frozenset({1, 2}), UNKNOWN_PEER)
-    assert synced == [(folder / "new", []), (folder / "cur", [])]
+    assert synced == [((folder / name).stat().st_ino, []) for name in ("new", "cur")]
 
 
 def test_a_commit_that_deletes_nothing_touches_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "new/1.a").write_bytes(b"a\n")
     maildrop = opened(folder)
-    monkeypatch.setattr(files, "sync_folder", lambda _path: pytest.fail("a session that deletes nothing waits"))
+    monkeypatch.setattr(files, "sync_descriptor", lambda _at: pytest.fail("a session that deletes nothing waits"))
     maildrop.commit(UNKNOWN_PEER, frozenset({1}))
 
 

@@ -253,8 +253,8 @@ CLIENTS = (
                 for line in (b"DELE 1", b"RETR 1", b"TOP 1 0", b"LIST 1", b"UIDL 1")
             ),
             (b"STAT\r\n", b"+OK 1 22\r\n"),
-            (b"LIST\r\n", b"+OK 1 messages (22 octets)\r\n2 22\r\n.\r\n"),
-            (b"UIDL\r\n", b"+OK 1 messages (22 octets)\r\n2 id.2\r\n.\r\n"),
+            (b"LIST\r\n", b"+OK 1 message (22 octets)\r\n2 22\r\n.\r\n"),
+            (b"UIDL\r\n", b"+OK 1 message (22 octets)\r\n2 id.2\r\n.\r\n"),
             (b"RSET\r\n", b"+OK maildrop has 2 messages (50 octets)\r\n"),
             (b"LIST 1\r\n", b"+OK 1 28\r\n"),
         ],

@@ -385,6 +385,23 @@ def test_a_refresh_token_takes_all_of_its_consent_along(provider):
     assert refresh(provider, one.refresh_token).error == (400, "invalid_grant")
 
 
+def test_it_says_whether_a_token_is_good_and_whose(provider):
+    grant = provider.issue("bob", scope="mail")
+    told = post(provider, "/introspect", token=grant.access_token, **CLIENT)
+    assert told.content == {"active": True, "username": "bob", "token_type": "Bearer", "exp": 3600, "scope": "mail"}
+    for token in ("unknown", grant.refresh_token):
+        assert post(provider, "/introspect", token=token, **CLIENT).content == {"active": False}
+    provider.pass_time(3_600)
+    assert post(provider, "/introspect", token=grant.access_token, **CLIENT).content == {"active": False}
+
+
+def test_it_says_nothing_of_a_token_to_a_client_that_it_does_not_know(strict):
+    grant = strict.issue()
+    assert post(strict, "/introspect", token=grant.access_token).error == (400, "invalid_request")
+    assert post(strict, "/introspect", token=grant.access_token, client_id="x").error[1] == "invalid_client"
+    assert post(strict, "/introspect", **CLIENT).error[1] in {"invalid_request", "invalid_client"}
+
+
 def test_what_is_unknown_is_revoked_as_well_and_what_is_anothers_is_not(strict):
     assert post(strict, "/revoke", token="unknown", **CLIENT).status == 200
     grant = strict.issue(client="server")
@@ -426,13 +443,13 @@ def test_what_is_no_form(provider):
     assert read(provider.respond("POST", "/token", headers, body)).error == (400, "invalid_request")
 
 
-@pytest.mark.parametrize("path", ["/token", "/revoke", "/device_authorization"])
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/device_authorization"])
 def test_secrets_are_not_asked_for_by_get(provider, path):
     answer = get(provider, path, grant_type="refresh_token")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("path", ["/token", "/revoke", "/device_authorization"])
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/device_authorization"])
 def test_parameters_of_a_client_do_not_stand_in_the_url(provider, path):
     grant = provider.issue("ann")
     form = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token, "token": "x"}

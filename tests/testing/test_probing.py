@@ -774,7 +774,7 @@ def test_the_quirks_are_those_that_a_client_needs(fault, quirks):
 
 @pytest.mark.parametrize("loopback, severity", [(True, Severity.NOTE), (False, Severity.WARNING)])
 def test_passwords_in_clear_matter_on_a_network(loopback, severity, monkeypatch):
-    monkeypatch.setattr(peers, "_is_loopback", lambda _address: loopback)
+    monkeypatch.setattr(peers, "is_loopback", lambda _address: loopback)
     report = probed(credentials=None, options=announcing(user=True))
     found = {finding.id: finding.severity for finding in report.findings}
     assert found == {"no-tls": severity, "password-in-clear": severity}
@@ -1063,7 +1063,7 @@ def test_not_all_of_many_mechanisms_are_tried():
 
 
 def test_no_method_logs_in_to_another_machine_without_a_certificate_that_is_trusted(monkeypatch):
-    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    monkeypatch.setattr(peers, "is_loopback", lambda _address: False)
     report = probed(options={"tls": "implicit"}, context=connections.untrusting())
     assert report.mailbox is None
     assert "login-not-tried" in ids(report)
@@ -1102,7 +1102,7 @@ def probe_severity(report: Report, name: str) -> Severity:
 @pytest.mark.parametrize("cleartext, logs_in", [("loopback", False), ("never", False), ("always", True)])
 def test_no_method_logs_in_to_another_machine_without_tls(cleartext, logs_in, monkeypatch):
     """Not even SCRAM, which hides the password: mail would go in clear."""
-    monkeypatch.setattr(peers, "_is_loopback", lambda _address: False)
+    monkeypatch.setattr(peers, "is_loopback", lambda _address: False)
     report = probed(options={}, cleartext=cleartext)
     assert (report.mailbox is not None) is logs_in
     assert ("login-not-tried" in ids(report)) is not logs_in

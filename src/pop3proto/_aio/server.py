@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pop3proto._io.listening import Listeners
     from pop3proto._io.sessions import Sessions
+    from pop3proto.procedures.server.service import Service
 
 __all__ = ["AsyncServer"]
 
@@ -43,6 +44,16 @@ class AsyncServer(ABC):
         if not self._listeners.addresses:
             raise RuntimeError("the server does not listen yet: enter it with `async with`, or await it")
         return self._listeners.addresses
+
+    def use(self, service: Service) -> None:
+        """Serve the sessions that begin from now on by another service: its users, store, policy and limits.
+
+        Sessions under way go on with theirs. Sessions and failed logins that were counted still count.
+
+        Raises:
+            TypeError: it is not a `Service`; nothing has changed.
+        """
+        self._sessions.use(service)
 
     @abstractmethod
     async def wait(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
@@ -28,6 +29,7 @@ from pop3proto.procedures.operations import (
     Sleep,
     StartTls,
     Turn,
+    UtcNow,
     Write,
 )
 
@@ -66,6 +68,7 @@ class Driver(Stream):
         self._shutdown: ShuttingDown | Displaced | None = None  # for the next `Read`
         self._reading = False  # a `Read` is under way
         self._used_in_clear = False  # something was read or written before TLS
+        self._unread = b""  # octets that were received, and belong to what is read next
         self._had_tls = False  # TLS was active, over this connection or an earlier one to the same peer
 
     # Procedures.
@@ -120,8 +123,8 @@ class Driver(Stream):
                 return await self.wait_for(operation.awaitable, operation.until)
             case Reconnect(until):
                 return await self._reconnect(until)
-            case Random(count):
-                return secrets.token_bytes(count)
+            case Random() | UtcNow():
+                return datetime.now(UTC) if isinstance(operation, UtcNow) else secrets.token_bytes(operation.count)
             case Reset():
                 await self.reset()
             case Sleep() | Turn():
@@ -144,7 +147,7 @@ class Driver(Stream):
             self._raise_shutdown()
             if self._tls is None:
                 self._used_in_clear = True
-                return await self.receive(until)
+                return self._take_back() if self._unread else await self.receive(until)
             while (octets := self._tls.read()) is None:
                 await self._send_pending(self._tls, until)  # an answer to a certificate request, for example
                 self._tls.feed(await self.receive(until))
@@ -157,6 +160,21 @@ class Driver(Stream):
             return octets
         finally:
             self._reading = False
+
+    def begin_behind(self, peer: Peer, unread: bytes) -> None:
+        """Let the connection begin behind what was read so far, a header of the PROXY protocol.
+
+        Args:
+            peer: who the other end is, as it announces.
+            unread: octets that were received behind the header.
+        """
+        self.peer = peer
+        self._unread = unread
+        self._used_in_clear = False
+
+    def _take_back(self) -> bytes:
+        octets, self._unread = self._unread, b""
+        return octets
 
     async def _look(self) -> bytes | None:
         tls = self._tls
@@ -249,7 +267,7 @@ class Driver(Stream):
         try:
             while not tls.handshake():
                 await self._send_pending(tls, until)
-                octets = await self.receive(until)
+                octets = self._take_back() if self._unread else await self.receive(until)
                 first = first or octets
                 tls.feed(octets)
             await self._send_pending(tls, until)

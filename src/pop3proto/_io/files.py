@@ -85,13 +85,17 @@ def read_up_to(path: str | Path, most: int, *, folder: int) -> bytes:
         os.close(descriptor)
 
 
-def create(path: str | Path) -> FileIO:
+def create(path: str | Path, *, folder: int | None = None) -> FileIO:
     """Create a file that only its owner may read, for writing and reading, unbuffered.
+
+    Args:
+        path: the file.
+        folder: as in `open_regular`.
 
     Raises:
         OSError: it cannot be created, or there is something of that name.
     """
-    return FileIO(os.open(path, _CREATE, _PRIVATE), "r+")
+    return FileIO(os.open(path, _CREATE, _PRIVATE, dir_fd=folder), "r+")
 
 
 def write_all(file: FileIO, data: bytes) -> None:
@@ -105,24 +109,25 @@ def write_all(file: FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def append(path: Path, data: bytes, *, new: bool) -> None:
+def append(path: str | Path, data: bytes, *, new: bool, folder: int | None = None) -> None:
     """Append to a file that others may append to as well.
 
     Args:
         path: the file.
         data: what is added, in one write.
         new: whether a file that does not exist is made, shared like its folder.
+        folder: descriptor of the folder, if the path is the name of a file in it.
 
     Raises:
         OSError: it was not added, or not all of it; or the file has a second name, so that it may be another's.
     """
-    descriptor = os.open(path, _APPEND | os.O_CREAT if new else _APPEND, _PRIVATE)
+    descriptor = os.open(path, _APPEND | os.O_CREAT if new else _APPEND, _PRIVATE, dir_fd=folder)
     with FileIO(descriptor, "w") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise OSError(errno.EINVAL, "not a regular file with one name", str(path))
         if new and not status.st_size:
-            share(descriptor, path.parent.stat(), readers=True)
+            share(descriptor, Path(path).parent.stat() if folder is None else os.fstat(folder), readers=True)
         write_all(file, data)
 
 
@@ -202,7 +207,7 @@ def share(descriptor: int, folder: os.stat_result, *, readers: bool) -> None:
         os.fchmod(descriptor, mode)
 
 
-def replace(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
+def replace(path: Path, data: bytes, *, like: os.stat_result | None = None, folder: int | None = None) -> None:
     """Replace a file as a whole: after a crash there is the old one or the new one.
 
     The caller makes sure that no other writer does the same at the same time. The folder is not synced.
@@ -212,24 +217,26 @@ def replace(path: Path, data: bytes, *, like: os.stat_result | None = None) -> N
         data: its new content.
         like: a file whose owner and mode it gets, or the folder with whose users it is shared; None: only its owner may
             read it.
+        folder: descriptor of the folder, if the path is the name of a file in it.
 
     Raises:
         OSError: it was not replaced.
     """
     temporary = path.with_name(f".{path.name.lstrip('.')}.new")
-    temporary.unlink(missing_ok=True)  # a crash left it
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)  # a crash left it
     try:
-        with create(temporary) as file:
+        with create(temporary, folder=folder) as file:
             if like is not None and stat.S_ISDIR(like.st_mode):
                 share(file.fileno(), like, readers=True)
             elif like is not None:
                 _copy_owner_and_mode(like, file)
             write_all(file, data)
             os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=folder)
         raise
 
 

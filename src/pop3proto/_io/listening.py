@@ -8,13 +8,13 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, cast
 
-from pop3proto.procedures.cleartext import check_port
-
 from .open_files import most_open_files
 from .peers import listener_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from .listener import Listener
 
 __all__ = ["FEW_DESCRIPTORS", "Listeners", "accepted", "keep_alive", "warn_of_few_descriptors"]
 
@@ -31,33 +31,40 @@ class Listeners:
     """Where a server listens. The sockets are opened by `open`, not before.
 
     Args:
-        host: an address, or several.
-        port: the port of all of them; 0: any that is free on all.
-        sockets: bound stream sockets in place of host and port; they are closed with the server.
+        listeners: what each is; bound sockets of theirs are closed with the server.
 
     Raises:
         ValueError: there is no address and no socket, or there is a port and sockets; there is no such port; a host
             cannot be one; or a socket is closed, connected, not bound, not a stream socket, or there twice.
-        TypeError: the port is not a number, a host not a string, or a socket not a socket.
+        TypeError: a host is not a string, or a socket not a socket.
     """
 
-    def __init__(self, host: str | Sequence[str], port: int, sockets: Sequence[socket.socket] | None) -> None:
-        self._hosts: Final = [host] if isinstance(host, str) else [*host]
-        self._port: Final = check_port(port, least=0)
-        self._given: Final = None if sockets is None else [*sockets]
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners: Final = tuple(listeners)
+        self._given: Final = [sock for listener in listeners for sock in listener.sockets or ()]
         self.sockets: list[socket.socket] = []
         self._originals: Final[dict[socket.socket, socket.socket]] = {}  # of those, what was given
-        if self._given and port:
-            raise ValueError("give either a port or sockets=, not both")
-        if not (self._hosts if self._given is None else self._given):
-            raise ValueError("there is nothing to listen on: give at least one address or one socket")
-        for each in self._hosts:
-            _check_host(each)
-        for sock in self._given or ():
+        self._of: Final[dict[socket.socket, Listener]] = {}
+        if not listeners:
+            raise ValueError("there is nothing to listen on: give at least one listener")
+        for listener in listeners:
+            if listener.sockets and listener.port:
+                raise ValueError("give either a port or sockets=, not both")
+            if not (listener.address if listener.sockets is None else listener.sockets):
+                raise ValueError("there is nothing to listen on: give at least one address or one socket")
+            for each in listener.address:
+                _check_host(each)
+        for sock in self._given:
             _check_bound(sock)
-        if self._given and len({sock.fileno() for sock in self._given}) < len(self._given):
+        if len({sock.fileno() for sock in self._given}) < len(self._given):
             raise ValueError("sockets= has the same socket twice")
-        self.addresses: tuple[tuple[str, int], ...] = tuple(map(_address, self._given or ()))
+        given_only = all(listener.sockets is not None for listener in listeners)
+        self.addresses: tuple[tuple[str, int], ...] = tuple(map(_address, self._given)) if given_only else ()
+
+    def of(self, sock: socket.socket) -> tuple[Listener, str]:
+        """Return the listener of a socket that `open` has returned, and its name."""
+        listener = self._of[sock]
+        return listener, listener.name or listener_name(sock.getsockname())
 
     def open(self) -> list[socket.socket]:
         """Listen, without blocking; return the sockets.
@@ -66,13 +73,10 @@ class Listeners:
             OSError: it is not possible there. Nothing is left open.
         """
         try:
-            if self._given is None:
-                self._bind()
-            else:
-                # Copies: if an owner closed its socket, the selector would wait for whatever has its descriptor next.
-                for original in self._given:
-                    self.sockets.append(sock := original.dup())
-                    self._originals[sock] = original
+            for listener in self._listeners:
+                for sock in _bind(listener) if listener.sockets is None else map(self._copy, listener.sockets):
+                    self.sockets.append(sock)
+                    self._of[sock] = listener
             for sock in self.sockets:
                 sock.listen(_BACKLOG)
                 sock.setblocking(False)  # noqa: FBT003 - its own way
@@ -97,25 +101,39 @@ class Listeners:
 
     def close(self) -> None:
         """Close all sockets, those that were given as well."""
-        for sock in (*self.sockets, *(self._given or ())):
+        for sock in (*self.sockets, *self._given):
             sock.close()
 
-    def _bind(self) -> None:
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            port = self._port
-            try:
-                for host in self._hosts:
-                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                    self.sockets.append(socket.create_server((host, port), family=family, backlog=_BACKLOG))
-                    port = _address(self.sockets[0])[1]
-            except OSError as error:
-                self.close()
-                self.sockets.clear()
-                # The port that was free on the first address may be taken on another one.
-                if self._port or port == 0 or error.errno != errno.EADDRINUSE or attempt == _PORT_ATTEMPTS:
-                    raise
-            else:
-                return
+    def _copy(self, original: socket.socket) -> socket.socket:
+        # If an owner closed its socket, the selector would wait for whatever has its descriptor next.
+        sock = original.dup()
+        self._originals[sock] = original
+        return sock
+
+
+def _bind(listener: Listener) -> list[socket.socket]:
+    """Return a socket for each address of a listener, all on one port.
+
+    Raises:
+        OSError: it is not possible there. Nothing is left open.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        port, sockets = listener.port, list[socket.socket]()
+        try:
+            for host in listener.address:
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                sockets.append(socket.create_server((host, port), family=family, backlog=_BACKLOG))
+                port = _address(sockets[0])[1]
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            # The port that was free on the first address may be taken on another one.
+            if listener.port or port == 0 or error.errno != errno.EADDRINUSE or attempt == _PORT_ATTEMPTS:
+                raise
+        else:
+            return sockets
 
 
 def accepted(listener: socket.socket) -> Generator[socket.socket]:

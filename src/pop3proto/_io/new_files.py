@@ -33,6 +33,7 @@ class OpenFolder:
 
     Args:
         path: the folder.
+        descriptor: of the folder, which this takes over; None: it is opened.
 
     Raises:
         OSError: it cannot be opened.
@@ -40,9 +41,9 @@ class OpenFolder:
 
     __slots__ = ("__weakref__", "close", "descriptor", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
         self.path: Final = path
-        self.descriptor: Final = os.open(path, _FOLDER)
+        self.descriptor: Final = os.open(path, _FOLDER) if descriptor is None else descriptor
         self.close: Final = weakref.finalize(self, _close, self.descriptor)
         """Close it; it may be called again."""
 
@@ -134,6 +135,11 @@ class NewFile:
         finally:
             if before != self._descriptor:
                 os.close(before)
+
+    def give_to(self, owner: os.stat_result) -> None:
+        """Let the file belong to the owner of a folder, if this process may give it away; else nothing changes."""
+        with suppress(PermissionError):
+            os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
 
     def start_writing(self) -> None:
         """Let the system begin to write to the disk what is new, and do not wait."""

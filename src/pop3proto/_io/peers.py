@@ -10,13 +10,14 @@ from typing import Final, Protocol, cast
 import attrs
 
 from pop3proto.core.errors import ConnectionLost
-from pop3proto.sasl.channel import SessionInfo
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 __all__ = [
     "UNKNOWN_PEER",
     "Peer",
     "check_connected",
     "check_stream_socket",
+    "is_loopback",
     "listener_name",
     "new_session_info",
     "unreachable",
@@ -38,12 +39,14 @@ class Peer:
         loopback: it is on this machine.
         port: 0 if it has none.
         local: address and port of this end; None if it has none.
+        unix: the connection is over a Unix socket. A peer of which nothing is known has no address either.
     """
 
     address: str
     loopback: bool
     port: int = 0
     local: tuple[str, int] | None = None
+    unix: bool = attrs.field(default=False, kw_only=True)
 
     @classmethod
     def of(cls, family: int, name: object, local: object = None) -> Peer:
@@ -55,27 +58,29 @@ class Peer:
             local: the name of this end, of that family; None if it is not known.
         """
         if family == _UNIX:
-            return cls("", loopback=True)
+            return cls("", loopback=True, unix=True)
         if family not in _INTERNET:
             return UNKNOWN_PEER
         if not isinstance(name, tuple) or not name:
             return UNKNOWN_PEER
         address, port, *_ = cast("tuple[str, int]", name)
-        return cls(address, _is_loopback(address), port, _address_and_port(local))
+        return cls(address, is_loopback(address), port, _address_and_port(local))
 
 
 UNKNOWN_PEER: Final = Peer("", loopback=False)
 """A peer of whom nothing is known."""
 
 
-def new_session_info(peer: Peer, listener: str = "") -> SessionInfo:
+def new_session_info(peer: Peer, listener: str = "", domain: str = "", tls: TlsInfo | None = None) -> SessionInfo:
     """Return what is known of a session that begins, of either role. Its number is one more than that of the last.
 
     Args:
         peer: the other end.
         listener: which listener took the connection; "" on the client's side.
+        domain: the default domain of the listener.
+        tls: what a trusted proxy says of the TLS of its client.
     """
-    return SessionInfo(peer.address, id=next(_numbers), listener=listener, local=peer.local)
+    return SessionInfo(peer.address, tls, id=next(_numbers), listener=listener, local=peer.local, domain=domain)
 
 
 def _address_and_port(name: object) -> tuple[str, int] | None:
@@ -96,7 +101,8 @@ def listener_name(name: object) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Return whether an address is of this machine."""
     import ipaddress  # noqa: PLC0415 - slow to import, and a client that uses TLS needs none
 
     try:

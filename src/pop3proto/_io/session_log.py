@@ -6,6 +6,7 @@ The lines are stable: `docs/logs.md` describes them, and programs such as fail2b
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -16,7 +17,7 @@ from pop3proto.procedures.server.session_record import SessionRecord
 if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["LoggedSession"]
+__all__ = ["LoggedSession", "end_of"]
 
 _log: Final = logging.getLogger("pop3proto.server")
 
@@ -42,20 +43,36 @@ class LoggedSession(SessionRecord):
     def __init__(self, info: SessionInfo) -> None:
         super().__init__()
         self._name: Final = f"session {info.id} from {_column(info.address)}"
+        self._fields: Final = {"session": info.id, "address": info.address, "listener": info.listener}
+        self._began: Final = time.monotonic()
 
     @override
     def login_failed(self, method: str, user: str) -> None:
         """Log that a login failed."""
-        _log.info("%s: login failed: method=%s user=%s", self._name, _column(method), _column(user))
+        extra = self._extra("login failed", method=method, user=user)
+        _log.info("%s: login failed: method=%s user=%s", self._name, _column(method), _column(user), extra=extra)
+
+    @override
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        """Log that the policy has refused a login."""
+        _log.info(
+            "%s: login refused: method=%s user=%s reason=%s",
+            self._name,
+            _column(method),
+            _column(user),
+            _column(reason),
+            extra=self._extra("login refused", method=method, user=user, reason=reason),
+        )
 
     @override
     def login_not_checked(self, method: str, user: str) -> None:
         """Log that the server does not know whether a login would have failed."""
-        _log.info("%s: login not checked: method=%s user=%s", self._name, _column(method), _column(user))
+        extra = self._extra("login not checked", method=method, user=user)
+        _log.info("%s: login not checked: method=%s user=%s", self._name, _column(method), _column(user), extra=extra)
 
     def refused(self, reason: str) -> None:
         """Log that the server had no room for the session."""
-        _log.info("%s: refused: %s", self._name, reason)
+        _log.info("%s: refused: %s", self._name, reason, extra=self._extra("refused", reason=reason))
 
     def ended(self, error: BaseException | None, *, displaced: bool = False, shutdown: bool = False) -> None:
         """Log that the session has ended.
@@ -85,7 +102,38 @@ class LoggedSession(SessionRecord):
             self.octets,
             end.replace(" ", "-"),
             why.encode("unicode_escape").decode("ascii"),
+            extra=self._extra(
+                "ended",
+                user=self.user,
+                method=self.method,
+                tls=self.tls,
+                retrieved=self.retrieved,
+                deleted=self.deleted,
+                octets=self.octets,
+                seconds=round(time.monotonic() - self._began, 3),
+                end=end.replace(" ", "-"),
+                reason=why.removeprefix(": "),
+            ),
         )
+
+    def _extra(self, event: str, **fields: object) -> dict[str, object]:
+        """Return what the record has beside its text: `record.pop3proto`, for logs that are read by programs."""
+        return {"pop3proto": {"event": event, **self._fields, **fields}}
+
+
+def end_of(record: SessionRecord, error: BaseException | None) -> str:
+    """Return why a session has ended, in a word, as its line in the log has it.
+
+    Args:
+        record: of the session.
+        error: by which it has ended; None: as the record says.
+    """
+    if error is None:
+        return record.end.replace(" ", "-") or "closed"
+    for kind, word in _ENDS[:-1]:
+        if isinstance(error, kind):
+            return word.replace(" ", "-")
+    return _ENDS[-1][1].replace(" ", "-")
 
 
 def _column(text: str) -> str:

@@ -8,25 +8,21 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-import attrs
-
 from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut
 from pop3proto.core.replies import looks_like
 from pop3proto.core.text import excerpt
-from pop3proto.procedures.cleartext import TLS_BEFORE, TlsMode, default_port
+from pop3proto.procedures.cleartext import TLS_BEFORE
 from pop3proto.sasl.channel import ChannelBinding, TlsInfo, server_end_point
 
 from .alpn import ForeignProtocol, allow_pop3_only
 from .pins import NotPinned, has_pins
-from .server_name import note_server_names, server_name_of
+from .server_name import certificate_of, server_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from os import PathLike
     from typing import Any
 
 __all__ = [
-    "ServerTls",
     "check_role",
     "client_context",
     "handshake_failure",
@@ -37,7 +33,6 @@ __all__ = [
 ]
 
 _OLD: Final = ("TLSv1", "TLSv1.1", "TLSv1.2")  # where tls-unique is defined (RFC 9266 section 3)
-_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def client_context() -> ssl.SSLContext:
@@ -66,92 +61,6 @@ def check_role(context: ssl.SSLContext, *, server_side: bool) -> None:
         raise ValueError("context is for a server: a client needs ssl.create_default_context()")
 
 
-@attrs.frozen
-class ServerTls:
-    """TLS settings of a server.
-
-    Args:
-        context: for the handshake.
-        certificate: its own certificate, DER; None: clients cannot bind to it (RFC 5929 section 4).
-        pop3_only: refuse a client that offers other protocols (ALPN).
-
-    Raises:
-        ValueError, TypeError: as `check_role`.
-    """
-
-    context: ssl.SSLContext
-    certificate: bytes | None = attrs.field(default=None, repr=False)
-    pop3_only: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        check_role(self.context, server_side=True)
-        note_server_names(self.context)
-
-    @classmethod
-    def load(
-        cls,
-        certificate: str | PathLike[str],
-        key: str | PathLike[str] | None = None,
-        client_ca: str | PathLike[str] | None = None,
-    ) -> ServerTls:
-        """Load certificate and key from files; TLS 1.2 at least.
-
-        Args:
-            certificate: a file with the server's certificate and the intermediate ones, PEM.
-            key: a file with its private key; None: it is in the same file.
-            client_ca: a file with the authorities whose client certificates are accepted, PEM (for EXTERNAL); None:
-                clients are not asked for one.
-
-        Raises:
-            OSError: a file cannot be read, or is not valid (`ssl.SSLError`).
-        """
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key)
-        if client_ca is not None:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_OPTIONAL
-        allow_pop3_only(context)
-        return cls(context, first_certificate(certificate), pop3_only=True)
-
-    @classmethod
-    def choose(
-        cls,
-        tls: TlsMode,
-        *,
-        certificate: str | PathLike[str] | None = None,
-        key: str | PathLike[str] | None = None,
-        client_ca: str | PathLike[str] | None = None,
-        context: ssl.SSLContext | None = None,
-    ) -> ServerTls | None:
-        """Return what the arguments of `serve` ask for; None for no TLS.
-
-        Raises:
-            ValueError: there is no such mode; TLS without a certificate or context, or the other way round; both a
-                certificate and a context; or the context is for a client.
-            OSError: as `load`.
-        """
-        default_port(tls)  # raises if there is no such mode
-        files = [file for file in (certificate, key, client_ca) if file is not None]
-        if tls == "none":
-            if files or context is not None:
-                raise ValueError('a certificate or a context needs tls="starttls" or tls="implicit"')
-            return None
-        if context is not None and not files:
-            return cls(context)
-        if context is not None or certificate is None:
-            raise ValueError("TLS needs a certificate, or a context instead")
-        return cls.load(certificate, key, client_ca)
-
-
-def first_certificate(path: str | PathLike[str]) -> bytes | None:
-    """Return the first certificate of a PEM file, DER: the one that belongs to the key."""
-    from pathlib import Path  # noqa: PLC0415 - slow to import, and most clients read no such file
-
-    match = _PEM.search(Path(path).read_text("ascii", "replace"))
-    return ssl.PEM_cert_to_DER_cert(match[0]) if match else None
-
-
 def verifies_peer(context: ssl.SSLContext, *, server_side: bool) -> bool:
     """Return whether the handshake verifies the peer's certificate, and for a client the server's name or its pins."""
     return has_pins(context) or (context.verify_mode is ssl.CERT_REQUIRED and (server_side or context.check_hostname))
@@ -171,7 +80,7 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
     )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
-    servers = own if tls.server_side else certificate
+    servers = certificate_of(tls, own) if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
     return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls))
 

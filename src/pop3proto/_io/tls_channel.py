@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pop3proto.core.errors import LocalProtocolError
 
 from .alpn import ClientHello, ForeignProtocol, check_chosen
-from .tls import ServerTls, check_role, client_context, handshake_failure, peer_chain, tls_info
+from .tls import check_role, client_context, handshake_failure, peer_chain, tls_info
 
 if TYPE_CHECKING:
     from pop3proto.core.errors import ConnectionLost, TimedOut
     from pop3proto.sasl.channel import TlsInfo
+
+    from .server_tls import ServerTls
 
 __all__ = ["MakeChannel", "TlsChannel", "client_channel", "server_channel"]
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
-from pop3proto._io.listening import Listeners, accepted, keep_alive
-from pop3proto._io.peers import listener_name
-from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
-from pop3proto._io.tls import ServerTls
+from pop3proto._io.listening import accepted, keep_alive
+from pop3proto._io.sessions import ACCEPT_PAUSE, log
+from pop3proto._io.setting_up import set_up
 from pop3proto.asyncio.futures import all_done
 from pop3proto.asyncio.stream import AsyncioStream
 
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
+    from pop3proto._io.certificates import Certificates
+    from pop3proto._io.listener import Listener
+    from pop3proto._io.listening import Listeners
+    from pop3proto._io.sessions import Entrance, Sessions
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.server.service import Service
 
@@ -40,11 +43,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
     port: int = 0,
     *,
     sockets: Sequence[socket.socket] | None = None,
+    listeners: Sequence[Listener] | None = None,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     key: str | PathLike[str] | None = None,
     client_ca: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
+    certificates: Certificates | None = None,
 ) -> Server:
     """Serve maildrops, in an `async with` block; or await this, and close the server later.
 
@@ -54,11 +59,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
             closes them when it ends. To stop accepting on one of several before, close it.
+        listeners: several of them in place of host, port, sockets and tls, each with its own (`pop3proto.serving`).
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
         context: for TLS in place of these files; SCRAM cannot bind to the server's certificate then.
+        certificates: in place of all these: one for each host name, and read again while the server runs.
 
     Returns:
         The server. It listens from the moment that it is entered or awaited, which raises `OSError` if that is not
@@ -70,8 +77,21 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
             client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
         TypeError: it is not a `Service`.
     """
-    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+    return Server(
+        *set_up(
+            service,
+            host,
+            port,
+            sockets=sockets,
+            listeners=listeners,
+            tls=tls,
+            certificate=certificate,
+            key=key,
+            client_ca=client_ca,
+            context=context,
+            certificates=certificates,
+        )
+    )
 
 
 class Server(AsyncServer):
@@ -115,20 +135,20 @@ class Server(AsyncServer):
                     if self._listeners.is_withdrawn(listener):
                         sock.close()
                         return
-                    self._begin_session(sock, listener_name(listener.getsockname()))
+                    self._begin_session(sock, self._listeners.of(listener))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
                 await asyncio.sleep(0)  # let sessions begin
 
-    def _begin_session(self, sock: socket.socket, listener: str) -> None:
-        task = asyncio.create_task(self._serve(sock, listener), name="pop3proto-session")
+    def _begin_session(self, sock: socket.socket, entrance: Entrance) -> None:
+        task = asyncio.create_task(self._serve(sock, entrance), name="pop3proto-session")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: sock.close())  # if it was cancelled before it began
 
-    async def _serve(self, sock: socket.socket, listener: str) -> None:
+    async def _serve(self, sock: socket.socket, entrance: Entrance) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the type checkers cannot know
         _own_session.set(task)
@@ -138,7 +158,7 @@ class Server(AsyncServer):
         except OSError as error:
             log.info("a connection was gone before its session began: %s", error)
         else:
-            await self._sessions.handle(stream, task.cancel, listener)
+            await self._sessions.handle(stream, task.cancel, entrance)
 
     @override
     def _stop_accepting(self) -> None:

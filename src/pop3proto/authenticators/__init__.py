@@ -1,8 +1,11 @@
 """Authenticators for a server: check passwords and access tokens.
 
 `MemoryAuthenticator`, `MemoryTokens` and `MemoryTokenAuthenticator` keep credentials in memory; `UsersFile` reads a
-file of scrypt hashes and SCRAM keys, which `set_password` and `remove_user` change; `CheckPassword` runs a program.
-`UsersFile`, `set_password`, `remove_user` and `CheckPassword` need a POSIX system.
+file of scrypt hashes and SCRAM keys, which `set_password` and `remove_user` change. `PasswdFile`, `Htpasswd` and
+`SqliteUsers` read what other servers have, `SecretsFile` passwords for APOP and CRAM-MD5. `CheckPassword` runs a
+program. `TokenIntrospection` asks an authorization server. `CombinedAuthenticator` is several of them.
+
+Those that read files, and `CheckPassword`, need a POSIX system.
 """
 
 from __future__ import annotations
@@ -13,14 +16,30 @@ from pop3proto._exports import export
 
 if TYPE_CHECKING:
     from .checkpassword import CheckPassword
+    from .combined import CombinedAuthenticator
+    from .directory import UserDirectory, UserEntry
+    from .htpasswd import Htpasswd
+    from .introspection import TokenIntrospection
     from .memory import MemoryAuthenticator, MemoryTokenAuthenticator, MemoryTokens
-    from .users_file import UsersFile, remove_user, set_password
+    from .passwd_file import PasswdFile
+    from .secrets_file import SecretsFile
+    from .sqlite import SqliteUsers
+    from .users_file import MalformedUsers, UsersFile, remove_user, set_password
 
 __all__ = [
     "CheckPassword",
+    "CombinedAuthenticator",
+    "Htpasswd",
+    "MalformedUsers",
     "MemoryAuthenticator",
     "MemoryTokenAuthenticator",
     "MemoryTokens",
+    "PasswdFile",
+    "SecretsFile",
+    "SqliteUsers",
+    "TokenIntrospection",
+    "UserDirectory",
+    "UserEntry",
     "UsersFile",
     "remove_user",
     "set_password",
@@ -30,7 +49,14 @@ export(
     globals(),
     {
         ".checkpassword": "CheckPassword",
+        ".combined": "CombinedAuthenticator",
+        ".directory": "UserDirectory UserEntry",
+        ".htpasswd": "Htpasswd",
+        ".introspection": "TokenIntrospection",
         ".memory": "MemoryAuthenticator MemoryTokenAuthenticator MemoryTokens",
-        ".users_file": "UsersFile remove_user set_password",
+        ".passwd_file": "PasswdFile",
+        ".secrets_file": "SecretsFile",
+        ".sqlite": "SqliteUsers",
+        ".users_file": "MalformedUsers UsersFile remove_user set_password",
     },
 )

@@ -16,11 +16,12 @@ from pop3proto.procedures.maildrop import Unavailable
 from pop3proto.sasl.authenticator import PasswordVerifier, ScramKeySource
 from pop3proto.sasl.scram.keys import ScramKeys
 
+from .directory import UserDirectory, UserEntry
 from .scrypt import COST, ScryptHash
 from .user_table import ALGORITHMS, ITERATIONS, SALT_OCTETS, MalformedUsers, UserRecord, UserTable, prepare_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pop3proto.sasl.channel import SessionInfo
@@ -35,7 +36,7 @@ _MAX_CONCURRENT: Final = 8
 """Hashes computed at the same time. Each takes 16 MiB or more, and a client needs no valid password to cause one."""
 
 
-class UsersFile(PasswordVerifier, ScramKeySource):
+class UsersFile(PasswordVerifier, ScramKeySource, UserDirectory):
     """An authenticator over a users file, as written by `pop3proto passwd` or `set_password`.
 
         set_password(Path("users"), "ann", "tanstaaf")
@@ -95,6 +96,16 @@ class UsersFile(PasswordVerifier, ScramKeySource):
         )
         record = current.table.records.get(user)
         return decoy if record is None else record.scram_keys.get(algorithm, decoy)
+
+    @override
+    def find(self, user: str, /) -> UserEntry | None:
+        """Return a user of the file; None if it is not there."""
+        return UserEntry(user) if user in self._current().table.records else None
+
+    @override
+    def names(self) -> Sequence[str]:
+        """Return the names of all users, in the order of the file."""
+        return tuple(self._current().table.records)
 
     def _current(self) -> _Snapshot:
         try:

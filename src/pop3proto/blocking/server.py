@@ -9,11 +9,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pop3proto._io.listening import Listeners, accepted
-from pop3proto._io.peers import listener_name
-from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
+from pop3proto._io.listening import accepted
+from pop3proto._io.sessions import ACCEPT_PAUSE, log
+from pop3proto._io.setting_up import set_up
 from pop3proto._io.sockets import Selector
-from pop3proto._io.tls import ServerTls
+from pop3proto.procedures.server.service import Service
 
 from .stream import SocketDriver, run_blocking
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from pop3proto._io.certificates import Certificates
+    from pop3proto._io.listener import Listener
+    from pop3proto._io.listening import Listeners
+    from pop3proto._io.sessions import Entrance, Sessions
     from pop3proto.procedures.cleartext import TlsMode
-    from pop3proto.procedures.server.service import Service
 
 __all__ = ["Server", "serve"]
 
@@ -36,11 +39,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
     port: int = 0,
     *,
     sockets: Sequence[socket.socket] | None = None,
+    listeners: Sequence[Listener] | None = None,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     key: str | PathLike[str] | None = None,
     client_ca: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
+    certificates: Certificates | None = None,
 ) -> Server:
     """Serve maildrops, in threads.
 
@@ -50,11 +55,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
             closes them when it ends. To stop accepting on one of several before, close it.
+        listeners: several of them in place of host, port, sockets and tls, each with its own (`pop3proto.serving`).
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
         context: for TLS in place of these files; SCRAM cannot bind to the server's certificate then.
+        certificates: in place of all these: one for each host name, and read again while the server runs.
 
     Returns:
         The server, which listens already.
@@ -65,10 +72,21 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
             client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
         TypeError: it is not a `Service`, or has coroutine methods, which only asyncio and trio can await.
     """
-    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    sessions = Sessions(service, tls, server_tls)
+    sessions, listening = set_up(
+        service,
+        host,
+        port,
+        sockets=sockets,
+        listeners=listeners,
+        tls=tls,
+        certificate=certificate,
+        key=key,
+        client_ca=client_ca,
+        context=context,
+        certificates=certificates,
+    )
     service.check_plain()
-    return Server(sessions, Listeners(host, port, sockets))
+    return Server(sessions, listening)
 
 
 class Server:
@@ -107,6 +125,18 @@ class Server:
     def wait(self) -> None:
         """Wait until the server has ended."""
         self._ended.wait()
+
+    def use(self, service: Service) -> None:
+        """Serve the sessions that begin from now on by another service: its users, store, policy and limits.
+
+        Sessions under way go on with theirs. Sessions and failed logins that were counted still count.
+
+        Raises:
+            TypeError: as `serve`; nothing has changed.
+        """
+        if isinstance(service, Service):  # pyright: ignore[reportUnnecessaryIsInstance]
+            service.check_plain()
+        self._sessions.use(service)
 
     def close(self) -> None:
         """End gracefully.
@@ -193,36 +223,45 @@ class Server:
                 if self._listeners.is_withdrawn(listener):
                     sock.close()
                     return False
-                self._admit(sock, listener_name(listener.getsockname()))
+                self._admit(sock, self._listeners.of(listener))
         except OSError as error:
             log.warning("accepting a connection failed: %s", error)
             time.sleep(ACCEPT_PAUSE)
         return True
 
-    def _admit(self, sock: socket.socket, listener: str) -> None:
+    def _admit(self, sock: socket.socket, entrance: Entrance) -> None:
         driver = SocketDriver(sock, self._sessions.channel, wakeup=self._wakeup)
+        if entrance[0].proxy_protocol is not None:  # who the client is, is not known yet
+            if self._begin_session(driver, entrance, admitted=False) is not None:
+                run_blocking(driver.abort())
+            return
         if (reason := self._sessions.admit(driver, driver.interrupt)) is None:
-            reason = self._begin_session(driver, listener)
+            reason = self._begin_session(driver, entrance, admitted=True)
         if reason is not None:
-            run_blocking(self._sessions.refuse(driver, reason))
+            run_blocking(self._sessions.refuse(driver, reason, entrance))
 
-    def _begin_session(self, driver: SocketDriver, listener: str) -> str | None:
+    def _begin_session(self, driver: SocketDriver, entrance: Entrance, *, admitted: bool) -> str | None:
         """Begin a session in a thread; return why it cannot be."""
-        thread = threading.Thread(target=self._serve, args=(driver, listener), name="pop3proto-session", daemon=True)
+        arguments = (driver, entrance, admitted)
+        thread = threading.Thread(target=self._serve, args=arguments, name="pop3proto-session", daemon=True)
         with self._lock:
             self._threads[driver] = thread
         try:
             thread.start()
         except RuntimeError as error:  # the system has no more threads
             log.warning("a session could not begin: %s", error)
-            self._sessions.leave(driver)
+            if admitted:
+                self._sessions.leave(driver)
             self._forget(driver)
             return "too many sessions"
         return None
 
-    def _serve(self, driver: SocketDriver, listener: str) -> None:
+    def _serve(self, driver: SocketDriver, entrance: Entrance, admitted: bool) -> None:  # noqa: FBT001 - of a thread
+        sessions = self._sessions
         try:
-            run_blocking(self._sessions.serve(driver, listener))
+            run_blocking(
+                sessions.serve(driver, entrance) if admitted else sessions.handle(driver, driver.interrupt, entrance)
+            )
         finally:
             self._forget(driver)
 

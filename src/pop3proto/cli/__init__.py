@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _COMMANDS: Final = {
+    "backup": "write maildrops into one file",
+    "deliver": "deliver a message of the mail server into a maildrop",
     "demo": "show a POP3 session between a server and a client on this machine",
     "fetch": "fetch new mail into a Maildir",
     "passwd": "add, change or remove a user in a users file",
     "probe": "find out what a POP3 server can do, and what is wrong with it",
+    "purge": "remove mail that was kept long enough",
+    "quota": "show how much of a quota is used, and count it anew",
+    "restore": "bring the messages of a backup back",
     "serve": "serve Maildirs over POP3",
     "state": "show, forget and repair what a fetch has recorded",
+    "undelete": "bring back what a user has deleted",
+    "verify": "compare each message of a backup with its digest",
 }
 """The commands and what they do, in the order of the help.
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pop3proto.fetching.report import Report
+    from pop3proto.serving.notifier import Notifier
 
     from .alarm import Alarm
     from .schedule import Schedule
     from .several import Cancel
-    from .systemd import Notifier
 
 __all__ = ["SIGNALS", "Ran", "Repeat"]
 

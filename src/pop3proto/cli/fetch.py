@@ -17,6 +17,7 @@ from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
 from pop3proto.fetching.file_journal import last_session
 from pop3proto.fetching.wording import cannot
+from pop3proto.serving.notifier import Notifier
 
 from .accounts import account_failures, check_configuration
 from .alarm import Alarm
@@ -30,7 +31,6 @@ from .fetch_run import AccountRun, failed_run
 from .process import keep_free_memory
 from .schedule import Schedule
 from .several import Cancel, run_several
-from .systemd import Notifier
 
 if TYPE_CHECKING:
     from argparse import Namespace

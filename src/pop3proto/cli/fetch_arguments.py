@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from pop3proto.fetching.accounts.units import parse_octets, parse_seconds
+from pop3proto._config.units import parse_octets, parse_seconds
 
 from .accounts import account_failures, add_config_argument
 from .connecting import add_ca_file_argument, add_secret_arguments, seconds_argument

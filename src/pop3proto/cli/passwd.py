@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pop3proto.authenticators.user_table import prepare_name
-from pop3proto.authenticators.users_file import remove_user, set_password
+from pop3proto.authenticators.users_file import remove_user, set_password, users
 from pop3proto.core.errors import LocalProtocolError, forgetting_locals
 from pop3proto.core.text import visible
 from pop3proto.fetching.accounts.errors import SecretError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION", "add_arguments", "ask_password", "read_password", "read_token", "run"]
 
 DESCRIPTION: Final = (
-    "Set a user's password in a users file, or remove the user with --delete. The file is created if it does not "
-    "exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new file from the "
-    "next login on."
+    "Set a user's password in a users file, remove the user with --delete, or --list the users. The file is created if "
+    "it does not exist. It holds no passwords, only hashes and keys that verify them. A running server uses the new "
+    "file from the next login on."
 )
 
 _OTHERS: Final = 0o007
@@ -35,7 +35,7 @@ _OTHERS: Final = 0o007
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.add_argument("file", metavar="FILE", type=path_argument, help="the users file")
-    parser.add_argument("user", metavar="USER", help="the user to add, change or remove")
+    parser.add_argument("user", metavar="USER", nargs="?", help="the user to add, change or remove")
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--password-file",
@@ -44,11 +44,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="file with the password in its first line; without it, you are asked for the password twice",
     )
     either.add_argument("--delete", action="store_true", help="remove the user instead")
+    either.add_argument("--list", action="store_true", help="print the names of all users, a line each; without USER")
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command: change the file."""
+    """Run the command: change the file, or print its users."""
     file: Path = arguments.file
+    if arguments.list:
+        return _list(file, arguments.user)
+    if arguments.user is None:
+        raise Failure("USER is missing: whose password?", USAGE)
     user = _checked_user(arguments.user)
     password = None if arguments.delete else _password(user, arguments.password_file)
     try:
@@ -62,6 +67,18 @@ def run(arguments: Namespace) -> int:
             f"note: other users of this machine can access {file}, and passwords can be guessed from it; "
             f"to prevent that, run: chmod o= {file}"
         )
+    return 0
+
+
+def _list(file: Path, user: str | None) -> int:
+    if user is not None:
+        raise Failure("--list prints all users: leave out USER", USAGE)
+    try:
+        names = users(file)
+    except OSError as error:
+        raise Failure(cannot("read the users file", file, error)) from error
+    for name in names:
+        print(visible(name))
     return 0
 
 

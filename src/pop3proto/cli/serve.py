@@ -28,8 +28,11 @@ from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
 from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
+from pop3proto.serving.log.stderr import StderrLines
 
+from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure, warn
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -152,7 +155,7 @@ def _refuse_passphrase() -> NoReturn:
 
 DESCRIPTION: Final = (
     "Serve a Maildir to one user, or a folder of Maildirs to many users, until Ctrl-C or SIGTERM. "
-    "Choose who may log in with --user, --users or --checkpassword."
+    "Choose who may log in with --user, --users or --checkpassword. Or serve what a file says, with --config."
 )
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -162,6 +165,19 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, CONFIGURATION)
+    parser.add_argument(
+        "--config",
+        type=path_argument,
+        metavar="FILE",
+        help="serve what this configuration file says (TOML), and read it again on SIGHUP; the other options are not "
+        "for it",
+    )
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="say what the configuration comes to and what is wrong with it, and serve nothing",
+    )
     add_user_arguments(parser)
     add_tls_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
@@ -182,6 +198,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="let the system write core files, which hold passwords, when the server crashes",
     )
     add_quirks_argument(parser, "clients", SERVER_QUIRKS)
+    parser.set_defaults(usage_error=parser.error, defaults=lambda: vars(parser.parse_args([])))
     parser.add_argument(
         "--verbose",
         action="store_true",
@@ -191,6 +208,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command: serve until a signal ends it."""
+    if arguments.config is not None or arguments.check_config:
+        return _run_config(arguments)
+    ways = (arguments.user, arguments.users, arguments.checkpassword)
+    if arguments.maildir is None or all(way is None for way in ways):
+        arguments.usage_error("MAILDIR and one of --user, --users and --checkpassword are needed, or --config")
     if not arguments.core_dumps:
         disable_core_dumps()
     raise_descriptor_limit(arguments.max_sessions)
@@ -208,6 +230,14 @@ def run(arguments: Namespace) -> int:
     with _logging_in_lines(logging.DEBUG if arguments.verbose else logging.WARNING):
         asyncio.run(_serve(service, arguments, users.whom, tls))
     return 0
+
+
+def _run_config(arguments: Namespace) -> int:
+    if not arguments.check_config:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end the start
+    from .serve_config import run_config  # noqa: PLC0415 - the short form needs none of it
+
+    return run_config(arguments)
 
 
 async def _serve(service: Service, arguments: Namespace, whom: str, tls: ServerTls) -> None:
@@ -293,7 +323,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
     Args:
         sessions: the level of the logger for the dialogue of sessions.
     """
-    handler = logging.StreamHandler()
+    handler = StderrLines()  # one that nobody reads must not stop the server
     handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")
@@ -307,6 +337,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
         for name in levels:
             logging.getLogger(name).setLevel(logging.NOTSET)
         logger.removeHandler(handler)
+        handler.close()
 
 
 class _OneLineFormatter(logging.Formatter):

@@ -74,7 +74,10 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.usage = "%(prog)s [-h] [OPTION ...] {ACCOUNT | URL TARGET} {list,forget,repair,compact} [UNIQUE-ID ...]"
+    parser.usage = (
+        "%(prog)s [-h] [OPTION ...] {ACCOUNT | URL TARGET} \\\n"
+        "                       {list,forget,repair,compact} [UNIQUE-ID ...]"
+    )
     parser.add_argument(
         "words",
         nargs="+",

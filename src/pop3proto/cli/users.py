@@ -40,10 +40,11 @@ def add_user_arguments(parser: ArgumentParser) -> None:
         "maildir",
         metavar="MAILDIR",
         type=path_argument,
+        nargs="?",
         help="with --user, that user's Maildir (the folder that holds new and cur); with --users or --checkpassword, "
         "a folder that holds one Maildir for each user, named like the user",
     )
-    ways = parser.add_mutually_exclusive_group(required=True)
+    ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--user", help="serve one user, whose password is in --password-file")
     ways.add_argument(
         "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`"

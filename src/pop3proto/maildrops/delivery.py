@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import Pop3Error
 
-from .folders import complete, is_maildir
+from .folders import complete, is_maildir, not_followed
 from .message_file import MaildirTarget, MessageFile
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["Delivery", "NotMaildir", "ensure_maildir"]
+__all__ = ["Delivery", "NotMaildir", "ensure_maildir", "unique_name"]
 
 _serial: Final = itertools.count(1)
 
@@ -30,7 +30,7 @@ class NotMaildir(Pop3Error):
     """The path exists but is not a Maildir. Nothing was changed."""
 
 
-def ensure_maildir(path: Path) -> None:
+def ensure_maildir(path: Path, *, follow_links: bool = True) -> None:
     """Create a Maildir if it does not exist.
 
     A folder that is empty, or that holds only some of `tmp`, `new` and `cur`, is completed; so is one that holds some
@@ -38,17 +38,24 @@ def ensure_maildir(path: Path) -> None:
     mistyped path does not become a folder. New folders are synced to disk before this returns.
 
     Args:
-        path: the Maildir, the folder that holds `tmp`, `new` and `cur`.
+        path: the Maildir, the folder that holds `tmp`, `new` and `cur`. If root makes it, it belongs to the owner of
+            the folder around it.
+        follow_links: whether it may be a symbolic link.
 
     Raises:
         NotMaildir: the path is a file, a symbolic link that leads nowhere, or a folder with other content;
             nothing was changed.
         OSError: the Maildir cannot be created.
     """
+    if not follow_links and path.is_symlink():
+        raise not_followed(path)
     if path.is_symlink() and not path.exists():
         raise NotMaildir(f"{path} is not a Maildir: it is a symbolic link that leads nowhere")
     if not path.exists():
-        path.mkdir(mode=0o700)
+        path.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            around = path.parent.stat()
+            os.chown(path, around.st_uid, around.st_gid, follow_symlinks=False)
         sync_folder(path.parent)
     elif not path.is_dir():
         raise NotMaildir(f"{path} is not a Maildir: it is not a folder")
@@ -81,7 +88,7 @@ class Delivery:
 
     def __init__(self, maildir: Path, unique: str | None = None) -> None:
         self._target = MaildirTarget(maildir)
-        self._message = MessageFile(self._target.tmp, unique or _unique_name())
+        self._message = MessageFile(self._target.tmp, unique or unique_name())
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +128,7 @@ class Delivery:
         self._target.close()
 
 
-def _unique_name() -> str:
+def unique_name() -> str:
     """Return a globally unique file name: time, process id, serial number, random octets and host name."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     # In a file name slash, colon and comma have a meaning; in a unique id blanks and octets above 127 are not valid.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import os
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from pop3proto._io.files import open_regular, read_up_to, sync_folder
+from pop3proto._io.files import open_regular, read_up_to
+from pop3proto._io.moving import move_file, sync_descriptor
 
+from .disposal import UNLINKING, Disposal
 from .folders import FOLDERS
 from .listing import MessageFile, list_files, stamp
-from .names import stored_size, unique_id, unique_part
+from .names import stored_size, unique_id, unique_part, with_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +29,7 @@ __all__ = ["MessageFiles", "Removed"]
 
 _ATTEMPTS: Final = 4
 _HOPELESS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}  # a removal that fails so is not tried again
+_CUR: Final = FOLDERS.index("cur")
 _SHOWN: Final = 100  # failures that are kept of a removal: there may be one for each message
 
 
@@ -133,35 +137,64 @@ class MessageFiles:
         finally:
             os.close(folder)
 
-    def remove(self, indices: Iterable[int]) -> Removed:
+    def mark_seen(self, indices: Iterable[int]) -> None:
+        """Flag messages as read, and move them to `cur`.
+
+        Those that are not where they were are left alone; so are those whose new name another file has.
+
+        Raises:
+            OSError: a folder cannot be opened.
+        """
+        with self._folders.open() as descriptors:
+            for index in indices:
+                name = self._names[index]
+                seen = with_flags(name, add="S")
+                with suppress(OSError):
+                    if (self._folder[index], name) != (_CUR, seen):
+                        source = descriptors[self._folder[index]]
+                        move_file(name, source, seen, descriptors[_CUR])
+                        self._folder[index], self._names[index] = _CUR, seen
+
+    def remove(self, indices: Iterable[int], disposal: Disposal = UNLINKING) -> Removed:
         """Remove messages, all hard links of them, and sync the folders to disk.
 
         A message counts as removed when its last name was removed here, or when it is not in the folders any more. One
         that another program has moved is found again. A failure for one message does not stop the others.
+
+        Args:
+            indices: of the messages.
+            disposal: what is done with them.
         """
         removed = Removed()
         pending = list(indices)
         again: list[OSError] = []
         for _ in range(_ATTEMPTS):
             again.clear()
-            pending = self._remove_once(pending, removed, again)
+            pending = self._remove_once(pending, disposal, removed, again)
             if not pending:
                 break
         else:
             words = "the file is renamed again and again"
             removed.failures += again or [OSError(errno.EBUSY, words, self._path(pending[0]))]
+        try:
+            disposal.sync()
+        except OSError as error:
+            removed.failures.append(error)
         for name in FOLDERS:
             try:
-                sync_folder(self._folders.maildir / name)
+                with self._folders.open_one(name) as folder:
+                    sync_descriptor(folder)
             except OSError as error:
-                removed.failures.append(error)
+                words = error.strerror or str(error)
+                removed.failures.append(OSError(error.errno, words, str(self._folders.maildir / name)))
         return removed
 
-    def _remove_once(self, indices: list[int], removed: Removed, again: list[OSError]) -> list[int]:
+    def _remove_once(self, indices: list[int], disposal: Disposal, removed: Removed, again: list[OSError]) -> list[int]:
         """Remove messages where they are known to be.
 
         Args:
             indices: of the messages.
+            disposal: what is done with them.
             removed: gets what is removed, and the failures for good.
             again: gets the failures after which it is worth to try again.
 
@@ -174,7 +207,7 @@ class MessageFiles:
             with self._folders.open() as descriptors:
                 for index in indices:
                     try:
-                        self._unlink(index, descriptors[self._folder[index]], removed, missed)
+                        self._dispose(index, descriptors[self._folder[index]], disposal, removed, missed)
                     except OSError as error:
                         if error.errno not in _HOPELESS:
                             left.append(index)
@@ -182,13 +215,13 @@ class MessageFiles:
                         if len(failures) < _SHOWN:
                             failures.append(OSError(error.errno, error.strerror, self._path(index)))
             if missed:
-                left += self._find_missed(missed, list_files(self._folders), removed)
+                left += self._find_missed(missed, list_files(self._folders), disposal, removed)
         except OSError as error:  # a folder cannot be read
             again.append(error)
             return [*left, *missed] if missed else indices
         return left
 
-    def _unlink(self, index: int, folder: int, removed: Removed, missed: dict[int, bool]) -> None:
+    def _dispose(self, index: int, folder: int, disposal: Disposal, removed: Removed, missed: dict[int, bool]) -> None:
         """Remove a name of a message: two system calls.
 
         Only if there may be others, the message is noted in `missed`, with whether this name was there to remove.
@@ -196,7 +229,7 @@ class MessageFiles:
         name = self._names[index]
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            os.unlink(name, dir_fd=folder)
+            disposal.dispose(name, folder, self._ids[index])
         except FileNotFoundError:
             missed[index] = False
             return
@@ -208,15 +241,17 @@ class MessageFiles:
         else:
             removed.indices.append(index)
 
-    def _find_missed(self, missed: Mapping[int, bool], listing: Listing, removed: Removed) -> list[int]:
+    def _find_missed(
+        self, missed: Mapping[int, bool], listing: Listing, disposal: Disposal, removed: Removed
+    ) -> list[int]:
         """Return the messages that are still there, and note where; those that are not are removed."""
         left: list[int] = []
         for index, has_links in missed.items():
             found = self._find(index, listing, same_file=has_links)
-            if found is not None:
+            if found is not None and not disposal.is_gone(found.name):
                 self._move(index, found)
                 left.append(index)
-            elif listing.complete:
+            elif found is not None or listing.complete:
                 removed.indices.append(index)
             else:
                 left.append(index)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FOLDERS",
+    "HeldFolders",
     "MessageFolders",
     "add_to_quota",
     "clean_tmp",
     "complete",
+    "is_link",
     "is_maildir",
     "missing",
     "not_followed",
@@ -62,6 +64,8 @@ def is_maildir(path: Path) -> bool:
 def complete(maildir: Path) -> None:
     """Make those of `tmp`, `new` and `cur` that are missing, with the owner and the mode of one that is there.
 
+    If none is there, root makes them for the owner of the Maildir.
+
     Raises:
         OSError: they cannot be made.
     """
@@ -72,6 +76,9 @@ def complete(maildir: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         if there:
             _make_like(folder, (maildir / there[-1]).stat())
+        elif os.geteuid() == 0:
+            around = maildir.stat()
+            os.chown(folder, around.st_uid, around.st_gid, follow_symlinks=False)
     if absent:
         sync_folder(maildir)
 
@@ -93,10 +100,12 @@ class MessageFolders:
     Args:
         maildir: the folder that holds them.
         follow_links: whether they may be symbolic links. Whoever may write to a Maildir could make it lead to another.
+        held: descriptor of the folder, which the caller holds open; None: it is opened by its path each time.
     """
 
     maildir: Path
     follow_links: bool = False
+    held: int | None = None
 
     @contextmanager
     def open(self) -> Generator[tuple[int, ...]]:
@@ -124,12 +133,35 @@ class MessageFolders:
         """Return a descriptor of one of the folders, as `open_one`; the caller closes it."""
         try:
             flags = _READ_FOLDER if self.follow_links else _READ_FOLDER | os.O_NOFOLLOW
+            if self.held is not None:
+                return os.open(name, flags, dir_fd=self.held)
             return os.open(f"{self.maildir}/{name}", flags)  # to join paths costs as much as to open the folder
         except OSError as error:
             path = self.maildir / name
-            if not self.follow_links and path.is_symlink():
+            if not self.follow_links and is_link(name if self.held is not None else path, self.held):
                 raise not_followed(path) from error
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@attrs.frozen
+class HeldFolders(MessageFolders):
+    """The folders of a Maildir that the caller holds open.
+
+    Args:
+        maildir: as of `MessageFolders`.
+        follow_links: likewise.
+        held: descriptor of the Maildir.
+    """
+
+    held: int = -1
+
+
+def is_link(path: str | Path, folder: int | None = None) -> bool:
+    """Return whether a path, in a folder if that is given, is a symbolic link."""
+    try:
+        return stat.S_ISLNK(os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
 
 
 def not_followed(path: Path) -> OSError:
@@ -138,9 +170,10 @@ def not_followed(path: Path) -> OSError:
     return OSError(errno.ELOOP, words, str(path))
 
 
-def clean_tmp(maildir: Path) -> None:
+def clean_tmp(maildir: Path | MessageFolders) -> None:
     """Remove files from `tmp` that nobody has used for 36 hours: a program that was killed has left them."""
-    with suppress(OSError), MessageFolders(maildir).open_one("tmp") as folder:
+    folders = maildir if isinstance(maildir, MessageFolders) else MessageFolders(maildir)
+    with suppress(OSError), folders.open_one("tmp") as folder:
         remove_abandoned(folder)
 
 

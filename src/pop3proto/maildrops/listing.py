@@ -7,7 +7,7 @@ import stat
 import time
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from pop3proto.core.results import UniqueId
 
     from .folders import MessageFolders
-    from .ids import IdRecord
 
-__all__ = ["Entry", "Listing", "MessageFile", "Stamp", "list_files", "list_messages", "stamp"]
+__all__ = ["Entry", "Ids", "Listing", "MessageFile", "Stamp", "list_files", "list_messages", "stamp"]
 
 _ATTEMPTS: Final = 4  # listings of folders that change all the time ...
 _MOST_ATTEMPTS: Final = 12  # ... and as long as each finds more
@@ -112,7 +111,15 @@ class MessageFile:
     unique_id: UniqueId
 
 
-def list_messages(folders: MessageFolders, ids: IdRecord) -> Iterator[MessageFile]:
+class Ids(Protocol):
+    """Knows the unique ids of files."""
+
+    def assign(self, unique: str, inode: int, modified: int, *, shared: bool) -> UniqueId:
+        """Return the unique id of a message; the arguments are those of `IdRecord.assign`."""
+        ...
+
+
+def list_messages(folders: MessageFolders, ids: Ids) -> Iterator[MessageFile]:
     """List the messages of a Maildir, in order of delivery.
 
     By the rules of Maildir, a file whose name begins with a dot is not a message; nor is anything but a regular file.

@@ -35,14 +35,16 @@ class FolderLock:
 
     Args:
         folder: the folder to lock.
+        make: whether the file is made if it does not exist. Without it, the folder itself is locked, which is no lock
+            against a session that begins meanwhile: enough to look, and too little to change anything.
 
     Raises:
         BlockingIOError: the folder is already locked.
         OSError: the folder cannot be locked.
     """
 
-    def __init__(self, folder: Path) -> None:
-        descriptor = _open(folder)
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        descriptor = _open(folder, make=make)
         try:
             files.lock(descriptor, folder / LOCK_NAME, wait=False)
         except OSError:
@@ -58,10 +60,14 @@ class FolderLock:
             os.close(self._descriptor)
 
 
-def _open(folder: Path) -> int:
+def _open(folder: Path, *, make: bool) -> int:
     path = folder / LOCK_NAME
     try:
-        return _open_or_create(path)
+        return _open_or_create(path) if make else os.open(path, _CHANGE)
+    except FileNotFoundError:
+        if make:
+            raise
+        return os.open(folder, _READ_FOLDER)
     except OSError as error:
         if error.errno not in _READ_ONLY:
             raise

@@ -37,14 +37,15 @@ from .names import is_seen
 from .sizes import SizeCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pop3proto.sasl.channel import SessionInfo
 
+    from .files import Removed
     from .listing import MessageFile
 
-__all__ = ["MaildirStore", "Maildirs"]
+__all__ = ["MaildirMaildrop", "MaildirStore", "Maildirs"]
 
 _log: Final = logging.getLogger("pop3proto")
 
@@ -140,12 +141,15 @@ class MaildirStore(MaildropStore):
             maildir = self._maildirs.get(user)
             if maildir is None:
                 raise Refused("this user has no maildrop", ResponseCode.SYS_PERM)
-            return _MaildirMaildrop(maildir, follow_links=self._follow_links)
+            return self._open_maildrop(maildir, user)
         except BlockingIOError as error:
             raise InUse from error
         except OSError as error:
             _log.error("the maildrop of %s cannot be opened: %s", visible(user), visible(_path_and_reason(error)))
             raise _refusal(error) from error
+
+    def _open_maildrop(self, maildir: Path, user: str) -> MaildirMaildrop:  # noqa: ARG002 - others have rules by user
+        return MaildirMaildrop(maildir, follow_links=self._follow_links)
 
     @override
     def capabilities(self, user: str | None) -> Capabilities:
@@ -174,7 +178,7 @@ class _FolderOfMaildirs:
         return path
 
 
-class _MaildirMaildrop(Maildrop):
+class MaildirMaildrop(Maildrop):
     """A locked Maildir, with a snapshot of its messages from the start of the session.
 
     Raises:
@@ -204,7 +208,7 @@ class _MaildirMaildrop(Maildrop):
     def _take_all(self) -> MessageFiles:
         """Take all messages whose size is known, or can be counted."""
         sizes, ids = SizeCache(self._maildir), IdRecord(self._maildir)
-        listed = list(list_messages(self._folders, ids))
+        listed = self._shown(list_messages(self._folders, ids))
         files = MessageFiles(self._folders, listed)
         left_out: dict[int, str] = {}  # the reasons
         known = [sizes.get(file) for file in listed]
@@ -221,7 +225,7 @@ class _MaildirMaildrop(Maildrop):
                 self._messages.append(Message(size, file.unique_id, retrieved=is_seen(file.name)))
         # Save now: the next session need not count again, and gives the same ids, however this one ends.
         sizes.save()
-        ids.save()
+        ids.save(session=True)
         if not left_out:
             return files
         self._tell({listed[index].name: reason for index, reason in left_out.items()})
@@ -271,12 +275,7 @@ class _MaildirMaildrop(Maildrop):
     def commit(self, deleted: frozenset[int], retrieved: frozenset[int]) -> None:
         if not deleted:
             return
-        removed = self._files.remove(number - 1 for number in sorted(deleted))
-        if removed.indices:
-            with suppress(OSError):
-                retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
-        if removed.files:
-            add_to_quota(self._maildir, -removed.octets, -removed.files)
+        removed = self._remove([number - 1 for number in sorted(deleted)])
         if removed.failures:
             permanent = all(failure.errno in _PERMANENT for failure in removed.failures)
             # The text of RFC 1939 section 6.
@@ -284,6 +283,18 @@ class _MaildirMaildrop(Maildrop):
             raise Refused("some deleted messages not removed", code) from ExceptionGroup(
                 "not removed", removed.failures
             )
+
+    def _shown(self, listed: Iterable[MessageFile]) -> list[MessageFile]:
+        return list(listed)
+
+    def _remove(self, indices: Sequence[int]) -> Removed:
+        removed = self._files.remove(indices)
+        if removed.indices:
+            with suppress(OSError):
+                retire(self._maildir, [self._messages[index].unique_id for index in removed.indices])
+        if removed.files:
+            add_to_quota(self._maildir, -removed.octets, -removed.files)
+        return removed
 
     @override
     def close(self) -> None:

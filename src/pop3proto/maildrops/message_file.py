@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._io.new_files import NewFile, OpenFolder, publish
 from pop3proto.core.errors import LocalProtocolError
 
-from .folders import add_to_quota
+from .folders import MessageFolders, add_to_quota
 from .line_ends import lines_with_lf
 
 if TYPE_CHECKING:
@@ -111,18 +111,19 @@ class MaildirTarget:
     """An open Maildir that messages are delivered into.
 
     Args:
-        maildir: the folder that holds `tmp`, `new` and `cur`.
+        maildir: the folder that holds `tmp`, `new` and `cur`; or these, of which links may not be followed.
         flags: flags of the messages, in order of the alphabet. With flags they are moved to `cur`, without to `new`.
 
     Raises:
         OSError: it cannot be opened.
     """
 
-    def __init__(self, maildir: Path, flags: str = "") -> None:
-        self._maildir = maildir
+    def __init__(self, maildir: Path | MessageFolders, flags: str = "") -> None:
+        folders = maildir if isinstance(maildir, MessageFolders) else MessageFolders(maildir, follow_links=True)
+        self._maildir = folders.maildir
         self._suffix = f":2,{flags}" if flags else ""
-        self.tmp: Final = OpenFolder(maildir / "tmp")
-        self.folder: Final = OpenFolder(maildir / ("cur" if flags else "new"))
+        self.tmp: Final = _opened(folders, "tmp")
+        self.folder: Final = _opened(folders, "cur" if flags else "new")
 
     def commit(self, messages: Sequence[MessageFile]) -> list[str]:
         """Store complete messages: sync their files to disk, move them, sync the folder.
@@ -145,3 +146,7 @@ class MaildirTarget:
         """Close the folders; it may be called again."""
         self.tmp.close()
         self.folder.close()
+
+
+def _opened(folders: MessageFolders, name: str) -> OpenFolder:
+    return OpenFolder(folders.maildir / name, folders.open_descriptor(name))

@@ -11,6 +11,7 @@ from pop3proto.core.results import UniqueId
 
 __all__ = [
     "delivery_time",
+    "has_flags",
     "is_seen",
     "is_trashed",
     "is_unpacked",
@@ -18,6 +19,7 @@ __all__ = [
     "unique_id",
     "unique_part",
     "wire_octets",
+    "with_flags",
 ]
 
 # Flags follow a colon. Where a file name cannot hold one, programs use a semicolon or an exclamation mark, which may be
@@ -84,6 +86,28 @@ def is_seen(name: str) -> bool:
 def is_trashed(name: str) -> bool:
     """Return whether the flags in a name say that the message is to be deleted ("T")."""
     return _has_flag(name, "T")
+
+
+def has_flags(name: str) -> bool:
+    """Return whether a name says anything of flags, if only that there are none."""
+    return bool(_split(name)[1])
+
+
+def with_flags(name: str, *, add: str = "", remove: str = "") -> str:
+    """Return a name with other flags, as it has to be in `cur`.
+
+    The flags are in order of the alphabet. A name with other information than flags stays as it is.
+
+    Args:
+        name: the file's name.
+        add: the flags that it gets.
+        remove: the flags that it loses.
+    """
+    base, flags = _split(name)
+    mark = name[len(base) : len(base) + 1] or ":"
+    if flags and not flags.startswith("2,"):
+        return name
+    return f"{base}{mark}2,{''.join(sorted({*flags[2:], *add} - {*remove}))}"
 
 
 def unique_id(unique: str, *marks: int) -> UniqueId:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MessageStream,
         ReadableFile,
         Refused,
+        SupportsNotice,
         SupportsOpenMany,
         SupportsTop,
         Unavailable,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         Sleep,
         StartTls,
         Turn,
+        UtcNow,
         Write,
     )
     from .server.deadlines import Deadlines
@@ -61,26 +63,48 @@ if TYPE_CHECKING:
     from .server.limits import Place, SessionLimiter
     from .server.loop import serve_session
     from .server.penalties import LoginAttempt, LoginPenalty
+    from .server.policy import (
+        ALLOW,
+        DENY,
+        ComparesNames,
+        CountsNetworks,
+        Decision,
+        Facts,
+        KnowsLoginDelay,
+        NotesLogins,
+        Policy,
+    )
     from .server.service import Service
     from .server.session import Handler, Handlers, ServerSession
+    from .server.session_counts import OtherSessions
+    from .server.session_events import LoginFailure, SessionEvents
     from .server.session_logins import SessionLogins
+    from .server.session_policy import SessionPolicy
     from .server.session_record import SessionRecord
     from .server.settings import ServiceSettings
 
 __all__ = [
+    "ALLOW",
+    "DENY",
     "HANDLERS",
     "Authenticator",
     "Await",
     "AwaitLogin",
     "ClientObserver",
+    "ComparesNames",
+    "CountsNetworks",
     "Deadlines",
+    "Decision",
     "Displaced",
     "EndTurn",
+    "Facts",
     "Handler",
     "Handlers",
     "InUse",
+    "KnowsLoginDelay",
     "LoginAttempt",
     "LoginContext",
+    "LoginFailure",
     "LoginMethod",
     "LoginPenalty",
     "LoginPlan",
@@ -90,10 +114,13 @@ __all__ = [
     "Message",
     "MessageStream",
     "NewConnection",
+    "NotesLogins",
     "Now",
     "Observer",
     "Operation",
+    "OtherSessions",
     "Place",
+    "Policy",
     "Procedure",
     "Random",
     "Read",
@@ -107,17 +134,21 @@ __all__ = [
     "Service",
     "ServiceSettings",
     "Session",
+    "SessionEvents",
     "SessionInfo",
     "SessionLimiter",
     "SessionLogins",
+    "SessionPolicy",
     "SessionRecord",
     "ShuttingDown",
     "Sleep",
     "StartTls",
+    "SupportsNotice",
     "SupportsOpenMany",
     "SupportsTop",
     "Turn",
     "Unavailable",
+    "UtcNow",
     "Write",
     "authenticate",
     "call",
@@ -143,22 +174,26 @@ export(
         ".client.login_plan": "LoginContext LoginMethod LoginPlan plan_login",
         ".client.session": "Session",
         ".maildrop": (
-            "InUse Maildrop MaildropStore Message MessageStream ReadableFile Refused SupportsOpenMany SupportsTop "
-            "Unavailable wire_size"
+            "InUse Maildrop MaildropStore Message MessageStream ReadableFile Refused SupportsNotice SupportsOpenMany "
+            "SupportsTop Unavailable wire_size"
         ),
         ".observer": "ClientObserver Observer ServerObserver",
         ".operations": (
             "Await AwaitLogin Displaced EndTurn Look NewConnection Now Operation Procedure Random Read Reconnect "
-            "Run RunLogin ShuttingDown Sleep StartTls Turn Write"
+            "Run RunLogin ShuttingDown Sleep StartTls Turn UtcNow Write"
         ),
         ".server.deadlines": "Deadlines",
         ".server.handlers": "HANDLERS",
         ".server.limits": "Place SessionLimiter",
         ".server.loop": "serve_session",
         ".server.penalties": "LoginAttempt LoginPenalty",
+        ".server.session_policy": "SessionPolicy",
         ".server.session_record": "SessionRecord",
+        ".server.policy": "ALLOW DENY ComparesNames CountsNetworks Decision Facts KnowsLoginDelay NotesLogins Policy",
         ".server.service": "Service",
         ".server.session": "Handler Handlers ServerSession",
+        ".server.session_counts": "OtherSessions",
+        ".server.session_events": "LoginFailure SessionEvents",
         ".server.session_logins": "SessionLogins",
         ".server.settings": "ServiceSettings",
     },

@@ -34,6 +34,7 @@ __all__ = [
     "MessageStream",
     "ReadableFile",
     "Refused",
+    "SupportsNotice",
     "SupportsOpenMany",
     "SupportsTop",
     "Unavailable",
@@ -52,11 +53,15 @@ class Refused(Pop3Error):
         text: why; it goes to the client. A line end becomes a space, and what makes the line longer than
             `Limits.reply_line_sent` is cut off.
         code: the response code that goes with it.
+        delay: seconds before it is sent.
+        close: the session ends with it.
     """
 
-    def __init__(self, text: str, code: ResponseCode | None = None) -> None:
+    def __init__(self, text: str, code: ResponseCode | None = None, *, delay: float = 0, close: bool = False) -> None:
         super().__init__(text)
         self.code = code
+        self.delay = delay
+        self.close = close
 
     @property
     def reply(self) -> Err:
@@ -121,7 +126,7 @@ class MessageStream(Protocol):
 class Maildrop(Protocol):
     """A maildrop, locked for one session, as it was when it was opened (RFC 1939 section 4).
 
-    It may have the methods of `SupportsTop` and `SupportsOpenMany`, too; they are used if it has them.
+    It may have what `SupportsTop`, `SupportsOpenMany` and `SupportsNotice` name, too; they are used if it has them.
     """
 
     @property
@@ -169,6 +174,19 @@ class SupportsTop(Protocol):
 
         Raises:
             Refused: it cannot be read; the session goes on.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsNotice(Protocol):
+    """A maildrop that tells its user something at login, such as how much of a quota is used."""
+
+    @property
+    def notice(self) -> str:
+        """One line of text, which follows the number of messages in the answer to PASS, APOP or AUTH; "" for none.
+
+        It is computed when the maildrop is opened: to read it takes no time.
         """
         ...
 

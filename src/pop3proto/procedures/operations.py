@@ -11,6 +11,7 @@ operations until the procedure returns. It never closes the generator, so operat
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from datetime import datetime
 from functools import partial
 from typing import Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -40,6 +41,7 @@ __all__ = [
     "Sleep",
     "StartTls",
     "Turn",
+    "UtcNow",
     "Write",
 ]
 
@@ -244,6 +246,12 @@ class Now(Operation[float]):
 
 NOW: Final = Now()
 """For places that are passed often, as `cast("float", (yield NOW))`: no new object, and no generator."""
+
+
+class UtcNow(Operation[datetime]):
+    """Return date and time, aware, in UTC. Unlike `Now`, it may go back: somebody may set the clock."""
+
+    __slots__ = ()
 
 
 @attrs.frozen

@@ -55,8 +55,11 @@ class SessionInfo:
         address: the peer's address, without its port; "" if it has none.
         tls: the result of the TLS handshake; None without TLS.
         id: the session's number, unique in the process; 0 if the adapter gave none.
-        listener: which listener of the server took the connection: its address and port, as "127.0.0.1:110".
-        local: address and port of this end of the connection; None if it has none.
+        listener: which listener of the server took the connection: its name, or its address and port, as
+            "127.0.0.1:110".
+        local: address and port of this end of the connection; None if it has none. Behind a proxy that announces it,
+            where the client has connected to.
+        domain: the domain of users who are named without one, as the listener has it; "": none is added.
         user: the user, once the credentials are verified.
         state: belongs to the session alone, and ends with it. An authenticator can leave something here for the store;
             what the store has not taken it releases in `session_ended`.
@@ -68,12 +71,20 @@ class SessionInfo:
     listener: str = attrs.field(default="", kw_only=True)
     local: tuple[str, int] | None = attrs.field(default=None, kw_only=True)
     user: str | None = attrs.field(default=None, kw_only=True)
+    domain: str = attrs.field(default="", kw_only=True)
     state: dict[str, object] = attrs.field(factory=dict[str, object], kw_only=True, eq=False, repr=False)
 
     @property
     def server_name(self) -> str | None:
         """The host name that the client asked for in the TLS handshake (SNI)."""
         return None if self.tls is None else self.tls.server_name
+
+    def full_name(self, user: str) -> str:
+        """Return a name with the domain of the listener, unless it has one, or is empty, or the listener has none.
+
+        It is what an authenticator, a policy, a store and logs get: what was verified is what is opened.
+        """
+        return f"{user}@{self.domain}" if self.domain and user and "@" not in user else user
 
 
 _HASH_OF_PSS: Final = 0xA0  # [0], RFC 4055 section 3.1

@@ -158,17 +158,28 @@ class DialogueServer(ABC):
         claimed_user: whose credentials the client says that it has, for the log; "" until it has said that.
         rejected: the last challenge says that the credentials are wrong. The server counts the failure then: the client
             knows all that it will, and may cancel. Whatever it answers, the exchange fails.
+        proven: who the client has shown to be, if the last challenge tells it that its credentials are right. A server
+            that has another reason to refuse this login, and must not tell it, refuses before that challenge is sent.
     """
 
     def __init__(self) -> None:
         self.claimed_user: str = ""
         self.rejected: bool = False
+        self.proven: Identity | None = None
         self._dialogue: Dialogue | None = None
 
     def _claim(self, user: str) -> str:
         """Note whose credentials the client says that it has, and return that."""
         self.claimed_user = user
         return user
+
+    def deny(self) -> bytes | None:
+        """Return the challenge that tells a client that its credentials are wrong; None: the negative reply tells it.
+
+        A server calls this where it has another reason to refuse a login whose credentials are right, and must not tell
+        it. `rejected` is true then, if there is such a challenge.
+        """
+        return None
 
     @abstractmethod
     def _begin(self, initial: bytes | None) -> Dialogue:

@@ -7,13 +7,26 @@ import re
 import zlib
 from contextlib import closing
 from copy import copy
+from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Final, cast
 
 from pop3proto.core.commands import Command, Quit
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.maildrop import Refused
-from pop3proto.procedures.operations import Await, Now, Operation, Procedure, Random, Read, Run, Sleep, StartTls, Write
+from pop3proto.procedures.operations import (
+    Await,
+    Now,
+    Operation,
+    Procedure,
+    Random,
+    Read,
+    Run,
+    Sleep,
+    StartTls,
+    UtcNow,
+    Write,
+)
 from pop3proto.procedures.server.loop import serve_session
 from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
@@ -248,8 +261,8 @@ class _Run:
                 return TlsInfo("TLSv1.3", verified=False) if isinstance(operation, StartTls) else None
             case Read():
                 return chunks.pop(0) if chunks else b""
-            case Now():
-                return self._clock
+            case Now() | UtcNow():
+                return self._clock if isinstance(operation, Now) else datetime.fromtimestamp(self._clock, UTC)
             case Sleep(seconds):
                 self._clock += seconds
                 return None

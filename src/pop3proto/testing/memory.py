@@ -10,10 +10,23 @@ import logging
 import secrets
 import weakref
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, TimedOut
-from pop3proto.procedures.operations import Displaced, Now, Operation, Random, Read, Reset, Run, Sleep, Turn, Write
+from pop3proto.procedures.operations import (
+    Displaced,
+    Now,
+    Operation,
+    Random,
+    Read,
+    Reset,
+    Run,
+    Sleep,
+    Turn,
+    UtcNow,
+    Write,
+)
 from pop3proto.procedures.server.loop import refuse, serve_session
 from pop3proto.sasl.channel import SessionInfo
 
@@ -185,8 +198,8 @@ class MemorySession:
                 self._sessions.now += seconds
             case Run():
                 return operation.call()
-            case Random(count):
-                return secrets.token_bytes(count)
+            case Random() | UtcNow():
+                return datetime.now(UTC) if isinstance(operation, UtcNow) else secrets.token_bytes(operation.count)
             case Reset():
                 self.reset = True
             case Turn(has_come=True):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pop3proto.procedures.observer import ServerObserver
     from pop3proto.procedures.server.deadlines import Deadlines
     from pop3proto.procedures.server.penalties import LoginPenalty
+    from pop3proto.procedures.server.policy import Policy
     from pop3proto.procedures.server.session import Handlers
     from pop3proto.sasl.authenticator import Authenticator
     from pop3proto.sasl.registry import ServerMechanisms
@@ -36,6 +37,7 @@ class ServiceOptions(TypedDict, total=False):
     logins_per_address: int
     login_penalty: LoginPenalty | None
     exempt: Iterable[str]
+    policy: Policy | None
     login_attempts: int
     failure_delay: float
     greeting: str

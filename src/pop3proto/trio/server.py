@@ -9,10 +9,9 @@ import trio
 from typing_extensions import override
 
 from pop3proto._aio.server import AsyncServer
-from pop3proto._io.listening import Listeners, accepted
-from pop3proto._io.peers import listener_name
-from pop3proto._io.sessions import ACCEPT_PAUSE, Sessions, log
-from pop3proto._io.tls import ServerTls
+from pop3proto._io.listening import accepted
+from pop3proto._io.sessions import ACCEPT_PAUSE, log
+from pop3proto._io.setting_up import set_up
 from pop3proto.trio.stream import TrioStream
 
 if TYPE_CHECKING:
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
+    from pop3proto._io.certificates import Certificates
+    from pop3proto._io.listener import Listener
+    from pop3proto._io.listening import Listeners
+    from pop3proto._io.sessions import Entrance, Sessions
     from pop3proto.procedures.cleartext import TlsMode
     from pop3proto.procedures.server.service import Service
 
@@ -37,11 +40,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
     port: int = 0,
     *,
     sockets: Sequence[socket.socket] | None = None,
+    listeners: Sequence[Listener] | None = None,
     tls: TlsMode = "none",
     certificate: str | PathLike[str] | None = None,
     key: str | PathLike[str] | None = None,
     client_ca: str | PathLike[str] | None = None,
     context: ssl.SSLContext | None = None,
+    certificates: Certificates | None = None,
 ) -> Server:
     """Serve maildrops, in an `async with` block; or await this, and close the server later.
 
@@ -51,11 +56,13 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
         port: the port of each address; 0 is any free one (see `Server.address`).
         sockets: bound stream sockets to listen on in place of host and port, from systemd for example. The server
             closes them when it ends. To stop accepting on one of several before, close it.
+        listeners: several of them in place of host, port, sockets and tls, each with its own (`pop3proto.serving`).
         tls: where TLS comes in: "implicit", "starttls" or "none".
         certificate: a file with the server's certificate and those between it and its authority, PEM.
         key: a file with its private key; None: it is in the same file.
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM.
         context: for TLS in place of these files; SCRAM cannot bind to the server's certificate then.
+        certificates: in place of all these: one for each host name, and read again while the server runs.
 
     Returns:
         The server. It listens from the moment that it is entered or awaited, which raises `OSError` if that is not
@@ -67,8 +74,21 @@ def serve(  # noqa: PLR0913 - each has its default, and a name
             client; there is no such port; or there is nothing to listen on, or a socket on which nothing can listen.
         TypeError: it is not a `Service`.
     """
-    server_tls = ServerTls.choose(tls, certificate=certificate, key=key, client_ca=client_ca, context=context)
-    return Server(Sessions(service, tls, server_tls), Listeners(host, port, sockets))
+    return Server(
+        *set_up(
+            service,
+            host,
+            port,
+            sockets=sockets,
+            listeners=listeners,
+            tls=tls,
+            certificate=certificate,
+            key=key,
+            client_ca=client_ca,
+            context=context,
+            certificates=certificates,
+        )
+    )
 
 
 class Server(AsyncServer):
@@ -122,17 +142,17 @@ class Server(AsyncServer):
                     stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
                     scope = trio.CancelScope()
                     self._running[scope] = trio.Event()
-                    sessions.start_soon(self._serve, stream, scope, listener_name(listener.getsockname()))
+                    sessions.start_soon(self._serve, stream, scope, self._listeners.of(listener))
             except OSError as error:
                 log.warning("accepting a connection failed: %s", error)
                 await trio.sleep(ACCEPT_PAUSE)
 
-    async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope, listener: str) -> None:
+    async def _serve(self, stream: trio.SocketStream, scope: trio.CancelScope, entrance: Entrance) -> None:
         _own_session.set(scope)
         try:
             with scope:
                 driver = TrioStream(stream, self._sessions.channel)
-                await self._sessions.handle(driver, scope.cancel, listener)
+                await self._sessions.handle(driver, scope.cancel, entrance)
         finally:
             self._running.pop(scope).set()
 

@@ -269,7 +269,7 @@ def test_an_account_replaces_what_would_contradict_it(account):
         ("proxy = 'socks4://h:1'", "proxy: a proxy is socks5://host:port or socks5://user:password@host:port"),
         ("quirks = ['bare_lf', 1]", "quirks: a text is expected, in quotes and not empty"),
         ("password = {}", f"password: {PLACES}"),
-        ("password = {ask = true, env = 'x'}", f"password: {PLACES}"),
+        ("password = {ask = true, env = 'x'}", f"password: {PLACES}; there is more than one"),
         (
             "password = {comand = ['x']}",
             f'password: {PLACES}; did you mean "command"?',
@@ -417,11 +417,13 @@ def test_where_the_file_is(monkeypatch, a_home_of_ones_own):
 def test_without_the_extra_it_is_named(package, monkeypatch, write):
     from pop3proto.fetching.accounts import structuring
 
-    structuring._converter.cache_clear()
+    vars(structuring._STRUCTURING).pop("_converter", None)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(AccountError) as failed:
         read_config(write(f"[account.a]\n{WHOLE}") if package == "cattrs" else config_path())
-    assert str(failed.value) == "a configuration file needs more packages: python3 -m pip install 'pop3proto[cli]'"
+    assert str(failed.value) == (
+        f"a configuration file needs more packages: install pop3proto with the extra [cli] for {sys.executable}"
+    )
 
 
 def test_the_password_of_a_proxy_is_noted_if_others_may_read_it(write):

@@ -495,7 +495,7 @@ class TestProxy:
 
     def test_without_the_extra_it_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "python_socks", None)
-        with pytest.raises(AccountError, match=r"pip install 'pop3proto\[socks\]'"):
+        with pytest.raises(AccountError, match=r"install pop3proto with the extra \[socks\]"):
             connect_account(attrs.evolve(at_any, proxy=SocksProxy("127.0.0.1", 1)))
 
 

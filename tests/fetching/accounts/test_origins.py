@@ -152,7 +152,7 @@ class TestKeyring:
 
     def test_it_is_not_installed(self, monkeypatch, wanted):
         monkeypatch.setitem(sys.modules, "keyring", None)
-        assert "pip install 'pop3proto[keyring]'" in failure(FromKeyring(True), wanted)
+        assert "install pop3proto with the extra [keyring]" in failure(FromKeyring(True), wanted)
 
 
 class TestNetrc:

@@ -31,7 +31,7 @@ from pop3proto.sasl.plain import LoginClient, PlainClient
 from pop3proto.sasl.registry import SERVER_MECHANISMS, ServerEntry
 from pop3proto.sasl.scram.keys import ScramKeys
 from pop3proto.sasl.scram.mechanisms import ScramClient
-from tests.helpers.drivers import Actor, FakeStore, Serving, codes, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from tests.helpers.drivers import Actor, FakeMaildrop, FakeStore, Serving, codes, sessions_come_to_their_end  # noqa: F401 - it is a fixture
 
 BINDING = ChannelBinding("tls-exporter", b"only this channel")
 CERTIFICATE = b"a certificate"
@@ -334,7 +334,7 @@ def test_what_is_offered_is_still_announced_after_login():
 def test_every_mechanism_logs_in(name, initial, blocks):
     everyone = Everyone(blocks=blocks)
     session = serving(everyone, b"A: b\n\n")
-    assert log_in(session, RIGHT[name](), initial=initial) == b"+OK maildrop has 1 messages (8 octets)"
+    assert log_in(session, RIGHT[name](), initial=initial) == b"+OK maildrop has 1 message (8 octets)"
     assert session.connection.state is State.TRANSACTION
     [(user, info)] = session.store.openers
     assert user == ("guest" if name == "ANONYMOUS" else "ann")
@@ -874,3 +874,14 @@ def test_what_is_merely_true_lets_nobody_in(line, answer):
     assert codes(session.lines(line))[-1] == b"-ERR [SYS/TEMP]"
     assert isinstance(session.actor.error, TypeError)
     assert not session.store.opened
+
+
+@pytest.mark.parametrize("notice,told", [("81 % of 1 GB used", "; 81 % of 1 GB used"), ("", ""), (None, "")])
+def test_what_a_maildrop_tells_its_user_follows_the_number_of_messages(monkeypatch, notice, told):
+    store = FakeStore(b"a\n")
+    monkeypatch.setattr(FakeMaildrop, "notice", notice, raising=False)
+    session = Serving(store).greeted()
+    assert session.ask(b"USER ann\r\nPASS tanstaaf\r\n").endswith(
+        b"+OK maildrop has 1 message (3 octets)%b\r\n" % told.encode()
+    )
+    assert session.ask(b"STAT\r\n") == b"+OK 1 3\r\n"

@@ -204,7 +204,7 @@ def test_it_is_told_everything_in_order():
         ("heard", User("ann")),
         ("said", Ok("send the password")),
         ("heard", Pass("***")),
-        ("said", Ok("maildrop has 1 messages (14 octets)")),
+        ("said", Ok("maildrop has 1 message (14 octets)")),
         ("heard", Retr(1)),
         ("said", Ok("14 octets")),
         ("said", BodyChunk(body)),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
+    from pop3proto._config.units import Octets, Seconds
+
     from .access import Access, LoginWay, Pin, ProviderName
     from .account import Account, MaxSize, SessionBounds
     from .config import Config, check_config, config_path, read_config
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from .proxy import SocksProxy
     from .secrets import SecretSource
     from .targets import Target, ToFiles, ToMaildir, ToMbox, ToProgram, ToStdout
-    from .units import Octets, Seconds
     from .url import Address
 
 __all__ = [
@@ -92,7 +93,7 @@ export(
         ".proxy": "SocksProxy",
         ".secrets": "SecretSource",
         ".targets": "Target ToFiles ToMaildir ToMbox ToProgram ToStdout",
-        ".units": "Octets Seconds",
+        "pop3proto._config.units": "Octets Seconds",
         ".url": "Address",
     },
 )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NewType, Self
 import attrs
 from typing_extensions import override
 
+from pop3proto._config.keys import about
+from pop3proto._config.units import Seconds
 from pop3proto.core.commands import User
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.limits import NO_QUIRKS, Quirk
@@ -19,11 +21,9 @@ from pop3proto.procedures.client.login_plan import APOP, USER_PASS
 from pop3proto.sasl.registry import CLIENT_MECHANISMS
 
 from .errors import AccountError
-from .keys import about
 from .origins import Origin  # noqa: TC001 - cattrs reads the annotations
 from .providers import Provider, provider_named, provider_of
 from .proxy import SocksProxy  # noqa: TC001 - cattrs reads the annotations
-from .units import Seconds
 from .url import Address, takes_token
 
 if TYPE_CHECKING:

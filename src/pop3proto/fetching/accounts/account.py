@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 from typing_extensions import override
 
+from pop3proto._config.keys import about
+from pop3proto._config.units import Octets, Seconds
 from pop3proto.fetching.policy import Policy
 
 from .access import Access
 from .errors import AccountError, missing_extra
-from .keys import about
 from .targets import Target, ToFiles, ToMaildir
-from .units import Octets, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from pop3proto._config import errors as shared
+from pop3proto._config.nearest import did_you_mean
+from pop3proto._config.reading import read_toml
+from pop3proto._config.structuring import explain, keys_of, unknown_key
 from pop3proto.fetching.wording import cannot
 
 from .account import Account
 from .describing import describe
 from .errors import AccountError, ConfigError, missing_extra
-from .nearest import did_you_mean
-from .structuring import explain, keys_of, require_extra, structured, unknown_key
+from .structuring import require_extra, structured
 from .targets import ToMaildir
 from .url import Address
 
@@ -38,7 +39,6 @@ KEYS: Final = ("url", *keys_of(Account))
 
 _TABLES: Final = ("defaults", "account")
 _OF_URL: Final = ("user", "host", "port", "tls", "login")
-_OTHERS: Final = 0o077
 _DELETION: Final = frozenset({"keep", "delete", "delete_after", "when_gone"})
 _CONNECTION: Final = frozenset({"proxy", "via", "source_address"})
 _REPLACED: Final = {
@@ -118,19 +118,12 @@ def read_config(path: Path) -> Config:
     """
     require_extra()
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            octets = file.read()
+        data, private = read_toml(path)
     except OSError as error:
         advice = "; write one, or name a URL and a target" if isinstance(error, FileNotFoundError) else ""
         raise AccountError(cannot("read the configuration file", path, error) + advice) from error
-    try:
-        data = tomllib.loads(octets.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: it is not UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: {error}"]) from error
-    private = os.name != "posix" or not stat.S_ISREG(mode) or not mode & _OTHERS
+    except shared.ConfigError as error:
+        raise ConfigError(error.errors) from error
     return _Reader(path, private=private).config(data)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .units import show_octets, show_seconds
+from pop3proto._config.units import show_octets, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

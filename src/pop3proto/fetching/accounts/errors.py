@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pop3proto._config import errors as shared
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,7 +28,7 @@ class SecretError(AccountError):
     """A password or token cannot be had. The message does not show it."""
 
 
-class ConfigError(AccountError):
+class ConfigError(AccountError, shared.ConfigError):
     """A configuration file has errors.
 
     Args:
@@ -34,9 +36,8 @@ class ConfigError(AccountError):
     """
 
     def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__(*errors)
-        self.args: tuple[object, ...] = ("\n".join(errors),)
-        self.errors: tuple[str, ...] = tuple(errors)
+        shared.ConfigError.__init__(self, errors)
+        self.problems: tuple[str, ...] = self.errors
 
 
 def missing_extra(what: str, extra: str) -> AccountError:
@@ -46,4 +47,4 @@ def missing_extra(what: str, extra: str) -> AccountError:
         what: what needs it.
         extra: its name.
     """
-    return AccountError(f"{what} needs more packages: python3 -m pip install 'pop3proto[{extra}]'")
+    return AccountError(str(shared.MissingExtra(what, extra)))

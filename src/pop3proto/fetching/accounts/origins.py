@@ -14,13 +14,13 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from typing_extensions import override
 
+from pop3proto._config.keys import about
+from pop3proto._config.units import Seconds
 from pop3proto.core.errors import forgetting_locals
 from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot
 
 from .errors import SecretError, missing_extra
-from .keys import about
-from .units import Seconds
 
 __all__ = [
     "FromCommand",

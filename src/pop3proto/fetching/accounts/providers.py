@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from pop3proto._config.nearest import did_you_mean
 from pop3proto.core.limits import NO_QUIRKS, Quirk
 from pop3proto.core.quirks import PROFILES
 
 from .errors import AccountError
-from .nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,9 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from typing_extensions import override
 
+from pop3proto._config.keys import about
+
 from .errors import AccountError
-from .keys import about
 
 __all__ = ["JOURNAL_NAME", "Target", "ToFiles", "ToMaildir", "ToMbox", "ToProgram", "ToStdout"]
 

@@ -53,7 +53,7 @@ def capabilities(session: ServerSession) -> Procedure[Capabilities]:
         pipelining=True,
         implementation=settings.implementation,
         expire=added.expire,
-        login_delay=added.login_delay,
+        login_delay=session.policy.login_delay(user) or added.login_delay,
         other=added.other,
     )
 
@@ -61,15 +61,29 @@ def capabilities(session: ServerSession) -> Procedure[Capabilities]:
 @_table.answers(Quit)
 def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
     if (maildrop := session.maildrop) is not None:
+        deleted, retrieved = (
+            [maildrop.messages[number - 1] for number in sorted(numbers)]
+            for numbers in (session.deleted, session.retrieved)
+        )
+        committed = False
         # The lock goes before the answer does: a client that has read it may log in again at once.
         try:
             yield from session.call_store(
                 partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
+            committed = True
             session.record.deleted = len(session.deleted)
         finally:
-            yield from session.close_maildrop()
-    session.say(Ok("bye"))
+            try:
+                yield from session.close_maildrop()
+            except BaseException:
+                if committed:  # what is gone is told, whatever else fails
+                    session.tell_committed(deleted, retrieved)
+                raise
+        session.say(Ok("bye"))  # before the observers are told: the client hears the truth even if one of them fails
+        session.tell_committed(deleted, retrieved)
+    else:
+        session.say(Ok("bye"))
 
 
 @_table.answers(Stat)

@@ -11,10 +11,13 @@ from pop3proto.procedures.operations import EndTurn, RunLogin
 from .calls import for_thread
 from .logins import ENDS_IN_THREADS, LoginLimiter, Turns
 from .networks import origin
+from .policy import counted_networks
+from .session_counts import OtherSessions, SessionCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from ipaddress import IPv4Network, IPv6Network
 
     from pop3proto.procedures.operations import Procedure, Turn
 
@@ -44,10 +47,23 @@ class SessionLimiter:
         self._lock: Final[AbstractContextManager[object]] = nullcontext() if lock is None else lock
         self._logins: Final = LoginLimiter(settings, key, self._lock)
         self._ends: Final = Turns(1, ENDS_IN_THREADS, EndTurn)
-        self._settings: Final = settings
+        self._settings = settings
+        self._counts: Final = SessionCounts(counted_networks(settings.policy))
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
         self._strangers: dict[Place, None] = {}  # sessions before login, the oldest first
+
+    def use(self, settings: ServiceSettings) -> None:
+        """Take other limits for the sessions and logins that begin from now on. What was counted stays.
+
+        Raises:
+            Exception: what the policy has raised when it was asked for its networks. Nothing has changed then.
+        """
+        networks = counted_networks(settings.policy)
+        with self._lock:
+            self._counts.count_networks(networks)  # it is the only one that may raise
+            self._settings = settings
+            self._logins.use(settings)
 
     def enter(self, address: str, displace: Callable[[], object] | None = None) -> Place | str:
         """Count a session in, if there is room; if there are too many before login, the oldest of these has to go.
@@ -69,6 +85,8 @@ class SessionLimiter:
                 return "too many sessions from your address"
             self._sessions += 1
             self._by_origin[place.origin] += 1
+            self._counts.enter(address)
+            place.counted = True
             if len(self._strangers) >= settings.most_before_login:
                 oldest = next(iter(self._strangers))
                 del self._strangers[oldest]
@@ -83,7 +101,7 @@ class SessionLimiter:
             address: as in `enter`.
             displace: as in `enter`.
         """
-        return Place(self, self._logins, origin(address, self._settings.exempt), displace)
+        return Place(self, self._logins, address, origin(address, self._settings.exempt), displace)
 
     def know(self, place: Place) -> None:
         """Note that a session's credentials were verified."""
@@ -114,6 +132,34 @@ class SessionLimiter:
             self._by_origin[place.origin] -= 1
             if not self._by_origin[place.origin]:
                 del self._by_origin[place.origin]
+            self._counts.leave(place.address)
+            place.counted = False
+        self.unclaim(place)
+
+    def claim(self, place: Place, user: str) -> None:
+        """Count a session among those of a user, in place of the one before."""
+        self.unclaim(place)
+        with self._lock:
+            self._counts.claim(user)
+            place.user = user
+
+    def unclaim(self, place: Place) -> None:
+        """Count a session out of those of its user, if it is among them."""
+        with self._lock:
+            if place.user is not None:
+                self._counts.unclaim(place.user)
+                place.user = None
+
+    def others(self, place: Place, user: str | None, networks: Iterable[IPv4Network | IPv6Network]) -> OtherSessions:
+        """Return the numbers of sessions beside one."""
+        with self._lock:
+            itself = int(place.counted)
+            return OtherSessions(
+                sessions=self._sessions - itself,
+                from_address=self._by_origin[place.origin] - itself if place.origin else 0,
+                by_network=self._counts.by_network(place.address, networks),
+                of_user=self._counts.of_user(user) - (user is not None and place.user == user),
+            )
 
 
 class Place:
@@ -122,19 +168,31 @@ class Place:
     Args:
         limiter: counts the sessions.
         logins: what logins from the same address wait for.
+        address: the client's address; "" if it has none.
         origin: what counts as its address; "": no limit per address applies.
         displace: as in `SessionLimiter.enter`.
 
     Attributes:
+        address: the client's address.
         origin: what counts as its address.
         displaced: it had to go, before login.
+        counted: it is among the sessions of the server.
+        user: among whose sessions it counts; None before login.
     """
 
     def __init__(
-        self, limiter: SessionLimiter, logins: LoginLimiter, origin: str, displace: Callable[[], object] | None
+        self,
+        limiter: SessionLimiter,
+        logins: LoginLimiter,
+        address: str,
+        origin: str,
+        displace: Callable[[], object] | None,
     ) -> None:
+        self.address: Final[str] = address
         self.origin: Final[str] = origin
         self.displaced: bool = False
+        self.counted: bool = False
+        self.user: str | None = None
         self._limiter: Final = limiter
         self._logins: Final = logins
         self._displace: Final = displace
@@ -148,6 +206,27 @@ class Place:
     def leave(self) -> None:
         """Give the place back, after the end of the session."""
         self._limiter.leave(self)
+
+    def claim(self, user: str) -> None:
+        """Count the session among those of a user, who is about to log in.
+
+        Args:
+            user: a name, or what all spellings of it have in common.
+        """
+        self._limiter.claim(self, user)
+
+    def unclaim(self) -> None:
+        """Count the session out of those of its user, if it is among them."""
+        self._limiter.unclaim(self)
+
+    def others(self, user: str | None, networks: Iterable[IPv4Network | IPv6Network] = ()) -> OtherSessions:
+        """Return the numbers of the other sessions of the server.
+
+        Args:
+            user: whose sessions to count, as in `claim`; None: of no user.
+            networks: whose sessions to count.
+        """
+        return self._limiter.others(self, user, networks)
 
     def run_end(self, function: Callable[[], T]) -> Procedure[T]:
         """As `SessionLimiter.run_end`."""

@@ -38,13 +38,23 @@ class LoginLimiter:
     """
 
     def __init__(self, settings: ServiceSettings, key: bytes, lock: AbstractContextManager[object]) -> None:
-        penalty = settings.login_penalty
-        self._penalties: Final = None if penalty is None else LoginPenalties(penalty)
-        self._turns: Final = Turns(
-            settings.logins_per_address, LOGINS_IN_THREADS if settings.authenticator.blocks else math.inf
-        )
+        self._penalties: LoginPenalties | None = None
+        self._turns: Final = Turns(settings.logins_per_address)
         self._key: Final = key
         self._lock: Final = lock
+        self.use(settings)
+
+    def use(self, settings: ServiceSettings) -> None:
+        """Take other bounds. Failures that were noted still count. The lock is held, or there are no sessions yet."""
+        penalty = settings.login_penalty
+        if penalty is None:
+            self._penalties = None
+        elif self._penalties is None:
+            self._penalties = LoginPenalties(penalty)
+        else:
+            self._penalties.use(penalty)
+        blocks = settings.authenticator.blocks
+        self._turns.bound(settings.logins_per_address, LOGINS_IN_THREADS if blocks else math.inf)
 
     def attempt(self, method: str, now: float) -> LoginAttempt:
         """Return a new attempt, which begins now."""
@@ -122,12 +132,16 @@ class Turns:
 
     def __init__(self, most: int, threads: float = math.inf, kind: type[Turn] = Turn) -> None:
         self._kind: Final = kind
-        self._most: Final = most
-        self._threads: Final = threads
+        self._most = most
+        self._threads = threads
         self._in_threads: Final[set[Turn]] = set()
         self._under_way: Final[Counter[_Address]] = Counter()
         self._waiting: Final[dict[_Address, dict[Turn, int]]] = {}  # with the room that each needs, in order
         self._ready: Final[dict[_Address, None]] = {}  # addresses that wait for a thread only, in order
+
+    def bound(self, most: int, threads: float) -> None:
+        """Take other bounds, for the calls to come."""
+        self._most, self._threads = most, threads
 
     def take(self, address: str, until: float | None = None, *, alone: bool = False) -> Turn:
         """Return a turn, which has come if there is room. It must be given back in any case.

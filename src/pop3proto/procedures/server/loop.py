@@ -43,6 +43,9 @@ __all__ = ["refuse", "serve_session"]
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand | Tolerated"
 
 
+_FAULT: Final = Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session")
+
+
 class _Loop:
     """Reads the commands of one session and calls their handlers.
 
@@ -67,12 +70,26 @@ class _Loop:
         try:
             if tls == "implicit":
                 yield from session.shake_hands()
-            yield from self._converse()
+            if (refusal := (yield from self._ask_policy())) is None:
+                yield from self._converse()
+            else:
+                yield from self._refuse_connection(refusal)
         finally:
             try:
                 yield from session.close_maildrop()
             finally:
                 yield from session.tell_authenticator()
+
+    def _ask_policy(self) -> Procedure[Refused | None]:
+        """Return why the connection is refused; None: it is not. If the policy fails, that is the greeting."""
+        session = self._session
+        try:
+            return (yield from session.policy.at_connect(session.info))
+        except Exception:
+            session.say(Greeting(_FAULT))
+            with suppress(ConnectionLost, TimedOut):
+                yield from session.flush()
+            raise
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -107,6 +124,15 @@ class _Loop:
                 if session.has_worked:
                     yield from session.give_way()
         record.end = record.end or ("closed" if isinstance(event, ConnectionClosed) else "bad commands")
+        yield from session.flush()
+
+    def _refuse_connection(self, refusal: Refused) -> Procedure[None]:
+        """Greet with `-ERR`, which ends the session."""
+        session = self._session
+        if refusal.delay:
+            yield from session.delay(refusal.delay)
+        session.say(Greeting(session.cut(refusal.reply)))
+        session.record.end = "refused"
         yield from session.flush()
 
     def _read(self) -> Procedure[None]:
@@ -159,6 +185,8 @@ class _Loop:
                 return handler(session, event)
             return self._handle(event)
         except Refused as refusal:
+            if refusal.delay:
+                return self._refuse_late(refusal)
             self._refuse(refusal)
             return None
         except CLIENT_ERRORS as error:  # nothing was asked of the client
@@ -167,12 +195,25 @@ class _Loop:
     def _go_on(self, steps: Procedure[None]) -> Procedure[None]:
         try:
             yield from steps
-        except Refused as refusal:
-            self._refuse(refusal)
+        except Refused as raised:
+            refusal = raised
+        else:
+            return
+        yield from self._refuse_late(refusal)
+
+    def _refuse_late(self, refusal: Refused) -> Procedure[None]:
+        if refusal.delay:
+            yield from self._session.flush()
+            yield from self._session.delay(refusal.delay)
+        self._refuse(refusal)
 
     def _refuse(self, refusal: Refused) -> None:
-        self._session.refuse(refusal)
+        session = self._session
+        session.refuse(refusal)
         self._bound_failures()
+        if refusal.close:
+            session.connection.fail("the session was refused")
+            session.record.end = session.record.end or "refused"
 
     def _handle(self, event: Asked) -> Procedure[None] | None:
         """Answer what has no handler."""
@@ -217,7 +258,7 @@ class _Loop:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
         session = self._session
         with suppress(LocalProtocolError):  # inside a body, for example, or after the connection failed
-            session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
+            session.say(_FAULT)
         with suppress(ConnectionLost, TimedOut):
             yield from session.flush()
 

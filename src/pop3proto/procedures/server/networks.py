@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pop3proto.core.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Network", "networks_of", "origin"]
+__all__ = ["Address", "Network", "address_of", "networks_of", "origin"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 _PREFIX: Final = 64  # a customer has a /64 at least (RFC 6177 section 2), and every address in it
@@ -24,8 +25,12 @@ def networks_of(given: str | Iterable[str]) -> tuple[Network, ...]:
     Raises:
         LocalProtocolError: something is neither an address nor a network.
     """
+    several = [given] if isinstance(given, str) else [*given]
+    for each in cast("list[object]", several):
+        if isinstance(each, int | bytes):  # ip_network takes 5 for 0.0.0.5
+            raise LocalProtocolError(f"not an address or a network: {each!r}; they are texts, such as '10.0.0.0/8'")
     try:
-        return tuple(_unmapped(ipaddress.ip_network(each)) for each in ([given] if isinstance(given, str) else given))
+        return tuple(_unmapped(ipaddress.ip_network(each)) for each in several)
     except ValueError as error:
         raise LocalProtocolError(f"not an address or a network: {error}") from error
 
@@ -36,6 +41,19 @@ def _unmapped(network: Network) -> Network:
     return ipaddress.IPv4Network((network.network_address.packed[-4:], network.prefixlen - _MAPPED.prefixlen))
 
 
+def address_of(text: str) -> Address | None:
+    """Return an address as a number; what lies in ::ffff:0:0/96 is an address of IPv4. None: it is no address.
+
+    Args:
+        text: an address; the zone of one of IPv6 does not count.
+    """
+    try:
+        number = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return number if isinstance(number, ipaddress.IPv4Address) else number.ipv4_mapped or number
+
+
 def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:
     """Return what all addresses of one client have in common; "" if no bound per address applies.
 
@@ -43,14 +61,10 @@ def origin(address: str, exempt: tuple[Network, ...] = ()) -> str:
         address: the client's; "" if it has none.
         exempt: networks to which no such bound applies.
     """
-    try:
-        number = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    if (number := address_of(address)) is None:
         return address
+    if any(number in network for network in exempt):
+        return ""
     if isinstance(number, ipaddress.IPv6Address):
-        if (mapped := number.ipv4_mapped) is None:
-            if any(number in network for network in exempt):
-                return ""
-            return str(ipaddress.IPv6Network((number, _PREFIX), strict=False))
-        number = mapped
-    return "" if any(number in network for network in exempt) else str(number)
+        return str(ipaddress.IPv6Network((number, _PREFIX), strict=False))
+    return str(number)

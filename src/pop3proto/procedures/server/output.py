@@ -14,14 +14,18 @@ from pop3proto.procedures.observer import Observers
 from pop3proto.procedures.operations import Now, Procedure, Random, Sleep, Write
 
 from .calls import CLIENT_ERRORS, fault
+from .session_events import EventTeller
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pop3proto.core.events import ServerEvent
     from pop3proto.core.replies import Ok
     from pop3proto.core.server import Response, ServerConnection
-    from pop3proto.procedures.maildrop import Refused
+    from pop3proto.procedures.maildrop import Message, Refused
     from pop3proto.sasl.channel import SessionInfo
 
+    from .session_events import LoginFailure
     from .session_record import SessionRecord
     from .settings import ServiceSettings
 
@@ -86,6 +90,7 @@ class SessionOutput:
         self.record: Final = record
         self._observers: Final = _Observers(settings.observer)
         self.observed: Final = bool(settings.observer)
+        self._events: Final = EventTeller(settings.observer)
         self._output: list[bytes] = []
         self.collected: int = 0  # octets of these
         self.worked: float = 0.0
@@ -96,7 +101,22 @@ class SessionOutput:
 
     def end(self, error: BaseException | None) -> None:
         """Tell the observers that the session has ended, and by what error, if any."""
-        self._observers.ended(self.info, error)
+        try:
+            self._observers.ended(self.info, error)
+        finally:
+            self._events.session_ended(self.info, self.record, error)
+
+    def tell_logged_in(self, method: str) -> None:
+        """Tell the observers that the maildrop of the user is open."""
+        self._events.logged_in(self.info, method)
+
+    def tell_login_failed(self, method: str, user: str, why: LoginFailure) -> None:
+        """Tell the observers that a login has failed."""
+        self._events.login_failed(self.info, method, user, why)
+
+    def tell_committed(self, deleted: Sequence[Message], retrieved: Sequence[Message]) -> None:
+        """Tell the observers what QUIT has deleted, and what was retrieved."""
+        self._events.committed(self.info, deleted, retrieved)
 
     def say(self, item: Response) -> None:
         """Add to the answer. It is written when 64 KiB are collected or no complete command waits."""
@@ -115,11 +135,15 @@ class SessionOutput:
 
     def refuse(self, refusal: Refused) -> None:
         """Answer with `-ERR`; what makes the line too long is cut off."""
-        reply, most = refusal.reply, self.connection.limits.reply_line_sent
-        if len(octets := reply.encode()) > most:
-            kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
-            reply = Err(kept.decode("utf-8", "ignore") + "...")
-        self.say(reply)
+        self.say(self.cut(refusal.reply))
+
+    def cut(self, reply: Err) -> Err:
+        """Return a reply that fits into a line."""
+        most = self.connection.limits.reply_line_sent
+        if len(octets := reply.encode()) <= most:
+            return reply
+        kept = octets[len(b"-ERR ") : most - len(b"...\r\n")]
+        return Err(kept.decode("utf-8", "ignore") + "...")
 
     def _take_output(self) -> bytes:
         octets = self._output[0] if len(self._output) == 1 else b"".join(self._output)

@@ -113,8 +113,12 @@ class LoginPenalties:
     """
 
     def __init__(self, settings: LoginPenalty) -> None:
-        self._settings: Final = settings
+        self._settings = settings
         self._failures: Final[OrderedDict[str, _Failures]] = OrderedDict()  # the quietest first
+
+    def use(self, settings: LoginPenalty) -> None:
+        """Take other delays. What was noted of addresses stays."""
+        self._settings = settings
 
     def demand(self, address: str, began: float, now: float) -> LoginDelay:
         """Return what a login from this address has to wait for.

@@ -44,6 +44,7 @@ class Service(ServiceSettings):
         login_penalty: how long a login waits after failures from its address; None: not at all.
         exempt: addresses or networks ("192.0.2.7", "10.0.0.0/8") to which no limit per address and no penalty applies:
             those of proxies and webmail, behind which there are many users.
+        policy: decides who may connect and log in, beside what the authenticator says; None: all may.
         login_attempts: number of refused logins that end a session.
         failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
@@ -61,8 +62,8 @@ class Service(ServiceSettings):
 
     Raises:
         LocalProtocolError: the greeting or the hostname cannot be sent, or two commands claim the same form of a verb.
-        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments; or
-            another setting is of the wrong type.
+        TypeError: the store, the authenticator, the policy or an observer lacks a method, or has it with other
+            arguments; or another setting is of the wrong type.
         ValueError: a number is too small.
     """
 

@@ -12,10 +12,7 @@ from pop3proto.core.events import BodyChunk, BodyEnd
 from pop3proto.core.results import MaildropStatus
 from pop3proto.procedures.cleartext import may_show_password
 from pop3proto.procedures.maildrop import Maildrop, Message, Refused
-from pop3proto.procedures.operations import (
-    Procedure,
-    StartTls,
-)
+from pop3proto.procedures.operations import Procedure, StartTls
 from pop3proto.sasl.answers import answered, settled
 from pop3proto.sasl.authenticator import SupportsSessionEnded, implements
 from pop3proto.sasl.mechanism import DialogueServer
@@ -26,6 +23,7 @@ from .limits import SessionLimiter
 from .messages import MessageReader
 from .output import SessionOutput
 from .session_logins import SessionLogins
+from .session_policy import SessionPolicy
 from .session_record import SessionRecord
 
 if TYPE_CHECKING:
@@ -64,6 +62,7 @@ class ServerSession(SessionOutput):
         retrieved: numbers of the messages sent by RETR.
         record: what it has done.
         logins: its logins.
+        policy: what the policy says of it.
         collected: number of octets that wait to be written.
         worked: work that was done since other sessions could run: 1 is a command.
     """
@@ -88,7 +87,8 @@ class ServerSession(SessionOutput):
         self.deleted: Final[set[int]] = set()
         self.retrieved: Final[set[int]] = set()
         self._place: Final = place or SessionLimiter(settings).place(info.address)
-        self.logins: Final = SessionLogins(self._break_off, self._place, self.record)
+        self.logins: Final = SessionLogins(self._break_off, self._place, self.record, self.tell_login_failed)
+        self.policy: Final = SessionPolicy(self._break_off, settings.policy, self._place)
         self._reader: MessageReader | None = None
         self._loopback: Final = loopback
         self._starttls: Final = starttls
@@ -121,7 +121,7 @@ class ServerSession(SessionOutput):
     def summary(self) -> str:
         """Return how many messages there are, and their octets, as text."""
         status = self.status
-        return f"{status.count} messages ({status.octets} octets)"
+        return f"{status.count} {'message' if status.count == 1 else 'messages'} ({status.octets} octets)"
 
     def message(self, number: int) -> Message:
         """Return a message that is not deleted.
@@ -180,6 +180,7 @@ class ServerSession(SessionOutput):
             self.connection.fail("the TLS handshake failed")  # the session cannot go on in clear
             raise
         self.info: SessionInfo = attrs.evolve(self.info, tls=tls)
+        self.record.tls = tls.version
 
     def say_message(self, number: int, reply: Ok, lines: int | None = None) -> bool:
         """Answer with a message, or its top, if it was read ahead; return whether it was.

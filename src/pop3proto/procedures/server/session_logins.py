@@ -16,6 +16,7 @@ from .calls import CLIENT_ERRORS, fault, for_thread
 if TYPE_CHECKING:
     from .limits import Place
     from .penalties import LoginAttempt
+    from .session_events import LoginFailure
     from .session_record import SessionRecord
 
 __all__ = ["SessionLogins"]
@@ -44,22 +45,32 @@ class SessionLogins:
         break_off: ends the session at once; nothing more is written.
         place: the session's place among those of the server.
         record: what the session has done.
+        tell_failure: is told of each login that has failed: how, whose by the name that was given, and why.
 
     Attributes:
         attempt: the login under way; None between logins.
         method: how the client has shown that its credentials are right; "" before.
+        acts: who may act for whom, as far as the authenticator has said so for the login under way; None: it has not.
         failed: number of refused logins, those included whose messages made no sense.
         until: deadline of the login.
     """
 
-    def __init__(self, break_off: Callable[[], None], place: Place, record: SessionRecord) -> None:
+    def __init__(
+        self,
+        break_off: Callable[[], None],
+        place: Place,
+        record: SessionRecord,
+        tell_failure: Callable[[str, str, LoginFailure], object] = lambda _method, _user, _why: None,
+    ) -> None:
         self.attempt: LoginAttempt | None = None
         self.method: str = ""
+        self.acts: tuple[str, str] | None = None
         self.failed: int = 0
         self.until: float = 0.0
         self._break_off: Final = break_off
         self._place: Final = place
         self._record: Final = record
+        self._tell_failure: Final = tell_failure
 
     def begin(self, method: str, now: float) -> LoginAttempt:
         """Begin an attempt to log in, and return it: add to it what the client shows, a name and a password.
@@ -68,6 +79,7 @@ class SessionLogins:
             method: a SASL mechanism, or another name for the log.
             now: the time.
         """
+        self.acts = None
         self.attempt = self._place.begin_login(method, now)
         return self.attempt
 
@@ -102,16 +114,16 @@ class SessionLogins:
         except MechanismError:  # no credentials were read: this counts for the session, and not for its address
             self.failed += 1
             self.attempt = None
-            self._record.login_not_checked(attempt.method, claimed_user())
+            self._not_checked(attempt, claimed_user())
             raise
         except Exception:
-            self._record.login_not_checked(attempt.method, claimed_user())
+            self._not_checked(attempt, claimed_user())
             raise
         else:
             if rejected():
                 yield from self._note_failure(attempt, claimed_user())
             elif (yield from self._now()) >= self.until:  # what is in a thread cannot be cancelled, and took too long
-                self._record.login_not_checked(attempt.method, claimed_user())
+                self._not_checked(attempt, claimed_user())
                 raise _too_late()
             return answer
         finally:
@@ -167,9 +179,34 @@ class SessionLogins:
             self.attempt = None
             self._record.login_failed(attempt.method, user)
             self._place.login_failed(attempt, now)
+            self._tell_failure(attempt.method, user, "credentials")
+
+    def note_refusal(self) -> Procedure[None]:
+        """Count a login that the policy refuses as one whose credentials were wrong."""
+        now = yield from self._now()
+        self.failed += 1
+        if (attempt := self.attempt) is not None:
+            self.attempt = None
+            self._place.login_failed(attempt, now)
+
+    def _not_checked(self, attempt: LoginAttempt, user: str) -> None:
+        self._record.login_not_checked(attempt.method, user)
+        self._tell_failure(attempt.method, user, "not checked")
+
+    def note_told(self, user: str) -> None:
+        """Note that the credentials of the attempt were right, and that the client is told why it is refused.
+
+        It is still a session before login, and one more refused login; the penalty of its address does not grow.
+
+        Args:
+            user: whose they are.
+        """
+        self._record.user = user
+        self.failed += 1
+        self.attempt = None
 
     def note_success(self, user: str) -> None:
-        """Note that the credentials of the attempt were right.
+        """Note that the credentials of the attempt were right, and that the policy allows the login.
 
         Args:
             user: whose they are.

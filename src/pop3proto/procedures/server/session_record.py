@@ -14,6 +14,7 @@ class SessionRecord:
         retrieved: number of messages sent by RETR, each time that they were.
         deleted: number of messages that QUIT deleted.
         octets: number of octets sent, in clear.
+        tls: the version of TLS, as `TlsInfo` has it; "" without TLS.
         end: why the session ended, in a word, if it ended without an error; "" before.
     """
 
@@ -23,6 +24,7 @@ class SessionRecord:
         self.retrieved: int = 0
         self.deleted: int = 0
         self.octets: int = 0
+        self.tls: str = ""
         self.end: str = ""
 
     def login_failed(self, method: str, user: str) -> None:
@@ -31,6 +33,15 @@ class SessionRecord:
         Args:
             method: the login method.
             user: the name that the client gave; "" if it gave none.
+        """
+
+    def login_refused(self, method: str, user: str, reason: str) -> None:
+        """Take note that the policy has refused a login whose credentials were right. Nothing is done here.
+
+        Args:
+            method: the login method.
+            user: whose maildrop was to be opened.
+            reason: what the policy says of it; "" if it says nothing.
         """
 
     def login_not_checked(self, method: str, user: str) -> None:

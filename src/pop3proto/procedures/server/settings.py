@@ -21,6 +21,8 @@ from .checks import check_authenticator, check_plain, check_store, coroutine_met
 from .deadlines import DEFAULT_DEADLINES, Deadlines
 from .networks import networks_of
 from .penalties import LoginPenalty
+from .policy import Policy, check_policy
+from .session_events import check_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set as AbstractSet
@@ -80,7 +82,9 @@ def _mechanisms(given: ServerMechanisms | Iterable[str]) -> ServerMechanisms:
 
 
 def _observers(given: ServerObserver | Sequence[ServerObserver] | None) -> tuple[ServerObserver, ...]:
-    return observers_of(given)
+    observers = observers_of(given)
+    check_events(observers)
+    return observers
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +106,7 @@ class ServiceSettings:
         login_penalty: how long a login waits after failures from its address; None: not at all.
         exempt: addresses or networks ("192.0.2.7", "10.0.0.0/8") to which no limit per address and no penalty applies:
             those of proxies and webmail, behind which there are many users.
+        policy: decides who may connect and log in, beside what the authenticator says; None: all may.
         login_attempts: number of refused logins that end a session.
         failure_delay: seconds before a refused login is answered.
         greeting: the text of the greeting; no "<" in it (RFC 2449 section 3).
@@ -118,8 +123,8 @@ class ServiceSettings:
 
     Raises:
         LocalProtocolError: the hostname cannot be sent.
-        TypeError: the store, the authenticator or an observer lacks a method, or has it with other arguments; or
-            another setting is of the wrong type.
+        TypeError: the store, the authenticator, the policy or an observer lacks a method, or has it with other
+            arguments; or another setting is of the wrong type.
         ValueError: a number is too small.
     """
 
@@ -137,6 +142,7 @@ class ServiceSettings:
         factory=LoginPenalty, validator=optional(_takes(LoginPenalty, "LoginPenalty(most=5)"))
     )
     exempt: tuple[IPv4Network | IPv6Network, ...] = attrs.field(default=(), converter=networks_of)
+    policy: Policy | None = attrs.field(default=None, repr=False)
     login_attempts: int = attrs.field(default=5, validator=_at_least(1))
     failure_delay: float = attrs.field(default=2, validator=_at_least(0))
     greeting: str = "POP3 server ready"
@@ -153,6 +159,7 @@ class ServiceSettings:
         check_cleartext(self.cleartext)
         check_store(self.store)
         check_authenticator(self.authenticator)
+        check_policy(self.policy)
 
     @property
     def most_before_login(self) -> int:

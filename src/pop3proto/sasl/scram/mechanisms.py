@@ -246,9 +246,11 @@ class ScramServer(DialogueServer):
             raise CredentialsRejected("the client's proof belongs to another exchange")
         signed = auth_message(first.bare, challenge, final.without_proof)
         self._check_proof(keys, signed, final.proof)
+        identity = Identity(first.user, first.authzid)
+        self.proven: Identity | None = identity
         if (yield b"v=%b" % encode_base64(self._hash.hmac(keys.server_key, signed))):
             raise MechanismError("the response to the server's proof must be empty")
-        return Identity(first.user, first.authzid)
+        return identity
 
     def _check_flag(self, first: ClientFirst) -> None:
         """Check the channel binding flag of the client (RFC 5802 section 6)."""

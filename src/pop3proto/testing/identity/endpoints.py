@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BODY_ONLY", "Endpoints"]
 
-BODY_ONLY: Final = {"/token", "/device_authorization", "/revoke"}
+BODY_ONLY: Final = {"/token", "/device_authorization", "/revoke", "/introspect"}
 """Where parameters may not stand in the URL: secrets are among them (RFC 6749 section 2.3.1)."""
 
 _URI: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[!-~]+")  # visible ASCII
@@ -69,6 +69,8 @@ class Endpoints:
                 return self._begin_device(parameters, headers)
             case "POST", "/revoke":
                 return self._revoke(parameters, headers)
+            case "POST", "/introspect":
+                return self._introspect(parameters, headers)
             case _, path if path in BODY_ONLY:
                 return ProviderAnswer.of_text(405, "POST only", {"Allow": "POST"})
             case _:
@@ -82,6 +84,7 @@ class Endpoints:
             "token_endpoint": f"{self._url}/token",
             "device_authorization_endpoint": f"{self._url}/device_authorization",
             "revocation_endpoint": f"{self._url}/revoke",
+            "introspection_endpoint": f"{self._url}/introspect",
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": list(self._grant_types),
@@ -273,6 +276,21 @@ class Endpoints:
             raise Refusal("invalid_grant", "the token is one of another client")
         self._ledger.revoke(token)
         return ProviderAnswer.of_json(200, {})  # also for a token that is unknown (RFC 7009 section 2.2)
+
+    def _introspect(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> ProviderAnswer:
+        """Say whether a token is good, to a client that authenticates (RFC 7662 section 2)."""
+        self._client(parameters, headers)
+        grant = self._ledger.good_grant(_needed(parameters, "token"))
+        if grant is None:
+            return ProviderAnswer.of_json(200, {"active": False})
+        content: dict[str, object] = {
+            "active": True,
+            "username": grant.user,
+            "token_type": "Bearer",
+            "exp": int(grant.expires),
+            "scope": grant.scope,
+        }
+        return ProviderAnswer.of_json(200, content if grant.client is None else {**content, "client_id": grant.client})
 
 
 def _needed(parameters: Mapping[str, str], name: str) -> str:

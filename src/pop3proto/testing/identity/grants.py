@@ -172,11 +172,15 @@ class Ledger:
 
     def good(self) -> dict[str, str]:
         """Return the owners of the access tokens that are good now."""
-        return {
-            token: grant.user
-            for token, grant in self._grants.items()
-            if self.now < grant.expires and grant.family not in self._ended and token not in self._revoked
-        }
+        return {token: grant.user for token, grant in self._grants.items() if self._is_good(grant)}
+
+    def good_grant(self, access_token: str) -> Grant | None:
+        """Return what an access token was issued for; None: it is not good now."""
+        grant = self._grants.get(access_token)
+        return grant if grant is not None and self._is_good(grant) else None
+
+    def _is_good(self, grant: Grant) -> bool:
+        return self.now < grant.expires and grant.family not in self._ended and grant.access_token not in self._revoked
 
 
 class LiveTokens(Mapping[str, str]):

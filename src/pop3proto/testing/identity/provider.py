@@ -100,6 +100,11 @@ class IdentityProvider:
         """It ends tokens (RFC 7009)."""
         return f"{self.url}/revoke"
 
+    @property
+    def introspection_endpoint(self) -> str:
+        """It says whether an access token is good, and whose (RFC 7662)."""
+        return f"{self.url}/introspect"
+
     # ------------------------------------------------------------------------------- what a test may do
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -47,6 +48,35 @@ class Notifier:
             address if address.startswith(("/", "@")) and hasattr(socket, "AF_UNIX") else None,
             int(microseconds) / 1e6 if watched else None,
         )
+
+    def ready(self, status: str = "") -> None:
+        """Say that the service is ready, or is again after `reloading`.
+
+        Args:
+            status: a line about what it does; "": none.
+        """
+        self.tell(READY=1, **({"STATUS": status} if status else {}))
+
+    def reloading(self) -> None:
+        """Say that the service reads its files again, until `ready` (`Type=notify-reload`)."""
+        self.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1_000)
+
+    def stopping(self, status: str = "") -> None:
+        """Say that the service ends.
+
+        Args:
+            status: as in `ready`.
+        """
+        self.tell(STOPPING=1, **({"STATUS": status} if status else {}))
+
+    def alive(self) -> None:
+        """Say that the service is alive, which the watchdog wants to hear within its time."""
+        self.tell(WATCHDOG=1)
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds after which to call `alive` again, half of the watchdog's; None: it does not listen."""
+        return None if self.watchdog is None else self.watchdog / 2
 
     def tell(self, **variables: str | int) -> None:
         """Send variables, such as READY=1 or STATUS=a line. It does not wait, and does not fail."""

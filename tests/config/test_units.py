@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from pop3proto.fetching.accounts.units import parse_octets, parse_seconds, show_octets, show_seconds
+from pop3proto._config.units import parse_octets, parse_seconds, show_octets, show_seconds
 
 
 @pytest.mark.parametrize(

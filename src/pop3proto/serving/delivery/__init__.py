@@ -1,0 +1,1 @@
+"""Mail comes in: one message from a mail server into a Maildir, by quota and through filters."""

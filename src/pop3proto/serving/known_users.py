@@ -1,0 +1,82 @@
+"""Tokens and secrets that count for users whom the site knows, and admits, alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+
+from pop3proto.authenticators.hash_file import HashFile
+from pop3proto.core.text import visible
+from pop3proto.sasl.authenticator import SecretSource, TokenVerifier
+
+if TYPE_CHECKING:
+    from pop3proto.authenticators.directory import UserDirectory
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["KnownSecrets", "KnownTokens"]
+
+_log: Final = logging.getLogger("pop3proto.serving")
+
+
+class KnownTokens(TokenVerifier):
+    """Asks whose a token is, and refuses it if the source of users does not have its owner, or shuts the owner out.
+
+    Args:
+        tokens: knows whose a token is.
+        users: has the users.
+    """
+
+    def __init__(self, tokens: TokenVerifier, users: UserDirectory) -> None:
+        self._tokens: Final = tokens
+        self._users: Final = users
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return True
+
+    @override
+    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
+        """Return the user whose token it is; None if it is not valid, or the user may not log in."""
+        owner = self._tokens.check_token(user, token, session)
+        if not isinstance(owner, str):
+            return None
+        if not _admits(self._users, session.full_name(owner), session):
+            _log.warning("a valid token of %s was refused: the users do not admit its owner", visible(owner))
+            return None
+        return owner
+
+
+class KnownSecrets(SecretSource):
+    """Has the passwords of those whom the source of users has, too.
+
+    Args:
+        secrets: has the passwords.
+        users: has the users.
+    """
+
+    def __init__(self, secrets: SecretSource, users: UserDirectory) -> None:
+        self._secrets: Final = secrets
+        self._users: Final = users
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return True
+
+    @override
+    def secret(self, user: str, session: SessionInfo, /) -> str | None:
+        """Return the user's password; None if there is no such user."""
+        secret = self._secrets.secret(user, session)
+        return secret if isinstance(secret, str) and _admits(self._users, user, session) else None
+
+
+def _admits(users: UserDirectory, user: str, session: SessionInfo) -> bool:
+    """Return whether a user is there and may log in from where the session is.
+
+    Raises:
+        Unavailable: the source of users cannot be asked now.
+    """
+    return users.lets_in(user, session) if isinstance(users, HashFile) else users.find(user) is not None

@@ -1,0 +1,327 @@
+"""Certificates of a server: one for each name, read again while it runs, and what SCRAM binds to."""
+
+import contextlib
+import hashlib
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pop3proto import blocking
+from pop3proto._io.certificates import Certificates, ServerCertificate
+from pop3proto._io.listener import Listener
+from pop3proto.authenticators.memory import MemoryAuthenticator
+from pop3proto.core.errors import ConnectionLost
+from pop3proto.sasl.credentials import ClientCertificate
+from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
+
+
+class Place:
+    """An authority, and files of certificates that it has issued."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.authority = trustme.CA()
+
+    def issue(self, name, file=None, *, apart=False):
+        """The files of a new certificate for a name, in place of those that were there."""
+        leaf = self.authority.issue_cert(name)
+        path = self.folder / (file or name.strip("*."))
+        if not apart:
+            leaf.private_key_and_cert_chain_pem.write_to_path(path)
+            return ServerCertificate(path)
+        chain, key = path.with_suffix(".crt"), path.with_suffix(".key")
+        leaf.private_key_pem.write_to_path(key)
+        chain.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+        return ServerCertificate(chain, key)
+
+    def context(self):
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        return context
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def test_names_are_those_that_clients_ask_for(place):
+    files = place.issue("mail.example.org")
+    names = ["POP.Example.ORG.", "pöp.example.org", "*.example.net", "*.exämple.net"]
+    certificates = Certificates(files, names=dict.fromkeys(names, files.certificate))
+    encoded = ["pop.example.org", "xn--pp-fka.example.org", "*.example.net", "*.xn--exmple-cua.net"]
+    assert [*certificates._names] == encoded
+
+
+@pytest.mark.parametrize("name", ["", "*", "*.", "*.*.org", "a b", "-a.org", "a..b", "a.*", "x" * 64, "a." * 130 + "a"])
+def test_what_is_no_host_name(place, name):
+    files = place.issue("mail.example.org")
+    with pytest.raises(ValueError, match="is no host name; they are like"):
+        Certificates(files, names={name: files})
+
+
+def test_what_are_no_files(place):
+    files = place.issue("mail.example.org")
+    with pytest.raises(TypeError):
+        Certificates(files, names={"pop.example.org": 5})
+
+
+def test_the_file_at_fault_is_named(place):
+    files = place.issue("mail.example.org", apart=True)
+    both = place.issue("pop.example.com").certificate
+    gone = str(place.folder / "gone")
+    for certificate, key, words in (
+        (gone, files.key, f"the certificate {gone} cannot be used: No such file or directory"),
+        (files.certificate, gone, f"the key {gone} cannot be used: No such file or directory"),
+        (
+            files.key,
+            files.certificate,
+            f"the certificate {files.key} cannot be used: there is no certificate (PEM) in it: is it the key?",
+        ),
+        (
+            files.certificate,
+            files.certificate,
+            f"the key {files.certificate} cannot be used: there is no private key (PEM) in it: is it the certificate?",
+        ),
+        (
+            files.certificate,
+            None,
+            f"the key {files.certificate} cannot be used: there is no private key (PEM) in it: name its file in `key`",
+        ),
+        (both, files.key, f"the certificate {both} and the key {files.key} cannot be used: key values mismatch"),
+    ):
+        with pytest.raises(OSError, match="cannot be used") as raised:
+            Certificates(ServerCertificate(certificate, key))
+        assert raised.value.strerror == words
+
+
+def own(files):
+    """The fingerprint of a certificate in a file."""
+    pem = Path(files.certificate).read_text("ascii")
+    start = pem.index("-----BEGIN CERTIFICATE-----")
+    end = pem.index("-----END CERTIFICATE-----") + len("-----END CERTIFICATE-----")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[start:end])).hexdigest()
+
+
+def shown(server, place, name="mail.example.org"):
+    """The fingerprint of the certificate that a server shows to who asks for a name."""
+    with client(server, place, name) as connected:
+        assert connected.tls is not None
+        assert connected.tls.certificate is not None
+        return hashlib.sha256(connected.tls.certificate).hexdigest()
+
+
+@contextlib.contextmanager
+def client(server, place, name="mail.example.org", context=None):
+    sock = socket.create_connection(server.address[:2], PATIENCE)
+    context = context or place.context()
+    with blocking.connect_over(sock, host=name, tls="implicit", context=context, timeout=PATIENCE) as connected:
+        yield connected
+
+
+SERVED = {"listeners": [Listener(tls="implicit")]}
+
+
+def test_each_name_has_its_certificate(adapter, place):  # noqa: F811
+    default, other, wild = (place.issue(name) for name in ("mail.example.org", "pop.example.com", "*.example.net"))
+    names = {"POP.example.com.": other, "*.example.net": wild}
+    with adapter.entered(service(), **SERVED, certificates=Certificates(default, names=names)) as server:
+        assert shown(server, place) == own(default)
+        assert shown(server, place, "pop.example.com") == own(other)
+        assert shown(server, place, "a.example.net") == own(wild)
+        with pytest.raises(ConnectionLost):
+            shown(server, place, "a.b.example.net")  # the default is not for that name
+
+
+def test_scram_binds_to_the_certificate_that_was_shown(adapter, place):  # noqa: F811
+    """Also after a reload, in a session that began before it, and for each name."""
+    default, other = place.issue("mail.example.org"), place.issue("pop.example.com")
+    certificates = Certificates(default, names={"pop.example.com": other})
+    mechanism = "SCRAM-SHA-256-PLUS"
+    served = service(authenticator=MemoryAuthenticator({"ann": "tanstaaf"}), mechanisms=[mechanism])
+    with adapter.entered(served, **SERVED, certificates=certificates) as server:
+        with client(server, place) as first, client(server, place, "pop.example.com") as second:
+            place.issue("mail.example.org")
+            place.issue("pop.example.com")
+            certificates.reload()
+            for before in (first, second):
+                before.login("ann", "tanstaaf", only=[mechanism])
+                before.quit()
+        for name in ("mail.example.org", "pop.example.com"):
+            with client(server, place, name) as after:
+                assert after.tls is not None
+                assert [binding.type for binding in after.tls.bindings] == ["tls-server-end-point"]
+                after.login("ann", "tanstaaf", only=[mechanism])
+
+
+def test_a_reload_is_for_the_handshakes_to_come(adapter, place):  # noqa: F811
+    files = place.issue("mail.example.org")
+    before = own(files)
+    certificates = Certificates(files)
+    with adapter.entered(service(), **SERVED, certificates=certificates) as server, client(server, place) as living:
+        assert shown(server, place) == before
+        place.issue("mail.example.org")
+        assert shown(server, place) == before
+        certificates.reload()
+        assert shown(server, place) == own(files) != before
+        living.login("ann", "tanstaaf")
+        assert living.stat().count == 1
+
+
+def halves(place):
+    """What a file may hold while it is written, or after a mistake."""
+    files = place.issue("mail.example.org", "new")
+    whole = Path(files.certificate).read_bytes()
+    return {
+        "empty": b"",
+        "half a key": whole[:100],
+        "no certificate": whole[: whole.index(b"-----BEGIN CERTIFICATE-----")],
+        "half a certificate": whole[: whole.index(b"-----END CERTIFICATE-----")],
+        "junk": b"junk",
+    }
+
+
+@pytest.mark.parametrize("what", ["empty", "half a key", "no certificate", "half a certificate", "junk", "gone"])
+@pytest.mark.parametrize("whose", ["mail.example.org", "pop.example.com"])
+def test_a_file_that_is_half_written_keeps_all_that_was(place, what, whose):
+    default, other = place.issue("mail.example.org"), place.issue("pop.example.com")
+    certificates = Certificates(default, names={"pop.example.com": other})
+    before = certificates._current
+    broken, whole = (default, other) if whose == "mail.example.org" else (other, default)
+    place.issue("pop.example.com" if broken is default else "mail.example.org")  # the other one is new
+    Path(broken.certificate).write_bytes(halves(place).get(what, b""))
+    if what == "gone":
+        (place.folder / whose).unlink()
+    with pytest.raises(OSError, match=whose):
+        certificates.reload()
+    assert certificates._current is before
+    place.issue(whose)
+    certificates.reload()
+    assert certificates._current is not before
+    assert whole is not broken
+
+
+def test_a_new_certificate_whose_key_is_still_the_old_one(place):
+    files = place.issue("mail.example.org", apart=True)
+    certificates = Certificates(files)
+    before = certificates._current
+    assert files.key is not None
+    old_key = Path(files.key).read_bytes()
+    place.issue("mail.example.org", apart=True)
+    Path(files.key).write_bytes(old_key)
+    with pytest.raises(OSError, match=r"mail\.example\.crt and the key .* cannot be used"):
+        certificates.reload()
+    assert certificates._current is before
+
+
+def test_other_certificates_while_the_server_runs(adapter, place):  # noqa: F811
+    """What was read into another object is used, and read again by later reloads."""
+    certificates = Certificates(place.issue("mail.example.org", "old"))
+    with adapter.entered(service(), **SERVED, certificates=certificates) as server, client(server, place) as living:
+        default, other = place.issue("mail.example.org"), place.issue("pop.example.com")
+        certificates.use(Certificates(default, names={"pop.example.com": other}))
+        for name, files in (("mail.example.org", default), ("pop.example.com", other)):
+            assert shown(server, place, name) == own(files)
+        place.issue("pop.example.com")
+        certificates.reload()
+        assert shown(server, place, "pop.example.com") == own(other)
+        living.login("ann", "tanstaaf")
+
+
+@pytest.mark.parametrize("changes", [1, 2, 10])
+def test_a_certificate_that_changes_while_it_is_read(place, monkeypatch, changes):
+    """What SCRAM binds to must be what the handshake shows."""
+    files = place.issue("mail.example.org")
+    certificates = Certificates(files)
+    before, load = certificates._current, ssl.SSLContext.load_cert_chain
+    left = [None] * changes
+
+    def load_and_change(context, *arguments):
+        load(context, *arguments)
+        if left:
+            left.pop()
+            place.issue("mail.example.org")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_and_change)
+    if changes > 2:
+        with pytest.raises(OSError, match=r"example\.org cannot be used: it was written while it was read; try again"):
+            certificates.reload()
+        assert certificates._current is before
+    else:
+        certificates.reload()
+        assert certificates._current.certificate is not None
+        assert hashlib.sha256(certificates._current.certificate).hexdigest() == own(files)
+
+
+def test_an_encrypted_key_asks_nobody(place):
+    from cryptography.hazmat.primitives import serialization
+
+    files = place.issue("mail.example.org", apart=True)
+    assert files.key is not None
+    key = serialization.load_pem_private_key(Path(files.key).read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    traditional = serialization.PrivateFormat.TraditionalOpenSSL
+    Path(files.key).write_bytes(key.private_bytes(serialization.Encoding.PEM, traditional, encryption))
+    with pytest.raises(OSError, match="its key is encrypted, and a server cannot ask for the password"):
+        Certificates(files)
+
+
+def test_the_lowest_version_of_tls(adapter, place):  # noqa: F811
+    files = place.issue("mail.example.org")
+    old = place.context()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    for lowest, works in (("TLSv1.2", True), ("TLSv1.3", False)):
+        names = {"mail.example.org": place.issue("mail.example.org", "named")}
+        certificates = Certificates(files, names=names, minimum_version=lowest)
+        with adapter.entered(service(), **SERVED, certificates=certificates) as server:
+            try:
+                with client(server, place, context=old):
+                    assert works
+            except ConnectionLost:
+                assert not works
+    with pytest.raises(ValueError, match=r"one of 'TLSv1\.2', 'TLSv1\.3'"):
+        Certificates(files, minimum_version="TLSv1.1")
+
+
+@pytest.mark.parametrize("name", ["mail.example.org", "pop.example.com"])
+def test_the_certificates_of_clients(adapter, place, name):  # noqa: F811
+    """EXTERNAL works by them, whichever name was asked for; after a reload those of another authority count."""
+
+    class ByCertificate:
+        blocks = False
+        told = None
+
+        def check_certificate(self, certificate, authzid, session):
+            self.told = certificate
+            return "ann"
+
+    others = trustme.CA()
+    for number, each in enumerate((place.authority, others)):
+        each.cert_pem.write_to_path(place.folder / f"ca-{number}")
+    ca = place.folder / "ca"
+    ca.write_bytes((place.folder / "ca-0").read_bytes())
+    files = place.issue("mail.example.org")
+    certificates = Certificates(files, names={"pop.example.com": place.issue("pop.example.com")}, client_ca=ca)
+    context = place.context()
+    place.authority.issue_cert("ann@example.org").configure_cert(context)
+    served = service(authenticator=ByCertificate())
+    with adapter.entered(served, **SERVED, certificates=certificates) as server:
+        with client(server, place, name, context) as connected:
+            connected.login(ClientCertificate())
+        ca.write_bytes((place.folder / "ca-1").read_bytes())
+        certificates.reload()
+        with pytest.raises(ConnectionLost), client(server, place, name, context) as connected:
+            connected.login(ClientCertificate())
+
+
+@pytest.mark.parametrize("more", ["certificate", "context"])
+def test_certificates_and_something_else(adapter, place, more):  # noqa: F811
+    files = place.issue("mail.example.org")
+    given = {"certificate": files.certificate, "context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}[more]
+    with pytest.raises(ValueError, match="give either certificates="):
+        adapter.serve(service(), tls="implicit", certificates=Certificates(files), **{more: given})
+    with pytest.raises(ValueError, match="needs tls="):
+        adapter.serve(service(), certificates=Certificates(files))

@@ -392,9 +392,9 @@ def test_closing_while_a_call_is_about_to_return():
     with theirs:
         theirs.sendall(GREETING)
         client = connect_over(ours, tls="none")
-        client._acquire()
+        client._take(this := object())
         client.close()
-        client._release()
+        client._release(this)
         assert ours.fileno() == -1
         with pytest.raises(Broken, match="it was closed"):
             client.capa()
@@ -1048,6 +1048,8 @@ def test_a_server_that_is_closed_by_a_session_of_its_own():
 def test_a_quit_that_comes_while_the_client_is_used_leaves_it_open():
     server = serve(Service(store=FakeStore(UNIX), authenticator=OneUser(), failure_delay=0))
     with server, connect(*server.address, tls="none") as client:
-        with client._busy, pytest.raises(Busy):
+        client._take(this := object())
+        with pytest.raises(Busy):
             client.quit()
+        client._release(this)
         client.login("ann", "tanstaaf")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from pop3proto.testing.certificates import certificate_file, client_context
 from tests.helpers.processes import join, wait_until
 
 Answer: TypeAlias = "bytes | float | Iterable[bytes | float]"
@@ -21,6 +23,7 @@ class Dialogue:
             any other. Behind the answer to QUIT, or to what is in `last`, it hangs up.
         greeting: likewise.
         last: a command line or verb.
+        context: of TLS, in which it is from the start; None: it is in clear.
 
     Attributes:
         client: the client's socket.
@@ -28,10 +31,16 @@ class Dialogue:
     """
 
     def __init__(
-        self, answers: Mapping[bytes, Answer] | None = None, greeting: Answer = b"+OK ready\r\n", last: bytes = b"QUIT"
+        self,
+        answers: Mapping[bytes, Answer] | None = None,
+        greeting: Answer = b"+OK ready\r\n",
+        last: bytes = b"QUIT",
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.client, self._server = socket.socketpair()
         self.heard: list[bytes] = []
+        self._said = b""
+        self._context = context
         self._answers = {b"QUIT": b"+OK bye\r\n", **(answers or {})}
         self._greeting = greeting
         self._last = last
@@ -39,15 +48,21 @@ class Dialogue:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError), self._server as server, server.makefile("rb") as lines:
-            self._say(self._greeting)
-            for each in lines:
-                line = each.removesuffix(b"\n").removesuffix(b"\r")
-                self.heard.append(line)
-                verb = line.partition(b" ")[0]
-                self._say(self._answers.get(line, self._answers.get(verb, b"-ERR what?\r\n")))
-                if self._last in (line, verb):
-                    break
+        with contextlib.suppress(OSError), self._server:
+            if self._context is not None:
+                self._server = self._context.wrap_socket(self._server, server_side=True)
+            with self._server as server, server.makefile("rb") as lines:
+                self._answer(lines)
+
+    def _answer(self, lines: Iterable[bytes]) -> None:
+        self._say(self._greeting)
+        for each in lines:
+            line = each.removesuffix(b"\n").removesuffix(b"\r")
+            self.heard.append(line)
+            verb = line.partition(b" ")[0]
+            self._say(self._answers.get(line, self._answers.get(verb, b"-ERR what?\r\n")))
+            if self._last in (line, verb):
+                break
 
     def _say(self, answer: Answer) -> None:
         for piece in [answer] if isinstance(answer, bytes | float) else answer:
@@ -55,6 +70,7 @@ class Dialogue:
                 self._end.wait(piece)
             else:
                 self._server.sendall(piece)
+                self._said += piece
 
     def wait_for_the_end(self) -> None:
         """Wait until the client has hung up, or it has itself."""
@@ -63,6 +79,10 @@ class Dialogue:
     def hears(self, line: bytes) -> None:
         """Wait until it has heard a line."""
         wait_until(lambda: line in self.heard, f"it never heard {line!r}, but {self.heard}")
+
+    def has_said(self, octets: bytes) -> None:
+        """Wait until it has sent some octets."""
+        wait_until(lambda: octets in self._said, f"it never said {octets!r}, but {self._said!r}")
 
     @contextlib.contextmanager
     def running(self) -> Generator[Dialogue]:
@@ -95,6 +115,30 @@ def talking(
     """Let a client of a class talk to a dialogue of these arguments; close both."""
     with Dialogue(*arguments, **options).running() as server:
         client = over(kind, server.client, timeout=timeout)
+        try:
+            yield client, server
+        finally:
+            client.close()
+
+
+@contextlib.contextmanager
+def talking_tls(
+    kind: type[Any], *arguments: Any, timeout: float | None = 10, **options: Any
+) -> Generator[tuple[Any, Dialogue]]:
+    """As `talking`, under TLS from the start."""
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with certificate_file() as file:
+        server_context.load_cert_chain(file)
+    with Dialogue(*arguments, context=server_context, **options).running() as server:
+
+        class Tls(kind):
+            def _create_socket(self, timeout):
+                server.client.settimeout(10)
+                tls = client_context().wrap_socket(server.client, server_hostname="localhost")
+                tls.settimeout(timeout)
+                return tls
+
+        client = Tls("localhost", timeout=timeout)
         try:
             yield client, server
         finally:

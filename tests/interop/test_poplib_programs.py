@@ -3,6 +3,7 @@
 They are those of the extra `programs`. What each of them did is in a table of `docs/poplib.md`, too.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from attrs import frozen
 
 import tests
 from pop3proto.testing import PASSWORD, pop3_server
-from pop3proto.testing.faults import Cut, DoubleAnswer, Drip, Refuse, TrailingJunk
+from pop3proto.testing.faults import Cut, DoubleAnswer, Drip, Refuse, TrailingJunk, faulty
 from tests.helpers.corpus import maildir_contents
 from tests.helpers.processes import PATIENCE
 from tests.helpers.programs import PASSWORD as DOVECOT_PASSWORD, dovecot_serving
@@ -208,17 +209,40 @@ def test_the_page_says_nothing_else():
     assert {case for case, cell in table().items() if cell != "-"} == set(CASES)
 
 
-@pytest.mark.deep(keep=1)
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_with_dovecot_they_do_the_same(program, require_program, folder):
+@pytest.fixture(scope="module")
+def dovecot(require_program):
     with dovecot_serving(require_program("dovecot")) as server:
-        for number, module in enumerate(MODULES):
-            user, place = f"ann{number}", folder / str(number)
-            maildir = server.deliver(user, MAIL)
-            place.mkdir(0o755)
+        yield server
 
-            def left(maildir=maildir):
-                return [message.replace(b"\r\n", b"\n") for message in maildir_contents(maildir)]
 
-            where = Place(server.host, server.port, user, DOVECOT_PASSWORD)
-            assert outcome(module, program, place, where, Scenario(), left=left) == "3 stored"
+MAILDROPS = itertools.count()
+
+
+def outcome_with_dovecot(server, module, program, folder, scenario):
+    """As `outcome`, with Dovecot behind the faults; the user of each has a maildrop of its own."""
+    user = f"ann{next(MAILDROPS)}"
+    maildir = server.deliver(user, scenario.mail)
+
+    def left():
+        return [message.replace(b"\r\n", b"\n") for message in maildir_contents(maildir)]
+
+    with faulty(server.host, server.port, scenario.faults) as proxy:
+        place = Place(proxy.host, proxy.port, user, DOVECOT_PASSWORD)
+        told = outcome(module, program, folder, place, scenario, left=left)
+        assert len(proxy.struck) == len(scenario.faults)
+        return told
+
+
+BEHIND_FAULTS = [
+    (what, program, module)
+    for what, program, module in CASES
+    if SCENARIOS[what].tls == "none"
+    and SCENARIOS[what].seconds == PATIENCE  # the proxy has no certificate, nor we time
+]
+
+
+@pytest.mark.deep(keep=4)
+@pytest.mark.parametrize("what, program, module", BEHIND_FAULTS)
+def test_with_dovecot_behind_the_same_faults_they_do_the_same(what, program, module, dovecot, folder):
+    told = outcome_with_dovecot(dovecot, module, program, folder, SCENARIOS[what])
+    assert told == table()[what, program, module]

@@ -108,7 +108,10 @@ def test_fetch_deletes_what_it_has_stored(dovecot, fetch, tmp_path):
     maildir = dovecot.deliver(user, MESSAGES.values())
     fetch(user, target, "--delete", scheme="pop")
     assert_fetched(target, list(EXPECTED.values()))
-    assert maildir_contents(maildir) == []
+    # What has lost its first dot, which Dovecot 2.3 does not stuff, is not deleted.
+    here = maildir_contents(target)
+    dotted = [message for message in EXPECTED.values() if message.startswith(b".")]
+    assert maildir_contents(maildir) == [message for message in dotted if message not in here]
     fetch(user, target, "--delete", scheme="pop")
     assert len(maildir_contents(target)) == len(MESSAGES)
 

@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 
 from pop3proto import Limits, RemoteProtocolError, TimedOut
 from pop3proto.core.limits import DEFAULT_LIMITS
-from pop3proto.poplib import CommandRefused, EndOfStream, OutOfStep
+from pop3proto.poplib import POP3, CommandRefused, EndOfStream, OutOfStep, SessionEnded
 from pop3proto.poplib.answers import AnswerFile
+from tests.helpers.dialogues import talking
 
 LINES = st.lists(
     st.one_of(st.binary(max_size=8), st.sampled_from([b".", b"..", b".x", b"..x", b"", b"\r", b"x" * 3_000]))
@@ -111,6 +112,24 @@ def test_it_is_a_file_like_any_other(octets, cuts, reads):
     assert answers.read() == answers.readline() == b""
 
 
+def test_it_is_a_binary_file_for_whoever_asks():
+    answers = answers_in(b"a\r\nb\n", b"c")
+    assert isinstance(answers, io.BufferedIOBase)
+    for name in dir(io.BufferedIOBase):
+        if not name.startswith("_") and name not in ("detach", "seek", "tell", "truncate", "write", "writelines"):
+            assert hasattr(answers, name), name
+    assert not any([answers.seekable(), answers.isatty(), answers.closed])
+    answers.flush()
+    assert next(answers) == b"a\r\n"
+    assert answers.readlines() == [b"b\n", b"c"]
+    with pytest.raises(StopIteration):
+        next(answers)
+    assert answers_in(b"a\nb\nc\n").readlines(3) == [b"a\n", b"b\n"]
+    with answers_in(b"a\r\n\xe9") as answers, io.TextIOWrapper(answers, "latin-1") as text:
+        assert text.read() == "a\n\xe9"
+    assert answers.closed
+
+
 def test_it_reads_into_buffers():
     answers = answers_in(b"abc", b"def")
     buffer = bytearray(4)
@@ -170,9 +189,13 @@ def test_what_was_not_asked_for_is_seen_before_a_command(pair):
 def test_a_farewell_is_raised_as_what_the_server_says(pair):
     answers, server = pair
     server.sendall(b"-ERR idle for too long\r\n")
-    with pytest.raises(CommandRefused) as caught:
+    with pytest.raises(SessionEnded) as caught:
         answers.check()
     assert caught.value.args == (b"-ERR idle for too long",)
+    assert isinstance(caught.value, EndOfStream)
+    assert not isinstance(caught.value, CommandRefused)
+    assert not caught.value.sent
+    assert str(caught.value) == "nothing was sent: the server has ended the session: idle for too long"
     with pytest.raises(OutOfStep):
         answers.check()
 
@@ -204,7 +227,8 @@ def test_a_body_that_brings_too_little_is_given_up():
         now = 0.0
 
     sock = socket.socket()
-    with sock, patch("pop3proto.poplib.answers.monotonic", lambda: Clock.now):
+    clocks = [patch(f"pop3proto.poplib.{name}.monotonic", lambda: Clock.now) for name in ("pace", "connection_file")]
+    with sock, clocks[0], clocks[1]:
         sock.settimeout(10)
 
         def receive(_size):
@@ -225,3 +249,20 @@ def test_closing_it_closes_what_it_reads():
     source = io.BytesIO()
     AnswerFile(source, None, DEFAULT_LIMITS).close()
     assert source.closed
+
+
+@pytest.mark.parametrize("end", [b"\n.\r\n", b"\n.\n", b"\r\n.\n"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_body_that_ends_with_a_dot_that_is_none_of_its_ends_is_explained(end, cut):
+    """As of a server that parts lines by LF, and its own by CRLF. To take it for the end would let authors of messages
+    write the answers that follow."""
+    body = b"+OK\r\nSubject: x\n\nhello" + end
+    answers = {b"RETR": [body[:-cut], body[-cut:]] if cut else body}
+    with talking(POP3, answers, timeout=0.1) as (client, _):
+        with pytest.raises(TimeoutError, match="dot behind an LF without CR"):
+            client.retr(1)
+        with pytest.raises(OutOfStep):
+            client.dele(1)
+    for answer, why in ((answers[b"RETR"], "-ERR EOF: it ended with a dot"), (b"+OK\r\nhello\r\n", r"-ERR EOF$")):
+        with talking(POP3, {b"RETR": answer}, last=b"RETR") as (client, _), pytest.raises(EndOfStream, match=why):
+            client.retr(1)

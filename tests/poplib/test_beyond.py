@@ -8,7 +8,7 @@ from pop3proto import Dele, List, LocalProtocolError, ResponseCode, State, popli
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import Cut, LongUids, NoUid, Refuse
-from tests.helpers.dialogues import talking
+from tests.helpers.dialogues import Dialogue, talking
 
 MAIL = [b"Subject: one\n\n.one\n", b"Subject: two\n\n" + b"two\n" * 50_000]
 
@@ -73,6 +73,7 @@ def test_passwords_in_clear_need_a_word_where_the_server_is_not_here():
             client.login("ann", "tanstaaf")
         assert not [line for line in server.heard if line.startswith(b"USER")]
     with talking(ours.POP3, answers) as (client, server):
+        assert client.client.session.context.cleartext == "loopback"
         client.cleartext = "always"
         client.login("ann", "tanstaaf")
         assert b"PASS tanstaaf" in server.heard
@@ -203,3 +204,21 @@ def test_there_is_no_client_where_the_place_in_the_stream_is_lost():
         client._putcmd("NOOP")
         with pytest.raises(ours.OutOfStep, match="an answer is due"):
             client.client.stat()
+
+
+def test_one_that_connects_again_is_not_logged_in():
+    answers = {b"PASS": b"+OK\r\n"}
+    with Dialogue(answers).running() as first, Dialogue(answers).running() as second:
+        servers = [first, second]
+
+        class Client(ours.POP3):
+            def _create_socket(self, timeout):
+                return servers.pop(0).client
+
+        client = Client("pop.example.org")
+        client.pass_("tanstaaf")
+        assert client.client.state.name == "TRANSACTION"
+        client.close()
+        client.__init__("pop.example.org")
+        assert client.client.state.name == "AUTHORIZATION"
+        client.close()

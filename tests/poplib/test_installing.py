@@ -1,9 +1,12 @@
 """`install`, and `python -m pop3proto.poplib`: programs that use `poplib` run unchanged."""
 
 import importlib
+import os
 import poplib as theirs
 import ssl
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +85,28 @@ def test_a_program_runs_unchanged(program, capsys, how):
         assert capsys.readouterr().out == "pop3proto.poplib 1 5\n"
         with pytest.raises(SystemExit, match=r"no: -ERR \[AUTH\]"):
             main(["--insecure", *words, server.host, str(server.port), "wrong"])
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("flags", [[], ["-P"]])
+def test_a_program_finds_what_python_finds_for_it(tmp_path, flags):
+    """What is beside it, and not what is in the current directory, which may be of others."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    for place in (here, there):
+        (place / "beside.py").write_text(f"print({place.name!r})")
+    (here / "getpass.py").write_text("print('of others')")
+    (there / "program.py").write_text("import getpass\ntry: import beside\nexcept ImportError: print('none')\n")
+    program = "../there/program.py"
+    env = {**os.environ, "PYTHONPATH": str(Path(ours.__file__).parents[2])}
+    said = [
+        subprocess.run(
+            [sys.executable, *flags, *words], cwd=here, env=env, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        for words in ([program], ["-m", "pop3proto.poplib", program])
+    ]
+    assert said[0] == said[1] == ("none\n" if flags else "there\n")
 
 
 def test_it_tells_how_it_is_used(capsys):

@@ -1,5 +1,6 @@
 """`POP3`, method by method: what the standard library's returns and raises, and where ours is meant to differ."""
 
+import contextlib
 import errno
 import gc
 import hashlib
@@ -7,12 +8,14 @@ import pickle
 import poplib as theirs
 import socket
 import sys
+import threading
 import warnings
 
 import pytest
 
-from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode, poplib as ours
+from pop3proto import Pop3Error, RemoteProtocolError, ResponseCode, UncertainUpdate, poplib as ours
 from pop3proto.testing import PASSWORD, pop3_server
+from pop3proto.testing.faults import Cut, Reset, Stall
 from tests.helpers.dialogues import Dialogue, over, talking
 
 BODY = b"+OK 2 lines\r\n..stuffed\r\n.once\r\n\r\n\xff\xfe\r\n.\r\n"
@@ -76,6 +79,97 @@ def test_a_method_does_what_that_of_the_standard_library_does(name):
     assert outcome(ours, CALLS[name]) == outcome(theirs, CALLS[name])
 
 
+class Shown(int):
+    """A number with words of its own: those of `str` count, as in the standard library."""
+
+    def __str__(self):
+        return "1"
+
+    def __format__(self, spec):
+        return "formatted"
+
+
+ARGUMENTS = [1, "1", b"1", 1.0, 1.5, True, None, "", " 1", "1 ", [1], Shown(7), 10**30, -1, "é"]
+WITH_ARGUMENTS = {
+    "user": 1,
+    "pass_": 1,
+    "rpop": 1,
+    "list": 1,
+    "uidl": 1,
+    "retr": 1,
+    "top": 2,
+    "dele": 1,
+}
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_whatever_the_arguments_the_same_is_sent(name):
+    def calls(client):
+        for argument in ARGUMENTS:
+            with contextlib.suppress(theirs.error_proto):
+                getattr(client, name)(*[argument] * WITH_ARGUMENTS[name])
+
+    answers = {verb: answer for verb, answer in ANSWERS.items() if b" " not in verb}
+    heard = []
+    for module in (theirs, ours):
+        # The answer to LIST without an argument is of many lines, and refused here.
+        with talking(module.POP3, {**answers, b"LIST": b"-ERR no\r\n", b"UIDL": b"-ERR no\r\n"}) as (client, server):
+            calls(client)
+            heard.append(server.heard)
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == len(ARGUMENTS)
+
+
+@pytest.mark.parametrize("rows", [b"TOP\r\nSASL A\r\nTOP x\r\nUSER\r\nsasl B\r\n", b"Z\r\nA\r\nM 1 2  3\r\n", b""])
+def test_capabilities_come_in_the_order_of_the_server_and_the_last_of_a_name_counts(rows):
+    found = []
+    for module in (theirs, ours):
+        with talking(module.POP3, {b"CAPA": b"+OK\r\n" + rows + b".\r\n"}) as (client, _):
+            found.append([*client.capa().items()])
+    assert found[0] == found[1]
+
+
+def test_its_repr_and_its_errors_show_no_secret():
+    with talking(ours.POP3, ANSWERS) as (client, _):
+        client.user("ann")
+        client.pass_("tanstaaf")
+        client._putcmd("PASS s3cr3t")
+        shown = [repr(client), str(client), repr(client.file), *map(repr, vars(client).values())]
+        assert not [each for each in shown if "tanstaaf" in each or "s3cr3t" in each]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.0, False])
+@pytest.mark.parametrize("kind", ["POP3", "POP3_SSL"])
+def test_a_timeout_of_nothing_is_a_mistake(kind, timeout):
+    messages = []
+    for module in (theirs, ours):
+        with pytest.raises(ValueError, match="timeout") as caught:
+            getattr(module, kind)("localhost", 1, timeout=timeout)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_apop_without_a_timestamp_sends_nothing():
+    for module in (theirs, ours):
+        with talking(module.POP3, ANSWERS) as (client, server):
+            with pytest.raises(module.error_proto) as caught:
+                client.apop("ann", "tanstaaf")
+            assert caught.value.args == ("-ERR APOP not supported by server",)
+            assert client.noop()
+            assert server.heard == [b"NOOP"]
+
+
+def test_after_an_error_quit_is_said_if_the_place_is_known():
+    for module in (theirs, ours):
+        with talking(module.POP3, ANSWERS) as (client, server):
+            with pytest.raises(module.error_proto):
+                client.list(9)
+            assert client.quit() == b"+OK bye"
+            assert server.heard == [b"LIST 9", b"QUIT"]
+            client.close()
+            client.close()
+
+
 def test_every_public_name_of_the_standard_library_is_there():
     for module, kind in (("POP3", None), ("POP3_SSL", None), ("POP3", "POP3"), ("POP3_SSL", "POP3_SSL")):
         public = [name for name in dir(getattr(theirs, module)) if not name.startswith("__")]
@@ -106,6 +200,8 @@ def test_a_refusal_is_the_error_of_the_standard_library_with_its_code():
     [
         ours.EndOfStream("-ERR EOF"),
         ours.UncertainQuit("-ERR EOF"),
+        ours.QuitTimedOut("timed out"),
+        ours.SessionEnded(b"-ERR idle"),
         ours.OutOfStep("why"),
         ours.Garbled(b"what"),
         ours.Malformed("why"),
@@ -264,6 +360,110 @@ def test_without_an_answer_to_quit_nobody_knows_what_was_removed():
         client.pass_("tanstaaf")
         with pytest.raises(ours.UncertainQuit):
             client.quit()
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+@pytest.mark.parametrize(
+    "fault, kind",
+    [
+        (Cut(after="QUIT"), ours.EndOfStream),
+        (Cut(after="QUIT", octets=2), ours.EndOfStream),
+        (Reset(after="QUIT"), OSError),
+        (Reset(after="QUIT", octets=2), OSError),
+        (Stall(after="QUIT"), TimeoutError),
+        (Stall(after="QUIT", octets=2), TimeoutError),
+    ],
+    ids=str,
+)
+def test_whatever_comes_of_quit_but_an_answer_nobody_knows_what_was_removed(fault, kind, logged_in):
+    """Before login nothing can have been: the error is that of the connection."""
+    with pop3_server({"ann": []}, faults=[fault]) as server:
+        client = ours.POP3(server.host, server.port, timeout=10)
+        if logged_in:
+            client.user("ann")
+            client.pass_(PASSWORD)
+        client.sock.settimeout(0.05 if kind is TimeoutError else 10)
+        with pytest.raises(kind) as caught:
+            client.quit()
+    assert isinstance(caught.value, ours.UncertainQuit) is logged_in
+    assert isinstance(caught.value, UncertainUpdate) is logged_in
+    assert client.sock is client.file is None
+    if logged_in:
+        assert isinstance(caught.value, theirs.error_proto)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_quit_that_was_sent_in_part_is_uncertain_too():
+    class Full:
+        def __init__(self, sock):
+            self._sock = sock
+
+        def __getattr__(self, name):
+            return getattr(self._sock, name)
+
+        def sendall(self, octets):
+            raise TimeoutError("timed out")
+
+    with talking(ours.POP3, ANSWERS) as (client, _):
+        client.user("ann")
+        client.pass_("tanstaaf")
+        client.sock = Full(client.sock)
+        with pytest.raises(ours.UncertainQuit) as caught:
+            client.quit()
+        assert isinstance(caught.value, TimeoutError)
+
+
+def test_quit_is_certain_if_it_was_not_sent():
+    """What the client beneath has left of a message does not come to its end: QUIT was never said."""
+    answers = {**ANSWERS, b"RETR": b"+OK\r\nhalf\r\n"}
+    with talking(ours.POP3, answers, timeout=0.05) as (client, server):
+        client.user("ann")
+        client.pass_("tanstaaf")
+        with client.client.retr(1):
+            pass
+        with pytest.raises(TimeoutError) as caught:
+            client.quit()
+        assert not isinstance(caught.value, UncertainUpdate)
+        assert client.sock is None
+        assert b"QUIT" not in server.heard
+
+
+def test_a_farewell_is_no_answer_to_the_next_command():
+    farewell = b"-ERR [SYS/TEMP] idle for too long\r\n"
+    calls = [CALLS["stat"], CALLS["retr"], CALLS["capa"], CALLS["quit"], lambda client: client.client.capa()]
+    for call in calls:
+        with talking(ours.POP3, {**ANSWERS, b"NOOP": b"+OK\r\n" + farewell}, last=b"NOOP") as (client, server):
+            client.user("ann")
+            client.pass_("tanstaaf")
+            client.noop()
+            server.wait_for_the_end()
+            with pytest.raises(ours.SessionEnded) as caught:
+                call(client)
+            error = caught.value
+            assert isinstance(error, ours.EndOfStream)
+            assert not isinstance(error, ours.CommandRefused | UncertainUpdate)
+            assert error.args == (farewell[:-2],)
+            assert (error.code, error.sent) == (ResponseCode.SYS_TEMP, False)
+            assert "nothing was sent" in str(error)
+            assert pickle.loads(pickle.dumps(error)).args == error.args
+            assert server.heard[-1] == b"NOOP"
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_farewell_that_comes_in_pieces_is_one(cut):
+    farewell = b"-ERR idle\r\n"
+    with talking(ours.POP3, ANSWERS) as (client, server):
+        client.noop()
+        server._server.sendall(farewell[:cut])
+        timer = threading.Timer(0.02, server._server.sendall, [farewell[cut:]])
+        timer.start()
+        try:
+            with pytest.raises(ours.SessionEnded) as caught:
+                client.stat()
+        finally:
+            timer.join(5)
+        assert caught.value.args == (b"-ERR idle",)
 
 
 def test_if_the_server_has_hung_up_before_nothing_is_uncertain():

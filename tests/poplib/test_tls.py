@@ -8,7 +8,7 @@ import pytest
 
 from pop3proto import CertificateError, RemoteProtocolError, poplib as ours
 from pop3proto.testing import PASSWORD, pop3_server
-from pop3proto.testing.faults import InjectAtStls, TlsFails
+from pop3proto.testing.faults import InjectAtStls, LongLine, TlsFails, TrailingJunk
 
 MAIL = [b"Subject: one\n\none\n"]
 
@@ -148,6 +148,27 @@ def test_what_was_not_asked_for_is_seen_under_tls(implicit):
     with ours.POP3_SSL(implicit.host, implicit.port, context=implicit.client_context) as client:
         for _ in range(3):
             assert "TOP" in client.capa()
+
+
+@pytest.mark.parametrize("octets", [8_190, 8_191, 8_192, 8_193])
+@pytest.mark.parametrize("polls", [True, False], ids=["poll", "select"])
+def test_what_was_decrypted_and_not_read_is_seen(octets, polls, monkeypatch):
+    """It waits in the library for TLS, and in the system no more: one read takes 8,192 octets of a record."""
+    if not polls:  # as under Windows
+        monkeypatch.delattr("select.poll", raising=False)
+    faults = [LongLine(on="NOOP", octets=octets - len(b"+OK \r\n")), TrailingJunk(after="NOOP", octets=b"+OK 1 1\r\n")]
+    with pop3_server({"ann": MAIL}, tls="implicit", faults=faults) as server:
+        client = ours.POP3_SSL(server.host, server.port, context=server.client_context)
+        client.user("ann")
+        client.pass_(PASSWORD)
+        if octets > client.limits.reply_line:
+            with pytest.raises(ours.Garbled):
+                client.noop()
+        else:
+            assert len(client.noop()) == octets - 2
+        with pytest.raises(ours.OutOfStep):
+            client.stat()
+        client.close()
 
 
 def test_a_subclass_may_wrap_its_own_socket(implicit):

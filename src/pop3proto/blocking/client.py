@@ -238,12 +238,13 @@ class Client(SessionRunner):
         Args:
             every: seconds.
         """
-        self._acquire()
+        user = object()
         try:
+            self._take(user)
             with self._stream.run_in_background(lambda: self._perform(keep_alive(self.session, every))):
                 yield
         finally:
-            self._release()
+            self._release(user)
 
     def rset(self) -> None:
         """Take back every `dele`."""

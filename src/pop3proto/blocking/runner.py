@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from typing_extensions import override
 
@@ -39,7 +38,10 @@ class SessionRunner(SessionView):
     def __init__(self, session: Session, stream: SocketStream) -> None:
         super().__init__(session)
         self._stream = stream
-        self._busy = threading.Lock()
+        # Who uses it, under one key. An exception of a signal handler can come between taking a lock and noting that,
+        # so that it would be held for good; this is given back by whose it is, whenever that comes. `setdefault` and
+        # `del` are atomic.
+        self._users: Final[dict[None, object]] = {}
         self._closing = False
 
     @property
@@ -61,16 +63,22 @@ class SessionRunner(SessionView):
         `LoginFailed`. It does not connect again.
         """
         self._closing = True
-        if self._busy.acquire(blocking=False):
+        user = object()
+        try:
             try:
-                self._finish("it was closed")
+                taken = self._users.setdefault(None, user) is user
+                if taken:
+                    self._finish("it was closed")
             finally:
-                self._busy.release()
-        else:
-            try:
-                self.session.end("it was closed")
-            finally:
-                self._stream.interrupt()  # the thread that uses it will close it
+                self._give_back(user)
+        finally:
+            self._give_back(user)  # if an interrupt has kept it from that
+        if taken:
+            return
+        try:
+            self.session.end("it was closed")
+        finally:
+            self._stream.interrupt()  # the thread that uses it will close it
 
     def perform(self, procedure: Procedure[T]) -> T:
         """Run a procedure of this session. After a failure that leaves it out of step, hang up.
@@ -78,30 +86,44 @@ class SessionRunner(SessionView):
         Raises:
             Busy: one is under way: in another thread, or in the one whose iterable of commands is asking.
         """
-        self._acquire()
+        user = object()
         try:
-            return self._perform(procedure)
+            try:
+                self._take(user)
+                return self._perform(procedure)
+            finally:
+                self._release(user)
         finally:
-            self._release()
+            if self._users:  # another thread has it, or an interrupt has kept this one from giving it back
+                self._release(user)
 
     def _perform_with(self, procedure: Procedure[T], context: ssl.SSLContext | None) -> T:
         """As `perform`; a TLS handshake in it uses this context, unless it is None."""
         channel = None if context is None else client_channel(context, self.session.host, self.session.port)
-        self._acquire()
+        user = object()
         try:
-            with self._stream.using_channel(channel):
-                return self._perform(procedure)
+            try:
+                self._take(user)
+                with self._stream.using_channel(channel):
+                    return self._perform(procedure)
+            finally:
+                self._release(user)
         finally:
-            self._release()
+            self._release(user)
 
-    def _acquire(self) -> None:
-        if not self._busy.acquire(blocking=False):
+    def _take(self, user: object) -> None:
+        if self._users.setdefault(None, user) is not user:
             raise Busy("this client is being used: one call at a time")
 
-    def _release(self) -> None:
-        self._busy.release()
-        if self._closing:  # meanwhile, from another thread
-            self.close()
+    def _give_back(self, user: object) -> None:
+        if self._users.get(None) is user:
+            del self._users[None]
+
+    def _release(self, user: object) -> None:
+        if self._users.get(None) is user:
+            del self._users[None]
+            if self._closing:  # meanwhile, from another thread
+                self.close()
 
     def _perform(self, procedure: Procedure[T]) -> T:
         try:

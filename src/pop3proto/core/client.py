@@ -32,7 +32,7 @@ from .text import decode_base64, encode_text, excerpt
 from .whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Set as AbstractSet
+    from collections.abc import Iterator, Mapping, Set as AbstractSet
 
 __all__ = ["ClientConnection", "Request"]
 
@@ -291,7 +291,7 @@ class ClientConnection(WholeAnswers):
                 return BodyChunk(octets)
         if self._body_ended:
             self._body, self._body_ended = None, False
-            self.removed_dots = {0: removed} if (removed := decoder.removed) else {}
+            self.removed_dots: Mapping[int, int] = {0: removed} if (removed := decoder.removed) else {}
             self._last_body = self._outstanding.popleft()
             return _BODY_END
         return self._end_of_stream() if buffer.ended else NEED_DATA

@@ -15,10 +15,30 @@ if TYPE_CHECKING:
     from .command import Command
     from .replies import Err, ResponseCode
 
-__all__ = ["CommandFailed", "LoginFailed", "RefusedLogin", "SessionRefused", "by_reason"]
+__all__ = ["CommandFailed", "HasRefusal", "LoginFailed", "RefusedLogin", "SessionRefused", "by_reason"]
 
 
-class CommandFailed(Pop3Error):
+class HasRefusal:
+    """An error that holds an `-ERR` of the server.
+
+    Attributes:
+        reply: the server's answer.
+    """
+
+    reply: Err
+
+    @property
+    def code(self) -> ResponseCode | None:
+        """The response code of the answer, if it has one (RFC 2449 section 8)."""
+        return self.reply.code
+
+    @property
+    def guessed_code(self) -> ResponseCode | None:
+        """As `Reply.guessed_code`: a guess from the words of an answer without a response code."""
+        return self.reply.guessed_code
+
+
+class CommandFailed(HasRefusal, Pop3Error):
     """The server answered `-ERR`. The session goes on.
 
     Attributes:
@@ -30,16 +50,6 @@ class CommandFailed(Pop3Error):
         super().__init__(command, reply)
         self.command = command
         self.reply = reply
-
-    @property
-    def code(self) -> ResponseCode | None:
-        """The response code of the answer, if it has one (RFC 2449 section 8)."""
-        return self.reply.code
-
-    @property
-    def guessed_code(self) -> ResponseCode | None:
-        """As `Reply.guessed_code`: a guess from the words of an answer without a response code."""
-        return self.reply.guessed_code
 
     @override
     def __str__(self) -> str:

@@ -20,6 +20,8 @@ from .errors import (
     LoginRefused,
     Malformed,
     OutOfStep,
+    QuitTimedOut,
+    SessionEnded,
     UncertainQuit,
     error_proto,
 )
@@ -49,6 +51,8 @@ __all__ = [
     "LongAnswer",
     "Malformed",
     "OutOfStep",
+    "QuitTimedOut",
+    "SessionEnded",
     "UncertainQuit",
     "error_proto",
     "insecure",

@@ -23,10 +23,11 @@ Run a Python program that uses the standard library's poplib on pop3proto.poplib
 
   PROGRAM     a file, or the name of a script on the PATH
   -m MODULE   a module, as of `python -m`
-  --insecure  do not verify TLS where the program passes no context: anybody in between can read the password.
-              To trust one more authority, set SSL_CERT_FILE to its certificate instead.
+  --insecure  do not verify TLS where the program passes no context: an attacker in between can read the password.
+              To trust other authorities instead, set SSL_CERT_FILE to a file of their certificates: only those count,
+              so put the usual ones into it as well if they are needed.
 
-Processes that the program starts have the standard library's poplib.
+Programs that it starts have the standard library's poplib.
 """
 
 
@@ -63,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if found is None:
             raise SystemExit(f"there is no program {name!r}")
         name = sys.argv[0] = found
-    sys.path.insert(0, str(Path(name).resolve().parent))
+    if not getattr(sys.flags, "safe_path", False):
+        # In place of the current directory, which `python -m` puts there: what is in that is not the program's.
+        sys.path[:1] = [str(Path(name).resolve().parent)]
     runpy.run_path(name, run_name="__main__")
 
 

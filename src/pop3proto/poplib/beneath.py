@@ -13,9 +13,10 @@ from pop3proto._io.tls import tls_info
 from pop3proto.blocking.client import Client
 from pop3proto.blocking.stream import SocketStream
 from pop3proto.core.commands import Command, Pass, User
-from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.errors import Busy, LocalProtocolError
 from pop3proto.core.events import Answer, BadChallenge
 from pop3proto.core.replies import Challenge, Greeting
+from pop3proto.core.states import State
 from pop3proto.procedures.client.options import SessionOptions
 from pop3proto.procedures.observer import ClientObserver
 
@@ -48,7 +49,7 @@ class _Joined:
 
     def recv(self, size: int) -> bytes:
         """As that of a socket."""
-        return self._answers.read1(size)
+        return self._answers.receive(size)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
@@ -61,20 +62,63 @@ class ClientBeneath(Client):
         session: as it is now.
         stream: over the object's connection.
         sock: of the object. Its timeout is the same before and after each call.
+        answers: its file.
+        trace: what is said is printed.
     """
 
-    def __init__(self, session: Session, stream: SocketStream, sock: socket.socket) -> None:
+    def __init__(
+        self, session: Session, stream: SocketStream, sock: socket.socket, answers: AnswerFile, *, trace: bool
+    ) -> None:
         super().__init__(session, stream)
         self._sock: Final = sock
+        self._answers: Final = answers
+        self._trace: Final = trace
+
+    def fits(self, sock: socket.socket, *, cleartext: Cleartext, trace: bool, logged_in: bool) -> bool:
+        """Whether it is what would be made now for a POP3 object."""
+        return (
+            self._sock is sock
+            and self.session.context.cleartext == cleartext
+            and self._trace is trace
+            and self.session.timeout == sock.gettimeout()
+            and (self.logged_in or not logged_in)
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is an answer that was not read to its end."""
+        return bool(self.session.connection.outstanding)
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether the server has accepted a user, as far as the client knows."""
+        return self.state is State.TRANSACTION
+
+    def end(self, why: str) -> None:
+        """Refuse whatever it is asked from now on, with these words."""
+        self.session.end(why)
 
     @override
     def _perform(self, procedure: Procedure[T]) -> T:
+        if self.session.broken is None and not self.unfinished:
+            self._check()
         before = self._sock.gettimeout()
         try:
             return super()._perform(procedure)
         finally:
             with suppress(OSError):  # it is closed
                 self._sock.settimeout(before)
+
+    def _check(self) -> None:
+        """Refuse to send where the answer to something else could be taken for that to what is sent.
+
+        Raises:
+            Busy: the POP3 object has sent a command whose answer was not read.
+            OutOfStep, EndOfStream: as `AnswerFile.check`.
+        """
+        if self._answers.due:
+            raise Busy("an answer to a command of the POP3 object is due: read that first")
+        self._answers.check_stream()
 
     @override
     def start_tls(self, context: ssl.SSLContext | None = None) -> TlsInfo:
@@ -159,7 +203,7 @@ def client_beneath(  # noqa: PLR0913 - each has its name
     if tls is not None:
         session.secured(tls)
     _replay(session, b"+OK" if in_clear and tls is not None else welcome, logged_in=logged_in)
-    return ClientBeneath(session, stream, sock)
+    return ClientBeneath(session, stream, sock, answers, trace=trace)
 
 
 def _replay(session: Session, welcome: bytes, *, logged_in: bool) -> None:
@@ -168,7 +212,7 @@ def _replay(session: Session, welcome: bytes, *, logged_in: bool) -> None:
     connection.receive_data((welcome if welcome[:3].upper() == b"+OK" else b"+OK") + b"\r\n")
     session.greeted(cast("Greeting", connection.next_event()))
     if logged_in:
-        for command in (User("?"), Pass("?")):  # who it was, nobody need know
+        for command in (User("?"), Pass("?")):  # who it was does not matter
             connection.send(command)
             connection.receive_data(b"+OK\r\n")
             connection.next_event()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from pop3proto.core.refusals import CommandFailed
-from pop3proto.core.states import State
 
 from .errors import OutOfStep, translated
+from .handing_over import take_back
 from .hooks import Hooks
 
 if TYPE_CHECKING:
@@ -55,22 +55,27 @@ class Beyond(Hooks):
         """The client of this library over the same connection, in the state in which the session is now.
 
         It is made when it is first asked for. Ask for it again after `stls`, `pass_`, `apop` or `set_debuglevel`, and
-        after a change of the timeout of `sock`.
+        after a change of `sock` or its timeout: one that was replaced refuses what it is asked. What it has left of a
+        message is read before another takes over.
 
         Raises:
             OutOfStep: answers are due that were not read, the server has sent what nothing asked for, or the session is
                 over.
+            SessionEnded, EndOfStream: the server has ended it.
+            Busy: the client is reading a message, and another one would have to take its place.
         """
         answers, sock = self._answers(), self.sock
         if answers.due or answers.broken is not None:
-            raise OutOfStep(f"there is no client: {answers.broken or 'an answer is due'}")
-        beneath = self._beneath
-        if beneath is not None and beneath.session.timeout == sock.gettimeout():
+            raise OutOfStep(f"there is no client: {answers.trouble or 'an answer is due'}")
+        trace = bool(self._debugging)
+        beneath = cast("ClientBeneath | None", answers.client)
+        if beneath is not None and beneath.fits(sock, cleartext=self.cleartext, trace=trace, logged_in=self._logged_in):
             return beneath
+        logged_in = self._is_logged_in
+        take_back(answers, "something has changed")
         answers.check()
-        from .beneath import client_beneath  # noqa: PLC0415 - who does without it need not wait for it
+        from .beneath import client_beneath  # noqa: PLC0415 - an import that few programs need
 
-        self._logged_in = self._is_logged_in
         made = client_beneath(
             sock,
             answers,
@@ -78,18 +83,20 @@ class Beyond(Hooks):
             port=getattr(self, "port", 0),
             welcome=getattr(self, "welcome", b""),
             in_clear=self._tls_established,
-            logged_in=self._logged_in,
+            logged_in=logged_in,
             cleartext=self.cleartext,
             limits=self.limits,
-            trace=bool(self._debugging),
+            trace=trace,
         )
-        self._beneath = made
+        answers.client = made
         return made
 
     @property
     def _is_logged_in(self) -> bool:
-        beneath: ClientBeneath | None = self._beneath
-        return self._logged_in or (beneath is not None and beneath.state is State.TRANSACTION)
+        client = None if self._used is None else self._used.client
+        if client is not None and client.logged_in:
+            self._logged_in = True
+        return self._logged_in
 
     def login(
         self,

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import io
 import math
-import select
-import socket
 import ssl
 from contextlib import suppress
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from typing_extensions import override
-
-from pop3proto._io.sockets import is_readable
 from pop3proto.core.errors import TimedOut
 
 from .errors import EndOfStream
+from .sockets import as_socket, reader_of, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from typing_extensions import Buffer
+
+    from .pace import Pace
 
 __all__ = ["LONG", "SHORT", "ConnectionFile"]
 
@@ -34,8 +32,11 @@ LONG: Final = 122_880
 system for memory each time, which takes longer than reading."""
 
 
-class ConnectionFile(io.BufferedIOBase):
-    """What comes over a connection, as a binary file.
+class ConnectionFile:
+    """What comes over a connection, as a binary file, which counts as an `io.BufferedIOBase`.
+
+    It does not inherit from it, as attributes are found slowly then. It has the methods that read; no `seek`, `tell`,
+    `detach` and `raw`.
 
     Args:
         source: reads the connection: what `makefile("rb")` returns, or what a program has put in its place.
@@ -45,18 +46,27 @@ class ConnectionFile(io.BufferedIOBase):
     Attributes:
         broken: why nothing can be made of what comes; None: nothing is wrong.
         read_size: octets to ask for at once.
+        sock: as it was given; or another one that a program has put in its place, for the same connection.
     """
 
     def __init__(self, source: BinaryIO, sock: object, receive: Callable[[int], bytes] | None = None) -> None:
         self.broken: str | None = None
         self.read_size: int = SHORT
+        self.sock: object = sock
         self._source: Final = source
-        self._sock: Final = sock if isinstance(sock, socket.socket) else None
-        self._receive: Final = receive or _reader_of(source, sock)
+        self._sock: Final = as_socket(sock)
+        self._receive: Final = receive or reader_of(source, self._sock)
         self._data = b""
         self._start = 0  # octets before this offset were read
-        self._ended = False
-        self._waiting: Final = _waiting(source, sock)
+        self._ended: bool = False
+        self._closed: bool = False
+        self._pace: Pace | None = None  # of the body that is being read
+        self._waiting: Callable[[int], object] = waiting(source, self._sock)
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The socket whose timeout counts; None: there is none, as of a file that is not read from one."""
+        return self._sock
 
     def fail(self, error: BaseException) -> None:
         """Note that an answer, or a command, was not finished."""
@@ -67,17 +77,33 @@ class ConnectionFile(io.BufferedIOBase):
         """Read once; at least one octet.
 
         Args:
-            until: when to give up; None: the socket's own timeout counts.
+            until: when to give up; None: the socket's own timeout counts. Within a body its pace counts.
         """
+        pace = self._pace
         try:
+            if pace is not None:
+                until = pace.until()
             octets = self._receive(self.read_size) if until is None else self._read_until(until)
         except BaseException as error:
             self.fail(error)
             raise
         if not octets:
-            self._ended = True
-            self.broken = "the server has closed the connection"
-            raise EndOfStream("-ERR EOF")
+            end = EndOfStream("-ERR EOF")
+            self.fail(end)
+            self._ended, self.broken = True, "the server has closed the connection"
+            raise end
+        if pace is not None:
+            pace.count(len(octets))
+        return octets
+
+    def receive(self, size: int) -> bytes:
+        """Return some of the next octets, as `recv` of a socket does; none at the end of the stream."""
+        return self._take(size) if self._fill(max(size, SHORT)) else b""
+
+    def _take(self, size: int) -> bytes:
+        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
+        octets = self._data[self._start : end]
+        self._consume(end)
         return octets
 
     def _read_until(self, until: float) -> bytes:
@@ -128,31 +154,73 @@ class ConnectionFile(io.BufferedIOBase):
 
     # A file.
 
-    @override
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def readable(self) -> bool:
+        """Return that it can be read."""
         return True
 
-    @override
+    def writable(self) -> bool:
+        """Return that nothing can be written to it."""
+        return False
+
+    def seekable(self) -> bool:
+        """Return that there is no way back."""
+        return False
+
+    def isatty(self) -> bool:
+        """Return that it is no terminal."""
+        return False
+
+    def flush(self) -> None:
+        """Do nothing: nothing is written."""
+
     def fileno(self) -> int:
+        """Return the descriptor of what it reads from."""
         return self._source.fileno()
 
-    @override
     def close(self) -> None:
         """Close it, and what it reads from."""
-        try:
-            self._source.close()
-        finally:
-            super().close()
+        self._closed = True
+        self._source.close()
 
-    @override
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the lines that are left, as `readline` returns them."""
+        return iter(self.readline, b"")
+
+    def __next__(self) -> bytes:
+        """Return the next line."""
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """Return the lines that are left; or, once they have `hint` octets, no more of them."""
+        lines: list[bytes] = []
+        left = math.inf if hint is None or hint <= 0 else hint
+        while left > 0 and (line := self.readline()):
+            lines.append(line)
+            left -= len(line)
+        return lines
+
     def read1(self, size: int = -1, /) -> bytes:
         """Return some of the next octets: what is there, or else what one read brings; none at the end."""
-        if not self._fill(max(size, SHORT)):
-            return b""
-        end = len(self._data) if size < 0 else min(self._start + size, len(self._data))
-        octets = self._data[self._start : end]
-        self._consume(end)
-        return octets
+        self._before_reading()
+        return self.receive(size)
+
+    def _before_reading(self) -> None:
+        """Do what must be done before a program takes octets."""
 
     def _fill(self, size: int = SHORT) -> bool:
         """Read so many octets at most, unless something is there; return whether something is there now."""
@@ -163,7 +231,6 @@ class ConnectionFile(io.BufferedIOBase):
             self.read_size = SHORT
         return bool(self._data)
 
-    @override
     def read(self, size: int | None = -1, /) -> bytes:
         """Return so many octets, fewer only at the end of the stream; negative: all up to there."""
         left = math.inf if size is None or size < 0 else size
@@ -173,9 +240,9 @@ class ConnectionFile(io.BufferedIOBase):
             left -= len(piece)
         return b"".join(pieces)
 
-    @override
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return the next octets up to an LF, `size` at most; fewer at the end of the stream."""
+        self._before_reading()
         left = math.inf if size is None or size < 0 else size
         pieces: list[bytes] = []
         while left > 0 and self._fill():
@@ -190,6 +257,7 @@ class ConnectionFile(io.BufferedIOBase):
 
     def peek(self, size: int = 0, /) -> bytes:  # noqa: ARG002 - as that of any buffered file
         """Return the next octets without reading them: as many as are there, or else as one read brings."""
+        self._before_reading()
         self._fill()
         return self._data[self._start :]
 
@@ -199,36 +267,13 @@ class ConnectionFile(io.BufferedIOBase):
         view[: len(octets)] = octets
         return len(octets)
 
-    @override
     def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer, and return how many octets there are; fewer than it holds only at the end of the stream."""
         return self._into(buffer, self.read)
 
-    @override
     def readinto1(self, buffer: Buffer, /) -> int:
+        """As `read1`, into a buffer; return how many octets."""
         return self._into(buffer, self.read1)
 
 
-def _reader_of(source: BinaryIO, sock: object) -> Callable[[int], bytes]:
-    """Return what reads a file once.
-
-    What is no socket may hold the answers to commands that were not sent yet, as a test has written them down: a line
-    at a time is never too much.
-    """
-    if isinstance(sock, socket.socket) and isinstance(source, io.BufferedIOBase):
-        return source.read1
-    return lambda _size: source.readline()
-
-
-def _waiting(source: BinaryIO, sock: object) -> Callable[[], object]:
-    """Return what tells whether octets, or the end of the stream, wait in a connection."""
-    if not isinstance(sock, socket.socket):
-        return lambda: False
-    try:
-        descriptor = source.fileno()
-    except (OSError, ValueError):  # it is no file of the system
-        return lambda: False
-    if not hasattr(select, "poll"):
-        return lambda: is_readable(sock)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)
+io.BufferedIOBase.register(ConnectionFile)

@@ -18,7 +18,7 @@ from pop3proto.core.errors import (
     TimedOut,
     UncertainUpdate,
 )
-from pop3proto.core.refusals import CommandFailed, LoginFailed
+from pop3proto.core.refusals import CommandFailed, HasRefusal, LoginFailed
 from pop3proto.core.replies import Err
 from pop3proto.core.text import decode_text
 
@@ -26,8 +26,6 @@ from .standard import error_proto
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from pop3proto.core.replies import ResponseCode
 
 __all__ = [
     "CertificateRefused",
@@ -38,33 +36,25 @@ __all__ = [
     "LoginRefused",
     "Malformed",
     "OutOfStep",
+    "QuitTimedOut",
+    "SessionEnded",
     "UncertainQuit",
     "error_proto",
     "translated",
 ]
 
 
-class CommandRefused(error_proto):
+class CommandRefused(HasRefusal, error_proto):
     """The server answered `-ERR`. `args[0]` is its line, as octets; the session goes on.
 
     Attributes:
         reply: the answer.
+        code, guessed_code: as of `pop3proto.CommandFailed`.
     """
 
     def __init__(self, line: bytes) -> None:
         self.args: tuple[object, ...] = (line,)
-        text = decode_text(line).partition(" ")[2]
-        self.reply: Err = Err(text.replace("\r", "").replace("\0", ""))
-
-    @property
-    def code(self) -> ResponseCode | None:
-        """The response code of the answer, if it has one (RFC 2449 section 8): `[IN-USE]`, `[AUTH]`, `[SYS/TEMP]`."""
-        return self.reply.code
-
-    @property
-    def guessed_code(self) -> ResponseCode | None:
-        """A guess from the words of an answer without a response code, for a hint to people."""
-        return self.reply.guessed_code
+        self.reply: Err = _refusal(line)
 
 
 class LoginRefused(CommandRefused, LoginFailed):
@@ -90,8 +80,32 @@ class EndOfStream(error_proto, ConnectionLost):
     sent: bool = True
 
 
+class SessionEnded(HasRefusal, EndOfStream):
+    """The server said `-ERR` when nothing was asked, as servers do before they hang up. Nothing was sent.
+
+    `args[0]` is its line, as octets. It is no answer to the command that was to be sent, which may be right.
+
+    Attributes:
+        reply: what it said.
+    """
+
+    sent = False
+
+    def __init__(self, line: bytes) -> None:
+        self.args: tuple[object, ...] = (line,)
+        self.reply: Err = _refusal(line)
+
+    @override
+    def __str__(self) -> str:
+        return f"nothing was sent: the server has ended the session: {self.reply.text or '-ERR'}"
+
+
 class UncertainQuit(EndOfStream, UncertainUpdate):
-    """The server closed the connection before it answered QUIT: it may have removed the messages or not."""
+    """QUIT was sent and not answered: the server may have removed the messages or not. The connection is closed."""
+
+
+class QuitTimedOut(UncertainQuit, TimedOut):
+    """The same, as the answer did not come in time."""
 
 
 class OutOfStep(error_proto, Broken):
@@ -137,6 +151,8 @@ def translated() -> Generator[None]:
     """
     try:
         yield
+    except (error_proto, CertificateError, TimedOut):
+        raise
     except LoginFailed as error:
         raise LoginRefused(_line_of(error), error) from error
     except CommandFailed as error:
@@ -147,10 +163,13 @@ def translated() -> Generator[None]:
         raise Garbled(str(error)) from error
     except Broken as error:
         raise OutOfStep(str(error)) from error
-    except (CertificateError, TimedOut):
-        raise
     except ConnectionLost as error:
         raise EndOfStream(str(error)) from error
+
+
+def _refusal(line: bytes) -> Err:
+    text = decode_text(line).partition(" ")[2]
+    return Err(text.replace("\r", "").replace("\0", ""))
 
 
 def _line_of(error: CommandFailed) -> bytes:

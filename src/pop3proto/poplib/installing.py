@@ -22,8 +22,8 @@ def install(*, verify: bool = True) -> None:
     (`from poplib import POP3`) keeps those.
 
     Args:
-        verify: verify TLS where the program passes no context; False: do as `poplib` does, which lets anybody in
-            between read the password.
+        verify: verify TLS where the program passes no context; False: do as `poplib` does, which lets an
+            attacker in between read the password.
     """
     module = importlib.import_module("pop3proto.poplib")
     sys.modules["poplib"] = module

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast, overload
 from typing_extensions import override
 
 from .beyond import Beyond
-from .errors import EndOfStream, Garbled, OutOfStep, UncertainQuit, error_proto
+from .errors import EndOfStream, Garbled, OutOfStep, QuitTimedOut, UncertainQuit, error_proto
 from .standard import StandardPOP3
 from .tls import default_context, over_tls
 from .trace import tell
@@ -81,7 +81,9 @@ class POP3(Beyond):
         """
         if timeout is not None and not timeout:
             raise ValueError("Non-blocking socket (timeout=0) is not supported")
-        return socket.create_connection((self.host, self.port), timeout)
+        # A program, or a test, may have put something else into the module.
+        here: socket.socket = sys.modules["pop3proto.poplib"].socket.create_connection((self.host, self.port), timeout)
+        return here
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -107,23 +109,21 @@ class POP3(Beyond):
     def set_debuglevel(self, level: int) -> None:
         """Print what is said, without secrets: 1, the commands; 2, each line of both sides; 0, nothing."""
         self._debugging = level
-        self._logged_in = self._is_logged_in
-        self._beneath = None  # the next one prints, too, or does not
 
     @override
     def user(self, user: str) -> bytes:
         """Send the name of the user; return the answer."""
-        return self._shortcmd(f"USER {user}")
+        return self._shortcmd(f"USER {user!s}")
 
     @override
     def pass_(self, pswd: str) -> bytes:
         """Send the password; return the answer. The maildrop is locked until `quit`."""
-        return self._shortcmd(f"PASS {pswd}")
+        return self._shortcmd(f"PASS {pswd!s}")
 
     @override
     def rpop(self, user: str) -> bytes:
         """Send RPOP, which RFC 1939 no longer has; return the answer."""
-        return self._shortcmd(f"RPOP {user}")
+        return self._shortcmd(f"RPOP {user!s}")
 
     @override
     def apop(self, user: str, password: str) -> bytes:
@@ -137,7 +137,7 @@ class POP3(Beyond):
         if not match:
             raise error_proto("-ERR APOP not supported by server")
         digest = hashlib.md5(match[1] + secret, usedforsecurity=False).hexdigest()
-        return self._shortcmd(f"APOP {user} {digest}")
+        return self._shortcmd(f"APOP {user!s} {digest}")
 
     @override
     def stat(self) -> tuple[int, int]:
@@ -159,7 +159,7 @@ class POP3(Beyond):
     @override
     def list(self, which: object = None) -> bytes | LongAnswer:
         """Return the answer to LIST, the rows `number octets`, and their octets; of one message the answer alone."""
-        return self._longcmd("LIST") if which is None else self._shortcmd(f"LIST {which}")
+        return self._longcmd("LIST") if which is None else self._shortcmd(f"LIST {which!s}")
 
     @overload
     def uidl(self, which: None = None) -> LongAnswer: ...
@@ -168,22 +168,22 @@ class POP3(Beyond):
     @override
     def uidl(self, which: object = None) -> bytes | LongAnswer:
         """Return the answer to UIDL, the rows `number id`, and their octets; of one message the answer alone."""
-        return self._longcmd("UIDL") if which is None else self._shortcmd(f"UIDL {which}")
+        return self._longcmd("UIDL") if which is None else self._shortcmd(f"UIDL {which!s}")
 
     @override
     def retr(self, which: object) -> LongAnswer:
         """Return the answer to RETR, the lines of the message, and its octets."""
-        return self._longcmd(f"RETR {which}")
+        return self._longcmd(f"RETR {which!s}")
 
     @override
     def top(self, which: object, howmuch: object) -> LongAnswer:
         """Return the answer to TOP, the lines of the header and the first ones of the body, and their octets."""
-        return self._longcmd(f"TOP {which} {howmuch}")
+        return self._longcmd(f"TOP {which!s} {howmuch!s}")
 
     @override
     def dele(self, which: object) -> bytes:
         """Mark a message as deleted, which QUIT removes; return the answer."""
-        return self._shortcmd(f"DELE {which}")
+        return self._shortcmd(f"DELE {which!s}")
 
     @override
     def noop(self) -> bytes:
@@ -253,13 +253,22 @@ class POP3(Beyond):
 
         Raises:
             CommandRefused: it did not remove all of it.
-            UncertainQuit: there was no answer: it may have removed them or not.
+            UncertainQuit: there was no answer: it may have removed them or not. `QuitTimedOut` if time ran out.
+            EndOfStream, SessionEnded: the server had ended the session before. QUIT was not sent; nothing is removed.
         """
         try:
-            return self._shortcmd("QUIT")
-        except EndOfStream as error:
-            if error.sent and self._is_logged_in:
-                raise UncertainQuit(*error.args) from error
-            raise
+            self._answers().check()  # what is left of an earlier answer is read before QUIT is sent
+            return self._send_quit()
         finally:
             self.close()
+
+    def _send_quit(self) -> bytes:
+        try:
+            return self._shortcmd("QUIT")
+        except OSError as error:
+            if not self._is_logged_in or not getattr(error, "sent", True):
+                raise
+            if isinstance(error, EndOfStream):
+                raise UncertainQuit(*error.args) from error
+            kind = QuitTimedOut if isinstance(error, TimeoutError) else UncertainQuit
+            raise kind(f"{error}; deletions may or may not have happened") from error

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["default_context", "insecure", "over_tls", "verify_by_default"]
 
 _WAY_OUT = (
-    ", or set SSL_CERT_FILE; to verify nothing, as poplib does, which lets anybody in between read the password, pass "
-    "context=pop3proto.poplib.insecure(), or --insecure to python -m pop3proto.poplib"
+    ", or set SSL_CERT_FILE to a file of all certificates to be trusted; to verify nothing, as poplib does, so that an "
+    "attacker in between can read the password, pass context=pop3proto.poplib.insecure(), or --insecure to "
+    "python -m pop3proto.poplib"
 )
 
 
@@ -36,8 +37,8 @@ def verify_by_default(verify: bool) -> None:  # noqa: FBT001 - it is the only th
 def insecure() -> ssl.SSLContext:
     """Return a context that verifies nothing, as that which `poplib` uses by default.
 
-    Anybody between client and server can read the password and the mail. To trust one certificate or authority more,
-    pass `context=ssl.create_default_context(cafile=...)` instead.
+    An attacker between client and server can read the password and the mail. To trust one certificate or authority
+    more, pass `context=ssl.create_default_context()`, on which you have called `load_verify_locations`, instead.
     """
     context = client_context()
     context.check_hostname = False

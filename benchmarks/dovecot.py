@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 from .harness.rounds import GivesUp, library
-from .processes import Clock, Started, family, on_one_core
+from .processes import Clock, Started, family, on_one_core, resident
 
 BESIDES = "a process for each session; also keeps an index of the maildrop, statistics and a log"
 
@@ -38,4 +38,4 @@ def dovecot(
         pid: int = server.program.pid
         for each in family(pid):
             on_one_core(each)
-        yield Started(server.port, Clock(pid).seconds, lambda: 0)
+        yield Started(server.port, Clock(pid).seconds, lambda: sum(map(resident, family(pid))))

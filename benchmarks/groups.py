@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from . import client, commands, decode, drop_in, encode, fetch, imports, listings, memory, messages, server, sessions
+from . import (
+    client,
+    commands,
+    decode,
+    drop_in,
+    encode,
+    fetch,
+    imports,
+    listings,
+    load,
+    memory,
+    messages,
+    server,
+    sessions,
+)
 from .harness.report import Table
 from .harness.rounds import Settings
 
@@ -22,7 +36,9 @@ GROUPS: Final[Mapping[str, Group]] = {
     "poplib": drop_in.tables,
     "server": server.tables,
     "sessions": sessions.tables,
+    "load": load.tables,
     "memory": memory.tables,
     "fetch": fetch.tables,
+    "fetch-large": fetch.tables_of_large,
     "import": imports.tables,
 }

@@ -1,8 +1,9 @@
 """The servers that are compared: ours, over each adapter, and Twisted's.
 
 Run as `python -m benchmarks.mail_servers NAME MAIL`: NAME is asyncio, trio, blocking or twisted; MAIL is a Maildir,
-which belongs to the user ann, or `20x4096`: ann has so many messages of so many octets in memory; or `none`: every user
-has an empty maildrop in memory, and up to 20,000 may come at once.
+which belongs to the user ann; or a folder of Maildirs, each named like its user, with a slash at the end; or `20x4096`:
+ann has so many messages of so many octets in memory; or `none`: every user has an empty maildrop in memory, and up to
+20,000 may come at once.
 """
 
 from __future__ import annotations
@@ -31,14 +32,21 @@ def store_of(where: str) -> MaildropStore:
     if in_memory := re.fullmatch(r"(\d+)x(\d+)", where):
         count, octets = map(int, in_memory.groups())
         return MemoryStore({USER: mail(count, octets)})
+    if where.endswith("/"):
+        return MaildirStore({path.name: path for path in Path(where).iterdir()})
     return MaildirStore({USER: Path(where)})
 
 
+def users_of(where: str) -> list[str]:
+    if where == "none":
+        return [f"{USER}{number}" for number in range(MOST)]
+    return [path.name for path in Path(where).iterdir()] if where.endswith("/") else [USER]
+
+
 def service(mail: str) -> Service:
-    users = dict.fromkeys((f"{USER}{number}" for number in range(MOST)) if mail == "none" else [USER], PASSWORD)
     return Service(
         store=store_of(mail),
-        authenticator=MemoryAuthenticator(users, scram_algorithms=()),
+        authenticator=MemoryAuthenticator(dict.fromkeys(users_of(mail), PASSWORD), scram_algorithms=()),
         max_sessions=MOST,
         max_sessions_before_login=MOST,
         max_sessions_per_address=None,

@@ -88,11 +88,12 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Return the octets of memory of a process that no file backs and no other process shares."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Private_Dirty:"):
-            return int(line.split()[1]) * 1024
-    raise GivesUp("the system does not tell")
+    """Return the octets of memory of a process that no file backs and no other process shares; 0 if it has ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Private_Dirty:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def until_input_ends() -> None:

@@ -38,7 +38,7 @@ def tables(settings: Settings) -> Iterator[Table]:
             ("lost", "KiB a session", "CPU ms a session"),
             tuple(at_once(name, count) for name in names),
         )
-    yield from large_maildir(settings)
+    yield from large_maildir(settings, settings.size(10_000, 100), group="sessions")
     yield stops(settings.size(100_000, 1_000))
 
 
@@ -122,8 +122,7 @@ class Visitor:
         return count, rows[0], rows[1]
 
 
-def large_maildir(settings: Settings) -> Iterator[Table]:
-    count = settings.size(10_000, 100)
+def large_maildir(settings: Settings, count: int, *, group: str) -> Iterator[Table]:
     mail = [typical(2_048).replace(b"\r\n", b"\n")] * count
     with contextlib.ExitStack() as stack:
         places: dict[str, tuple[Started, Path]] = {}
@@ -152,7 +151,7 @@ def large_maildir(settings: Settings) -> Iterator[Table]:
                 for name, visitor in visitors.items()
             ]
             how = "cold: nothing noted before" if cold else "warm"
-            title = f"sessions: login, STAT, LIST, UIDL with a Maildir of {count}, {how}"
+            title = f"{group}: login, STAT, LIST, UIDL with a Maildir of {count}, {how}"
             yield compare(title, contenders + missing, settings, against=["Dovecot"], heavy=True)
             for visitor in visitors.values():
                 visitor.leave()

@@ -92,7 +92,9 @@ def tables():
 
 
 def marks(group):
-    return [pytest.mark.deep] * (group.partition(":")[0] in {"client", "fetch", "memory", "poplib", "sessions"})
+    return [pytest.mark.deep] * (
+        group.partition(":")[0] in {"client", "fetch", "fetch-large", "load", "memory", "poplib", "sessions"}
+    )
 
 
 @pytest.mark.parametrize("group", [pytest.param(name, marks=marks(name)) for name in GROUPS])
@@ -129,8 +131,9 @@ def test_memory_does_not_grow_with_a_body(tables):
 
 
 @pytest.mark.deep
-def test_no_connection_is_lost(tables):
-    for row in tables("sessions")[0].rows:
+@pytest.mark.parametrize("group", ["sessions", "load"])
+def test_no_session_is_lost(group, tables):
+    for row in tables(group)[0].rows:
         if row.figures:
             assert row.figures[0] == 0
 

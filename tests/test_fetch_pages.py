@@ -75,6 +75,14 @@ TROUBLES = {
         (Unstuffed(),),
         mail=DOTTED,
     ),
+    "dots are lost": Trouble(
+        "message 2 is stored, but it may lack 1 dot at the beginning of lines: LIST says so many octets more, as of a "
+        "server that does not stuff dots. It is not deleted on the server",
+        (Unstuffed(),),
+        ("--delete",),
+        mail=[MAIL[0], b"Subject: two\n\n.two\n", MAIL[0]],
+        status=0,
+    ),
     "throttled": Trouble(
         "the server refused RETR 3: [SYS/TEMP] download limit exceeded, try again later", (Throttle(2),)
     ),

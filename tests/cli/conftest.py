@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pop3proto.blocking.stream import SocketDriver
 from tests.helpers.cli_tls import Authority
 
 
@@ -15,6 +16,16 @@ def files_of_ones_own() -> Iterator[None]:
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a fetch not wait between two sessions."""
+
+    async def sleep(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(SocketDriver, "sleep", sleep)
 
 
 @pytest.fixture

@@ -497,7 +497,7 @@ def test_a_server_that_says_nothing(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url, file = f"pop://ann@127.0.0.1:{port}", password_file(tmp_path)
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.05"]) == 75
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file), "--timeout", "0.3"]) == 75
     assert line_of(capsys) == (
         f"{at(port)}the server sent nothing in time (--timeout): waited for the greeting; "
         "if TLS begins at once on this port, the server waits, too: use a pops:// URL"
@@ -625,6 +625,7 @@ def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why):
     assert line_of(capsys) == f"{at(server)}the TLS handshake failed: the peer sent the alert {why}"
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_server_that_hangs_up(tmp_path, capsys):
     with Scripted({"UIDL": HangUp(b"")}) as server:
         assert fetch(server, tmp_path / "m") == 75
@@ -645,6 +646,7 @@ def test_a_handshake_that_does_not_end(tmp_path, capsys, scheme):
     assert line.endswith("use a pop:// URL, or another port") == (scheme == "pops")
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_server_that_does_not_know_pop3(tmp_path, capsys):
     with Scripted({"UIDL": HangUp(b"what a nice day\r\n")}) as server:
         assert fetch(server, tmp_path / "m") == 75

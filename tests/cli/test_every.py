@@ -69,12 +69,13 @@ def test_no_turn_comes_before_what_server_and_provider_allow(schedule, runs):
             assert turn.woken(later).due == max(later, floor), "a wake-up is obeyed, but not under the floor"
 
 
-@given(schedules, st.floats(0, 1e6))
+@given(schedules, st.floats(-1e6, 1e6))
 def test_a_new_process_minds_the_session_of_the_last(schedule, since):
     turn = Turn.first(schedule, 100.0, since)
-    assert turn.due == turn.not_before >= 100
-    assert turn.due == 100 or turn.due - (100 - since) <= schedule.floor + 1e-6
-    assert turn.due >= 100 - since + schedule.floor
+    pause, ended = max(schedule.floor, schedule.every), 100 - max(since, 0)
+    assert turn.due == pytest.approx(max(100, ended + pause))
+    assert turn.not_before == pytest.approx(max(100, ended + schedule.floor))
+    assert turn.due - 100 <= pause + 1e-6, "a clock that was set back costs one pause"
 
 
 @pytest.mark.parametrize(
@@ -234,9 +235,13 @@ def test_sigusr1_is_not_obeyed_under_login_delay_and_it_says_when(day, monkeypat
 
 def test_a_new_start_minds_the_last_session(day):
     schedules = {"work": Schedule(every=600, floor=720), "home": TEN}
-    day.repeat(schedules, (800, signal.SIGTERM), work=WORKS, home=WORKS, since_last={"work": 20.0, "home": 20.0})
+    since_last = {"work": 20.0, "home": 20.0, "old": 601.0}
+    signals = [(100, signal.SIGUSR1), (800, signal.SIGTERM)]
+    day.repeat({**schedules, "old": TEN}, *signals, work=WORKS, home=WORKS, old=WORKS, since_last=since_last)
     assert day.times("work") == [700]
-    assert day.times("home") == [0, 600]
+    assert day.times("home") == [100, 700]
+    assert day.times("old") == [0, 100, 700]
+    assert [name for name, text in day.said if text.startswith("first at ")] == ["work", "home"]
 
 
 @pytest.mark.parametrize("second", [True, False])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -255,3 +256,50 @@ def test_it_ends_when_all_logins_are_refused(target, capsys):
     assert capsys.readouterr().err.endswith(
         f"{name_of(server)}: the login was refused: not tried again until SIGUSR1, or a new start\n"
     )
+
+
+def test_a_new_start_knows_when_the_last_session_was(target, capsys, monkeypatch):
+    given = []
+
+    class Asked:
+        def __init__(self, **arguments):
+            given.append(arguments["since_last"])
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr("pop3proto.cli.fetch.Repeat", Asked)
+    journal = target / ".pop3proto-fetched"
+    with Scripted({"PASS": b"-ERR [AUTH] no\r\n"}) as server:
+        assert fetch(server, target) == 77
+        assert fetch(server, target, "--every", "1d") == 0
+    with serving(MemoryStore({"ann": MAIL[:1]})) as server:
+        assert fetch(server, target) == 0
+        os.utime(journal, (7_000.0, 7_000.0))
+        assert fetch(server, target, "--every", "1d") == 0
+        assert fetch(server, target) == 0  # nothing is new, and nothing is recorded but that
+        assert fetch(server, target, "--every", "1d") == 0
+    refused, old, new = given
+    assert refused == {}
+    assert list(old.values()) == [pytest.approx(time.time() - 7_000, abs=PATIENCE)]
+    assert list(new.values()) == [pytest.approx(0, abs=PATIENCE)]
+
+
+@pytest.mark.parametrize(
+    "arguments, status, texts",
+    [
+        (["--check-config"], 78, ["[account.a]: user is missing", "[account.a]: newest must be"]),
+        ([], 78, ["[account.a]: user is missing", "[account.a]: newest must be"]),
+        (["--dry-run", "--status"], 2, ["--dry-run does not go with what else is given"]),
+    ],
+)
+def test_errors_of_the_configuration_are_events_of_a_log_in_json(tmp_path, capsys, arguments, status, texts):
+    config = tmp_path / "fetch.toml"
+    config.write_text("[account.a]\nhost = 'h'\ndeliver = {stdout = true}\nnewest = 0\n")
+    assert main(["fetch", "--config", str(config), "--log-format", "json", *arguments]) == status
+    out, err = capsys.readouterr()
+    told = [json.loads(line) for line in err.splitlines()]
+    kind = "configuration" if status == 78 else "usage"
+    assert out == ""
+    assert [(each["event"], each["account"], each["kind"]) for each in told] == [("problem", None, kind)] * len(texts)
+    assert all(text in each["text"] for text, each in zip(texts, told, strict=True))

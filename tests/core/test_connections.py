@@ -120,13 +120,16 @@ class Trace:
 
 
 def reaction_of_a_client(responses):
-    """Answer each challenge with the next response, and cancel when there is none."""
+    """Answer each challenge with the next response, and cancel when there is none, or the challenge is no base64."""
     left = iter(responses)
+    before = None
 
     def react(client, event):
+        nonlocal before
+        before, asked_by = event, before
         if event is not PAUSED or client.state is State.TLS_HANDSHAKE:
             return False
-        client.send(next(left, AuthCancel()))
+        client.send(AuthCancel() if isinstance(asked_by, BadChallenge) else next(left, AuthCancel()))
         return True
 
     return react

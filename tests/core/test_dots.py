@@ -84,6 +84,8 @@ def cut(data, sizes):
 def decode(pieces):
     decoder = BodyDecoder()
     body = b"".join([decoder.feed(piece) for piece in pieces])
+    kept = len(body) + len(decoder.unused_data) + (len(b".\r\n") if decoder.eof else len(decoder.held))
+    assert decoder.removed == sum(map(len, pieces)) - kept
     return body, decoder.eof, decoder.unused_data, decoder.held
 
 

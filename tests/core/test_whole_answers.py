@@ -39,12 +39,18 @@ def told(connection, chunks, *, whole):
             while connection.state is not State.CLOSED:
                 commands = connection.outstanding
                 if whole and (taken := connection.whole_answers()):
-                    answers += [[command, *answer] for command, answer in zip(commands, taken, strict=False)]
+                    dots = connection.removed_dots
+                    answers += [
+                        [command, *answer, dots.get(index, 0)]
+                        for index, (command, answer) in enumerate(zip(commands, taken, strict=False))
+                    ]
                 elif (event := connection.next_event()) is NEED_DATA:
                     states.append((connection.state, connection.utf8, len(connection._buffer)))
                     break
                 else:
                     note(answers, event)
+                    if isinstance(event, BodyEnd):
+                        answers[-1][3] = connection.removed_dots.get(0, 0)
     except (RemoteProtocolError, ConnectionLost) as error:
         answers.append((type(error), str(error)))
     return answers, states, connection.outstanding
@@ -53,7 +59,7 @@ def told(connection, chunks, *, whole):
 def note(answers, event):
     match event:
         case Answer(command, reply):
-            answers.append([command, reply, b""])
+            answers.append([command, reply, b"", 0])
         case BodyChunk(data):
             answers[-1][2] += data
         case BodyEnd():

@@ -30,6 +30,7 @@ events: SearchStrategy[Event] = st.builds(
     header=st.none() | st.just("Zk3+/=") | _texts,
     dated=st.none() | st.integers(),
     why=_texts,
+    dots=st.just(0) | st.integers(0, 10**6),
 )
 """Any events with a date in whole seconds."""
 
@@ -47,6 +48,7 @@ lives: SearchStrategy[list[Event]] = st.lists(
         header=st.none() | st.sampled_from("xy"),
         dated=st.none() | st.integers(0, 3),
         why=st.sampled_from(["", "because"]),
+        dots=st.sampled_from([0, 0, 1]),
     ),
     max_size=30,
 )

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto._io import children
+from pop3proto.fetching import spool
 from pop3proto.fetching.destination import NothingStored, NotTaken
 from pop3proto.fetching.destinations import (
     DeliverEach,
@@ -26,7 +27,6 @@ from pop3proto.fetching.destinations import (
     ProgramDestination,
     StdoutDestination,
     program,
-    spool,
 )
 from tests.helpers.processes import PATIENCE, join, wait_until
 from tests.helpers.storing import arrival, fsyncs, normal, store

@@ -21,7 +21,7 @@ from pop3proto.core.results import UniqueId
 from pop3proto.fetching import file_journal
 from pop3proto.fetching.destination import Journal
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
-from pop3proto.fetching.file_journal import FileJournal, JournalInUse, read_journal
+from pop3proto.fetching.file_journal import FileJournal, JournalInUse, last_session, read_journal
 from pop3proto.fetching.history import History
 from pop3proto.fetching.journal_lines import format_line
 from pop3proto.fetching.memory_journal import MemoryJournal
@@ -607,3 +607,18 @@ def test_a_new_name_that_could_not_be_synced_is_synced_with_the_next_events(path
                 journal.append([event("4")])
         journal.append([event("4")])
     assert read_journal(path, ACCOUNT) == [*batch(3), event("4")]
+
+
+# ------------------------------------------------------------------------------------- the last session
+
+
+def test_it_tells_when_the_last_session_has_ended(path: Path) -> None:
+    assert last_session(path) is None
+    with FileJournal(path, ACCOUNT, clock=lambda: NOW) as journal:
+        assert last_session(path) is None, "nothing is recorded"
+        journal.append(batch(1))
+        journal.note_session()
+    assert last_session(path) == NOW
+    with FileJournal(path, ACCOUNT, clock=lambda: NOW + DAY) as journal:
+        journal.read()
+    assert last_session(path) == NOW, "to look at it is no session"

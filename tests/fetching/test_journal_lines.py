@@ -44,10 +44,11 @@ def test_a_line_is_as_it_is_documented():
         "Zk3+/=",
         -1,
         "a b",
+        3,
     )
     assert format_line(ACCOUNT, event) == (
         f"{ACCOUNT} QhdPYR:00WBw1Ph7x7 suspect 2026-11-28T20:49:56Z"
-        " copy=2 listed=1234 octets=1236 header=Zk3+/= dated=-1 why=a%20b"
+        " copy=2 listed=1234 octets=1236 header=Zk3+/= dated=-1 why=a%20b dots=3"
     )
     assert format_line(ACCOUNT, Event(MessageIdentity(UniqueId("1")), MessageState.GONE)) == f"{ACCOUNT} 1 gone -"
     odd = Event(MessageIdentity(UniqueId("a b\udcff")), MessageState.GONE)

@@ -13,7 +13,7 @@ from pop3proto.fetching.downloading import download_new
 from pop3proto.fetching.events import Event, MessageIdentity, MessageState
 from pop3proto.fetching.header import header_digest
 from pop3proto.fetching.policy import Policy
-from pop3proto.fetching.report import ProblemKind, Report, Waiting
+from pop3proto.fetching.report import Noted, ProblemKind, Report, Waiting
 from pop3proto.sasl.credentials import Password
 from pop3proto.testing import PASSWORD, pop3_server
 from pop3proto.testing.faults import (
@@ -26,6 +26,7 @@ from pop3proto.testing.faults import (
     SlowLock,
     StatusLine,
     Step,
+    Unstuffed,
     WrongSize,
 )
 from tests.helpers.fetching import ListJournal, MemoryDestination
@@ -53,6 +54,7 @@ class Place:
     destination: MemoryDestination = attrs.Factory(MemoryDestination)
     sessions: list[list[str]] = attrs.Factory(list)
     waited: list[float] = attrs.Factory(list)
+    noted: list[str] = attrs.Factory(list)
 
     def fetch(self, *faults: Fault, policy: Policy = KEEP, capabilities: Any = None, ending: Any = bool) -> Report:
         """Fetch once; `sessions` has what the client has said in each session of it."""
@@ -60,6 +62,8 @@ class Place:
         def tell(telling: object) -> None:
             if isinstance(telling, Waiting):
                 self.waited.append(telling.seconds)
+            if isinstance(telling, Noted):
+                self.noted.append(telling.text)
 
         options = {} if capabilities is None else {"announce": lambda own: attrs.evolve(own, **capabilities)}
         with pop3_server(
@@ -275,6 +279,36 @@ def test_a_message_that_came_shorter_by_much_stays_on_the_server():
     report = place.fetch(WrongSize(by=30_000), policy=DELETE)
     assert place.left == ["uid-1"]
     assert "LIST says 50,0" in report.problems[0].text
+    place.fetch(WrongSize(by=30_000), policy=DELETE)
+    assert place.left == ["uid-1"], "a later run knows it, too"
+
+
+@pytest.mark.parametrize("size", [0, 500_000])
+def test_a_message_that_may_have_lost_dots_stays_on_the_server(size):
+    text = ".signature\n..\n" + "no dot in front\n" * (size // 16)
+    place = Place(OneMaildrop([mail(1), mail(2, text), mail(3)]))
+    report = place.fetch(Unstuffed(), policy=DELETE)
+    assert place.left == ["uid-2"]
+    assert not report.problems
+    [told] = [each for each in place.noted if "message 2" in each]
+    assert told == (
+        "message 2 is stored, but it may lack 2 dots at the beginning of lines: LIST says so many octets more, as of a "
+        "server that does not stuff dots. It is not deleted on the server"
+    )
+    place.noted.clear()
+    place.fetch(Unstuffed(), policy=DELETE)
+    assert place.left == ["uid-2"], "a later run knows it, too"
+    assert place.noted == [], "it was told"
+    assert len(place.destination.messages) == 3
+
+
+def test_dots_that_were_stuffed_are_no_reason_to_keep_a_message():
+    place = Place(OneMaildrop([mail(1, ".signature\n..\n")]))
+    place.fetch(policy=DELETE)
+    assert (place.left, place.noted) == ([], [])
+    place.store.messages[:] = [mail(2, ".signature\n..\n")]
+    place.fetch(WrongSize(by=1), policy=DELETE)
+    assert (place.left, place.noted) == ([], []), "of two dots one octet is missing: that is another thing"
 
 
 @attrs.frozen

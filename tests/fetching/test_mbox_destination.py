@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
+from pop3proto.fetching import spool
 from pop3proto.fetching.destination import Found
-from pop3proto.fetching.destinations import MboxDestination, NotMbox, spool
+from pop3proto.fetching.destinations import MboxDestination, NotMbox, dotlock as dotlock_module
 from pop3proto.fetching.destinations.dotlock import dotlock
 from pop3proto.fetching.destinations.mbox_format import EntryReader, MboxEncoder
 from pop3proto.fetching.header import header_digest
@@ -251,13 +252,13 @@ def ended_process() -> int:
     [
         ("{ended}:{host}\n", 0, True),
         ("{ended}:{host}", 0, True),
-        ("{self}:{host}\n", 1000, False),
-        ("1:{host}\n", 1000, False),
+        ("{self}:{host}\n", 0, False),
+        ("1:{host}\n", 0, False),
         ("{ended}:elsewhere\n", 0, False),
         ("{ended}:elsewhere\n", 1000, True),
         ("{ended}", 0, False),
         ("{ended}", 1000, True),
-        ("{self}", 1000, False),
+        ("{self}", 0, False),
         ("", 0, False),
         ("", 1000, True),
         ("0", 1000, True),
@@ -275,6 +276,45 @@ def test_which_locks_are_stale(mbox: Path, content: str, age: int, stale: bool) 
         with pytest.raises(TimeoutError):
             store(destination, [(arrival(1), [MAIL])])
     assert lock.exists() != stale
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when a process began")
+@pytest.mark.parametrize("before, stale", [(1_000, True), (5, False), (-5, False)])
+@pytest.mark.parametrize("content", ["{self}:{host}\n", "{self}"])
+def test_a_lock_that_is_older_than_its_process_is_of_another_one(
+    mbox: Path, monkeypatch: pytest.MonkeyPatch, content: str, before: int, stale: bool
+) -> None:
+    monkeypatch.setattr(dotlock_module, "_OLD", -1_000.0)
+    began = Path(f"/proc/{os.getpid()}").stat().st_ctime  # Linux: when it was first looked at, so not before
+    lock = mbox.with_name("mbox.lock")
+    lock.write_text(content.format(self=os.getpid(), host=os.uname().nodename))
+    real = dotlock_module._began(os.getpid())
+    assert real is not None
+    assert real <= began + 1
+    os.utime(lock, (real - before,) * 2)
+    if stale:
+        with dotlock(mbox, 0) as was_stale:
+            assert was_stale
+    else:
+        with pytest.raises(TimeoutError), dotlock(mbox, 0):
+            pass
+    assert lock.exists() != stale
+
+
+@pytest.mark.parametrize("status", [None, b"", b"1 (a) S", b"1 (a b) c) S " + b"x " * 40])
+def test_where_the_system_does_not_tell_when_a_process_began_it_is_waited_for(
+    mbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: bytes | None
+) -> None:
+    place = tmp_path / "stat"
+    if status is not None:
+        place.write_bytes(status)
+    monkeypatch.setattr(dotlock_module, "open", lambda _, mode: place.open(mode), raising=False)
+    lock = mbox.with_name("mbox.lock")
+    lock.write_text(f"{os.getpid()}:{os.uname().nodename}\n")
+    os.utime(lock, (1_000,) * 2)
+    with pytest.raises(TimeoutError), dotlock(mbox, 0):
+        pass
+    assert lock.exists()
 
 
 APPEND = """

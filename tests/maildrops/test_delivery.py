@@ -338,3 +338,19 @@ def test_parents_are_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ensure_maildir(tmp_path / "typo" / "Maildir")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system has no such advice")
+def test_a_large_file_begins_to_be_written_to_the_disk_before_its_end(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, offset, length, advice: told.append(offset))
+    chunk = b"x" * 1_000_000
+    with Delivery(maildir) as message:
+        for _ in range(20):
+            message.write(chunk)
+        assert told == [0, 9_000_000]  # each time what is new
+        message.write(b"\n")  # a bare LF: the file is written once more, in other pieces
+        assert told == [0, 9_000_000, 0, 8 << 20]
+        message.commit()

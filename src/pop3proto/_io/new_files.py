@@ -18,6 +18,8 @@ __all__ = ["NewFile", "OpenFolder", "named", "publish"]
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE: Final = 0o600
+_EARLY: Final = 1 << 23
+"""Octets after which the system begins to write to the disk: the sync at the end of a large file then waits less."""
 _close: Final = os.close  # for finalizers, which may run when little else is left of the interpreter
 
 
@@ -68,13 +70,14 @@ class NewFile:
         OSError: it cannot be created, or there is something of that name.
     """
 
-    __slots__ = ("_descriptor", "folder", "name", "size")
+    __slots__ = ("_descriptor", "_started", "folder", "name", "size")
 
     def __init__(self, folder: OpenFolder, name: str) -> None:
         self.folder: Final = folder
         self.name: Final = name
         self.size: int = 0
         """Octets written so far."""
+        self._started = 0  # the system was told to write these octets to the disk
         self._descriptor = -1
         try:
             self._descriptor = os.open(name, _CREATE, _PRIVATE, dir_fd=folder.descriptor)
@@ -104,6 +107,8 @@ class NewFile:
         except OSError as error:
             raise named(error, self.path) from error
         self.size += written
+        if self.size - self._started >= _EARLY:
+            self.start_writing()
 
     def replace_content(self, old: bytes, new: bytes, chunk: int) -> None:
         """Write the file once more, with other octets in place of some.
@@ -120,7 +125,7 @@ class NewFile:
         try:
             os.unlink(self.name, dir_fd=self.folder.descriptor)  # it is open, so it can still be read
             self._descriptor = os.open(self.name, _CREATE, _PRIVATE, dir_fd=self.folder.descriptor)
-            self.size = position = 0
+            self.size = self._started = position = 0
             while data := os.pread(before, chunk, position):
                 position += len(data)
                 self.write(data.replace(old, new))
@@ -131,10 +136,11 @@ class NewFile:
                 os.close(before)
 
     def start_writing(self) -> None:
-        """Let the system begin to write to the disk, and do not wait."""
+        """Let the system begin to write to the disk what is new, and do not wait."""
         if hasattr(os, "posix_fadvise"):  # on Linux this advice has that effect
             with suppress(OSError):
-                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self._descriptor, self._started, 0, os.POSIX_FADV_DONTNEED)
+        self._started = self.size
 
     def sync(self) -> None:
         """Wait until the file is on the disk, and close it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pop3proto.core.errors import LocalProtocolError
@@ -194,9 +194,11 @@ def client_channel(context: ssl.SSLContext | None, host: str | None, port: int =
     Raises:
         ValueError, TypeError: as `check_role`.
     """
-    if context is not None:
-        check_role(context, server_side=False)
-    return lambda: TlsChannel(context or client_context(), hostname=host, port=port)
+    if context is None:
+        made = cache(client_context)  # to read the authorities takes a while, and a session in clear needs none
+        return lambda: TlsChannel(made(), hostname=host, port=port)
+    check_role(context, server_side=False)
+    return partial(TlsChannel, context, hostname=host, port=port)
 
 
 def server_channel(tls: ServerTls | None) -> MakeChannel | None:

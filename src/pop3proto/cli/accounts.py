@@ -9,7 +9,7 @@ from pop3proto.core.text import counted, visible
 from pop3proto.fetching.accounts.errors import AccountError, ConfigError
 
 from .exit_statuses import CONFIGURATION
-from .failures import Failure, warn
+from .failures import Failure
 from .paths import path_argument
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_configuration(given: Path | None) -> int:
     Raises:
         Failure: as `account_failures`.
     """
-    with account_failures("pop3proto fetch"):
+    with account_failures():
         from pop3proto.fetching.accounts.config import check_config, config_path  # noqa: PLC0415 - not for each fetch
 
         for line in check_config(config_path(given)):
@@ -49,20 +49,16 @@ def check_configuration(given: Path | None) -> int:
 
 
 @contextmanager
-def account_failures(command: str) -> Generator[None]:
+def account_failures() -> Generator[None]:
     """Turn errors of accounts in a block into failures of a command, with the status for configurations.
 
-    Args:
-        command: its name, the prefix of the lines.
-
     Raises:
-        Failure: there was one. All errors of a configuration file are told, a line each.
+        Failure: there was one. It has all errors of a configuration file, a line each.
     """
     try:
         yield
     except ConfigError as error:
-        for line in error.errors:
-            warn(f"{command}: {line}")
-        raise Failure(f"{counted(len(error.errors), 'error')} in the configuration", CONFIGURATION) from error
+        text = f"{counted(len(error.errors), 'error')} in the configuration"
+        raise Failure(text, CONFIGURATION, error.errors) from error
     except AccountError as error:
         raise Failure(str(error), CONFIGURATION) from error

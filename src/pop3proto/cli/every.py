@@ -94,6 +94,9 @@ class Repeat:
         self._turns = {
             name: Turn.first(schedule, start, self.since_last.get(name)) for name, schedule in self.schedules.items()
         }
+        for name, turn in self._turns.items():
+            if turn.due is not None and turn.due > start:
+                self.say(name, f"first at {self._time(turn.due)}: the last session was not long ago")
         self.notifier.tell(READY=1)
         with Crew(self.jobs, self.failed, self.alarm.ring) as crew:
             while True:

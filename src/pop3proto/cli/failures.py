@@ -12,7 +12,7 @@ from pop3proto.core.errors import Pop3Error
 from pop3proto.fetching.wording import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["FAILURE", "USAGE", "Failure", "guard", "warn"]
 
@@ -28,11 +28,13 @@ class Failure(Exception):
     Args:
         text: the reason, in one line.
         status: the exit status of the command.
+        details: what the text sums up, a line each: they are told before it.
     """
 
-    def __init__(self, text: str, status: int = FAILURE) -> None:
+    def __init__(self, text: str, status: int = FAILURE, details: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.status = status
+        self.details = details
 
 
 def warn(text: str) -> None:
@@ -44,18 +46,19 @@ def warn(text: str) -> None:
 
 
 def guard(name: str, command: Callable[[], int]) -> int:
-    """Run a command, report a failure in one line on standard error, and return the exit status.
+    """Run a command, report a failure on standard error, and return the exit status.
 
     Args:
-        name: name of the command, the prefix of the line.
+        name: name of the command, the prefix of each line.
         command: the command; returns its exit status.
     """
     _escape_unencodable(sys.stdout)
+    details: Sequence[str] = ()
     try:
         status = command()
         _flush(sys.stdout)
     except Failure as failure:
-        text, status = str(failure), failure.status
+        text, status, details = str(failure), failure.status, failure.details
     except KeyboardInterrupt:
         text, status = "interrupted", _INTERRUPTED
     except BrokenPipeError:  # standard output; a lost socket is a ConnectionLost
@@ -65,7 +68,8 @@ def guard(name: str, command: Callable[[], int]) -> int:
     else:
         return status
     _discard_stdout()
-    warn(f"{name}: {text}")
+    for line in (*details, text):
+        warn(f"{name}: {line}")
     return status
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pop3proto.fetching.accounts.errors import SecretError
 from pop3proto.fetching.accounts.secrets import SecretSource
 from pop3proto.fetching.accounts.targets import ToStdout
+from pop3proto.fetching.file_journal import last_session
 from pop3proto.fetching.wording import cannot
 from pop3proto.serving.notifier import Notifier
 
@@ -25,7 +26,9 @@ from .exit_statuses import LATER, status_of, worst
 from .failures import USAGE, Failure
 from .fetch_arguments import DESCRIPTION, add_arguments, chosen_accounts, policy_of
 from .fetch_choice import choose_output
+from .fetch_json import log_failure
 from .fetch_run import AccountRun, failed_run
+from .process import keep_free_memory
 from .schedule import Schedule
 from .several import Cancel, run_several
 
@@ -43,10 +46,21 @@ __all__ = ["DESCRIPTION", "add_arguments", "run"]
 
 def run(arguments: Namespace) -> int:
     """Run the command: fetch, show what there is to fetch, or check the configuration."""
+    try:
+        return _run(arguments)
+    except Failure as failure:
+        if arguments.log_format != "json":
+            raise
+        log_failure(failure, sys.stderr, time.time)
+        return failure.status
+
+
+def _run(arguments: Namespace) -> int:
     _check_together(arguments)
     if arguments.check_config:
         return check_configuration(arguments.config)
     accounts = {account.name: account for account in chosen_accounts(arguments)}
+    keep_free_memory()
     to_stdout = any(isinstance(target, ToStdout) for each in accounts.values() for target in each.deliver)
     with choose_output(
         out=sys.stderr if to_stdout else sys.stdout,
@@ -93,6 +107,7 @@ def run(arguments: Namespace) -> int:
                 say=output.say,
                 alarm=alarm,
                 notifier=Notifier.of_environment(os.environ, os.getpid()),
+                since_last=_since_last({name: _journal(account) for name, account in accounts.items()}),
                 jobs=arguments.jobs,
             ).run()
 
@@ -128,7 +143,7 @@ def _journal(account: Account) -> Path:
     Raises:
         Failure: it is not known where that is.
     """
-    with account_failures("pop3proto fetch"):
+    with account_failures():
         path = account.journal_path
     try:
         return path.absolute()
@@ -143,6 +158,12 @@ def _secrets(account: Account, output: Output) -> SecretSource:
         with suppress(SecretError):  # the run of this account tells it
             secrets.get()
     return secrets
+
+
+def _since_last(journals: Mapping[str, Path]) -> dict[str, float]:
+    """Return the seconds since the last session of accounts, as far as their journals tell."""
+    ended = {name: last_session(path) for name, path in journals.items()}
+    return {name: time.time() - when for name, when in ended.items() if when is not None}
 
 
 def _status(results: Mapping[str, Ran]) -> int:

@@ -187,7 +187,7 @@ def chosen_accounts(arguments: Namespace) -> tuple[Account, ...]:
         )
     from pop3proto.fetching.accounts.config import config_path, read_config  # noqa: PLC0415 - a URL needs none
 
-    with account_failures("pop3proto fetch"):
+    with account_failures():
         config = read_config(config_path(arguments.config))
         accounts = config.chosen(words)
     if not accounts:

@@ -8,7 +8,8 @@ Each object has `time` (UTC, RFC 3339), `account` (null: none) and `event`; the 
 - deleted: messages
 - waiting: seconds, why
 - noted: text
-- problem: kind, text, and the message if it is about one
+- problem: kind, text, and the message if it is about one; before any account is looked at, kind is configuration or
+  usage
 - said: text (`--trace`, `--every`)
 - step: number, octets, action, reason, deletes, and the message (`--dry-run`)
 - status: new, new_octets, before, headers, skipped, suspect (`--status`)
@@ -24,14 +25,14 @@ import datetime as dt
 import json
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO, assert_never, cast
+from typing import TYPE_CHECKING, Final, TextIO, assert_never, cast
 
 from typing_extensions import override
 
 from pop3proto.core.text import visible
 from pop3proto.fetching.report import Deleted, Noted, Planned, Problem, Received, Stored, Waiting
 
-from .exit_statuses import status_of
+from .exit_statuses import CONFIGURATION, LATER, status_of
 from .fetch_output import Output
 from .fetch_words import is_doomed, standing, total
 
@@ -42,7 +43,11 @@ if TYPE_CHECKING:
     from pop3proto.fetching.plan import Plan, Step
     from pop3proto.fetching.report import Report, Telling
 
-__all__ = ["JsonOutput"]
+    from .failures import Failure
+
+__all__ = ["JsonOutput", "log_failure"]
+
+_KINDS: Final = {CONFIGURATION: "configuration", LATER: "later"}
 
 
 class JsonOutput(Output):
@@ -99,6 +104,12 @@ class JsonOutput(Output):
             fields = {**counts, "new_octets": total(lists["new"])}
             self._write(self._out, self._line(account, "status", fields))
 
+    def fail(self, failure: Failure) -> None:
+        """Log what has ended the command before an account was looked at."""
+        with self._lock:
+            for text in failure.details or (str(failure),):
+                self._log(None, "problem", {"kind": _KINDS.get(failure.status, "usage"), "text": text})
+
     def _log(self, account: str | None, event: str, fields: dict[str, object]) -> None:
         if event == "problem" or not self._quiet:
             self._write(self._err, self._line(account, event, fields))
@@ -107,6 +118,17 @@ class JsonOutput(Output):
         time = dt.datetime.fromtimestamp(self._now(), dt.UTC).isoformat(timespec="milliseconds")
         line = {"time": time.replace("+00:00", "Z"), "account": account, "event": event, **fields}
         return json.dumps(_printable(line))
+
+
+def log_failure(failure: Failure, err: TextIO, now: Callable[[], float]) -> None:
+    """Log what has ended the command before there was an output.
+
+    Args:
+        failure: it.
+        err: for the log.
+        now: as of `JsonOutput`.
+    """
+    JsonOutput(err, err, now).fail(failure)
 
 
 def _event(telling: Telling) -> tuple[str, dict[str, object]]:

@@ -111,6 +111,8 @@ class AccountRun:
                 ending=lambda: cancel.asked,
                 explain=partial(explain_failure, account),
             )
+            if report.sessions:
+                journal.note_session()
             if journal.unreadable:
                 text = f"{counted(journal.unreadable, 'line')} of {path} cannot be read: what it records may come again"
                 self.output.tell(account.name, Noted(text))

@@ -1,4 +1,4 @@
-"""What `pop3proto serve` sets for its process, and a warning about files with secrets that others can read."""
+"""What commands set for their process, and a warning about files with secrets that others can read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from .failures import warn
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["disable_core_dumps", "raise_descriptor_limit", "warn_if_readable"]
+__all__ = ["disable_core_dumps", "keep_free_memory", "raise_descriptor_limit", "warn_if_readable"]
 
 _PER_SESSION: Final = 2  # descriptors: the connection, and the lock or a message
 _SPARE: Final = 64
+_LARGE: Final = 1 << 21
 
 
 def disable_core_dumps() -> None:
@@ -28,6 +29,17 @@ def disable_core_dumps() -> None:
         return
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def keep_free_memory() -> None:
+    """Let the allocator keep a few MiB of free memory, where it is glibc's.
+
+    It keeps twice the largest block that was ever freed. At first that is less than what a large message takes on its
+    way: each of its chunks would be given back to the system and asked for again, page by page, which takes as long as
+    all the work on it.
+    """
+    block = bytes(_LARGE)  # no page of it is touched
+    del block
 
 
 def raise_descriptor_limit(sessions: int) -> None:

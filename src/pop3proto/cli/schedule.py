@@ -74,15 +74,21 @@ class Turn:
 
     @classmethod
     def first(cls, schedule: Schedule, now: float, since_last: float | None = None) -> Self:
-        """Return the first turn: at once, unless that is too early.
+        """Return the first turn: at once, unless an earlier process has had a session not long ago.
+
+        The pause behind that is as long as between two runs: it is not known what pause the server has announced.
 
         Args:
             schedule: how often.
             now: the time.
-            since_last: seconds since the end of the last session, of an earlier process; None: not known.
+            since_last: seconds since the end of the last session, of an earlier process; below 0: a clock was set back
+                since, and it may have been just now; None: not known.
         """
-        start = now if since_last is None else max(now, now - since_last + schedule.floor)
-        return cls(schedule, start, start)
+        if since_last is None:
+            return cls(schedule, now, now)
+        ended = now - max(since_last, 0.0)
+        not_before = max(now, ended + schedule.floor)
+        return cls(schedule, max(not_before, ended + schedule.every), not_before)
 
     def after(self, report: Report, now: float, chance: float, login_delay: float = 0.0) -> Turn:
         """Return the turn after a run that has ended now.

@@ -94,7 +94,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     [account] = chosen_accounts(arguments)
-    with account_failures("pop3proto state"):
+    with account_failures():
         path = account.journal_path
     match arguments.action:
         case "list":
@@ -102,7 +102,7 @@ def run(arguments: Namespace) -> int:
         case "forget":
             _forget(path, account.key, None if arguments.all else arguments.unique_ids)
         case "repair":
-            with account_failures("pop3proto state"):
+            with account_failures():
                 _repair(path, account)
         case _:
             _compact(path, account.key)

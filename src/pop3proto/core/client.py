@@ -291,6 +291,7 @@ class ClientConnection(WholeAnswers):
                 return BodyChunk(octets)
         if self._body_ended:
             self._body, self._body_ended = None, False
+            self.removed_dots = {0: removed} if (removed := decoder.removed) else {}
             self._last_body = self._outstanding.popleft()
             return _BODY_END
         return self._end_of_stream() if buffer.ended else NEED_DATA

@@ -80,15 +80,19 @@ class BodyDecoder:
         assert decoder.feed(b"a\r\n..b\r\n.\r\n+OK") == b"a\r\n.b\r\n"
         assert decoder.eof
         assert decoder.unused_data == b"+OK"
+
+    Attributes:
+        removed: dots of stuffing that were removed so far.
     """
 
-    __slots__ = ("_matched", "_unused")
+    __slots__ = ("_matched", "_unused", "removed")
 
     def __init__(self) -> None:
         # How many octets of _END the input so far ends with: 2 at first, because the status line before
         # the body ended with CRLF.
         self._matched = 2
         self._unused = bytearray()
+        self.removed: int = 0
 
     @property
     def eof(self) -> bool:
@@ -165,6 +169,7 @@ class BodyDecoder:
         if matched < _DOT:
             return b"", start
         # It was not the terminator: the dot is stuffing, and the CR after it, if any, is content.
+        self.removed += 1
         return crlf + _END[_DOT:matched], pos
 
     def _decode_sparse(self, data: bytes, start: int, first: int, head: bytes) -> tuple[bytes, int]:
@@ -178,10 +183,12 @@ class BodyDecoder:
             pos = dot_end
             if data.startswith(b"\r\n", pos):
                 self._matched = _WHOLE
+                self.removed += len(pieces) - 2
                 return b"".join(pieces), pos + 2
             if _dense(len(pieces), pos - start):
                 return self._decode_dense(data, start, first, head)
         pieces.append(view[pos : self._certain(data, start)])
+        self.removed += len(pieces) - 2 - (self._matched >= _DOT)  # a dot at the end may still be the terminator
         return b"".join(pieces), len(data)
 
     def _decode_dense(self, data: bytes, start: int, first: int, head: bytes) -> tuple[bytes, int]:
@@ -191,7 +198,9 @@ class BodyDecoder:
             stop, consumed = end + 2, end + _WHOLE
         else:
             stop, consumed = self._certain(data, start), len(data)
-        return head + _replace_leading_dots(data[start:stop], b"\r\n"), consumed
+        octets = _replace_leading_dots(data[start:stop], b"\r\n")
+        self.removed += stop - start - len(octets)
+        return head + octets, consumed
 
     def _certain(self, data: bytes, start: int) -> int:
         # The end of the octets that can be returned; sets the new state.

@@ -8,21 +8,34 @@ the same.
 
 from __future__ import annotations
 
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from .client_errors import ClientErrors
 from .errors import LocalProtocolError
 from .replies import Err, Ok, parse_reply
 from .states import State
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sized
+
 __all__ = ["WholeAnswers"]
 
 _TRANSACTION: Final = State.TRANSACTION
+_NONE: Final[Mapping[int, int]] = MappingProxyType({})
 _NEAR: Final = 65_536  # a body that is longer is decoded as it comes, and not searched for its end before
 
 
 class WholeAnswers(ClientErrors):
-    """Hands over answers that have come whole. The base of `ClientConnection`."""
+    """Hands over answers that have come whole. The base of `ClientConnection`.
+
+    Attributes:
+        removed_dots: how many dots of stuffing were removed, where they were any: from each of the last
+            `whole_answers`, by its index; or at 0 from the body of the last `BodyEnd`, whichever came later. A server
+            that does not stuff dots announces a size that is so much larger than what is left.
+    """
+
+    removed_dots: Mapping[int, int] = _NONE
 
     def whole_answers(self) -> list[tuple[Ok | Err, bytes]]:
         r"""Take the answers of which all is buffered, as long as they are ordinary ones.
@@ -43,6 +56,8 @@ class WholeAnswers(ClientErrors):
             protocol.
         """
         answers: list[tuple[Ok | Err, bytes]] = []
+        removed_dots: dict[int, int] = {}
+        self.removed_dots = removed_dots
         buffer, outstanding, limits = self._buffer, self._outstanding, self.limits
         if not buffer.filled or self._session.state is not _TRANSACTION or self._body is not None or buffer.deviating:
             return answers
@@ -64,7 +79,7 @@ class WholeAnswers(ClientErrors):
                 if (reply := _plain_reply(line)) is None:
                     break
             if multi_line and type(reply) is Ok:
-                if (found := _find_body(data, end, end + most)) is None:
+                if (found := _find_body(data, end, end + most, answers, removed_dots)) is None:
                     break
                 body, start = found
                 self._last_body = command
@@ -84,8 +99,18 @@ def _plain_reply(line: bytes) -> Ok | Err | None:
         return None
 
 
-def _find_body(data: bytes, start: int, limit: int) -> tuple[bytes, int] | None:
-    """Return the body behind the CRLF at `start`, un-stuffed, and the offset behind its end; None: it is not whole."""
+def _find_body(
+    data: bytes, start: int, limit: int, before: Sized, removed_dots: dict[int, int]
+) -> tuple[bytes, int] | None:
+    """Return the body behind the CRLF at `start`, un-stuffed, and the offset behind its end; None: it is not whole.
+
+    Args:
+        data: octets.
+        start: where the search begins.
+        limit: where it ends.
+        before: the answers before this one.
+        removed_dots: if dots are removed, how many is noted there at the index of the answer.
+    """
     # As a rule, the first line that begins with a dot is the end: this takes one pass. The CRLF of the status line
     # counts as that before the first line, so that a body begins to be searched there.
     end = data.find(b"\r\n.", start, limit + 3)
@@ -94,4 +119,8 @@ def _find_body(data: bytes, start: int, limit: int) -> tuple[bytes, int] | None:
     if data.startswith(b"\r\n", end + 3):
         return data[start + 2 : end + 2], end + 5
     end = data.find(b"\r\n.\r\n", end, limit + 5)
-    return None if end < 0 else (data[start : end + 2].replace(b"\r\n.", b"\r\n")[2:], end + 5)
+    if end < 0:
+        return None
+    body = data[start : end + 2].replace(b"\r\n.", b"\r\n")[2:]
+    removed_dots[len(before)] = end - start - len(body)
+    return body, end + 5

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from .events import Event, MessageState
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 
-    from .events import Event, MessageIdentity
+    from .events import MessageIdentity
 
 __all__ = ["Arrival", "Destination", "Found", "Journal", "NotTaken", "NothingStored", "Writer"]
 
@@ -68,6 +70,17 @@ class Found:
     octets: int | None = None
     header: str | None = None
     header_only: bool = False
+
+    def event(self, identity: MessageIdentity, when: float, listed: int | None = None) -> Event:
+        """Return the event by which the message is known as stored.
+
+        Args:
+            identity: of the message.
+            when: since when it counts as stored, in seconds since 1970.
+            listed: octets that LIST announced for what is stored; None: unknown.
+        """
+        state = MessageState.HEADERS if self.header_only else MessageState.STORED
+        return Event(identity, state, when, listed, self.octets, self.header)
 
 
 class Writer(Protocol):

@@ -73,6 +73,8 @@ class Event:
         dated: when the message was received by its mail system, as its header says, in seconds since 1970; None:
             unknown.
         why: the reason, in words, for states that need one.
+        dots: how many dots were removed at the beginnings of lines, if as many octets are missing that LIST announced:
+            the server may not have stuffed them, so that they were part of the message; else 0.
     """
 
     identity: MessageIdentity
@@ -83,3 +85,4 @@ class Event:
     header: str | None = None
     dated: int | None = None
     why: str = ""
+    dots: int = 0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["FileJournal", "JournalInUse", "read_journal"]
+__all__ = ["FileJournal", "JournalInUse", "last_session", "read_journal"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would block
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -58,6 +58,19 @@ def read_journal(path: Path, account: str) -> list[Event]:
     """
     with _naming(path), _open(path, _READ) as file:
         return _events(account, file)
+
+
+def last_session(path: Path) -> float | None:
+    """Return when the last session that a journal tells of has ended, in seconds since 1970; None: it tells of none.
+
+    Args:
+        path: of the file, in which something is recorded; one that cannot be looked at tells of none.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime if status.st_size else None
 
 
 class FileJournal:
@@ -141,6 +154,11 @@ class FileJournal:
             self._sync_name()
             self._write("".join(lines).encode("ascii"))
         self._lines += len(lines)
+
+    def note_session(self) -> None:
+        """Note that a session has ended now, in the time of the file's last change, for `last_session`."""
+        with suppress(OSError):
+            os.utime(self._file.fileno(), (now := self._clock(), now))
 
     def compact(self, now: float) -> int:
         """Write the file anew with the fewest lines that tell the same; return how many lines of the account are gone.

@@ -1,4 +1,4 @@
-"""Why nothing is fetched at all: unique ids are refused, or all of them seem to be new. Pure."""
+"""Why nothing is fetched, or a message is not deleted: unique ids are refused or new, or it may not be whole. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,37 @@ if TYPE_CHECKING:
     from .plan import Step
     from .policy import Policy
 
-__all__ = ["DIGEST_PREFIX", "PLAUSIBLE", "lost_ids", "renamed_ids"]
+__all__ = ["DIGEST_PREFIX", "PLAUSIBLE", "lost_ids", "renamed_ids", "what_is_missing"]
 
 DIGEST_PREFIX: Final = "sha256:"
 """How identities of messages without a unique id begin. With the digest they have 71 characters, and unique ids 70."""
 
 PLAUSIBLE: Final = 10
 """If no more messages than this were known, it is plausible that all of them are gone now."""
+
+_TOLERABLE: Final = 4_096
+"""Octets by which a message may always be smaller than LIST says, and be whole all the same: some servers guess."""
+
+
+def what_is_missing(listed: int | None, octets: int | None, dots: int) -> str | None:
+    """Return why a message that was received may not be whole, so that it is not deleted; None: nothing tells that.
+
+    Args:
+        listed: octets that LIST announced; None: unknown.
+        octets: that were received; None: unknown.
+        dots: of stuffing that were removed from it.
+    """
+    if listed is None or octets is None:
+        return None
+    missing = listed - octets
+    if dots and missing == dots:
+        return (
+            f"it may lack {counted(dots, 'dot')} at the beginning of lines: LIST says so many octets more, as of a "
+            "server that does not stuff dots"
+        )
+    if missing > max(_TOLERABLE, listed // 2):
+        return f"{octets:,} octets came, and LIST says {listed:,}"
+    return None
 
 
 def lost_ids(history: History, listing: MaildropListing, policy: Policy) -> str | None:

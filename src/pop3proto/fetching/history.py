@@ -93,6 +93,7 @@ def _completed(event: Event, before: Event) -> Event:
         before.header if event.header is None else event.header,
         before.dated if event.dated is None else event.dated,
         event.why,
+        event.dots or before.dots,
     )
 
 

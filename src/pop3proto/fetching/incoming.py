@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from pop3proto.core.results import UniqueId
 
-from .guards import DIGEST_PREFIX
+from .guards import DIGEST_PREFIX, what_is_missing
 from .header import HeaderDigest, header_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .destination import Writer
     from .events import MessageIdentity
     from .plan import Step
+    from .spool import Spool
 
-__all__ = ["Incoming", "Spool"]
-
-_PIECE: Final = 1 << 20
-
-
-class Spool:
-    """Keeps the octets of a message until it is known whether they are to be stored."""
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `abort` closes it
-
-    def write(self, octets: bytes) -> None:
-        """Take octets; raises OSError, which names the folder for temporary files."""
-        try:
-            self._file.write(octets)
-            self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
-
-    def read(self) -> Iterator[bytes]:
-        """Yield all octets, in pieces."""
-        self._file.seek(0)
-        while piece := self._file.read(_PIECE):
-            yield piece
-
-    def abort(self) -> None:
-        """Throw the octets away."""
-        self._file.close()
+__all__ = ["Incoming"]
 
 
 class Incoming:
@@ -59,16 +30,33 @@ class Incoming:
         step: of the plan.
         identity: None until the octets tell it, on a server without unique ids.
         octets: how many have come.
+        removed_dots: how many dots of stuffing were removed from them.
         chunks: those that are in memory.
         known: it turned out to be stored already.
         writer: takes its octets; None: none were written yet.
         spool: takes them until it is known whether they are to be stored.
     """
 
+    __slots__ = (  # one of each message stays until the session has ended
+        "_digest",
+        "_header",
+        "_only",
+        "chunks",
+        "identity",
+        "known",
+        "octets",
+        "removed_dots",
+        "spool",
+        "step",
+        "waits",
+        "writer",
+    )
+
     def __init__(self, step: Step, *, compared: bool = False) -> None:
         self.step: Final = step
         self.identity: MessageIdentity | None = step.identity
         self.octets: int = 0
+        self.removed_dots: int = 0
         self.chunks: list[bytes] = []
         self.known: bool = False
         self.writer: Writer | None = None
@@ -99,6 +87,17 @@ class Incoming:
         return header_digest(self._only) if self._header is None else self._header.digest
 
     @property
+    def missing(self) -> str | None:
+        """Why it may not be whole, as `what_is_missing`."""
+        return what_is_missing(self.step.octets, self.octets, self.removed_dots)
+
+    @property
+    def unstuffed(self) -> int:
+        """How many dots it may lack, if the server does not stuff dots."""
+        listed = self.step.octets
+        return self.removed_dots if listed is not None and listed - self.octets == self.removed_dots else 0
+
+    @property
     def unique_id(self) -> UniqueId:
         """A unique id that is made from its octets, for a server that has none."""
         assert self._digest is not None  # noqa: S101 - it is asked for nowhere else
@@ -111,7 +110,8 @@ class Incoming:
 
     def abort(self) -> None:
         """Throw away what was written, unless it is stored."""
-        for sink in (self.writer, self.spool):
-            if sink is not None:
-                sink.abort()
+        if self.writer is not None:
+            self.writer.abort()
+        if self.spool is not None:
+            self.spool.close()
         self.writer = self.spool = None

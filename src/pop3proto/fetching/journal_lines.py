@@ -29,7 +29,8 @@ _LINE: Final = re.compile(
     r"(?: (?P<escaped>escaped=id))?(?: copy=(?P<copy>[0-9]+))?"
     r"(?: listed=(?P<listed>[0-9]+))?(?: octets=(?P<octets>[0-9]+))?"
     r"(?: header=(?P<header>[!-~]*))?(?: dated=(?P<dated>-?[0-9]+))?(?: why=(?P<why>[!-~]+))?"
-    r"(?: (?!(?:escaped|copy|listed|octets|header|dated|why)=)[!-<>-~]+=[!-~]*)*"  # keys of later versions
+    r"(?: dots=(?P<dots>[0-9]+))?"
+    r"(?: (?!(?:escaped|copy|listed|octets|header|dated|why|dots)=)[!-<>-~]+=[!-~]*)*"  # keys of later versions
 )
 _FIRST_FORMAT: Final = re.compile(
     r"(?P<account>[!-~]+) (?:(?P<count>[0-9]{1,9}) messages left|(?P<unique_id>[!-~]+)"
@@ -52,9 +53,10 @@ def format_line(account: str, event: Event) -> str:
     """Return the line of an event, without line end: `ACCOUNT UNIQUE-ID STATE DATE [key=value ...]`.
 
     The date is UTC in whole seconds, `-` if it is unknown. Keys are named as the attributes of `Event` and
-    `MessageIdentity`, stand in the order copy, listed, octets, header, dated, why, and are left out where the attribute
-    has its default. Text is percent-encoded, so that each value is one word. So is a unique id with blanks or octets
-    beyond ASCII, which some servers have; then `escaped=id` is the first key. A later version may add keys at the end.
+    `MessageIdentity`, stand in the order copy, listed, octets, header, dated, why, dots, and are left out where the
+    attribute has its default. Text is percent-encoded, so that each value is one word. So is a unique id with blanks or
+    octets beyond ASCII, which some servers have; then `escaped=id` is the first key. A later version may add keys at
+    the end.
 
     Args:
         account: as `check_account` accepts.
@@ -83,6 +85,8 @@ def format_line(account: str, event: Event) -> str:
         line += f" dated={event.dated}"
     if event.why:
         line += f" why={_encode(event.why)}"
+    if event.dots:
+        line += f" dots={event.dots}"
     return line
 
 
@@ -130,7 +134,7 @@ def parse_line(account: str, line: str) -> Sequence[Event] | None:
         line: without line end.
     """
     if match := _LINE.fullmatch(line):
-        its_account, unique_id, word, date, escaped, copy, listed, octets, header, dated, why = match.groups()
+        its_account, unique_id, word, date, escaped, copy, listed, octets, header, dated, why, dots = match.groups()
         if its_account != account or word not in _STATES:
             return None
         try:
@@ -143,6 +147,7 @@ def parse_line(account: str, line: str) -> Sequence[Event] | None:
                 None if header is None else _decode(header),
                 None if dated is None else int(dated),
                 "" if why is None else _decode(why),
+                int(dots or 0),
             )
         except ValueError:  # there is no such date, or it is not UTF-8
             return None

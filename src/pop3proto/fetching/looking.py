@@ -193,9 +193,7 @@ def _recalled(run: FetchRun, listing: MaildropListing) -> Procedure[list[Event]]
             continue  # it is the header that is known, or another message, which had this unique id before
         # Where the size is another, it may be another message of the same unique id: then nothing is known of LIST.
         alike = what.octets is not None and row.octets is not None and what.octets - row.octets in {0, _CRLF}
-        state = MessageState.HEADERS if what.header_only else MessageState.STORED
-        listed = row.octets if alike or what.header_only else None
-        events.append(Event(row.identity, state, run.clock(), listed, what.octets, what.header))
+        events.append(what.event(row.identity, run.clock(), row.octets if alike or what.header_only else None))
     return events
 
 

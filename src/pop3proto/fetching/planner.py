@@ -10,7 +10,7 @@ import attrs
 from pop3proto.core.text import counted
 
 from .events import MessageIdentity, MessageState
-from .guards import PLAUSIBLE, lost_ids, renamed_ids
+from .guards import PLAUSIBLE, lost_ids, renamed_ids, what_is_missing
 from .plan import Action, Plan, Step
 
 if TYPE_CHECKING:
@@ -262,7 +262,8 @@ class _Planner:
             return Action.KEEP, "it is stored, but other messages have its unique id"
         why = self._is_due(identity, entry)
         if why is None:
-            return Action.KEEP, "it is stored"
+            missing = _missing(entry)
+            return Action.KEEP, "it is stored" if missing is None else f"it is stored, but {missing}"
         if entry.state is MessageState.HELD and self._pauses(row, entry):
             return Action.KEEP, "deleting it failed before, and is tried again later"
         if row.octets is None or entry.stored is None or entry.stored.listed is None:
@@ -291,7 +292,7 @@ class _Planner:
     def _is_due(self, identity: MessageIdentity, entry: Entry) -> str | None:
         """Return why a message that is stored is to be deleted on the server; None: it is not."""
         policy, stored = self._policy, entry.stored
-        if identity.copy or entry.identity != identity or stored is None or not entry.is_here:
+        if identity.copy or entry.identity != identity or stored is None or not entry.is_here or _missing(entry):
             return None
         if policy.when_gone and self._present is not None and identity not in self._present:
             return "it is gone from the destination"
@@ -311,6 +312,11 @@ class _Planner:
         if entry.stored is None or entry.stored.header is None or self._policy.only is not None:
             return step
         return attrs.evolve(step, action=Action.CHECK, reason="other unique ids seem to have been given again")
+
+
+def _missing(entry: Entry) -> str | None:
+    stored = entry.stored
+    return None if stored is None else what_is_missing(stored.listed, stored.octets, stored.dots)
 
 
 def _has_another_size(row: Row, entry: Entry) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .events import Event, MessageState
+from .events import MessageState
 from .marks import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .destination import Found
-    from .events import MessageIdentity
+    from .events import Event, MessageIdentity
     from .history import History
 
 __all__ = ["repaired"]
@@ -41,6 +41,5 @@ def repaired(
         if what is None or (entry is not None and entry.state is MessageState.FORGOTTEN):
             continue
         if entry is None or not (entry.is_here or (entry.has_header and what.header_only)):
-            state = MessageState.HEADERS if what.header_only else MessageState.STORED
-            events.append(Event(identity, state, now, octets=what.octets, header=what.header))
+            events.append(what.event(identity, now))
     return events

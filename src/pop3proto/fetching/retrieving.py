@@ -194,6 +194,7 @@ class Retrieving:
             self._refused(step, CommandFailed(part.command, part.reply))
             return
         if (body := pipeline.take_body()) is not None:
+            incoming.removed_dots = pipeline.removed_dots
             storing.received(len(body))
             if storing.take(incoming, body):
                 yield from storing.relieve()
@@ -211,6 +212,7 @@ class Retrieving:
                 yield from pipeline.step()
             else:
                 break
+        incoming.removed_dots = pipeline.removed_dots
         storing.received(told)
 
     def _refused(self, step: Step, failure: CommandFailed) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from pop3proto.procedures.operations import Procedure, Run
 
 from .destination import Arrival, NothingStored, NotTaken
 from .events import Event, MessageState
 from .history import was_under_way
-from .incoming import Incoming, Spool
+from .incoming import Incoming
 from .marks import mark_of
 from .plan import Action
 from .planner import HELD_BACK
 from .report import Problem, ProblemKind, Received, Stored
 from .run import StorageFailed
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -198,7 +201,7 @@ class Storing:
     def _write(self, incoming: Incoming) -> None:
         sink: Writer | Spool
         if incoming.waits:
-            sink = incoming.spool = incoming.spool or Spool()
+            sink = incoming.spool = incoming.spool or Spool(in_memory=0)
         else:
             sink = incoming.writer = incoming.writer or self._begin(incoming)
         for chunk in incoming.chunks:
@@ -220,7 +223,7 @@ class Storing:
         for incoming in batch:
             writer = incoming.writer = incoming.writer or self._begin(incoming)
             if incoming.spool is not None:
-                for octets in incoming.spool.read():
+                for octets in incoming.spool.pieces():
                     writer.write(octets)
             for octets in incoming.chunks:
                 writer.write(octets)
@@ -231,9 +234,9 @@ class Storing:
     def _event(self, incoming: Incoming, state: MessageState, why: str = "") -> Event:
         assert incoming.identity is not None  # noqa: S101 - as above
         octets = None if state is MessageState.SENDING else incoming.octets
-        return Event(
-            incoming.identity, state, self._run.clock(), incoming.step.octets, octets, incoming.header, why=why
-        )
+        dots = incoming.unstuffed if state is MessageState.STORED else 0
+        listed, header = incoming.step.octets, incoming.header
+        return Event(incoming.identity, state, self._run.clock(), listed, octets, header, why=why, dots=dots)
 
     def _refreshed(self, incoming: Incoming) -> Event:
         """Return the event for a message that was stored before: only what the server announces may be new."""
@@ -241,7 +244,7 @@ class Storing:
         entry = self._run.history.get(event.identity)
         if entry is None or entry.stored is None:
             return event
-        return Event(event.identity, entry.stored.state, entry.stored.when, event.listed, event.octets, event.header)
+        return attrs.evolve(event, state=entry.stored.state, when=entry.stored.when)
 
     def _refused(self, incoming: Incoming, refusal: NotTaken) -> list[Event]:
         text = f"message {incoming.step.number} stays on the server: {refusal}"
@@ -268,6 +271,14 @@ class Storing:
         report.headers += headers
         report.stored += [identity for identity in identities if identity not in headers]
         report.stored_octets += sum(each.octets for each in stored if each.step.action is not Action.HEADERS)
+        self._run.note(
+            (
+                f"message {each.step.number} is stored, but {each.missing}. It is not deleted on the server"
+                for each in stored
+                if each.unstuffed and each.step.action is not Action.HEADERS
+            ),
+            new=True,
+        )
         if identities:
             self._run.tell(Stored(identities, sum(incoming.octets for incoming in stored)))
 

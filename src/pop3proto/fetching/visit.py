@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "visit"]
 
-_TOLERABLE: Final = 4_096
-"""Octets by which a message may always be smaller than LIST says, and be whole all the same: some servers guess."""
-
 _UNSTEADY: Final = (
     "the messages of this session came in this run before, under other unique ids: the server gives new ones in each "
     "session. They are stored again; no other session was begun"
@@ -253,17 +250,19 @@ def _deletions(run: FetchRun, stored: Iterable[Incoming]) -> list[Deletion]:
 
 def _is_deleted_now(run: FetchRun, incoming: Incoming, identity: MessageIdentity) -> bool:
     step, after = incoming.step, run.policy.delete_after
+    missing = None if step.action is Action.HEADERS else incoming.missing
     entry = run.history.get(identity)
     if step.identity is None and incoming.known and after is not None and entry is not None:
         when = None if entry.stored is None else entry.stored.when
-        return when is not None and run.clock() - when >= after
+        return missing is None and when is not None and run.clock() - when >= after
     if step.action is Action.CHECK and not incoming.known:  # it is another message than the one that was due
-        return run.policy.deletes_at_once
+        return missing is None and run.policy.deletes_at_once
     if not step.deletes or step.action is Action.HEADERS:
         return False
-    if step.octets is not None and step.octets - incoming.octets > max(_TOLERABLE, step.octets // 2):
-        came = f"{incoming.octets:,} octets came, and LIST says {step.octets:,}"
-        text = f"message {step.number} is stored, and stays on the server: {came}"
+    if incoming.unstuffed:
+        return False  # it was told when it was stored
+    if missing is not None:
+        text = f"message {step.number} is stored, and stays on the server: {missing}"
         run.problem(Problem(ProblemKind.MESSAGE, text, identity))
         return False
     return True

@@ -8,6 +8,7 @@ from pop3proto._io.new_files import NewFile, OpenFolder, publish
 from pop3proto.core.errors import LocalProtocolError
 
 from .folders import add_to_quota
+from .line_ends import lines_with_lf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,21 +60,25 @@ class MessageFile:
         data = chunk if type(chunk) is bytes else bytes(chunk)
         if self._held:
             data = self._held + data
-        unix = data.replace(b"\r\n", b"\n")
-        lf = unix.count(b"\n")
-        if self._unix and (lf != len(data) - len(unix) or b"\r\n" in unix):
-            self._unix = False
-            if self.file.size:
-                self.file.replace_content(b"\n", b"\r\n", _CHUNK)
-        self._held = b""
+            self._held = b""
         if data.endswith(b"\r"):
             self._held = b"\r\r" if data.endswith(b"\r\r") else b"\r"
             data = data[: -len(self._held)]
-            unix = unix[: -len(self._held)]
-        if data:
+        if not data:
+            return
+        unix = lines_with_lf(data)
+        if unix is not None:
+            self.octets += len(data)
+        else:
+            unix = data.replace(b"\r\n", b"\n")
+            lf = unix.count(b"\n")
             self.octets += len(unix) + lf
-            self._ends_line = data.endswith(b"\n")
-            self.file.write(unix if self._unix else data)
+            if self._unix and (lf != len(data) - len(unix) or b"\r\n" in unix):
+                self._unix = False
+                if self.file.size:
+                    self.file.replace_content(b"\n", b"\r\n", _CHUNK)
+        self._ends_line = data.endswith(b"\n")
+        self.file.write(unix if self._unix else data)
 
     def finish(self) -> str:
         """Write what is left of a complete message.

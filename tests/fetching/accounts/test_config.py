@@ -319,6 +319,48 @@ def test_all_errors_are_told_at_once(wrong):
         '[account.b]: unknown key "z"',
         "[account.b]: user is missing, or a url with it",
         f"[account.b]: {NO_DELIVER}",
+        "[account.b]: the server is missing: url, host or provider",
+    ]
+
+
+def test_what_contradicts_itself_is_told_beside_what_is_wrong(wrong):
+    text = f"""
+[defaults]
+proxy = 1
+[account.a]
+{WHOLE}
+z = 1
+pin = 'x'
+pin_only = true
+newest = 0
+via = ['ssh']
+keep = true
+delete = true
+[account.b]
+user = 'ann'
+delete = 'x'
+keep = false
+certificate_key = '/key'
+newest = -1
+[account.c]
+url = 'x'
+login = 'EXTERNAL'
+deliver = {{stdout = true}}
+"""
+    assert wrong(text) == [
+        "[defaults]: proxy: a text is expected, in quotes and not empty",
+        '[account.a]: unknown key "z"',
+        "[account.a]: pin[0]: a pin is sha256: and 64 hexadecimal digits, or 44 characters of base64",
+        "[account.a]: keep = true contradicts delete, delete_after and when_gone",
+        "[account.a]: newest must be above 0",
+        "[account.b]: delete: true or false is expected",
+        f"[account.b]: {NO_DELIVER}",
+        "[account.b]: the server is missing: url, host or provider",
+        "[account.b]: certificate_key needs certificate",
+        "[account.b]: newest must be above 0",
+        "[account.c]: url stands for login, too: leave out one of them",
+        "[account.c]: url: the URL must begin with pops:// (TLS from the start) or pop:// (TLS by STLS)",
+        "[account.c]: EXTERNAL needs a certificate",
     ]
 
 

@@ -137,7 +137,7 @@ class Access:
 
     def __attrs_post_init__(self) -> None:
         if problems := list(self.problems()):
-            raise AccountError("; ".join(problems))
+            raise AccountError(*problems)
 
     @classmethod
     def of_url(cls, url: str, **settings: Any) -> Self:  # noqa: ANN401 - each has its type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -18,10 +19,11 @@ from .account import Account
 from .describing import describe
 from .errors import AccountError, ConfigError, missing_extra
 from .structuring import require_extra, structured
+from .targets import ToMaildir
 from .url import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["KEYS", "URL", "Config", "check_config", "config_path", "read_config"]
 
@@ -48,6 +50,9 @@ _REPLACED: Final = {
     **dict.fromkeys(_CONNECTION, _CONNECTION),
 }
 """Keys of `[defaults]` that do not count where an account has a key: they would contradict it."""
+
+_STAND_INS: Final[Mapping[str, object]] = {"user": "user", "host": "host", "deliver": (ToMaildir(Path("/")),)}
+"""What stands in place of what is missing or wrong, so that the other keys can be looked at all the same."""
 
 
 @attrs.frozen
@@ -134,6 +139,7 @@ class _Reader:
         self._path: Final = path
         self._private: Final = private
         self._errors: Final[list[str]] = []
+        self._unread = frozenset[str]()  # keys of the defaults whose values could not be read
         self._types: Final = {field.name: field.type for field in attrs.fields(attrs.resolve_types(Account))}
 
     def config(self, data: dict[str, Any]) -> Config:
@@ -142,6 +148,7 @@ class _Reader:
             if key not in _TABLES:
                 self._wrong("", unknown_key(key, _TABLES))
         defaults = self._values("defaults", data.get("defaults", {}))
+        self._unread = _unread(data.get("defaults", {}), defaults)
         tables = data.get("account", {})
         if not isinstance(tables, dict) or not tables:
             self._wrong("", "there is no account; a table [account.NAME] makes one")
@@ -160,18 +167,28 @@ class _Reader:
         replaced = frozenset[str]().union(*(_REPLACED.get(key, frozenset()) for key in values))
         values = {key: value for key, value in defaults.items() if key not in replaced} | values
         where = f"[account.{name}]: "
-        given = {*values, *cast("dict[str, object]", table)}
+        given = self._unread.union(values, cast("dict[str, object]", table))
+        if "url" in given:
+            given |= {"user", "host"}
         if "user" not in given:
             self._wrong(where, "user is missing, or a url with it")
         if "deliver" not in given:
             self._wrong(where, 'deliver is missing: where mail is stored, such as { maildir = "~/Maildir" }')
-        if len(self._errors) > before:
-            return None
+        if given.isdisjoint({"host", "provider"}):
+            self._wrong(where, "the server is missing: url, host or provider")
+        stand_ins = {key: value for key, value in _STAND_INS.items() if key not in values}
+        if "provider" in values:
+            stand_ins.pop("host", None)
+        unread = self._unread - values.keys() | _unread(cast("dict[str, object]", table), values) | stand_ins.keys()
         try:
-            return Account(name=name, **cast("dict[str, Any]", values))
+            account = Account(name=name, **cast("dict[str, Any]", stand_ins | values))
         except AccountError as error:
-            self._wrong(where, str(error))
+            about_these = re.compile(rf"\b(?:{'|'.join(unread)})\b")
+            for problem in error.problems:
+                if not (unread and about_these.search(problem)):  # it may come from what is wrong already
+                    self._wrong(where, problem)
             return None
+        return account if len(self._errors) == before else None
 
     def _values(self, name: str, table: object) -> dict[str, object]:
         """Return the fields that a table sets."""
@@ -202,7 +219,7 @@ class _Reader:
             address = Address.of_url(url if isinstance(url, str) else "")
         except AccountError as error:
             self._wrong(where, f"url: {error}")
-            return {"user": ""}  # it is not missing, too
+            return {}
         values: dict[str, object] = {key: getattr(address, key) for key in ("user", "host", "port", "tls")}
         return values if address.way is None else values | {"login": address.way}
 
@@ -214,3 +231,13 @@ class _Reader:
         if not self._private and any(each.proxy is not None and each.proxy.password is not None for each in accounts):
             notes.append(f"note: others may read the password of a proxy in {self._path}: chmod 600 it")
         return notes
+
+
+def _unread(table: object, values: dict[str, object]) -> frozenset[str]:
+    """Return the keys of a table whose values could not be read."""
+    if not isinstance(table, dict):
+        return frozenset()
+    unread = frozenset(cast("dict[str, object]", table)) - values.keys()
+    if "url" in unread and "user" not in values:
+        return unread | set(_OF_URL)
+    return unread - {"url"}

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pop3proto._config import errors as shared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["AccountError", "ConfigError", "SecretError", "missing_extra"]
 
 
 class AccountError(ValueError):
-    """An account cannot be used as it is written. Nothing was sent to a server."""
+    """An account cannot be used as it is written. Nothing was sent to a server.
+
+    Args:
+        problems: what is wrong, a line each; the message has all of them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems: tuple[str, ...] = problems
 
 
 class SecretError(AccountError):
@@ -21,6 +34,10 @@ class ConfigError(AccountError, shared.ConfigError):
     Args:
         errors: all of them, a line each, with the file, the table and the key.
     """
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        shared.ConfigError.__init__(self, errors)
+        self.problems: tuple[str, ...] = self.errors
 
 
 def missing_extra(what: str, extra: str) -> AccountError:

@@ -147,7 +147,8 @@ def _connect(
     options = SessionOptions(
         tls=tls, cleartext=cleartext, timeout=timeout, limits=_LIMITS, quirks=access.quirks, observer=observer
     )
-    channel = client_channel(tls_context(access), access.host, access.port)
+    special = tls != "none" or access.ca_file or access.certificate or access.pin
+    channel = client_channel(tls_context(access) if special else None, access.host, access.port)
     return connect_by(opened, options, access.host, access.port, channel=channel, interruption=interruption)
 
 

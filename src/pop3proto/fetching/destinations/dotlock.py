@@ -28,6 +28,7 @@ _NO_UNNAMED_FILES: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.
 _READABLE: Final = 0o644  # others see which process has it
 _HOLDER: Final = re.compile(rb"\s*([1-9][0-9]{0,9})(?::(\S+))?\s*")
 _OLD: Final = 300.0  # seconds without change after which a lock file of which nobody knows the holder is stale
+_UNSURE: Final = 60.0  # seconds by which the clock of a file server may differ from that of this host
 
 
 def in_use(path: Path) -> TimeoutError:
@@ -39,8 +40,9 @@ def in_use(path: Path) -> TimeoutError:
 def dotlock(mailbox: Path, until: float) -> Generator[bool]:
     """Hold the lock file of a mailbox. It says who holds it: `PID:HOST`.
 
-    A lock file is stale, and is removed, if it names a process of this host that does not run, or if it names none that
-    could be looked for and is five minutes old.
+    A lock file is stale, and is removed, if it names a process of this host that does not run, or that began after the
+    lock was made: then it has the number of an earlier one. So it is if it names none that could be looked for, and is
+    five minutes old.
 
     Args:
         mailbox: the mailbox; a symbolic link is resolved already.
@@ -150,18 +152,32 @@ def _is_stale(content: bytes, changed: float) -> bool:
     match = _HOLDER.fullmatch(content)
     here = os.uname().nodename.encode()
     if match is not None and match[2] == here:
-        return not _runs(int(match[1]))
+        return not _runs(int(match[1]), changed)
     old = time.time() - changed > _OLD
     if match is not None and match[2] is None:  # some programs write the process alone
-        return old and not _runs(int(match[1]))
+        return old and not _runs(int(match[1]), changed)
     return old
 
 
-def _runs(process: int) -> bool:
+def _runs(process: int, moment: float) -> bool:
+    """Return whether a process runs that may have run at a moment, in seconds since 1970."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    began = _began(process)
+    return began is None or began <= moment + _UNSURE
+
+
+def _began(process: int) -> float | None:
+    """Return when a process began, in seconds since 1970; None: the system does not tell."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - as above
+            # The name of the program may hold anything, blanks and parentheses too; the field is the 22nd.
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return booted + ticks / os.sysconf("SC_CLK_TCK")
+    except (AttributeError, IndexError, OSError, ValueError):
+        return None

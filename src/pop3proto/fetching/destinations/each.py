@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 import attrs
 
 from pop3proto.fetching.destination import Found, NotTaken
-
-from .spool import Spool
+from pop3proto.fetching.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping, Sequence

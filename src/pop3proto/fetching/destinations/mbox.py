@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, cast
 from pop3proto._io.files import sync_folder
 from pop3proto.core.errors import Pop3Error
 from pop3proto.fetching.header import HeaderDigest
+from pop3proto.fetching.spool import Spool
 
 from .marks import checked_mark
 from .mbox_file import STUB, MboxFile, why_not_mbox
 from .mbox_format import MboxEncoder, from_line
-from .spool import Spool
 from .stubs import first_line, text_below
 
 if TYPE_CHECKING:

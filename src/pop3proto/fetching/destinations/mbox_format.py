@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from pop3proto.fetching.header import HeaderDigest
+from pop3proto.maildrops.line_ends import lines_with_lf
 
 from .stubs import without_first_line
 
@@ -44,7 +45,9 @@ class UnixLines:
         """Return the next octets with LF line ends."""
         data = self._held + octets
         self._held = b"\r" if data.endswith(b"\r") else b""
-        data = data.removesuffix(b"\r").replace(b"\r\n", b"\n")
+        data = data.removesuffix(b"\r")
+        lines = lines_with_lf(data)
+        data = data.replace(b"\r\n", b"\n") if lines is None else lines
         if data:
             self._ends_line = data.endswith(b"\n")
         return data

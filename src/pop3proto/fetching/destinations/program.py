@@ -12,10 +12,10 @@ from pop3proto._io.children import inherited_descriptors, wait
 from pop3proto._io.new_files import named
 from pop3proto.core.text import decode_text, visible
 from pop3proto.fetching.destination import NothingStored, NotTaken
+from pop3proto.fetching.spool import Spool, unnamed_file
 
 from .each import DeliverEach, Delivered
 from .mbox_format import UnixLines
-from .spool import Spool, unnamed_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ from .pace import Pace
 from .requests import WINDOW, Requests, check_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Literal
 
     from pop3proto.core.command import Command
@@ -52,6 +52,8 @@ class Pipeline(Requests[T_co]):
         self._deadline: float | None = None  # of the reply that is waited for now
         self._in_body = False  # the rest of a body is waited for
         self._ready: deque[tuple[Ok | Err, bytes]] = deque()  # whole answers, of the first of those unanswered
+        self._removed_dots: Mapping[int, int] = {}  # of these whole answers, or of the last body that came in parts
+        self._index = 0  # of the answer that was taken last, among these
         self._held: bytes | None = None  # a whole body that has come with its reply; b"": its end is due
         self._pace: Final = Pace(session)
         self._abandoned = False
@@ -136,6 +138,7 @@ class Pipeline(Requests[T_co]):
             return event
         if isinstance(event, BodyEnd):
             self._in_body = False
+            self._removed_dots, self._index = self._session.connection.removed_dots, 0
             self._end_of_answer()
             return event
         raise LocalProtocolError(f"the connection was used by hand, beside this client: {type(event).__name__}")
@@ -156,6 +159,8 @@ class Pipeline(Requests[T_co]):
             self._ready.extend(self._session.whole_answers())
             if not self._ready:
                 return None
+            self._removed_dots, self._index = self._session.connection.removed_dots, -1
+        self._index += 1
         reply, body = self._ready.popleft()
         self._session.last_reply = reply
         return self._unanswered[0][0], reply, body
@@ -175,6 +180,11 @@ class Pipeline(Requests[T_co]):
         self._held = None
         self._end_of_answer()
         return body
+
+    @property
+    def removed_dots(self) -> int:
+        """How many dots of stuffing were removed from the body that has ended last."""
+        return self._removed_dots.get(self._index, 0)
 
     def step(self) -> Procedure[None]:
         """Read once; and before that, if half the window is free, send what fits into it, in one write.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import tempfile
 from contextlib import suppress
@@ -36,6 +35,8 @@ def unnamed_file(folder: str | Path) -> BinaryIO:
         file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - the caller closes it
         if file.fileno() > _STANDARD_ERROR:
             return file
+        import fcntl  # noqa: PLC0415 - POSIX systems alone have it, and others need none
+
         with file:  # standard input, for example, is closed in this process
             descriptor = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
         return open(descriptor, "w+b", buffering=0)  # noqa: PTH123 - a descriptor
@@ -48,12 +49,14 @@ class Spool:
 
     Args:
         folder: where a file is made if there are many; None: where temporary files belong.
+        in_memory: so many octets stay in memory; None: 1 MiB.
     """
 
-    __slots__ = ("_chunks", "_file", "_folder", "octets")
+    __slots__ = ("_chunks", "_file", "_folder", "_in_memory", "octets")
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, in_memory: int | None = None) -> None:
         self._folder = folder
+        self._in_memory = _IN_MEMORY if in_memory is None else in_memory
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
         self.octets: int = 0
@@ -71,7 +74,7 @@ class Spool:
             OSError: they cannot be written; the error names the folder.
         """
         self.octets += len(octets)
-        if self.octets <= _IN_MEMORY:
+        if self.octets <= self._in_memory:
             self._chunks.append(octets)
             return
         folder = self._folder or self.default_folder()
@@ -96,7 +99,8 @@ class Spool:
         position = 0
         while self._file is not None and position < self.octets:
             try:
-                piece = os.pread(self._file.fileno(), _CHUNK, position)
+                self._file.seek(position)
+                piece = self._file.read(_CHUNK)
             except OSError as error:
                 raise named(error, self._folder or self.default_folder()) from error
             if not piece:

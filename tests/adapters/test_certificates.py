@@ -48,6 +48,27 @@ def place(tmp_path):
     return Place(tmp_path)
 
 
+def test_names_are_those_that_clients_ask_for(place):
+    files = place.issue("mail.example.org")
+    names = ["POP.Example.ORG.", "pöp.example.org", "*.example.net", "*.exämple.net"]
+    certificates = Certificates(files, names=dict.fromkeys(names, files.certificate))
+    encoded = ["pop.example.org", "xn--pp-fka.example.org", "*.example.net", "*.xn--exmple-cua.net"]
+    assert [*certificates._names] == encoded
+
+
+@pytest.mark.parametrize("name", ["", "*", "*.", "*.*.org", "a b", "-a.org", "a..b", "a.*", "x" * 64, "a." * 130 + "a"])
+def test_what_is_no_host_name(place, name):
+    files = place.issue("mail.example.org")
+    with pytest.raises(ValueError, match="is no host name; they are like"):
+        Certificates(files, names={name: files})
+
+
+def test_what_are_no_files(place):
+    files = place.issue("mail.example.org")
+    with pytest.raises(TypeError):
+        Certificates(files, names={"pop.example.org": 5})
+
+
 def own(files):
     """The fingerprint of a certificate in a file."""
     pem = Path(files.certificate).read_text("ascii")

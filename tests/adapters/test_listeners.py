@@ -11,9 +11,13 @@ import pytest
 
 from pop3proto import blocking
 from pop3proto._io.listener import Listener, ProxyProtocol
+from pop3proto._io.peers import UNKNOWN_PEER, Peer
+from pop3proto._io.sessions import Sessions
+from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.maildrops import MemoryStore
+from pop3proto.procedures.operations import ShuttingDown
 from pop3proto.procedures.server.policy import ALLOW
 from pop3proto.sasl.channel import SessionInfo
 from pop3proto.serving import AccessPolicy, Refusal, Rule
@@ -22,6 +26,7 @@ from tests.adapters.test_serve import PATIENCE, adapter, needs_ipv6, service  # 
 from tests.helpers.processes import wait_until
 from tests.helpers.proxy_headers import binary, line, tls_tlv, tlv
 from tests.procedures.server.test_policy import Says
+from tests.procedures.server.test_session_events import Quiet
 
 REMOTE = "198.51.100.7"  # a client far away
 LOCAL = ProxyProtocol(networks="127.0.0.1")
@@ -81,6 +86,16 @@ class Whoever:
         return password == "tanstaaf"
 
 
+class Ends(Quiet):
+    """Keeps what sessions have done."""
+
+    def __init__(self):
+        self.records = []
+
+    def session_ended(self, _session, record, _error):
+        self.records.append(record)
+
+
 # ---------------------------------------------------------------------------------------------- the trap
 
 
@@ -107,6 +122,40 @@ def test_a_client_over_a_unix_socket_of_a_proxy_here_is_here(adapter):  # noqa: 
     with adapter.entered(service(), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
         header = binary(family=0x31, body=bytes(216))
         assert b"-ERR" not in talk(server.address, header, b"USER ann\r\nQUIT\r\n")
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(
+    "header",
+    [
+        line("127.0.0.1", "127.0.0.1"),
+        line("127.0.0.1", "192.0.2.2"),
+        binary("::1", "::1"),
+        binary("::ffff:127.0.0.1", "::1"),
+        binary(family=0x31, body=bytes(216)),
+    ],
+    ids=["v1", "v1 from here to there", "v2", "v2 mapped", "unix"],
+)
+def test_a_client_on_the_machine_of_a_proxy_is_here_only_if_the_proxy_is(adapter, monkeypatch, header, here):  # noqa: F811
+    """Its password has crossed the network from that machine to this one."""
+    proxy = Peer("127.0.0.1", loopback=True) if here else Peer("192.0.2.2", loopback=False)
+    monkeypatch.setattr(Peer, "of", lambda *_: proxy)
+    listener = Listener(proxy_protocol=ProxyProtocol(networks=["127.0.0.1", "192.0.2.2"]))
+    with adapter.entered(service(), listeners=[listener]) as server:
+        answers = talk(server.address, header, b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
+    assert (b"maildrop has 1 messages" in answers) == here
+    assert (b"-ERR [SYS/PERM] passwords are taken under TLS only" in answers) != here
+
+
+def test_a_connection_whose_other_end_is_not_known_announces_nobody(adapter, monkeypatch, caplog):  # noqa: F811
+    """It was reset before it was accepted: it has no address, and is over no Unix socket."""
+    caplog.set_level(logging.INFO, "pop3proto.server")
+    monkeypatch.setattr(Peer, "of", lambda *_: UNKNOWN_PEER)
+    policy = Says()
+    with adapter.entered(service(policy=policy), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
+        assert talk(server.address, line(REMOTE, "192.0.2.2") + b"QUIT\r\n") == b""
+        wait_until(lambda: "takes connections of its proxies only" in caplog.text, "nothing was logged")
+    assert policy.asked == []
 
 
 # -------------------------------------------------------------------------------------- what is announced
@@ -203,12 +252,14 @@ def test_tls_behind_the_header(adapter, pem, mode):  # noqa: F811
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("mode", ["none", "starttls"])
 def test_the_tls_of_a_proxy_counts_only_if_it_is_trusted(adapter, pem, trusted, mode):  # noqa: F811
-    whoever = Whoever()
+    whoever, ends = Whoever(), Ends()
     proxies = attrs.evolve(LOCAL, trust_tls=trusted)
     arguments = {} if mode == "none" else {"certificate": pem}
     header = binary(REMOTE, more=tls_tlv(flags=1) + tlv(2, b"pop.example.org"))
     with adapter.entered(
-        service(authenticator=whoever), listeners=[Listener(proxy_protocol=proxies, tls=mode)], **arguments
+        service(authenticator=whoever, observer=ends),
+        listeners=[Listener(proxy_protocol=proxies, tls=mode)],
+        **arguments,
     ) as server:
         answers = talk(server.address, header, b"CAPA\r\nUSER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
         assert (b"\r\nSTLS\r\n" in answers) == (mode == "starttls" and not trusted)
@@ -218,7 +269,8 @@ def test_the_tls_of_a_proxy_counts_only_if_it_is_trusted(adapter, pem, trusted, 
     if trusted:
         [session] = whoever.sessions
         assert session.tls is not None
-        assert (session.tls.version, session.tls.certificate) == ("TLSv1.3", None)
+        assert (session.tls.version, session.tls.verified, session.tls.certificate) == ("TLSv1.3", False, None)
+        assert [record.tls for record in ends.records] == ["TLSv1.3", ""]
         assert session.server_name == "pop.example.org"
 
 
@@ -257,12 +309,55 @@ def test_a_header_that_does_not_come(adapter, caplog):  # noqa: F811
         wait_until(lambda: "no whole PROXY header within 0.05 seconds" in caplog.text, "nothing was logged")
 
 
-def test_the_server_ends_while_a_header_is_awaited(adapter):  # noqa: F811
-    with adapter.entered(service(), listeners=[Listener(proxy_protocol=LOCAL)]) as server:
+def test_the_server_ends_while_a_header_is_awaited(adapter, caplog):  # noqa: F811
+    """It does not wait for the header: the connection is told as a session is."""
+    caplog.set_level(logging.INFO, "pop3proto.server")
+    proxies = attrs.evolve(LOCAL, timeout=PATIENCE)
+    with adapter.entered(service(), listeners=[Listener(proxy_protocol=proxies)]) as server:
         sock = socket.create_connection(server.address, PATIENCE)
         sock.sendall(b"PROXY ")
+        talk(server.address, line("127.0.0.1", "127.0.0.1") + b"QUIT\r\n")  # the other one is accepted by now
+    assert "from 127.0.0.1: refused: the server is shutting down" in caplog.text
     with sock, contextlib.suppress(ConnectionResetError):  # it has not read all that was sent
         assert sock.recv(100) == b""
+
+
+class Announcing:
+    """A stream whose header does not come."""
+
+    peer = Peer("127.0.0.1", loopback=True)
+
+    def __init__(self, failure):
+        self.calls, self._failure = [], failure
+
+    async def perform(self, procedure):
+        procedure.close()
+        raise self._failure
+
+    def begin_shutdown(self):
+        self.calls.append("begin_shutdown")
+
+    async def abort(self):
+        self.calls.append("abort")
+
+    async def close(self):
+        self.calls.append("close")
+
+
+def test_a_header_that_is_awaited_when_the_server_ends_already():
+    sessions = Sessions(service(), None)
+    sessions.begin_shutdown()
+    stream = Announcing(ShuttingDown())
+    with pytest.raises(StopIteration):
+        sessions.handle(stream, lambda: None, (Listener(proxy_protocol=LOCAL), "a")).send(None)
+    assert stream.calls == ["begin_shutdown", "close"]
+
+
+def test_a_header_whose_waiting_is_cancelled():
+    stream = Announcing(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(service(), None).handle(stream, lambda: None, (Listener(proxy_protocol=LOCAL), "a")).send(None)
+    assert stream.calls == ["abort"]
 
 
 def test_connections_that_announce_nobody_are_bounded(adapter, caplog):  # noqa: F811
@@ -297,6 +392,7 @@ def test_a_proxy_over_a_unix_socket(adapter, tmp_path, monkeypatch):  # noqa: F8
     [
         ({"networks": ()}, ValueError),
         ({"networks": "nowhere"}, LocalProtocolError),
+        ({"networks": [5]}, LocalProtocolError),
         ({"networks": "::1", "timeout": 0}, ValueError),
         ({"networks": "::1", "timeout": 61}, ValueError),
     ],
@@ -308,9 +404,9 @@ def test_settings_of_a_proxy_that_cannot_be(arguments, error):
 
 def test_the_networks_of_proxies():
     proxies = ProxyProtocol(networks=["10.0.0.0/8", "2001:db8::/64"])
-    taken = ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", ""]
-    assert [proxies.takes(address) for address in taken] == [True] * 4
-    assert not any(proxies.takes(address) for address in ["11.0.0.1", "2001:db8:0:1::1", "::1", "junk"])
+    taken = ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"]
+    assert [proxies.takes(address) for address in taken] == [True] * 3
+    assert not any(proxies.takes(address) for address in ["", "11.0.0.1", "2001:db8:0:1::1", "::1", "junk"])
 
 
 # ------------------------------------------------------------------------------------- several listeners
@@ -350,11 +446,19 @@ def test_several_listeners_in_one_server(adapter, pem):  # noqa: F811
 
 def test_the_domain_of_a_listener_is_that_of_the_maildrop(adapter):  # noqa: F811
     policy = Says()
-    store = MemoryStore({"ann@example.org": [b"one\n"]})
-    with adapter.entered(service(store=store, policy=policy), listeners=[Listener(domain="example.org")]) as server:
-        answers = talk(server.address, b"USER ann\r\nPASS tanstaaf\r\nQUIT\r\n")
-        assert b"maildrop has 1 messages" in answers
-    assert policy.asked[-1].user == "ann@example.org"
+    store = MemoryStore({"ann": [], "ann@example.org": [b"one\n"]})
+    users = MemoryAuthenticator({"ann": "other", "ann@example.org": "tanstaaf"}, scram_algorithms=())
+    served = service(store=store, authenticator=users, policy=policy, failure_delay=0, login_penalty=None)
+    with adapter.entered(served, listeners=[Listener(domain="example.org"), Listener()]) as server:
+        first, second = server.addresses
+        for address, password, answer in (
+            (first, b"tanstaaf", b"maildrop has 1 messages"),
+            (first, b"other", b"-ERR [AUTH]"),
+            (second, b"other", b"maildrop has 0 messages"),
+            (second, b"tanstaaf", b"-ERR [AUTH]"),
+        ):
+            assert answer in talk(address, b"USER ann\r\nPASS " + password + b"\r\nQUIT\r\n")
+    assert [facts.user for facts in policy.asked if facts.user is not None] == ["ann@example.org", "ann"]
 
 
 def test_a_listener_that_cannot_be_leaves_nothing_open(adapter):  # noqa: F811
@@ -384,6 +488,12 @@ def test_listeners_that_cannot_be(adapter, arguments, message):  # noqa: F811
 def test_a_listener_that_cannot_be(arguments):
     with pytest.raises(ValueError):  # noqa: PT011 - each has its own words
         Listener(**arguments)
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", True, ["127.0.0.1"]])
+def test_what_is_no_proxy_protocol(proxies):
+    with pytest.raises(TypeError, match=r"proxy_protocol takes ProxyProtocol\(networks=\.\.\.\)"):
+        Listener(proxy_protocol=proxies)
 
 
 # ------------------------------------------------------------------------------------------ another service

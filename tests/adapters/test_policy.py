@@ -1,13 +1,18 @@
 """A policy and the events of sessions, over real connections of all three adapters."""
 
 import datetime as dt
+from base64 import b64encode
 
+import attrs
 import pytest
 
 from pop3proto import blocking
+from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.refusals import LoginFailed, SessionRefused
 from pop3proto.core.replies import ResponseCode
 from pop3proto.procedures.server.policy import DENY, Decision
+from pop3proto.serving import AccessPolicy, Refusal, Rule
+from tests.adapters.test_listeners import talk
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - the first is a fixture
 from tests.procedures.server.test_policy import Says
 from tests.procedures.server.test_session_events import Events
@@ -37,10 +42,27 @@ def test_a_login_is_refused(adapter):  # noqa: F811
         with connect(server) as other, pytest.raises(LoginFailed, match="not now"):
             other.login("ann", "tanstaaf")
         assert (policy.asked[-1].sessions, policy.asked[-1].sessions_of_user) == (1, 1)
-        assert policy.asked[-1].since_login is not None
         policy.at = DENY
         with connect(server) as other, pytest.raises(LoginFailed, match="wrong name or password"):
             other.login("ann", "tanstaaf")
+
+
+class Deputy(MemoryAuthenticator):
+    """Bob may act for ann."""
+
+    def may_act_as(self, authcid, authzid, _session, /):
+        return (authcid, authzid) == ("bob", "ann")
+
+
+def test_who_is_denied_does_not_get_in_by_acting_for_another(adapter):  # noqa: F811
+    policy = AccessPolicy(rules=Rule(user="bob", refuse=Refusal()))
+    users = Deputy({"ann": "tanstaaf", "bob": "other"}, scram_algorithms=())
+    served = service(authenticator=users, login_penalty=None, failure_delay=0)
+    login = b"AUTH PLAIN " + b64encode(b"ann\0bob\0other") + b"\r\nQUIT\r\n"
+    with adapter.entered(served) as server:
+        assert b"maildrop has 1 messages" in talk(server.address, login)
+        adapter.do(server.use, attrs.evolve(served, policy=policy))
+        assert b"-ERR [AUTH] wrong name or password" in talk(server.address, login)
 
 
 def test_events(adapter):  # noqa: F811

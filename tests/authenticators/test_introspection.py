@@ -43,6 +43,18 @@ def test_a_token_is_asked_about(provider):
     assert tokens.check_token("ann", "\udc80é\r\n&token=x", HERE) is None
 
 
+def test_the_owner_of_a_token_has_the_domain_of_the_listener(provider):
+    tokens, there = asking(provider), SessionInfo(domain="example.org")
+    for owner, user in (("ann", "ann@example.org"), ("ann@example.org", "ann@example.org"), ("ann@b.org", "ann@b.org")):
+        token = provider.issue(owner).access_token
+        assert tokens.check_token(user, token, there) == user
+        assert tokens.check_token("", token, there) == user
+        assert tokens.check_token("ann@other.example", token, there) is None
+    token = provider.issue("ann").access_token
+    assert tokens.check_token("ann", token, HERE) == "ann"
+    assert tokens.check_token("ann@example.org", token, HERE) is None
+
+
 def test_a_valid_token_is_remembered_until_its_end_at_most(provider):
     tokens = asking(provider, cache=7200)
     token = provider.issue("ann").access_token

@@ -535,6 +535,7 @@ class Serving:
         mode: where TLS comes in.
         strikes: as `Actor`.
         address: the client's.
+        domain: of users who log in without one.
         limiter: shared with other sessions of the same server, whose service it has.
         awaits: as `serve`.
         service: other arguments of `Service`.
@@ -552,6 +553,7 @@ class Serving:
         strikes: Mapping[int, BaseException] | None = None,
         tls: TlsInfo | BaseException = TLS,
         address: str = "",
+        domain: str = "",
         limiter: SessionLimiter | None = None,
         awaits: bool = True,
         **service: Any,
@@ -564,7 +566,7 @@ class Serving:
         assert not isinstance(place, str), place
         self.place = place
         procedure = serve_session(
-            *(self.service, self.connection, SessionInfo(address)),
+            *(self.service, self.connection, SessionInfo(address, domain=domain)),
             loopback=loopback,
             tls=mode,
             awaits=awaits,

@@ -208,6 +208,28 @@ def test_who_is_not_root_cannot_change():
 
 
 @ROOT
+@pytest.mark.deep
+def test_the_group_of_root_is_noticed_among_the_others():
+    nobody = pwd.getpwnam("nobody")
+    script = (
+        "import os\n"
+        "from pop3proto.serving import check_not_root, drop_privileges\n"
+        f"os.setgroups([0]); os.setgid({nobody.pw_gid}); os.setuid({nobody.pw_uid})\n"
+        "for give_up in (check_not_root, lambda: drop_privileges('nobody')):\n"
+        "    try:\n"
+        "        give_up()\n"
+        "    except PermissionError as error:\n"
+        "        print(error)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    first, second = result.stdout.splitlines()
+    assert "should not run as root" in first
+    assert "and without the group of root" in second
+
+
+@ROOT
 def test_root_is_noticed():
     with pytest.raises(PermissionError, match="should not run as root"):
         check_not_root()

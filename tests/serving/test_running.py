@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pop3proto import LoginFailed
+from pop3proto import ConnectionLost, LoginFailed
 from pop3proto.asyncio import connect
-from pop3proto.serving import CannotServe, SiteServer, running
+from pop3proto.serving import AccessPolicy, CannotServe, SiteServer, running
 from pop3proto.serving.config import ConfigError
 from pop3proto.testing.certificates import authority, certificate_file, client_context
 from tests.helpers.processes import PATIENCE
@@ -162,6 +162,70 @@ def test_new_certificates_are_used_from_the_next_handshake_on(world, tmp_path):
             assert await serial(server) != first
 
     run(main())
+
+
+def test_a_reload_takes_other_files_of_certificates_and_their_settings(world, tmp_path, caplog):
+    paths = [tmp_path / "one.pem", tmp_path / "two.pem"]
+    for path in paths:
+        path.write_bytes(authority().issue_cert("127.0.0.1", path.stem).private_key_and_cert_chain_pem.bytes())
+    old = client_context()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    async def main():
+        async with world.serving(f'[tls]\ncertificate = "{paths[0]}"\n') as server:
+            assert await log_in(server, tls="starttls", context=old)
+            world.write(f'[tls]\ncertificate = "{paths[1]}"\nminimum = "1.3"\n')
+            assert await server.reload()
+            async with await connect(
+                *server.addresses[0], tls="starttls", context=client_context(), timeout=PATIENCE
+            ) as client:
+                assert client.tls.certificate == ssl.PEM_cert_to_DER_cert(own_certificate(paths[1]))
+            with pytest.raises(ConnectionLost):
+                await log_in(server, tls="starttls", context=old)
+            world.write()
+            with caplog.at_level(logging.WARNING, "pop3proto.serving"):
+                assert await server.reload()
+            assert await log_in(server, tls="starttls", context=client_context())
+
+    run(main())
+    assert "changes of tls count from the next start" in caplog.text
+
+
+def own_certificate(path):
+    text = path.read_text("ascii")
+    return text[text.index("-----BEGIN CERTIFICATE") :].partition("-----END CERTIFICATE-----")[0] + (
+        "-----END CERTIFICATE-----\n"
+    )
+
+
+def test_a_service_that_cannot_be_used_leaves_the_certificates_too(world, tmp_path, monkeypatch, caplog):
+    """All or nothing: the certificates are whole, but the policy is not."""
+    path = tmp_path / "one.pem"
+    path.write_bytes(authority().issue_cert("127.0.0.1", "one.example").private_key_and_cert_chain_pem.bytes())
+    first = ssl.PEM_cert_to_DER_cert(own_certificate(path))
+
+    def networks(_policy):
+        raise ValueError("the networks are not known")
+
+    async def main():
+        async with world.serving(f'[tls]\ncertificate = "{path}"\n') as server:
+            new = authority().issue_cert("127.0.0.1", "two.example")
+            path.write_bytes(new.private_key_and_cert_chain_pem.bytes())
+            world.write(f'greeting = "new"\n[tls]\ncertificate = "{path}"\n')
+            with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "pop3proto.serving"):
+                patch.setattr(AccessPolicy, "networks", property(networks))
+                assert not await server.reload()
+            async with await connect(
+                *server.addresses[0], tls="starttls", context=client_context(), timeout=PATIENCE
+            ) as client:
+                assert client.tls.certificate == first
+                assert client.greeting.reply.text.startswith("POP3 server ready")
+            assert server.config.greeting != "new"
+            assert await server.reload()
+            assert server.config.greeting == "new"
+
+    run(main())
+    assert "nothing was reloaded: the networks are not known" in caplog.text
 
 
 def test_what_needs_a_restart_is_told(world, caplog):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 from typing_extensions import override
 
-from .server_name import use_certificates
+from .server_name import host_name, use_certificates
 from .server_tls import ServerTls, accept_certificates
 from .tls import words_of
 from .tls_channel import TlsChannel
@@ -55,6 +55,10 @@ class ServerCertificate:
     )
 
 
+def _files(given: ServerCertificate | str | PathLike[str]) -> ServerCertificate:
+    return given if isinstance(given, ServerCertificate) else ServerCertificate(given)
+
+
 class Certificates:
     """The certificates of a server. They are read at once, and again by `reload`.
 
@@ -63,28 +67,30 @@ class Certificates:
 
     Args:
         default: for clients that name no host, or another one; a path is that of certificate and key in one file.
-        names: those of other host names; ``"*.example.org"`` is each name with one label before that domain.
+        names: those of other host names; ``"*.example.org"`` is each name with one label before that domain. A name
+            that is not ASCII is encoded, as clients send it (RFC 5890).
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM; None: clients are
             not asked for one.
         minimum_version: the lowest version of TLS that clients may use.
 
     Raises:
         OSError: a file cannot be used, and which.
-        ValueError: there is no such version.
+        ValueError: there is no such version; or something is no host name.
+        TypeError: something is neither files nor a path.
     """
 
     def __init__(
         self,
         default: ServerCertificate | str | PathLike[str],
         *,
-        names: Mapping[str, ServerCertificate] | None = None,
+        names: Mapping[str, ServerCertificate | str | PathLike[str]] | None = None,
         client_ca: str | PathLike[str] | None = None,
         minimum_version: TlsVersion = "TLSv1.2",
     ) -> None:
         if minimum_version not in _VERSIONS:
             raise ValueError(f"minimum_version must be one of {', '.join(map(repr, _VERSIONS))}")
-        self._default = default if isinstance(default, ServerCertificate) else ServerCertificate(default)
-        self._names = {name.lower().rstrip("."): files for name, files in (names or {}).items()}
+        self._default = _files(default)
+        self._names = {host_name(name): _files(files) for name, files in (names or {}).items()}
         self._client_ca = client_ca
         self._minimum = _VERSIONS[minimum_version]
         self._current = self._read()

@@ -182,9 +182,9 @@ class Driver(Stream):
             while True:
                 if tls is not None and (octets := tls.read()) is not None:
                     return octets
-                if not (self._unread or self.readable()):
+                if not self.readable():
                     return None
-                arrived = self._take_back() if self._unread else await self.receive(None)
+                arrived = await self.receive(None)
                 if tls is None:
                     self._used_in_clear = True
                     return arrived
@@ -249,7 +249,7 @@ class Driver(Stream):
     async def _start_tls(self, last_words: bytes, until: float | None) -> TlsInfo:
         if self._channel is None:
             raise LocalProtocolError("there is no TLS context")
-        if self._used_in_clear and (self.hold() or self._unread):  # else they belong to the handshake
+        if self._used_in_clear and self.hold():  # else they belong to the handshake
             raise RemoteProtocolError("the peer sent octets in clear where the TLS handshake was due")
         if last_words:
             await self.send(last_words, until)

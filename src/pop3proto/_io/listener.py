@@ -37,7 +37,8 @@ class ProxyProtocol:
         networks: the proxies, as addresses or networks; a connection from elsewhere is closed. Over a Unix socket all
             are taken: the permissions of its file decide.
         trust_tls: what the proxy says of TLS counts: a session whose client has TLS with the proxy is then protected
-            by TLS, and else is not. Only where nobody can listen between the proxy and this server.
+            by TLS, and else is not. Only where nobody can listen between the proxy and this server. The lowest version
+            of TLS is a setting of the proxy then.
         timeout: seconds within which the header must be there.
 
     Raises:
@@ -60,9 +61,7 @@ class ProxyProtocol:
             raise ValueError(f"the timeout of a PROXY header must be from 0 to {_LONGEST} seconds, not {self.timeout}")
 
     def takes(self, address: str) -> bool:
-        """Return whether a header is taken from this address; "" is a Unix socket."""
-        if not address:
-            return True
+        """Return whether a header is taken from this address. None is taken from a peer without one, over TCP."""
         number = address_of(address)
         return number is not None and any(number in network for network in self.networks)
 
@@ -86,7 +85,8 @@ class Listener:
         tls: where TLS comes in: "implicit", "starttls" or "none". The certificate is that of the server.
         proxy_protocol: which proxies stand in front of it; None: none.
         name: what `SessionInfo.listener`, and so the policy, calls it; "": by its address and port.
-        domain: the domain of users who log in without one: "ann" is "ann@" with this behind; "": none is added.
+        domain: the domain of users who log in without one: "ann" is "ann@" with this behind, to the authenticator, too;
+            "": none is added.
 
     Raises:
         ValueError, TypeError: as `serve`; or the domain is none.
@@ -107,6 +107,8 @@ class Listener:
     domain: str = attrs.field(default="", metadata=_about("the domain of users who log in without one"))
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.proxy_protocol, ProxyProtocol | None):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may do without a checker
+            raise TypeError(f"proxy_protocol takes ProxyProtocol(networks=...), not {self.proxy_protocol!r}")
         default_port(self.tls)  # raises if there is no such mode
         check_port(self.port, least=0)
         if not _DOMAIN.fullmatch(self.domain):

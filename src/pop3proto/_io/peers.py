@@ -39,12 +39,14 @@ class Peer:
         loopback: it is on this machine.
         port: 0 if it has none.
         local: address and port of this end; None if it has none.
+        unix: the connection is over a Unix socket. A peer of which nothing is known has no address either.
     """
 
     address: str
     loopback: bool
     port: int = 0
     local: tuple[str, int] | None = None
+    unix: bool = attrs.field(default=False, kw_only=True)
 
     @classmethod
     def of(cls, family: int, name: object, local: object = None) -> Peer:
@@ -56,7 +58,7 @@ class Peer:
             local: the name of this end, of that family; None if it is not known.
         """
         if family == _UNIX:
-            return cls("", loopback=True)
+            return cls("", loopback=True, unix=True)
         if family not in _INTERNET:
             return UNKNOWN_PEER
         if not isinstance(name, tuple) or not name:

@@ -29,7 +29,8 @@ def announced_peer(header: ProxyHeader, proxy: Peer) -> Peer:
         # A Unix socket is on the machine of the proxy. Of a client that is not known, nothing good is assumed.
         return attrs.evolve(proxy, address="", port=0, loopback=header.unix and proxy.loopback)
     address, port = header.client
-    return Peer(address, is_loopback(address), port, header.server)
+    # What calls itself 127.0.0.1 is on the proxy's machine, which is this one only if the proxy is here.
+    return Peer(address, proxy.loopback and is_loopback(address), port, header.server)
 
 
 def announced_tls(header: ProxyHeader) -> TlsInfo | None:

@@ -113,7 +113,7 @@ class Sessions:
         if (proxy := listener.proxy_protocol) is None:
             return None
         reason = ""
-        if not proxy.takes(stream.peer.address):
+        if not (stream.peer.unix or proxy.takes(stream.peer.address)):
             reason = "this listener takes connections of its proxies only"
         elif len(self._announcing) >= self._service.max_sessions:
             reason = "too many connections without a PROXY header"
@@ -183,6 +183,7 @@ class Sessions:
         connection = service.connection(tls=listener.tls == "implicit" or tls is not None)
         info = new_session_info(stream.peer, name, listener.domain, tls)
         record = LoggedSession(info)
+        record.tls = "" if tls is None else tls.version
         error: BaseException | None = None
         session = serve_session(
             service,

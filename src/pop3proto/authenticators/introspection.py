@@ -119,7 +119,10 @@ class TokenIntrospection(TokenVerifier):
             owner = self._owner(answer)
             if owner is not None:
                 self._remember(digest, owner, answer.get("exp"))
-        return owner if owner is not None and user in ("", owner) else None
+        if owner is None:
+            return None
+        owner = session.full_name(owner)  # as the user is named who logs in over this listener
+        return owner if session.full_name(user) in ("", owner) else None
 
     def _remembered(self, digest: bytes) -> str | None:
         with self._lock:

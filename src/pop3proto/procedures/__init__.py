@@ -63,7 +63,17 @@ if TYPE_CHECKING:
     from .server.limits import Place, SessionLimiter
     from .server.loop import serve_session
     from .server.penalties import LoginAttempt, LoginPenalty
-    from .server.policy import ALLOW, DENY, CountsNetworks, Decision, Facts, KnowsLoginDelay, NotesLogins, Policy
+    from .server.policy import (
+        ALLOW,
+        DENY,
+        ComparesNames,
+        CountsNetworks,
+        Decision,
+        Facts,
+        KnowsLoginDelay,
+        NotesLogins,
+        Policy,
+    )
     from .server.service import Service
     from .server.session import Handler, Handlers, ServerSession
     from .server.session_counts import OtherSessions
@@ -81,6 +91,7 @@ __all__ = [
     "Await",
     "AwaitLogin",
     "ClientObserver",
+    "ComparesNames",
     "CountsNetworks",
     "Deadlines",
     "Decision",
@@ -178,7 +189,7 @@ export(
         ".server.penalties": "LoginAttempt LoginPenalty",
         ".server.session_policy": "SessionPolicy",
         ".server.session_record": "SessionRecord",
-        ".server.policy": "ALLOW DENY CountsNetworks Decision Facts KnowsLoginDelay NotesLogins Policy",
+        ".server.policy": "ALLOW DENY ComparesNames CountsNetworks Decision Facts KnowsLoginDelay NotesLogins Policy",
         ".server.service": "Service",
         ".server.session": "Handler Handlers ServerSession",
         ".server.session_counts": "OtherSessions",

@@ -10,7 +10,7 @@ if `blocks` is true, and several threads may call it at once. An authenticator w
 
 A method returns the plain truth about credentials, and raises only if it cannot know it: `Unavailable`, which the
 client reads as [SYS/TEMP], or any other exception, which ends the session. It should take the same time whether or not
-there is such a user. Names and passwords are prepared before (RFC 4013).
+there is such a user. Names and passwords are prepared before (RFC 4013), and names have the domain of their listener.
 """
 
 from __future__ import annotations

@@ -80,8 +80,11 @@ class SessionInfo:
         return None if self.tls is None else self.tls.server_name
 
     def full_name(self, user: str) -> str:
-        """Return a user's name with the domain of the listener, unless it has one, or the listener has none."""
-        return f"{user}@{self.domain}" if self.domain and "@" not in user else user
+        """Return a name with the domain of the listener, unless it has one, or is empty, or the listener has none.
+
+        It is what an authenticator, a policy, a store and logs get: what was verified is what is opened.
+        """
+        return f"{user}@{self.domain}" if self.domain and user and "@" not in user else user
 
 
 _HASH_OF_PSS: Final = 0xA0  # [0], RFC 4055 section 3.1

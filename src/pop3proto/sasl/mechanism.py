@@ -173,6 +173,14 @@ class DialogueServer(ABC):
         self.claimed_user = user
         return user
 
+    def deny(self) -> bytes | None:
+        """Return the challenge that tells a client that its credentials are wrong; None: the negative reply tells it.
+
+        A server calls this where it has another reason to refuse a login whose credentials are right, and must not tell
+        it. `rejected` is true then, if there is such a challenge.
+        """
+        return None
+
     @abstractmethod
     def _begin(self, initial: bytes | None) -> Dialogue:
         """Run the exchange; `initial` is the initial response, or None."""

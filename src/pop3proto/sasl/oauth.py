@@ -99,6 +99,12 @@ class BearerServer(DialogueServer):
         self._no_bearer: Final = no_bearer
         self._error: Final = rejected
 
+    @override
+    def deny(self) -> bytes:
+        """Return the error message for a token that is not valid."""
+        self.rejected = True
+        return self._error
+
     @abstractmethod
     def _parse(self, message: bytes) -> Claim:
         """Parse a client's message; raises `MechanismError`."""

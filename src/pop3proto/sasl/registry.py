@@ -215,6 +215,10 @@ class ServerContext:
     hostname: str = "localhost"
     announced: AbstractSet[str] = frozenset()
 
+    def full_name(self, user: str) -> str:
+        """Return a user's name as an authenticator must be asked for it: with the domain of the listener."""
+        return self.session.full_name(user)
+
 
 @attrs.frozen
 class ServerEntry:
@@ -245,20 +249,15 @@ def _has(kind: type[T]) -> Callable[[Authenticator, SessionInfo], bool]:
     return lambda authenticator, _session: implements(authenticator, kind)
 
 
-def _plain_server(context: ServerContext) -> ServerMechanism:
+def _password_server(kind: type[PlainServer | LoginServer], context: ServerContext) -> ServerMechanism:
     verifier = _who(PasswordVerifier, context)
-    return PlainServer(lambda user, password: verifier.check_password(user, password, context.session))
-
-
-def _login_server(context: ServerContext) -> ServerMechanism:
-    verifier = _who(PasswordVerifier, context)
-    return LoginServer(lambda user, password: verifier.check_password(user, password, context.session))
+    return kind(lambda user, password: verifier.check_password(context.full_name(user), password, context.session))
 
 
 def _cram_md5_server(context: ServerContext) -> ServerMechanism:
     source = _who(SecretSource, context)
     challenge = f"<{context.nonce}@{context.hostname}>".encode()
-    return CramMd5Server(lambda user: source.secret(user, context.session), challenge)
+    return CramMd5Server(lambda user: source.secret(context.full_name(user), context.session), challenge)
 
 
 def _has_scram(algorithm: str, authenticator: Authenticator, _session: SessionInfo) -> bool:
@@ -274,7 +273,7 @@ def _scram_server(algorithm: str, context: ServerContext) -> ServerMechanism:
     source = _who(ScramKeySource, context)
     return ScramServer(
         algorithm,
-        lambda user: source.scram_keys(user, algorithm, context.session),
+        lambda user: source.scram_keys(context.full_name(user), algorithm, context.session),
         nonce=context.nonce,
         plus_announced=f"SCRAM-{algorithm}-PLUS" in context.announced,
     )
@@ -284,20 +283,15 @@ def _scram_plus_server(algorithm: str, context: ServerContext) -> ServerMechanis
     source = _who(ScramKeySource, context)
     return ScramServer(
         algorithm,
-        lambda user: source.scram_keys(user, algorithm, context.session),
+        lambda user: source.scram_keys(context.full_name(user), algorithm, context.session),
         nonce=context.nonce,
         bindings=context.session.tls.bindings if context.session.tls is not None else (),
     )
 
 
-def _oauthbearer_server(context: ServerContext) -> ServerMechanism:
+def _token_server(kind: type[OAuthBearerServer | XOAuth2Server], context: ServerContext) -> ServerMechanism:
     verifier = _who(TokenVerifier, context)
-    return OAuthBearerServer(lambda user, token: verifier.check_token(user, token, context.session))
-
-
-def _xoauth2_server(context: ServerContext) -> ServerMechanism:
-    verifier = _who(TokenVerifier, context)
-    return XOAuth2Server(lambda user, token: verifier.check_token(user, token, context.session))
+    return kind(lambda user, token: verifier.check_token(context.full_name(user), token, context.session))
 
 
 def _has_certificate(authenticator: Authenticator, session: SessionInfo) -> bool:
@@ -311,7 +305,9 @@ def _external_server(context: ServerContext) -> ServerMechanism:
     if tls is None or tls.certificate is None:
         raise MechanismError("the client has shown no certificate")
     certificate = tls.certificate
-    return ExternalServer(lambda authzid: verifier.check_certificate(certificate, authzid, context.session))
+    return ExternalServer(
+        lambda authzid: verifier.check_certificate(certificate, context.full_name(authzid), context.session)
+    )
 
 
 def _anonymous_server(context: ServerContext) -> ServerMechanism:
@@ -334,10 +330,10 @@ _SERVER: Final[ServerMechanisms] = {
     "SCRAM-SHA-1": ServerEntry(Strength.MUTUAL, partial(_has_scram, "SHA-1"), partial(_scram_server, "SHA-1")),
     "EXTERNAL": ServerEntry(Strength.NO_SECRET, _has_certificate, _external_server),
     "CRAM-MD5": ServerEntry(Strength.DIGEST, _has(SecretSource), _cram_md5_server),
-    "PLAIN": ServerEntry(Strength.CLEAR, _has(PasswordVerifier), _plain_server),
-    "LOGIN": ServerEntry(Strength.CLEAR, _has(PasswordVerifier), _login_server),
-    "OAUTHBEARER": ServerEntry(Strength.CLEAR, _has(TokenVerifier), _oauthbearer_server),
-    "XOAUTH2": ServerEntry(Strength.CLEAR, _has(TokenVerifier), _xoauth2_server),
+    "PLAIN": ServerEntry(Strength.CLEAR, _has(PasswordVerifier), partial(_password_server, PlainServer)),
+    "LOGIN": ServerEntry(Strength.CLEAR, _has(PasswordVerifier), partial(_password_server, LoginServer)),
+    "OAUTHBEARER": ServerEntry(Strength.CLEAR, _has(TokenVerifier), partial(_token_server, OAuthBearerServer)),
+    "XOAUTH2": ServerEntry(Strength.CLEAR, _has(TokenVerifier), partial(_token_server, XOAuth2Server)),
     "ANONYMOUS": ServerEntry(Strength.NO_SECRET, _has(AnonymousHost), _anonymous_server),
 }
 SERVER_MECHANISMS: Final[ServerMechanisms] = _Table("SERVER_MECHANISMS", _SERVER)

@@ -18,7 +18,6 @@ from .config.values import APOP, USER_PASS
 from .log.audit import AuditLog
 from .retention.last import LAST_HANDLERS
 from .site_store import SiteStore
-from .whole_names import WholeNames
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +61,7 @@ def certificates_of(tls: Tls | None) -> Certificates | None:
         return None
     return Certificates(
         _files(tls),
-        names={str(name): _files(files) for name, files in tls.names.items()},
+        names={name: _files(files) for name, files in tls.names.items()},
         client_ca=tls.client_ca,
         minimum_version="TLSv1.3" if tls.minimum == "1.3" else "TLSv1.2",
     )
@@ -111,9 +110,6 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         LocalProtocolError: a text cannot be sent to a client.
     """
     config = site.config
-    authenticator = accounts.authenticator
-    if any(listen.domain for listen in config.listen):
-        authenticator = WholeNames(authenticator)
     observers: list[ServerObserver] = [
         *([LogObserver()] if config.log.dialogue else []),
         *([] if config.log.audit is None else [AuditLog()]),
@@ -121,7 +117,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
     ]
     service = Service(
         store=SiteStore(site, lasting.job, lasting.metrics),
-        authenticator=authenticator,
+        authenticator=accounts.authenticator,
         cleartext=config.login.cleartext,
         deadlines=config.timeouts.value(),
         max_sessions=config.limits.sessions,

@@ -17,8 +17,8 @@ _ROOT: Final = 0
 def drop_privileges(user: str, group: str | None = None) -> None:
     """Go on as another user, with that user's groups, and with no way back. Where the process is that user, do nothing.
 
-    Bind the sockets before: ports below 1024 are for root. What is read later, at a reload, must be readable by that
-    user: keys of certificates, too.
+    Bind the sockets before: ports below 1024 are for root. What is read later must be readable by that user: the keys
+    of certificates, at a reload; and the modules of Python and of this package, which loads many at their first use.
 
     Args:
         user: a name, or a number.
@@ -36,7 +36,7 @@ def drop_privileges(user: str, group: str | None = None) -> None:
     if main == _ROOT:
         raise ValueError(f"the group of {user!r} would be that of root; name another one")
     uid = entry.pw_uid
-    if {*_users()} == {uid} and {*_groups()} == {main}:
+    if {*_users()} == {uid} and {*_groups()} == {main} and _ROOT not in os.getgroups():
         return
     groups = sorted({*os.getgrouplist(entry.pw_name, main)} - {_ROOT})
     try:
@@ -46,7 +46,8 @@ def drop_privileges(user: str, group: str | None = None) -> None:
     except PermissionError as error:
         raise PermissionError(
             error.errno,
-            f"this process, of user {os.geteuid()}, may not go on as {user!r}: start it as root, or as that user",
+            f"this process, of user {os.geteuid()}, may not go on as {user!r}: start it as root, or as that user, and "
+            "without the group of root",
         ) from error
     _check_dropped(uid, main, groups)
 
@@ -55,9 +56,9 @@ def check_not_root() -> None:
     """Refuse to go on as root.
 
     Raises:
-        PermissionError: the process has the rights of root.
+        PermissionError: the process has the rights of root, or of its group.
     """
-    if _ROOT in (*_users(), *_groups()):
+    if _ROOT in (*_users(), *_groups(), *os.getgroups()):
         raise PermissionError(
             "a server should not run as root: name a user, to whom it changes once its sockets are bound"
         )

@@ -44,8 +44,8 @@ __all__ = ["CannotServe", "SiteServer"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 
-_FIXED: Final = ("listen", "run", "log", "metrics", "tls")
-"""Tables whose changes need a new start; the certificates in the files of `tls` do not."""
+_FIXED: Final = ("listen", "run", "log", "metrics")
+"""Tables whose changes need a new start; so does `tls` where it comes or goes, for that decides on STLS."""
 
 _PURGE_ENDS: Final = 30  # seconds for the maildrop that is being purged
 
@@ -137,17 +137,16 @@ class SiteServer:
                 for problem in self._log.reopen():
                     _log.error("%s", visible(problem))
             try:
-                config, site, service = await asyncio.to_thread(self._load_again)
-                self._server.use(service)
+                config, site, service, certificates = await asyncio.to_thread(self._load_again)
+                self._server.use(service)  # if it fails, nothing has changed; nothing behind it can fail
+                if self._certificates is not None and certificates is not None:
+                    self._certificates.use(certificates)
             except (OSError, ValueError, Pop3Error, MissingExtra) as error:
                 for line in error.errors if isinstance(error, ConfigError) else [_words(error)]:
                     _log.error("nothing was reloaded: %s", visible(line))
                 done = False
             else:
-                changed = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
-                if _purge_interval(config) != _purge_interval(self.config):
-                    changed.append("retain (whether and how often mail is purged)")
-                if changed:
+                if changed := _only_at_a_start(self.config, config):
                     _log.warning("changes of %s count from the next start", ", ".join(changed))
                 self.config, self._site, done = config, site, True
                 _log.info("reloaded %s", visible(str(self._path)))
@@ -214,13 +213,11 @@ class SiteServer:
         site = Site(config, accounts.directory)
         return site, service_of(site, accounts, self._lasting)
 
-    def _load_again(self) -> tuple[ServeConfig, Site, Service]:
-        """Return what the files say now. The certificates come last: they are used from then on."""
+    def _load_again(self) -> tuple[ServeConfig, Site, Service, Certificates | None]:
+        """Return what the files say now, all of it read; nothing is used yet."""
         config = read_config(self._path)
-        site, service = self._assemble(config)
-        if self._certificates is not None:
-            self._certificates.reload()
-        return config, site, service
+        certificates = None if self._certificates is None else certificates_of(config.tls)
+        return config, *self._assemble(config), certificates
 
     def _current_site(self) -> Site:
         assert self._site is not None  # noqa: S101 - the job begins after it was made
@@ -253,6 +250,16 @@ class SiteServer:
         while True:
             self.notifier.alive()
             await asyncio.sleep(interval)
+
+
+def _only_at_a_start(old: ServeConfig, new: ServeConfig) -> list[str]:
+    """Return what has changed that a running server cannot take."""
+    changed = [name for name in _FIXED if getattr(new, name) != getattr(old, name)]
+    if (new.tls is None) != (old.tls is None):
+        changed.append("tls")
+    if _purge_interval(new) != _purge_interval(old):
+        changed.append("retain (whether and how often mail is purged)")
+    return changed
 
 
 def _purge_interval(config: ServeConfig) -> float | None:

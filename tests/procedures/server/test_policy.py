@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.core.capabilities import LoginDelay
+from pop3proto.core.capabilities import Capabilities, LoginDelay
 from pop3proto.core.commands import Noop
-from pop3proto.core.errors import ConnectionLost, LocalProtocolError
+from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.replies import ResponseCode
 from pop3proto.core.states import State
 from pop3proto.procedures.maildrop import Refused
@@ -24,7 +24,6 @@ from pop3proto.procedures.server.policy import ALLOW, DENY, Decision, Facts, Pol
 from pop3proto.procedures.server.service import Service
 from pop3proto.sasl.md5 import CramMd5Client
 from tests.helpers.drivers import (
-    Clock,
     FakeStore,
     OneUser,
     Serving,
@@ -105,6 +104,13 @@ def test_what_is_no_policy_is_refused_at_once(policy):
         Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
 
 
+@pytest.mark.parametrize("name", ["before_login", "at_login", "logged_in", "login_delay", "user_key"])
+def test_a_method_that_takes_other_arguments_is_refused_at_once(name):
+    policy = type("Other", (Plain,), {name: lambda _self: ALLOW})()
+    with pytest.raises(TypeError, match=f"{name} of the policy .* must take one argument: "):
+        Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
+
+
 def test_a_coroutine_method_is_refused_at_once():
     class Awaited(Plain):
         async def at_login(self, facts):
@@ -141,7 +147,7 @@ def test_a_long_refusal_at_the_connection_is_cut():
 
 def test_a_policy_that_fails_lets_nobody_in():
     session = Serving(FakeStore(), policy=Says(ZeroDivisionError()))
-    session.actor.go()
+    assert session.actor.go().take() == b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n"
     with pytest.raises(ZeroDivisionError):
         session.actor.outcome()
     session = Serving(FakeStore(), policy=Says(at=ZeroDivisionError()), failure_delay=0).greeted()
@@ -149,6 +155,18 @@ def test_a_policy_that_fails_lets_nobody_in():
     with pytest.raises(ZeroDivisionError):
         session.actor.outcome()
     assert session.store.openers == []
+
+
+@pytest.mark.parametrize("answer", [None, True, ConnectionLost("to its database"), TimedOut("its database")])
+def test_what_is_no_decision_is_a_fault_of_the_server(answer):
+    """And no error of the client, whatever the policy has raised."""
+    for policy, login in ((Says(answer), b""), (Says(at=answer), LOG_IN)):
+        session = Serving(FakeStore(), policy=policy, failure_delay=0)
+        said = session.actor.receive(login).take() if login else session.actor.go().take()
+        assert said.endswith(b"-ERR [SYS/TEMP] the server has a fault, and ends the session\r\n")
+        with pytest.raises((TypeError, RuntimeError), match="the policy"):
+            session.actor.outcome()
+        assert session.store.openers == []
 
 
 # -------------------------------------------------------------------------------------------- the login
@@ -191,6 +209,25 @@ def test_a_refusal_with_a_text_is_told(close):
     if not close:
         policy.at = ALLOW
         assert codes(session.lines(LOG_IN)) == [b"+OK", b"+OK"]
+
+
+def test_who_is_refused_with_a_text_is_not_logged_in():
+    """A newer session may displace it, and so many refused logins end it; the next login waits no longer for it."""
+    policy = Says(at=Decision(allowed=False, text="too early", code=ResponseCode.LOGIN_DELAY))
+    limiter = Service(store=FakeStore(), authenticator=OneUser(), policy=policy).limiter(b"")
+    session = Serving(FakeStore(), policy=policy, limiter=limiter, address="192.0.2.1", login_attempts=3).greeted()
+    for number in range(3):
+        assert not session.actor.finished
+        assert session.place in limiter._strangers
+        assert session.lines(LOG_IN)[1] == b"-ERR [LOGIN-DELAY] too early"
+        assert session.record.user == "ann", number
+    assert session.actor.finished
+    assert session.record.end == "failed logins"
+    assert session.record.method == ""
+    assert slept(session) == []
+    penalties = limiter._logins._penalties
+    assert penalties is not None
+    assert penalties.delay("192.0.2.1", session.actor.clock.now) == 0
 
 
 def test_a_handler_may_refuse_late_and_end_the_session():
@@ -239,6 +276,15 @@ def test_the_login_delay_is_announced():
     assert b"LOGIN-DELAY 30" in session.lines(b"CAPA\r\n")
 
 
+def test_the_delay_of_the_policy_counts_and_not_that_of_the_store():
+    store = FakeStore(capabilities=Capabilities(login_delay=LoginDelay(5)))
+    policy = Says(delay={None: LoginDelay(60), "ann": None})
+    session = Serving(store, policy=policy).greeted()
+    assert b"LOGIN-DELAY 60" in session.lines(b"CAPA\r\n")
+    session.ask(LOG_IN)
+    assert b"LOGIN-DELAY 5" in session.lines(b"CAPA\r\n"), "the policy has none for this user"
+
+
 def test_no_policy_and_no_delay_leave_the_stores_own():
     assert not [line for line in Serving(FakeStore()).greeted().lines(b"CAPA\r\n") if b"DELAY" in line]
     assert not [line for line in Serving(FakeStore(), policy=Says()).greeted().lines(b"CAPA\r\n") if b"DELAY" in line]
@@ -273,7 +319,7 @@ def test_each_session_sees_the_others(moves):
         if user is not None:
             place.claim(user)
         networks = Counter(INSIDE[name] for name, _, _ in inside)
-        others = place.others(user, 0)
+        others = place.others(user, NETWORKS)
         assert others.sessions == len(inside)
         assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
         assert others.of_user == (0 if user is None else [who for _, who, _ in inside].count(user))
@@ -283,20 +329,6 @@ def test_each_session_sees_the_others(moves):
         inside.append((address, user, place))
         if leaves:
             inside.pop(0)[2].leave()
-
-
-def test_the_seconds_since_the_last_login_of_the_user():
-    clock, policy = Clock(), Says()
-    service = Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
-    limiter = service.limiter(b"")
-    store = FakeStore()
-    session = Serving(store, policy=policy, clock=clock, limiter=limiter, address="192.0.2.1").logged_in()
-    assert policy.asked[-1].since_login is None
-    session.hang_up()
-    clock.now += 7
-    Serving(store, policy=policy, clock=clock, limiter=limiter, address="192.0.2.1").logged_in()
-    assert policy.asked[-1].since_login == 7
-    assert policy.asked[-1].sessions == 1  # the place of the first one was not given back
 
 
 @given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=10), st.integers(0, 10))
@@ -309,7 +341,7 @@ def test_other_networks_are_counted_with_the_sessions_that_are_there(addresses, 
     for place in places[:leaving]:
         assert not isinstance(place, str)
         place.leave()
-    others = limiter.place("203.0.113.1").others(None, 0)
+    others = limiter.place("203.0.113.1").others(None, NETWORKS)
     networks = Counter(INSIDE[address] for address in addresses[leaving:])
     assert dict(others.by_network) == {network: networks[network] for network in NETWORKS}
     assert others.sessions == len(addresses[leaving:])
@@ -323,7 +355,70 @@ def test_a_session_of_a_service_without_a_policy_counts_for_the_next_one():
     store.locked = False
     limiter.use(Service(store=store, authenticator=OneUser(), policy=policy))
     Serving(store, policy=policy, limiter=limiter, address="192.0.2.2").logged_in()
-    assert (policy.asked[-1].sessions_of_user, policy.asked[-1].since_login) == (1, 0)
+    assert policy.asked[-1].sessions_of_user == 1
+
+
+class FailsAtNetworks(Says):
+    @property
+    def networks(self):
+        raise OSError("the table is gone")
+
+    @networks.setter
+    def networks(self, _):
+        pass
+
+
+class NoNetworks(Says):
+    """Its networks are none."""
+
+    networks = property(lambda _: ["10.0.0.0/8"], lambda *_: None)
+
+
+@pytest.mark.parametrize("policy, error", [(FailsAtNetworks(), OSError), (NoNetworks(), TypeError)])
+def test_a_service_that_cannot_be_used_changes_nothing(policy, error):
+    """Neither its limits, nor its penalty, nor its networks."""
+    old = Service(store=FakeStore(), authenticator=OneUser(), policy=Says(networks=NETWORKS), max_sessions=2)
+    limiter = old.limiter(b"")
+    assert not isinstance(limiter.enter("192.0.2.1"), str)
+    new = Service(store=FakeStore(), authenticator=OneUser(), policy=policy, max_sessions=1, login_penalty=None)
+    with pytest.raises(error):
+        limiter.use(new)
+    assert not isinstance(limiter.enter("192.0.2.2"), str)
+    assert limiter.enter("192.0.2.3") == "too many sessions"
+    assert limiter._logins._penalties is not None
+    assert limiter.place("").others(None, NETWORKS).by_network == {NETWORKS[0]: 2, NETWORKS[1]: 0}
+
+
+@given(st.lists(st.sampled_from(sorted(INSIDE)), max_size=8), st.sampled_from([(), NETWORKS[:1], NETWORKS]))
+def test_a_session_has_the_networks_of_its_own_policy(addresses, later):
+    """Also when the server has another policy by then."""
+    policy = Says(networks=NETWORKS)
+    service = Service(store=FakeStore(), authenticator=OneUser(), policy=policy)
+    limiter = service.limiter(b"")
+    session = Serving(FakeStore(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+    limiter.use(Service(store=FakeStore(), authenticator=OneUser(), policy=Says(networks=later)))
+    for address in addresses:
+        limiter.enter(address)
+    session.ask(LOG_IN)
+    networks = Counter(INSIDE[address] for address in addresses)
+    assert dict(policy.asked[-1].sessions_by_network) == {network: networks[network] for network in NETWORKS}
+
+
+def test_spellings_of_one_name_count_as_one_user():
+    class Folds(Says):
+        def user_key(self, user):
+            return user.casefold()
+
+    class Whoever(OneUser):
+        def check_password(self, user, password, _session):
+            return password == "tanstaaf"
+
+    policy = Folds()
+    limiter = Service(store=FakeStore(), authenticator=Whoever(), policy=policy).limiter(b"")
+    for number, name in enumerate(["ann", "ANN", "Ann"]):
+        session = Serving(FakeStore(), Whoever(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+        session.ask(f"USER {name}\r\nPASS tanstaaf\r\n".encode())
+        assert (policy.asked[-1].user, policy.asked[-1].sessions_of_user) == (name, number)
 
 
 def test_failures_count_on_under_another_penalty():
@@ -368,6 +463,6 @@ def test_a_client_that_goes_at_any_moment_is_counted_out():
         session.place.leave()
         after = session.actor.after_strike[1:]
         assert not any(isinstance(operation, Read | Write) for operation in after), "nothing is said any more"
-        others = limiter.others(limiter.place("x"), "ann", 0)
+        others = limiter.place("x").others("ann")
         assert (others.of_user, others.sessions, others.from_address) == (0, 0, 0)
     assert store.openers  # it went behind the login, too

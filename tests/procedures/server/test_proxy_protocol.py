@@ -79,6 +79,9 @@ def test_no_binary_header_raises_anything_else(command, family, body):
         b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n",
         b"PROXY TCP4 1.2.3.4 1.2.3.4 -1 1\r\n",
         b"PROXY TCP4 1.2.3.4 1.2.3.4 \xb2 1\r\n",
+        b"PROXY TCP4 1.2.3.4 1.2.3.4 00080 1\r\n",
+        b"PROXY TCP4 1.2.3.4 1.2.3.4 1 00\r\n",
+        b"PROXY UNKNOWN " + b"x" * 200 + b"\r\n",
         b"PROXY TCP4 ::1 ::1 1 1\r\n",
         b"PROXY TCP6 1.2.3.4 1.2.3.4 1 1\r\n",
         b"PROXY TCP6 fe80::1%lo fe80::1%lo 1 1\r\n",
@@ -150,6 +153,8 @@ def test_what_is_said_of_tls():
 def test_the_name_that_the_client_asked_for():
     header, _ = read(binary("192.0.2.1", more=tlv(1, b"pop3") + tlv(2, b"pop.example.org") + tlv(4, b"??")))
     assert header.server_name == "pop.example.org"
+    twice, _ = read(binary("192.0.2.1", more=tlv(2, b"one.example") + tlv(2, b"two.example")))
+    assert twice.server_name == "one.example", "the first of a type counts"
     for bad in (b"a\nb", b"\xff"):
         assert read(binary("192.0.2.1", more=tlv(2, bad)))[0].server_name is None
 

@@ -123,6 +123,18 @@ def test_a_commit_that_fails_is_not_told():
     assert events.told[-1][3] is OSError
 
 
+def test_what_is_deleted_is_told_even_if_the_maildrop_does_not_close():
+    events, store = Events(), FakeStore(b"a\n", b"b\n")
+    store.failures["close"] = OSError("the lock is gone")
+    session = Serving(store, observer=events).logged_in()
+    assert codes(session.lines(b"RETR 2\r\nDELE 1\r\nQUIT\r\n"))[-1] == b"-ERR [SYS/TEMP]"
+    with pytest.raises(OSError, match="the lock is gone"):
+        session.actor.outcome()
+    assert [*store.contents] == [2]
+    assert session.record.deleted == 1
+    assert events.told[1:] == [("committed", "ann", ["id.1"], ["id.2"]), ("session_ended", "ann", "quit", OSError)]
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("one"), ConnectionLost("one"), TimedOut("one")])
 def test_the_client_hears_the_truth_even_if_an_observer_fails(error):
     """What QUIT has deleted is gone: no observer can turn its +OK into a -ERR."""

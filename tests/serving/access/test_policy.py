@@ -2,6 +2,8 @@
 
 import datetime as dt
 import ipaddress
+import resource
+import signal
 
 import attrs
 import pytest
@@ -9,10 +11,11 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.capabilities import LoginDelay
 from pop3proto.core.errors import LocalProtocolError
-from pop3proto.procedures import ALLOW, Facts
+from pop3proto.procedures import ALLOW, Facts, Service
 from pop3proto.sasl.plain import PlainClient
 from pop3proto.serving import AccessPolicy, Hours, LoginPace, LoginTimes, Refusal, Rule
-from tests.helpers.drivers import Clock, FakeStore, Serving, sessions_come_to_their_end  # noqa: F401 - it is a fixture
+from pop3proto.serving.access.rules import matches
+from tests.helpers.drivers import Clock, FakeStore, OneUser, Serving, sessions_come_to_their_end  # noqa: F401 - a fixture
 from tests.procedures.server.test_login_handlers import Everyone, log_in, scram, serving, sleeps
 from tests.procedures.server.test_policy import LOG_IN, WRONG
 
@@ -28,6 +31,13 @@ KIOSK = Rule(
 )
 
 
+class Spelt(OneUser):
+    """To it, case does not count."""
+
+    def check_password(self, user, password, session):
+        return super().check_password(user.lower(), password, session)
+
+
 def decided(policy, **facts):
     return policy.at_login(attrs.evolve(FACTS, **facts))
 
@@ -39,7 +49,7 @@ ADDRESSES = ("192.0.2.1", "::ffff:192.0.2.1", "10.1.2.3", "2001:db8::1", "")
 RULES = st.lists(
     st.builds(
         Rule,
-        user=st.sampled_from(["*", "ann", "kiosk*", ("bob", "k*1"), "[ab]*"]),
+        user=st.sampled_from(["*", "ann", "kiosk*", ("bob", "k*1"), "?n*"]),
         networks=st.sampled_from([(), "192.0.2.0/24", "10.0.0.0/8", ("2001:db8::/32", "192.0.2.1")]),
         listener=st.sampled_from(["*", "pop3s"]),
         refuse=st.sampled_from([None, TOLD, SILENT]),
@@ -55,7 +65,7 @@ def fits(rule, user, address, listener):
         ("ann",): ("ann",),
         ("kiosk*",): ("kiosk1",),
         ("bob", "k*1"): ("bob", "kiosk1"),
-        ("[ab]*",): ("ann", "bob"),
+        ("?n*",): ("ann", "Ann"),
     }
     inside = {
         "192.0.2.1": ("192.0.2.0/24", "192.0.2.1/32"),
@@ -113,6 +123,26 @@ def test_a_rule_with_otherwise(user, address, now, allowed):
     assert AccessPolicy(rules=KIOSK).before_login(connection) == ALLOW, "nobody has said who it is"
 
 
+@given(st.text("[]!*?.-^a1:", max_size=8), st.text("[]!*?.-^a1:", max_size=8))
+def test_a_pattern_has_two_wild_cards_and_no_more(pattern, name):
+    def fits(pattern, name):
+        if not pattern:
+            return not name
+        if pattern[0] == "*":
+            return fits(pattern[1:], name) or (bool(name) and fits(pattern, name[1:]))
+        return bool(name) and pattern[0] in ("?", name[0]) and fits(pattern[1:], name[1:])
+
+    assert matches((pattern,), name) == fits(pattern, name)
+    assert matches((name,), name)
+
+
+@pytest.mark.parametrize("listener", ["[::]:995", "[::1]:110", "127.0.0.1:110", "pop3s"])
+def test_a_rule_may_name_any_listener(listener):
+    policy = AccessPolicy(rules=Rule(listener=listener, refuse=TOLD))
+    assert not decided(policy, listener=listener).allowed
+    assert decided(policy, listener="other").allowed
+
+
 def test_no_other_spelling_escapes_the_delay():
     for ignore_case in (False, True):
         policy = AccessPolicy(paces=LoginPace(every=60), ignore_case=ignore_case)
@@ -130,6 +160,22 @@ def test_case_counts_unless_it_does_not():
     "make, error",
     [
         (lambda: Rule(networks="nowhere"), LocalProtocolError),
+        (lambda: Rule(user="[ab]*"), ValueError),
+        (lambda: Rule(user=[], refuse=TOLD), ValueError),
+        (lambda: Rule(listener=[], refuse=TOLD), ValueError),
+        (lambda: LoginPace(user=[], every=1), ValueError),
+        (lambda: Rule(user=[5]), TypeError),
+        (lambda: Rule(refuse="no"), TypeError),
+        (lambda: Rule(otherwise=True), TypeError),
+        (lambda: Rule(hours="08:00"), TypeError),
+        (lambda: Rule(networks=[5]), LocalProtocolError),
+        (lambda: Rule(networks=[b"\0\0\0\5"]), LocalProtocolError),
+        (lambda: AccessPolicy(rules=["x"]), TypeError),
+        (lambda: AccessPolicy(paces=[60]), TypeError),
+        (lambda: AccessPolicy(sessions_per_user="4"), TypeError),
+        (lambda: AccessPolicy(sessions_by_network={"10.0.0.0/8": "4"}), TypeError),
+        (lambda: LoginPace(every="1m"), TypeError),
+        (lambda: LoginPace(every=1, burst=1.5), TypeError),
         (lambda: Rule(refuse=TOLD, otherwise=TOLD), ValueError),
         (lambda: Refusal(code="SYS/PERM"), LocalProtocolError),
         (lambda: Refusal(close=True), LocalProtocolError),
@@ -154,6 +200,29 @@ def test_the_limit_of_a_user():
     assert decided(policy, sessions_of_user=1).allowed
     refused = decided(policy, sessions_of_user=2)
     assert str(refused.code) == "IN-USE"
+
+
+def test_the_limit_of_a_user_is_that_of_all_spellings():
+    for ignore_case in (False, True):
+        policy = AccessPolicy(sessions_per_user=1, ignore_case=ignore_case)
+        limiter = Service(store=FakeStore(), authenticator=Spelt(), policy=policy).limiter(b"")
+        answers = []
+        for name in (b"ann", b"ANN"):
+            session = Serving(FakeStore(), Spelt(), policy=policy, limiter=limiter, address="192.0.2.1").greeted()
+            answers.append(session.lines(b"USER " + name + b"\r\nPASS tanstaaf\r\n")[-1])
+        assert [answer.startswith(b"+OK") for answer in answers] == [True, not ignore_case]
+
+
+def test_who_acts_for_another_is_bound_by_rules_and_not_by_limits():
+    """Limits and delay are those of whose maildrop it is."""
+    policy = AccessPolicy(
+        rules=Rule(user="ann", networks="10.0.0.0/8", refuse=SILENT), sessions_per_user=1, paces=LoginPace(every=60)
+    )
+    policy.logged_in(FACTS)
+    acting = {"acts_for": "bob", "sessions_of_user": 5}
+    assert decided(policy, **acting).allowed
+    assert not decided(policy, address="10.0.0.1", **acting).allowed
+    assert not decided(policy).allowed
 
 
 def test_the_limits_of_networks():
@@ -227,12 +296,13 @@ def test_each_user_has_a_pace():
     )
     assert policy.login_delay(None) == LoginDelay(600, per_user=True)
     announced = {user: policy.login_delay(user) for user in ("kiosk1", "ann", "carol")}
-    assert announced == {"kiosk1": LoginDelay(600), "ann": LoginDelay(0), "carol": LoginDelay(31)}
+    assert announced == {"kiosk1": LoginDelay(600), "ann": None, "carol": LoginDelay(31)}
     for user, allowed in (("kiosk1", False), ("ann", True), ("carol", False)):
         policy.logged_in(attrs.evolve(FACTS, user=user))
         assert decided(policy, user=user).allowed == allowed
     assert AccessPolicy(paces=LoginPace(every=60)).login_delay(None) == LoginDelay(60)
     assert AccessPolicy().login_delay(None) is None
+    assert AccessPolicy(paces=[LoginPace(user="ann", every=0), LoginPace(every=0)]).login_delay(None) is None
     assert AccessPolicy(paces=LoginPace(user="ann", every=60)).login_delay("bob") is None
 
 
@@ -277,7 +347,16 @@ def test_the_file_keeps_the_times_over_restarts(tmp_path_factory, logins, every,
 
 
 @pytest.mark.parametrize(
-    "junk", [b"[", b'["ann", "x"]\n', b"\xff\n", b'["ann", NaN]\n', b"[1, 2]\n", b"[" * 100_000 + b"\n"]
+    "junk",
+    [
+        b"[",
+        b'["ann", "x"]\n',
+        b"\xff\n",
+        b'["ann", NaN]\n',
+        b"[1, 2]\n",
+        b"[" * 100_000 + b"\n",
+        b'["ann", ' + b"9" * 400 + b"]\n",
+    ],
 )
 def test_what_is_unreadable_in_the_file_is_left_out(tmp_path, caplog, junk):
     path, pace = tmp_path / "state", LoginPace(every=60)
@@ -304,6 +383,38 @@ def test_memory_does_not_grow_without_end():
     for number in range(3_000):
         times.note(f"user{number}", pace, number)
     assert len(times._full_at) <= 1_001
+
+
+def test_users_are_forgotten_some_at_a_time(monkeypatch):
+    """Not all are looked at in each login."""
+    looks = []
+    monkeypatch.setattr(LoginTimes, "_forget", lambda *_: looks.append(1))
+    times, pace = LoginTimes(), LoginPace(every=1_000_000)
+    for number in range(5_000):
+        times.note(f"user{number}", pace, number)
+    assert len(looks) <= 3
+
+
+def test_a_line_that_is_written_in_part_costs_no_other(tmp_path, caplog):
+    """The disk is full in the midst of bob's."""
+    path, pace = tmp_path / "state", LoginPace(every=60)
+    times = LoginTimes(path)
+    times.note("ann", pace, 1_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+        times.note("bob", pace, 1_000)
+        times.note("eve", pace, 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert caplog.text.count("the times of logins cannot be written") == 1
+    times.note("carol", pace, 1_000)
+    times.note("dave", pace, 1_000)
+    again = LoginTimes(path)
+    assert [again.wait(user, pace, 1_000) for user in ("ann", "carol", "dave")] == [60, 60, 60]
+    assert "lines that cannot be read are left out: 1" in caplog.text
 
 
 def test_a_full_disk_locks_nobody_out(tmp_path, caplog):

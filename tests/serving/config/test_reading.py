@@ -199,14 +199,33 @@ timeouts = { idle = "1m" }
             'listen = { address = "1.1.1.1:1", domain = "a_b" }',
             'listen[0].domain: a domain is expected, such as "example.org"',
         ),
+        (
+            'access = { user = "kiosk[12]" }',
+            "access[0]: a pattern of user names has * and ?, and no brackets, unlike 'kiosk[12]'",
+        ),
         ("log = 3", "log: a table is expected, with the keys to, format, audit, facility, dialogue"),
         ('tls = { key = "/k" }', "tls.certificate is missing"),
+        (
+            'tls = { certificate = "/c", names = { "*.*.org" = { certificate = "/d" } } }',
+            "tls: '*.*.org' is no host name; they are like pop.example.org or *.example.org",
+        ),
     ],
 )
 def test_an_error_names_the_key(errors, change, error):
     key = change.partition(" ")[0]
     text = "\n".join(line for line in LEAST.splitlines() if not line.startswith(f"{key} "))
     assert errors(f"{text}\n{change}\n") == [error]
+
+
+def test_a_certificate_may_be_that_of_a_wildcard(write):
+    tls = 'tls = { certificate = "/c", names = { "*.example.org" = { certificate = "/d" } } }\n'
+    assert [*read_config(write(LEAST + tls)).tls.names] == ["*.example.org"]
+
+
+def test_a_rule_may_name_a_listener_of_ipv6(write):
+    config = read_config(write(LEAST + 'access = { listener = "[::]:995", refuse = {} }\n'))
+    [rule] = [rule.value() for rule in config.access]
+    assert rule.listener == ("[::]:995",)
 
 
 def test_metrics_are_shown_to_others_only_if_that_is_wanted(write, errors):

@@ -21,7 +21,7 @@ from pop3proto.sasl.authenticator import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_authenticator", "check_maildrop", "check_plain", "check_store", "coroutine_methods"]
+__all__ = ["check_authenticator", "check_maildrop", "check_plain", "check_store", "coroutine_methods", "takes"]
 
 _STORE: Final = {"open": ("user", "session"), "capabilities": ("user",)}
 _MAILDROP: Final = ("messages", "open", "correct", "commit", "close")
@@ -145,12 +145,13 @@ def _check_method(value: object, what: str, name: str, parameters: tuple[str, ..
         raise TypeError(f"{what} has no {name}" + (f"; is {meant} meant to be it?" if meant else ""))
     if not callable(method):
         raise TypeError(f"{name} of {what} is not a method")
-    if not _takes(method, parameters):
+    if not takes(method, parameters):
         arguments = counted(len(parameters), "argument")
         raise TypeError(f"{name} of {what} must take {arguments}: {', '.join(parameters)}")
 
 
-def _takes(method: object, parameters: tuple[str, ...]) -> bool:
+def takes(method: object, parameters: tuple[str, ...]) -> bool:
+    """Return whether a method can be called with so many arguments, by their places."""
     if not callable(method):
         return False
     try:
@@ -171,6 +172,6 @@ def _misspelt(value: object, name: str, parameters: tuple[str, ...]) -> str | No
     known = {*_STORE, *_AUTHENTICATOR}
     names = [each for each in dir(type(value)) if not each.startswith("_") and each not in known]
     for near in get_close_matches(name, names, cutoff=_NEAR):
-        if callable(getattr(type(value), near)) and _takes(getattr(value, near), parameters):
+        if callable(getattr(type(value), near)) and takes(getattr(value, near), parameters):
             return near
     return None

@@ -65,14 +65,21 @@ def _quit(session: ServerSession, _command: Quit) -> Procedure[None]:
             [maildrop.messages[number - 1] for number in sorted(numbers)]
             for numbers in (session.deleted, session.retrieved)
         )
+        committed = False
         # The lock goes before the answer does: a client that has read it may log in again at once.
         try:
             yield from session.call_store(
                 partial(maildrop.commit, frozenset(session.deleted), frozenset(session.retrieved))
             )
+            committed = True
             session.record.deleted = len(session.deleted)
         finally:
-            yield from session.close_maildrop()
+            try:
+                yield from session.close_maildrop()
+            except BaseException:
+                if committed:  # what is gone is told, whatever else fails
+                    session.tell_committed(deleted, retrieved)
+                raise
         session.say(Ok("bye"))  # before the observers are told: the client hears the truth even if one of them fails
         session.tell_committed(deleted, retrieved)
     else:

@@ -7,21 +7,20 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pop3proto.procedures.operations import EndTurn, RunLogin
-from pop3proto.sasl.authenticator import implements
 
 from .calls import for_thread
 from .logins import ENDS_IN_THREADS, LoginLimiter, Turns
 from .networks import origin
-from .policy import CountsNetworks
+from .policy import counted_networks
 from .session_counts import OtherSessions, SessionCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from ipaddress import IPv4Network, IPv6Network
 
     from pop3proto.procedures.operations import Procedure, Turn
 
-    from .networks import Network
     from .penalties import LoginAttempt
     from .settings import ServiceSettings
 
@@ -49,17 +48,22 @@ class SessionLimiter:
         self._logins: Final = LoginLimiter(settings, key, self._lock)
         self._ends: Final = Turns(1, ENDS_IN_THREADS, EndTurn)
         self._settings = settings
-        self._counts: Final = SessionCounts(_counted_networks(settings))
+        self._counts: Final = SessionCounts(counted_networks(settings.policy))
         self._sessions = 0
         self._by_origin: Counter[str] = Counter()
         self._strangers: dict[Place, None] = {}  # sessions before login, the oldest first
 
     def use(self, settings: ServiceSettings) -> None:
-        """Take other limits for the sessions and logins that begin from now on. What was counted stays."""
+        """Take other limits for the sessions and logins that begin from now on. What was counted stays.
+
+        Raises:
+            Exception: what the policy has raised when it was asked for its networks. Nothing has changed then.
+        """
+        networks = counted_networks(settings.policy)
         with self._lock:
+            self._counts.count_networks(networks)  # it is the only one that may raise
             self._settings = settings
             self._logins.use(settings)
-            self._counts.count_networks(_counted_networks(settings))
 
     def enter(self, address: str, displace: Callable[[], object] | None = None) -> Place | str:
         """Count a session in, if there is room; if there are too many before login, the oldest of these has to go.
@@ -146,26 +150,16 @@ class SessionLimiter:
                 self._counts.unclaim(place.user)
                 place.user = None
 
-    def note_login(self, user: str, now: float) -> None:
-        """Take note that a user has logged in."""
-        with self._lock:
-            self._counts.note_login(user, now)
-
-    def others(self, place: Place, user: str | None, now: float) -> OtherSessions:
+    def others(self, place: Place, user: str | None, networks: Iterable[IPv4Network | IPv6Network]) -> OtherSessions:
         """Return the numbers of sessions beside one."""
         with self._lock:
             itself = int(place.counted)
             return OtherSessions(
                 sessions=self._sessions - itself,
                 from_address=self._by_origin[place.origin] - itself if place.origin else 0,
-                by_network=self._counts.by_network(place.address),
+                by_network=self._counts.by_network(place.address, networks),
                 of_user=self._counts.of_user(user) - (user is not None and place.user == user),
-                since_login=self._counts.since_login(user, now),
             )
-
-
-def _counted_networks(settings: ServiceSettings) -> tuple[Network, ...]:
-    return tuple(settings.policy.networks) if implements(settings.policy, CountsNetworks) else ()
 
 
 class Place:
@@ -214,30 +208,25 @@ class Place:
         self._limiter.leave(self)
 
     def claim(self, user: str) -> None:
-        """Count the session among those of a user, who is about to log in."""
+        """Count the session among those of a user, who is about to log in.
+
+        Args:
+            user: a name, or what all spellings of it have in common.
+        """
         self._limiter.claim(self, user)
 
     def unclaim(self) -> None:
         """Count the session out of those of its user, if it is among them."""
         self._limiter.unclaim(self)
 
-    def note_login(self, now: float) -> None:
-        """Take note that the user among whose sessions it counts has logged in.
-
-        Args:
-            now: as in `begin_login`.
-        """
-        if self.user is not None:
-            self._limiter.note_login(self.user, now)
-
-    def others(self, user: str | None, now: float) -> OtherSessions:
+    def others(self, user: str | None, networks: Iterable[IPv4Network | IPv6Network] = ()) -> OtherSessions:
         """Return the numbers of the other sessions of the server.
 
         Args:
-            user: whose sessions to count; None: nobody's.
-            now: as in `begin_login`.
+            user: whose sessions to count, as in `claim`; None: of no user.
+            networks: whose sessions to count.
         """
-        return self._limiter.others(self, user, now)
+        return self._limiter.others(self, user, networks)
 
     def run_end(self, function: Callable[[], T]) -> Procedure[T]:
         """As `SessionLimiter.run_end`."""

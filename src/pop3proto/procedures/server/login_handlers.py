@@ -59,11 +59,11 @@ def _pass(session: ServerSession, command: Pass) -> Procedure[None]:
     verifier = _check_passwords(session)
     name = session.user
     session.logins.begin("USER/PASS", (yield from session.now())).add(
-        encode_text(name or ""), encode_text(command.password)
+        encode_text(session.info.full_name(name or "")), encode_text(command.password)
     )
 
     def check() -> Steps[Identity]:
-        user, password = _credentials(name or "", command.password)
+        user, password = _credentials(session, name or "", command.password)
         if not verdict((yield from answered(verifier.check_password(user, password, session.info)))):
             raise CredentialsRejected("wrong name or password")
         return Identity(user)
@@ -77,10 +77,12 @@ def _apop(session: ServerSession, command: Apop) -> Procedure[None]:
     source, timestamp = session.settings.authenticator, session.timestamp
     if not implements(source, SecretSource) or timestamp is None:
         raise Refused("APOP is not supported here")
-    session.logins.begin("APOP", (yield from session.now())).add(encode_text(command.name), encode_text(command.digest))
+    session.logins.begin("APOP", (yield from session.now())).add(
+        encode_text(session.info.full_name(command.name)), encode_text(command.digest)
+    )
 
     def check() -> Steps[Identity]:
-        user, _ = _credentials(command.name, command.digest)
+        user, _ = _credentials(session, command.name, command.digest)
         secret = named((yield from answered(source.secret(user, session.info))))
         if not apop_matches(timestamp, secret, command.digest):
             raise CredentialsRejected("wrong name or password")
@@ -112,7 +114,8 @@ def _auth(session: ServerSession, command: Auth) -> Procedure[None]:
             announced=frozenset(session.offers),
         )
     )
-    session.logins.begin(command.mechanism, (yield from session.now()))
+    attempt = session.logins.begin(command.mechanism, (yield from session.now()))
+    attempt.add(encode_text(session.info.domain))  # the same message over another listener is about another user
     yield from _step(session, mechanism, lambda: command.initial_response)
 
 
@@ -141,15 +144,16 @@ def _step(session: ServerSession, mechanism: ServerMechanism, said: Callable[[],
     )
     outcome = yield from turn
     if isinstance(outcome, bytes):
-        if isinstance(mechanism, DialogueServer) and mechanism.proven is not None:
-            yield from _check_not_denied(session, mechanism.proven)
+        proven = mechanism.proven if isinstance(mechanism, DialogueServer) else None
+        if proven is not None and (yield from _is_denied(session, proven, mechanism)):
+            return
         challenge = Challenge(outcome)
         if len(challenge.encode()) > (limit := session.connection.limits.sasl_line):
             raise Refused(f"the challenge does not fit into {limit} octets", ResponseCode.SYS_PERM)
         session.exchange = mechanism
         session.say(challenge)
     else:
-        yield from _log_in(session, outcome)
+        yield from _log_in(session, outcome, mechanism)
 
 
 def _ask(
@@ -171,7 +175,9 @@ def _ask(
         Exception: whatever the authenticator raised.
     """
     try:
-        return (yield from session.call_authenticator(question, claimed_user, rejected))
+        return (
+            yield from session.call_authenticator(question, lambda: session.info.full_name(claimed_user()), rejected)
+        )
     except MechanismError as error:
         raise Refused(str(error)) from None
     except CredentialsRejected:
@@ -188,29 +194,21 @@ def _answer_late(session: ServerSession) -> Procedure[NoReturn]:
     raise Refused("wrong name or password", ResponseCode.AUTH)
 
 
-def _log_in(session: ServerSession, identity: Identity) -> Procedure[None]:
-    """Open the maildrop of the user whose credentials were verified."""
-    authenticator = session.settings.authenticator
-    user = session.info.full_name(identity.authzid or identity.authcid)
-
-    def check() -> Steps[None]:
-        if not implements(authenticator, Authorizer) or not verdict(
-            (yield from answered(authenticator.may_act_as(identity.authcid, user, session.info)))
-        ):
-            raise CredentialsRejected("not allowed to act as this user")
-
-    if user != session.info.full_name(identity.authcid):
-        session.record.user = identity.authcid
-        yield from _ask(session, lambda: settled(check()), lambda: identity.authcid)
-    yield from _ask_policy(session, user)
+def _log_in(session: ServerSession, identity: Identity, mechanism: ServerMechanism | None = None) -> Procedure[None]:
+    """Open the maildrop of the user whose credentials were verified, if the policy allows it."""
+    about, decision = yield from _decide(session, identity)
+    if not decision.allowed:
+        yield from _refuse(session, about, decision, mechanism)
+        return
+    session.logins.note_success(about)
     try:
-        yield from session.open_maildrop(user)
+        yield from session.open_maildrop(about)
     except BaseException as error:
         session.policy.login_failed()
         if isinstance(error, Exception):  # else the session was cut off
-            session.tell_login_failed(session.logins.method, user, "maildrop")
+            session.tell_login_failed(session.logins.method, about, "maildrop")
         raise
-    yield from session.policy.logged_in()
+    session.policy.logged_in()
     session.say(Ok(f"maildrop has {session.summary()}{_notice(session)}"))
     session.tell_logged_in(session.logins.method)
 
@@ -221,51 +219,93 @@ def _notice(session: ServerSession) -> str:
     return f"; {maildrop.notice}" if implements(maildrop, SupportsNotice) and maildrop.notice else ""
 
 
-def _ask_policy(session: ServerSession, user: str) -> Procedure[None]:
-    """Ask the policy about a login whose credentials were verified, and note that they were.
+def _decide(session: ServerSession, identity: Identity) -> Procedure[tuple[str, Decision]]:
+    """Decide on a login whose credentials were verified; return the decision, and which user it is about.
+
+    Who acts for another user must be allowed to log in, and to act so; and the other one must be allowed to log in. In
+    this order: who is denied does not learn by what comes behind that the credentials are right.
 
     Raises:
-        Refused: it was refused. Without a text, it is answered as if the credentials were wrong, and counted so.
+        Refused: the authenticator does not let the one act for the other. It is answered as if they were wrong.
     """
-    decision = yield from session.policy.at_login(session.info, user)
-    if decision.allowed:
-        session.logins.note_success(user)
-    else:
-        yield from _refuse(session, user, decision)
+    own = session.info.full_name(identity.authcid)
+    user = session.info.full_name(identity.authzid or identity.authcid)
+    if user != own:
+        decision = yield from session.policy.on_behalf(session.info, own, user)
+        if not decision.allowed:
+            return own, decision
+        yield from _check_may_act(session, own, user)
+    return user, (yield from session.policy.at_login(session.info, user))
 
 
-def _check_not_denied(session: ServerSession, identity: Identity) -> Procedure[None]:
+def _check_may_act(session: ServerSession, own: str, user: str) -> Procedure[None]:
+    authenticator = session.settings.authenticator
+
+    def check() -> Steps[None]:
+        if not implements(authenticator, Authorizer) or not verdict(
+            (yield from answered(authenticator.may_act_as(own, user, session.info)))
+        ):
+            raise CredentialsRejected("not allowed to act as this user")
+
+    if session.logins.acts != (own, user):
+        session.record.user = own
+        yield from _ask(session, lambda: settled(check()), lambda: own)
+        session.logins.acts = (own, user)
+
+
+def _is_denied(session: ServerSession, identity: Identity, mechanism: ServerMechanism) -> Procedure[bool]:
     """Ask the policy before a client is told that its credentials are right: who is denied must not learn that.
 
+    Returns:
+        It is denied, and the client has a challenge that tells it that its credentials are wrong.
+
     Raises:
-        Refused: as if they were wrong.
+        Refused: it is denied, as if they were wrong; or as `_decide`.
     """
-    user = session.info.full_name(identity.authzid or identity.authcid)
-    decision = yield from session.policy.at_login(session.info, user)
+    about, decision = yield from _decide(session, identity)
     session.policy.login_failed()  # it counts from its end on
-    if not decision.allowed and not decision.text:
-        yield from _refuse(session, user, decision)
+    if decision.allowed or decision.text:
+        return False
+    yield from _refuse(session, about, decision, mechanism)
+    return True
 
 
-def _refuse(session: ServerSession, user: str, decision: Decision) -> Procedure[None]:
+def _refuse(
+    session: ServerSession, user: str, decision: Decision, mechanism: ServerMechanism | None
+) -> Procedure[None]:
+    """Refuse a login whose credentials are right.
+
+    Without a text it is answered as if they were wrong, and counted so: by the challenge of the mechanism that says so,
+    or, if it has none, by a negative reply.
+
+    Raises:
+        Refused: always, unless there is such a challenge.
+    """
     method = "-" if session.logins.attempt is None else session.logins.attempt.method
     session.record.login_refused(method, user, decision.reason)
     session.tell_login_failed(method, user, "policy")
     if (refusal := refusal_of(decision)) is not None:
-        session.logins.note_success(user)
+        session.logins.note_told(user)
         raise refusal
     yield from session.logins.note_refusal()
-    yield from _answer_late(session)
+    exchange: object = mechanism
+    challenge = exchange.deny() if isinstance(exchange, DialogueServer) else None
+    if mechanism is None or challenge is None:
+        yield from _answer_late(session)
+    else:
+        session.exchange = mechanism
+        session.say(Challenge(challenge))
 
 
-def _credentials(name: str, password: str) -> tuple[str, str]:
-    """Return the name and the password of USER and PASS as they are compared with others.
+def _credentials(session: ServerSession, name: str, password: str) -> tuple[str, str]:
+    """Return the name and the password of USER and PASS as they are compared with others, the name with its domain.
 
     Raises:
         CredentialsRejected: no user can have them.
     """
     try:
-        return read_name(encode_text(name), "the name"), read_password(encode_text(password))
+        user = read_name(encode_text(name), "the name")
+        return session.info.full_name(user), read_password(encode_text(password))
     except MechanismError:
         pass
     raise CredentialsRejected("not a valid name or password")

@@ -43,6 +43,9 @@ __all__ = ["refuse", "serve_session"]
 Asked: TypeAlias = "Command[object] | AuthResponse | AuthCancel | BadCommand | Tolerated"
 
 
+_FAULT: Final = Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session")
+
+
 class _Loop:
     """Reads the commands of one session and calls their handlers.
 
@@ -67,7 +70,7 @@ class _Loop:
         try:
             if tls == "implicit":
                 yield from session.shake_hands()
-            if (refusal := (yield from session.policy.at_connect(session.info))) is None:
+            if (refusal := (yield from self._ask_policy())) is None:
                 yield from self._converse()
             else:
                 yield from self._refuse_connection(refusal)
@@ -76,6 +79,17 @@ class _Loop:
                 yield from session.close_maildrop()
             finally:
                 yield from session.tell_authenticator()
+
+    def _ask_policy(self) -> Procedure[Refused | None]:
+        """Return why the connection is refused; None: it is not. If the policy fails, that is the greeting."""
+        session = self._session
+        try:
+            return (yield from session.policy.at_connect(session.info))
+        except Exception:
+            session.say(Greeting(_FAULT))
+            with suppress(ConnectionLost, TimedOut):
+                yield from session.flush()
+            raise
 
     def _converse(self) -> Procedure[None]:
         """Greet, and answer commands until the session is over."""
@@ -244,7 +258,7 @@ class _Loop:
         """Tell the client that the server has a fault. The fault is raised, whether or not that answer arrives."""
         session = self._session
         with suppress(LocalProtocolError):  # inside a body, for example, or after the connection failed
-            session.say(Err.coded(ResponseCode.SYS_TEMP, "the server has a fault, and ends the session"))
+            session.say(_FAULT)
         with suppress(ConnectionLost, TimedOut):
             yield from session.flush()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pop3proto.core.errors import LocalProtocolError
 
@@ -25,8 +25,12 @@ def networks_of(given: str | Iterable[str]) -> tuple[Network, ...]:
     Raises:
         LocalProtocolError: something is neither an address nor a network.
     """
+    several = [given] if isinstance(given, str) else [*given]
+    for each in cast("list[object]", several):
+        if isinstance(each, int | bytes):  # ip_network takes 5 for 0.0.0.5
+            raise LocalProtocolError(f"not an address or a network: {each!r}; they are texts, such as '10.0.0.0/8'")
     try:
-        return tuple(_unmapped(ipaddress.ip_network(each)) for each in ([given] if isinstance(given, str) else given))
+        return tuple(_unmapped(ipaddress.ip_network(each)) for each in several)
     except ValueError as error:
         raise LocalProtocolError(f"not an address or a network: {error}") from error
 

@@ -10,6 +10,9 @@ import attrs
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.answers import is_coroutine_method
+from pop3proto.sasl.authenticator import implements
+
+from .checks import takes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALLOW",
     "DENY",
+    "ComparesNames",
     "CountsNetworks",
     "Decision",
     "Facts",
@@ -29,9 +33,17 @@ __all__ = [
     "NotesLogins",
     "Policy",
     "check_policy",
+    "counted_networks",
     "refusal_of",
 ]
 
+_METHODS: Final = {
+    "before_login": "facts",
+    "at_login": "facts",
+    "logged_in": "facts",
+    "login_delay": "user",
+    "user_key": "user",
+}
 _NO_NETWORKS: Final[Mapping[IPv4Network | IPv6Network, int]] = MappingProxyType({})
 
 
@@ -47,11 +59,13 @@ class Facts:
         tls: the session is protected by TLS.
         server_name: the host name that the client asked for in the TLS handshake (SNI); None if it named none.
         user: whose maildrop is to be opened; None at the connection.
+        acts_for: where a client acts for another user (the authorization identity of SASL), the policy is asked twice:
+            first about `user`, whose credentials were right, with the name of the other one here; then about the other
+            one, whose maildrop it is, and None here. Both must be allowed. None: it is the own maildrop.
         sessions: of the whole server.
         sessions_from_address: from the same address, or the same IPv6 network of 64 bits; 0 for an exempt address.
         sessions_by_network: from each of the networks that the policy has asked for.
         sessions_of_user: logged in as this user, or about to be.
-        since_login: seconds since the last login of this user on this server; None: not known.
     """
 
     address: str
@@ -60,11 +74,11 @@ class Facts:
     tls: bool = False
     server_name: str | None = None
     user: str | None = None
+    acts_for: str | None = None
     sessions: int = 0
     sessions_from_address: int = 0
     sessions_by_network: Mapping[IPv4Network | IPv6Network, int] = _NO_NETWORKS
     sessions_of_user: int = 0
-    since_login: float | None = None
 
 
 @attrs.frozen
@@ -73,8 +87,8 @@ class Decision:
 
     Args:
         allowed: it goes on.
-        text: what a refusal says to the client; "": the client is told that name or password is wrong, as late and in
-            the same words as if they were.
+        text: what a refusal says to the client, who learns by it that its credentials are right; "": the client is told
+            that name or password is wrong, as late and in the same words as if they were.
         code: the response code of that text.
         close: the session ends with it.
         delay: seconds before that text is sent.
@@ -118,7 +132,7 @@ class Policy(Protocol):
     """Decides on connections and on logins. It must neither wait nor block; several threads may call it at once.
 
     What it raises ends the session with [SYS/TEMP]: where it cannot decide, no client logs in. It may also have the
-    methods of `NotesLogins`, `KnowsLoginDelay` and `CountsNetworks`.
+    methods of `NotesLogins`, `KnowsLoginDelay`, `CountsNetworks` and `ComparesNames`.
     """
 
     def before_login(self, facts: Facts, /) -> Decision:
@@ -130,7 +144,10 @@ class Policy(Protocol):
         ...
 
     def at_login(self, facts: Facts, /) -> Decision:
-        """Decide on a login whose credentials are right, before the maildrop is opened."""
+        """Decide on a login whose credentials are right, before the maildrop is opened.
+
+        For SCRAM, whose server shows that before the end, it is asked twice: before it shows that, and at the end.
+        """
         ...
 
 
@@ -162,19 +179,35 @@ class CountsNetworks(Protocol):
         ...
 
 
+@runtime_checkable
+class ComparesNames(Protocol):
+    """A policy to which different spellings name one user, as they do to the authenticator."""
+
+    def user_key(self, user: str, /) -> str:
+        """Return what all spellings of a name have in common. The sessions of a user are counted by it."""
+        ...
+
+
+def counted_networks(policy: Policy | None) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks whose sessions a policy wants to know of."""
+    return tuple(policy.networks) if implements(policy, CountsNetworks) else ()
+
+
 def check_policy(policy: object) -> None:
     """Refuse at once what would fail at the first client.
 
     Raises:
-        TypeError: a method is missing, or is a coroutine method; or it is a class.
+        TypeError: a method is missing, or takes other arguments, or is a coroutine method; or it is a class.
     """
     if policy is None:
         return
     if isinstance(policy, type):
         raise TypeError(f"the policy is a class, {policy.__name__}; pass an instance: {policy.__name__}(...)")
-    for name in ("before_login", "at_login", "logged_in", "login_delay"):
+    for name, argument in _METHODS.items():
         method = cast("object", getattr(policy, name, None))
         if name in ("before_login", "at_login") and not callable(method):
             raise TypeError(f"a policy needs the methods before_login and at_login; {policy!r} has no {name}")
         if is_coroutine_method(method):
             raise TypeError(f"{name} of the policy {policy!r} is a coroutine method; it must be a plain one")
+        if method is not None and not takes(method, (argument,)):
+            raise TypeError(f"{name} of the policy {policy!r} must take one argument: {argument}")

@@ -172,6 +172,8 @@ def _parse_line(line: bytes) -> ProxyHeader:
 def _port(digits: bytes) -> int:
     if not digits.isdigit() or len(digits) > len(str(_PORTS)) or (port := int(digits)) > _PORTS:
         raise ValueError
+    if digits != b"%d" % port:  # no zeros before it, as the specification says
+        raise ValueError
     return port
 
 

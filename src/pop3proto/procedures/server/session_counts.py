@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OtherSessions", "SessionCounts"]
 
-_REMEMBERED: Final = 10_000  # users whose last login is known
-
 
 @attrs.frozen(kw_only=True)
 class OtherSessions:
@@ -27,18 +25,16 @@ class OtherSessions:
         from_address: from the same address; 0 if no bound per address applies to it.
         by_network: from each network that is counted.
         of_user: logged in as the same user, or about to be.
-        since_login: seconds since the last login of that user; None: not known.
     """
 
     sessions: int
     from_address: int
     by_network: Mapping[IPv4Network | IPv6Network, int]
     of_user: int
-    since_login: float | None
 
 
 class SessionCounts:
-    """Counts the sessions of networks and of users, and remembers the last logins. Not thread-safe.
+    """Counts the sessions of networks and of users. Not thread-safe.
 
     Args:
         networks: those whose sessions are counted.
@@ -49,14 +45,14 @@ class SessionCounts:
         self._by_address: Final[Counter[str]] = Counter()
         self._by_network: Counter[Network] = Counter()
         self._by_user: Final[Counter[str]] = Counter()
-        self._last_logins: Final[OrderedDict[str, float]] = OrderedDict()  # the longest ago first
 
     def count_networks(self, networks: Iterable[Network]) -> None:
         """Count the sessions of other networks from now on, those included that are there already."""
-        self._networks = tuple(networks)
-        self._by_network = Counter()
+        networks = tuple(networks)
+        by_network: Counter[Network] = Counter()
         for address, number in self._by_address.items():
-            self._count(address, number)
+            by_network.update(dict.fromkeys(_containing(networks, address), number))
+        self._networks, self._by_network = networks, by_network
 
     def enter(self, address: str) -> None:
         """Count a session from an address in."""
@@ -76,41 +72,37 @@ class SessionCounts:
         """Count a session of a user out."""
         _less(self._by_user, user)
 
-    def note_login(self, user: str, now: float) -> None:
-        """Take note of a login.
+    def by_network(self, address: str, networks: Iterable[Network]) -> dict[Network, int]:
+        """Return the sessions of some networks beside one from an address, which has been counted in or not.
 
-        Args:
-            user: who has logged in.
-            now: the time, on a clock that never goes back.
+        Those that are not counted all the time are counted now.
         """
-        self._last_logins[user] = now
-        self._last_logins.move_to_end(user)
-        while len(self._last_logins) > _REMEMBERED:
-            self._last_logins.popitem(last=False)
-
-    def by_network(self, address: str) -> dict[Network, int]:
-        """Return the sessions of each network beside one from an address, which has been counted in."""
-        own = set(self._containing(address)) if self._by_address[address] else set[Network]()
-        return {network: self._by_network[network] - (network in own) for network in self._networks}
+        itself = {address: 1} if self._by_address[address] else {}
+        found: dict[Network, int] = {}
+        for network in networks:
+            known = network in self._networks
+            number = self._by_network[network] if known else _inside(network, self._by_address)
+            found[network] = number - _inside(network, itself)
+        return found
 
     def of_user(self, user: str | None) -> int:
         """Return the number of sessions of a user."""
         return 0 if user is None else self._by_user[user]
 
-    def since_login(self, user: str | None, now: float) -> float | None:
-        """Return the seconds since the last login of a user; None: not known."""
-        if user is None or (last := self._last_logins.get(user)) is None:
-            return None
-        return max(0.0, now - last)
-
     def _count(self, address: str, number: int) -> None:
-        for network in self._containing(address):
+        for network in _containing(self._networks, address):
             self._by_network[network] += number
 
-    def _containing(self, address: str) -> list[Network]:
-        if not self._networks or (number := address_of(address)) is None:
-            return []
-        return [network for network in self._networks if number in network]
+
+def _containing(networks: tuple[Network, ...], address: str) -> list[Network]:
+    if not networks or (number := address_of(address)) is None:
+        return []
+    return [network for network in networks if number in network]
+
+
+def _inside(network: Network, by_address: Mapping[str, int]) -> int:
+    """Return how many of some sessions a network has."""
+    return sum(number for address, number in by_address.items() if _containing((network,), address))
 
 
 def _less(counter: Counter[str], key: str) -> None:

@@ -49,7 +49,9 @@ class SessionEvents(Protocol):
         ...
 
     def committed(self, session: SessionInfo, deleted: Sequence[Message], retrieved: Sequence[Message], /) -> None:
-        """Take note that QUIT has worked: the maildrop has taken both, and is closed. Both may be empty.
+        """Take note of what QUIT has done: the maildrop has taken both. Both may be empty.
+
+        The maildrop is closed, or was to be: if that fails, the client is told [SYS/TEMP], and this is told as well.
 
         Args:
             session: with its user.

@@ -50,6 +50,7 @@ class SessionLogins:
     Attributes:
         attempt: the login under way; None between logins.
         method: how the client has shown that its credentials are right; "" before.
+        acts: who may act for whom, as far as the authenticator has said so for the login under way; None: it has not.
         failed: number of refused logins, those included whose messages made no sense.
         until: deadline of the login.
     """
@@ -63,6 +64,7 @@ class SessionLogins:
     ) -> None:
         self.attempt: LoginAttempt | None = None
         self.method: str = ""
+        self.acts: tuple[str, str] | None = None
         self.failed: int = 0
         self.until: float = 0.0
         self._break_off: Final = break_off
@@ -77,6 +79,7 @@ class SessionLogins:
             method: a SASL mechanism, or another name for the log.
             now: the time.
         """
+        self.acts = None
         self.attempt = self._place.begin_login(method, now)
         return self.attempt
 
@@ -190,8 +193,20 @@ class SessionLogins:
         self._record.login_not_checked(attempt.method, user)
         self._tell_failure(attempt.method, user, "not checked")
 
+    def note_told(self, user: str) -> None:
+        """Note that the credentials of the attempt were right, and that the client is told why it is refused.
+
+        It is still a session before login, and one more refused login; the penalty of its address does not grow.
+
+        Args:
+            user: whose they are.
+        """
+        self._record.user = user
+        self.failed += 1
+        self.attempt = None
+
     def note_success(self, user: str) -> None:
-        """Note that the credentials of the attempt were right.
+        """Note that the credentials of the attempt were right, and that the policy allows the login.
 
         Args:
             user: whose they are.

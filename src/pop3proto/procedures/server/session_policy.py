@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from pop3proto.procedures.operations import Now, Operation, Procedure, UtcNow
+from pop3proto.procedures.operations import Operation, Procedure, UtcNow
 from pop3proto.sasl.authenticator import implements
 
-from .policy import ALLOW, Facts, KnowsLoginDelay, NotesLogins, refusal_of
+from .calls import CLIENT_ERRORS, fault
+from .policy import ALLOW, ComparesNames, Decision, Facts, KnowsLoginDelay, NotesLogins, counted_networks, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pop3proto.sasl.channel import SessionInfo
 
     from .limits import Place
-    from .policy import Decision, Policy
+    from .policy import Policy
 
 __all__ = ["SessionPolicy"]
 
@@ -44,10 +45,23 @@ class SessionPolicy:
         """Return why the session has to end at once; None: it goes on."""
         if self._policy is None:
             return None
-        decision = self._policy.before_login((yield from self._learn(info, None)))
+        decision = _decided(self._policy.before_login, (yield from self._learn(info, None)))
         if not decision.allowed and not decision.text:
             self._denied = decision
         return refusal_of(decision)
+
+    def on_behalf(self, info: SessionInfo, user: str, other: str) -> Procedure[Decision]:
+        """Decide whether a user whose credentials are right may log in at all, to act for another.
+
+        Args:
+            info: of the session.
+            user: whose credentials are right.
+            other: whose maildrop is to be opened. `at_login` decides on this one.
+        """
+        if self._policy is None:
+            return ALLOW
+        facts = yield from self._learn(info, user, other)
+        return self._denied or _decided(self._policy.at_login, facts)
 
     def at_login(self, info: SessionInfo, user: str) -> Procedure[Decision]:
         """Decide on a login whose credentials are right. What is allowed counts, until `login_failed`.
@@ -59,14 +73,10 @@ class SessionPolicy:
         decision = ALLOW
         # Counted first: of two sessions that log in at once, each sees the other. It counts without a policy, too: the
         # server may have one later.
-        self._place.claim(user)
-        try:
-            if self._policy is not None:
-                self._facts = yield from self._learn(info, user)
-                decision = self._denied or self._policy.at_login(self._facts)
-        except BaseException:
-            self._place.unclaim()
-            raise
+        self._place.claim(self._key(user))
+        if self._policy is not None:
+            self._facts = yield from self._learn(info, user)
+            decision = self._denied or _decided(self._policy.at_login, self._facts)
         if not decision.allowed:
             self._place.unclaim()
         return decision
@@ -75,15 +85,19 @@ class SessionPolicy:
         """Take note that the maildrop was not opened."""
         self._place.unclaim()
 
-    def logged_in(self) -> Procedure[None]:
+    def logged_in(self) -> None:
         """Take note that the maildrop was opened."""
-        self._place.note_login((yield from self._tell(Now())))
-        if self._facts is not None and implements(self._policy, NotesLogins):
-            self._policy.logged_in(self._facts)
+        noting, facts = self._policy, self._facts
+        if facts is not None and implements(noting, NotesLogins):
+            _own(lambda: noting.logged_in(facts))
 
     def login_delay(self, user: str | None) -> LoginDelay | None:
         """Return what the policy demands between two logins, as CAPA announces it."""
         return self._policy.login_delay(user) if implements(self._policy, KnowsLoginDelay) else None
+
+    def _key(self, user: str) -> str:
+        """Return by what the sessions of a user are counted."""
+        return self._policy.user_key(user) if implements(self._policy, ComparesNames) else user
 
     def _tell(self, clock: Operation[T]) -> Procedure[T]:
         """Return what a clock tells."""
@@ -93,9 +107,9 @@ class SessionPolicy:
             self._break_off()
             raise
 
-    def _learn(self, info: SessionInfo, user: str | None) -> Procedure[Facts]:
+    def _learn(self, info: SessionInfo, user: str | None, acts_for: str | None = None) -> Procedure[Facts]:
         now = yield from self._tell(UtcNow())
-        others = self._place.others(user, (yield from self._tell(Now())))
+        others = self._place.others(None if user is None else self._key(user), counted_networks(self._policy))
         return Facts(
             address=info.address,
             now=now,
@@ -103,9 +117,30 @@ class SessionPolicy:
             tls=info.tls is not None,
             server_name=info.server_name,
             user=user,
+            acts_for=acts_for,
             sessions=others.sessions,
             sessions_from_address=others.from_address,
             sessions_by_network=others.by_network,
             sessions_of_user=others.of_user,
-            since_login=others.since_login,
         )
+
+
+def _decided(method: Callable[[Facts], Decision], facts: Facts) -> Decision:
+    """Return what a policy decides.
+
+    Raises:
+        TypeError: it has not decided.
+        Exception: what it has raised.
+    """
+    decision = cast("object", _own(lambda: method(facts)))
+    if not isinstance(decision, Decision):
+        raise TypeError(f"the policy must answer with a Decision, not {decision!r}")
+    return decision
+
+
+def _own(call: Callable[[], T]) -> T:
+    """Call a method of the policy; what it raises is not about the client."""
+    try:
+        return call()
+    except CLIENT_ERRORS as error:
+        raise fault("the policy", error) from error

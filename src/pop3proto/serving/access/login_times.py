@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from pop3proto._io.files import replace
+from pop3proto._io.files import replace, write_all
+
+from .rules import check_type, user_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from os import PathLike
 
 __all__ = ["LoginPace", "LoginTimes"]
@@ -23,10 +24,6 @@ _log: Final = logging.getLogger("pop3proto.server")
 
 _LONGEST: Final = 10_000_000  # seconds
 _LEAST_LINES: Final = 1_000  # a file with fewer is not worth writing again
-
-
-def _patterns(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @attrs.frozen(kw_only=True)
@@ -39,18 +36,21 @@ class LoginPace:
         burst: logins that are free after a pause: a client that has not come for long may log in so often at once.
 
     Raises:
-        ValueError: a number is too small, or too large.
+        ValueError: a number is too small, or too large; or a pattern has brackets, or there is none.
+        TypeError: something is of another type.
     """
 
     user: tuple[str, ...] = attrs.field(
-        default=("*",), converter=_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
+        default=("*",), converter=user_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
     )
     every: float = attrs.field(metadata={"about": "seconds between two logins; 0 is as often as they like"})
     burst: int = attrs.field(default=1, metadata={"about": "so many logins are free after a pause"})
 
     def __attrs_post_init__(self) -> None:
+        check_type(int | float, self.every)
         if not 0 <= self.every <= _LONGEST:
             raise ValueError(f"the time between two logins must be from 0 to {_LONGEST} seconds, not {self.every}")
+        check_type(int, self.burst)
         if self.burst < 1:
             raise ValueError(f"a burst must be of 1 login at least, not {self.burst}")
 
@@ -58,8 +58,12 @@ class LoginPace:
 class LoginTimes:
     """When users have logged in. It may be shared by several policies, one after the other, and used by many threads.
 
+    A login writes a line. When the file has twice as many lines as users, it is written again, by the thread of that
+    login: with 50,000 users that takes some tenths of a second, each time that so many have logged in.
+
     Args:
-        path: a file that keeps it over restarts; None: it is kept in memory. What is unreadable in it is left out.
+        path: a file that keeps it over restarts; None: it is kept in memory. What is unreadable in it is left out. It
+            belongs to the user who makes this object: do so after `drop_privileges`.
 
     Raises:
         OSError: the file cannot be read, or not be written.
@@ -73,6 +77,8 @@ class LoginTimes:
         self._path: Final = None if path is None else Path(path)
         self._lines = 0  # of the file
         self._most_lines = _LEAST_LINES
+        self._most_users = _LEAST_LINES  # those in memory, before the next look for such that need not be kept
+        self._torn = False  # the file may end within a line
         self._failed = False
         if self._path is not None:
             self._load(self._path)
@@ -109,8 +115,9 @@ class LoginTimes:
             full_at = self._full_at[user] = max(self._full_at.get(user, now), now) + pace.every
             if self._path is not None:
                 self._write(self._path, user, full_at, now)
-            elif len(self._full_at) > _LEAST_LINES:
+            elif len(self._full_at) > self._most_users:
                 self._forget(now)
+                self._most_users = max(_LEAST_LINES, 2 * len(self._full_at))
 
     def _load(self, path: Path) -> None:
         try:
@@ -118,10 +125,10 @@ class LoginTimes:
         except FileNotFoundError:
             lines = []
         unreadable = 0
-        for line in lines[:-1] if lines else ():
+        for line in filter(None, lines[:-1]):
             try:
                 user, full_at = _parse(line)
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError, OverflowError):
                 unreadable += 1
             else:
                 self._full_at[user] = full_at
@@ -136,8 +143,11 @@ class LoginTimes:
                 self._forget(now)
                 self._rewrite(path)
             else:
+                line = b"\n" * self._torn + _line(user, full_at)
+                self._torn = True
                 with path.open("ab", buffering=0) as file:
-                    file.write(_line(user, full_at))
+                    write_all(file, line)
+                self._torn = False
                 self._lines += 1
         except OSError as error:
             if not self._failed:
@@ -148,6 +158,7 @@ class LoginTimes:
 
     def _rewrite(self, path: Path) -> None:
         replace(path, b"".join(_line(user, full_at) for user, full_at in self._full_at.items()))
+        self._torn = False
         self._lines = len(self._full_at)
         self._most_lines = max(_LEAST_LINES, 2 * self._lines)
 

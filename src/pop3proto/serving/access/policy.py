@@ -15,7 +15,7 @@ from pop3proto.procedures.server.networks import address_of, networks_of
 from pop3proto.procedures.server.policy import ALLOW, Decision
 
 from .login_times import LoginPace, LoginTimes
-from .rules import Rule, matches_user
+from .rules import Rule, check_type, matches, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +34,7 @@ def _limits(
     found: dict[IPv4Network | IPv6Network, int] = {}
     for name, most in given.items():
         [network] = networks_of(str(name))
+        check_type(int, most)
         if most < 1:
             raise LocalProtocolError(f"the limit of {network} must be 1 session at least, not {most}")
         found[network] = most
@@ -41,14 +42,16 @@ def _limits(
 
 
 def _rules(given: Rule | Iterable[Rule]) -> tuple[Rule, ...]:
-    return (given,) if isinstance(given, Rule) else tuple(given)
+    return several(Rule, given)
 
 
 def _paces(given: LoginPace | Iterable[LoginPace]) -> tuple[LoginPace, ...]:
-    return (given,) if isinstance(given, LoginPace) else tuple(given)
+    return several(LoginPace, given)
 
 
 def _check_most(_policy: object, _attribute: object, most: int | None) -> None:
+    if most is not None:
+        check_type(int, most)
     if most is not None and most < 1:
         raise LocalProtocolError(f"the limit of a user must be 1 session at least, not {most}")
 
@@ -71,6 +74,7 @@ class AccessPolicy:
 
     Raises:
         LocalProtocolError: a limit is less than 1, or something is no network.
+        TypeError: something is of another type.
     """
 
     rules: tuple[Rule, ...] = attrs.field(
@@ -83,7 +87,9 @@ class AccessPolicy:
         default=_NO_LIMITS, converter=_limits, metadata={"about": "sessions at once from networks, by their names"}
     )
     paces: tuple[LoginPace, ...] = attrs.field(
-        default=(), converter=_paces, metadata={"about": "how often users may log in; the first that fits counts"}
+        default=(),
+        converter=_paces,
+        metadata={"about": "how often users may log in; the first that fits counts"},
     )
     times: LoginTimes = attrs.field(factory=LoginTimes, repr=False, eq=False)
     ignore_case: bool = attrs.field(
@@ -123,6 +129,8 @@ class AccessPolicy:
                 if not decision.allowed:
                     return decision
                 break
+        if facts.acts_for is not None:  # the limits are those of whose maildrop it is
+            return ALLOW
         if self.sessions_per_user is not None and facts.sessions_of_user >= self.sessions_per_user:
             return Decision(
                 allowed=False,
@@ -132,7 +140,7 @@ class AccessPolicy:
             )
         user = facts.user or ""
         pace = self._pace(user)
-        if pace is not None and (seconds := self.times.wait(self._key(user), pace, facts.now.timestamp())):
+        if pace is not None and (seconds := self.times.wait(self.user_key(user), pace, facts.now.timestamp())):
             return Decision(
                 allowed=False,
                 text=f"log in again in {math.ceil(seconds)} seconds",
@@ -145,22 +153,25 @@ class AccessPolicy:
         """Take note of a login, for the time until the next."""
         user = facts.user or ""
         if (pace := self._pace(user)) is not None:
-            self.times.note(self._key(user), pace, facts.now.timestamp())
+            self.times.note(self.user_key(user), pace, facts.now.timestamp())
 
     def login_delay(self, user: str | None, /) -> LoginDelay | None:
-        """Return what CAPA announces: the time between the logins of a user, or before login the longest of all."""
+        """Return what CAPA announces: the time between the logins of a user, or before login the longest of all.
+
+        None: there is none, or it is 0 seconds.
+        """
         if user is not None:
             pace = self._pace(user)
-            return None if pace is None else LoginDelay(math.ceil(pace.every))
-        if not self.paces:
+            return LoginDelay(math.ceil(pace.every)) if pace is not None and pace.every else None
+        longest = max((math.ceil(pace.every) for pace in self.paces), default=0)
+        if not longest:
             return None
-        longest = max(math.ceil(pace.every) for pace in self.paces)
         alike = len(self.paces) == 1 and "*" in self.paces[0].user
         return LoginDelay(longest, per_user=not alike)
 
-    def _key(self, user: str) -> str:
+    def user_key(self, user: str, /) -> str:
         """Return what all spellings of a name have in common."""
         return user.casefold() if self.ignore_case else user
 
     def _pace(self, user: str) -> LoginPace | None:
-        return next((pace for pace in self.paces if matches_user(pace.user, user, ignore_case=self.ignore_case)), None)
+        return next((pace for pace in self.paces if matches(pace.user, user, ignore_case=self.ignore_case)), None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -16,29 +17,92 @@ from .hours import Hours
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Network, IPv6Network
+    from types import UnionType
 
     from pop3proto.procedures.server.policy import Facts
 
-__all__ = ["CodeName", "Refusal", "Rule", "matches_user"]
+__all__ = ["CodeName", "Refusal", "Rule", "check_type", "matches", "several", "texts", "user_patterns"]
 
 CodeName: TypeAlias = Literal["SYS/PERM", "SYS/TEMP", "IN-USE", "LOGIN-DELAY"]
+
+T = TypeVar("T")
 
 _ALL: Final = "*"
 
 
-def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one text, or several.
+
+    Raises:
+        ValueError: there is none: nothing would fit.
+        TypeError: something is no text.
+    """
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found:
+        raise ValueError("there is no pattern, so that nothing would fit; '*' is everything")
+    for each in found:
+        if not isinstance(each, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may do without a checker
+            raise TypeError(f"a pattern is a text, such as 'kiosk*', not {each!r}")
+    return found
 
 
 def _hours(given: Hours | Iterable[Hours]) -> tuple[Hours, ...]:
-    return (given,) if isinstance(given, Hours) else tuple(given)
+    return several(Hours, given)
 
 
-def matches_user(patterns: tuple[str, ...], user: str, *, ignore_case: bool) -> bool:
-    """Return whether one of some patterns fits a user: "*" is any text, "?" a character, "[ab]" one of some."""
+def several(kind: type[T], given: T | Iterable[T]) -> tuple[T, ...]:
+    """Return one or several of a type.
+
+    Raises:
+        TypeError: something is of another type.
+    """
+    found: tuple[T, ...] = (given,) if isinstance(given, kind) else tuple(cast("Iterable[T]", given))
+    for each in found:
+        check_type(kind, each)
+    return found
+
+
+def check_type(kind: type[object] | UnionType, value: object) -> None:
+    """Refuse what would fail at the first client.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    if not isinstance(value, kind):
+        name = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise TypeError(f"{name} is expected, not {value!r}")
+
+
+def _refusal(given: Refusal | None) -> Refusal | None:
+    if given is not None:
+        check_type(Refusal, given)
+    return given
+
+
+def matches(patterns: tuple[str, ...], text: str, *, ignore_case: bool = False) -> bool:
+    """Return whether one of some patterns fits: "*" is any text, "?" a character, and all else stands for itself."""
     if ignore_case:
-        user, patterns = user.casefold(), tuple(pattern.casefold() for pattern in patterns)
-    return any(fnmatchcase(user, pattern) for pattern in patterns)
+        text, patterns = text.casefold(), tuple(pattern.casefold() for pattern in patterns)
+    return any(_compiled(pattern).fullmatch(text) for pattern in patterns)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(character) or re.escape(character) for character in pattern), re.DOTALL)
+
+
+def user_patterns(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of users' names.
+
+    Raises:
+        ValueError: there is none; or it has brackets, which other programs give a meaning.
+    """
+    patterns = texts(given)
+    for pattern in patterns:
+        if "[" in pattern or "]" in pattern:
+            raise ValueError(f"a pattern of user names has * and ?, and no brackets, unlike {pattern!r}")
+    return patterns
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +110,8 @@ class Refusal:
     """How a client is refused.
 
     Args:
-        text: what it is told; "": that name or password is wrong, whether or not they are.
+        text: what it is told; "": that name or password is wrong, whether or not they are. At a login, a text tells
+            that they are right.
         code: the response code of the text.
         close: the session ends with it.
 
@@ -90,24 +155,27 @@ class Rule:
 
     Raises:
         LocalProtocolError: something is neither an address nor a network.
-        ValueError: it refuses what fits, and has an `otherwise`.
+        ValueError: it refuses what fits, and has an `otherwise`; or nothing can fit; or a pattern has brackets.
+        TypeError: something is of another type.
     """
 
     user: tuple[str, ...] = attrs.field(
-        default=(_ALL,), converter=_texts, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
+        default=(_ALL,), converter=user_patterns, metadata={"about": 'whose logins: patterns of names, as "kiosk*"'}
     )
     networks: tuple[IPv4Network | IPv6Network, ...] = attrs.field(
         default=(), converter=networks_of, metadata={"about": "from where: addresses or networks"}
     )
     listener: tuple[str, ...] = attrs.field(
-        default=(_ALL,), converter=_texts, metadata={"about": "over which listeners: patterns of their names"}
+        default=(_ALL,), converter=texts, metadata={"about": "over which listeners: patterns of their names"}
     )
     hours: tuple[Hours, ...] = attrs.field(default=(), converter=_hours, metadata={"about": "when"})
     refuse: Refusal | None = attrs.field(
-        default=None, metadata={"about": "how such logins are refused; without it they are allowed"}
+        default=None, converter=_refusal, metadata={"about": "how such logins are refused; without it they are allowed"}
     )
     otherwise: Refusal | None = attrs.field(
-        default=None, metadata={"about": "how the same users are refused from elsewhere, or at another time"}
+        default=None,
+        converter=_refusal,
+        metadata={"about": "how the same users are refused from elsewhere, or at another time"},
     )
 
     def __attrs_post_init__(self) -> None:
@@ -122,7 +190,7 @@ class Rule:
             reason: for the log.
             ignore_case: upper and lower case are the same in names of users.
         """
-        if facts.user is not None and not matches_user(self.user, facts.user, ignore_case=ignore_case):
+        if facts.user is not None and not matches(self.user, facts.user, ignore_case=ignore_case):
             return None
         if self._fits(facts):
             return ALLOW if self.refuse is None else self.refuse.decision(reason)
@@ -134,7 +202,7 @@ class Rule:
         return _ALL in self.user
 
     def _fits(self, facts: Facts) -> bool:
-        if not any(fnmatchcase(facts.listener, pattern) for pattern in self.listener):
+        if not matches(self.listener, facts.listener):
             return False
         if self.networks:
             number = address_of(facts.address)

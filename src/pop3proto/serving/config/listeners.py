@@ -9,9 +9,10 @@ import attrs
 
 from pop3proto._config.keys import about
 from pop3proto._config.units import Seconds
+from pop3proto._io.server_name import host_name
 from pop3proto.procedures.cleartext import TlsMode  # noqa: TC001 - as above
 
-from .values import DomainName, NetworkName, SocketAddress
+from .values import DomainName, NetworkName, SocketAddress  # noqa: TC001 - as above
 
 __all__ = ["CertificateFiles", "Listen", "ProxyFrom", "RunAs", "Tls"]
 
@@ -69,7 +70,10 @@ class Listen:
         ),
     )
     domain: DomainName | None = attrs.field(
-        default=None, metadata=about("who logs in here without a domain has this one: `ann` is `ann@example.org`")
+        default=None,
+        metadata=about(
+            "who logs in here without a domain has this one: `ann` is `ann@example.org`, in the source of users, too"
+        ),
     )
     proxy_protocol: ProxyFrom | None = attrs.field(
         default=None,
@@ -98,13 +102,24 @@ class CertificateFiles:
     )
 
 
+def _host_names(given: dict[str, CertificateFiles]) -> dict[str, CertificateFiles]:
+    return {host_name(name): files for name, files in given.items()}
+
+
 @attrs.frozen(kw_only=True)
 class Tls(CertificateFiles):
-    """TLS of all listeners."""
+    """TLS of all listeners.
 
-    names: dict[DomainName, CertificateFiles] = attrs.field(
-        factory=dict[DomainName, CertificateFiles],
-        metadata=about("further certificates, by the host name that a client asks for (SNI): a table of tables"),
+    Raises:
+        ValueError: one of the names is no host name.
+    """
+
+    names: dict[str, CertificateFiles] = attrs.field(
+        factory=dict[str, CertificateFiles],
+        converter=_host_names,
+        metadata=about(
+            "further certificates, by the host name that a client asks for (SNI), or `*.example.org`: a table of tables"
+        ),
     )
     client_ca: Path | None = attrs.field(
         default=None,

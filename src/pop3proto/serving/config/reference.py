@@ -59,7 +59,7 @@ _TABLES: Final = KeyTables(
         DomainName: "domain",
         Template: "path with fields",
         UserPattern: "pattern",
-        dict[DomainName, CertificateFiles]: "table of tables",
+        dict[str, CertificateFiles]: "table of tables",
         dict[NetworkName, int]: "table of numbers",
         **{kind: "table" for kinds in SECTIONS.values() for kind in kinds},
     },

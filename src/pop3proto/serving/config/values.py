@@ -32,7 +32,7 @@ NetworkName = NewType("NetworkName", str)
 DomainName = NewType("DomainName", str)
 """The domain of a mail address, in lower case."""
 UserPattern = NewType("UserPattern", str)
-"""A user name, in which `*` stands for any characters and `?` for one."""
+"""The name of a user or listener, in which `*` stands for any characters and `?` for one."""
 MethodName = NewType("MethodName", str)
 """A SASL mechanism, "USER/PASS" or "APOP"."""
 
@@ -113,13 +113,13 @@ def parse_domain(text: str) -> DomainName:
 
 
 def parse_pattern(text: str) -> UserPattern:
-    """Check a pattern of user names.
+    """Check a pattern of names; `Rule` refuses brackets in those of users.
 
     Raises:
-        ValueError: it has brackets, which other programs give a meaning.
+        ValueError: it is empty, or cannot be a name.
     """
-    if set(text) & set("[]\0"):
-        raise ValueError("a pattern of user names has * and ?, and no brackets")
+    if not text or "\0" in text:
+        raise ValueError("a pattern of names is expected, such as 'kiosk*'")
     return UserPattern(text)
 
 

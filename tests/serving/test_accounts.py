@@ -131,7 +131,7 @@ def test_tokens_beside_the_users_or_alone(tmp_path):
     [
         (lambda _: FileUsers(file=Path("/none")), "cannot read /none: No such file"),
         (lambda folder: PasswdFileUsers(passwd_file=write(folder / "x", "no\n")), "x, line 1: a line user:hash"),
-        (lambda folder: SqlUsers(sqlite=write(folder / "x", "no"), query="SELECT 1"), "no column password"),
+        (lambda folder: SqlUsers(sqlite=write(folder / "x", ""), query="SELECT 1"), "no column password"),
         (lambda folder: SqlUsers(sqlite=write(folder / "x", "no"), query="SELECT x FROM y"), "file is not a database"),
     ],
 )

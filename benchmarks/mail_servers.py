@@ -3,7 +3,7 @@
 Run as `python -m benchmarks.mail_servers NAME MAIL`: NAME is asyncio, trio, blocking or twisted; MAIL is a Maildir,
 which belongs to the user ann; or a folder of Maildirs, each named like its user, with a slash at the end; or `20x4096`:
 ann has so many messages of so many octets in memory; or `none`: every user has an empty maildrop in memory, and up to
-20,000 may come at once.
+20,000 may come at once; or a file that ends in `.users`, a passwd-file, whose users have empty maildrops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pop3proto.asyncio
 import pop3proto.blocking
-from pop3proto.authenticators import MemoryAuthenticator
+from pop3proto.authenticators import MemoryAuthenticator, PasswdFile
 from pop3proto.maildrops import MaildirStore, MemoryStore
 from pop3proto.procedures import Deadlines, MaildropStore, Service
 
@@ -27,7 +27,7 @@ MOST = 20_000
 
 
 def store_of(where: str) -> MaildropStore:
-    if where == "none":
+    if where == "none" or where.endswith(".users"):
         return MemoryStore()
     if in_memory := re.fullmatch(r"(\d+)x(\d+)", where):
         count, octets = map(int, in_memory.groups())
@@ -46,7 +46,9 @@ def users_of(where: str) -> list[str]:
 def service(mail: str) -> Service:
     return Service(
         store=store_of(mail),
-        authenticator=MemoryAuthenticator(dict.fromkeys(users_of(mail), PASSWORD), scram_algorithms=()),
+        authenticator=PasswdFile(Path(mail))
+        if mail.endswith(".users")
+        else MemoryAuthenticator(dict.fromkeys(users_of(mail), PASSWORD), scram_algorithms=()),
         max_sessions=MOST,
         max_sessions_before_login=MOST,
         max_sessions_per_address=None,

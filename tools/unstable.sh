@@ -12,7 +12,7 @@ set -euo pipefail
 packages=(
   python3.14 python3.14-venv python3.15 python3.15-venv
   libpython3.14-testsuite libpython3.15-testsuite # Python's own tests of poplib are for ours, too
-  dovecot-pop3d mpop fetchmail mutt neomutt fail2ban curl openssl
+  dovecot-pop3d mpop fetchmail mutt neomutt fail2ban curl openssl apache2-utils
   ca-certificates
 )
 checkout=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")

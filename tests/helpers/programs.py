@@ -271,10 +271,13 @@ def _url_safe(octets: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stls: bool = True) -> Generator[Dovecot]:
+def dovecot_serving(
+    dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stls: bool = True, password: str = PASSWORD
+) -> Generator[Dovecot]:
     """Start Dovecot, with a configuration of its own and all its files in a temporary folder.
 
-    It announces these mechanisms, and takes the tokens that `Dovecot.token` makes. Without `stls` it has no TLS.
+    It announces these mechanisms, and takes the tokens that `Dovecot.token` makes. Without `stls` it has no TLS. The
+    password of all users may be given as a hash, with its scheme before it.
     """
     # Not in pytest's folder, which is closed to the users that Dovecot gives its processes to; and its path must be
     # short, for the sake of the sockets in it.
@@ -289,7 +292,7 @@ def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stl
         key_file = folder / "keys" / "default" / "HS256" / "default"  # whose, for what, and which
         key_file.parent.mkdir(parents=True, mode=0o755)
         key_file.write_bytes(base64.b64encode(token_key))
-        program, ports = _start_dovecot(dovecot, folder, mechanisms, stls=stls)
+        program, ports = _start_dovecot(dovecot, folder, mechanisms, stls=stls, password=password)
         try:
             yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes", token_key)
         finally:
@@ -299,13 +302,16 @@ def dovecot_serving(dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stl
 
 
 def _start_dovecot(
-    dovecot: str, folder: Path, mechanisms: Sequence[str], *, stls: bool
+    dovecot: str, folder: Path, mechanisms: Sequence[str], *, stls: bool, password: str
 ) -> tuple[Program, tuple[int, int]]:
     modern = not run(dovecot, "--version").stdout.startswith(("2.2", "2.3"))
     configuration = folder / "dovecot.conf"
     for _ in range(5):  # somebody else may take a free port before Dovecot does
         ports = free_ports()
         text = _dovecot_configuration(folder, *ports, mechanisms, modern=modern)
+        if password != PASSWORD:
+            for key in ("password = ", "password="):
+                text = text.replace(f"{key}{PASSWORD}\n", f"{key}{password}\n")
         if not stls:
             text = text.replace("\nssl = yes\n", "\nssl = no\n")
         configuration.write_text(text, encoding="utf-8")

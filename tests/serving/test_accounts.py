@@ -187,7 +187,7 @@ def test_a_secret_lets_in_no_user_whom_the_users_do_not_have(tmp_path):
     [
         (lambda _: FileUsers(file=Path("/none")), "cannot read /none: No such file"),
         (lambda folder: PasswdFileUsers(passwd_file=write(folder / "x", "no\n")), "x, line 1: a line user:hash"),
-        (lambda folder: SqlUsers(sqlite=write(folder / "x", "no"), query="SELECT 1"), "no column password"),
+        (lambda folder: SqlUsers(sqlite=write(folder / "x", ""), query="SELECT 1"), "no column password"),
         (lambda folder: SqlUsers(sqlite=write(folder / "x", "no"), query="SELECT x FROM y"), "file is not a database"),
     ],
 )

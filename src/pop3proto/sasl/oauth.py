@@ -118,7 +118,7 @@ class BearerServer(DialogueServer):
         if bearer:
             owner = named((yield from answered(self._check_token(claim.user, bearer[1].decode("ascii")))))
         if owner is None:
-            self.rejected = True
+            self.rejected: bool = True
             yield self._error if bearer else self._no_bearer
             # Any response is accepted: some clients send 0x01 in XOAUTH2 too, and it makes no difference.
             raise CredentialsRejected("the token is not valid")

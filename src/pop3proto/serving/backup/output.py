@@ -26,7 +26,7 @@ class Output:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.failed = False
+        self.failed: bool = False
 
     def write(self, octets: Buffer) -> int:
         """Write octets.

@@ -60,7 +60,7 @@ def test_who_is_denied_does_not_get_in_by_acting_for_another(adapter):  # noqa: 
     served = service(authenticator=users, login_penalty=None, failure_delay=0)
     login = b"AUTH PLAIN " + b64encode(b"ann\0bob\0other") + b"\r\nQUIT\r\n"
     with adapter.entered(served) as server:
-        assert b"maildrop has 1 messages" in talk(server.address, login)
+        assert b"maildrop has 1 message (" in talk(server.address, login)
         adapter.do(server.use, attrs.evolve(served, policy=policy))
         assert b"-ERR [AUTH] wrong name or password" in talk(server.address, login)
 

@@ -6,7 +6,6 @@ import errno
 import os
 import ssl
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
@@ -149,7 +148,8 @@ def _check(files: ServerCertificate) -> None:
         ("key", files.key or files.certificate, b"PRIVATE KEY-----"),
     ):
         try:
-            octets = Path(path).read_bytes()
+            with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
+                octets = file.read()
         except OSError as error:
             raise _unusable(f"the {what} {path}", error) from error
         if mark in octets:

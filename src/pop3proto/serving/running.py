@@ -173,11 +173,12 @@ class SiteServer:
             self._stack.callback(sock.close)
         if any(listener.tls != "none" for listener in listeners):
             self._certificates = certificates_of(config.tls)
+        # An extra is imported while its files can be read: the user need not be able to read those of the interpreter.
+        metrics = None if config.metrics is None else ServerMetrics()
         if config.run.user is not None:
             drop_privileges(config.run.user, config.run.group)
         self._log = ServerLog(config.log)
         self._stack.callback(self._log.close)
-        metrics = None if config.metrics is None else ServerMetrics()
         if metrics is not None:
             self._count_refusals(metrics)
         self._lasting = Lasting(times=LoginTimes(config.login.delay_file), job=self._job(metrics), metrics=metrics)

@@ -67,7 +67,7 @@ def deliver_message(  # noqa: PLR0913 - what a mail server and a site know, each
     """Deliver a message into a Maildir; when this returns, it is on the disk.
 
     The message may have any size, and takes constant memory. Its octets stay as they are, except for the fields of the
-    envelope, and for a first line `From ` of mbox, which is left out. The quota is asked before the message is read,
+    envelope, and for a first line `From` as of mbox, which is left out. The quota is asked before the message is read,
     when its size is known, and at the end, with a lock against other deliveries. A message that root delivers belongs
     to the owner of the Maildir. A Maildir that does not exist is made, if its parent folder exists.
 

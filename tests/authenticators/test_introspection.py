@@ -283,7 +283,8 @@ def sending(beginning, again):
 def test_an_answer_that_never_ends_is_given_up(caplog, beginning, again):
     with sending(beginning, again) as url, caplog.at_level(logging.ERROR, "pop3proto"), pytest.raises(Unavailable):
         TokenIntrospection(url, "pop", "s", timeout=0.2).check_token("", "t", HERE)
-    assert "timed out" in caplog.text
+    # Newer Pythons bear so many answers of 100 only.
+    assert "timed out" in caplog.text or "interim responses" in caplog.text
 
 
 def test_a_certificate_that_is_not_trusted_gets_no_token(tmp_path, caplog):

@@ -136,6 +136,7 @@ def test_a_check_finds_that_users_have_no_home(site, capsys):
     assert "these users have no home folder; {home} cannot be used" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # the command has no threads, but the tests may
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can go on as another user")
 def test_a_check_looks_as_the_user_of_the_server(site, capsys, tmp_path):
     with tempfile.TemporaryDirectory() as name:

@@ -1,5 +1,6 @@
 """What was sent and not answered, as something was raised in between, never gives its answer to the next command."""
 
+import inspect
 import io
 import poplib as theirs
 import sys
@@ -50,6 +51,7 @@ class Injection:
         return self
 
     def __enter__(self):
+        inspect.currentframe().f_trace_opcodes = self._instructions  # before `settrace`, for Python 3.12
         self._before = sys.gettrace()
         sys.settrace(self)
         return self

@@ -26,7 +26,7 @@ def test_no_name_leads_out(text, user):
 def test_no_home_leads_out(home):
     path = Template.parse("{home}/Maildir").path("ann", Path(home))
     if path is not None:
-        assert path == Path(f"/{str(Path(home)).lstrip('/')}") / "Maildir"
+        assert Path("/", *path.parts[1:]) == Path("/", str(Path(home)).lstrip("/"), "Maildir")  # "//" is "/"
         assert path.is_absolute()
         assert ".." not in path.parts
 

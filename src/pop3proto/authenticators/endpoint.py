@@ -69,8 +69,8 @@ class Endpoint:
             connection = kind(self.host, self._port)
             connection.sock = connected
             connection.request("POST", self._path, form, dict(headers))
-            response = connection.getresponse()
-            return response.status, _read(response)
+            with connection.getresponse() as response:  # which holds the connection open, too
+                return response.status, _read(response)
 
     def _connected(self, until: float) -> socket.socket:
         failure: OSError | None = None

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pty
+import select
 import socket
 import struct
 import sys
@@ -29,6 +30,7 @@ from pop3proto.serving.log.handlers import FileLines, JournalLines, SyslogLines
 from pop3proto.serving.log.setup import ServerLog
 from pop3proto.serving.log.stderr import StderrLines
 from tests.helpers.processes import join
+from tests.helpers.programs import PATIENCE
 
 
 def record(text="hello", level=logging.INFO, **fields):
@@ -372,11 +374,15 @@ def test_standard_error_that_nothing_reads_stops_no_session(kind, monkeypatch):
         os.set_blocking(reading, False)
         while reader.read(1 << 20):
             pass
+        assert select.select([], [writing], [], PATIENCE)[1]
         lost = lines.lost
         lines.handle(record("here"))
         assert lines.lost == 0
-        last = reader.read(1 << 16).decode().split()
-        assert " ".join(last[-10:]) == f"{lost} lines of the log could not be written here"
+        last = b""
+        while b"here" not in last:  # a terminal hands it over a little later
+            assert select.select([reader], [], [], PATIENCE)[0]
+            last += reader.read(1 << 16)
+        assert " ".join(last.decode().split()[-10:]) == f"{lost} lines of the log could not be written here"
         lines.close()
 
 

@@ -37,7 +37,7 @@ class ProxyProtocol:
         networks: the proxies, as addresses or networks; a connection from elsewhere is closed. Over a Unix socket all
             are taken: the permissions of its file decide.
         trust_tls: what the proxy says of TLS counts: a session whose client has TLS with the proxy is then protected
-            by TLS, and else is not. Only where nobody can listen between the proxy and this server. The lowest version
+            by TLS, and else is not. Only where the network between proxy and server is safe. The lowest version
             of TLS is a setting of the proxy then.
         timeout: seconds within which the header must be there.
 
@@ -89,7 +89,7 @@ class Listener:
             "": none is added.
 
     Raises:
-        ValueError, TypeError: as `serve`; or the domain is none.
+        ValueError, TypeError: as `serve`; or the domain is not valid.
     """
 
     address: tuple[str, ...] = attrs.field(

@@ -323,7 +323,7 @@ def _logging_in_lines(sessions: int = logging.WARNING) -> Generator[None]:
     Args:
         sessions: the level of the logger for the dialogue of sessions.
     """
-    handler = StderrLines()  # one that nobody reads must not stop the server
+    handler = StderrLines()  # the server goes on if no program reads it
     handler.addFilter(lambda record: record.msg != FEW_DESCRIPTORS)  # `raise_descriptor_limit` has said it
     handler.setFormatter(_OneLineFormatter(datefmt="%Y-%m-%dT%H:%M:%S%z"))
     logger = logging.getLogger("pop3proto")

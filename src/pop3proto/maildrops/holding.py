@@ -1,4 +1,4 @@
-"""Maildirs and the folders in them, held open: whoever may write to a Maildir cannot put another in its place."""
+"""Maildirs and the folders in them, held open: no user can replace one by a link to another while it is used."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ NOW: Final = Now()
 
 
 class UtcNow(Operation[datetime]):
-    """Return date and time, aware, in UTC. Unlike `Now`, it may go back: somebody may set the clock."""
+    """Return date and time, aware, in UTC. Unlike `Now`, it may go back, when the clock is set."""
 
     __slots__ = ()
 

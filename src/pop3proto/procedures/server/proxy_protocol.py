@@ -69,7 +69,7 @@ class ProxyHeader:
     """What a proxy announces.
 
     Args:
-        local: the connection is the proxy's own, to see whether the server is alive: nobody is announced.
+        local: the connection is the proxy's own, to see whether the server is alive: no client is announced.
         unix: the client has come to the proxy over a Unix socket.
         client: the client's address and port; None if the proxy does not know them.
         server: where the client has connected to.
@@ -165,7 +165,7 @@ def _parse_line(line: bytes) -> ProxyHeader:
             client=(str(kind(client.decode("ascii"))), _port(client_port)),
             server=(str(kind(server.decode("ascii"))), _port(server_port)),
         )
-    except (ValueError, KeyError):  # an address that is none is a `ValueError`, octets outside ASCII are, too
+    except (ValueError, KeyError):  # a wrong address is a `ValueError`, and so are octets outside ASCII
         raise RemoteProtocolError("the PROXY header does not name two addresses and their ports") from None
 
 

@@ -198,7 +198,7 @@ class Rule:
 
     @property
     def is_about_all(self) -> bool:
-        """Whether it fits whoever the user is."""
+        """Whether it fits every user."""
         return _ALL in self.user
 
     def _fits(self, facts: Facts) -> bool:

@@ -57,7 +57,7 @@ class Part:
 
 
 class _Bounded:
-    """A file of which nobody reads much at once: tarfile reads headers as long as they say they are."""
+    """A file that refuses large reads: tarfile reads a header as long as that says it is."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file

@@ -143,7 +143,7 @@ def _message(row: object) -> BackedUp:
     try:
         unique_id = check_unique_id(_text(data, "unique_id"))
     except LocalProtocolError as error:
-        raise BadBackup(f"the manifest has a unique id that is none: {error}") from error
+        raise BadBackup(f"the manifest has a unique id that is not valid: {error}") from error
     sha256, name, retrieved = _text(data, "sha256"), _text(data, "name"), data.get("retrieved")
     if not _SHA256.fullmatch(sha256):
         raise BadBackup(f"the manifest has no SHA-256 of the message {unique_id}")

@@ -138,7 +138,7 @@ class RunAs:
     user: str | None = attrs.field(
         default=None, metadata=about("the user whose rights it keeps; needed only if it is started by root")
     )
-    group: str | None = attrs.field(default=None, metadata=about("the group; that of the user if there is none"))
+    group: str | None = attrs.field(default=None, metadata=about("the group; by default that of the user"))
     core_dumps: bool = attrs.field(
         default=False, metadata=about("let the system write core files, which hold passwords")
     )

@@ -52,7 +52,7 @@ class Rspamd(Filter):
         timeout: seconds for a message.
 
     Raises:
-        ValueError: the URL is none that can be used.
+        ValueError: the URL cannot be used.
     """
 
     url: str = attrs.field(validator=_checked)

@@ -160,7 +160,28 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-class SyslogLines(LineHandler):
+class _DatagramLines(LineHandler):
+    """Sends each line as a datagram.
+
+    Args:
+        path: the socket that takes them.
+
+    Raises:
+        OSError: there is no such socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._datagrams: Final = _Datagrams(path)  # before `logging` knows the handler, which it closes at the end
+        super().__init__()
+
+    @override
+    def close(self) -> None:
+        """Close the socket."""
+        self._datagrams.close()
+        super().close()
+
+
+class SyslogLines(_DatagramLines):
     """Sends to the system's log (RFC 3164, as the socket of the C library takes it).
 
     Args:
@@ -177,14 +198,7 @@ class SyslogLines(LineHandler):
         if facility not in names:
             raise ValueError(f"there is no facility {facility!r}")
         self._facility: Final = names[facility]
-        self._datagrams: Final = _Datagrams(path)
-        super().__init__()
-
-    @override
-    def close(self) -> None:
-        """Close the socket."""
-        self._datagrams.close()
-        super().close()
+        super().__init__(path)
 
     @override
     def _write(self, record: logging.LogRecord) -> None:
@@ -193,7 +207,7 @@ class SyslogLines(LineHandler):
         self._datagrams.send((head + self.format(record)).encode("utf-8", "backslashreplace")[:_DATAGRAM])
 
 
-class JournalLines(LineHandler):
+class JournalLines(_DatagramLines):
     """Sends to the journal of systemd, by its own protocol: each field of a line is one of the journal.
 
     Args:
@@ -204,14 +218,7 @@ class JournalLines(LineHandler):
     """
 
     def __init__(self, path: Path = JOURNAL) -> None:
-        self._datagrams: Final = _Datagrams(path)
-        super().__init__()
-
-    @override
-    def close(self) -> None:
-        """Close the socket."""
-        self._datagrams.close()
-        super().close()
+        super().__init__(path)
 
     @override
     def _write(self, record: logging.LogRecord) -> None:

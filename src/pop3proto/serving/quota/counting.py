@@ -53,7 +53,7 @@ def folders_of(maildir: Path, *, follow_links: bool = False) -> Generator[Iterat
     Raises:
         OSError: the Maildir cannot be read.
     """
-    with held(maildir, follow_links=True) as whole:  # its name was looked at by whoever knows the user
+    with held(maildir, follow_links=True) as whole:  # the caller has looked at its name
         yield _folders_in(attrs.evolve(whole, follow_links=follow_links))
 
 

@@ -61,6 +61,7 @@ from pop3proto.testing.probing import (
     connections,
     handshakes,
     jsonable,
+    logins,
     probe,
     running,
 )
@@ -513,7 +514,15 @@ class LoseOneOfMany(Fault):
 simply("pipelining-broken", LoseOneOfMany())
 simply("lock-without-code", RefusePass(2, "busy"), options=BY_PASS)
 simply("second-login-refused", RefusePass(3, "no"), options=BY_PASS)
-simply("lock-stays", RefusePass(3, "[IN-USE] locked"), options=BY_PASS)
+
+
+@provokes("lock-stays")
+def lock_stays(_path, patch):
+    """It stays for less than the second that is borne."""
+    patch.setattr(logins, "_AT_ONCE", 0.05)
+    return probed(RefusePass(3, "[IN-USE] locked"), options=BY_PASS)
+
+
 simply("gone-after-retr", DeleteOnRetr())
 
 

@@ -102,7 +102,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "uid-differs": (_W, "UIDL of one message and of all must agree."),
         "uid-unstable": (_B, "Clients fetch all mail again each time: look how the server makes its unique ids."),
         "lock-without-code": (_N, "With [IN-USE] clients know that the password is right, and try again later."),
-        "lock-stays": (_N, "Clients that come back at once are refused."),
+        "lock-stays": (_N, "Clients that come back within a second are refused."),
         "second-login-refused": (_W, "See what the server said."),
         "lang-fails": (_W, "CAPA announces LANG: repair it, or do not announce it."),
         "utf8-fails": (_W, "CAPA announces UTF8: repair it, or do not announce it."),

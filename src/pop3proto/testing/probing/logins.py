@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Logins"]
 
 _QUIRKS: Final = frozenset(Quirk)
+_AT_ONCE: Final = 1.0  # seconds in which a server may notice that a client has hung up
 _FIRST_PAUSE: Final = 0.1  # seconds before a login is tried again that found the maildrop locked
 
 
@@ -136,7 +137,7 @@ class Logins:
             text = "Another login, behind a session that has ended, is refused."
             self.findings.add("second-login-refused", text, evidence=refusal.reply.text)
             return None
-        if waited:
+        if waited > _AT_ONCE:
             text = "The maildrop stays locked for a while after a client has hung up."
             self.findings.add("lock-stays", text, evidence=f"{waited:.1f} seconds at most")
         return client

@@ -23,9 +23,11 @@ from pop3proto.asyncio import server as asyncio_server
 from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.maildrop import Unavailable
+from pop3proto.procedures.observer import ServerObserver
 from pop3proto.procedures.server.deadlines import Deadlines
 from pop3proto.procedures.server.logins import ENDS_IN_THREADS, LOGINS_IN_THREADS
 from pop3proto.procedures.server.penalties import LoginPenalty
+from pop3proto.procedures.server.session_events import SessionEvents
 from pop3proto.sasl.channel import SessionInfo
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
 from tests.helpers.depth import deep
@@ -523,8 +525,20 @@ def test_what_would_be_mistaken_is_a_fault_with_its_traceback(adapter, logged, c
     assert type(traceback[1].__cause__) is error
 
 
+class TellsEnds(ServerObserver, SessionEvents):
+    """Keeps why sessions have ended, as their observers learn it."""
+
+    def __init__(self):
+        self.ends = []
+
+    def session_ended(self, _session, record, error, /):
+        self.ends.append(record.why_ended(error))
+
+
 def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
-    with adapter.entered(service(login_penalty=None, login_attempts=1, max_sessions_before_login=1)) as server:
+    told = TellsEnds()
+    settings = {"login_penalty": None, "login_attempts": 1, "max_sessions_before_login": 1, "observer": told}
+    with adapter.entered(service(**settings)) as server:
         with greeted(server) as client:
             client.sock.shutdown(socket.SHUT_WR)
             assert client.line() == b""
@@ -548,6 +562,7 @@ def test_why_sessions_end(adapter, logged):  # noqa: F811 - it is a fixture
     ends = [line.partition(" end=")[2] for line in logged() if ": ended: " in line]
     assert sorted(ends[:4]) == ["bad-commands", "closed", "displaced", "failed-logins"]
     assert ends[4] == "shutdown"
+    assert told.ends == ends, "observers, and so the metrics, have the words of the log"
 
 
 @given(st.text(), st.text(), st.text(max_size=40))
@@ -567,7 +582,7 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
         session.login_failed(method, user)
         session.login_not_checked(method, user)
         session.user, session.method = user, method
-        session.ended(ConnectionLost(user), displaced=False)
+        session.ended(ConnectionLost(user))
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
@@ -592,11 +607,11 @@ def test_no_name_can_forge_a_line_or_a_column(user, method, address):
     ],
 )
 def test_the_word_for_an_error(logged, error, end):
-    LoggedSession(SessionInfo(id=1)).ended(error, displaced=False)
+    LoggedSession(SessionInfo(id=1)).ended(error)
     assert logged()[-1] == f"-: ended: user=- method=- retrieved=0 deleted=0 octets=0 end={end}"
 
 
 def test_nothing_is_made_up_for_a_log_that_nobody_reads(caplog):
     caplog.set_level(logging.WARNING, "pop3proto.server")
-    LoggedSession(SessionInfo(id=1)).ended(None, displaced=False)
+    LoggedSession(SessionInfo(id=1)).ended(None)
     assert caplog.records == []

@@ -66,11 +66,11 @@ def lines(request):
         for number, address in enumerate(GUESSED):
             session = LoggedSession(SessionInfo(address, id=number))
             session.login_failed("PLAIN", ["ann", FORGED, ""][number])
-            session.ended(None, displaced=False)
+            session.ended(None)
         quiet = LoggedSession(SessionInfo("192.0.2.9", id=9))
         quiet.user = FORGED
         quiet.login_not_checked("PLAIN", FORGED)
-        quiet.ended(ConnectionError(FORGED), displaced=False)
+        quiet.ended(ConnectionError(FORGED))
         quiet.refused("too many sessions")
         observer, info = LogObserver(), SessionInfo("192.0.2.9", id=9)
         observer.heard(info, User(FORGED.partition("\n")[0].removeprefix("x ")))

@@ -11,26 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
 from pop3proto.procedures.server.session_record import SessionRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["LoggedSession", "end_of"]
+__all__ = ["LoggedSession"]
 
 _log: Final = logging.getLogger("pop3proto.server")
 
+_OWN: Final = ("protocol-error", "fault")  # what a session ends by that the end of the server does not bring about
 _LONGEST: Final = 128  # characters of a name that are logged
-
-# The first that fits.
-_ENDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (TimedOut, "timeout"),
-    (ConnectionLost, "connection lost"),
-    (RemoteProtocolError, "protocol error"),
-    (Exception, "fault"),
-    (BaseException, "cut off"),
-)
 
 
 class LoggedSession(SessionRecord):
@@ -38,10 +31,20 @@ class LoggedSession(SessionRecord):
 
     Args:
         info: its number and the client's address.
+        displaced: returns whether it had to make room for a newer one.
+        shutdown: returns whether the server is shutting down.
     """
 
-    def __init__(self, info: SessionInfo) -> None:
+    def __init__(
+        self,
+        info: SessionInfo,
+        *,
+        displaced: Callable[[], bool] = bool,
+        shutdown: Callable[[], bool] = bool,
+    ) -> None:
         super().__init__()
+        self._displaced: Final = displaced
+        self._shutdown: Final = shutdown
         self._name: Final = f"session {info.id} from {_column(info.address)}"
         self._fields: Final = {"session": info.id, "address": info.address, "listener": info.listener}
         self._began: Final = time.monotonic()
@@ -74,24 +77,25 @@ class LoggedSession(SessionRecord):
         """Log that the server had no room for the session."""
         _log.info("%s: refused: %s", self._name, reason, extra=self._extra("refused", reason=reason))
 
-    def ended(self, error: BaseException | None, *, displaced: bool = False, shutdown: bool = False) -> None:
+    @override
+    def why_ended(self, error: BaseException | None) -> str:
+        """As that of the record: what the server has done to the session counts for more than how it went down."""
+        why = super().why_ended(error)
+        if self._displaced():
+            return "displaced"
+        return "shutdown" if error is not None and why not in _OWN and self._shutdown() else why
+
+    def ended(self, error: BaseException | None) -> None:
         """Log that the session has ended.
 
         Args:
             error: by which error; None: as `end` says.
-            displaced: it had to make room for a newer one.
-            shutdown: the server was shutting down.
         """
         if not _log.isEnabledFor(logging.INFO):
             return
-        end, why = self.end, ""
-        if error is not None:
-            end = next(word for kind, word in _ENDS if isinstance(error, kind))
-            why = f": {error}" if isinstance(error, Exception) and str(error) else ""
-            if shutdown and not isinstance(error, RemoteProtocolError) and end != "fault":
-                end, why = "shutdown", ""
-        if displaced:
-            end, why = "displaced", ""
+        end, why = self.why_ended(error), ""
+        if isinstance(error, Exception) and end not in ("displaced", "shutdown") and str(error):
+            why = f": {error}"
         _log.info(
             "%s: ended: user=%s method=%s retrieved=%d deleted=%d octets=%d end=%s%s",
             self._name,
@@ -100,7 +104,7 @@ class LoggedSession(SessionRecord):
             self.retrieved,
             self.deleted,
             self.octets,
-            end.replace(" ", "-"),
+            end,
             why.encode("unicode_escape").decode("ascii"),
             extra=self._extra(
                 "ended",
@@ -111,7 +115,7 @@ class LoggedSession(SessionRecord):
                 deleted=self.deleted,
                 octets=self.octets,
                 seconds=round(time.monotonic() - self._began, 3),
-                end=end.replace(" ", "-"),
+                end=end,
                 reason=why.removeprefix(": "),
             ),
         )
@@ -119,21 +123,6 @@ class LoggedSession(SessionRecord):
     def _extra(self, event: str, **fields: object) -> dict[str, object]:
         """Return what the record has beside its text: `record.pop3proto`, for logs that are read by programs."""
         return {"pop3proto": {"event": event, **self._fields, **fields}}
-
-
-def end_of(record: SessionRecord, error: BaseException | None) -> str:
-    """Return why a session has ended, in a word, as its line in the log has it.
-
-    Args:
-        record: of the session.
-        error: by which it has ended; None: as the record says.
-    """
-    if error is None:
-        return record.end.replace(" ", "-") or "closed"
-    for kind, word in _ENDS[:-1]:
-        if isinstance(error, kind):
-            return word.replace(" ", "-")
-    return _ENDS[-1][1].replace(" ", "-")
 
 
 def _column(text: str) -> str:

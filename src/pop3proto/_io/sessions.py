@@ -182,7 +182,7 @@ class Sessions:
         listener, name = entrance
         connection = service.connection(tls=listener.tls == "implicit" or tls is not None)
         info = new_session_info(stream.peer, name, listener.domain, tls)
-        record = LoggedSession(info)
+        record = LoggedSession(info, displaced=lambda: place.displaced, shutdown=lambda: self.ending)
         record.tls = "" if tls is None else tls.version
         error: BaseException | None = None
         session = serve_session(
@@ -207,7 +207,7 @@ class Sessions:
             error = raised
             raise
         finally:
-            record.ended(error, displaced=place.displaced, shutdown=self.ending)
+            record.ended(error)
             error = None  # it holds this frame
         if not place.displaced:
             await stream.linger()

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from pop3proto.core.errors import ConnectionLost, RemoteProtocolError, TimedOut
+
 __all__ = ["SessionRecord"]
+
+# The first that fits.
+_ENDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (TimedOut, "timeout"),
+    (ConnectionLost, "connection-lost"),
+    (RemoteProtocolError, "protocol-error"),
+    (Exception, "fault"),
+    (BaseException, "cut-off"),
+)
 
 
 class SessionRecord:
@@ -26,6 +39,16 @@ class SessionRecord:
         self.octets: int = 0
         self.tls: str = ""
         self.end: str = ""
+
+    def why_ended(self, error: BaseException | None) -> str:
+        """Return why the session has ended, in a word, as its line in the log has it.
+
+        Args:
+            error: by which it has ended; None: as `end` says.
+        """
+        if error is None:
+            return self.end.replace(" ", "-") or "closed"
+        return next(word for kind, word in _ENDS if isinstance(error, kind))
 
     def login_failed(self, method: str, user: str) -> None:
         """Take note that credentials were wrong. Nothing is done here.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto._config.errors import MissingExtra
-from pop3proto._io.session_log import end_of
 from pop3proto.core.command import Command
 from pop3proto.core.events import BadCommand
 from pop3proto.core.replies import Err, Greeting, ResponseCode
@@ -143,7 +142,7 @@ class ServerMetrics:
         if (began := self._moments.pop(session.id, None)) is not None:
             self._open.dec()
             self._seconds.observe(time.monotonic() - began)
-            self._ended.labels(end_of(record, error)).inc()
+            self._ended.labels(record.why_ended(error)).inc()
 
     def opened(self, level: str) -> None:
         """Count a login by how full its maildrop is.

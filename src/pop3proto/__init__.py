@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RemoteProtocolError,
         TimedOut,
+        TlsAlert,
         UncertainUpdate,
     )
     from .core.events import (
@@ -154,6 +155,7 @@ __all__ = [
     "State",
     "Stls",
     "TimedOut",
+    "TlsAlert",
     "Tolerated",
     "Top",
     "Uidl",
@@ -182,7 +184,7 @@ export(
         ".core.dots": "BodyDecoder BodyEncoder",
         ".core.errors": (
             "Broken Busy CertificateError ConnectionLost LocalProtocolError MalformedReply Pop3Error "
-            "ProtocolError RemoteProtocolError TimedOut UncertainUpdate"
+            "ProtocolError RemoteProtocolError TimedOut TlsAlert UncertainUpdate"
         ),
         ".core.events": (
             "NEED_DATA PAUSED Answer AuthCancel AuthResponse BadChallenge BadCommand BodyChunk BodyEnd "

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pop3proto import blocking
+from pop3proto import LoginFailed, blocking
 from pop3proto._io.certificates import Certificates, ServerCertificate
 from pop3proto._io.listener import Listener
+from pop3proto.authenticators import CertificateNames
 from pop3proto.authenticators.memory import MemoryAuthenticator
-from pop3proto.core.errors import ConnectionLost
+from pop3proto.core.errors import ConnectionLost, TlsAlert
 from pop3proto.sasl.credentials import ClientCertificate
 from tests.adapters.test_serve import PATIENCE, adapter, service  # noqa: F401 - one is a fixture
+from tests.helpers.client_certificates import ClientAuthority, showing, with_subject
 
 
 class Place:
@@ -115,10 +117,10 @@ def shown(server, place, name="mail.example.org"):
 
 
 @contextlib.contextmanager
-def client(server, place, name="mail.example.org", context=None):
+def client(server, place, name="mail.example.org", context=None, tls="implicit"):
     sock = socket.create_connection(server.address[:2], PATIENCE)
     context = context or place.context()
-    with blocking.connect_over(sock, host=name, tls="implicit", context=context, timeout=PATIENCE) as connected:
+    with blocking.connect_over(sock, host=name, tls=tls, context=context, timeout=PATIENCE) as connected:
         yield connected
 
 
@@ -315,6 +317,138 @@ def test_the_certificates_of_clients(adapter, place, name):  # noqa: F811
         certificates.reload()
         with pytest.raises(ConnectionLost), client(server, place, name, context) as connected:
             connected.login(ClientCertificate())
+
+
+def test_the_names_in_a_certificate_of_a_client(adapter, place):  # noqa: F811
+    """They are in what the authenticator knows of the session."""
+    from cryptography import x509
+
+    class Asked:
+        blocks = False
+        names = None
+
+        def check_certificate(self, _certificate, _authzid, session):
+            self.names = session.tls.names
+            return "ann"
+
+    authority, asked = ClientAuthority(), Asked()
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    subject = with_subject(COMMON_NAME="Änn", USER_ID="ann", EMAIL_ADDRESS="old@example.org")
+    names = (x509.RFC822Name("ann@example.org"), x509.DNSName("a.example"), x509.DirectoryName(subject))
+    authority.issue(place.folder / "ann", subject, names)
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca")
+    with adapter.entered(service(authenticator=asked), **SERVED, certificates=certificates) as server:
+        context = showing(place.context(), place.folder / "ann")
+        with client(server, place, context=context) as connected:
+            connected.login(ClientCertificate())
+            assert connected.tls.names == ()  # a client has no use for those of the server
+    assert asked.names == (
+        ("email", "ann@example.org"),
+        ("DNS", "a.example"),
+        ("commonName", "Änn"),
+        ("userId", "ann"),
+        ("emailAddress", "old@example.org"),
+    )
+
+
+def test_a_name_that_is_not_in_its_encoding_counts_for_nothing(adapter, place):  # noqa: F811
+    """It is as if there were none, and no fault of the session."""
+    from cryptography import x509
+
+    class Asked:
+        blocks = False
+        names = None
+
+        def check_certificate(self, _certificate, _authzid, session):
+            self.names = session.tls.names
+
+    authority, asked = ClientAuthority(), Asked()
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    name = b"\xff@example.org"
+    octets = bytes((0x30, len(name) + 2, 0x81, len(name))) + name
+    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, octets)
+    authority.issue(place.folder / "ann", with_subject(COMMON_NAME="ann"), broken)
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca")
+    with adapter.entered(service(authenticator=asked), **SERVED, certificates=certificates) as server:
+        context = showing(place.context(), place.folder / "ann")
+        with client(server, place, context=context) as connected, pytest.raises(LoginFailed):
+            connected.login(ClientCertificate())
+    assert asked.names == ()
+
+
+def test_revoked_certificates(adapter, place):  # noqa: F811
+    """Those of a list are refused; so are all, where the list is out of date, or is another authority's."""
+
+    class ByCertificate:
+        blocks = False
+
+        def check_certificate(self, _certificate, _authzid, _session):
+            return "ann"
+
+    authority = ClientAuthority()
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    stolen, good = place.folder / "stolen", place.folder / "good"
+    revoked = authority.issue_for(stolen, "ann@example.org")
+    authority.issue_for(good, "ann@example.org")
+    crl = place.folder / "crl"
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca")
+    lists = {
+        "none is revoked": (authority.revoke, [], {}, [True, True]),
+        "one is revoked": (authority.revoke, [revoked], {}, [False, True]),
+        "out of date": (authority.revoke, [revoked], {"days": 0}, [False, False]),
+        "of another authority": (ClientAuthority().revoke, [], {}, [False, False]),
+    }
+
+    def logs_in(server, file):
+        try:
+            with client(server, place, context=showing(place.context(), file)) as connected:
+                connected.login(ClientCertificate())
+        except ConnectionLost:
+            return False
+        return True
+
+    with adapter.entered(service(authenticator=ByCertificate()), **SERVED, certificates=certificates) as server:
+        assert [logs_in(server, file) for file in (stolen, good)] == [True, True]
+        for name, (revoke, listed, options, expected) in lists.items():
+            revoke(crl, *listed, **options)
+            with_list = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca", client_crl=crl)
+            certificates.use(with_list)
+            assert [logs_in(server, file) for file in (stolen, good)] == expected, name
+        authority.revoke(crl, revoked)
+        certificates.reload()
+        assert [logs_in(server, file) for file in (stolen, good)] == [False, True]
+        with client(server, place):
+            pass  # who shows no certificate gets in
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_a_client_is_told_that_its_certificate_is_revoked(adapter, place, mode):  # noqa: F811
+    """With TLS 1.3 it is told behind its own handshake, which looks as if the server hung up on CAPA."""
+    authority, crl = ClientAuthority(), place.folder / "crl"
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    authority.revoke(crl, authority.issue_for(place.folder / "ann", "ann@example.org"))
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca", client_crl=crl)
+    context = showing(place.context(), place.folder / "ann")
+    served = service(authenticator=CertificateNames("email"))
+    with adapter.entered(served, listeners=[Listener(tls=mode)], certificates=certificates) as server:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context.maximum_version = version
+            with (
+                pytest.raises(TlsAlert, match="the peer sent the alert 'certificate revoked'") as told,
+                client(server, place, context=context, tls=mode) as connected,
+            ):
+                connected.login(ClientCertificate())
+            assert told.value.about_certificate
+            assert told.value.alert == "certificate revoked"
+
+
+def test_a_list_of_revoked_certificates_that_cannot_be_used(place):
+    files = place.issue("mail.example.org")
+    with pytest.raises(ValueError, match="client_crl needs client_ca"):
+        Certificates(files, client_crl=place.folder / "crl")
+    (place.folder / "crl").write_text("no")
+    with pytest.raises(OSError, match=r"the file of revoked certificates .*crl cannot be used"):
+        Certificates(files, client_ca=files.certificate, client_crl=place.folder / "crl")
 
 
 @pytest.mark.parametrize("more", ["certificate", "context"])

@@ -175,6 +175,13 @@ def test_a_wrong_command_line_is_64_for_the_mail_server(deliver: Deliver, words:
     assert status == 64
 
 
+def test_a_name_in_any_case_is_the_same_user(site, deliver, tmp_path):
+    """Where names are folded; else there is no such user."""
+    assert deliver("ANN", "--config", site()) == 77
+    assert deliver("ANN", "--config", site("lower_case_users = true")) == 0
+    assert len([*(tmp_path / "mail" / "ann" / "new").iterdir()]) == 1
+
+
 def test_the_users_and_rules_of_a_site(site: Callable[..., Path], tmp_path: Path, deliver: Deliver) -> None:
     config = site("quota = { messages = 1 }")
     assert deliver("ann", "--config", config) == 0

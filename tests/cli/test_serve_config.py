@@ -15,7 +15,7 @@ import pytest
 
 from pop3proto.blocking import connect
 from pop3proto.cli import main, serve_config
-from pop3proto.testing.certificates import authority
+from pop3proto.testing.certificates import authority, certificate_file
 from tests.helpers.processes import PATIENCE, started, wait_until
 
 USERS = "ann:{PLAIN}tanstaaf\n"
@@ -109,6 +109,29 @@ def test_what_may_not_be_meant_is_noted(site, capsys):
         f"note: all users of this machine can read {site.folder}/users: chmod o-rwx it",
         "note: without TLS on 0.0.0.0:0, others on the network can read passwords and mail",
     ]
+
+
+def test_certificates_of_clients_that_let_nobody_in_are_noted(site, capsys):
+    with certificate_file() as certificate:
+        tls = f'[tls]\ncertificate = "{certificate}"\nclient_ca = "{certificate}"\n'
+        assert main(["serve", "--config", str(site(tls)), "--check-config"]) == 0
+        noted = capsys.readouterr().err
+        assert "clients may show certificates, but nobody logs in by one: tls.client_name is missing" in noted
+        assert main(["serve", "--config", str(site(f'{tls}client_name = "user_id"\n')), "--check-config"]) == 0
+    out, err = capsys.readouterr()
+    assert f"certificates of clients: those of {certificate}; the user is the UID of its subject\n" in out
+    assert "nobody logs in" not in err
+
+
+def test_names_that_can_no_longer_log_in_are_told(site, capsys):
+    (site.folder / "users").write_text("ann:{PLAIN}x\nBea:{PLAIN}y\n")
+    assert main(["serve", "--config", str(site()), "--check-config"]) == 0
+    file = site("lower_case_users = true\n")
+    capsys.readouterr()
+    assert main(["serve", "--config", str(file), "--check-config"]) == 78
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"pop3proto serve: {file}: users: Bea cannot log in: names are folded to lower case (lower_case_users)"
+    )
 
 
 def test_a_program_that_is_not_there_is_told(site, capsys):

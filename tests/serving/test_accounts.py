@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pop3proto.authenticators import TokenIntrospection, set_password
-from pop3proto.sasl.channel import SessionInfo
+from pop3proto.authenticators import CertificateNames, TokenIntrospection, set_password
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
 from pop3proto.serving import Template
 from pop3proto.serving.accounts import AccountsUnusable, open_accounts
 from pop3proto.serving.config import (
@@ -24,18 +24,20 @@ from pop3proto.serving.config import (
     ServeConfig,
     SocketAddress,
     SqlUsers,
+    Tls,
 )
 from pop3proto.testing.identity import identity_provider
 
 HERE = SessionInfo()
 
 
-def opened(users=None, tokens=None, before=None):
+def opened(users=None, tokens=None, before=None, tls=None):
     config = ServeConfig(
         listen=(Listen(address=SocketAddress("127.0.0.1", 0)),),
         maildrops=Maildrops(maildir=Template("/mail/{user}")),
         users=users,
         tokens=tokens,
+        tls=tls,
     )
     return open_accounts(config, before)
 
@@ -172,6 +174,37 @@ def test_a_token_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog):
         assert owner("joe", SessionInfo("10.0.0.1", domain="a.org")) == "joe@a.org"
         assert owner("joe", near) is None
     assert "a valid token of nobody was refused" in caplog.text
+
+
+BY_MAIL = Tls(certificate=Path("/c"), client_ca=Path("/ca"), client_name="email")
+
+
+def test_a_certificate_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog):
+    users = write(
+        tmp_path / "passwd",
+        "ann@a.org:{PLAIN}x\nbob@a.org:{PLAIN}x::::::nologin\neve@a.org:{PLAIN}x::::::allow_nets=10.0.0.0/8\n",
+    )
+    accounts = opened(PasswdFileUsers(passwd_file=users), tls=BY_MAIL)
+    assert accounts.directory.names() == ("ann@a.org", "bob@a.org", "eve@a.org")
+
+    def owner(name, address):
+        tls = TlsInfo("TLSv1.3", verified=True, certificate=b"any", names=(("email", f"{name}@a.org"),))
+        return accounts.authenticator.check_certificate(b"any", "", SessionInfo(address, tls))
+
+    found = {name: (owner(name, "192.0.2.1"), owner(name, "10.0.0.1")) for name in ("ann", "bob", "eve", "nobody")}
+    assert found == {
+        "ann": ("ann@a.org", "ann@a.org"),
+        "bob": (None, None),
+        "eve": (None, "eve@a.org"),
+        "nobody": (None, None),
+    }
+    assert "a valid certificate of nobody@a.org was refused: the users do not admit its owner" in caplog.text
+
+
+def test_certificates_alone():
+    accounts = opened(tls=BY_MAIL)
+    assert isinstance(accounts.authenticator, CertificateNames)
+    assert accounts.directory is None
 
 
 def test_a_secret_lets_in_no_user_whom_the_users_do_not_have(tmp_path):

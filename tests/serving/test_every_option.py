@@ -64,6 +64,11 @@ SHOWN = {
     "ServeConfig.greeting": ({"greeting": '"hi"'}, lambda w: w.service.greeting, "hi"),
     "ServeConfig.quirks": ({"quirks": '"bare_lf"'}, lambda w: w.service.quirks, {Quirk.BARE_LF}),
     "ServeConfig.last": ({"last": "true"}, lambda w: Last in w.service.handlers, True),
+    "ServeConfig.lower_case_users": (
+        {"lower_case_users": "true"},
+        lambda w: (w.service.lower_case_users, w.policy.ignore_case, w.site.user_name("Ann")),
+        (True, True, "ann"),
+    ),
     "Listen.tls": ({"listen": f'{{ {LISTEN}, tls = "starttls" }}'}, lambda w: w.listener.tls, "starttls"),
     "Listen.domain": ({"listen": f'{{ {LISTEN}, domain = "a.org" }}'}, lambda w: w.listener.domain, "a.org"),
     "ProxyFrom.from": (
@@ -247,6 +252,8 @@ ELSEWHERE = {
     "Tls.certificate": "serving/test_running.py::test_new_certificates_are_used_from_the_next_handshake_on",
     "Tls.key": "serving/test_running.py::test_the_settings_of_tls",
     "Tls.client_ca": "serving/test_running.py::test_the_settings_of_tls",
+    "Tls.client_crl": "serving/test_running.py::test_users_log_in_by_certificates",
+    "Tls.client_name": "serving/test_running.py::test_users_log_in_by_certificates",
     "Tls.minimum": "serving/test_running.py::test_the_settings_of_tls",
     "CertificateFiles.certificate": "serving/test_running.py::test_the_settings_of_tls",
     "CertificateFiles.key": "serving/test_running.py::test_the_settings_of_tls",
@@ -276,6 +283,7 @@ def options():
         if meaning(field) is not None
     }
     plain = {"ServeConfig.hostname", "ServeConfig.greeting", "ServeConfig.quirks", "ServeConfig.last"}
+    plain.add("ServeConfig.lower_case_users")
     return {name for name in found - TABLES if not name.startswith("ServeConfig.") or name in plain}
 
 

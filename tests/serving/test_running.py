@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pop3proto import ConnectionLost, LoginFailed
+from pop3proto import ConnectionLost, LocalProtocolError, LoginFailed
 from pop3proto.asyncio import connect
+from pop3proto.sasl import ClientCertificate
 from pop3proto.serving import AccessPolicy, CannotServe, SiteServer, running
 from pop3proto.serving.config import ConfigError
 from pop3proto.testing.certificates import authority, certificate_file, client_context
+from tests.helpers.client_certificates import ClientAuthority, showing
 from tests.helpers.processes import PATIENCE
 
 USERS = "ann:{PLAIN}tanstaaf\nbob:{PLAIN}secret\n"
@@ -430,6 +432,21 @@ def test_users_of_a_listener_have_its_domain(world):
     run(main())
 
 
+def test_names_in_any_case_are_the_same_user(world):
+    async def main():
+        async with world.serving("lower_case_users = true\n", listen=listen) as server:
+            assert (await log_in(server, "Ann@Example.ORG")).startswith("maildrop has 2 messages")
+            assert (await log_in(server, "ANN", at=1)).startswith("maildrop has 2 messages")
+            world.write(listen=listen)
+            assert await server.reload()
+            with pytest.raises(LoginFailed):
+                await log_in(server, "Ann@Example.ORG")
+
+    listen = '[{ address = "127.0.0.1:0" }, { address = "[::1]:0", domain = "example.org" }]'
+    world.users("ann@example.org:{PLAIN}tanstaaf\n")
+    run(main())
+
+
 def test_the_service_manager_is_told(world, monkeypatch, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -540,6 +557,44 @@ def test_the_times_of_logins_outlive_the_server(world):
     run(main(kept))
     with pytest.raises(LoginFailed, match="log in again in"):
         run(main(kept))
+
+
+def test_users_log_in_by_certificates(world, tmp_path, caplog):
+    """As whom they name, if the users have them; not by one that is revoked, which a reload learns."""
+    clients = ClientAuthority()
+    clients.authority.cert_pem.write_to_path(tmp_path / "ca")
+    anns = clients.issue_for(tmp_path / "ann.pem", "ann@example.org")
+    clients.issue_for(tmp_path / "eve.pem", "eve@example.org")
+    server_pem = authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem
+    server_pem.write_to_path(tmp_path / "server.pem")
+    world.users("ann@example.org:{PLAIN}tanstaaf\n")
+    text = f'[tls]\ncertificate = "{tmp_path}/server.pem"\nclient_ca = "{tmp_path}/ca"\n'
+    named = f'{text}client_name = "email"\n'
+
+    async def by_certificate(server, name):
+        context = showing(client_context(), tmp_path / f"{name}.pem")
+        async with await connect(*server.addresses[0], tls="starttls", context=context, timeout=PATIENCE) as client:
+            await client.login(ClientCertificate())
+            return (await client.stat()).count
+
+    async def main():
+        async with world.serving(named) as server:
+            assert await by_certificate(server, "ann") == 2
+            with pytest.raises(LoginFailed):
+                await by_certificate(server, "eve")
+            clients.revoke(tmp_path / "crl", anns)
+            world.write(f'{named}client_crl = "{tmp_path}/crl"\n')
+            assert await server.reload()
+            with pytest.raises(ConnectionLost):
+                await by_certificate(server, "ann")
+            assert await log_in(server, "ann@example.org", tls="starttls", context=client_context())
+            world.write(text)
+            assert await server.reload()
+            with pytest.raises(LocalProtocolError, match="EXTERNAL"):
+                await by_certificate(server, "ann")
+
+    run(main())
+    assert "a valid certificate of eve@example.org was refused" in caplog.text
 
 
 def test_the_settings_of_tls(world, tmp_path):

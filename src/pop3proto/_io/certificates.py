@@ -12,7 +12,7 @@ import attrs
 from typing_extensions import override
 
 from .server_name import host_name, use_certificates
-from .server_tls import ServerTls, accept_certificates
+from .server_tls import ServerTls, accept_certificates, refuse_revoked
 from .tls import words_of
 from .tls_channel import TlsChannel
 
@@ -72,11 +72,14 @@ class Certificates:
             that is not ASCII is encoded, as clients send it (RFC 5890).
         client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM; None: clients are
             not asked for one.
+        client_crl: a file with the lists of certificates that these authorities have revoked, PEM. There must be one of
+            each authority, and none may be out of date: without it, its certificates are refused. None: none are
+            revoked.
         minimum_version: the lowest version of TLS that clients may use.
 
     Raises:
         OSError: a file cannot be used, and which.
-        ValueError: there is no such version; or something is no host name.
+        ValueError: there is no such version; there is `client_crl` alone; or something is no host name.
         TypeError: something is neither files nor a path.
     """
 
@@ -86,13 +89,16 @@ class Certificates:
         *,
         names: Mapping[str, ServerCertificate | str | PathLike[str]] | None = None,
         client_ca: str | PathLike[str] | None = None,
+        client_crl: str | PathLike[str] | None = None,
         minimum_version: TlsVersion = "TLSv1.2",
     ) -> None:
         if minimum_version not in _VERSIONS:
             raise ValueError(f"minimum_version must be one of {', '.join(map(repr, _VERSIONS))}")
+        if client_crl is not None and client_ca is None:
+            raise ValueError("client_crl needs client_ca: without it, clients are not asked for certificates")
         self._default = _files(default)
         self._names = {host_name(name): _files(files) for name, files in (names or {}).items()}
-        self._client_ca = client_ca
+        self._client_ca, self._client_crl = client_ca, client_crl
         self._minimum = _VERSIONS[minimum_version]
         self._current = self._read()
 
@@ -110,7 +116,7 @@ class Certificates:
         This reads nothing, and cannot fail: so a server can read all that is new, and then use all of it, or none.
         """
         self._default, self._names = others._default, others._names
-        self._client_ca, self._minimum = others._client_ca, others._minimum
+        self._client_ca, self._client_crl, self._minimum = others._client_ca, others._client_crl, others._minimum
         self._current = others._current
 
     def _read(self) -> ServerTls:
@@ -127,11 +133,15 @@ class Certificates:
             _check(files)
             which = files.certificate if files.key is None else f"{files.certificate} and the key {files.key}"
             raise _unusable(f"the certificate {which}", error) from error
-        if self._client_ca is not None:
-            try:
-                accept_certificates(tls.context, self._client_ca)
-            except OSError as error:
-                raise _unusable(f"the file of authorities {os.fspath(self._client_ca)}", error) from error
+        for what, path, use in (
+            ("authorities", self._client_ca, accept_certificates),
+            ("revoked certificates", self._client_crl, refuse_revoked),
+        ):
+            if path is not None:
+                try:
+                    use(tls.context, path)
+                except OSError as error:
+                    raise _unusable(f"the file of {what} {os.fspath(path)}", error) from error
         tls.context.minimum_version = self._minimum
         return tls
 

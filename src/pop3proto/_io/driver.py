@@ -35,7 +35,7 @@ from pop3proto.procedures.operations import (
 
 from .peers import new_session_info
 from .stream import LINGER, Stream
-from .tls import handshake_failure, words_of
+from .tls import handshake_failure, tls_broken
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -155,7 +155,7 @@ class Driver(Stream):
             with contextlib.suppress(ConnectionLost):  # the next operation raises it; these octets have arrived
                 await self._send_pending(self._tls, until)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"the connection broke: {words_of(error)}") from error
+            raise tls_broken("the connection broke", error) from error
         else:
             return octets
         finally:
@@ -190,13 +190,13 @@ class Driver(Stream):
                     return arrived
                 tls.feed(arrived)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"the connection broke: {words_of(error)}") from error
+            raise tls_broken("the connection broke", error) from error
 
     async def _write(self, tls: TlsChannel, octets: bytes, until: float | None) -> None:
         try:
             records = tls.write(octets)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"the connection broke while something was sent: {words_of(error)}") from error
+            raise tls_broken("the connection broke while something was sent", error) from error
         await self.send(records, until)
 
     async def _reconnect(self, until: float | None) -> NewConnection:

@@ -18,7 +18,7 @@ from .tls import check_role
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ServerTls", "accept_certificates", "first_certificate"]
+__all__ = ["ServerTls", "accept_certificates", "first_certificate", "refuse_revoked"]
 
 _READINGS: Final = 3  # of a certificate that changes meanwhile
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -119,6 +119,16 @@ def _load_certificate(
 
 def _refuse_to_ask() -> str:
     raise OSError(errno.EACCES, "its key is encrypted, and a server cannot ask for the password")
+
+
+def refuse_revoked(context: ssl.SSLContext, client_crl: str | PathLike[str]) -> None:
+    """Have a server's TLS context refuse the certificates that their authorities have revoked.
+
+    Raises:
+        OSError: the file cannot be used.
+    """
+    context.load_verify_locations(client_crl)
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def accept_certificates(context: ssl.SSLContext, client_ca: str | PathLike[str]) -> None:

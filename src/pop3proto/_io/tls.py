@@ -8,7 +8,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut
+from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut, TlsAlert
 from pop3proto.core.replies import looks_like
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TLS_BEFORE
@@ -27,6 +27,7 @@ __all__ = [
     "client_context",
     "handshake_failure",
     "peer_chain",
+    "tls_broken",
     "tls_info",
     "verifies_peer",
     "words_of",
@@ -82,7 +83,19 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
         verified = certificate is not None  # one that is not to be trusted would have ended the handshake
     servers = certificate_of(tls, own) if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
-    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls))
+    names = _names(tls) if tls.server_side and verified else ()
+    return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls), names)
+
+
+def _names(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[tuple[str, str], ...]:
+    """Return the names in the peer's certificate, those of the subjectAltName first; none if they cannot be read."""
+    try:
+        found = cast("dict[str, Any]", tls.getpeercert() or {})
+    except ValueError:  # a name is not in the encoding that it says
+        return ()
+    subject: Iterable[tuple[str, str]] = (pair for part in found.get("subject", ()) for pair in part)
+    alternatives: Iterable[tuple[str, object]] = found.get("subjectAltName", ())
+    return tuple((kind, value) for kind, value in (*alternatives, *subject) if isinstance(value, str))
 
 
 def _tls_unique(tls: ssl.SSLSocket | ssl.SSLObject, version: str) -> ChannelBinding | None:
@@ -132,12 +145,26 @@ _ALERTS: Final = {
 
 def words_of(error: ssl.SSLError) -> str:
     """Return what went wrong in TLS, without what OpenSSL adds for programmers. An alert is named as the peer's."""
+    if not (alert := _alert(error)):
+        return _text(error)
+    return f"the peer sent the alert {alert!r}" + (f": {_ALERTS[alert]}" if alert in _ALERTS else "")
+
+
+def tls_broken(what: str, error: ssl.SSLError) -> ConnectionLost:
+    """Return what to raise where something broke for an error of TLS."""
+    message = f"{what}: {words_of(error)}"
+    return TlsAlert(message, alert=alert) if (alert := _alert(error)) else ConnectionLost(message)
+
+
+def _alert(error: ssl.SSLError) -> str:
+    """Return the name of the peer's alert; "" if it is something else."""
+    match = _ALERT.fullmatch(_text(error))
+    return (match[1] or match[2]) if match else ""
+
+
+def _text(error: ssl.SSLError) -> str:
     match = _OPENSSL.fullmatch(str(error))
-    text = match[1] if match else str(error)
-    if (alert := _ALERT.fullmatch(text)) is None:
-        return text
-    name = alert[1] or alert[2]
-    return f"the peer sent the alert {name!r}" + (f": {_ALERTS[name]}" if name in _ALERTS else "")
+    return match[1] if match else str(error)
 
 
 _NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
@@ -207,8 +234,10 @@ def handshake_failure(  # noqa: PLR0913 - each has its default, and a name
     # Some Pythons, as 3.11.2, take any end of the stream for an orderly end of TLS.
     elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         why = f"the peer closed the connection{silent}"
+    elif isinstance(error, ssl.SSLError):
+        return tls_broken("the TLS handshake failed", error)
     else:
-        why = words_of(error) if isinstance(error, ssl.SSLError) else str(error)
+        why = str(error)
     return ConnectionLost(f"the TLS handshake failed: {why}")
 
 

@@ -3,7 +3,8 @@
 `MemoryAuthenticator`, `MemoryTokens` and `MemoryTokenAuthenticator` keep credentials in memory; `UsersFile` reads a
 file of scrypt hashes and SCRAM keys, which `set_password` and `remove_user` change. `PasswdFile`, `Htpasswd` and
 `SqliteUsers` read what other servers have, `SecretsFile` passwords for APOP and CRAM-MD5. `CheckPassword` runs a
-program. `TokenIntrospection` asks an authorization server. `CombinedAuthenticator` is several of them.
+program. `TokenIntrospection` asks an authorization server. `CertificateNames` goes by the certificates of clients.
+`CombinedAuthenticator` is several of them.
 
 Those that read files, and `CheckPassword`, need a POSIX system.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
+    from .certificate_names import CertificateNames
     from .checkpassword import CheckPassword
     from .combined import CombinedAuthenticator
     from .directory import UserDirectory, UserEntry
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .users_file import MalformedUsers, UsersFile, remove_user, set_password
 
 __all__ = [
+    "CertificateNames",
     "CheckPassword",
     "CombinedAuthenticator",
     "Htpasswd",
@@ -48,6 +51,7 @@ __all__ = [
 export(
     globals(),
     {
+        ".certificate_names": "CertificateNames",
         ".checkpassword": "CheckPassword",
         ".combined": "CombinedAuthenticator",
         ".directory": "UserDirectory UserEntry",

@@ -192,7 +192,7 @@ def chosen_maildrops(
     site = open_site(arguments.config or DEFAULT_CONFIG, keep_root=keep_root)
     try:
         with no_log():
-            users = site.users() if everyone else [arguments.user]
+            users = site.users() if everyone else [site.user_name(arguments.user)]
             return [_chosen(site, user) for user in users if not everyone or site.maildir(user) is not None]
     except UnknownUsers as error:
         raise Failure(str(error), CONFIGURATION) from error

@@ -7,7 +7,7 @@ The connections raise `LocalProtocolError`, `RemoteProtocolError` and, at end of
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,6 +25,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "TimedOut",
+    "TlsAlert",
     "UncertainUpdate",
     "forget_locals",
     "forgetting_locals",
@@ -75,6 +76,36 @@ class CertificateError(ConnectionLost):
         self.host = host
         self.port = port
         self.reason = reason
+
+
+_ABOUT_CERTIFICATES: Final = {
+    "access denied",
+    "bad certificate",
+    "certificate expired",
+    "certificate required",
+    "certificate revoked",
+    "certificate unknown",
+    "unknown ca",
+    "unsupported certificate",
+}
+"""Alerts that another try does not change."""
+
+
+class TlsAlert(ConnectionLost):
+    """The peer has ended the connection by a TLS alert: it does not accept a certificate that it was shown, perhaps.
+
+    Attributes:
+        alert: its name, as "certificate expired" (RFC 8446 section 6.2).
+    """
+
+    def __init__(self, message: str, *, alert: str = "") -> None:
+        super().__init__(message)
+        self.alert = alert
+
+    @property
+    def about_certificate(self) -> bool:
+        """Whether the peer does not accept the certificate that it was shown, or wants one."""
+        return self.alert in _ABOUT_CERTIFICATES
 
 
 class UncertainUpdate(ConnectionLost):

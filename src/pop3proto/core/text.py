@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from operator import index
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Final
 
 from .errors import LocalProtocolError, MalformedReply
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "ascii_lower",
     "ascii_upper",
     "check_text",
     "counted",
@@ -34,6 +36,7 @@ __all__ = [
 
 _NUMBER: Final = re.compile(rb"[0-9]{1,%d}" % MAX_DIGITS)
 _MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 section 3.1
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 _UNSAFE: Final = re.compile(r"[\r\n\0]")
 _EXCERPT: Final = 60
 
@@ -54,6 +57,11 @@ def ascii_upper(text: str) -> str:
     For keywords, which match in any case; "ß" must not become "SS".
     """
     return text.upper() if text.isascii() else text
+
+
+def ascii_lower(text: str) -> str:
+    """Return a text with its ASCII letters in lower case. Others stay: no two that look different become the same."""
+    return text.translate(_LOWER)
 
 
 def is_mechanism(name: str) -> bool:

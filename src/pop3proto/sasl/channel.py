@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from pop3proto.core.text import ascii_lower
+
 from .der import BIT_STRING, OBJECT_IDENTIFIER, SEQUENCE, NotDer, only, take
 
 __all__ = ["ChannelBinding", "SessionInfo", "TlsInfo", "server_end_point"]
@@ -36,6 +38,9 @@ class TlsInfo:
         bindings: the channel bindings, the best first.
         server_name: on the server's side, the host name that the client asked for (SNI, RFC 6066 section 3); None if
             it named none.
+        names: on the server's side, what the client's verified certificate says of whom it is: kinds and values, such
+            as ("email", "ann@example.org") and ("DNS", "mail.example.org") of the subjectAltName, ("commonName", "Ann")
+            and ("userId", "ann") of the subject. The kinds are named as in `ssl.SSLSocket.getpeercert`.
     """
 
     version: str
@@ -43,6 +48,7 @@ class TlsInfo:
     certificate: bytes | None = attrs.field(default=None, repr=False)
     bindings: tuple[ChannelBinding, ...] = ()
     server_name: str | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.frozen
@@ -60,6 +66,7 @@ class SessionInfo:
         local: address and port of this end of the connection; None if it has none. Behind a proxy that announces it,
             where the client has connected to.
         domain: the domain of users who are named without one, as the listener has it; "": none is added.
+        lower_case: names of users are folded to lower case, as the service has it.
         user: the user, once the credentials are verified.
         state: belongs to the session alone, and ends with it. An authenticator can leave something here for the store;
             what the store has not taken it releases in `session_ended`.
@@ -72,6 +79,7 @@ class SessionInfo:
     local: tuple[str, int] | None = attrs.field(default=None, kw_only=True)
     user: str | None = attrs.field(default=None, kw_only=True)
     domain: str = attrs.field(default="", kw_only=True)
+    lower_case: bool = attrs.field(default=False, kw_only=True)
     state: dict[str, object] = attrs.field(factory=dict[str, object], kw_only=True, eq=False, repr=False)
 
     @property
@@ -82,9 +90,11 @@ class SessionInfo:
     def full_name(self, user: str) -> str:
         """Return a name with the domain of the listener, unless it has one, or is empty, or the listener has none.
 
-        It is what an authenticator, a policy, a store and logs get: what was verified is what is opened.
+        With `lower_case` its ASCII letters are folded to lower case. It is what an authenticator, a policy, a store and
+        logs get: what was verified is what is opened.
         """
-        return f"{user}@{self.domain}" if self.domain and user and "@" not in user else user
+        name = f"{user}@{self.domain}" if self.domain and user and "@" not in user else user
+        return ascii_lower(name) if self.lower_case else name
 
 
 _HASH_OF_PSS: Final = 0xA0  # [0], RFC 4055 section 3.1

@@ -216,7 +216,7 @@ class ServerContext:
     announced: AbstractSet[str] = frozenset()
 
     def full_name(self, user: str) -> str:
-        """Return a user's name as an authenticator must be asked for it: with the domain of the listener."""
+        """Return a user's name as an authenticator must be asked for it: see `SessionInfo.full_name`."""
         return self.session.full_name(user)
 
 

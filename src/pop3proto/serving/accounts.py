@@ -1,4 +1,4 @@
-"""The users of a configuration: what checks their passwords and tokens, and what knows them without."""
+"""The users of a configuration: what checks their passwords, tokens and certificates, and what knows them without."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, assert_never
 
 import attrs
 
+from pop3proto.authenticators.certificate_names import CertificateNames
 from pop3proto.authenticators.checkpassword import CheckPassword
 from pop3proto.authenticators.combined import CombinedAuthenticator
 from pop3proto.authenticators.hash_file import HashFile
@@ -19,7 +20,7 @@ from pop3proto.authenticators.user_table import MalformedUsers
 from pop3proto.authenticators.users_file import UsersFile
 
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
-from .known_users import KnownSecrets, KnownTokens
+from .known_users import KnownCertificates, KnownSecrets, KnownTokens
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,7 +46,7 @@ class Accounts:
     """The users of a configuration.
 
     Args:
-        authenticator: checks passwords and tokens.
+        authenticator: checks passwords, tokens and certificates.
         directory: knows the users; None: only a password tells whether one exists.
         problems: what is wrong with single users, a line each; the others can log in.
         files: those with hashes, of which `open_accounts` takes the place.
@@ -86,6 +87,9 @@ def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accoun
         parts[1:] = [KnownSecrets(each, directory) if isinstance(each, SecretsFile) else each for each in parts[1:]]
     if tokens is not None:
         parts.append(tokens if directory is None else KnownTokens(tokens, directory))
+    if config.tls is not None and config.tls.client_name is not None:
+        certificates = CertificateNames(config.tls.client_name)
+        parts.append(certificates if directory is None else KnownCertificates(certificates, directory))
     authenticator = parts[0] if len(parts) == 1 else CombinedAuthenticator(*parts)
     return Accounts(authenticator, directory, problems, files)
 

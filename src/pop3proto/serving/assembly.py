@@ -63,6 +63,7 @@ def certificates_of(tls: Tls | None) -> Certificates | None:
         _files(tls),
         names={name: _files(files) for name, files in tls.names.items()},
         client_ca=tls.client_ca,
+        client_crl=tls.client_crl,
         minimum_version="TLSv1.3" if tls.minimum == "1.3" else "TLSv1.2",
     )
 
@@ -99,7 +100,7 @@ def policy_of(config: ServeConfig, times: LoginTimes) -> AccessPolicy:
         sessions_by_network={str(network): most for network, most in config.limits.per_network.items()},
         paces=[delay.value() for delay in config.login.delay],
         times=times,
-        ignore_case=config.login.ignore_case,
+        ignore_case=config.login.ignore_case or config.lower_case_users,
     )
 
 
@@ -131,6 +132,7 @@ def service_of(site: Site, accounts: Accounts, lasting: Lasting) -> Service:
         failure_delay=config.login.failure_delay,
         greeting=config.greeting,
         hostname=config.hostname,
+        lower_case_users=config.lower_case_users,
         quirks=config.quirks,
         handlers={**HANDLERS, **LAST_HANDLERS} if config.last else HANDLERS,
         observer=observers,

@@ -6,12 +6,12 @@ import os
 import shutil
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from pop3proto._config.errors import MissingExtra
 from pop3proto._config.units import show_octets, show_seconds
 from pop3proto.core.errors import Pop3Error
-from pop3proto.core.text import counted
+from pop3proto.core.text import counted, visible
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pop3proto.authenticators.certificate_names import NameField
     from pop3proto.procedures.server.service import Service
 
     from .accounts import Accounts
@@ -45,6 +46,9 @@ def describe(config: ServeConfig) -> Iterator[str]:
     if config.tls is not None:
         names = "".join(f", {name}: {files.certificate}" for name, files in config.tls.names.items())
         yield f"certificate: {config.tls.certificate}{names}; TLS {config.tls.minimum} or later"
+        if config.tls.client_name is not None:
+            named = _NAMED[config.tls.client_name]
+            yield f"certificates of clients: those of {config.tls.client_ca}; the user is {named}"
     if config.users is not None:
         yield f"users: {_source(config.users)}"
     if config.tokens is not None:
@@ -69,6 +73,11 @@ def describe(config: ServeConfig) -> Iterator[str]:
         yield f"metrics: http://{config.metrics.address}/metrics"
 
 
+_NAMED: Final[dict[NameField, str]] = {
+    "email": "the mail address in it",
+    "common_name": "the CN of its subject",
+    "user_id": "the UID of its subject",
+}
 _CLEARTEXT = {"never": "never", "loopback": "from this machine only", "always": "always: others can read them"}
 
 
@@ -119,6 +128,8 @@ def notes(config: ServeConfig) -> Iterator[str]:
         with suppress(OSError):
             if path.stat().st_mode & stat.S_IROTH:
                 yield f"all users of this machine can read {path}: chmod o-rwx it"
+    if config.tls is not None and config.tls.client_ca is not None and config.tls.client_name is None:
+        yield "clients may show certificates, but nobody logs in by one: tls.client_name is missing"
     for listen in config.listen:
         in_clear = listen.tls == "none" or config.tls is None
         here = listen.address is not None and listen.address.is_loopback
@@ -184,6 +195,12 @@ def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
         config.users, FileUsers | HtpasswdUsers | CheckpasswordUsers | None
     ):
         yield "maildrops: these users have no home folder; {home} cannot be used"
+    if isinstance(config.users, FileUsers | PasswdFileUsers | HtpasswdUsers):
+        yield from (
+            f"users: {visible(name)} cannot log in: names are folded to lower case (lower_case_users)"
+            for name in site.users()
+            if site.user_name(name) != name
+        )
     if config.retain.shortest is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""Tokens and secrets that count for users whom the site knows, and admits, alone."""
+"""Tokens, certificates and secrets that count for users whom the site knows, and admits, alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing_extensions import override
 
 from pop3proto.authenticators.hash_file import HashFile
 from pop3proto.core.text import visible
-from pop3proto.sasl.authenticator import SecretSource, TokenVerifier
+from pop3proto.sasl.authenticator import CertificateVerifier, SecretSource, TokenVerifier
 
 if TYPE_CHECKING:
     from pop3proto.authenticators.directory import UserDirectory
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["KnownSecrets", "KnownTokens"]
+__all__ = ["KnownCertificates", "KnownSecrets", "KnownTokens"]
 
 _log: Final = logging.getLogger("pop3proto.serving")
 
@@ -40,13 +40,31 @@ class KnownTokens(TokenVerifier):
     @override
     def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
         """Return the user whose token it is; None if it is not valid, or the user may not log in."""
-        owner = self._tokens.check_token(user, token, session)
-        if not isinstance(owner, str):
-            return None
-        if not _admits(self._users, session.full_name(owner), session):
-            _log.warning("a valid token of %s was refused: the users do not admit its owner", visible(owner))
-            return None
-        return owner
+        return _known(self._tokens.check_token(user, token, session), "token", self._users, session)
+
+
+class KnownCertificates(CertificateVerifier):
+    """Asks whose a certificate is, and refuses it as `KnownTokens` does a token.
+
+    Args:
+        certificates: knows whose a certificate is.
+        users: has the users.
+    """
+
+    def __init__(self, certificates: CertificateVerifier, users: UserDirectory) -> None:
+        self._certificates: Final = certificates
+        self._users: Final = users
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return True
+
+    @override
+    def check_certificate(self, certificate: bytes, authzid: str, session: SessionInfo, /) -> str | None:
+        """Return the user whose certificate it is; None if nobody's, or the user may not log in."""
+        owner = self._certificates.check_certificate(certificate, authzid, session)
+        return _known(owner, "certificate", self._users, session)
 
 
 class KnownSecrets(SecretSource):
@@ -71,6 +89,16 @@ class KnownSecrets(SecretSource):
         """Return the user's password; None if there is no such user."""
         secret = self._secrets.secret(user, session)
         return secret if isinstance(secret, str) and _admits(self._users, user, session) else None
+
+
+def _known(owner: object, what: str, users: UserDirectory, session: SessionInfo) -> str | None:
+    """Return the owner of something valid if the users admit it."""
+    if not isinstance(owner, str):
+        return None
+    if not _admits(users, session.full_name(owner), session):
+        _log.warning("a valid %s of %s was refused: the users do not admit its owner", what, visible(owner))
+        return None
+    return owner
 
 
 def _admits(users: UserDirectory, user: str, session: SessionInfo) -> bool:

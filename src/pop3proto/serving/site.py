@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from pop3proto.authenticators.directory import UserDirectory, UserEntry
-from pop3proto.core.text import visible
+from pop3proto.core.text import ascii_lower, visible
 from pop3proto.serving.retention.rules import MaildropRules
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Site:
     def follow_links(self) -> bool:
         """Whether Maildirs, and folders in them, may be symbolic links."""
         return self.config.maildrops.follow_links
+
+    def user_name(self, name: str) -> str:
+        """Return the name of a user as their source has it, from what is written on a command line."""
+        return ascii_lower(name) if self.config.lower_case_users else name
 
     def find(self, user: str) -> UserEntry | None:
         """Return a user; None if there is no such user.

@@ -7,6 +7,7 @@ import pytest
 from pop3proto.authenticators.memory import MemoryTokenAuthenticator
 from pop3proto.procedures.server.penalties import LoginPenalty
 from pop3proto.procedures.server.service import Service
+from pop3proto.sasl.channel import SessionInfo
 from pop3proto.sasl.external import AnonymousClient, ExternalClient
 from pop3proto.sasl.md5 import CramMd5Client, apop_digest
 from pop3proto.sasl.oauth import OAuthBearerClient, XOAuth2Client
@@ -93,6 +94,40 @@ def test_who_shows_no_password(client):
     session = serving(TwoAnns(), domain=DOMAIN)
     assert log_in(session, client).startswith(b"+OK")
     assert [user for user, _ in session.store.openers] == [WHOLE]
+
+
+@pytest.mark.parametrize("method, domain", [*product(LOGINS, ["", DOMAIN])])
+def test_names_in_another_case_are_the_same_user(method, domain):
+    """With `lower_case_users` all see the name in lower case; without it, it is that of another user."""
+    name = "Ann" if domain else "Ann@Example.org"
+    policy = Says()
+    session = serving(
+        TwoAnns(), domain=domain, policy=policy, login_penalty=None, failure_delay=0, lower_case_users=True
+    )
+    assert b"[AUTH]" in log_in_by(session, LOGINS[method](name, "hers"))
+    assert [user for _, user in session.record.failed] == [WHOLE]
+    assert log_in_by(session, LOGINS[method](name, "tanstaaf")).startswith(b"+OK")
+    [(user, info)] = session.store.openers
+    assert (user, info.user, session.record.user, policy.asked[-1].user) == (WHOLE,) * 4
+    other = serving(TwoAnns(), domain=domain, login_penalty=None, failure_delay=0)
+    assert b"[AUTH]" in log_in_by(other, LOGINS[method](name, "tanstaaf"))
+
+
+@pytest.mark.parametrize(
+    "client", [OAuthBearerClient("Ann", "toktok"), XOAuth2Client("Ann", "toktok"), ExternalClient("Ann")]
+)
+def test_names_in_another_case_without_a_password(client):
+    session = serving(TwoAnns(), domain=DOMAIN, lower_case_users=True)
+    assert log_in(session, client).startswith(b"+OK")
+    assert [user for user, _ in session.store.openers] == [WHOLE]
+
+
+def test_letters_that_are_not_ascii_are_not_folded():
+    """Two names that look different stay two: the Kelvin sign is no k."""
+    session = SessionInfo(domain=DOMAIN, lower_case=True)
+    assert session.full_name("\u212aAnn\u00c4\u0130") == f"\u212aann\u00c4\u0130@{DOMAIN}"
+    assert session.full_name("A@B.Org") == "a@b.org"
+    assert SessionInfo(domain=DOMAIN).full_name("A") == f"A@{DOMAIN}"
 
 
 @pytest.mark.parametrize("whom", ["bob", f"bob@{DOMAIN}"])

@@ -56,6 +56,8 @@ timeouts = { login = "2m", idle = "20m", write = 30, grace = 0 }
 certificate = "/c"
 key = "/k"
 client_ca = "/ca"
+client_crl = "/crl"
+client_name = "email"
 minimum = "1.3"
 names."Other.example" = { certificate = "/o", key = "/ok" }
 [login]
@@ -120,6 +122,8 @@ def test_every_key_is_read(write):
         certificate=Path("/c"),
         key=Path("/k"),
         client_ca=Path("/ca"),
+        client_crl=Path("/crl"),
+        client_name="email",
         minimum="1.3",
         names={"other.example": CertificateFiles(certificate=Path("/o"), key=Path("/ok"))},
     )

@@ -15,6 +15,7 @@ from pop3proto.core.errors import (
     MalformedReply,
     RemoteProtocolError,
     TimedOut,
+    TlsAlert,
     UncertainUpdate,
 )
 from pop3proto.core.events import Answer
@@ -146,6 +147,7 @@ def learn_or_do_without(session: Session) -> Procedure[None]:
     """As `relearn_capabilities`, before login; if the server hangs up on CAPA, connect again, and do not ask any more.
 
     Raises:
+        TlsAlert: it did not end the connection for CAPA.
         ConnectionLost: it has hung up, and this session cannot connect again.
         Pop3Error: as `reconnect`.
     """
@@ -154,6 +156,8 @@ def learn_or_do_without(session: Session) -> Procedure[None]:
         return
     try:
         yield from relearn_capabilities(session)
+    except TlsAlert:
+        raise
     except ConnectionLost as lost:
         if not session.reconnects:
             raise

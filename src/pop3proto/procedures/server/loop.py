@@ -6,6 +6,8 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+import attrs
+
 from pop3proto.core.commands import Quit
 from pop3proto.core.errors import ConnectionLost, LocalProtocolError, TimedOut
 from pop3proto.core.events import (
@@ -295,7 +297,7 @@ def serve_session(  # noqa: PLR0913 - each has its default, and a name
     session = ServerSession(
         service,
         connection,
-        info or SessionInfo(),
+        attrs.evolve(info or SessionInfo(), lower_case=service.lower_case_users),
         loopback=loopback,
         starttls=tls == "starttls",
         awaits=awaits,

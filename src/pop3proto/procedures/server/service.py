@@ -54,6 +54,8 @@ class Service(ServiceSettings):
             authenticator can verify. By default all but SCRAM's -PLUS, which keep some clients from logging in.
         user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
         apop: whether APOP is offered, if the authenticator has the passwords.
+        lower_case_users: whether names of users are folded to lower case (ASCII) before an authenticator, a policy or a
+            store gets them: clients may write them as they like.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions

@@ -116,6 +116,8 @@ class ServiceSettings:
             authenticator can verify. By default all but SCRAM's -PLUS, which keep some clients from logging in.
         user_pass: whether USER and PASS are offered, if the authenticator can verify passwords.
         apop: whether APOP is offered, if the authenticator has the passwords.
+        lower_case_users: whether names of users are folded to lower case (ASCII) before an authenticator, a policy or a
+            store gets them: clients may write them as they like.
         limits: the bounds of each connection.
         quirks: the deviations of clients that are tolerated; only BARE_LF is one of clients.
         observer: one observer or a sequence of them (`pop3proto.procedures.observer`): they receive all that sessions
@@ -151,6 +153,7 @@ class ServiceSettings:
     mechanisms: ServerMechanisms = attrs.field(default=_UNBOUND, converter=_mechanisms, repr=False)
     user_pass: bool = True
     apop: bool = True
+    lower_case_users: bool = False
     limits: Limits = attrs.field(default=DEFAULT_LIMITS, repr=False)
     quirks: AbstractSet[Quirk] = attrs.field(default=NO_QUIRKS, repr=False)
     observer: tuple[ServerObserver, ...] = attrs.field(default=(), converter=_observers, repr=False)

@@ -10,6 +10,7 @@ import attrs
 from pop3proto._config.keys import about
 from pop3proto._config.units import Seconds
 from pop3proto._io.server_name import host_name
+from pop3proto.authenticators.certificate_names import NameField  # noqa: TC001 - cattrs reads the annotations
 from pop3proto.procedures.cleartext import TlsMode  # noqa: TC001 - as above
 
 from .values import DomainName, NetworkName, SocketAddress  # noqa: TC001 - as above
@@ -111,7 +112,7 @@ class Tls(CertificateFiles):
     """TLS of all listeners.
 
     Raises:
-        ValueError: one of the names is no host name.
+        ValueError: one of the names is no host name; or a key needs `client_ca`.
     """
 
     names: dict[str, CertificateFiles] = attrs.field(
@@ -124,11 +125,30 @@ class Tls(CertificateFiles):
     client_ca: Path | None = attrs.field(
         default=None,
         metadata=about(
-            "the authorities whose certificates clients may show; they do not log in by them, as no source of `users` "
-            "knows certificates"
+            "the authorities whose certificates clients may show: a file in PEM. To log in by them takes `client_name`"
+        ),
+    )
+    client_crl: Path | None = attrs.field(
+        default=None,
+        metadata=about(
+            "the lists of certificates that these authorities have revoked: a file in PEM. A list that is missing or "
+            "out of date refuses all of its authority"
+        ),
+    )
+    client_name: NameField | None = attrs.field(
+        default=None,
+        metadata=about(
+            "clients log in by a certificate (EXTERNAL), as the user whom it names by the mail address in the "
+            "subjectAltName (`email`), by CN (`common_name`) or UID (`user_id`) of the subject; `users` must have the "
+            "user, if there is a table"
         ),
     )
     minimum: Literal["1.2", "1.3"] = attrs.field(default="1.2", metadata=about("the lowest version of TLS"))
+
+    def __attrs_post_init__(self) -> None:
+        for key in ("client_crl", "client_name"):
+            if self.client_ca is None and getattr(self, key) is not None:
+                raise ValueError(f"{key} needs client_ca: without it, clients are not asked for certificates")
 
 
 @attrs.frozen(kw_only=True)

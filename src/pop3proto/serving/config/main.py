@@ -65,6 +65,13 @@ class ServeConfig:
         default="localhost", metadata=about("the name of this server in challenges and timestamps")
     )
     greeting: str = attrs.field(default="POP3 server ready", metadata=about("the text of the greeting"))
+    lower_case_users: bool = attrs.field(
+        default=False,
+        metadata=about(
+            "names of users are folded to lower case, as Dovecot does it: clients may log in as `Ann`, and mail for "
+            "`Ann` may be delivered, and both are `ann` in the source of users"
+        ),
+    )
     quirks: frozenset[Quirk] = attrs.field(
         default=NO_QUIRKS, metadata=about("deviations of clients that are tolerated: `bare_lf`")
     )
@@ -79,8 +86,8 @@ class ServeConfig:
 
 
 def _problems(config: ServeConfig) -> Iterator[str]:
-    if config.users is None and config.tokens is None:
-        yield "no user could log in: users, or tokens, is missing"
+    if config.users is None and config.tokens is None and (config.tls is None or config.tls.client_name is None):
+        yield "no user could log in: users, tokens, or tls.client_name, is missing"
     if config.tls is None:
         for listen in config.listen:
             if listen.tls == "implicit":

@@ -1,0 +1,86 @@
+"""An authenticator for client certificates that takes the user's name from them (EXTERNAL)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from typing_extensions import override
+
+from pop3proto.core.errors import LocalProtocolError
+from pop3proto.core.text import visible
+from pop3proto.sasl.authenticator import CertificateVerifier
+from pop3proto.sasl.mechanism import MechanismError
+
+from .user_table import prepare_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pop3proto.sasl.channel import SessionInfo
+
+__all__ = ["CertificateNames", "NameField"]
+
+NameField: TypeAlias = Literal["email", "common_name", "user_id"]
+
+_log: Final = logging.getLogger("pop3proto")
+
+_KINDS: Final[dict[NameField, tuple[str, ...]]] = {
+    "email": ("email", "emailAddress"),  # RFC 5280 section 4.1.2.6: the second one is how it was done before
+    "common_name": ("commonName",),
+    "user_id": ("userId",),
+}
+"""Kinds of `TlsInfo.names`. The first that a certificate has counts."""
+
+
+class CertificateNames(CertificateVerifier):
+    """An authenticator that admits the user whom a client's certificate names.
+
+        authenticator = CombinedAuthenticator(UsersFile(path), CertificateNames("email"))
+
+    The authority has verified the name; that there is such a user, the store will know. A certificate with several
+    names is good for each of them: the client says which one it wants.
+
+    Args:
+        field: which name it is: "email" (rfc822Name of the subjectAltName, and where it has none, emailAddress of the
+            subject), "common_name" (CN of the subject) or "user_id" (UID of the subject).
+
+    Raises:
+        ValueError: there is no such name.
+    """
+
+    def __init__(self, field: NameField) -> None:
+        if field not in _KINDS:
+            raise ValueError(f"field must be one of {', '.join(map(repr, _KINDS))}")
+        self._kinds: Final = _KINDS[field]
+
+    @property
+    @override
+    def blocks(self) -> bool:
+        return False
+
+    @override
+    def check_certificate(self, certificate: bytes, authzid: str, session: SessionInfo, /) -> str | None:
+        """Return the user whom the certificate names, with the domain of the listener.
+
+        Returns:
+            None if it has no such name, or several and the client does not say which.
+        """
+        owners = {session.full_name(name): None for name in self._names(session)}
+        if authzid in owners:
+            return authzid
+        if len(owners) > 1 and not authzid:
+            names = visible(", ".join(owners))
+            _log.warning("a certificate names several users, and the client does not say which: %s", names)
+        return None if len(owners) != 1 else owners.popitem()[0]
+
+    def _names(self, session: SessionInfo) -> Iterator[str]:
+        """Yield the names in the certificate that users may have."""
+        names = () if session.tls is None else session.tls.names
+        kind = next((kind for kind in self._kinds if any(kind == each for each, _ in names)), None)
+        for each, name in names:
+            if each == kind:
+                try:
+                    yield prepare_name(name)
+                except (MechanismError, LocalProtocolError) as error:
+                    _log.error("a certificate has a name that cannot be used to log in: %s", error)

@@ -1,0 +1,66 @@
+"""Certificates of clients name their users."""
+
+import logging
+
+import pytest
+
+from pop3proto.authenticators import CertificateNames
+from pop3proto.sasl.channel import SessionInfo, TlsInfo
+
+ANN = (("email", "ann@example.org"),)
+TWO = (*ANN, ("email", "post@example.org"))
+OLD = (("commonName", "Ann"), ("emailAddress", "old@example.org"), ("userId", "ann"))
+
+
+def asked(names, field="email", authzid="", domain=""):
+    session = SessionInfo(tls=TlsInfo("TLSv1.3", verified=True, certificate=b"any", names=names), domain=domain)
+    return CertificateNames(field).check_certificate(b"any", authzid, session)
+
+
+@pytest.mark.parametrize(
+    "names, arguments, user",
+    [
+        (ANN, {}, "ann@example.org"),
+        (ANN, {"authzid": "ann@example.org"}, "ann@example.org"),
+        (ANN, {"authzid": "bob@example.org"}, "ann@example.org"),  # whether she may act for him, an `Authorizer` knows
+        (TWO, {"authzid": "post@example.org"}, "post@example.org"),
+        (TWO, {"authzid": "bob@example.org"}, None),
+        (TWO, {}, None),
+        ((*ANN, *ANN), {}, "ann@example.org"),
+        ((*ANN, *OLD), {}, "ann@example.org"),
+        (OLD, {}, "old@example.org"),
+        (OLD, {"field": "common_name"}, "Ann"),
+        (OLD, {"field": "user_id"}, "ann"),
+        (OLD, {"field": "user_id", "domain": "example.net"}, "ann@example.net"),
+        (ANN, {"domain": "example.net"}, "ann@example.org"),
+        (ANN, {"field": "common_name"}, None),
+        ((), {}, None),
+        ((("DNS", "ann@example.org"),), {}, None),
+    ],
+)
+def test_the_user_is_whom_it_names(names, arguments, user):
+    assert asked(names, **arguments) == user
+
+
+def test_several_names_and_none_is_wanted(caplog):
+    with caplog.at_level(logging.WARNING, "pop3proto"):
+        assert asked(TWO) is None
+    assert caplog.messages == [
+        "a certificate names several users, and the client does not say which: ann@example.org, post@example.org"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "ann\0@example.org", "ann\r\n", "a" * 256, "\ud800"])
+def test_a_name_that_no_user_can_have(caplog, name):
+    assert asked((("email", name),)) is None
+    assert "a certificate has a name that cannot be used to log in" in caplog.text
+    assert asked((("email", name), *ANN)) == "ann@example.org"
+
+
+def test_without_tls_there_is_no_name():
+    assert CertificateNames("email").check_certificate(b"any", "", SessionInfo()) is None
+
+
+def test_an_unknown_field():
+    with pytest.raises(ValueError, match="field must be one of 'email', 'common_name', 'user_id'"):
+        CertificateNames("mail")

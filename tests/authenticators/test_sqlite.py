@@ -52,6 +52,14 @@ def test_a_user_of_the_database(database):
     assert users.names() == ("ann", "bob@example.org", "bad", "none")
 
 
+@pytest.mark.parametrize("query", ["DELETE FROM users WHERE name = :user RETURNING password", "DROP TABLE users"])
+def test_the_database_is_only_read(database, query):
+    """Also by a query that would change it."""
+    with pytest.raises((Unavailable, ValueError)):
+        SqliteUsers(database, query).check_password("ann", "tanstaaf", HERE)
+    assert SqliteUsers(database, QUERY).check_password("ann", "tanstaaf", HERE)
+
+
 def test_the_parts_of_a_name_are_parameters(database):
     query = "SELECT '{PLAIN}' || :local || ' ' || :domain AS password"
     users = SqliteUsers(database, query)

@@ -219,6 +219,32 @@ def test_other_answers(metrics, request_, well, status, body):
     assert (answer[0], answer[2]) == (status, body)
 
 
+def test_connections_that_say_nothing_keep_nobody_out(metrics):
+    """The oldest makes room, whatever it does."""
+
+    async def main():
+        server = MetricsServer(metrics, lambda: True)
+        host, port = await server.start("127.0.0.1", 0)
+        try:
+            idle = [await asyncio.open_connection(host, port) for _ in range(40)]
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            answer = await asyncio.wait_for(reader.read(), PATIENCE)
+            ended = []
+            for each, _ in idle[:9]:
+                with suppress(ConnectionError):
+                    ended.append(await asyncio.wait_for(each.read(), PATIENCE))
+            for _, each in (*idle, (reader, writer)):
+                each.close()
+                with suppress(ConnectionError):
+                    await each.wait_closed()
+            return answer
+        finally:
+            await server.close()
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 @pytest.mark.parametrize("request_", [b"", b"GET /metrics", b"x" * 20_000, b"\r\n\r\n", b"\xff \xff\r\n\r\n"])
 def test_nonsense_ends_the_connection_and_nothing_else(metrics, request_):
     async def main():

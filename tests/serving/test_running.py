@@ -30,6 +30,7 @@ class World:
         self.folder = folder
         self.file = folder / "serve.toml"
         self.users(USERS)
+        self.maildrops = f'{{ maildir = "{folder}/{{local}}" }}'
 
     def users(self, text):
         file = self.folder / "users"
@@ -47,7 +48,7 @@ class World:
         self.file.write_text(
             f"listen = {listen}\n"
             f'users = {{ passwd_file = "{self.folder}/users" }}\n'
-            f'maildrops = {{ maildir = "{self.folder}/{{local}}" }}\n{text}'
+            f"maildrops = {self.maildrops}\n{text}"
         )
         return self.file
 
@@ -447,6 +448,53 @@ def test_names_in_any_case_are_the_same_user(world):
     run(main())
 
 
+def test_a_reload_opens_the_logs_again(world):
+    """They were moved: a reload opens new ones, as SIGHUP does."""
+    log = world.folder / "log"
+
+    async def main():
+        async with world.serving(f'log = {{ to = "{log}" }}\n') as server:
+            await log_in(server)
+            log.rename(world.folder / "log.1")
+            log.touch()  # as logrotate's `create` does it: the file at the path is another one
+            assert await server.reload()
+            await log_in(server)
+
+    run(main())
+    assert (world.folder / "log.1").read_text().count(" ended: ") == 1
+    assert log.read_text().count(" ended: ") == 1
+
+
+def test_a_reload_says_which_log_cannot_be_opened_again(world, caplog):
+    """The old one is used on; the server goes on."""
+    log = world.folder / "log"
+
+    async def main():
+        async with world.serving(f'log = {{ to = "{log}" }}\n') as server:
+            log.rename(world.folder / "log.1")
+            log.mkdir()
+            assert await server.reload()
+            assert await log_in(server)
+
+    run(main())
+    assert f"cannot open the log {log} again: Is a directory" in caplog.text
+    assert " ended: " in (world.folder / "log.1").read_text()
+
+
+def test_a_maildrop_that_is_a_link_is_refused_unless_links_are_followed(world):
+    async def main(text):
+        async with world.serving(text) as server:
+            return await log_in(server, "eve", "x")
+
+    (world.folder / "eve").symlink_to(world.folder / "ann")
+    world.users(f"{USERS}eve:{{PLAIN}}x\n")
+    with pytest.raises(LoginFailed, match="SYS/PERM"):
+        run(main(""))
+    maildrops = f'{{ maildir = "{world.folder}/{{local}}", follow_links = true }}'
+    world.maildrops = maildrops
+    assert run(main("")).startswith("maildrop has 2 messages")
+
+
 def test_the_service_manager_is_told(world, monkeypatch, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -461,11 +509,18 @@ def test_the_service_manager_is_told(world, monkeypatch, tmp_path):
                 heard = []
                 while "WATCHDOG=1" not in heard or "READY=1" not in heard:
                     heard += (await loop.sock_recv(manager, 4_096)).decode().split("\n")
-                await server.reload()
-                while "RELOADING=1" not in heard:
-                    heard += (await loop.sock_recv(manager, 4_096)).decode().split("\n")
+                heard_again = []
+                for _ in range(2):  # systemd waits for READY=1 behind each, and another one that came meanwhile
+                    both = await asyncio.gather(server.reload(), server.reload())
+                    assert both == [True, True]
+                while heard_again.count("READY=1") < 4:
+                    heard_again += (await loop.sock_recv(manager, 4_096)).decode().split("\n")
+                told = [line for line in heard_again if line in ("RELOADING=1", "READY=1")]
+                assert told == ["RELOADING=1", "READY=1"] * 4, "one reload at a time"
             while "STOPPING=1" not in heard:
                 heard += (await loop.sock_recv(manager, 4_096)).decode().split("\n")
+            assert server._stopping.is_set(), "so that a purge under way ends"
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "pop3proto-watchdog"]
             assert any(line.startswith("STATUS=listening on 127.0.0.1 port ") for line in heard)
 
         run(main())

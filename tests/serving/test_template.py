@@ -53,6 +53,8 @@ def test_no_home_leads_out(home):
         ("{home}", "ann", "/home/ann", "/home/ann"),
         ("{home}/{user}", "ann", "/h", "/h/ann"),
         ("{home}/Maildir", "ann", "h", None),
+        ("{home}/Maildir", "ann", "/home/../root", None),
+        ("{home}/Maildir", "ann", "/home/a\0b", None),
     ],
 )
 def test_what_a_user_has(text, user, home, path):

@@ -15,7 +15,7 @@ __all__ = ["MetricsServer"]
 
 _LONGEST: Final = 8_192  # octets of a request
 _PATIENCE: Final = 10  # seconds for a request, and for an answer
-_MOST: Final = 32  # connections at once
+_MOST: Final = 32  # connections at once; the oldest makes room for a new one
 
 
 class MetricsServer:
@@ -29,7 +29,7 @@ class MetricsServer:
     def __init__(self, metrics: ServerMetrics, is_well: Callable[[], bool]) -> None:
         self._metrics: Final = metrics
         self._is_well: Final = is_well
-        self._connections = 0
+        self._connections: Final[dict[asyncio.StreamWriter, None]] = {}  # the oldest first
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -48,18 +48,19 @@ class MetricsServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        if len(self._connections) >= _MOST:
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]
+            oldest.transport.abort()
+        self._connections[writer] = None
         try:
             async with asyncio.timeout(_PATIENCE):
-                if self._connections > _MOST:
-                    writer.write(_answer(503, "text/plain", b"too many connections\n"))
-                else:
-                    writer.write(self._respond(await reader.readuntil(b"\r\n\r\n")))
+                writer.write(self._respond(await reader.readuntil(b"\r\n\r\n")))
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # no request, or none that is taken
         finally:
-            self._connections -= 1
+            self._connections.pop(writer, None)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

@@ -1,8 +1,8 @@
-"""Write the manual page of `pop3proto fetch` from its parser and its exit statuses: docs/man/pop3proto-fetch.1.
+"""Write the manual pages of all commands from their parsers and exit statuses: docs/man/pop3proto*.1.
 
     python tools/man_page.py
 
-A test compares the file with what this makes: run it after a change of options, their help, or statuses.
+A test compares the files with what this makes: run it after a change of options, their help, or statuses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pop3proto.cli import _COMMANDS, _import, _parser_of
+from pop3proto.cli import _COMMANDS, _import, _parser, _parser_of
 from pop3proto.cli.exit_statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from pop3proto.cli.exit_statuses import ExitStatus
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "man" / "pop3proto-fetch.1"
-DOCUMENTATION = "The pages \\(lqThe command line\\(rq and \\(lqFetching by itself\\(rq of the documentation."
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "man"
+
+STATUS_HEADING = "exit status:"
+SEE_ALSO = (".SH SEE ALSO", r"\fBpop3proto\fR(1), and the documentation of pop3proto.")
 
 # What troff takes for something else: escapes, and characters that it prints as typographic ones.
 ESCAPES = {"\\": r"\(rs", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq"}
@@ -39,13 +41,7 @@ def man_page(parser: argparse.ArgumentParser, about: str, statuses: Sequence[Exi
 
 
 def _lines(parser: argparse.ArgumentParser, about: str, statuses: Sequence[ExitStatus]) -> Iterator[str]:
-    name = parser.prog.replace(" ", "-")
-    yield '.\\" Written by tools/man_page.py: do not edit.'
-    yield f'.TH {_text(name.upper())} 1 "" {_text(parser.prog.split()[0])}'
-    yield ".SH NAME"
-    yield f"{_text(name)} \\- {_text(about)}"
-    yield ".SH SYNOPSIS"
-    yield f".B {_text(parser.prog)}"
+    yield from _head_of_page(parser.prog, about)
     yield from _synopsis(parser)
     if parser.description:
         yield ".SH DESCRIPTION"
@@ -69,10 +65,32 @@ def _lines(parser: argparse.ArgumentParser, about: str, statuses: Sequence[ExitS
             yield f".B {status.number}"
             yield f"{_text(_sentence(status.meaning))} {_text(_sentence(status.advice))}"
     elif parser.epilog:
+        yield from _epilog(parser.epilog, parser)
+    yield from SEE_ALSO
+
+
+def _head_of_page(prog: str, about: str) -> Iterator[str]:
+    name = prog.replace(" ", "-")
+    yield '.\\" Written by tools/man_page.py: do not edit.'
+    yield f'.TH {_text(name.upper())} 1 "" {_text(prog.partition(" ")[0])}'
+    yield ".SH NAME"
+    yield f"{_text(name)} \\- {_text(about)}"
+    yield ".SH SYNOPSIS"
+    yield f".B {_text(prog)}"
+
+
+def _epilog(text: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the text below the options: a table of exit statuses, and notes."""
+    blocks = re.split(r"\n\s*\n", text.strip())
+    for table in [block for block in blocks if block.startswith(STATUS_HEADING)]:
+        yield ".SH EXIT STATUS"
+        for number, meaning in re.findall(r"^ *(\d+)  (.+(?:\n {7,}.+)*)", table, re.MULTILINE):
+            yield ".TP"
+            yield f".B {number}"
+            yield _text(_sentence(" ".join(meaning.split())))
+    if notes := [block for block in blocks if not block.startswith(STATUS_HEADING)]:
         yield ".SH NOTES"
-        yield from _paragraphs(parser.epilog, parser)
-    yield ".SH SEE ALSO"
-    yield DOCUMENTATION
+        yield from _paragraphs("\n\n".join(notes), parser)
 
 
 def _synopsis(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -164,12 +182,34 @@ def _text(text: str) -> str:
     return rf"\&{escaped}" if escaped.startswith(".") else escaped
 
 
-def page_of_fetch() -> str:
-    """Return the manual page of `pop3proto fetch`."""
-    return man_page(_parser_of("fetch", _import("fetch")), _COMMANDS["fetch"], STATUSES)
+def main_page() -> str:
+    """Return the manual page of `pop3proto`: its commands, each with what it does."""
+    parser = _parser()
+    lines = [
+        *_head_of_page("pop3proto", "serve, fetch and probe mail by POP3"),
+        r"[\fB\-h\fR | \fB\-\-version\fR | \fICOMMAND\fR ...]",
+        ".SH DESCRIPTION",
+        *_paragraphs(parser.description or "", parser),
+        ".PP",
+        r"Each command has a page of its own, as \fBpop3proto\-fetch\fR(1), and tells its options with \fB\-\-help\fR.",
+        ".SH COMMANDS",
+    ]
+    for name, does in _COMMANDS.items():
+        lines += [".TP", f".B {name}", _text(_sentence(does))]
+    return "\n".join([*lines, *SEE_ALSO]) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """Return all manual pages by the names of their files."""
+    found = {"pop3proto.1": main_page()}
+    for name, about in _COMMANDS.items():
+        parser = _parser_of(name, _import(name))
+        found[f"pop3proto-{name}.1"] = man_page(parser, about, STATUSES if name == "fetch" else ())
+    return found
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page_of_fetch(), encoding="utf-8")
-    print(PAGE)
+    FOLDER.mkdir(exist_ok=True)
+    for file, page in pages().items():
+        (FOLDER / file).write_text(page, encoding="utf-8")
+        print(FOLDER / file)

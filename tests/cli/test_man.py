@@ -1,4 +1,4 @@
-"""The manual page and the page of statuses: made from the parser and the table of statuses, and no other."""
+"""The manual pages and the page of statuses: made from the parsers and the table of statuses, and no other."""
 
 import argparse
 import importlib.util
@@ -53,8 +53,21 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def test_the_page_is_that_of_the_parser(tool):
-    assert tool.PAGE.read_text(encoding="utf-8") == tool.page_of_fetch(), "run python tools/man_page.py"
+@pytest.fixture(scope="module")
+def pages(tool):
+    return tool.pages()
+
+
+def test_the_pages_are_those_of_the_parsers(tool, pages):
+    there = {path.name: path.read_text(encoding="utf-8") for path in tool.FOLDER.iterdir()}
+    assert there == pages, "run python tools/man_page.py"
+
+
+def test_the_first_page_names_all_commands(tool, pages):
+    section = pages["pop3proto.1"].partition(".SH COMMANDS\n")[2].partition(".SH ")[0]
+    named = re.findall(r"^\.B (.+)$", section, re.MULTILINE)
+    assert named == [*tool._COMMANDS]
+    assert {*pages} == {"pop3proto.1", *(f"pop3proto-{name}.1" for name in named)}
 
 
 def test_any_parser_has_a_page(tool, parser):
@@ -92,21 +105,40 @@ def test_any_parser_has_a_page(tool, parser):
     assert "The end" not in tool.man_page(parser, "try it", STATUSES)
 
 
-def test_the_page_has_every_option_and_status(tool):
-    page = tool.page_of_fetch()
-    for action in tool._parser_of("fetch", tool._import("fetch"))._actions:
-        for option in action.option_strings:
-            assert tool._bold(option) in page
-    section = page.partition(".SH EXIT STATUS")[2]
-    assert re.findall(r"^\.B (\d+)$", section, re.MULTILINE) == [str(status.number) for status in STATUSES]
+def test_a_page_has_every_option_and_status(tool, pages):
+    for name in tool._COMMANDS:
+        page, parser = pages[f"pop3proto-{name}.1"], tool._parser_of(name, tool._import(name))
+        for action in parser._actions:
+            for option in action.option_strings if action.help != argparse.SUPPRESS else ():
+                assert tool._bold(option) in page
+        told = re.findall(r"^\.B (\d+)$", page.partition(".SH EXIT STATUS")[2], re.MULTILINE)
+        table = re.findall(r"^ +(\d+)  ", parser.epilog or "", re.MULTILINE)
+        assert told == ([str(status.number) for status in STATUSES] if name == "fetch" else table)
+
+
+def test_the_text_below_the_options_is_a_table_and_notes(tool):
+    parser = argparse.ArgumentParser(
+        prog="x y", epilog="exit status:\n    0  it is done\n   75  not yet:\n       later\n\nAll is well."
+    )
+    below = tool.man_page(parser, "try").partition(".SH EXIT STATUS\n")[2]
+    assert below.splitlines()[:8] == [
+        ".TP",
+        ".B 0",
+        "It is done.",
+        ".TP",
+        ".B 75",
+        "Not yet: later.",
+        ".SH NOTES",
+        "All is well.",
+    ]
 
 
 @pytest.mark.parametrize("program", ["man", "groff", "mandoc"])
-def test_it_is_rendered_without_a_warning(program, tool, parser, tmp_path):
+def test_it_is_rendered_without_a_warning(program, tool, pages, parser, tmp_path):
     if shutil.which(program) is None:
         pytest.skip(f"the program {program} is not installed")
     page = tmp_path / "page.1"
-    for text in (tool.page_of_fetch(), tool.man_page(parser, "try it")):
+    for text in (*pages.values(), tool.man_page(parser, "try it")):
         page.write_text(text)
         command = {
             "man": ["man", "--warnings", "-P", "cat", "-l", page],
@@ -117,7 +149,7 @@ def test_it_is_rendered_without_a_warning(program, tool, parser, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=PATIENCE)
         assert done.stderr == ""
         if program != "mandoc":  # that one prints each bold letter twice
-            assert all(title in done.stdout for title in ("NAME", "SYNOPSIS", "OPTIONS"))
+            assert all(title in done.stdout for title in ("NAME", "SYNOPSIS", "SEE ALSO"))
     if program == "groff":
         assert ".Not 'a' request: pop3proto try \\fB, ü." in " ".join(done.stdout.split())
 

@@ -57,6 +57,12 @@ def test_a_name_that_no_user_can_have(caplog, name):
     assert asked((("email", name), *ANN)) == "ann@example.org"
 
 
+def test_a_name_that_would_become_that_of_another_user(caplog):
+    """SASLprep makes letters of full width ASCII; the authority has not said that this is the same person."""
+    assert asked((("email", "\uff41nn@example.org"),)) is None
+    assert "which looks like ann@example.org" in caplog.text
+
+
 def test_without_tls_there_is_no_name():
     assert CertificateNames("email").check_certificate(b"any", "", SessionInfo()) is None
 

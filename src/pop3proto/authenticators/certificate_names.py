@@ -78,9 +78,13 @@ class CertificateNames(CertificateVerifier):
         """Yield the names in the certificate that users may have."""
         names = () if session.tls is None else session.tls.names
         kind = next((kind for kind in self._kinds if any(kind == each for each, _ in names)), None)
-        for each, name in names:
-            if each == kind:
-                try:
-                    yield prepare_name(name)
-                except (MechanismError, LocalProtocolError) as error:
-                    _log.error("a certificate has a name that cannot be used to log in: %s", error)
+        for name in (name for each, name in names if each == kind):
+            try:
+                prepared = prepare_name(name)
+            except (MechanismError, LocalProtocolError) as error:
+                _log.error("a certificate has a name that cannot be used to log in: %s", error)
+                continue
+            if prepared == name:
+                yield name
+            else:  # it is another name to the authority, and may be of another person
+                _log.error("a certificate has the name %s, which looks like %s", visible(name), visible(prepared))

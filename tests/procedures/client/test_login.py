@@ -704,6 +704,17 @@ class TestARefusalOfTheInitialResponse:
         script.tell(actor, b"+ \r\n")
         assert base64.b64decode(script.heard[-1]).startswith(b"n,,n=ann,r=")
 
+    def test_a_mechanism_that_is_not_announced_must_be_refused_for_its_form_in_words(self):
+        """Else the refusal says what CAPA has said: that the server does not have it."""
+        for name, credentials in (("EXTERNAL", ClientCertificate()), ("XOAUTH2", TOKEN)):
+            script = secured(announcing("PLAIN"))
+            failure = failing(script, login(script.session, credentials, only=[name]), b"-ERR no such mechanism\r\n")
+            assert len(failure.attempts) == 1
+            script = secured(announcing("PLAIN"))
+            answers = (b"-ERR Protocol error\r\n", b"+ \r\n", b"+OK\r\n", CAPA)
+            script.run(login(script.session, credentials, only=[name]), *answers)
+            assert verbs(script)[:2] == [f"AUTH {name}".encode()] * 2
+
     def test_once_in_a_login(self):
         script = secured(announcing("SCRAM-SHA-256", "PLAIN", user=False))
         failing(script, login(script.session, ANN), NO, NO, NO)

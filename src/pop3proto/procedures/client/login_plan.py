@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from pop3proto.procedures.cleartext import Cleartext
     from pop3proto.sasl.channel import ChannelBinding, TlsInfo
 
-__all__ = ["APOP", "ASK_FOR_IT", "USER_PASS", "LoginContext", "LoginMethod", "LoginPlan", "obstacle", "plan_login"]
+__all__ = [
+    "APOP",
+    "ASK_FOR_IT",
+    "UNANNOUNCED",
+    "USER_PASS",
+    "LoginContext",
+    "LoginMethod",
+    "LoginPlan",
+    "obstacle",
+    "plan_login",
+]
 
 APOP: Final = "APOP"
 USER_PASS: Final = "USER/PASS"  # noqa: S105 - the name of a way
@@ -42,10 +52,12 @@ _WORDS: Final = {
 ASK_FOR_IT: Final = "without verified TLS it must be asked for (only=)"
 """The advice after a method is withheld. `pop3proto fetch` says it in other words."""
 
-_UNANNOUNCED: Final = "the server does not announce it"
+UNANNOUNCED: Final = "the server does not announce it"
+"""Why a method is not tried that the server does not say it has."""
+
 _UNBOUND: Final = "there is nothing to bind it to"
 _UNSTAMPED: Final = "the server's greeting has no timestamp for it, or came before TLS"
-_LACKING: Final = frozenset({_UNANNOUNCED, _UNBOUND, _UNSTAMPED})
+_LACKING: Final = frozenset({UNANNOUNCED, _UNBOUND, _UNSTAMPED})
 _TWINS: Final = {"LOGIN": "PLAIN"}  # the draft of LOGIN, section 1: not where PLAIN is available
 
 
@@ -222,7 +234,7 @@ def _objection(step: LoginMethod, context: LoginContext, *, named: bool, unheard
         if step.entry.binds and context.binding is None:
             return _UNBOUND
         if step.name not in context.announced and not unheard_of:
-            return _UNANNOUNCED
+            return UNANNOUNCED
     if step.strength is Strength.CLEAR and not context.may_show_password:
         return f"it shows the password or token, {IN_CLEAR}"
     # APOP not even on loopback, where others than the server may have written the timestamp (CVE-2007-1558).
@@ -262,5 +274,5 @@ def _spared(step: LoginMethod, steps: list[LoginMethod], context: LoginContext) 
         return f"{steps[0].name} is better"
     capabilities = context.capabilities
     if step.name == USER_PASS and steps and capabilities is not None and not capabilities.user:
-        return _UNANNOUNCED
+        return UNANNOUNCED
     return None

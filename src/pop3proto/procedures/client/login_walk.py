@@ -165,13 +165,17 @@ class Walk:
         """Return whether to try a step again with its initial response on a line of its own (RFC 5034 section 4).
 
         This happens once in a login, and only if the refusal may be about the form of the command: it came at once, and
-        has no response code. A password that the server may have judged is not shown again if another step shows it
-        anyhow. The last try of a login is not spent on it while other steps are left.
+        has no response code; and if the server does not announce the mechanism, it says so in words. A password that
+        the server may have judged is not shown again if another step shows it anyhow. The last try of a login is not
+        spent on it while other steps are left.
         """
         exchange, tries = self._exchange, MOST_REFUSALS - len(self._session.attempts)
         if exchange is None or self._form.was_split or not exchange.in_one_line or exchange.challenged:
             return False
         if failure.code is not None or tries <= 0:
+            return False
+        announced = self._planned_for.announced
+        if announced and step.name not in announced and not blames_the_form(failure.reply):
             return False
         others = [other for other in self._left if other is not step and not self._is_pointless(other)]
         if not others:

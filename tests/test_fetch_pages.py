@@ -27,6 +27,7 @@ from pop3proto.testing.faults import (
     Unstuffed,
     WrongCount,
 )
+from tests.helpers.client_certificates import ClientAuthority
 from tests.helpers.snippets import DOCS
 
 TROUBLE = (DOCS / "fetch-trouble.md").read_text("utf-8")
@@ -181,11 +182,40 @@ def test_what_the_page_quotes_of_two_fetches_at_once(capsys: pytest.CaptureFixtu
     assert quoted in capsys.readouterr().err
 
 
+def a_home_with_secrets(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the files of passwords and certificates be there that accounts on the pages name; return the certificate."""
+    monkeypatch.setenv("HOME", str(home))
+    certificate = home / ".config/pop3proto/ann.pem"
+    certificate.parent.mkdir(parents=True)
+    ClientAuthority().issue_for(certificate, "ann@example.org")
+    files = {home / "password": "x", home / ".netrc": "machine pop.example.org login ann password x"}
+    for file, text in files.items():
+        file.write_text(text)
+    for file in (certificate, *files):
+        file.chmod(0o600)
+    return certificate
+
+
+def test_the_page_shows_what_a_check_says_of_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cattrs", reason="the extra cli is not installed")
+    page = (DOCS / "fetch-configuration.md").read_text("utf-8")
+    section = page[page.index("## Client certificates") :]
+    [block] = re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    [shown] = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    certificate = a_home_with_secrets(tmp_path, monkeypatch)
+    (tmp_path / "fetch.toml").write_text(block, "utf-8")
+    date = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}")
+    lines = [date.sub("DATE", line) for line in check_config(tmp_path / "fetch.toml")]
+    for line in shown.replace("/home/ann/.config/pop3proto/ann.pem", str(certificate)).splitlines():
+        assert date.sub("DATE", line) in lines
+
+
 @pytest.mark.parametrize("page", ["fetch.md", "fetch-configuration.md", "fetch-moving.md"])
-def test_accounts_on_pages_are_right(page: str, tmp_path: Path) -> None:
+def test_accounts_on_pages_are_right(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cattrs", reason="the extra cli is not installed")
     blocks = re.findall(r"^```toml\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks
+    a_home_with_secrets(tmp_path, monkeypatch)
     for block in blocks:
         (tmp_path / "fetch.toml").write_text(block, "utf-8")
         (tmp_path / "fetch.toml").chmod(0o600)

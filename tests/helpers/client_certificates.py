@@ -26,19 +26,27 @@ class ClientAuthority:
         self._own = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
 
     def issue(
-        self, file: Path, subject: x509.Name, names: Sequence[x509.GeneralName] | x509.ExtensionType = ()
+        self,
+        file: Path,
+        subject: x509.Name,
+        names: Sequence[x509.GeneralName] | x509.ExtensionType = (),
+        ends: dt.datetime | None = None,
     ) -> x509.Certificate:
-        """Write a new certificate and its key; the names are those of subjectAltName, or the extension itself."""
+        """Write a new certificate and its key; the names are those of subjectAltName, or the extension itself.
+
+        It is valid for two days, from yesterday on; or for the day that ends then.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
+        begins, ends = (now - DAY, now + DAY) if ends is None else (ends - DAY, ends)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._own.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_before(begins)
+            .not_valid_after(ends)
         )
         if names:
             extension = names if isinstance(names, x509.ExtensionType) else x509.SubjectAlternativeName(names)

@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.tls import client_context
+from pop3proto.fetching.accounts.url import EXTERNAL
 from pop3proto.fetching.wording import cannot
 from pop3proto.sasl.credentials import Password, Token
 
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from pop3proto.fetching.accounts.url import Address
     from pop3proto.sasl.credentials import Credentials
 
-__all__ = ["add_ca_file_argument", "add_secret_arguments", "context_of", "credentials_of", "seconds_argument"]
+__all__ = [
+    "add_ca_file_argument",
+    "add_certificate_arguments",
+    "add_secret_arguments",
+    "context_of",
+    "credentials_of",
+    "seconds_argument",
+]
 
 _DAY: Final = 86_400
 """The longest timeout, in seconds: the system does not support timeouts of any length."""
@@ -56,6 +64,23 @@ def add_ca_file_argument(parser: TakesArguments) -> None:
     """Add the argument that names authorities to trust."""
     parser.add_argument(
         "--ca-file", type=path_argument, metavar="FILE", help="trust the certificate authorities in this file too (PEM)"
+    )
+
+
+def add_certificate_arguments(parser: TakesArguments) -> None:
+    """Add the arguments that name the client's certificate and its key."""
+    parser.add_argument(
+        "--certificate",
+        type=path_argument,
+        metavar="FILE",
+        help="show the server your certificate in this file (PEM). Without --password-file and --token-file it is what "
+        "logs in (EXTERNAL)",
+    )
+    parser.add_argument(
+        "--certificate-key",
+        type=path_argument,
+        metavar="FILE",
+        help="the private key (PEM), if it is not in the --certificate file",
     )
 
 
@@ -101,6 +126,11 @@ def credentials_of(account: Address, arguments: Namespace) -> Credentials:
     Raises:
         Failure: they cannot be had, or do not fit to the login method of the account.
     """
+    if account.way == EXTERNAL:
+        raise Failure(
+            "EXTERNAL logs in by a certificate of the client, and this command shows none: name another one, or none",
+            USAGE,
+        )
     if arguments.token_file is not None:
         if account.wants_token is False:
             raise Failure(f"{account.way} takes a password, not a token: use --password-file", USAGE)

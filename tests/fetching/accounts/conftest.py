@@ -1,7 +1,7 @@
 """What the tests of accounts may rely on: files that nobody else can read, and a home of their own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +17,16 @@ def a_home_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     before = os.umask(0o077)
     yield home
     os.umask(before)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a configuration file."""
+
+    def write(text: str, mode: int = 0o600) -> Path:
+        file = tmp_path / "fetch.toml"
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    return write

@@ -25,6 +25,7 @@ from pop3proto.fetching.policy import Policy
 
 MAILDIR = ToMaildir(Path("/mail"))
 SECRET = FromFile(Path("/secret"))
+CERTIFICATE = Path("/certificate")
 
 
 def account(**settings):
@@ -125,7 +126,9 @@ def test_a_date_begins_at_midnight_here():
         ({"login": "DIGEST-MD5"}, "there is no login method 'DIGEST-MD5'"),
         ({"login": "XOAUTH2", "password": SECRET}, "XOAUTH2 takes a token"),
         ({"login": "PLAIN", "token": SECRET}, "PLAIN takes a password"),
-        ({"login": "EXTERNAL"}, "EXTERNAL needs a certificate"),
+        ({"login": "EXTERNAL"}, "EXTERNAL needs a client certificate: name its file by certificate"),
+        ({"login": "EXTERNAL", "certificate": CERTIFICATE, "password": SECRET}, "needs no password: leave it out"),
+        ({"login": "EXTERNAL", "certificate": CERTIFICATE, "token": SECRET}, "needs no token: leave it out"),
         ({"password": SECRET, "token": SECRET}, "password and token"),
         ({"password_encoding": "latin-77"}, "there is no encoding 'latin-77'"),
         ({"pin_only": True}, "pin_only needs a pin"),
@@ -145,6 +148,16 @@ def test_a_date_begins_at_midnight_here():
 def test_contradictions_are_refused(settings, why):
     with pytest.raises(AccountError, match=why):
         account(**settings)
+
+
+def test_a_certificate_logs_in_where_there_is_no_secret():
+    assert account(certificate=CERTIFICATE).way == "EXTERNAL"
+    assert account(certificate=CERTIFICATE).address.way == "EXTERNAL"
+    assert account(certificate=CERTIFICATE, login="EXTERNAL").way == "EXTERNAL"
+    assert account(certificate=CERTIFICATE, password=SECRET).way is None
+    assert account(certificate=CERTIFICATE, token=SECRET).way is None
+    assert account(certificate=CERTIFICATE, login="PLAIN").way == "PLAIN"
+    assert account().way is None
 
 
 def test_all_contradictions_are_told_at_once():

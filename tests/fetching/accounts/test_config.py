@@ -31,9 +31,11 @@ from pop3proto.fetching.accounts import (
     ToStdout,
     check_config,
     config_path,
+    describe,
     read_config,
 )
 from pop3proto.fetching.accounts.config import KEYS
+from tests.helpers.client_certificates import ClientAuthority
 
 ROOT = Path(__file__).parent.parent.parent.parent
 WHOLE = """
@@ -44,17 +46,6 @@ deliver = { maildir = "/mail" }
 
 PLACES = "one of the keys command, keyring, netrc, env, file, ask is expected"
 NO_DELIVER = 'deliver is missing: where mail is stored, such as { maildir = "~/Maildir" }'
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text, mode=0o600):
-        file = tmp_path / "fetch.toml"
-        file.write_text(text)
-        file.chmod(mode)
-        return file
-
-    return write
 
 
 @pytest.fixture
@@ -358,9 +349,8 @@ deliver = {{stdout = true}}
         "[account.b]: the server is missing: url, host or provider",
         "[account.b]: certificate_key needs certificate",
         "[account.b]: newest must be above 0",
-        "[account.c]: url stands for login, too: leave out one of them",
         "[account.c]: url: the URL must begin with pops:// (TLS from the start) or pop:// (TLS by STLS)",
-        "[account.c]: EXTERNAL needs a certificate",
+        "[account.c]: EXTERNAL needs a client certificate: name its file by certificate (--certificate FILE)",
     ]
 
 
@@ -434,16 +424,17 @@ def test_the_password_of_a_proxy_is_noted_if_others_may_read_it(write):
     assert "Marker" not in "\n".join(check_config(write(text, 0o640)))
 
 
-def test_a_check_shows_what_an_account_comes_to(write, a_home_of_ones_own):
+def test_a_description_shows_what_an_account_comes_to(write, a_home_of_ones_own):
     home = a_home_of_ones_own
-    assert check_config(write(ALL)) == [
-        "[account.all]",
+    [account] = read_config(write(ALL)).accounts
+    assert [*describe(account)] == [
         "  server: h, port 1, TLS by STLS",
         "  user: ann",
         "  login: SCRAM-SHA-256, password from the command pass",
         "  certificate: one pin in place of the usual verification",
         f"  authorities: those of the system, and of {home}/ca.pem",
         "  client certificate: /c.pem",
+        "  its private key: /k.pem",
         "  proxy: the SOCKS proxy 127.0.0.1, port 9050",
         "  tolerated: bare_lf, uidl_any_unique_id",
         f"  into: the Maildir {home}/Mail/.Junk, flags SF",
@@ -481,16 +472,58 @@ def test_the_command_tells_each_error_and_ends_with_78(write, capsys):
     ]
 
 
-def test_the_example_is_right(capsys):
+@pytest.mark.parametrize(
+    "more, way",
+    [
+        ("", "the best method, password typed on the terminal"),
+        ("login = 'XOAUTH2'", "XOAUTH2, token typed on the terminal"),
+        ("token = { env = 'T' }", "the best method, token from the variable T"),
+        ("certificate = '/c'", "EXTERNAL, by the client certificate"),
+        ("certificate = '/c'\nlogin = 'EXTERNAL'", "EXTERNAL, by the client certificate"),
+        ("certificate = '/c'\npassword = { env = 'P' }", "the best method, password from the variable P"),
+        ("certificate = '/c'\nlogin = 'PLAIN'", "PLAIN, password typed on the terminal"),
+    ],
+)
+def test_a_description_says_how_it_logs_in(account, more, way):
+    assert f"  login: {way}" in [*describe(account(more))]
+
+
+def test_a_method_in_the_url_or_beside_it(account, wrong):
+    whole = 'deliver = { maildir = "/mail" }'
+    assert account('url = "pops://ann@h"\nlogin = "apop"', whole).login == "APOP"
+    assert account('login = "apop"\nurl = "pops://ann;AUTH=*@h"', whole).login == "APOP"
+    assert account('url = "pops://ann@h"', whole, defaults='login = "PLAIN"').login == "PLAIN"
+    assert account('url = "pops://ann;AUTH=EXTERNAL@h"\ncertificate = "/c"', whole).login == "EXTERNAL"
+    both = f"[account.a]\n{whole}\nlogin = 'PLAIN'\nurl = 'pops://ann;AUTH=LOGIN@h'"
+    assert wrong(both) == ["[account.a]: url stands for login, too: leave out one of them"]
+
+
+def test_external_replaces_secrets_of_the_defaults(account, wrong):
+    one = account("login = 'EXTERNAL'\ncertificate = '/c'", defaults="password = { ask = true }")
+    assert (one.way, one.password) == ("EXTERNAL", None)
+    assert account("certificate = '/c'", defaults="token = { env = 'T' }").way is None
+    own = f"[account.a]\n{WHOLE}\nlogin = 'EXTERNAL'\ncertificate = '/c'\npassword = {{ ask = true }}"
+    assert wrong(own) == ["[account.a]: EXTERNAL logs in by the certificate, and needs no password: leave it out"]
+
+
+def test_the_example_is_right(capsys, a_home_of_ones_own):
+    password = a_home_of_ones_own / ".config/pop3proto/cellar-password"
+    password.parent.mkdir(parents=True)
+    password.write_text("tanstaaf")
+    ClientAuthority().issue_for(password.with_name("scanner.pem"), "scanner@example.org")
+    (a_home_of_ones_own / ".netrc").write_text("machine pop.inner.example.org login ann password tanstaaf\n")
     accounts = read_config(ROOT / "examples" / "fetch.toml").accounts
-    assert [one.name for one in accounts] == ["home", "gmail", "office", "cellar", "inner"]
+    assert [one.name for one in accounts] == ["home", "gmail", "office", "cellar", "scanner", "inner"]
     assert main(["fetch", "--check-config", "--config", str(ROOT / "examples" / "fetch.toml")]) == 0
 
 
 def test_the_page_is_right(write):
     page = (ROOT / "docs" / "fetch-configuration.md").read_text("utf-8")
-    [example] = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert [one.name for one in read_config(write(example)).accounts] == ["home", "gmail"]
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names = [[one.name for one in read_config(write(example)).accounts] for example in examples]
+    assert names == [["home", "gmail"], ["home"]]
+    [account] = read_config(write(examples[1])).accounts
+    assert account.way == "EXTERNAL"
 
 
 def test_the_reference_on_the_page_is_that_of_the_classes():

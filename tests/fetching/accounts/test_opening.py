@@ -177,11 +177,8 @@ def test_files_that_cannot_be_used_are_named(leaf, tmp_path):
         ({"ca_file": nowhere}, f"cannot read certificate authorities from {nowhere}: No such file or directory"),
         ({"ca_file": text}, f"{text} holds no certificates (PEM) of authorities"),
         ({"certificate": nowhere}, f"cannot read the client certificate {nowhere}: No such file or directory"),
-        ({"certificate": text}, f"certificate {text} and key {text} cannot be used: they do not fit"),
-        (
-            {"certificate": pem, "certificate_key": key},
-            f"certificate {pem} and key {key} cannot be used: encrypted private keys are not supported",
-        ),
+        ({"certificate": text}, f"there is no certificate (PEM) in {text}"),
+        ({"certificate": pem, "certificate_key": key}, f"the private key in {key} is encrypted"),
     ]:
         with pytest.raises(AccountError, match=re.escape(why)):
             tls_context(attrs.evolve(at_any, **settings))

@@ -1,5 +1,6 @@
 """The secret of an account during a run: fetched once, and again when it is refused."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -52,7 +53,33 @@ def test_without_a_place_it_is_asked_for(monkeypatch):
 
 
 def test_a_certificate_needs_no_secret():
-    assert SecretSource(access(login="EXTERNAL", certificate=Path("/c"))).get() == ClientCertificate("ann")
+    for settings in ({"login": "EXTERNAL"}, {}):
+        source = SecretSource(access(certificate=Path("/c"), **settings))
+        assert not source.asks
+        assert source.get() == ClientCertificate("ann")
+    assert SecretSource(access(certificate=Path("/c"), login="PLAIN")).asks
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere modes say nothing")
+def test_a_key_that_others_may_read_is_noted(tmp_path):
+    both, key, password = (tmp_path / name for name in ("both.pem", "key.pem", "password"))
+    for file in (both, key, password):
+        file.write_text("tanstaaf")
+        file.chmod(0o600)
+    for settings, holder in (
+        ({"certificate": both}, both),
+        ({"certificate": both, "certificate_key": key}, key),
+        ({"certificate": both, "password": FromFile(password)}, both),  # it is shown all the same
+    ):
+        notes = []
+        SecretSource(access(**settings), notes.append).get()
+        assert notes == []
+        holder.chmod(0o640)
+        SecretSource(access(**settings), notes.append).get()
+        assert notes == [
+            f"note: other users of this machine may read the private key in {holder} (mode 0640): chmod 600 it"
+        ]
+        holder.chmod(0o600)
 
 
 def test_notes_come_to_the_caller(tmp_path):

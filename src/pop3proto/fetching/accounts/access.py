@@ -24,12 +24,12 @@ from .errors import AccountError
 from .origins import Origin  # noqa: TC001 - cattrs reads the annotations
 from .providers import Provider, provider_named, provider_of
 from .proxy import SocksProxy  # noqa: TC001 - cattrs reads the annotations
-from .url import Address, takes_token
+from .url import EXTERNAL, Address, takes_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXTERNAL", "LOGIN_WAYS", "Access", "LoginWay", "Pin", "ProviderName"]
+__all__ = ["LOGIN_WAYS", "Access", "LoginWay", "Pin", "ProviderName"]
 
 LoginWay = NewType("LoginWay", str)
 """A login method: a SASL mechanism, "APOP" or "USER/PASS"."""
@@ -38,7 +38,6 @@ ProviderName = NewType("ProviderName", str)
 Pin = NewType("Pin", bytes)
 """The SHA-256 of a certificate, or of its public key."""
 
-EXTERNAL: Final = "EXTERNAL"
 LOGIN_WAYS: Final = (*CLIENT_MECHANISMS, APOP, USER_PASS)
 
 
@@ -76,7 +75,8 @@ class Access:
     login: LoginWay | None = attrs.field(
         default=None,
         metadata=about(
-            "the only login method to use: a SASL mechanism, `APOP` or `USER/PASS`; without it the best that is safe"
+            "the only login method to use: a SASL mechanism, `APOP` or `USER/PASS`; without it the best that is safe, "
+            "which is `EXTERNAL` where there is `certificate`, and neither `password` nor `token`"
         ),
     )
     cleartext: Cleartext = attrs.field(
@@ -110,7 +110,11 @@ class Access:
     )
     pin_only: bool = attrs.field(default=False, metadata=about("the pins replace the usual verification"))
     certificate: Path | None = attrs.field(
-        default=None, metadata=about("a file with the client's certificate (PEM); the method EXTERNAL logs in by it")
+        default=None,
+        metadata=about(
+            "a file with the client's certificate (PEM). Without `password` and `token` it is what logs in "
+            "(`EXTERNAL`); else it is shown, too"
+        ),
     )
     certificate_key: Path | None = attrs.field(
         default=None, metadata=about("a file with its key; without it, the key is in the same file")
@@ -162,7 +166,13 @@ class Access:
     @property
     def address(self) -> Address:
         """Where the account is, and how to log in."""
-        return Address(self.tls, self.user, self.host, self.port, self.login)
+        return Address(self.tls, self.user, self.host, self.port, self.way)
+
+    @property
+    def way(self) -> LoginWay | None:
+        """The only login method to use: `login`; or EXTERNAL, with a certificate alone; None: the best that is safe."""
+        alone = self.certificate is not None and self.password is None and self.token is None
+        return LoginWay(EXTERNAL) if self.login is None and alone else self.login
 
     @property
     def key(self) -> str:
@@ -220,16 +230,24 @@ def _problems_of_address(account: Access) -> Iterator[str]:
 def _problems_of_login(account: Access) -> Iterator[str]:
     if account.login is not None and account.login not in LOGIN_WAYS:
         yield f"there is no login method {account.login!r}; the methods are {', '.join(LOGIN_WAYS)}"
-    elif (wants_token := takes_token(account.login)) is not None and account.login != EXTERNAL:
+    elif account.login == EXTERNAL:
+        yield from _problems_of_external(account)
+    elif (wants_token := takes_token(account.login)) is not None:
         if wants_token and account.password is not None:
             yield f"{account.login} takes a token, not a password"
         if not wants_token and account.token is not None:
             yield f"{account.login} takes a password, not a token"
-    if account.login == EXTERNAL and account.certificate is None:
-        yield "EXTERNAL needs a certificate"
     if account.password is not None and account.token is not None:
         yield "password and token cannot be used together"
     try:
         "".encode(account.password_encoding or "utf-8")
     except (LookupError, UnicodeError):
         yield f"there is no encoding {account.password_encoding!r}"
+
+
+def _problems_of_external(account: Access) -> Iterator[str]:
+    if account.certificate is None:
+        yield "EXTERNAL needs a client certificate: name its file by certificate (--certificate FILE)"
+    for what, origin in (("password", account.password), ("token", account.token)):
+        if origin is not None:
+            yield f"EXTERNAL logs in by the certificate, and needs no {what}: leave it out"

@@ -20,10 +20,12 @@ from .describing import describe
 from .errors import AccountError, ConfigError, missing_extra
 from .structuring import require_extra, structured
 from .targets import ToMaildir
-from .url import Address
+from .url import EXTERNAL, Address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .access import Access
 
 __all__ = ["KEYS", "URL", "Config", "check_config", "config_path", "read_config"]
 
@@ -32,13 +34,13 @@ VARIABLE: Final = "POP3PROTO_CONFIG"
 
 URL: Final = (
     "the account in one line: `pops://USER@HOST` (TLS at once) or `pop://USER@HOST` (STLS); it stands for `user`, "
-    "`host`, `port`, `tls` and `login`"
+    "`host`, `port` and `tls`, and with `;AUTH=` behind the user for `login`"
 )
 KEYS: Final = ("url", *keys_of(Account))
 """The keys of an account."""
 
 _TABLES: Final = ("defaults", "account")
-_OF_URL: Final = ("user", "host", "port", "tls", "login")
+_OF_URL: Final[tuple[str, ...]] = ("user", "host", "port", "tls")
 _DELETION: Final = frozenset({"keep", "delete", "delete_after", "when_gone"})
 _CONNECTION: Final = frozenset({"proxy", "via", "source_address"})
 _REPLACED: Final = {
@@ -101,10 +103,15 @@ def config_path(given: Path | None = None) -> Path:
 def check_config(path: Path) -> list[str]:
     """Return what each account of a file comes to, in lines for people, and without secrets.
 
+    The files that it names are read, too: certificates, keys, passwords. Nothing else is done to get a secret.
+
     Raises:
+        ConfigError: as `read_config`; or a file that is named cannot be used.
         AccountError: as `read_config`.
     """
-    config = read_config(path)
+    from .checking import check_files  # noqa: PLC0415 - not for each fetch
+
+    config = _read(path, check_files)
     blocks = ["\n".join([f"[account.{account.name}]", *describe(account)]) for account in config.accounts]
     return "\n\n".join([*blocks, *config.notes]).splitlines()
 
@@ -116,6 +123,10 @@ def read_config(path: Path) -> Config:
         ConfigError: it has errors, all of which are told.
         AccountError: it cannot be read; or the extra `cli` is not installed.
     """
+    return _read(path)
+
+
+def _read(path: Path, check: Callable[[Access, Callable[[str], object]], Iterable[str]] | None = None) -> Config:
     require_extra()
     try:
         data, private = read_toml(path)
@@ -124,7 +135,7 @@ def read_config(path: Path) -> Config:
         raise AccountError(cannot("read the configuration file", path, error) + advice) from error
     except shared.ConfigError as error:
         raise ConfigError(error.errors) from error
-    return _Reader(path, private=private).config(data)
+    return _Reader(path, private=private, check=check).config(data)
 
 
 class _Reader:
@@ -133,11 +144,20 @@ class _Reader:
     Args:
         path: of the file.
         private: no other user may read it.
+        check: as `check_files`, for what an account names; None: that is not looked at.
     """
 
-    def __init__(self, path: Path, *, private: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        private: bool,
+        check: Callable[[Access, Callable[[str], object]], Iterable[str]] | None,
+    ) -> None:
         self._path: Final = path
         self._private: Final = private
+        self._check: Final = check
+        self._noted: Final[dict[str, None]] = {}  # in order, each once: accounts may share a file
         self._errors: Final[list[str]] = []
         self._unread = frozenset[str]()  # keys of the defaults whose values could not be read
         self._types: Final = {field.name: field.type for field in attrs.fields(attrs.resolve_types(Account))}
@@ -164,7 +184,7 @@ class _Reader:
         values = self._values(f"account.{name}", table)
         if not isinstance(table, dict):
             return None
-        replaced = frozenset[str]().union(*(_REPLACED.get(key, frozenset()) for key in values))
+        replaced = _replaced(values)
         values = {key: value for key, value in defaults.items() if key not in replaced} | values
         where = f"[account.{name}]: "
         given = self._unread.union(values, cast("dict[str, object]", table))
@@ -180,15 +200,20 @@ class _Reader:
         if "provider" in values:
             stand_ins.pop("host", None)
         unread = self._unread - values.keys() | _unread(cast("dict[str, object]", table), values) | stand_ins.keys()
-        try:
-            account = Account(name=name, **cast("dict[str, Any]", stand_ins | values))
-        except AccountError as error:
-            about_these = re.compile(rf"\b(?:{'|'.join(unread)})\b")
-            for problem in error.problems:
-                if not (unread and about_these.search(problem)):  # it may come from what is wrong already
-                    self._wrong(where, problem)
-            return None
+        account, problems = self._made(name, stand_ins | values)
+        about_these = re.compile(rf"\b(?:{'|'.join(unread)})\b")
+        for problem in problems:
+            if not (unread and about_these.search(problem)):  # it may come from what is wrong already
+                self._wrong(where, problem)
         return account if len(self._errors) == before else None
+
+    def _made(self, name: str, values: Mapping[str, object]) -> tuple[Account | None, Iterable[str]]:
+        """Return an account, if these values make one, and what is wrong with it, or with what it names."""
+        try:
+            account = Account(name=name, **cast("dict[str, Any]", values))
+        except AccountError as error:
+            return None, error.problems
+        return account, () if self._check is None else tuple(self._check(account, self._noted.setdefault))
 
     def _values(self, name: str, table: object) -> dict[str, object]:
         """Return the fields that a table sets."""
@@ -199,7 +224,7 @@ class _Reader:
         values: dict[str, object] = {}
         for key, value in cast("dict[str, object]", table).items():
             if key == "url":
-                values |= self._of_url(where, value, [each for each in _OF_URL if each in table])
+                values |= self._of_url(where, value, cast("dict[str, object]", table))
             elif key not in KEYS:
                 self._wrong(where, unknown_key(key, KEYS))
             else:
@@ -212,13 +237,19 @@ class _Reader:
                     self._wrong(where, f"others may have read this {key}: change it on the server")
         return values
 
-    def _of_url(self, where: str, url: object, twice: list[str]) -> dict[str, object]:
-        if twice:
-            self._wrong(where, f"url stands for {', '.join(twice)}, too: leave out one of them")
+    def _of_url(self, where: str, url: object, table: dict[str, object]) -> dict[str, object]:
+        twice = [key for key in _OF_URL if key in table]
+        address, wrong = None, ""
         try:
             address = Address.of_url(url if isinstance(url, str) else "")
         except AccountError as error:
-            self._wrong(where, f"url: {error}")
+            wrong = f"url: {error}"
+        if address is not None and address.way is not None and "login" in table:
+            twice.append("login")
+        if twice:
+            self._wrong(where, f"url stands for {', '.join(twice)}, too: leave out one of them")
+        if address is None:
+            self._wrong(where, wrong)
             return {}
         values: dict[str, object] = {key: getattr(address, key) for key in ("user", "host", "port", "tls")}
         return values if address.way is None else values | {"login": address.way}
@@ -227,10 +258,16 @@ class _Reader:
         self._errors.append(f"{self._path}: {where}{what}")
 
     def _notes(self, accounts: Sequence[Account]) -> list[str]:
-        notes: list[str] = []
+        notes = [*self._noted]
         if not self._private and any(each.proxy is not None and each.proxy.password is not None for each in accounts):
             notes.append(f"note: others may read the password of a proxy in {self._path}: chmod 600 it")
         return notes
+
+
+def _replaced(values: Mapping[str, object]) -> frozenset[str]:
+    """Return the keys of the defaults that do not count for an account with these values."""
+    secrets = frozenset({"password", "token"}) if values.get("login") == EXTERNAL else frozenset[str]()
+    return secrets.union(*(_REPLACED.get(key, frozenset()) for key in values))
 
 
 def _unread(table: object, values: dict[str, object]) -> frozenset[str]:
@@ -239,5 +276,5 @@ def _unread(table: object, values: dict[str, object]) -> frozenset[str]:
         return frozenset()
     unread = frozenset(cast("dict[str, object]", table)) - values.keys()
     if "url" in unread and "user" not in values:
-        return unread | set(_OF_URL)
+        return unread | {*_OF_URL, "login"}
     return unread - {"url"}

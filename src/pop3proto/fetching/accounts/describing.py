@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto._config.units import show_octets, show_seconds
 
+from .certificate_facts import CertificateFacts
+from .url import EXTERNAL, takes_token
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,7 +20,7 @@ _TLS: Final = {"implicit": "TLS at once", "starttls": "TLS by STLS", "none": "no
 
 
 def describe(account: Account) -> Iterator[str]:
-    """Yield what an account comes to, a line each, as `key: value`."""
+    """Yield what an account comes to, a line each, as `key: value`. The client's certificate is read for that."""
     yield f"  server: {account.server}, {_TLS[account.tls]}"
     yield f"  user: {account.user}"
     yield f"  login: {_login(account)}"
@@ -30,12 +33,15 @@ def describe(account: Account) -> Iterator[str]:
 
 
 def _login(account: Account) -> str:
-    way = account.login or "the best method"
+    way = account.way or "the best method"
+    if way == EXTERNAL:
+        return f"{way}, by the client certificate"
     if account.token is not None:
         return f"{way}, token from {account.token}"
     if account.password is not None:
         return f"{way}, password from {account.password}"
-    return way if account.login == "EXTERNAL" else f"{way}, password typed on the terminal"
+    what = "token" if takes_token(account.login) else "password"
+    return f"{way}, {what} typed on the terminal"
 
 
 def _connection(account: Account) -> Iterator[str]:
@@ -47,7 +53,10 @@ def _connection(account: Account) -> Iterator[str]:
     if account.ca_file is not None:
         yield f"authorities: those of the system, and of {account.ca_file}"
     if account.certificate is not None:
-        yield f"client certificate: {account.certificate}"
+        facts = CertificateFacts.of(account.certificate)
+        yield f"client certificate: {account.certificate}" + (f", {facts}" if facts is not None else "")
+        if account.certificate_key is not None:
+            yield f"its private key: {account.certificate_key}"
     if account.proxy is not None:
         yield f"proxy: {account.proxy}"
     if account.via:

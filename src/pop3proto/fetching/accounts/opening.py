@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import time
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.pins import pin_server
@@ -10,22 +10,28 @@ from pop3proto._io.tls import client_context
 from pop3proto._io.tls_channel import client_channel
 from pop3proto.blocking.connecting import connect_by, sockets_to
 from pop3proto.core.commands import Stls
-from pop3proto.core.errors import LocalProtocolError, Pop3Error
+from pop3proto.core.errors import LocalProtocolError, Pop3Error, TlsAlert
 from pop3proto.core.limits import Limits
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.replies import ResponseCode
-from pop3proto.fetching.wording import cannot, reason
+from pop3proto.fetching.wording import reason
 from pop3proto.procedures.client.commands import learn_or_do_without
+from pop3proto.procedures.client.login_plan import UNANNOUNCED
 from pop3proto.procedures.client.options import SessionOptions
 from pop3proto.sasl.credentials import Token
 from pop3proto.sasl.mechanism import MechanismError
 
+from .certificate_facts import CertificateFacts
 from .connections import open_socket
-from .errors import AccountError, SecretError
+from .errors import SecretError
+from .tls_files import show_certificate, trust_authorities
+from .url import EXTERNAL
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pop3proto.blocking import Client
     from pop3proto.blocking.connecting import OpenSocket
@@ -38,6 +44,21 @@ if TYPE_CHECKING:
     from .secrets import SecretSource
 
 __all__ = ["connect_account", "connect_interruptibly", "explain_failure", "login", "open_session", "tls_context"]
+
+_OFFERED: Final = (
+    "a server offers EXTERNAL only to clients whose certificate it asks for and accepts, and takes it for the users "
+    "that the certificate names"
+)
+_NOT_FOR_THIS_USER: Final = "the server does not take the client certificate for this user: its log says why"
+_EXPIRED: Final = "certificate expired"
+_WHY_NOT: Final = {
+    _EXPIRED: "it has expired, or the server's list of revoked certificates is out of date",
+    "certificate required": "it was not shown, or the server wants another one",
+    "certificate revoked": "its authority has revoked it",
+    "unknown ca": "the server does not know its authority, or has no list of revoked certificates of that authority",
+    "unsupported certificate": "it is not one for clients",
+}
+"""What a server means by an alert about the client's certificate."""
 
 _ABOUT_THE_SECRET: Final = (None, ResponseCode.AUTH)
 """Response codes of a refusal that the secret may have caused; other codes concern the maildrop or are temporary."""
@@ -56,32 +77,12 @@ def tls_context(access: Access) -> ssl.SSLContext:
     """
     context = client_context()
     if access.ca_file is not None:
-        try:
-            context.load_verify_locations(access.ca_file)
-        except ssl.SSLError as error:
-            raise AccountError(f"{access.ca_file} holds no certificates (PEM) of authorities") from error
-        except OSError as error:
-            raise AccountError(cannot("read certificate authorities from", access.ca_file, error)) from error
+        trust_authorities(context, access.ca_file)
     if access.certificate is not None:
-        try:
-            context.load_cert_chain(access.certificate, access.certificate_key, _no_passphrase)
-        except (ssl.SSLError, _Encrypted) as error:
-            key = access.certificate_key or access.certificate
-            why = "encrypted private keys are not supported" if isinstance(error, _Encrypted) else "they do not fit"
-            raise AccountError(f"certificate {access.certificate} and key {key} cannot be used: {why}") from None
-        except OSError as error:
-            raise AccountError(cannot("read the client certificate", access.certificate, error)) from error
+        show_certificate(context, access.certificate, access.certificate_key)
     if access.pin:
         pin_server(context, access.pin, only=access.pin_only)
     return context
-
-
-class _Encrypted(Exception):
-    """The key has a passphrase."""
-
-
-def _no_passphrase() -> str:
-    raise _Encrypted
 
 
 def connect_account(access: Access, *, observer: ClientObserver | Sequence[ClientObserver] = ()) -> Client:
@@ -89,7 +90,8 @@ def connect_account(access: Access, *, observer: ClientObserver | Sequence[Clien
 
     With `tls = "starttls"` and cleartext allowed everywhere, the server is asked for STLS by CAPA. Where CAPA does not
     list it, or tells nothing and STLS is refused, the session goes on in clear, over the same connection. In each other
-    case STLS must work, as where there are pins. A handshake that fails is the end.
+    case STLS must work, as where there are pins, and where the account logs in by its certificate. A handshake that
+    fails is the end.
 
     Args:
         access: of the account.
@@ -115,7 +117,7 @@ def connect_interruptibly(
         interruption: ends it, except while a proxy or a program connects; None: nothing does.
         observer: as in `connect_account`.
     """
-    asks = access.tls == "starttls" and access.cleartext == "always" and not access.pin
+    asks = access.tls == "starttls" and access.cleartext == "always" and not access.pin and access.way != EXTERNAL
     client = _connect(access, "none" if asks else access.tls, observer, interruption)
     if asks:
         try:
@@ -232,6 +234,10 @@ def explain_failure(access: Access, error: Pop3Error) -> str:
     """
     if isinstance(error, LoginFailed):
         return f"{access.server}, user {access.user}: {reason(error)}{_more_about(access, error)}"
+    if isinstance(error, LocalProtocolError) and access.way == EXTERNAL and UNANNOUNCED in str(error):
+        return f"{reason(error, access.server)}; {_OFFERED}"
+    if isinstance(error, TlsAlert) and error.about_certificate and access.certificate is not None:
+        return f"{access.server}: {_about_certificate(access.certificate, error.alert)}"
     if isinstance(error, CommandFailed) and isinstance(error.command, Stls):
         return (
             f"{access.server}: {error}; without TLS, others on the network between here and there could read password "
@@ -240,11 +246,24 @@ def explain_failure(access: Access, error: Pop3Error) -> str:
     return reason(error, access.server)
 
 
+def _about_certificate(certificate: Path, alert: str) -> str:
+    """Return what an alert about certificates means: the client's is meant, and not the server's."""
+    why = _WHY_NOT.get(alert, "its log says why")
+    if alert == _EXPIRED and (facts := CertificateFacts.of(certificate)) is not None:
+        until = facts.until_words
+        why = f"it was valid until {until}"
+        if facts.until >= time.time():
+            why = f"it is valid until {until}, but the server's list of revoked certificates may be out of date"
+    return f"the server does not accept the client certificate {certificate} (alert {alert!r}): {why}"
+
+
 def _more_about(access: Access, failure: LoginFailed) -> str:
     if isinstance(cause := failure.__cause__, MechanismError | LocalProtocolError):
         return f": {cause}"  # the client gave up, not the server
     if failure.code not in _ABOUT_THE_SECRET:
         return ""
+    if access.way == EXTERNAL:
+        return f"; {_OFFERED if failure.code is None else _NOT_FOR_THIS_USER}"
     if access.token is not None:
         return "; check the token: it may have expired (one hour is usual), belong to another user, or not allow POP"
     return f"; {access.facts.login}" if access.facts is not None and access.facts.login else ""

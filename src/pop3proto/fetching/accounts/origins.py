@@ -6,7 +6,6 @@ No secret is in a repr, an error or a traceback.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable  # noqa: TC003 - attrs reads the annotations
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -21,6 +20,7 @@ from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot
 
 from .errors import SecretError, missing_extra
+from .exposure import exposure
 
 __all__ = [
     "FromCommand",
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 _SERVICE: Final = "pop3proto"
-_OTHERS: Final = 0o077
 _SHOWN: Final = 500  # characters of what a command that failed has said
 
 # Octets; what was named may be the wrong file, which may be large.
@@ -328,14 +327,8 @@ def ask(what: str, whose: str, remedy: str = "say where else it comes from") -> 
 
 
 def _note_mode(descriptor: int, path: Path, wanted: Wanted) -> None:
-    if os.name != "posix":
-        return
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) and mode & _OTHERS:
-        wanted.note(
-            f"note: other users of this machine may read the {wanted.what} in {path} "
-            f"(mode {stat.S_IMODE(mode):04o}): chmod 600 it"
-        )
+    if note := exposure(descriptor, path, wanted.what):
+        wanted.note(note)
 
 
 def _os(error: OSError | ValueError) -> OSError:

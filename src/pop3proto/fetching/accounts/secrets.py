@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from pop3proto.sasl.credentials import ClientCertificate, Password, Token
 
-from .access import EXTERNAL
 from .errors import SecretError
 from .origins import FromTerminal, Wanted, read_secret
-from .url import takes_token
+from .tls_files import key_exposure
+from .url import EXTERNAL, takes_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class SecretSource:
     """What to log in to one account with.
 
     Args:
-        access: of the account. Without a password and a token, the user is asked, unless the method is EXTERNAL.
+        access: of the account. Without a password and a token, the user is asked, unless it logs in by a certificate.
         note: takes what the user should know, in one line: that others may read a file, for example.
     """
 
@@ -48,7 +48,7 @@ class SecretSource:
     def _origin(self) -> Origin | None:
         access = self._access
         origin = access.token if access.token is not None else access.password
-        return FromTerminal(ask=True) if origin is None and access.login != EXTERNAL else origin
+        return FromTerminal(ask=True) if origin is None and access.way != EXTERNAL else origin
 
     def get(self, *, refused: bool = False) -> Credentials:
         """Return the credentials: those of the last call, unless they were refused.
@@ -80,6 +80,8 @@ class SecretSource:
 
     def _fetch(self) -> Credentials:
         access, what = self._access, self._what
+        if exposed := key_exposure(access):
+            self.note(exposed)
         if (origin := self._origin) is None:
             return ClientCertificate(access.user)
         secret = read_secret(origin, Wanted(what, access.user, access.host, self.note))

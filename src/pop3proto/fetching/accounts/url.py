@@ -14,12 +14,12 @@ from pop3proto.core.commands import User
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.procedures.cleartext import TlsMode, default_port
 from pop3proto.procedures.client.login_plan import APOP
-from pop3proto.sasl.credentials import Password, Token
+from pop3proto.sasl.credentials import ClientCertificate, Password, Token
 from pop3proto.sasl.registry import CLIENT_MECHANISMS
 
 from .errors import AccountError
 
-__all__ = ["Address", "takes_token"]
+__all__ = ["EXTERNAL", "Address", "takes_token"]
 
 _URL: Final = re.compile(
     r"(?P<scheme>pops?)://"
@@ -34,9 +34,12 @@ _AUTH: Final = ";AUTH="
 _TLS: Final[dict[str, TlsMode]] = {"pop": "starttls", "pops": "implicit"}
 _HIGHEST_PORT: Final = 65_535
 
+EXTERNAL: Final = "EXTERNAL"
+"""The login method by the certificate that the client has shown."""
+
 _LOGIN_METHODS: Final = {
     "+APOP": APOP,
-    **{name: name for name, entry in CLIENT_MECHANISMS.items() if entry.takes in {Password, Token}},
+    **{name: name for name, entry in CLIENT_MECHANISMS.items() if entry.takes in {Password, Token, ClientCertificate}},
 }
 """Values of `;AUTH=`, beside `*`, with the name that `login` has for each."""
 

@@ -64,7 +64,7 @@ def test_a_certificate_needs_no_secret():
 def test_a_key_that_others_may_read_is_noted(tmp_path):
     both, key, password = (tmp_path / name for name in ("both.pem", "key.pem", "password"))
     for file in (both, key, password):
-        file.write_text("tanstaaf")
+        file.write_text("-----BEGIN EC PRIVATE KEY-----\n" if file != password else "tanstaaf")
         file.chmod(0o600)
     for settings, holder in (
         ({"certificate": both}, both),
@@ -80,6 +80,11 @@ def test_a_key_that_others_may_read_is_noted(tmp_path):
             f"note: other users of this machine may read the private key in {holder} (mode 0640): chmod 600 it"
         ]
         holder.chmod(0o600)
+    both.write_text("-----BEGIN CERTIFICATE-----\n")
+    both.chmod(0o644)
+    notes = []
+    SecretSource(access(certificate=both), notes.append).get()
+    assert notes == [], "there is no key in it"
 
 
 def test_notes_come_to_the_caller(tmp_path):

@@ -81,11 +81,11 @@ def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
 
 
 def key_exposure(access: Access) -> str:
-    """Return a note if other users may read the private key of an account; else, or if there is no such file, ""."""
+    """Return a note if other users may read the private key of an account; else, or if there is none, ""."""
     if (holder := access.certificate_key or access.certificate) is None:
         return ""
     try:
-        return exposure(holder, holder, "private key")
+        return exposure(holder, holder, "private key") if _KEY.search(holder.read_bytes()) else ""
     except OSError:
         return ""  # to use it fails, and tells why
 

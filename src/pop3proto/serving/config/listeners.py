@@ -125,22 +125,23 @@ class Tls(CertificateFiles):
     client_ca: Path | None = attrs.field(
         default=None,
         metadata=about(
-            "the authorities whose certificates clients may show: a file in PEM. To log in by them takes `client_name`"
+            "the authorities whose certificates clients may show, up to their roots: a file in PEM. To log in by them "
+            "takes `client_name`"
         ),
     )
     client_crl: Path | None = attrs.field(
         default=None,
         metadata=about(
-            "the lists of certificates that these authorities have revoked: a file in PEM. A list that is missing or "
-            "out of date refuses all of its authority"
+            "the lists of certificates that these authorities have revoked: a file in PEM, with a list of each. Where "
+            "one is missing or out of date, all certificates of its authority are refused"
         ),
     )
     client_name: NameField | None = attrs.field(
         default=None,
         metadata=about(
-            "clients log in by a certificate (EXTERNAL), as the user whom it names by the mail address in the "
-            "subjectAltName (`email`), by CN (`common_name`) or UID (`user_id`) of the subject; `users` must have the "
-            "user, if there is a table"
+            "clients log in by a certificate (EXTERNAL), as the user whom it names: by the mail address in the "
+            "subjectAltName, or without one in the subject (`email`), by the last CN (`common_name`) or UID "
+            "(`user_id`) of the subject. `users` must have the user, if there is a table"
         ),
     )
     minimum: Literal["1.2", "1.3"] = attrs.field(default="1.2", metadata=about("the lowest version of TLS"))

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["CertificateNames", "NameField"]
+__all__ = ["CertificateField", "CertificateNames"]
 
-NameField: TypeAlias = Literal["email", "common_name", "user_id"]
+CertificateField: TypeAlias = Literal["email", "common_name", "user_id"]
 
 _log: Final = logging.getLogger("pop3proto")
 
-_KINDS: Final[dict[NameField, tuple[str, ...]]] = {
+_KINDS: Final[dict[CertificateField, tuple[str, ...]]] = {
     "email": ("email", "emailAddress"),  # RFC 5280 section 4.1.2.6: the second one is how it was done before
     "common_name": ("commonName",),
     "user_id": ("userId",),
@@ -51,7 +51,7 @@ class CertificateNames(CertificateVerifier):
         ValueError: there is no such name.
     """
 
-    def __init__(self, field: NameField) -> None:
+    def __init__(self, field: CertificateField) -> None:
         if field not in _KINDS:
             raise ValueError(f"field must be one of {', '.join(map(repr, _KINDS))}")
         self._field: Final = field

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pop3proto.authenticators.certificate_names import NameField
+    from pop3proto.authenticators.certificate_names import CertificateField
     from pop3proto.procedures.server.service import Service
 
     from .accounts import Accounts
@@ -77,7 +77,7 @@ def describe(config: ServeConfig) -> Iterator[str]:
         yield f"metrics: http://{config.metrics.address}/metrics"
 
 
-_NAMED: Final[dict[NameField, str]] = {
+_NAMED: Final[dict[CertificateField, str]] = {
     "email": "the mail address in it",
     "common_name": "the CN of its subject",
     "user_id": "the UID of its subject",

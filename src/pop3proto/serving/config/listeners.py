@@ -10,7 +10,7 @@ import attrs
 from pop3proto._config.keys import about
 from pop3proto._config.units import Seconds
 from pop3proto._io.server_name import host_name
-from pop3proto.authenticators.certificate_names import NameField  # noqa: TC001 - cattrs reads the annotations
+from pop3proto.authenticators.certificate_names import CertificateField  # noqa: TC001 - cattrs reads the annotations
 from pop3proto.procedures.cleartext import TlsMode  # noqa: TC001 - as above
 
 from .values import DomainName, NetworkName, SocketAddress  # noqa: TC001 - as above
@@ -136,7 +136,7 @@ class Tls(CertificateFiles):
             "one is missing or out of date, all certificates of its authority are refused"
         ),
     )
-    client_name: NameField | None = attrs.field(
+    client_name: CertificateField | None = attrs.field(
         default=None,
         metadata=about(
             "clients log in by a certificate (EXTERNAL), as the user whom it names: by the mail address in the "

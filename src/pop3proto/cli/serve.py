@@ -30,7 +30,7 @@ from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
 from pop3proto.serving.log.stderr import StderrLines
 
-from .exit_statuses import CONFIGURATION
+from .exit_statuses import CONFIGURATION, OK
 from .failures import USAGE, Failure, warn
 from .status_help import add_statuses
 
@@ -158,6 +158,7 @@ DESCRIPTION: Final = (
     "Choose who may log in with --user, --users or --checkpassword. Or serve what a file says, with --config."
 )
 
+_ENDED: Final = "a signal (SIGINT, SIGTERM) has ended it; or --check-config has found nothing wrong"
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
 _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announced
@@ -165,13 +166,12 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    add_statuses(parser, CONFIGURATION)
+    add_statuses(parser, CONFIGURATION, own={OK: _ENDED})
     parser.add_argument(
         "--config",
         type=path_argument,
         metavar="FILE",
-        help="serve what this configuration file says (TOML), and read it again on SIGHUP; the other options are not "
-        "for it",
+        help="serve what this configuration file (TOML) says; SIGHUP reads it again; other options are not for it",
     )
     parser.add_argument(
         "--check-config",

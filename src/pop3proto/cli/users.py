@@ -47,7 +47,7 @@ def add_user_arguments(parser: ArgumentParser) -> None:
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--user", help="serve one user, whose password is in --password-file")
     ways.add_argument(
-        "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`"
+        "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by pop3proto passwd"
     )
     ways.add_argument(
         "--checkpassword",

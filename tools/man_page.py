@@ -103,6 +103,7 @@ def _lines(parser: argparse.ArgumentParser, about: str, statuses: Sequence[ExitS
             yield from _filled(f"{_sentence(status.meaning)} {_sentence(status.advice)}")
     elif parser.epilog:
         yield from _epilog(parser.epilog, parser)
+    yield from _units(parser)
     yield from _below(parser.prog.replace(" ", "-"))
 
 
@@ -151,6 +152,15 @@ def _epilog(text: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     if after:
         yield ".PP" if table else ".SH NOTES"
         yield from _paragraphs(after, parser)
+
+
+def _units(parser: argparse.ArgumentParser) -> Iterator[str]:
+    metavars = {action.metavar for action in parser._actions}  # noqa: SLF001 - as above
+    if units := [name for name in man_tables.UNITS if name in metavars]:
+        yield ".SH SIZES AND TIMES"
+        for name in units:
+            yield from _entry(_italic(name))
+            yield from _filled(man_tables.UNITS[name])
 
 
 def _below(page: str) -> Iterator[str]:

@@ -65,6 +65,15 @@ DOCUMENTATION = {
 }
 """Pages of the source distribution about a command, and what they are good for."""
 
+UNITS = {
+    "SIZE": (
+        "A number of octets, or a number with K, M or G (powers of 1,000) or KiB, MiB or GiB (powers of 1,024): 20M, "
+        "1.5G, 512KiB."
+    ),
+    "TIME": "A number of seconds, or a number with s, m, h, d or w: 90s, 10m, 2h, 14d, 1w.",
+}
+"""Values of options that several commands have."""
+
 _CONFIGURATION = (
     str(DEFAULT_CONFIG),
     "The configuration of the server, which is read where neither --config nor --maildir is given.",
@@ -94,7 +103,7 @@ FILES: dict[str, Sequence[tuple[str, str]]] = {
     "fetch": (_FETCH_CONFIGURATION, *_JOURNAL),
     "purge": (_CONFIGURATION, _MAILDIRSIZE),
     "quota": (_CONFIGURATION, _MAILDIRSIZE),
-    "restore": (_CONFIGURATION,),
+    "restore": (_CONFIGURATION, _MAILDIRSIZE),
     "serve": (
         (
             str(DEFAULT_CONFIG),

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from pop3proto import __version__
+from pop3proto._config.units import parse_octets, parse_seconds
 from pop3proto.cli import fetch_json
 from pop3proto.cli.every import GRACE
 from pop3proto.cli.exit_statuses import STATUSES
@@ -84,9 +85,7 @@ def test_the_pages_refer_to_others_that_exist_and_to_the_documentation(tool, pag
         told = re.findall(r"docs/[\w.-]+\.md", below)
         assert told
         assert all((ROOT / path).is_file() for path in told)
-    assert all(
-        "docs/serve-configuration.md has all keys" in _plain(pages[f"pop3proto-{name}.1"]) for name in ("serve",)
-    )
+    assert "docs/serve-configuration.md has all keys" in _plain(pages["pop3proto-serve.1"])
     assert "docs/fetch-configuration.md has all keys" in _plain(pages["pop3proto-fetch.1"])
 
 
@@ -104,6 +103,19 @@ def test_the_files_that_commands_read_and_write_are_listed(pages):
     }.items():
         section = pages[f"pop3proto-{name}.1"].partition(".SH FILES\n")[2].partition(".SH ")[0]
         assert path in section.replace("\\-", "-").replace("\\(ti", "~")
+
+
+def test_sizes_and_times_are_explained_where_an_option_has_one(tool, pages):
+    for name, parse in {"SIZE": parse_octets, "TIME": parse_seconds}.items():
+        examples = tool.man_tables.UNITS[name].rpartition(": ")[2].rstrip(".").split(", ")
+        assert len(examples) > 2
+        assert all(parse(example) > 0 for example in examples)
+        entry = f".TP\n\\fI{name}\\fR\nA number"
+        having = {file for file, page in pages.items() if entry in page}
+        assert having == {
+            file for file, page in pages.items() if re.search(rf"^\\fB.*\\fI{name}\\fR$", page, re.MULTILINE)
+        }
+        assert {"pop3proto-deliver.1", "pop3proto-fetch.1"} <= having
 
 
 def test_a_page_has_the_version_and_no_date(pages):

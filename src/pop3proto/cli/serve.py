@@ -30,9 +30,9 @@ from pop3proto.logs import LogObserver
 from pop3proto.procedures.server.service import Service
 from pop3proto.serving.log.stderr import StderrLines
 
-from .exit_statuses import CONFIGURATION, OK
+from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure, warn
-from .status_help import add_statuses
+from .status_help import OF_SERVER, add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -158,7 +158,6 @@ DESCRIPTION: Final = (
     "Choose who may log in with --user, --users or --checkpassword. Or serve what a file says, with --config."
 )
 
-_ENDED: Final = "a signal (SIGINT, SIGTERM) has ended it; or --check-config has found nothing wrong"
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT: Final = 65_535
 _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announced
@@ -166,7 +165,7 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    add_statuses(parser, CONFIGURATION, own={OK: _ENDED})
+    add_statuses(parser, CONFIGURATION, own=OF_SERVER)
     parser.add_argument(
         "--config",
         type=path_argument,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Mapping
 
-__all__ = ["add_statuses", "set_statuses"]
+__all__ = ["OF_SERVER", "add_statuses", "set_statuses"]
 
 _HEADING: Final = "exit status:"
 _WIDTH: Final = 79
@@ -27,6 +27,11 @@ _MEANINGS: Final = {
     CONFIGURATION: "the configuration is wrong, or what it names cannot be used",
     INTERRUPTED: "it was interrupted (Ctrl-C)",
 }
+OF_SERVER: Final = {
+    OK: "a signal (SIGINT, SIGTERM) has ended it; or --check-config has found nothing wrong",
+    INTERRUPTED: "it was interrupted (Ctrl-C) before it served",
+}
+"""What two of them mean for a command that runs until a signal ends it."""
 
 
 class _Formatter(HelpFormatter):

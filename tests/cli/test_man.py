@@ -134,6 +134,8 @@ def test_a_usage_of_the_parser_is_the_synopsis(pages):
         '"pop3proto fetch" [OPTION ...] [ACCOUNT ...]',
         '"pop3proto fetch" [OPTION ...] URL TARGET',
     ]
+    assert synopsis("passwd")[1:] == ['"pop3proto passwd" --delete FILE USER', '"pop3proto passwd" --list FILE']
+    assert synopsis("serve")[0] == '"pop3proto serve" --config FILE [--check-config]'
     assert synopsis("state") == [
         f'"pop3proto state" [OPTION ...] {{ACCOUNT | URL TARGET}} {action}'
         for action in ("list", "forget [ID ...]", "repair", "compact")

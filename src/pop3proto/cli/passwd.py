@@ -30,12 +30,17 @@ DESCRIPTION: Final = (
     "file from the next login on."
 )
 
+_USAGE: Final = """\
+%(prog)s [--password-file FILE] FILE USER
+       %(prog)s --delete FILE USER
+       %(prog)s --list FILE"""
 _OTHERS: Final = 0o007
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     add_statuses(parser)
+    parser.usage = _USAGE
     parser.add_argument("file", metavar="FILE", type=path_argument, help="the users file")
     parser.add_argument("user", metavar="USER", nargs="?", help="the user to add, change or remove")
     either = parser.add_mutually_exclusive_group()

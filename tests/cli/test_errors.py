@@ -122,7 +122,7 @@ def test_the_usage_is_that_of_the_command(arguments, program, capsys):
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"usage: {program} [")
+    assert err.startswith(f"usage: {program} ")
     assert f"\n{program}: error: " in err
 
 

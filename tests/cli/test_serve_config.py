@@ -274,18 +274,6 @@ def test_a_port_that_is_taken_is_worth_another_start(site, capsys):
     assert "Address already in use" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["serve", "quota", "purge", "undelete", "backup", "restore", "verify"])
-def test_the_help_lists_the_exit_statuses(command, capsys):
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    lines = capsys.readouterr().out.splitlines()
-    numbers = [int(line.split()[0]) for line in lines[lines.index("exit status:") + 1 :]]
-    assert numbers[:3] == [0, 1, 2]
-    assert (78 in numbers) is (command != "verify")
-    assert (75 in numbers) is (command in {"purge", "undelete", "backup", "restore"})
-    assert all(len(line) < 80 for line in lines)
-
-
 def test_what_keeps_it_from_beginning_is_a_failure(site, capsys):
     assert main(["serve", "--config", str(site('log = { to = "/none/log" }\n'))]) == 78
     assert "pop3proto serve: /none/log: No such file or directory" in capsys.readouterr().err

@@ -129,7 +129,10 @@ def add_rules_arguments(parser: ArgumentParser, *names: str) -> None:
     group = parser.add_argument_group("with --maildir")
     if "quota" in names:
         group.add_argument(
-            "--quota", type=_value(parse_octets), metavar="SIZE", help="the largest size of all messages"
+            "--quota",
+            type=_value(parse_octets),
+            metavar="SIZE",
+            help="the largest size of all messages: 1G, for example",
         )
         group.add_argument("--quota-messages", type=int, metavar="NUMBER", help="the largest number of messages")
     if "full" in names:
@@ -137,8 +140,10 @@ def add_rules_arguments(parser: ArgumentParser, *names: str) -> None:
         group.add_argument("--when-full", choices=("later", "refuse"), help=words)
     if "retain" in names:
         seconds = _value(parse_seconds)
-        group.add_argument("--retain-unread", type=seconds, metavar="TIME", help="how long unread messages are kept")
-        group.add_argument("--retain-read", type=seconds, metavar="TIME", help="how long read messages are kept")
+        group.add_argument(
+            "--retain-unread", type=seconds, metavar="TIME", help="how long unread messages are kept: 90d"
+        )
+        group.add_argument("--retain-read", type=seconds, metavar="TIME", help="how long read messages are kept: 30d")
     if "deleted" in names:
         words = "what was done with deleted messages (default: remove)"
         group.add_argument("--on-delete", choices=("remove", "trash", "hide"), help=words)

@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import re
 import socket
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -442,13 +444,166 @@ def test_a_client_is_told_that_its_certificate_is_revoked(adapter, place, mode):
             assert told.value.alert == "certificate revoked"
 
 
-def test_a_list_of_revoked_certificates_that_cannot_be_used(place):
-    files = place.issue("mail.example.org")
+class ByCertificate:
+    """Any certificate is that of ann."""
+
+    blocks = False
+
+    def check_certificate(self, _certificate, _authzid, _session):
+        return "ann"
+
+
+def joined(file, *parts):
+    file.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return file
+
+
+def test_what_an_authority_below_has_issued_is_refused_with_it(place):
+    """An authority that was revoked lets nobody in, whom its own list does not name."""
+    root = ClientAuthority()
+    below = ClientAuthority(root)
+    root.authority.cert_pem.write_to_path(place.folder / "ca")
+    below.issue_for(place.folder / "ann", "ann@example.org")
+    below.revoke(place.folder / "crl-below")
+    results = {}
+    for revoked in (False, True):
+        root.revoke(place.folder / "crl-root", *([below.certificate] if revoked else []))
+        crl = joined(place.folder / "crl", place.folder / "crl-root", place.folder / "crl-below")
+        certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca", client_crl=crl)
+        with blocking.serve(service(authenticator=ByCertificate()), **SERVED, certificates=certificates) as server:
+            try:
+                with client(server, place, context=showing(place.context(), place.folder / "ann")) as connected:
+                    connected.login(ClientCertificate())
+                results[revoked] = "in"
+            except TlsAlert as alert:
+                results[revoked] = alert.alert
+    assert results == {False: "in", True: "certificate revoked"}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_session_that_is_resumed_counts_as_long_as_its_certificate(place, monkeypatch, version, over):
+    """There are no tickets; what TLS 1.2 resumes without them is looked at again."""
+    authority = ClientAuthority()
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    authority.issue_for(place.folder / "ann", "ann@example.org")
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca")
+    context = showing(place.context(), place.folder / "ann")
+    context.maximum_version = version
+    address = ("127.0.0.1", 0)
+    with blocking.serve(service(authenticator=ByCertificate()), **SERVED, certificates=certificates) as server:
+        address, session, told = server.address[:2], None, []
+        for number in range(2):
+            if number and over:
+                monkeypatch.setattr("pop3proto._io.tls.time.time", lambda: 4e9)
+            with (
+                socket.create_connection(address, PATIENCE) as plain,
+                context.wrap_socket(plain, server_hostname="mail.example.org", session=session) as sock,
+                sock.makefile("rwb") as file,
+            ):
+                file.readline()
+                file.write(b"CAPA\r\n")
+                file.flush()
+                capabilities = iter(file.readline, b".\r\n")
+                told.append((sock.session_reused, b"EXTERNAL" in b"".join(capabilities)))
+                session = sock.session
+                file.write(b"QUIT\r\n")
+                file.flush()
+                assert file.readline().startswith(b"+OK")
+                with contextlib.suppress(OSError):
+                    sock.unwrap()  # a session that was not ended in order is not resumed
+    resumed = version is ssl.TLSVersion.TLSv1_2
+    assert told == [(False, True), (resumed, not (resumed and over))]
+
+
+PEM = "-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n"
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("no", r"there is no list \(X509 CRL, PEM\) in it; `openssl crl -inform DER` makes PEM of DER"),
+        ("", "there is no list"),
+        ("ca", r"it holds a certificate: only lists \(X509 CRL\) belong there"),
+        ("list and ca", "it holds a certificate"),
+        ("half a list", "the last list in it has no end: it may be half written"),
+        ("list and half a list", "the last list in it has no end"),
+        (PEM.format("AAAA"), "a list in it is damaged"),
+        (PEM.format("A"), "a list in it is damaged"),
+        (PEM.format("MAMwAQ=="), "a list in it is damaged"),
+    ],
+)
+def test_what_is_no_file_of_revoked_certificates(place, content, why):
+    """Above all no certificate: that would become an authority whose clients are let in."""
+    files, authority, file = place.issue("mail.example.org"), ClientAuthority(), place.folder / "crl"
+    authority.authority.cert_pem.write_to_path(place.folder / "ca")
+    authority.revoke(place.folder / "list")
+    whole, ca = (place.folder / "list").read_text(), (place.folder / "ca").read_text()
+    texts = {
+        "ca": ca,
+        "list and ca": whole + ca,
+        "half a list": whole[:200],
+        "list and half a list": whole + whole[:200],
+    }
+    file.write_text(texts.get(content, content))
+    with pytest.raises(OSError, match=f"the file of revoked certificates {file} cannot be used: {why}"):
+        Certificates(files, client_ca=place.folder / "ca", client_crl=file)
+
+
+def test_what_is_no_file_of_authorities(place):
+    files, authority = place.issue("mail.example.org"), ClientAuthority()
+    authority.revoke(place.folder / "crl")
+    authority.issue_for(place.folder / "ann", "ann@example.org")
+    leaf = place.folder / "leaf"
+    end = "-----END CERTIFICATE-----\n"
+    leaf.write_text((place.folder / "ann").read_text().partition(end)[0] + end)
+    for file, why in (
+        (place.folder / "crl", "it holds a list of revoked certificates, which belongs in client_crl"),
+        (leaf, "there is no certificate of an authority in it"),
+    ):
+        with pytest.raises(OSError, match=f"the file of authorities {file} cannot be used: {why}"):
+            Certificates(files, client_ca=file)
     with pytest.raises(ValueError, match="client_crl needs client_ca"):
         Certificates(files, client_crl=place.folder / "crl")
-    (place.folder / "crl").write_text("no")
-    with pytest.raises(OSError, match=r"the file of revoked certificates .*crl cannot be used"):
-        Certificates(files, client_ca=files.certificate, client_crl=place.folder / "crl")
+
+
+def test_lists_that_are_out_of_date_are_told(place):
+    """Those of each authority, with the moment; and a day or a tenth of its time before a list ends."""
+    now, day = time.time(), 86_400
+    names = ("no list", "ended", "not begun", "good", "ends soon", "ended, and another")
+    made = {name: ClientAuthority() for name in names}
+    for name, authority in made.items():
+        authority.authority.cert_pem.write_to_path(place.folder / f"{name}.ca")
+    made["ended"].revoke(place.folder / "1.crl", days=0)
+    made["not begun"].revoke(place.folder / "2.crl", begins=2, days=3)
+    made["good"].revoke(place.folder / "3.crl", days=30)
+    made["ends soon"].revoke(place.folder / "4.crl", begins=-28, days=28.5)
+    made["ended, and another"].revoke(place.folder / "5.crl", days=0)
+    made["ended, and another"].revoke(place.folder / "6.crl", days=30)
+    ca = joined(place.folder / "ca", *(place.folder / f"{name}.ca" for name in names))
+    crl = joined(place.folder / "crl", *(place.folder / f"{number}.crl" for number in range(1, 7)))
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=ca, client_crl=crl)
+    refused = "all its certificates are refused"
+    moment = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+    patterns = [
+        f"there is no list of .+: {refused}",
+        f"the list of .+ ended on {moment}: {refused}",
+        f"the list of .+ begins on {moment}: {refused} before",
+    ]
+    faults = certificates.faults(now)
+    assert len(faults) == len(patterns)
+    for pattern in patterns:
+        assert len([fault for fault in faults if re.fullmatch(f"{crl}: {pattern}", fault)]) == 1
+    [soon] = certificates.faults(now, soon=True)
+    assert re.fullmatch(f"{crl}: the list of .+ ends on {moment}: {refused} from then on", soon)
+    assert len(certificates.faults(now + 40 * day)) == 6
+    assert certificates.faults(now + 40 * day, soon=True) == ()
+    assert Certificates(place.issue("mail.example.org"), client_ca=ca).faults(now) == ()
+    before = certificates.faults(now)
+    crl.write_text("half")
+    with pytest.raises(OSError, match="there is no list"):
+        certificates.reload()
+    assert certificates.faults(now) == before, "what was not taken is not told"
 
 
 @pytest.mark.parametrize("more", ["certificate", "context"])

@@ -9,6 +9,7 @@ from pop3proto.sasl.channel import SessionInfo, TlsInfo
 
 ANN = (("email", "ann@example.org"),)
 TWO = (*ANN, ("email", "post@example.org"))
+IN_FOLDER = (("commonName", "Users"), ("commonName", "ann"))  # as Active Directory has it
 OLD = (("commonName", "Ann"), ("emailAddress", "old@example.org"), ("userId", "ann"))
 
 
@@ -34,6 +35,13 @@ def asked(names, field="email", authzid="", domain=""):
         (OLD, {"field": "user_id", "domain": "example.net"}, "ann@example.net"),
         (ANN, {"domain": "example.net"}, "ann@example.org"),
         (ANN, {"field": "common_name"}, None),
+        (
+            (("commonName", "Users"), ("commonName", "ann")),
+            {"field": "common_name"},
+            "ann",
+        ),  # as Active Directory has it
+        ((("commonName", "Users"), ("commonName", "ann")), {"field": "common_name", "authzid": "Users"}, "ann"),
+        ((("email", "ann"),), {}, None),
         ((), {}, None),
         ((("DNS", "ann@example.org"),), {}, None),
     ],
@@ -45,22 +53,29 @@ def test_the_user_is_whom_it_names(names, arguments, user):
 def test_several_names_and_none_is_wanted(caplog):
     with caplog.at_level(logging.WARNING, "pop3proto"):
         assert asked(TWO) is None
-    assert caplog.messages == [
-        "a certificate names several users, and the client does not say which: ann@example.org, post@example.org"
-    ]
+    [message] = caplog.messages
+    assert message.startswith(
+        "session 0 from -: its certificate lets nobody in: it names several users, and the client"
+    )
+    assert message.endswith("does not say which: ann@example.org, post@example.org")
+
+
+def test_a_certificate_without_the_name_is_told(caplog):
+    assert asked((("commonName", "ann"),)) is None
+    assert caplog.messages == ["session 0 from -: its certificate lets nobody in: it has no email"]
 
 
 @pytest.mark.parametrize("name", ["", "ann\0@example.org", "ann\r\n", "a" * 256, "\ud800"])
 def test_a_name_that_no_user_can_have(caplog, name):
     assert asked((("email", name),)) is None
-    assert "a certificate has a name that cannot be used to log in" in caplog.text
+    assert "its certificate lets nobody in: its name cannot be used to log in" in caplog.text
     assert asked((("email", name), *ANN)) == "ann@example.org"
 
 
 def test_a_name_that_would_become_that_of_another_user(caplog):
     """SASLprep makes letters of full width ASCII; the authority has not said that this is the same person."""
     assert asked((("email", "\uff41nn@example.org"),)) is None
-    assert "which looks like ann@example.org" in caplog.text
+    assert "is not ann@example.org, which it looks like" in caplog.text
 
 
 def test_without_tls_there_is_no_name():

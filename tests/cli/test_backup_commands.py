@@ -68,6 +68,23 @@ def test_all_maildrops_there_and_back(config: Path, tmp_path: Path, say: Say) ->
     assert out == "ann: 0 messages restored, 1 already there\n" + there.format("")
 
 
+def test_a_maildrop_from_before_names_were_folded(config: Path, tmp_path: Path, say: Say) -> None:
+    """The message says how it comes back."""
+    file, users, maildir = tmp_path / "mail.tar", tmp_path / "users", tmp_path / "mail" / "Eve"
+    users.write_bytes(users_file("ann", "Eve"))
+    put(maildir)
+    say("backup", "--all", file, "--config", config)
+    users.write_bytes(users_file("ann", "eve"))
+    config.write_text(f"lower_case_users = true\n{config.read_text()}")
+    maildir = maildir.rename(tmp_path / "mail" / "eve")
+    (maildir / "cur/1700000000.M1P1.host:2,S").unlink()
+    status, _, err = say("restore", "EVE", file, "--config", config)
+    hint = "there is no maildrop of eve in the backup; it has one of Eve, which --maildir restores"
+    assert (status, err) == (1, f"pop3proto restore: {hint}\n")
+    assert say("restore", "Eve", file, "--maildir", maildir)[0] == 0
+    assert (maildir / "cur/1700000000.M1P1.host:2,S").read_bytes() == TEXT
+
+
 def test_users_that_are_left_out_of_a_restore_are_named(config: Path, tmp_path: Path, say: Say) -> None:
     file = tmp_path / "mail.tar"
     say("backup", "--all", file, "--config", config)

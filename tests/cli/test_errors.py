@@ -122,7 +122,7 @@ def test_the_usage_is_that_of_the_command(arguments, program, capsys):
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"usage: {program} [")
+    assert err.startswith(f"usage: {program} ")
     assert f"\n{program}: error: " in err
 
 
@@ -611,19 +611,23 @@ def test_another_protocol_on_the_port(tmp_path, capsys, authority, name, scheme)
 
 
 @pytest.mark.parametrize(
-    "alert, why, status",
+    "alert, why",
     [
-        (b"\x46", "'protocol version': the two have no version of TLS in common", 75),
-        (b"\x28", "'handshake failure': the two may have no version of TLS or no cipher in common", 75),
-        (b"\x2d", "'certificate expired'", 77),
-        (b"\x74", "'certificate required': it wants a certificate of the client", 77),
+        (b"\x46", "'protocol version': the two have no version of TLS in common"),
+        (b"\x28", "'handshake failure': the two may have no version of TLS or no cipher in common"),
+        (
+            b"\x2d",
+            "'certificate expired': it does not accept the certificate that it was shown, or cannot verify it now",
+        ),
+        (b"\x74", "'certificate required': it wants a certificate of the client"),
     ],
 )
-def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why, status):
+def test_a_handshake_that_the_server_refuses(tmp_path, capsys, alert, why):
+    """It may pass by itself: a server whose list of revoked certificates is out of date says the same."""
     file = password_file(tmp_path)
     with Scripted({}, b"\x15\x03\x03\x00\x02\x02" + alert) as server:
         url = f"pops://ann@127.0.0.1:{server.address[1]}"
-        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == status
+        assert main(["fetch", url, str(tmp_path / "m"), "--password-file", str(file)]) == 75
     assert line_of(capsys) == f"{at(server)}the TLS handshake failed: the peer sent the alert {why}"
 
 

@@ -175,6 +175,16 @@ def test_a_wrong_command_line_is_64_for_the_mail_server(deliver: Deliver, words:
     assert status == 64
 
 
+def test_a_name_that_the_users_have_in_capitals_is_no_unknown_one(site, refused, tmp_path):
+    """The configuration is to blame, and the mail waits."""
+    config = site("lower_case_users = true")
+    (tmp_path / "users").write_bytes(users_file("Ann"))
+    os.utime(tmp_path / "users", (1_700_000_000, 1_700_000_000))
+    status, told = refused("Ann", "--config", config)
+    assert status == 75
+    assert "there is no user ann, but there is Ann: names of users must be in lower case (lower_case_users)" in told
+
+
 def test_a_name_in_any_case_is_the_same_user(site, deliver, tmp_path):
     """Where names are folded; else there is no such user."""
     assert deliver("ANN", "--config", site()) == 77

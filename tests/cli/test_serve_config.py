@@ -16,6 +16,7 @@ import pytest
 from pop3proto.blocking import connect
 from pop3proto.cli import main, serve_config
 from pop3proto.testing.certificates import authority, certificate_file
+from tests.helpers.client_certificates import ClientAuthority
 from tests.helpers.processes import PATIENCE, started, wait_until
 
 USERS = "ann:{PLAIN}tanstaaf\n"
@@ -112,15 +113,38 @@ def test_what_may_not_be_meant_is_noted(site, capsys):
 
 
 def test_certificates_of_clients_that_let_nobody_in_are_noted(site, capsys):
+    ca = site.folder / "ca"
+    authority().cert_pem.write_to_path(ca)
     with certificate_file() as certificate:
-        tls = f'[tls]\ncertificate = "{certificate}"\nclient_ca = "{certificate}"\n'
+        tls = f'[tls]\ncertificate = "{certificate}"\nclient_ca = "{ca}"\n'
         assert main(["serve", "--config", str(site(tls)), "--check-config"]) == 0
         noted = capsys.readouterr().err
         assert "clients may show certificates, but nobody logs in by one: tls.client_name is missing" in noted
-        assert main(["serve", "--config", str(site(f'{tls}client_name = "user_id"\n')), "--check-config"]) == 0
-    out, err = capsys.readouterr()
-    assert f"certificates of clients: those of {certificate}; the user is the UID of its subject\n" in out
-    assert "nobody logs in" not in err
+        named = f'{tls}client_name = "user_id"\n'
+        assert main(["serve", "--config", str(site(named)), "--check-config"]) == 0
+        out, err = capsys.readouterr()
+        assert f"certificates of clients: those of {ca}; the user is the UID of its subject\n" in out
+        assert "nobody logs in" not in err
+        assert (
+            main(["serve", "--config", str(site(f'login = {{ methods = "plain" }}\n{named}')), "--check-config"]) == 0
+        )
+        told = capsys.readouterr().err
+        assert told == "note: nobody logs in by a certificate: EXTERNAL is missing in login.methods\n"
+
+
+def test_lists_of_revoked_certificates_that_are_out_of_date_are_told(site, capsys):
+    clients, ca, crl = ClientAuthority(), site.folder / "ca", site.folder / "crl"
+    clients.authority.cert_pem.write_to_path(ca)
+    with certificate_file() as certificate:
+        tls = f'certificate = "{certificate}"\nclient_ca = "{ca}"\nclient_crl = "{crl}"\nclient_name = "email"\n'
+        file = site(f"[tls]\n{tls}")
+        for days, status, words in ((30, 0, ""), (0, 78, "ended on"), (1.01, 0, "ends on")):
+            clients.revoke(crl, days=days)
+            assert main(["serve", "--config", str(file), "--check-config"]) == status
+            out, err = capsys.readouterr()
+            assert f"certificates of clients: those of {ca}, unless {crl} revokes them; the user is" in out
+            assert words in err
+            assert bool(words) == bool(err)
 
 
 def test_names_that_can_no_longer_log_in_are_told(site, capsys):
@@ -248,18 +272,6 @@ def test_a_port_that_is_taken_is_worth_another_start(site, capsys):
         path.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{taken.getsockname()[1]}", path.read_text()))
         assert main(["serve", "--config", str(path)]) == 1
     assert "Address already in use" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", ["serve", "quota", "purge", "undelete", "backup", "restore", "verify"])
-def test_the_help_lists_the_exit_statuses(command, capsys):
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    lines = capsys.readouterr().out.splitlines()
-    numbers = [int(line.split()[0]) for line in lines[lines.index("exit status:") + 1 :]]
-    assert numbers[:3] == [0, 1, 2]
-    assert (78 in numbers) is (command != "verify")
-    assert (75 in numbers) is (command in {"purge", "undelete", "backup", "restore"})
-    assert all(len(line) < 80 for line in lines)
 
 
 def test_what_keeps_it_from_beginning_is_a_failure(site, capsys):

@@ -344,7 +344,8 @@ def test_mistakes_in_usage(arguments, told, capsys):
         main(["state", *arguments])
     assert ended.value.code == 2
     err = capsys.readouterr().err
-    assert err.startswith("usage: pop3proto state [-h] [OPTION ...] {ACCOUNT | URL TARGET} ")
+    for action in ("list", "forget [ID ...]", "repair", "compact"):
+        assert f" pop3proto state [OPTION ...] {{ACCOUNT | URL TARGET}} {action}\n" in err
     assert all(len(line) < 80 for line in err.splitlines() if not line.startswith("pop3proto"))
     assert f"pop3proto state: error: {told}" in err
 

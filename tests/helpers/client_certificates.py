@@ -17,8 +17,8 @@ DAY = dt.timedelta(days=1)
 class ClientAuthority:
     """An authority whose certificates name users."""
 
-    def __init__(self) -> None:
-        self.authority = trustme.CA()
+    def __init__(self, parent: "ClientAuthority | None" = None) -> None:
+        self.authority = trustme.CA() if parent is None else parent.authority.create_child_ca()
         pem = self.authority.private_key_pem.bytes()
         key = serialization.load_pem_private_key(pem, None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -54,16 +54,21 @@ class ClientAuthority:
         made = builder.sign(self._key, hashes.SHA256())
         encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
         private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_password)
-        file.write_bytes(private + made.public_bytes(encoding))
+        file.write_bytes(private + made.public_bytes(encoding) + self.authority.cert_pem.bytes())
         return made
 
     def issue_for(self, file: Path, email: str) -> x509.Certificate:
         """Write a new certificate for a mail address, and its key."""
         return self.issue(file, x509.Name([]), [x509.RFC822Name(email)])
 
-    def revoke(self, file: Path, *revoked: x509.Certificate, days: int = 1) -> None:
+    @property
+    def certificate(self) -> x509.Certificate:
+        """Its own."""
+        return self._own
+
+    def revoke(self, file: Path, *revoked: x509.Certificate, days: float = 1, begins: float = -1) -> None:
         """Write the list of what is revoked, good for some days from yesterday on."""
-        then = dt.datetime.now(dt.UTC) - DAY
+        then = dt.datetime.now(dt.UTC) + begins * DAY
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._own.subject)
         builder = builder.last_update(then).next_update(then + days * DAY + dt.timedelta(hours=1))
         for each in revoked:

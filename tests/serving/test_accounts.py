@@ -31,13 +31,14 @@ from pop3proto.testing.identity import identity_provider
 HERE = SessionInfo()
 
 
-def opened(users=None, tokens=None, before=None, tls=None):
+def opened(users=None, tokens=None, before=None, tls=None, **options):
     config = ServeConfig(
         listen=(Listen(address=SocketAddress("127.0.0.1", 0)),),
         maildrops=Maildrops(maildir=Template("/mail/{user}")),
         users=users,
         tokens=tokens,
         tls=tls,
+        **options,
     )
     return open_accounts(config, before)
 
@@ -199,6 +200,30 @@ def test_a_certificate_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog)
         "nobody": (None, None),
     }
     assert "a valid certificate of nobody@a.org was refused: the users do not admit its owner" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "password, let_in", [("{PLAIN}x", True), (None, True), ("!{PLAIN}x", False), ("*", False), ("", True)]
+)
+def test_a_user_of_a_database_whose_password_is_locked_is_shut_out(database, password, let_in):
+    """As one of a passwd-file is, also by a certificate."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE users SET name = 'ann@a.org', password = ?", (password,))
+        connection.commit()
+    users = SqlUsers(sqlite=database, query="SELECT password FROM users WHERE name = :user")
+    tls = TlsInfo("TLSv1.3", verified=True, certificate=b"any", names=(("email", "ann@a.org"),))
+    owner = opened(users, tls=BY_MAIL).authenticator.check_certificate(b"any", "", SessionInfo(tls=tls))
+    assert owner == ("ann@a.org" if let_in else None)
+
+
+def test_names_in_capitals_are_told_where_names_are_folded(tmp_path):
+    """Those of the users, and of the passwords in clear beside them."""
+    users = FileUsers(file=tmp_path / "users", secrets=write(tmp_path / "secrets", "ann:tan\nBob:tan\n"))
+    for name in ("ann", "Eve"):
+        set_password(tmp_path / "users", name, "tanstaaf")
+    told = "{} cannot log in: names are folded to lower case (lower_case_users)"
+    assert opened(users).problems == ()
+    assert opened(users, lower_case_users=True).problems == (told.format("Eve"), told.format("Bob"))
 
 
 def test_certificates_alone():

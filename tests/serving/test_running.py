@@ -652,6 +652,50 @@ def test_users_log_in_by_certificates(world, tmp_path, caplog):
     assert "a valid certificate of eve@example.org was refused" in caplog.text
 
 
+def test_lists_that_are_out_of_date_are_told_once(world, tmp_path, caplog, monkeypatch):
+    """At the start, at a reload, and in between."""
+    monkeypatch.setattr(running, "_LISTS_EVERY", 0.01)
+    clients = ClientAuthority()
+    clients.authority.cert_pem.write_to_path(tmp_path / "ca")
+    authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    clients.revoke(tmp_path / "crl", days=30)
+    text = f'[tls]\ncertificate = "{tmp_path}/server.pem"\nclient_ca = "{tmp_path}/ca"\n'
+    tell, looks = SiteServer._tell_lists, []
+
+    def told():
+        return len([line for line in caplog.messages if line.startswith("certificates of clients: ")])
+
+    async def main():
+        looked = asyncio.Event()
+
+        def look(server):
+            tell(server)
+            looks.append(told())
+            looked.set()
+
+        async def looked_again():
+            looked.clear()
+            await looked.wait()
+            return looks[-1]
+
+        monkeypatch.setattr(SiteServer, "_tell_lists", look)
+        async with world.serving(f'{text}client_crl = "{tmp_path}/crl"\n') as server:
+            assert await looked_again() == 0
+            with monkeypatch.context() as patch:
+                patch.setattr(running.time, "time", lambda: 4e9)
+                assert await looked_again() == 1
+                assert await looked_again() == 1, "once"
+                assert await server.reload()
+                assert looks[-1] == 2
+            clients.revoke(tmp_path / "crl", days=0)
+            assert await server.reload()
+            assert looks[-1] == 3
+
+    run(main())
+    assert "ended on 20" in caplog.text
+    assert "all its certificates are refused" in caplog.text
+
+
 def test_the_settings_of_tls(world, tmp_path):
     made = {name: authority().issue_cert("127.0.0.1", name) for name in ("one.example", "two.example")}
     for name, certificate in made.items():

@@ -5,19 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 from typing_extensions import override
 
+from .client_certificates import ClientCertificates, accept_certificates, refuse_revoked
+from .revocation import faults_of_lists
 from .server_name import host_name, use_certificates
-from .server_tls import ServerTls, accept_certificates, refuse_revoked
+from .server_tls import ServerTls
 from .tls import words_of
 from .tls_channel import TlsChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from pop3proto.procedures.cleartext import TlsMode
 
@@ -70,11 +73,11 @@ class Certificates:
         default: for clients that name no host, or another one; a path is that of certificate and key in one file.
         names: those of other host names; ``"*.example.org"`` is each name with one label before that domain. A name
             that is not ASCII is encoded, as clients send it (RFC 5890).
-        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM; None: clients are
-            not asked for one.
+        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM, each with those
+            above it up to its root; None: clients are not asked for one.
         client_crl: a file with the lists of certificates that these authorities have revoked, PEM. There must be one of
-            each authority, and none may be out of date: without it, its certificates are refused. None: none are
-            revoked.
+            each authority, and none may be out of date: without it, its certificates are refused; see `faults`. None:
+            none are revoked.
         minimum_version: the lowest version of TLS that clients may use.
 
     Raises:
@@ -100,7 +103,23 @@ class Certificates:
         self._names = {host_name(name): _files(files) for name, files in (names or {}).items()}
         self._client_ca, self._client_crl = client_ca, client_crl
         self._minimum = _VERSIONS[minimum_version]
-        self._current = self._read()
+        self._current, self._clients = self._read()
+
+    def faults(self, now: float, *, soon: bool = False) -> tuple[str, ...]:
+        """Return why certificates of clients are refused: lists of revoked ones that are out of date or missing.
+
+        Args:
+            now: seconds since 1970.
+            soon: return which lists will be out of date soon, in place of those that are.
+
+        Returns:
+            A line for each authority concerned.
+        """
+        if self._client_crl is None or self._clients is None or self._clients.lists is None:
+            return ()
+        path = os.fspath(self._client_crl)
+        faults = faults_of_lists(self._clients.lists, self._clients.authorities, now, soon=soon)
+        return tuple(f"{path}: {fault}" for fault in faults)
 
     def reload(self) -> None:
         """Read the files again, for the handshakes to come. Sessions under way keep what they have.
@@ -108,7 +127,7 @@ class Certificates:
         Raises:
             OSError: a file cannot be used, and which: half of it may be written. All certificates stay as they were.
         """
-        self._current = self._read()
+        self._current, self._clients = self._read()
 
     def use(self, others: Certificates) -> None:
         """Have the certificates of another object, with its files and settings, for the handshakes to come.
@@ -117,33 +136,31 @@ class Certificates:
         """
         self._default, self._names = others._default, others._names
         self._client_ca, self._client_crl, self._minimum = others._client_ca, others._client_crl, others._minimum
-        self._current = others._current
+        self._current, self._clients = others._current, others._clients
 
-    def _read(self) -> ServerTls:
-        others = {name: self._load(files) for name, files in self._names.items()}
-        own = self._load(self._default)
+    def _read(self) -> tuple[ServerTls, ClientCertificates | None]:
+        others = {name: self._load(files)[0] for name, files in self._names.items()}
+        own, clients = self._load(self._default)
         if others:
             use_certificates(own.context, {name: (tls.context, tls.certificate) for name, tls in others.items()})
-        return own
+        return own, clients
 
-    def _load(self, files: ServerCertificate) -> ServerTls:
+    def _load(self, files: ServerCertificate) -> tuple[ServerTls, ClientCertificates | None]:
         try:
             tls = ServerTls.load(files.certificate, files.key)
         except OSError as error:
             _check(files)
             which = files.certificate if files.key is None else f"{files.certificate} and the key {files.key}"
             raise _unusable(f"the certificate {which}", error) from error
-        for what, path, use in (
-            ("authorities", self._client_ca, accept_certificates),
-            ("revoked certificates", self._client_crl, refuse_revoked),
-        ):
-            if path is not None:
-                try:
-                    use(tls.context, path)
-                except OSError as error:
-                    raise _unusable(f"the file of {what} {os.fspath(path)}", error) from error
         tls.context.minimum_version = self._minimum
-        return tls
+        if self._client_ca is None:
+            return tls, None
+        with _named(f"the file of authorities {os.fspath(self._client_ca)}"):
+            authorities = accept_certificates(tls.context, self._client_ca)
+        if self._client_crl is None:
+            return tls, ClientCertificates(authorities)
+        with _named(f"the file of revoked certificates {os.fspath(self._client_crl)}"):
+            return tls, ClientCertificates(authorities, refuse_revoked(tls.context, self._client_crl))
 
 
 def _check(files: ServerCertificate) -> None:
@@ -184,6 +201,15 @@ def channel_with(certificates: Certificates | None) -> MakeChannel | None:
     return make
 
 
+@contextmanager
+def _named(what: str) -> Generator[None]:
+    """Raise errors that say which file they are about."""
+    try:
+        yield
+    except OSError as error:
+        raise _unusable(what, error) from error
+
+
 def _unusable(what: str, error: OSError) -> OSError:
     """Return an error of the same kind that says which file it is about."""
     if isinstance(error, ssl.SSLError):
@@ -195,7 +221,7 @@ class _Fixed(Certificates):
     """A context that was given in place of files."""
 
     def __init__(self, tls: ServerTls) -> None:
-        self._current = tls
+        self._current, self._clients = tls, None
 
     @override
     def reload(self) -> None:

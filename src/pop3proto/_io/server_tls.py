@@ -12,13 +12,14 @@ import attrs
 from pop3proto.procedures.cleartext import TlsMode, default_port
 
 from .alpn import allow_pop3_only
+from .client_certificates import accept_certificates
 from .server_name import note_server_names
 from .tls import check_role
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ServerTls", "accept_certificates", "first_certificate", "refuse_revoked"]
+__all__ = ["ServerTls", "first_certificate"]
 
 _READINGS: Final = 3  # of a certificate that changes meanwhile
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -119,26 +120,6 @@ def _load_certificate(
 
 def _refuse_to_ask() -> str:
     raise OSError(errno.EACCES, "its key is encrypted, and a server cannot ask for the password")
-
-
-def refuse_revoked(context: ssl.SSLContext, client_crl: str | PathLike[str]) -> None:
-    """Have a server's TLS context refuse the certificates that their authorities have revoked.
-
-    Raises:
-        OSError: the file cannot be used.
-    """
-    context.load_verify_locations(client_crl)
-    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-
-
-def accept_certificates(context: ssl.SSLContext, client_ca: str | PathLike[str]) -> None:
-    """Have a server's TLS context ask clients for a certificate, and accept those of the authorities in a file.
-
-    Raises:
-        OSError: the file cannot be used.
-    """
-    context.load_verify_locations(client_ca)
-    context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def first_certificate(path: str | PathLike[str]) -> bytes | None:

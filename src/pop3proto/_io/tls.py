@@ -8,7 +8,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from pop3proto.core.errors import CertificateError, ConnectionLost, TimedOut, TlsAlert
+from pop3proto.core.errors import ABOUT_CERTIFICATES, CertificateError, ConnectionLost, TimedOut, TlsAlert
 from pop3proto.core.replies import looks_like
 from pop3proto.core.text import excerpt
 from pop3proto.procedures.cleartext import TLS_BEFORE
@@ -80,11 +80,18 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
         tls.server_side or bool(tls.server_hostname) or has_pins(tls.context)
     )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
-        verified = certificate is not None  # one that is not to be trusted would have ended the handshake
+        # One that is not to be trusted would have ended the handshake; a session that is resumed is not verified again.
+        verified = certificate is not None and not (tls.session_reused and _is_over(tls))
     servers = certificate_of(tls, own) if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
     names = _names(tls) if tls.server_side and verified else ()
     return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls), names)
+
+
+def _is_over(tls: ssl.SSLSocket | ssl.SSLObject) -> bool:
+    """Return whether the peer's certificate is not valid any more."""
+    found = cast("dict[str, Any]", tls.getpeercert() or {})
+    return "notAfter" not in found or ssl.cert_time_to_seconds(found["notAfter"]) <= time.time()
 
 
 def _names(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[tuple[str, str], ...]:
@@ -134,6 +141,9 @@ _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|\Z)")  # RFC 8446 section 5.1:
 _OPENSSL: Final = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:[0-9]+\))?")
 _ALERT: Final = re.compile(r"\S+ alert (.+)|tlsv1 (unrecognized name|unsupported extension)")
 _ALERTS: Final = {
+    **dict.fromkeys(
+        ABOUT_CERTIFICATES, "it does not accept the certificate that it was shown, or cannot verify it now"
+    ),
     "certificate required": "it wants a certificate of the client",
     "handshake failure": "the two may have no version of TLS or no cipher in common",
     "no application protocol": "it does not offer POP3 on this port (ALPN)",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pop3proto._exports import export
 
 if TYPE_CHECKING:
-    from .certificate_names import CertificateNames
+    from .certificate_names import CertificateField, CertificateNames
     from .checkpassword import CheckPassword
     from .combined import CombinedAuthenticator
     from .directory import UserDirectory, UserEntry
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .users_file import MalformedUsers, UsersFile, remove_user, set_password
 
 __all__ = [
+    "CertificateField",
     "CertificateNames",
     "CheckPassword",
     "CombinedAuthenticator",
@@ -51,7 +52,7 @@ __all__ = [
 export(
     globals(),
     {
-        ".certificate_names": "CertificateNames",
+        ".certificate_names": "CertificateField CertificateNames",
         ".checkpassword": "CheckPassword",
         ".combined": "CombinedAuthenticator",
         ".directory": "UserDirectory UserEntry",

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from pop3proto.sasl.channel import SessionInfo
 
-__all__ = ["CertificateNames", "NameField"]
+__all__ = ["CertificateField", "CertificateNames"]
 
-NameField: TypeAlias = Literal["email", "common_name", "user_id"]
+CertificateField: TypeAlias = Literal["email", "common_name", "user_id"]
 
 _log: Final = logging.getLogger("pop3proto")
 
-_KINDS: Final[dict[NameField, tuple[str, ...]]] = {
+_KINDS: Final[dict[CertificateField, tuple[str, ...]]] = {
     "email": ("email", "emailAddress"),  # RFC 5280 section 4.1.2.6: the second one is how it was done before
     "common_name": ("commonName",),
     "user_id": ("userId",),
@@ -38,20 +38,23 @@ class CertificateNames(CertificateVerifier):
 
         authenticator = CombinedAuthenticator(UsersFile(path), CertificateNames("email"))
 
-    The authority has verified the name; that there is such a user, the store will know. A certificate with several
-    names is good for each of them: the client says which one it wants.
+    The authority has verified the name; whether there is such a user, something else must know: the store, or an
+    authenticator of your own in front. A certificate with several mail addresses is good for each of them: the client
+    says which one it wants. A name without a domain gets that of the listener, as that of a password does: with
+    several domains, a client would choose by the listener whom it is.
 
     Args:
         field: which name it is: "email" (rfc822Name of the subjectAltName, and where it has none, emailAddress of the
-            subject), "common_name" (CN of the subject) or "user_id" (UID of the subject).
+            subject), "common_name" or "user_id" (the last CN or UID of the subject).
 
     Raises:
         ValueError: there is no such name.
     """
 
-    def __init__(self, field: NameField) -> None:
+    def __init__(self, field: CertificateField) -> None:
         if field not in _KINDS:
             raise ValueError(f"field must be one of {', '.join(map(repr, _KINDS))}")
+        self._field: Final = field
         self._kinds: Final = _KINDS[field]
 
     @property
@@ -66,25 +69,40 @@ class CertificateNames(CertificateVerifier):
         Returns:
             None if it has no such name, or several and the client does not say which.
         """
-        owners = {session.full_name(name): None for name in self._names(session)}
+        owners = {session.full_name(name): None for name in self._usable(session)}
         if authzid in owners:
             return authzid
         if len(owners) > 1 and not authzid:
-            names = visible(", ".join(owners))
-            _log.warning("a certificate names several users, and the client does not say which: %s", names)
+            _complain(session, f"it names several users, and the client does not say which: {', '.join(owners)}")
         return None if len(owners) != 1 else owners.popitem()[0]
 
-    def _names(self, session: SessionInfo) -> Iterator[str]:
+    def _usable(self, session: SessionInfo) -> Iterator[str]:
         """Yield the names in the certificate that users may have."""
-        names = () if session.tls is None else session.tls.names
-        kind = next((kind for kind in self._kinds if any(kind == each for each, _ in names)), None)
-        for name in (name for each, name in names if each == kind):
+        found = self._found(session)
+        if not found:
+            _complain(session, f"it has no {self._field}")
+        for name in found:
             try:
                 prepared = prepare_name(name)
             except (MechanismError, LocalProtocolError) as error:
-                _log.error("a certificate has a name that cannot be used to log in: %s", error)
+                _complain(session, f"its name cannot be used to log in: {error}")
                 continue
-            if prepared == name:
+            if prepared != name:  # it is another name to the authority, and may be of another person
+                _complain(session, f"its name {name} is not {prepared}, which it looks like")
+            elif self._field == "email" and "@" not in name:
+                _complain(session, f"its name {name} is no mail address")
+            else:
                 yield name
-            else:  # it is another name to the authority, and may be of another person
-                _log.error("a certificate has the name %s, which looks like %s", visible(name), visible(prepared))
+
+    def _found(self, session: SessionInfo) -> list[str]:
+        names = () if session.tls is None else session.tls.names
+        for kind in self._kinds:
+            if found := [name for each, name in names if each == kind]:
+                # The last part of a subject is the nearest one: before it are those of the folders around.
+                return found if self._field == "email" else found[-1:]
+        return []
+
+
+def _complain(session: SessionInfo, why: str) -> None:
+    address = session.address or "-"
+    _log.warning("session %d from %s: its certificate lets nobody in: %s", session.id, address, visible(why))

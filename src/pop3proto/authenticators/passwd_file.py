@@ -16,7 +16,7 @@ from pop3proto.sasl.scram.keys import ScramKeys
 
 from .directory import UserEntry
 from .hash_file import FileUser, HashFile
-from .schemes import UnusableHash, parse_hash
+from .schemes import LOCKED, UnusableHash, parse_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,7 +34,6 @@ _AMOUNT: Final = re.compile(r"([0-9]{1,18})([BKMGT]?)", re.IGNORECASE)
 _FACTORS: Final = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _RULES: Final = ("userdb_quota_rule", "quota_rule")
 _STORAGE: Final = ("userdb_quota_storage_size", "quota_storage_size")
-_LOCKED: Final = ("!", "*")  # as in shadow(5): no password has such a hash
 _COUNT: Final = ("userdb_quota_message_count", "quota_message_count")
 
 
@@ -84,7 +83,7 @@ class PasswdFile(HashFile, ScramKeySource):
         extra = {key: value for key, _, value in (each.partition("=") for each in ":".join(fields[_EXTRA:]).split())}
         octets, messages = _quota(extra)
         entry = attrs.evolve(self._entry(name, rest), quota_octets=octets, quota_messages=messages)
-        if "nologin" in extra or fields[1].startswith(_LOCKED):
+        if "nologin" in extra or fields[1].startswith(LOCKED):
             return FileUser(entry, None, locked=True)
         if "nopassword" in extra:
             raise UnusableHash("nopassword is not supported: any password would do")

@@ -18,7 +18,10 @@ from .crypt_hashes import md5_crypt, sha_crypt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SCHEMES", "PasswordHash", "UnusableHash", "parse_hash"]
+__all__ = ["LOCKED", "SCHEMES", "PasswordHash", "UnusableHash", "parse_hash"]
+
+LOCKED: Final = ("!", "*")
+"""How the hash of a user begins who may not log in, as in shadow(5): no password has such a hash."""
 
 _LONGEST: Final = 512  # octets of a password; some schemes take time in proportion to its square
 _SHA_ROUNDS: Final = 5_000

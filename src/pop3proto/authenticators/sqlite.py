@@ -20,7 +20,7 @@ from pop3proto.sasl.authenticator import PasswordVerifier
 from pop3proto.sasl.mechanism import MechanismError
 
 from .directory import UserDirectory, UserEntry
-from .schemes import PasswordHash, UnusableHash, parse_hash
+from .schemes import LOCKED, PasswordHash, UnusableHash, parse_hash
 from .user_table import prepare_name
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
             seen = tuple(self._seen) or (self._sample,)
         [(kind, _)] = Counter((each.scheme, each.cost) for each in seen).most_common(1)
         return next(each for each in reversed(seen) if (each.scheme, each.cost) == kind)
+
+    def lets_in(self, user: str, _: SessionInfo) -> bool:
+        """Return whether there is a user, whose password is not locked: who may log in by a token, for example."""
+        row = self._row(user)
+        return row is not None and not str(row["password"] or "").startswith(LOCKED)
 
     @override
     def find(self, user: str, /) -> UserEntry | None:

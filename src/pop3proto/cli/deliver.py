@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -23,6 +23,7 @@ from .failures import USAGE, Failure
 from .lacking_folder import lacking_folder
 from .maildrop_arguments import NoUser, add_maildrop_arguments, add_rules_arguments, chosen_maildrops
 from .quiet import no_log
+from .status_help import set_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,16 +36,19 @@ DESCRIPTION: Final = (
 )
 
 _EX_USAGE: Final = 64  # sysexits.h: what mail servers know
-_STATUSES: Final = """\
-exit status:
-    0  the message is delivered, and on the disk
-   64  the command line is wrong
-   75  the message was not delivered, and may be later: the disk, a filter, the
-       configuration, or a full maildrop; the mail server tries again
-   77  the message is refused: there is no such user, a filter found what is
-       to be refused, or the maildrop is full and that is to be refused
-
-A filter that fails, or is too slow, means 75: never that a message is clean."""
+_STATUSES: Final = {
+    os.EX_OK: "the message is delivered, and on the disk",
+    _EX_USAGE: "the command line is wrong",
+    LATER: (
+        "the message was not delivered, and may be later: the disk, a filter, the configuration, or a full maildrop; "
+        "the mail server tries again"
+    ),
+    REFUSED: (
+        "the message is refused: there is no such user, a filter found what is to be refused, or the maildrop is full "
+        "and that is to be refused"
+    ),
+}
+_NOTE: Final = "A filter that fails, or is too slow, means 75: never that a message is clean."
 _ADDRESSES: Final = {
     "-f": "--from",
     "--from": "--from",
@@ -98,9 +102,7 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.formatter_class = RawDescriptionHelpFormatter
-    parser.description = _wrapped(DESCRIPTION)
-    parser.epilog = _STATUSES
+    set_statuses(parser, _STATUSES, _NOTE)
     add_maildrop_arguments(parser, all_=False)
     envelope = parser.add_argument_group("what the mail server knows of the message")
     envelope.add_argument(
@@ -118,18 +120,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     filters.add_argument(
         "--filter", metavar="COMMAND", help="ask a program: 0 is clean, 98 junk, 99 virus, else no verdict"
     )
-    filters.add_argument("--filter-timeout", metavar="TIME", help="how long a filter may take (default: 1m)")
-    filters.add_argument("--filter-largest", metavar="SIZE", help="do not show larger messages to filters")
+    filters.add_argument("--filter-timeout", metavar="TIME", help="how long a filter may take, as 30s (default: 1m)")
+    filters.add_argument(
+        "--filter-largest", metavar="SIZE", help="do not show larger messages to filters: 20M, for example"
+    )
     actions = ("deliver", "tag", "folder", "refuse")
     filters.add_argument("--junk", choices=actions, help="what to do with junk (default: folder)")
     filters.add_argument("--virus", choices=actions, help="what to do with a virus (default: refuse)")
     filters.add_argument("--junk-folder", metavar="NAME", help="the folder for them (default: .Junk)")
-
-
-def _wrapped(text: str) -> str:
-    import textwrap  # noqa: PLC0415 - for the help alone
-
-    return textwrap.fill(text, 79)
 
 
 def run(arguments: Namespace) -> int:

@@ -15,6 +15,7 @@ from pop3proto.maildrops import MemoryStore
 from pop3proto.procedures.server.service import Service
 
 from .failures import Failure
+from .status_help import add_statuses
 from .trace import Transcript
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ SAMPLES: Final = (
 """The messages as they are stored, with various line ends."""
 
 
-def add_arguments(_parser: ArgumentParser) -> None:
-    """Do nothing: the command has no arguments."""
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the exit statuses to the help of the command, which has no arguments."""
+    add_statuses(parser)
 
 
 def run(_arguments: Namespace) -> int:

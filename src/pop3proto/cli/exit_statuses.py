@@ -69,7 +69,7 @@ STATUSES: Final = (
     ),
     ExitStatus(
         REFUSED,
-        "the server has refused the login or STLS, or its certificate is not trusted, or it does not accept yours",
+        "the server has refused the login or STLS, or its certificate is not trusted",
         "correct user, password, token, trust or TLS: to repeat it does not help, and may lock the account",
     ),
     ExitStatus(

@@ -46,9 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="ACCOUNT | URL TARGET",
-        help="ACCOUNT: names of accounts in the configuration file; without any, all of them. "
+        help="ACCOUNT: names of accounts in the configuration file; without any, all of them.\n\n"
         "URL: pops://user@host[:port] (TLS from the start) or pop://user@host[:port] (TLS by STLS); add "
-        ";AUTH=+APOP or ;AUTH= and a SASL mechanism after the user to log in by that method only. "
+        ";AUTH=+APOP or ;AUTH= and a SASL mechanism after the user to log in by that method only.\n\n"
         "TARGET: a Maildir, which is created if it does not exist; mbox:FILE; files:FOLDER (one .eml file for each "
         "message); program:'COMMAND ARG ...' (reads a message, no shell); - (standard output)",
     )

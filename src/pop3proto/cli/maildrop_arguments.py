@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pop3proto.serving.config.listeners import RunAs
-    from pop3proto.serving.config.main import ServeConfig
     from pop3proto.serving.config.reporting import Log
 
 __all__ = [
@@ -129,7 +129,10 @@ def add_rules_arguments(parser: ArgumentParser, *names: str) -> None:
     group = parser.add_argument_group("with --maildir")
     if "quota" in names:
         group.add_argument(
-            "--quota", type=_value(parse_octets), metavar="SIZE", help="the largest size of all messages"
+            "--quota",
+            type=_value(parse_octets),
+            metavar="SIZE",
+            help="the largest size of all messages: 1G, for example",
         )
         group.add_argument("--quota-messages", type=int, metavar="NUMBER", help="the largest number of messages")
     if "full" in names:
@@ -137,8 +140,10 @@ def add_rules_arguments(parser: ArgumentParser, *names: str) -> None:
         group.add_argument("--when-full", choices=("later", "refuse"), help=words)
     if "retain" in names:
         seconds = _value(parse_seconds)
-        group.add_argument("--retain-unread", type=seconds, metavar="TIME", help="how long unread messages are kept")
-        group.add_argument("--retain-read", type=seconds, metavar="TIME", help="how long read messages are kept")
+        group.add_argument(
+            "--retain-unread", type=seconds, metavar="TIME", help="how long unread messages are kept: 90d"
+        )
+        group.add_argument("--retain-read", type=seconds, metavar="TIME", help="how long read messages are kept: 30d")
     if "deleted" in names:
         words = "what was done with deleted messages (default: remove)"
         group.add_argument("--on-delete", choices=("remove", "trash", "hide"), help=words)
@@ -203,7 +208,7 @@ def chosen_maildrops(
 def _chosen(site: Site, user: str) -> ChosenMaildrop:
     config = site.config
     if site.find(user) is None:
-        raise NoUser(f"there is no user {visible(user)}", _doubt(config))
+        raise NoUser(f"there is no user {visible(user)}", _doubt(site, user))
     maildir = site.maildir(user)
     if maildir is None:
         raise NoMaildrop(f"the user {visible(user)} has no maildrop: {site.template} gives no path")
@@ -214,9 +219,14 @@ def _chosen(site: Site, user: str) -> ChosenMaildrop:
     )
 
 
-def _doubt(config: ServeConfig) -> str:
+def _doubt(site: Site, user: str) -> str:
+    with suppress(UnknownUsers, Refused):
+        names = site.users() if site.config.lower_case_users else ()
+        like = next((name for name in names if name != user and site.user_name(name) == user), None)
+        if like is not None:
+            return f"there is {visible(like)}: names of users must be in lower case (lower_case_users)"
     try:
-        return doubt_of_missing(config)
+        return doubt_of_missing(site.config)
     except OSError as error:
         return reason(error)
 

@@ -16,6 +16,7 @@ from pop3proto.sasl.mechanism import MechanismError
 from .failures import USAGE, Failure, warn
 from .paths import path_argument
 from .process import warn_if_readable
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,11 +30,17 @@ DESCRIPTION: Final = (
     "file from the next login on."
 )
 
+_USAGE: Final = """\
+%(prog)s [--password-file FILE] FILE USER
+       %(prog)s --delete FILE USER
+       %(prog)s --list FILE"""
 _OTHERS: Final = 0o007
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser)
+    parser.usage = _USAGE
     parser.add_argument("file", metavar="FILE", type=path_argument, help="the users file")
     parser.add_argument("user", metavar="USER", nargs="?", help="the user to add, change or remove")
     either = parser.add_mutually_exclusive_group()

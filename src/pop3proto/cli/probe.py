@@ -22,6 +22,7 @@ from pop3proto.testing.probing.running import ASIDE, IDLE, probe
 from .connecting import add_ca_file_argument, add_secret_arguments, context_of, credentials_of, seconds_argument
 from .failures import USAGE, Failure, warn
 from .probe_text import nagios_line, nagios_unknown, profile_of, report_text
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,14 +33,22 @@ __all__ = ["DESCRIPTION", "Parser", "add_arguments", "run"]
 
 DESCRIPTION: Final = (
     "Find out what a POP3 server can do, by trying it, and what is wrong with it. Nothing is deleted unless "
-    "--destructive is given, and no login is tried without a user. Exit status: 0 fine, 1 warnings, 2 broken (or a "
-    "mistake in usage), 3 not reached, or the probe itself failed. With --nagios: 2 also if not reached, 3 only where "
-    "the probe says nothing about the server."
+    "--destructive is given, and no login is tried without a user."
 )
 
 _FOR_MONITOR: Final = frozenset("--nagios"[:end] for end in range(3, 9))
 """The option, and its abbreviations."""
 _UNKNOWN: Final = int(Severity.UNREACHABLE)
+_STATUSES: Final = {
+    int(Severity.NOTE): "the server is fine",
+    int(Severity.WARNING): "it works, and there are warnings",
+    int(Severity.BROKEN): "it is broken; or the command line is wrong",
+    _UNKNOWN: "it was not reached, or the probe itself failed",
+}
+_NAGIOS: Final = (
+    "With --nagios, 2 means also that the server was not reached, and 3 that nothing is known about it: the command "
+    "line is wrong, or the probe failed or was interrupted."
+)
 _MOST_MESSAGES: Final = 1_000
 _MOST_DAYS: Final = 3_650
 
@@ -66,6 +75,7 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
+    add_statuses(parser, own=_STATUSES, note=_NAGIOS)
     parser.add_argument(
         "target",
         metavar="TARGET",

@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("show", "recalc"),
-        help="show: count, and change nothing. recalc: count, and write maildirsize anew",
+        help="show: count, and change nothing.\n\nrecalc: count, and write maildirsize anew",
     )
     add_maildrop_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object for each maildrop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.text import counted, visible
+from pop3proto.core.text import ascii_lower, counted, visible
 from pop3proto.fetching.wording import cannot
 from pop3proto.maildrops.delivery import NotMaildir
 from pop3proto.serving.backup.archive import open_archive
@@ -101,7 +101,9 @@ def _places(arguments: Namespace, archive: Archive) -> list[MaildropPlace]:
         chosen = [each for each in chosen if each.user in users]
     missing = [each.user for each in chosen if each.user not in users]
     if missing:
-        raise Failure(f"there is no maildrop of {visible(missing[0])} in the backup")
+        like = next((user for user in users if ascii_lower(user) == missing[0]), None)
+        hint = "" if like is None else f"; it has one of {visible(like)}, which --maildir restores"
+        raise Failure(f"there is no maildrop of {visible(missing[0])} in the backup{hint}")
     lacking = {each.user: words for each in chosen if (words := lacking_folder(each.maildir, each.owner))}
     if needed := [words for user, words in lacking.items() if archive.manifest(user).messages]:
         raise Failure("nothing was restored", details=needed)

@@ -22,7 +22,7 @@ from pop3proto.cli.paths import path_argument
 from pop3proto.cli.process import disable_core_dumps, raise_descriptor_limit, warn_if_readable
 from pop3proto.cli.protection import add_protection_arguments, check_logins, protected
 from pop3proto.cli.quirks import add_quirks_argument
-from pop3proto.cli.users import Users, add_user_arguments
+from pop3proto.cli.users import SERVE_USAGE, Users, add_user_arguments
 from pop3proto.core.quirks import SERVER_QUIRKS
 from pop3proto.core.text import visible
 from pop3proto.fetching.wording import cannot, reason
@@ -32,7 +32,7 @@ from pop3proto.serving.log.stderr import StderrLines
 
 from .exit_statuses import CONFIGURATION
 from .failures import USAGE, Failure, warn
-from .status_help import add_statuses
+from .status_help import OF_SERVER, add_statuses
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -165,13 +165,13 @@ _QUIET_SHUTDOWN: Final = 0.2  # seconds; a shutdown that takes longer is announc
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    add_statuses(parser, CONFIGURATION)
+    add_statuses(parser, CONFIGURATION, own=OF_SERVER)
+    parser.usage = SERVE_USAGE
     parser.add_argument(
         "--config",
         type=path_argument,
         metavar="FILE",
-        help="serve what this configuration file says (TOML), and read it again on SIGHUP; the other options are not "
-        "for it",
+        help="serve what this configuration file (TOML) says; SIGHUP reads it again; other options are not for it",
     )
     parser.add_argument(
         "--check-config",

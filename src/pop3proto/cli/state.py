@@ -22,10 +22,12 @@ from pop3proto.fetching.repair import repaired
 from pop3proto.fetching.wording import cannot
 
 from .accounts import account_failures, add_config_argument
+from .exit_statuses import CONFIGURATION, LATER
 from .failures import USAGE, Failure, warn
 from .fetch_arguments import add_connection_arguments, chosen_accounts
 from .fetch_run import open_destination
 from .state_output import json_lines, table
+from .status_help import add_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
@@ -42,8 +44,7 @@ DESCRIPTION: Final = (
 )
 
 _ACTIONS: Final = ("list", "forget", "repair", "compact")
-_IN_USE: Final = 75
-"""The exit status while a fetch is running: try again later."""
+_USAGES: Final = tuple(f"{action} [ID ...]" if action == "forget" else action for action in _ACTIONS)
 
 
 class Parser(ArgumentParser):
@@ -74,18 +75,18 @@ class Parser(ArgumentParser):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.usage = (
-        "%(prog)s [-h] [OPTION ...] {ACCOUNT | URL TARGET} \\\n"
-        "                       {list,forget,repair,compact} [UNIQUE-ID ...]"
-    )
+    add_statuses(parser, LATER, CONFIGURATION, own={LATER: "a fetch is running: wait for it to end, or stop it"})
+    parser.usage = "\n       ".join(f"%(prog)s [OPTION ...] {{ACCOUNT | URL TARGET}} {each}" for each in _USAGES)
     parser.add_argument(
         "words",
         nargs="+",
         metavar="ACCOUNT | URL TARGET",
-        help="as those of fetch. What may follow: "
-        "list: show what is recorded of each message. "
-        "forget UNIQUE-ID ...: let the next fetch fetch these messages again. "
-        "repair: ask the server for its unique ids, and record again which of these messages are in TARGET. "
+        help="ACCOUNT: the name of an account in the configuration file of fetch.\n\n"
+        "URL: an account, as fetch takes it.\n\n"
+        "TARGET: where fetch puts its mail, as fetch takes it.\n\n"
+        "list: show what is recorded of each message.\n\n"
+        "forget ID ...: let the next fetch fetch the messages of these unique ids again; or, with --all, all.\n\n"
+        "repair: ask the server for its unique ids, and record again which of these messages are in TARGET.\n\n"
         "compact: write the journal anew, without what is not needed any more; a fetch does that by itself",
     )
     add_config_argument(parser)
@@ -208,7 +209,7 @@ def _journal(path: Path, account: str, *, create: bool = False) -> Generator[Fil
         with FileJournal(path, account) as journal:
             yield journal
     except JournalInUse as error:
-        raise Failure(str(error), _IN_USE) from error
+        raise Failure(str(error), LATER) from error
     except OSError as error:
         raise Failure(cannot("use the journal", path, error)) from error
 

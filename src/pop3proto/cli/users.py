@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from pop3proto.procedures.maildrop import MaildropStore
     from pop3proto.sasl.authenticator import Authenticator
 
-__all__ = ["Users", "add_user_arguments"]
+__all__ = ["SERVE_USAGE", "Users", "add_user_arguments"]
+
+SERVE_USAGE: Final = """\
+%(prog)s --config FILE [--check-config]
+       %(prog)s [OPTION ...] --user USER --password-file FILE MAILDIR
+       %(prog)s [OPTION ...] --users FILE MAILDIR
+       %(prog)s [OPTION ...] --checkpassword COMMAND MAILDIR"""
+"""The ways to call `pop3proto serve`."""
 
 
 def add_user_arguments(parser: ArgumentParser) -> None:
@@ -47,7 +54,7 @@ def add_user_arguments(parser: ArgumentParser) -> None:
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--user", help="serve one user, whose password is in --password-file")
     ways.add_argument(
-        "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by `pop3proto passwd`"
+        "--users", type=path_argument, metavar="FILE", help="serve the users in a file made by pop3proto passwd"
     )
     ways.add_argument(
         "--checkpassword",

@@ -78,7 +78,7 @@ class CertificateError(ConnectionLost):
         self.reason = reason
 
 
-_ABOUT_CERTIFICATES: Final = {
+ABOUT_CERTIFICATES: Final = (
     "access denied",
     "bad certificate",
     "certificate expired",
@@ -87,8 +87,8 @@ _ABOUT_CERTIFICATES: Final = {
     "certificate unknown",
     "unknown ca",
     "unsupported certificate",
-}
-"""Alerts that another try does not change."""
+)
+"""Alerts by which a peer says that it does not accept a certificate, or wants one."""
 
 
 class TlsAlert(ConnectionLost):
@@ -104,8 +104,11 @@ class TlsAlert(ConnectionLost):
 
     @property
     def about_certificate(self) -> bool:
-        """Whether the peer does not accept the certificate that it was shown, or wants one."""
-        return self.alert in _ABOUT_CERTIFICATES
+        """Whether the peer does not accept the certificate that it was shown, or cannot verify it now, or wants one.
+
+        A server whose list of revoked certificates is out of date says "certificate expired", too.
+        """
+        return self.alert in ABOUT_CERTIFICATES
 
 
 class UncertainUpdate(ConnectionLost):

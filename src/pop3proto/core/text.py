@@ -60,7 +60,7 @@ def ascii_upper(text: str) -> str:
 
 
 def ascii_lower(text: str) -> str:
-    """Return a text with its ASCII letters in lower case. Others stay: no two that look different become the same."""
+    """Return a text with its ASCII letters in lower case; others stay as they are."""
     return text.translate(_LOWER)
 
 

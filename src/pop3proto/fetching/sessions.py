@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error, TlsAlert
+from pop3proto.core.errors import CertificateError, ConnectionLost, LocalProtocolError, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.states import State
 from pop3proto.core.text import counted
@@ -215,8 +215,7 @@ class _Sessions:
             run.stop(ProblemKind.REFUSED, run.explain(error))
             return False
         except Pop3Error as error:
-            refused = isinstance(error, TlsAlert) and error.about_certificate
-            run.stop(ProblemKind.REFUSED if refused else ProblemKind.LATER, run.explain(error))
+            run.stop(ProblemKind.LATER, run.explain(error))
             return False
         return True
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BIT_STRING", "OBJECT_IDENTIFIER", "SEQUENCE", "NotDer", "only", "public_key_info", "take"]
+__all__ = [
+    "BIT_STRING",
+    "INTEGER",
+    "OBJECT_IDENTIFIER",
+    "SEQUENCE",
+    "SET",
+    "NotDer",
+    "only",
+    "public_key_info",
+    "subject",
+    "take",
+]
 
 SEQUENCE: Final = 0x30
 OBJECT_IDENTIFIER: Final = 0x06
+SET: Final = 0x31
 BIT_STRING: Final = 0x03
-_INTEGER: Final = 0x02
+INTEGER: Final = 0x02
 _VERSION: Final = 0xA0  # [0], RFC 5280 section 4.1
 _LONG_LENGTH: Final = 0x80
 _LENGTH_OCTETS: Final = 4  # a certificate is shorter than 4 GiB
@@ -28,13 +40,29 @@ def public_key_info(certificate: bytes) -> bytes:
     Raises:
         NotDer: it is no certificate.
     """
-    signed, _ = take(SEQUENCE, only(SEQUENCE, certificate))
-    rest = take(_VERSION, signed)[1] if signed[:1] == bytes([_VERSION]) else signed
-    # Serial number, algorithm, issuer, validity, subject.
-    for tag in (_INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE):
-        _, rest = take(tag, rest)
+    _, rest = take(SEQUENCE, _from_subject_on(certificate))
     _, after = take(SEQUENCE, rest)
     return rest[: len(rest) - len(after)]
+
+
+def subject(certificate: bytes) -> bytes:
+    """Return the contents of the `subject` of a certificate, whose public key follows it.
+
+    Args:
+        certificate: DER. Nothing about it is verified.
+
+    Raises:
+        NotDer: it is no certificate.
+    """
+    return take(SEQUENCE, _from_subject_on(certificate))[0]
+
+
+def _from_subject_on(certificate: bytes) -> bytes:
+    signed, _ = take(SEQUENCE, only(SEQUENCE, certificate))
+    rest = take(_VERSION, signed)[1] if signed[:1] == bytes([_VERSION]) else signed
+    for tag in (INTEGER, SEQUENCE, SEQUENCE, SEQUENCE):  # serial number, algorithm, issuer, validity
+        _, rest = take(tag, rest)
+    return rest
 
 
 def only(tag: int, octets: bytes) -> bytes:

@@ -18,12 +18,13 @@ from pop3proto.authenticators.secrets_file import SecretsFile
 from pop3proto.authenticators.sqlite import SqliteUsers
 from pop3proto.authenticators.user_table import MalformedUsers
 from pop3proto.authenticators.users_file import UsersFile
+from pop3proto.core.text import ascii_lower, visible
 
 from .config.users import CheckpasswordUsers, FileUsers, HtpasswdUsers, PasswdFileUsers, SqlUsers
 from .known_users import KnownCertificates, KnownSecrets, KnownTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from pop3proto.authenticators.directory import UserDirectory
@@ -82,7 +83,7 @@ def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accoun
             tokens = _introspection(config.tokens)
     directory = _directory(parts[0]) if parts else None
     files = tuple(each for each in parts if isinstance(each, HashFile))
-    problems = tuple(problem for file in files for problem in file.problems)
+    problems = (*(problem for file in files for problem in file.problems), *_not_folded(config, parts))
     if directory is not None:  # a user that it shuts out does not get in by another way
         parts[1:] = [KnownSecrets(each, directory) if isinstance(each, SecretsFile) else each for each in parts[1:]]
     if tokens is not None:
@@ -92,6 +93,17 @@ def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accoun
         parts.append(certificates if directory is None else KnownCertificates(certificates, directory))
     authenticator = parts[0] if len(parts) == 1 else CombinedAuthenticator(*parts)
     return Accounts(authenticator, directory, problems, files)
+
+
+def _not_folded(config: ServeConfig, parts: Sequence[Authenticator]) -> Iterator[str]:
+    """Yield whose names in files of users no client can have, as the names of clients are folded to lower case."""
+    if not config.lower_case_users:
+        return
+    for part in parts:
+        if isinstance(part, UsersFile | HashFile | SecretsFile):
+            for name in part.names():
+                if ascii_lower(name) != name:
+                    yield f"{visible(name)} cannot log in: names are folded to lower case (lower_case_users)"
 
 
 def open_directory(config: ServeConfig) -> UserDirectory | None:

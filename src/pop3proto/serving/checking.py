@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, assert_never
 
 from pop3proto._config.errors import MissingExtra
 from pop3proto._config.units import show_octets, show_seconds
 from pop3proto.core.errors import Pop3Error
-from pop3proto.core.text import counted, visible
+from pop3proto.core.text import counted
 from pop3proto.procedures.maildrop import Refused
 from pop3proto.sasl.authenticator import PasswordVerifier, SecretSource, implements
 from pop3proto.sasl.channel import ChannelBinding, SessionInfo, TlsInfo
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pop3proto.authenticators.certificate_names import NameField
+    from pop3proto.authenticators.certificate_names import CertificateField
     from pop3proto.procedures.server.service import Service
 
     from .accounts import Accounts
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .config.main import ServeConfig
     from .config.users import Users
 
-__all__ = ["describe", "notes", "problems", "tls_problem"]
+__all__ = ["describe", "list_faults", "notes", "problems", "tls_problem"]
 
 
 def describe(config: ServeConfig) -> Iterator[str]:
@@ -47,12 +48,15 @@ def describe(config: ServeConfig) -> Iterator[str]:
         names = "".join(f", {name}: {files.certificate}" for name, files in config.tls.names.items())
         yield f"certificate: {config.tls.certificate}{names}; TLS {config.tls.minimum} or later"
         if config.tls.client_name is not None:
-            named = _NAMED[config.tls.client_name]
-            yield f"certificates of clients: those of {config.tls.client_ca}; the user is {named}"
+            named, revoked = _NAMED[config.tls.client_name], config.tls.client_crl
+            unless = "" if revoked is None else f", unless {revoked} revokes them"
+            yield f"certificates of clients: those of {config.tls.client_ca}{unless}; the user is {named}"
     if config.users is not None:
         yield f"users: {_source(config.users)}"
     if config.tokens is not None:
         yield f"tokens: {config.tokens.url} says whose they are"
+    if config.lower_case_users:
+        yield "names of users: folded to lower case"
     methods = config.login.methods
     yield f"login: {'all methods that suit the users, except -PLUS' if methods is None else ', '.join(methods)}"
     yield f"passwords without TLS: {_CLEARTEXT[config.login.cleartext]}"
@@ -73,7 +77,7 @@ def describe(config: ServeConfig) -> Iterator[str]:
         yield f"metrics: http://{config.metrics.address}/metrics"
 
 
-_NAMED: Final[dict[NameField, str]] = {
+_NAMED: Final[dict[CertificateField, str]] = {
     "email": "the mail address in it",
     "common_name": "the CN of its subject",
     "user_id": "the UID of its subject",
@@ -124,12 +128,16 @@ def _of_mail(config: ServeConfig) -> Iterator[str]:
 
 def notes(config: ServeConfig) -> Iterator[str]:
     """Yield what is allowed and may not be meant: secrets that others can read, listeners without TLS."""
+    methods = config.login.methods
     for path in _secret_files(config):
         with suppress(OSError):
             if path.stat().st_mode & stat.S_IROTH:
                 yield f"all users of this machine can read {path}: chmod o-rwx it"
     if config.tls is not None and config.tls.client_ca is not None and config.tls.client_name is None:
         yield "clients may show certificates, but nobody logs in by one: tls.client_name is missing"
+    if config.tls is not None and config.tls.client_name is not None and "EXTERNAL" not in (methods or ("EXTERNAL",)):
+        yield "nobody logs in by a certificate: EXTERNAL is missing in login.methods"
+    yield from list_faults(config, soon=True)
     for listen in config.listen:
         in_clear = listen.tls == "none" or config.tls is None
         here = listen.address is not None and listen.address.is_loopback
@@ -159,6 +167,17 @@ def tls_problem(config: ServeConfig) -> str | None:
     except OSError as error:
         return f"tls: {error.strerror or error}"
     return None
+
+
+def list_faults(config: ServeConfig, *, soon: bool = False) -> tuple[str, ...]:
+    """Return why certificates of clients are refused, as `Certificates.faults`; nothing if a file cannot be used."""
+    if config.tls is None or config.tls.client_crl is None:
+        return ()
+    try:
+        certificates = certificates_of(config.tls)
+    except OSError:
+        return ()
+    return () if certificates is None else certificates.faults(time.time(), soon=soon)
 
 
 def problems(config: ServeConfig) -> Iterator[str]:
@@ -195,12 +214,6 @@ def _of_site(config: ServeConfig, accounts: Accounts) -> Iterator[str]:
         config.users, FileUsers | HtpasswdUsers | CheckpasswordUsers | None
     ):
         yield "maildrops: these users have no home folder; {home} cannot be used"
-    if isinstance(config.users, FileUsers | PasswdFileUsers | HtpasswdUsers):
-        yield from (
-            f"users: {visible(name)} cannot log in: names are folded to lower case (lower_case_users)"
-            for name in site.users()
-            if site.user_name(name) != name
-        )
     if config.retain.shortest is None:
         return
     try:
@@ -218,7 +231,8 @@ def _usable(service: Service, listen: Listen, *, tls: bool) -> bool:
     proxy = listen.proxy_protocol
     secured = (tls and listen.tls != "none") or (proxy is not None and proxy.trust_tls)
     bindings = (ChannelBinding("tls-exporter", b"any"),)
-    info = TlsInfo("TLSv1.3", verified=True, certificate=b"any", bindings=bindings) if secured else None
+    shows = b"any" if tls and listen.tls != "none" else None  # a proxy that ends TLS does not pass it on
+    info = TlsInfo("TLSv1.3", verified=True, certificate=shows, bindings=bindings) if secured else None
     shown = secured or service.cleartext != "never"
     return (
         any(service.offers(SessionInfo(tls=info), may_show_password=shown))

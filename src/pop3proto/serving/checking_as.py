@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from .checking import problems, tls_problem
+from .checking import list_faults, problems, tls_problem
 from .privileges import drop_privileges, find_target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def problems_of_server(config: ServeConfig) -> tuple[list[str], list[str]]:
     while there is one thread.
     """
     tls = tls_problem(config)
-    found = [] if tls is None else [tls]
+    found = [*list_faults(config)] if tls is None else [tls]
     user = config.run.user
     if user is None:
         return [*found, *problems(config)], []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from pop3proto.authenticators.hash_file import HashFile
+from pop3proto.authenticators.sqlite import SqliteUsers
 from pop3proto.core.text import visible
 from pop3proto.sasl.authenticator import CertificateVerifier, SecretSource, TokenVerifier
 
@@ -96,7 +97,13 @@ def _known(owner: object, what: str, users: UserDirectory, session: SessionInfo)
     if not isinstance(owner, str):
         return None
     if not _admits(users, session.full_name(owner), session):
-        _log.warning("a valid %s of %s was refused: the users do not admit its owner", what, visible(owner))
+        _log.warning(
+            "session %d from %s: a valid %s of %s was refused: the users do not admit its owner",
+            session.id,
+            session.address or "-",
+            what,
+            visible(owner),
+        )
         return None
     return owner
 
@@ -107,4 +114,6 @@ def _admits(users: UserDirectory, user: str, session: SessionInfo) -> bool:
     Raises:
         Unavailable: the source of users cannot be asked now.
     """
-    return users.lets_in(user, session) if isinstance(users, HashFile) else users.find(user) is not None
+    if isinstance(users, HashFile | SqliteUsers):
+        return users.lets_in(user, session)
+    return users.find(user) is not None

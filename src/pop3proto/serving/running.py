@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
@@ -51,6 +52,7 @@ _FIXED: Final = ("listen", "run", "log", "metrics")
 """Tables whose changes need a new start; so does `tls` where it comes or goes, for that decides on STLS. A reload
 builds all else on those of the start: who asks on a listener and what it means must not part."""
 
+_LISTS_EVERY: Final = 3_600  # seconds between two looks at the lists of revoked certificates
 _PURGE_ENDS: Final = 30  # seconds for the maildrop that is being purged
 
 
@@ -92,6 +94,7 @@ class SiteServer:
         self._log: ServerLog | None = None
         self._keep = AsyncExitStack()
         self._reloading: Final = asyncio.Lock()
+        self._told: Final[set[str]] = set()  # faults of lists of revoked certificates
         self.metrics_address: tuple[str, int] | None = None
 
     @property
@@ -163,6 +166,8 @@ class SiteServer:
         if changed := _changed(self._begun, read):
             _log.warning("changes of %s count from the next start", ", ".join(changed))
         self.config, self._accounts, self._site = site.config, accounts, site
+        self._told.clear()
+        self._tell_lists()
         _log.info("reloaded %s", visible(str(self._path)))
         return True
 
@@ -192,6 +197,10 @@ class SiteServer:
         self._server = await self._stack.enter_async_context(
             serve(service, listeners=listeners, certificates=self._certificates)
         )
+        self._tell_lists()
+        if self._certificates is not None:
+            looking = asyncio.create_task(self._look_at_lists(), name="pop3proto-revoked")
+            self._stack.push_async_callback(_cancelled, looking)
         if (interval := self.notifier.interval) is not None:
             watching = asyncio.create_task(self._tell_alive(interval), name="pop3proto-watchdog")
             self._stack.push_async_callback(_cancelled, watching)
@@ -264,6 +273,21 @@ class SiteServer:
         logger, handler = logging.getLogger("pop3proto.server"), metrics.counting_refusals()
         logger.addHandler(handler)
         self._stack.callback(logger.removeHandler, handler)
+
+    async def _look_at_lists(self) -> None:
+        while True:
+            await asyncio.sleep(_LISTS_EVERY)
+            self._tell_lists()
+
+    def _tell_lists(self) -> None:
+        """Log, once, which lists of revoked certificates are out of date, or will be soon."""
+        if self._certificates is None:
+            return
+        now = time.time()
+        for fault in (*self._certificates.faults(now), *self._certificates.faults(now, soon=True)):
+            if fault not in self._told:
+                self._told.add(fault)
+                _log.warning("certificates of clients: %s", visible(fault))
 
     async def _tell_alive(self, interval: float) -> None:
         while True:

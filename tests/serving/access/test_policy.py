@@ -154,6 +154,9 @@ def test_case_counts_unless_it_does_not():
     rule = Rule(user="Ann*", refuse=TOLD)
     assert decided(AccessPolicy(rules=rule), user="ann").allowed
     assert not decided(AccessPolicy(rules=rule, ignore_case=True), user="ann").allowed
+    other = AccessPolicy(rules=Rule(user="strasse", refuse=Refusal()), ignore_case=True)
+    assert decided(other, user="stra\u00dfe").allowed, "another user, as to the source of users"
+    assert other.user_key("stra\u00dfe") != other.user_key("STRASSE") == "strasse"
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,16 @@ timeouts = { idle = "1m" }
     ]
 
 
+NOT_ASKED = "needs client_ca: without it, clients are not asked for certificates"
+TWO_DOMAINS = """listen = [{ address = "[::]:1", domain = "a.org" }, { address = "[::]:2" }]
+tls = { certificate = "/c", client_ca = "/ca", client_name = "user_id" }
+"""
+MANY_USERS = (
+    "a certificate would be good for a user of each domain, as the listeners have several: tls.client_name must be "
+    '"email" then'
+)
+
+
 @pytest.mark.parametrize(
     "change, error",
     [
@@ -183,6 +193,9 @@ timeouts = { idle = "1m" }
         ),
         ('listen = { address = "[::]:995" }', "the listener [::]:995 needs a certificate: [tls] is missing"),
         ('listen = [{ address = "[::]:1" }, { address = "[::]:1" }]', "there are two listeners [::]:1"),
+        ('tls = { certificate = "/c", client_name = "email" }', f"tls: client_name {NOT_ASKED}"),
+        ('tls = { certificate = "/c", client_crl = "/l" }', f"tls: client_crl {NOT_ASKED}"),
+        (TWO_DOMAINS, MANY_USERS),
         ("listen = []", "listen: the list is empty"),
         ('maildrops = { maildir = "mail/{user}" }', "maildrops.maildir: the path must begin with / or {home}/"),
         (

@@ -147,7 +147,7 @@ def learn_or_do_without(session: Session) -> Procedure[None]:
     """As `relearn_capabilities`, before login; if the server hangs up on CAPA, connect again, and do not ask any more.
 
     Raises:
-        TlsAlert: it did not end the connection for CAPA.
+        TlsAlert: it does not accept the client's certificate, which with TLS 1.3 it says behind the handshake.
         ConnectionLost: it has hung up, and this session cannot connect again.
         Pop3Error: as `reconnect`.
     """
@@ -156,10 +156,8 @@ def learn_or_do_without(session: Session) -> Procedure[None]:
         return
     try:
         yield from relearn_capabilities(session)
-    except TlsAlert:
-        raise
     except ConnectionLost as lost:
-        if not session.reconnects:
+        if not session.reconnects or (isinstance(lost, TlsAlert) and lost.about_certificate):
             raise
         session.asks = False
         yield from reconnect(session, lost)

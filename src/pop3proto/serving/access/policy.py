@@ -11,6 +11,7 @@ import attrs
 from pop3proto.core.capabilities import LoginDelay
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.replies import ResponseCode
+from pop3proto.core.text import ascii_lower
 from pop3proto.procedures.server.networks import address_of, networks_of
 from pop3proto.procedures.server.policy import ALLOW, Decision
 
@@ -171,7 +172,7 @@ class AccessPolicy:
 
     def user_key(self, user: str, /) -> str:
         """Return what all spellings of a name have in common."""
-        return user.casefold() if self.ignore_case else user
+        return ascii_lower(user) if self.ignore_case else user
 
     def _pace(self, user: str) -> LoginPace | None:
         return next((pace for pace in self.paces if matches(pace.user, user, ignore_case=self.ignore_case)), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
 import attrs
 
 from pop3proto.core.replies import ResponseCode
+from pop3proto.core.text import ascii_lower
 from pop3proto.procedures.server.networks import address_of, networks_of
 from pop3proto.procedures.server.policy import ALLOW, Decision
 
@@ -82,7 +83,7 @@ def _refusal(given: Refusal | None) -> Refusal | None:
 def matches(patterns: tuple[str, ...], text: str, *, ignore_case: bool = False) -> bool:
     """Return whether one of some patterns fits: "*" is any text, "?" a character, and all else stands for itself."""
     if ignore_case:
-        text, patterns = text.casefold(), tuple(pattern.casefold() for pattern in patterns)
+        text, patterns = ascii_lower(text), tuple(map(ascii_lower, patterns))
     return any(_compiled(pattern).fullmatch(text) for pattern in patterns)
 
 

@@ -10,7 +10,7 @@ import attrs
 from pop3proto._config.keys import about
 from pop3proto._config.units import Seconds
 from pop3proto._io.server_name import host_name
-from pop3proto.authenticators.certificate_names import NameField  # noqa: TC001 - cattrs reads the annotations
+from pop3proto.authenticators.certificate_names import CertificateField  # noqa: TC001 - cattrs reads the annotations
 from pop3proto.procedures.cleartext import TlsMode  # noqa: TC001 - as above
 
 from .values import DomainName, NetworkName, SocketAddress  # noqa: TC001 - as above
@@ -125,22 +125,23 @@ class Tls(CertificateFiles):
     client_ca: Path | None = attrs.field(
         default=None,
         metadata=about(
-            "the authorities whose certificates clients may show: a file in PEM. To log in by them takes `client_name`"
+            "the authorities whose certificates clients may show, up to their roots: a file in PEM. To log in by them "
+            "takes `client_name`"
         ),
     )
     client_crl: Path | None = attrs.field(
         default=None,
         metadata=about(
-            "the lists of certificates that these authorities have revoked: a file in PEM. A list that is missing or "
-            "out of date refuses all of its authority"
+            "the lists of certificates that these authorities have revoked: a file in PEM, with a list of each. Where "
+            "one is missing or out of date, all certificates of its authority are refused"
         ),
     )
-    client_name: NameField | None = attrs.field(
+    client_name: CertificateField | None = attrs.field(
         default=None,
         metadata=about(
-            "clients log in by a certificate (EXTERNAL), as the user whom it names by the mail address in the "
-            "subjectAltName (`email`), by CN (`common_name`) or UID (`user_id`) of the subject; `users` must have the "
-            "user, if there is a table"
+            "clients log in by a certificate (EXTERNAL), as the user whom it names: by the mail address in the "
+            "subjectAltName, or without one in the subject (`email`), by the last CN (`common_name`) or UID "
+            "(`user_id`) of the subject. `users` must have the user, if there is a table"
         ),
     )
     minimum: Literal["1.2", "1.3"] = attrs.field(default="1.2", metadata=about("the lowest version of TLS"))

@@ -15,7 +15,7 @@ __all__ = ["MetricsServer"]
 
 _LONGEST: Final = 8_192  # octets of a request
 _PATIENCE: Final = 10  # seconds for a request, and for an answer
-_MOST: Final = 32  # connections at once; the oldest makes room for a new one
+_MOST: Final = 32  # connections that wait for a request; the oldest makes room for a new one
 
 
 class MetricsServer:
@@ -29,7 +29,7 @@ class MetricsServer:
     def __init__(self, metrics: ServerMetrics, is_well: Callable[[], bool]) -> None:
         self._metrics: Final = metrics
         self._is_well: Final = is_well
-        self._connections: Final[dict[asyncio.StreamWriter, None]] = {}  # the oldest first
+        self._waiting: Final[dict[asyncio.StreamWriter, None]] = {}  # for a request; the oldest first
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -48,19 +48,21 @@ class MetricsServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= _MOST:
-            oldest = next(iter(self._connections))
-            del self._connections[oldest]
+        if len(self._waiting) >= _MOST:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
             oldest.transport.abort()
-        self._connections[writer] = None
+        self._waiting[writer] = None
         try:
             async with asyncio.timeout(_PATIENCE):
-                writer.write(self._respond(await reader.readuntil(b"\r\n\r\n")))
+                request = await reader.readuntil(b"\r\n\r\n")
+                self._waiting.pop(writer, None)
+                writer.write(self._respond(request))
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # no request, or none that is taken
         finally:
-            self._connections.pop(writer, None)
+            self._waiting.pop(writer, None)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

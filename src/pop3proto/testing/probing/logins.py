@@ -132,27 +132,28 @@ class Logins:
     def log_in_later(self) -> Client | None:
         """As `log_in`, behind another session, which may keep the maildrop locked; None: it is refused, as is noted."""
         try:
-            client, waited = self._log_in_when_free()
+            client, locked = self._log_in_when_free()
         except LoginFailed as refusal:
             text = "Another login, behind a session that has ended, is refused."
             self.findings.add("second-login-refused", text, evidence=refusal.reply.text)
             return None
-        if waited > _AT_ONCE:
+        if locked > _AT_ONCE:
             text = "The maildrop stays locked for a while after a client has hung up."
-            self.findings.add("lock-stays", text, evidence=f"{waited:.1f} seconds at most")
+            self.findings.add("lock-stays", text, evidence=f"{locked:.1f} seconds at least")
         return client
 
     def _log_in_when_free(self) -> tuple[Client, float]:
-        """As `log_in`, and try again while the maildrop is locked; return how many seconds that took, too."""
-        pause, waited = _FIRST_PAUSE, 0.0
+        """As `log_in`, and try again while the maildrop is locked; return for how many seconds it was."""
+        pause, begun, refused = _FIRST_PAUSE, time.monotonic(), 0.0
         while True:
             try:
-                return self.log_in(), waited
+                return self.log_in(), refused
             except LoginFailed as refusal:
-                if not _is_locked(refusal) or waited + pause > self.connections.budget.wait:
+                refused = time.monotonic() - begun
+                if not _is_locked(refusal) or refused + pause > self.connections.budget.wait:
                     raise
             time.sleep(pause)
-            pause, waited = pause * 2, waited + pause
+            pause *= 2
 
     def _not_logged_in(self, error: Pop3Error, seconds: float) -> None:
         if isinstance(error, LoginFailed):

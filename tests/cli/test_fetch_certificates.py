@@ -149,7 +149,7 @@ def test_with_a_password_it_is_shown_and_the_password_logs_in(target, authority,
         options = ("--certificate", pki.ann, "--password-file", password)
         assert fetch(port, target, authority, *options, "--trace", user="bob%40example.org") == 0
         options = ("--certificate", pki.other, "--password-file", password)
-        assert fetch(port, target, authority, *options) != 0
+        assert fetch(port, target, authority, *options) == 75
     said = capsys.readouterr().err
     assert "AUTH SCRAM" in said
     assert f"the server does not accept the client certificate {pki.other} " in said
@@ -186,13 +186,13 @@ def test_a_certificate_of_another_user(target, authority, pki, capsys):
 def test_a_certificate_that_the_server_does_not_accept(target, authority, pki, capsys, tls):
     """It is the client's, and the alert does not say that: 'unknown ca' could be about a ca_file."""
     with serving_certificates(authority, tls, pki) as port:
-        assert fetch(port, target, authority, "--certificate", pki.other, tls=tls)
+        assert fetch(port, target, authority, "--certificate", pki.other, tls=tls) == 75
         error = error_of(capsys, "the server does not accept the client certificate ", "(alert 'unknown ca'): ")
         assert error.endswith(
             f"127.0.0.1, port {port}: the server does not accept the client certificate {pki.other} (alert 'unknown "
             "ca'): the server does not know its authority, or has no list of revoked certificates of that authority\n"
         )
-        assert fetch(port, target, authority, "--certificate", pki.old, tls=tls)
+        assert fetch(port, target, authority, "--certificate", pki.old, tls=tls) == 75
         error = error_of(capsys, "(alert 'certificate expired'): it was valid until ")
         assert error.endswith(f"certificate {pki.old} (alert 'certificate expired'): it was valid until {ENDED}\n")
 
@@ -211,7 +211,7 @@ def test_an_alert_about_a_certificate_that_is_good(target, pki, capsys):
     ):
         with Scripted({}, b"\x15\x03\x03\x00\x02\x02" + alert) as server:
             url = f"pops://ann@127.0.0.1:{server.address[1]}"
-            assert main(["fetch", url, str(target), "--certificate", str(pki.ann)])
+            assert main(["fetch", url, str(target), "--certificate", str(pki.ann)]) == 75
         assert error_of(capsys, quoted).endswith(f"{whole}\n")
 
 

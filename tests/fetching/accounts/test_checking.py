@@ -37,9 +37,9 @@ def files(tmp_path_factory):
     for name, alternatives in names.items():
         both = folder / f"{name}.pem"
         made = authority.issue(both, with_subject(COMMON_NAME=name), alternatives)
-        before, mark, after = both.read_bytes().partition(b"-----BEGIN CERTIFICATE-----")
+        before = both.read_bytes().partition(b"-----BEGIN CERTIFICATE-----")[0]
         (folder / f"{name}.key").write_bytes(before)
-        (folder / f"{name}.crt").write_bytes(mark + after)
+        (folder / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
         (folder / f"{name}.der").write_bytes(made.public_bytes(Encoding.DER))
         key = load_pem_private_key(before, None)
         locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))

@@ -272,12 +272,18 @@ def _url_safe(octets: bytes) -> bytes:
 
 @contextlib.contextmanager
 def dovecot_serving(
-    dovecot: str, mechanisms: Sequence[str] = ("plain",), *, stls: bool = True, password: str = PASSWORD
+    dovecot: str,
+    mechanisms: Sequence[str] = ("plain",),
+    *,
+    stls: bool = True,
+    password: str = PASSWORD,
+    client_ca: bytes = b"",
 ) -> Generator[Dovecot]:
     """Start Dovecot, with a configuration of its own and all its files in a temporary folder.
 
     It announces these mechanisms, and takes the tokens that `Dovecot.token` makes. Without `stls` it has no TLS. The
-    password of all users may be given as a hash, with its scheme before it.
+    password of all users may be given as a hash, with its scheme before it. With an authority of clients, PEM, users
+    log in by certificates (`external`), which have the user's name as their common name.
     """
     # Not in pytest's folder, which is closed to the users that Dovecot gives its processes to; and its path must be
     # short, for the sake of the sockets in it.
@@ -292,6 +298,8 @@ def dovecot_serving(
         key_file = folder / "keys" / "default" / "HS256" / "default"  # whose, for what, and which
         key_file.parent.mkdir(parents=True, mode=0o755)
         key_file.write_bytes(base64.b64encode(token_key))
+        if client_ca:
+            (folder / "clients.pem").write_bytes(client_ca)
         program, ports = _start_dovecot(dovecot, folder, mechanisms, stls=stls, password=password)
         try:
             yield Dovecot(program, *ports, folder / "ca.pem", folder / "homes", token_key)
@@ -312,6 +320,8 @@ def _start_dovecot(
         if password != PASSWORD:
             for key in ("password = ", "password="):
                 text = text.replace(f"{key}{PASSWORD}\n", f"{key}{password}\n")
+        if (folder / "clients.pem").exists():
+            text += _certificates_of_clients(folder, modern=modern)
         if not stls:
             text = text.replace("\nssl = yes\n", "\nssl = no\n")
         configuration.write_text(text, encoding="utf-8")
@@ -433,6 +443,36 @@ service anvil {{
 }}
 """
     )
+
+
+def _certificates_of_clients(folder: Path, *, modern: bool) -> str:
+    if modern:  # as above
+        return f"""
+ssl_server_ca_file = {folder}/clients.pem
+ssl_server_request_client_cert = yes
+ssl_server_require_crl = no
+ssl_server_cert_username_field = commonName
+auth_ssl_username_from_cert = yes
+passdb certificates {{
+  driver = static
+  mechanisms_filter = external
+  fields {{
+    nopassword = yes
+  }}
+}}
+"""
+    return f"""
+ssl_ca = <{folder}/clients.pem
+ssl_verify_client_cert = yes
+ssl_require_crl = no
+ssl_cert_username_field = commonName
+auth_ssl_username_from_cert = yes
+passdb {{
+  driver = static
+  mechanisms = external
+  args = nopassword
+}}
+"""
 
 
 def _mail_user() -> pwd.struct_passwd:

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import re
+import ssl
 
 import pytest
 import trustme
@@ -15,10 +16,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from hypothesis import example, given, strategies as st
 
 from pop3proto.cli import main
 from pop3proto.fetching.accounts import AccountError, ConfigError, check_config, read_config, tls_context
 from pop3proto.fetching.accounts.certificate_facts import CertificateFacts
+from pop3proto.fetching.accounts.tls_files import show_certificate
 from tests.helpers.client_certificates import ClientAuthority, with_subject
 
 WHOLE = """
@@ -73,6 +76,36 @@ def test_a_check_says_whose_the_certificate_is(write, files):
     )
     assert f"  its private key: {files}/bob.key" in lines
     assert any(f"{files}/bob.crt, of bob, valid until " in line for line in lines)
+
+
+PIECES = [b"\x30\x82\x01\x01", b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n", b"MIIB\n"]
+PIECES += [
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+    b"-----BEGIN X PRIVATE KEY-----\n",
+    b"-----END X PRIVATE KEY-----\n",
+]
+
+
+@given(
+    st.lists(st.sampled_from(["key", "crt", "locked", "der", "p12"]) | st.sampled_from(PIECES) | st.binary()),
+    st.integers(min_value=0),
+)
+@example(["key", "crt"], 0)
+@example(["crt", "key"], 1)
+def test_whatever_is_in_a_file_it_is_used_or_refused_in_words(files, pieces, cut):
+    octets = b"".join(each if isinstance(each, bytes) else (files / f"ann.{each}").read_bytes() for each in pieces)
+    file = files / "any"
+    file.write_bytes(octets[: len(octets) - cut % 3 * 20])
+    why = None
+    try:
+        show_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
+    except AccountError as error:
+        why = str(error)
+    if why is None:
+        assert CertificateFacts.of(file).names == ("ann@example.org", "a.example.org")
+    else:
+        assert str(file) in why
+        assert why.isprintable()
 
 
 def test_where_a_certificate_cannot_be_read_nothing_is_said_of_it(files, monkeypatch):

@@ -53,6 +53,7 @@ _NOT_FOR_THIS_USER: Final = "the server does not take the client certificate for
 _EXPIRED: Final = "certificate expired"
 _WHY_NOT: Final = {
     _EXPIRED: "it has expired, or the server's list of revoked certificates is out of date",
+    "bad certificate": "it cannot be verified, or the server's list of revoked certificates is not valid yet",
     "certificate required": "it was not shown, or the server wants another one",
     "certificate revoked": "its authority has revoked it",
     "unknown ca": "the server does not know its authority, or has no list of revoked certificates of that authority",

@@ -175,6 +175,15 @@ def test_a_server_that_does_not_offer_it(target, authority, pki, capsys):
     )
 
 
+def test_of_another_method_nothing_is_said_about_certificates(target, authority, pki, capsys):
+    token = target.parent / "token"
+    token.write_text("token")
+    with serving_certificates(authority, "implicit", pki) as port:
+        options = ("--certificate", pki.ann, "--token-file", token)
+        assert fetch(port, target, authority, *options) == 77
+    assert capsys.readouterr().err.endswith("XOAUTH2: the server does not announce it\n")
+
+
 def test_a_certificate_of_another_user(target, authority, pki, capsys):
     with serving_certificates(authority, "implicit", pki) as port:
         assert fetch(port, target, authority, "--certificate", pki.ann, user="bob%40example.org") == 77

@@ -49,6 +49,16 @@ def test_no_other_way_is_tried_than_the_one_that_the_url_names(target, capsys):
     assert capsys.readouterr().err == f"{at(server, 'ann')}login failed (AUTH CRAM-MD5: not this)\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--status"]])
+def test_a_login_that_cannot_be_tried_is_no_thing_that_passes(target, capsys, options):
+    """Also where a run only looks."""
+    with Scripted({"CAPA": body("USER")}) as server:  # its greeting has no timestamp
+        url = f"pop://ann;AUTH=+APOP@127.0.0.1:{server.address[1]}"
+        words = [url, str(target), "--allow-cleartext", "--password-file", str(password_file(target.parent))]
+        assert main(["fetch", *words, *options]) == 77
+    assert "no usable login method: APOP: " in capsys.readouterr().err
+
+
 def test_methods_that_are_withheld_are_named(tmp_path, capsys):
     """Without verified TLS a refusal may come from an attacker, and nothing weaker follows."""
     capa = b"+OK\r\nSASL SCRAM-SHA-256 CRAM-MD5\r\nUSER\r\n.\r\n"

@@ -15,7 +15,7 @@ from typing_extensions import override
 from pop3proto._io.files import sync_folder
 from pop3proto.blocking.interruption import Interruption
 from pop3proto.core.commands import Stls
-from pop3proto.core.errors import CertificateError, Pop3Error
+from pop3proto.core.errors import CertificateError, LocalProtocolError, Pop3Error
 from pop3proto.core.refusals import CommandFailed, LoginFailed
 from pop3proto.core.text import counted
 from pop3proto.fetching.accounts.errors import AccountError, SecretError
@@ -275,7 +275,7 @@ def failed_run(account: Account, error: Exception) -> Ran:
             kind, text = ProblemKind.LATER, str(error)
         case LoginFailed(code=code) if code in LATER:
             kind, text = ProblemKind.LATER, explain_failure(account, error)
-        case LoginFailed() | CertificateError():
+        case LoginFailed() | CertificateError() | LocalProtocolError():
             kind, text = ProblemKind.REFUSED, explain_failure(account, error)
         case CommandFailed(command=Stls(), code=code) if code not in LATER:
             kind, text = ProblemKind.REFUSED, explain_failure(account, error)

@@ -46,6 +46,7 @@ class ServiceOptions(TypedDict, total=False):
     mechanisms: ServerMechanisms | Iterable[str]
     user_pass: bool
     apop: bool
+    lower_case_users: bool
     limits: Limits
     quirks: AbstractSet[Quirk]
     observer: ServerObserver | Sequence[ServerObserver] | None

@@ -51,6 +51,8 @@ def accept_certificates(context: ssl.SSLContext, client_ca: str | PathLike[str])
     if not (authorities := context.get_ca_certs(binary_form=True)):
         raise ssl.SSLError(errno.EINVAL, "there is no certificate of an authority in it")
     context.verify_mode = ssl.CERT_OPTIONAL
+    # Python 3.13 sets these: the same certificates shall be taken by each Python.
+    context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     return tuple(subject(each) for each in authorities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -143,14 +144,16 @@ class Logins:
         return client
 
     def _log_in_when_free(self) -> tuple[Client, float]:
-        """As `log_in`, and try again while the maildrop is locked; return for how many seconds it was."""
-        pause, begun, refused = _FIRST_PAUSE, time.monotonic(), 0.0
+        """As `log_in`, and try again while the maildrop is locked; return the seconds from first to last refusal."""
+        pause, first, locked = _FIRST_PAUSE, math.inf, 0.0
         while True:
             try:
-                return self.log_in(), refused
+                return self.log_in(), locked
             except LoginFailed as refusal:
-                refused = time.monotonic() - begun
-                if not _is_locked(refusal) or refused + pause > self.connections.budget.wait:
+                now = time.monotonic()
+                first = min(first, now)
+                locked = now - first
+                if not _is_locked(refusal) or locked + pause > self.connections.budget.wait:
                     raise
             time.sleep(pause)
             pause *= 2

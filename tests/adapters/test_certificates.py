@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import re
 import socket
 import ssl
@@ -14,6 +15,7 @@ import trustme
 from pop3proto import LoginFailed, blocking
 from pop3proto._io.certificates import Certificates, ServerCertificate
 from pop3proto._io.listener import Listener
+from pop3proto._io.revocation import _parsed, faults_of_lists
 from pop3proto.authenticators import CertificateNames
 from pop3proto.authenticators.memory import MemoryAuthenticator
 from pop3proto.core.errors import ConnectionLost, TlsAlert
@@ -481,9 +483,8 @@ def test_what_an_authority_below_has_issued_is_refused_with_it(place):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("over", [False, True])
-def test_a_session_that_is_resumed_counts_as_long_as_its_certificate(place, monkeypatch, version, over):
-    """There are no tickets; what TLS 1.2 resumes without them is looked at again."""
+def test_no_user_logs_in_by_a_session_that_is_resumed(place, version):
+    """Its certificate was not verified again. There are no tickets; TLS 1.2 resumes without them."""
     authority = ClientAuthority()
     authority.authority.cert_pem.write_to_path(place.folder / "ca")
     authority.issue_for(place.folder / "ann", "ann@example.org")
@@ -493,9 +494,7 @@ def test_a_session_that_is_resumed_counts_as_long_as_its_certificate(place, monk
     address = ("127.0.0.1", 0)
     with blocking.serve(service(authenticator=ByCertificate()), **SERVED, certificates=certificates) as server:
         address, session, told = server.address[:2], None, []
-        for number in range(2):
-            if number and over:
-                monkeypatch.setattr("pop3proto._io.tls.time.time", lambda: 4e9)
+        for _ in range(2):
             with (
                 socket.create_connection(address, PATIENCE) as plain,
                 context.wrap_socket(plain, server_hostname="mail.example.org", session=session) as sock,
@@ -513,7 +512,7 @@ def test_a_session_that_is_resumed_counts_as_long_as_its_certificate(place, monk
                 with contextlib.suppress(OSError):
                     sock.unwrap()  # a session that was not ended in order is not resumed
     resumed = version is ssl.TLSVersion.TLSv1_2
-    assert told == [(False, True), (resumed, not (resumed and over))]
+    assert told == [(False, True), (resumed, not resumed)]
 
 
 PEM = "-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n"
@@ -551,20 +550,35 @@ def test_what_is_no_file_of_revoked_certificates(place, content, why):
 
 
 def test_what_is_no_file_of_authorities(place):
-    files, authority = place.issue("mail.example.org"), ClientAuthority()
-    authority.revoke(place.folder / "crl")
-    authority.issue_for(place.folder / "ann", "ann@example.org")
-    leaf = place.folder / "leaf"
-    end = "-----END CERTIFICATE-----\n"
-    leaf.write_text((place.folder / "ann").read_text().partition(end)[0] + end)
-    for file, why in (
-        (place.folder / "crl", "it holds a list of revoked certificates, which belongs in client_crl"),
-        (leaf, "there is no certificate of an authority in it"),
+    files = place.issue("mail.example.org")
+    ClientAuthority().revoke(place.folder / "crl")
+    (place.folder / "no").write_text("no")
+    for name, why in (
+        ("crl", "it holds a list of revoked certificates, which belongs in client_crl"),
+        ("no", "no certificate or crl found"),
     ):
-        with pytest.raises(OSError, match=f"the file of authorities {file} cannot be used: {why}"):
-            Certificates(files, client_ca=file)
+        with pytest.raises(OSError, match=f"the file of authorities .*/{name} cannot be used: {why}"):
+            Certificates(files, client_ca=place.folder / name)
     with pytest.raises(ValueError, match="client_crl needs client_ca"):
         Certificates(files, client_crl=place.folder / "crl")
+
+
+def test_an_authority_is_trusted_without_those_above_it(place):
+    """Only what it has issued is: not what its root has issued, nor another authority of that."""
+    root = ClientAuthority()
+    below, beside = ClientAuthority(root), ClientAuthority(root)
+    below.authority.cert_pem.write_to_path(place.folder / "ca")
+    for name, authority in (("below", below), ("beside", beside), ("root", root)):
+        authority.issue_for(place.folder / name, "ann@example.org")
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca")
+    came_in = set()
+    with blocking.serve(service(authenticator=ByCertificate()), **SERVED, certificates=certificates) as server:
+        for name in ("below", "beside", "root"):
+            with contextlib.suppress(TlsAlert):
+                with client(server, place, context=showing(place.context(), place.folder / name)) as connected:
+                    connected.login(ClientCertificate())
+                came_in.add(name)
+    assert came_in == {"below"}
 
 
 def test_lists_that_are_out_of_date_are_told(place):
@@ -604,6 +618,60 @@ def test_lists_that_are_out_of_date_are_told(place):
     with pytest.raises(OSError, match="there is no list"):
         certificates.reload()
     assert certificates.faults(now) == before, "what was not taken is not told"
+
+
+def test_a_list_of_an_authority_that_clients_send_is_told_too(place):
+    root = ClientAuthority()
+    below = ClientAuthority(root)
+    root.authority.cert_pem.write_to_path(place.folder / "ca")
+    root.revoke(place.folder / "1.crl", days=30)
+    below.revoke(place.folder / "2.crl", days=0)
+    crl = joined(place.folder / "crl", place.folder / "1.crl", place.folder / "2.crl")
+    certificates = Certificates(place.issue("mail.example.org"), client_ca=place.folder / "ca", client_crl=crl)
+    [fault] = certificates.faults(time.time())
+    assert "ended on" in fault
+
+
+def tlv(tag, *parts):
+    contents = b"".join(parts)
+    assert len(contents) < 128
+    return bytes((tag, len(contents))) + contents
+
+
+def crl_of(name, *times, version=True):
+    """A list with these times, and nothing in it; nobody has signed it."""
+    algorithm, head = tlv(0x30, tlv(0x06, b"\x2a")), [tlv(0x02, b"\x01")] if version else []
+    return tlv(0x30, tlv(0x30, *head, algorithm, tlv(0x30, name), *times), algorithm, tlv(0x03, b"\x00"))
+
+
+def a_name(text, tag=0x0C):
+    return tlv(0x31, tlv(0x30, tlv(0x06, b"\x55\x04\x03"), tlv(tag, text)))
+
+
+@pytest.mark.parametrize("version", [True, False])
+@pytest.mark.parametrize(
+    "times, begin, end",
+    [
+        ([tlv(0x17, b"700101000000Z")], 0, math.inf),
+        ([tlv(0x17, b"491231235959Z"), tlv(0x17, b"491231235959Z")], 2524607999, 2524607999),
+        ([tlv(0x18, b"20500101000000Z"), tlv(0x18, b"20500101000001Z")], 2524608000, 2524608001),
+    ],
+)
+def test_the_times_of_a_list(times, begin, end, version):
+    """RFC 5280 section 5.1.2.4: of two digits of a year, those from 50 on are of the last century."""
+    parsed = _parsed(crl_of(a_name(b"A"), *times, version=version))
+    assert (parsed.begin, parsed.end) == (begin, end)
+
+
+def test_names_are_compared_as_people_read_them():
+    """Whatever kind of string they are (RFC 5280 section 7.1)."""
+    lists = [_parsed(crl_of(a_name("Mail  CA".encode("utf-16-be"), 0x1E), tlv(0x17, b"700101000000Z")))]
+    assert [*faults_of_lists(lists, [a_name(b"mail ca", 0x13)], 0)] == []
+    told = [*faults_of_lists([], [a_name(b"Mail CA", 0x13)], 0)]
+    assert told == ["there is no list of Mail CA: all its certificates are refused"]
+    assert [*faults_of_lists([], [b"\x00"], 0)] == [
+        "there is no list of an authority without a name: all its certificates are refused"
+    ]
 
 
 @pytest.mark.parametrize("more", ["certificate", "context"])

@@ -50,14 +50,28 @@ def test_the_user_is_whom_it_names(names, arguments, user):
     assert asked(names, **arguments) == user
 
 
-def test_several_names_and_none_is_wanted(caplog):
+@pytest.mark.parametrize(
+    "names, authzid, why",
+    [
+        (TWO, "", "it names ann@example.org, post@example.org, and the client does not say which"),
+        (TWO, "bob@a.org", "it names ann@example.org, post@example.org, and the client wants to be bob@a.org"),
+        (
+            (("email", "ann"), ("email", "b\0")),
+            "",
+            "its name ann is no mail address; its name cannot be used to log in",
+        ),
+    ],
+)
+def test_why_a_certificate_lets_nobody_in_is_told(caplog, names, authzid, why):
     with caplog.at_level(logging.WARNING, "pop3proto"):
-        assert asked(TWO) is None
+        assert asked(names, authzid=authzid) is None
     [message] = caplog.messages
-    assert message.startswith(
-        "session 0 from -: its certificate lets nobody in: it names several users, and the client"
-    )
-    assert message.endswith("does not say which: ann@example.org, post@example.org")
+    assert message.startswith(f"session 0 from -: its certificate lets nobody in: {why}")
+
+
+def test_a_name_that_no_user_has_is_no_fault_beside_another_one(caplog):
+    assert asked((("email", "ann"), *ANN)) == "ann@example.org"
+    assert caplog.messages == []
 
 
 def test_a_certificate_without_the_name_is_told(caplog):

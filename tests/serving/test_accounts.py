@@ -203,7 +203,16 @@ def test_a_certificate_lets_in_no_user_whom_the_users_shut_out(tmp_path, caplog)
 
 
 @pytest.mark.parametrize(
-    "password, let_in", [("{PLAIN}x", True), (None, True), ("!{PLAIN}x", False), ("*", False), ("", True)]
+    "password, let_in",
+    [
+        ("{PLAIN}x", True),
+        (None, True),
+        ("!{PLAIN}x", False),
+        ("*", False),
+        ("", True),
+        ("{PLAIN}!x", False),
+        (b"!x", False),
+    ],
 )
 def test_a_user_of_a_database_whose_password_is_locked_is_shut_out(database, password, let_in):
     """As one of a passwd-file is, also by a certificate."""
@@ -216,7 +225,7 @@ def test_a_user_of_a_database_whose_password_is_locked_is_shut_out(database, pas
     assert owner == ("ann@a.org" if let_in else None)
 
 
-def test_names_in_capitals_are_told_where_names_are_folded(tmp_path):
+def test_names_in_capitals_are_told_where_names_are_folded(tmp_path, caplog):
     """Those of the users, and of the passwords in clear beside them."""
     users = FileUsers(file=tmp_path / "users", secrets=write(tmp_path / "secrets", "ann:tan\nBob:tan\n"))
     for name in ("ann", "Eve"):
@@ -224,6 +233,7 @@ def test_names_in_capitals_are_told_where_names_are_folded(tmp_path):
     told = "{} cannot log in: names are folded to lower case (lower_case_users)"
     assert opened(users).problems == ()
     assert opened(users, lower_case_users=True).problems == (told.format("Eve"), told.format("Bob"))
+    assert caplog.messages == [f"users: {told.format(name)}" for name in ("Eve", "Bob")]
 
 
 def test_certificates_alone():

@@ -73,8 +73,8 @@ class Certificates:
         default: for clients that name no host, or another one; a path is that of certificate and key in one file.
         names: those of other host names; ``"*.example.org"`` is each name with one label before that domain. A name
             that is not ASCII is encoded, as clients send it (RFC 5890).
-        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM, each with those
-            above it up to its root; None: clients are not asked for one.
+        client_ca: a file with the authorities whose certificates clients may show (EXTERNAL), PEM, with `client_crl`
+            each with those above it up to its root; None: clients are not asked for one.
         client_crl: a file with the lists of certificates that these authorities have revoked, PEM. There must be one of
             each authority, and none may be out of date: without it, its certificates are refused; see `faults`. None:
             none are revoked.
@@ -115,11 +115,11 @@ class Certificates:
         Returns:
             A line for each authority concerned.
         """
-        if self._client_crl is None or self._clients is None or self._clients.lists is None:
+        clients = self._clients
+        if clients is None or clients.lists is None:
             return ()
-        path = os.fspath(self._client_crl)
-        faults = faults_of_lists(self._clients.lists, self._clients.authorities, now, soon=soon)
-        return tuple(f"{path}: {fault}" for fault in faults)
+        faults = faults_of_lists(clients.lists, clients.authorities, now, soon=soon)
+        return tuple(f"{clients.path}: {fault}" for fault in faults)
 
     def reload(self) -> None:
         """Read the files again, for the handshakes to come. Sessions under way keep what they have.
@@ -159,8 +159,9 @@ class Certificates:
             authorities = accept_certificates(tls.context, self._client_ca)
         if self._client_crl is None:
             return tls, ClientCertificates(authorities)
-        with _named(f"the file of revoked certificates {os.fspath(self._client_crl)}"):
-            return tls, ClientCertificates(authorities, refuse_revoked(tls.context, self._client_crl))
+        path = os.fspath(self._client_crl)
+        with _named(f"the file of revoked certificates {path}"):
+            return tls, ClientCertificates(authorities, refuse_revoked(tls.context, path), path)
 
 
 def _check(files: ServerCertificate) -> None:

@@ -27,6 +27,7 @@ _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----"
 _LIST: Final = b"X509 CRL"
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
+_BMP_STRING: Final = 0x1E
 _CENTURY: Final = 50  # RFC 5280 section 5.1.2.4: a year from 50 on is in the last one
 _COMMON_NAME: Final = bytes.fromhex("550403")  # 2.5.4.3
 _SOON: Final = 86_400  # seconds, or a tenth of the time for which a list is good if that is less
@@ -84,9 +85,10 @@ def faults_of_lists(
         now: seconds since 1970.
         soon: yield what will be out of date soon, in place of what is.
     """
-    for issuer in dict.fromkeys(authorities):
+    issuers = [*authorities, *(each.issuer for each in lists)]  # clients may send those between them and `authorities`
+    for name, issuer in {_parts(each): each for each in issuers}.items():
         of = f"of {_short_name(issuer)}"
-        own = [each for each in lists if each.issuer == issuer]
+        own = [each for each in lists if _parts(each.issuer) == name]
         last = max((each for each in own if each.begin <= now), key=lambda each: each.end, default=None)
         if soon:
             if last is not None and now < last.end <= now + min(_SOON, (last.end - last.begin) / 10):
@@ -126,14 +128,24 @@ def _time(octets: bytes) -> tuple[float, bytes]:
 
 def _short_name(name: bytes) -> str:
     """Return the last CN of a name, or its last part if it has none."""
-    found: dict[bytes, str] = {}
+    found = dict(_pairs(name))
+    return found.get(_COMMON_NAME) or next(reversed(found.values()), "an authority without a name")
+
+
+def _parts(name: bytes) -> tuple[tuple[bytes, str], ...]:
+    """Return the parts of a name as they are compared: without case and blanks (RFC 5280 section 7.1)."""
+    return tuple((identifier, " ".join(text.split()).casefold()) for identifier, text in _pairs(name))
+
+
+def _pairs(name: bytes) -> Iterator[tuple[bytes, str]]:
     with suppress(NotDer, IndexError):
         while name:
             parts, name = take(SET, name)
-            identifier, value = take(OBJECT_IDENTIFIER, take(SEQUENCE, parts)[0])
-            text = take(value[0], value)[0].decode("utf-8", "replace")
-            found |= {identifier: text, b"": text}
-    return found.get(_COMMON_NAME, found.get(b"", "an authority without a name"))
+            while parts:
+                pair, parts = take(SEQUENCE, parts)
+                identifier, value = take(OBJECT_IDENTIFIER, pair)
+                encoding = "utf-16-be" if value[0] == _BMP_STRING else "utf-8"
+                yield identifier, take(value[0], value)[0].decode(encoding, "replace")
 
 
 def _unusable(why: str) -> ssl.SSLError:

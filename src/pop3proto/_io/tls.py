@@ -80,18 +80,13 @@ def tls_info(tls: ssl.SSLSocket | ssl.SSLObject, own: bytes | None = None) -> Tl
         tls.server_side or bool(tls.server_hostname) or has_pins(tls.context)
     )
     if tls.server_side and tls.context.verify_mode is ssl.CERT_OPTIONAL:
-        # One that is not to be trusted would have ended the handshake; a session that is resumed is not verified again.
-        verified = certificate is not None and not (tls.session_reused and _is_over(tls))
+        # One that is not to be trusted would have ended the handshake. With a session that is resumed it was not looked
+        # at: it may have ended since, or the list of those that are revoked.
+        verified = certificate is not None and not tls.session_reused
     servers = certificate_of(tls, own) if tls.server_side else certificate
     bindings = (_tls_unique(tls, version), None if servers is None else server_end_point(servers))
     names = _names(tls) if tls.server_side and verified else ()
     return TlsInfo(version, verified, certificate, tuple(filter(None, bindings)), server_name_of(tls), names)
-
-
-def _is_over(tls: ssl.SSLSocket | ssl.SSLObject) -> bool:
-    """Return whether the peer's certificate is not valid any more."""
-    found = cast("dict[str, Any]", tls.getpeercert() or {})
-    return "notAfter" not in found or ssl.cert_time_to_seconds(found["notAfter"]) <= time.time()
 
 
 def _names(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[tuple[str, str], ...]:

@@ -15,8 +15,6 @@ from pop3proto.sasl.mechanism import MechanismError
 from .user_table import prepare_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pop3proto.sasl.channel import SessionInfo
 
 __all__ = ["CertificateField", "CertificateNames"]
@@ -69,30 +67,34 @@ class CertificateNames(CertificateVerifier):
         Returns:
             None if it has no such name, or several and the client does not say which.
         """
-        owners = {session.full_name(name): None for name in self._usable(session)}
+        owners: dict[str, None] = {}
+        objections: list[str] = []
+        for name in self._found(session):
+            if objection := self._objection(name):
+                objections.append(objection)
+            else:
+                owners[session.full_name(name)] = None
         if authzid in owners:
             return authzid
-        if len(owners) > 1 and not authzid:
-            _complain(session, f"it names several users, and the client does not say which: {', '.join(owners)}")
-        return None if len(owners) != 1 else owners.popitem()[0]
+        if len(owners) == 1:
+            return owners.popitem()[0]
+        if owners:
+            what = f"the client wants to be {authzid}" if authzid else "the client does not say which"
+            objections = [f"it names {', '.join(owners)}, and {what}"]
+        why = "; ".join(objections) or f"it has no {self._field}"
+        address = session.address or "-"
+        _log.warning("session %d from %s: its certificate lets nobody in: %s", session.id, address, visible(why))
+        return None
 
-    def _usable(self, session: SessionInfo) -> Iterator[str]:
-        """Yield the names in the certificate that users may have."""
-        found = self._found(session)
-        if not found:
-            _complain(session, f"it has no {self._field}")
-        for name in found:
-            try:
-                prepared = prepare_name(name)
-            except (MechanismError, LocalProtocolError) as error:
-                _complain(session, f"its name cannot be used to log in: {error}")
-                continue
-            if prepared != name:  # it is another name to the authority, and may be of another person
-                _complain(session, f"its name {name} is not {prepared}, which it looks like")
-            elif self._field == "email" and "@" not in name:
-                _complain(session, f"its name {name} is no mail address")
-            else:
-                yield name
+    def _objection(self, name: str) -> str:
+        """Return why no user can have a name in a certificate; "" if one can."""
+        try:
+            prepared = prepare_name(name)
+        except (MechanismError, LocalProtocolError) as error:
+            return f"its name cannot be used to log in: {error}"
+        if prepared != name:  # it is another name to the authority, and may be of another person
+            return f"its name {name} is not {prepared}, which it looks like"
+        return f"its name {name} is no mail address" if self._field == "email" and "@" not in name else ""
 
     def _found(self, session: SessionInfo) -> list[str]:
         names = () if session.tls is None else session.tls.names
@@ -101,8 +103,3 @@ class CertificateNames(CertificateVerifier):
                 # The last part of a subject is the nearest one: before it are those of the folders around.
                 return found if self._field == "email" else found[-1:]
         return []
-
-
-def _complain(session: SessionInfo, why: str) -> None:
-    address = session.address or "-"
-    _log.warning("session %d from %s: its certificate lets nobody in: %s", session.id, address, visible(why))

@@ -16,7 +16,7 @@ from pop3proto.sasl.scram.keys import ScramKeys
 
 from .directory import UserEntry
 from .hash_file import FileUser, HashFile
-from .schemes import LOCKED, UnusableHash, parse_hash
+from .schemes import UnusableHash, is_locked, parse_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -83,7 +83,7 @@ class PasswdFile(HashFile, ScramKeySource):
         extra = {key: value for key, _, value in (each.partition("=") for each in ":".join(fields[_EXTRA:]).split())}
         octets, messages = _quota(extra)
         entry = attrs.evolve(self._entry(name, rest), quota_octets=octets, quota_messages=messages)
-        if "nologin" in extra or fields[1].startswith(LOCKED):
+        if "nologin" in extra or is_locked(fields[1]):
             return FileUser(entry, None, locked=True)
         if "nopassword" in extra:
             raise UnusableHash("nopassword is not supported: any password would do")

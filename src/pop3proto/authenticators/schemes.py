@@ -18,10 +18,9 @@ from .crypt_hashes import md5_crypt, sha_crypt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LOCKED", "SCHEMES", "PasswordHash", "UnusableHash", "parse_hash"]
+__all__ = ["SCHEMES", "PasswordHash", "UnusableHash", "is_locked", "parse_hash"]
 
-LOCKED: Final = ("!", "*")
-"""How the hash of a user begins who may not log in, as in shadow(5): no password has such a hash."""
+_LOCKED: Final = re.compile(r"(?:\{[^}]*\})?[!*]")
 
 _LONGEST: Final = 512  # octets of a password; some schemes take time in proportion to its square
 _SHA_ROUNDS: Final = 5_000
@@ -89,6 +88,11 @@ class PasswordHash:
         """
         octets = password.encode("utf-8", "surrogatepass")  # never fails: the exception would hold the password
         return len(octets) <= _LONGEST and b"\0" not in octets and self._check(octets)
+
+
+def is_locked(stored: str) -> bool:
+    """Return whether a user may not log in by any method: the hash begins with "!" or "*", as in shadow(5)."""
+    return _LOCKED.match(stored) is not None
 
 
 def parse_hash(text: str, default: str = "CRYPT") -> PasswordHash:

@@ -20,7 +20,7 @@ from pop3proto.sasl.authenticator import PasswordVerifier
 from pop3proto.sasl.mechanism import MechanismError
 
 from .directory import UserDirectory, UserEntry
-from .schemes import LOCKED, PasswordHash, UnusableHash, parse_hash
+from .schemes import PasswordHash, UnusableHash, is_locked, parse_hash
 from .user_table import prepare_name
 
 if TYPE_CHECKING:
@@ -130,8 +130,10 @@ class SqliteUsers(PasswordVerifier, UserDirectory):
 
     def lets_in(self, user: str, _: SessionInfo) -> bool:
         """Return whether there is a user, whose password is not locked: who may log in by a token, for example."""
-        row = self._row(user)
-        return row is not None and not str(row["password"] or "").startswith(LOCKED)
+        if (row := self._row(user)) is None:
+            return False
+        stored: object = row["password"]
+        return not is_locked(stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored or ""))
 
     @override
     def find(self, user: str, /) -> UserEntry | None:

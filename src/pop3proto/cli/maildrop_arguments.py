@@ -18,7 +18,7 @@ from pop3proto.procedures.maildrop import Refused
 from pop3proto.serving.accounts import AccountsUnusable, open_directory
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.delivery.filtering import Filtering
-from pop3proto.serving.missing_users import doubt_of_missing, is_cut_off
+from pop3proto.serving.missing_users import doubt_of_missing, file_of_users, is_cut_off
 from pop3proto.serving.privileges import drop_privileges
 from pop3proto.serving.quota.rules import Quota
 from pop3proto.serving.retention.rules import MaildropRules, OnDelete, Retain
@@ -221,7 +221,7 @@ def _chosen(site: Site, user: str) -> ChosenMaildrop:
 
 def _doubt(site: Site, user: str) -> str:
     with suppress(UnknownUsers, Refused):
-        names = site.users() if site.config.lower_case_users else ()
+        names = site.users() if site.config.lower_case_users and file_of_users(site.config) is not None else ()
         like = next((name for name in names if name != user and site.user_name(name) == user), None)
         if like is not None:
             return f"there is {visible(like)}: names of users must be in lower case (lower_case_users)"

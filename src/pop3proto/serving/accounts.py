@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 import attrs
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from .config.main import ServeConfig
     from .config.users import Introspection, Users
+
+_log: Final = logging.getLogger("pop3proto.serving")
 
 T = TypeVar("T", bound=HashFile)
 
@@ -83,7 +86,10 @@ def open_accounts(config: ServeConfig, before: Accounts | None = None) -> Accoun
             tokens = _introspection(config.tokens)
     directory = _directory(parts[0]) if parts else None
     files = tuple(each for each in parts if isinstance(each, HashFile))
-    problems = (*(problem for file in files for problem in file.problems), *_not_folded(config, parts))
+    not_folded = tuple(_not_folded(config, parts))
+    for problem in not_folded:  # files say theirs
+        _log.warning("users: %s", problem)
+    problems = (*(problem for file in files for problem in file.problems), *not_folded)
     if directory is not None:  # a user that it shuts out does not get in by another way
         parts[1:] = [KnownSecrets(each, directory) if isinstance(each, SecretsFile) else each for each in parts[1:]]
     if tokens is not None:

@@ -137,7 +137,6 @@ def notes(config: ServeConfig) -> Iterator[str]:
         yield "clients may show certificates, but nobody logs in by one: tls.client_name is missing"
     if config.tls is not None and config.tls.client_name is not None and "EXTERNAL" not in (methods or ("EXTERNAL",)):
         yield "nobody logs in by a certificate: EXTERNAL is missing in login.methods"
-    yield from list_faults(config, soon=True)
     for listen in config.listen:
         in_clear = listen.tls == "none" or config.tls is None
         here = listen.address is not None and listen.address.is_loopback

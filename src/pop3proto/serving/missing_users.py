@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .config.main import ServeConfig
 
-__all__ = ["doubt_of_missing", "is_cut_off"]
+__all__ = ["doubt_of_missing", "file_of_users", "is_cut_off"]
 
 _SETTLED: Final = 5  # seconds; what was changed more recently may still be written to
 
@@ -33,7 +33,7 @@ def doubt_of_missing(config: ServeConfig) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    path = _file(config)
+    path = file_of_users(config)
     if path is None:
         return ""
     octets, changed = _read(path)
@@ -52,14 +52,15 @@ def is_cut_off(config: ServeConfig, user: str) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    path = _file(config)
+    path = file_of_users(config)
     if path is None:
         return False
     last = _read(path)[0].rpartition(b"\n")[2]
     return last.partition(b":")[0] == user.encode("utf-8", "surrogateescape")
 
 
-def _file(config: ServeConfig) -> Path | None:
+def file_of_users(config: ServeConfig) -> Path | None:
+    """Return the file that has the users; None: there is none, but a program or a database."""
     match config.users:
         case FileUsers(file=path) | PasswdFileUsers(passwd_file=path) | HtpasswdUsers(htpasswd=path):
             return path

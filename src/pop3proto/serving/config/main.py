@@ -88,7 +88,7 @@ class ServeConfig:
 def _problems(config: ServeConfig) -> Iterator[str]:
     if config.users is None and config.tokens is None and (config.tls is None or config.tls.client_name is None):
         yield "no user could log in: users, tokens, or tls.client_name, is missing"
-    domains = {listen.domain for listen in config.listen}
+    domains = {listen.domain for listen in config.listen if listen.tls != "none"}
     if config.tls is not None and config.tls.client_name in ("common_name", "user_id") and len(domains) > 1:
         yield (
             "a certificate would be good for a user of each domain, as the listeners have several: "

@@ -18,6 +18,7 @@ from pop3proto.core.errors import (
     ProtocolError,
     RemoteProtocolError,
     TimedOut,
+    TlsAlert,
     UncertainUpdate,
     forget_locals,
     forgetting_locals,
@@ -27,6 +28,7 @@ from pop3proto.core.replies import Err, ResponseCode
 
 REFUSED = CommandFailed(Retr(7), Err("[SYS/TEMP] try later"))
 LOGIN = LoginFailed([RefusedLogin(Auth("PLAIN", b"secret"), Err("[AUTH] no")), RefusedLogin(Pass("secret"), Err())])
+EXPIRED = TlsAlert("the connection broke", alert="certificate expired")
 GREETED = SessionRefused(Err.coded(ResponseCode.IN_USE, "busy"))
 
 
@@ -42,6 +44,7 @@ def test_all_errors_are_ours(name):
         (RemoteProtocolError, ProtocolError),
         (LoginFailed, CommandFailed),
         (UncertainUpdate, ConnectionLost),
+        (TlsAlert, ConnectionLost),
         (TimedOut, TimeoutError),
     ],
 )
@@ -117,6 +120,21 @@ def test_what_was_tried_says_what_the_server_said_within_the_exchange():
     assert str(LoginFailed([attempt])) == f"login failed ({attempt})"
 
 
+@pytest.mark.parametrize(
+    "alert, about",
+    [
+        ("certificate required", True),
+        ("unknown ca", True),
+        ("bad record mac", False),
+        ("protocol version", False),
+        ("", False),
+    ],
+)
+def test_an_alert_may_be_about_a_certificate(alert, about):
+    error = TlsAlert("why", alert=alert)
+    assert (str(error), error.alert, error.about_certificate) == ("why", alert, about)
+
+
 def test_a_refused_session_says_why():
     assert str(GREETED) == "the server refused the session: [IN-USE] busy"
     assert GREETED.code == ResponseCode.IN_USE
@@ -124,7 +142,7 @@ def test_a_refused_session_says_why():
     assert SessionRefused(Err()).code is None
 
 
-@pytest.mark.parametrize("error", [REFUSED, LOGIN, GREETED, UncertainUpdate("why"), TimedOut("why")], ids=repr)
+@pytest.mark.parametrize("error", [REFUSED, LOGIN, GREETED, EXPIRED, UncertainUpdate("why"), TimedOut("why")], ids=repr)
 def test_errors_cross_processes(error):
     for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(again) is type(error)

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from pop3proto.core.errors import LocalProtocolError
 from pop3proto.core.text import (
+    ascii_lower,
     ascii_upper,
     check_text,
     counted,
@@ -85,6 +86,22 @@ def test_what_else_is_odd_passes(text):
 )
 def test_only_ascii_is_turned_into_upper_case(text, upper):
     assert ascii_upper(text) == upper
+
+
+@pytest.mark.parametrize(
+    "text, lower",
+    [
+        ("Ann@Example.ORG", "ann@example.org"),
+        ("", ""),
+        (
+            "\N{KELVIN SIGN}\N{LATIN CAPITAL LETTER A WITH DIAERESIS}Z",
+            "\N{KELVIN SIGN}\N{LATIN CAPITAL LETTER A WITH DIAERESIS}z",
+        ),
+        ("A\udcff", "a\udcff"),
+    ],
+)
+def test_only_ascii_is_turned_into_lower_case(text, lower):
+    assert ascii_lower(text) == lower
 
 
 @given(st.text(max_size=25) | st.text("AZaz09-_.", max_size=25))

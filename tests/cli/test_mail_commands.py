@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -393,21 +394,27 @@ def test_a_user_of_the_server_that_does_not_exist_is_told(
 
 @pytest.mark.deep
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_the_audit_of_a_purge_by_root_belongs_to_the_server(site: Callable[..., Path], tmp_path: Path) -> None:
-    config = site(
-        f'run = {{ user = "nobody" }}\nretain = {{ read = "1d" }}\nlog = {{ audit = "{tmp_path}/log/audit" }}'
-    )
-    put(tmp_path / "mail/ann", 9, "S")
-    (tmp_path / "log").mkdir()
-    for path in (tmp_path, tmp_path / "users", tmp_path / "mail", tmp_path / "log", *(tmp_path / "mail").rglob("*")):
-        shutil.chown(path, "nobody")
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    command = [sys.executable, "-m", "pop3proto", "purge", "ann", "--config", str(config)]
-    result = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert (tmp_path / "log/audit").owner() == "nobody"
-    assert b"expired" in (tmp_path / "log/audit").read_bytes()
+def test_the_audit_of_a_purge_by_root_belongs_to_the_server() -> None:
+    # Not below pytest's folder, which each session that begins closes to other users.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "users").write_bytes(users_file("ann"))
+        (folder / "log").mkdir()
+        (folder / "mail").mkdir()
+        put(folder / "mail/ann", 9, "S")
+        config = folder / "serve.toml"
+        config.write_text(
+            f'listen = {{ address = "127.0.0.1:110" }}\nusers = {{ file = "{folder}/users" }}\n'
+            f'maildrops = {{ maildir = "{folder}/mail/{{user}}" }}\n'
+            f'run = {{ user = "nobody" }}\nretain = {{ read = "1d" }}\nlog = {{ audit = "{folder}/log/audit" }}\n'
+        )
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, "nobody")
+        command = [sys.executable, "-m", "pop3proto", "purge", "ann", "--config", str(config)]
+        result = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert (folder / "log/audit").owner() == "nobody"
+        assert b"expired" in (folder / "log/audit").read_bytes()
 
 
 # ------------------------------------------------------------------------------------------------ quota

@@ -22,24 +22,29 @@ from tests.helpers.processes import PATIENCE, started, wait_until
 USERS = "ann:{PLAIN}tanstaaf\n"
 
 
-@pytest.fixture
-def site(tmp_path):
-    (tmp_path / "users").write_text(USERS)
-    (tmp_path / "users").chmod(0o640)
-    for folder in ("new", "cur", "tmp"):
-        (tmp_path / "ann" / folder).mkdir(parents=True)
-    (tmp_path / "ann" / "new" / "1700000000.M1P1.host").write_bytes(b"hello\n")
+def site_in(folder):
+    """Writes the configuration of a site in a folder, which has a user with a message."""
+    (folder / "users").write_text(USERS)
+    (folder / "users").chmod(0o640)
+    for name in ("new", "cur", "tmp"):
+        (folder / "ann" / name).mkdir(parents=True)
+    (folder / "ann" / "new" / "1700000000.M1P1.host").write_bytes(b"hello\n")
 
     def write(text=""):
-        file = tmp_path / "serve.toml"
+        file = folder / "serve.toml"
         file.write_text(
-            f'listen = {{ address = "127.0.0.1:0" }}\nusers = {{ passwd_file = "{tmp_path}/users" }}\n'
-            f'maildrops = {{ maildir = "{tmp_path}/{{user}}" }}\n{text}'
+            f'listen = {{ address = "127.0.0.1:0" }}\nusers = {{ passwd_file = "{folder}/users" }}\n'
+            f'maildrops = {{ maildir = "{folder}/{{user}}" }}\n{text}'
         )
         return file
 
-    write.folder = tmp_path
+    write.folder = folder
     return write
+
+
+@pytest.fixture
+def site(tmp_path):
+    return site_in(tmp_path)
 
 
 def test_a_check_says_what_the_file_comes_to(site, capsys):
@@ -280,15 +285,18 @@ def test_what_keeps_it_from_beginning_is_a_failure(site, capsys):
 
 
 @pytest.mark.deep
-def test_it_serves_reloads_and_ends(site, tmp_path):
-    text = f'log = {{ to = "{tmp_path}/log", format = "json" }}\n'
+def test_it_serves_reloads_and_ends():
+    # Not below pytest's folder, which each session that begins closes to other users.
+    with tempfile.TemporaryDirectory() as name:
+        serve_reload_and_end(Path(name))
+
+
+def serve_reload_and_end(folder):
+    site = site_in(folder)
+    text = f'log = {{ to = "{folder}/log", format = "json" }}\n'
     if others := os.getuid() == 0 and others_can_run_this():  # it goes on as another user
-        tmp_path.chmod(0o777)
-        for path in tmp_path.rglob("*"):
+        for path in (folder, *folder.rglob("*")):
             path.chmod(0o777 if path.is_dir() else 0o666)
-        for parent in tmp_path.parents:
-            if not parent.stat().st_mode & stat.S_IXOTH:
-                parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
         text += 'run = { user = "nobody" }\n'
     command = (sys.executable, "-m", "pop3proto", "serve", "--config", str(site(text)))
     with started(*command, stdout=subprocess.PIPE, text=True) as process:
@@ -302,19 +310,19 @@ def test_it_serves_reloads_and_ends(site, tmp_path):
             (site.folder / "users").write_text("bob:{PLAIN}x\n")
             site("access = 3\n")
             process.send_signal(signal.SIGHUP)
-            wait_for(tmp_path / "log", "nothing was reloaded")
+            wait_for(folder / "log", "nothing was reloaded")
             site(text + 'greeting = "hello"\n')
             process.send_signal(signal.SIGHUP)
-            wait_for(tmp_path / "log", "reloaded")
+            wait_for(folder / "log", "reloaded")
             assert client.fetch(1) == b"hello\r\n"
             client.dele(1)
         with connect("127.0.0.1", port, tls="none", timeout=PATIENCE) as client:
             assert client.greeting.reply.text == "hello"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    events = [json.loads(each)["event"] for each in (tmp_path / "log").read_text().splitlines()]
+    events = [json.loads(each)["event"] for each in (folder / "log").read_text().splitlines()]
     assert events.count("ended") == 2
-    assert list((tmp_path / "ann" / "new").iterdir()) == []
+    assert list((folder / "ann" / "new").iterdir()) == []
 
 
 def others_can_run_this():

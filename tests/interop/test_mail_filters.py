@@ -49,6 +49,13 @@ def listens(port: int) -> bool:
     return False
 
 
+def takes(place: Path) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(place))
+        return True
+    return False
+
+
 def test_clamav(require_program: Any, folder: Path) -> None:
     (folder / "db").mkdir()
     signature = b"X-THE-WORM-X".hex()
@@ -62,7 +69,7 @@ def test_clamav(require_program: Any, folder: Path) -> None:
         (folder / "said").open("w") as said,
         started(require_program("clamd"), "-c", folder / "clamd.conf", stdout=said, stderr=said),
     ):
-        wait_until(place.exists, "clamd does not listen")
+        wait_until(lambda: takes(place), "clamd does not listen")  # its socket is there before
         assert deliver(folder, HAM, clamd=str(place)) == "new"
         with pytest.raises(DeliveryRefused, match=r"virus: Tanstaaf\.Worm"):
             deliver(folder, WORM, clamd=str(place))

@@ -292,17 +292,22 @@ def test_the_lowest_version_of_tls(adapter, place):  # noqa: F811
         Certificates(files, minimum_version="TLSv1.1")
 
 
+class ByCertificate:
+    """Any certificate is that of one user; and what names were in the last one."""
+
+    blocks = False
+
+    def __init__(self, user="ann"):
+        self.user, self.names = user, None
+
+    def check_certificate(self, _certificate, _authzid, session):
+        self.names = session.tls.names
+        return self.user
+
+
 @pytest.mark.parametrize("name", ["mail.example.org", "pop.example.com"])
 def test_the_certificates_of_clients(adapter, place, name):  # noqa: F811
     """EXTERNAL works by them, whichever name was asked for; after a reload those of another authority count."""
-
-    class ByCertificate:
-        blocks = False
-        told = None
-
-        def check_certificate(self, certificate, authzid, session):
-            self.told = certificate
-            return "ann"
 
     others = trustme.CA()
     for number, each in enumerate((place.authority, others)):
@@ -327,15 +332,7 @@ def test_the_names_in_a_certificate_of_a_client(adapter, place):  # noqa: F811
     """They are in what the authenticator knows of the session."""
     from cryptography import x509
 
-    class Asked:
-        blocks = False
-        names = None
-
-        def check_certificate(self, _certificate, _authzid, session):
-            self.names = session.tls.names
-            return "ann"
-
-    authority, asked = ClientAuthority(), Asked()
+    authority, asked = ClientAuthority(), ByCertificate()
     authority.authority.cert_pem.write_to_path(place.folder / "ca")
     subject = with_subject(COMMON_NAME="Änn", USER_ID="ann", EMAIL_ADDRESS="old@example.org")
     names = (x509.RFC822Name("ann@example.org"), x509.DNSName("a.example"), x509.DirectoryName(subject))
@@ -359,14 +356,7 @@ def test_a_name_that_is_not_in_its_encoding_counts_for_nothing(adapter, place): 
     """It is as if there were none, and no fault of the session."""
     from cryptography import x509
 
-    class Asked:
-        blocks = False
-        names = None
-
-        def check_certificate(self, _certificate, _authzid, session):
-            self.names = session.tls.names
-
-    authority, asked = ClientAuthority(), Asked()
+    authority, asked = ClientAuthority(), ByCertificate(None)
     authority.authority.cert_pem.write_to_path(place.folder / "ca")
     name = b"\xff@example.org"
     octets = bytes((0x30, len(name) + 2, 0x81, len(name))) + name
@@ -382,12 +372,6 @@ def test_a_name_that_is_not_in_its_encoding_counts_for_nothing(adapter, place): 
 
 def test_revoked_certificates(adapter, place):  # noqa: F811
     """Those of a list are refused; so are all, where the list is out of date, or is another authority's."""
-
-    class ByCertificate:
-        blocks = False
-
-        def check_certificate(self, _certificate, _authzid, _session):
-            return "ann"
 
     authority = ClientAuthority()
     authority.authority.cert_pem.write_to_path(place.folder / "ca")
@@ -444,15 +428,6 @@ def test_a_client_is_told_that_its_certificate_is_revoked(adapter, place, mode):
                 connected.login(ClientCertificate())
             assert told.value.about_certificate
             assert told.value.alert == "certificate revoked"
-
-
-class ByCertificate:
-    """Any certificate is that of ann."""
-
-    blocks = False
-
-    def check_certificate(self, _certificate, _authzid, _session):
-        return "ann"
 
 
 def joined(file, *parts):
@@ -608,10 +583,10 @@ def test_lists_that_are_out_of_date_are_told(place):
     assert len(faults) == len(patterns)
     for pattern in patterns:
         assert len([fault for fault in faults if re.fullmatch(f"{crl}: {pattern}", fault)]) == 1
-    [soon] = certificates.faults(now, soon=True)
+    [soon] = certificates.ending(now)
     assert re.fullmatch(f"{crl}: the list of .+ ends on {moment}: {refused} from then on", soon)
     assert len(certificates.faults(now + 40 * day)) == 6
-    assert certificates.faults(now + 40 * day, soon=True) == ()
+    assert certificates.ending(now + 40 * day) == ()
     assert Certificates(place.issue("mail.example.org"), client_ca=ca).faults(now) == ()
     before = certificates.faults(now)
     crl.write_text("half")

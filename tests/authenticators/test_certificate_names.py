@@ -66,7 +66,7 @@ def test_why_a_certificate_lets_nobody_in_is_told(caplog, names, authzid, why):
     with caplog.at_level(logging.WARNING, "pop3proto"):
         assert asked(names, authzid=authzid) is None
     [message] = caplog.messages
-    assert message.startswith(f"session 0 from -: its certificate lets nobody in: {why}")
+    assert message.startswith(f"session 0 from -: its certificate was refused: {why}")
 
 
 def test_a_name_that_no_user_has_is_no_fault_beside_another_one(caplog):
@@ -76,13 +76,13 @@ def test_a_name_that_no_user_has_is_no_fault_beside_another_one(caplog):
 
 def test_a_certificate_without_the_name_is_told(caplog):
     assert asked((("commonName", "ann"),)) is None
-    assert caplog.messages == ["session 0 from -: its certificate lets nobody in: it has no email"]
+    assert caplog.messages == ["session 0 from -: its certificate was refused: it has no email"]
 
 
 @pytest.mark.parametrize("name", ["", "ann\0@example.org", "ann\r\n", "a" * 256, "\ud800"])
 def test_a_name_that_no_user_can_have(caplog, name):
     assert asked((("email", name),)) is None
-    assert "its certificate lets nobody in: its name cannot be used to log in" in caplog.text
+    assert "its certificate was refused: its name cannot be used to log in" in caplog.text
     assert asked((("email", name), *ANN)) == "ann@example.org"
 
 

@@ -124,17 +124,17 @@ def test_certificates_of_clients_that_let_nobody_in_are_noted(site, capsys):
         tls = f'[tls]\ncertificate = "{certificate}"\nclient_ca = "{ca}"\n'
         assert main(["serve", "--config", str(site(tls)), "--check-config"]) == 0
         noted = capsys.readouterr().err
-        assert "clients may show certificates, but nobody logs in by one: tls.client_name is missing" in noted
+        assert "clients may show certificates, but no user logs in by one: tls.client_name is missing" in noted
         named = f'{tls}client_name = "user_id"\n'
         assert main(["serve", "--config", str(site(named)), "--check-config"]) == 0
         out, err = capsys.readouterr()
         assert f"certificates of clients: those of {ca}; the user is the UID of its subject\n" in out
-        assert "nobody logs in" not in err
+        assert "no user logs in" not in err
         assert (
             main(["serve", "--config", str(site(f'login = {{ methods = "plain" }}\n{named}')), "--check-config"]) == 0
         )
         told = capsys.readouterr().err
-        assert told == "note: nobody logs in by a certificate: EXTERNAL is missing in login.methods\n"
+        assert told == "note: no user logs in by a certificate: EXTERNAL is missing in login.methods\n"
 
 
 def test_lists_of_revoked_certificates_that_are_out_of_date_are_told(site, capsys):

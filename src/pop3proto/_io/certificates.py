@@ -13,7 +13,7 @@ import attrs
 from typing_extensions import override
 
 from .client_certificates import ClientCertificates, accept_certificates, refuse_revoked
-from .revocation import faults_of_lists
+from .revocation import ending_lists, faults_of_lists
 from .server_name import host_name, use_certificates
 from .server_tls import ServerTls
 from .tls import words_of
@@ -105,12 +105,11 @@ class Certificates:
         self._minimum = _VERSIONS[minimum_version]
         self._current, self._clients = self._read()
 
-    def faults(self, now: float, *, soon: bool = False) -> tuple[str, ...]:
+    def faults(self, now: float) -> tuple[str, ...]:
         """Return why certificates of clients are refused: lists of revoked ones that are out of date or missing.
 
         Args:
             now: seconds since 1970.
-            soon: return which lists will be out of date soon, in place of those that are.
 
         Returns:
             A line for each authority concerned.
@@ -118,8 +117,22 @@ class Certificates:
         clients = self._clients
         if clients is None or clients.lists is None:
             return ()
-        faults = faults_of_lists(clients.lists, clients.authorities, now, soon=soon)
+        faults = faults_of_lists(clients.lists, clients.authorities, now)
         return tuple(f"{clients.path}: {fault}" for fault in faults)
+
+    def ending(self, now: float) -> tuple[str, ...]:
+        """Return which lists of revoked certificates end soon: within a day, or the last tenth of their time.
+
+        Args:
+            now: seconds since 1970.
+
+        Returns:
+            A line for each authority concerned.
+        """
+        clients = self._clients
+        if clients is None or clients.lists is None:
+            return ()
+        return tuple(f"{clients.path}: {each}" for each in ending_lists(clients.lists, now))
 
     def reload(self) -> None:
         """Read the files again, for the handshakes to come. Sessions under way keep what they have.

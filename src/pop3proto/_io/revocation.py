@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from os import PathLike
 
-__all__ = ["RevocationList", "faults_of_lists", "labels", "read_lists"]
+__all__ = ["RevocationList", "ending_lists", "faults_of_lists", "labels", "read_lists"]
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _LIST: Final = b"X509 CRL"
@@ -30,7 +30,7 @@ _GENERALIZED_TIME: Final = 0x18
 _BMP_STRING: Final = 0x1E
 _CENTURY: Final = 50  # RFC 5280 section 5.1.2.4: a year from 50 on is in the last one
 _COMMON_NAME: Final = bytes.fromhex("550403")  # 2.5.4.3
-_SOON: Final = 86_400  # seconds, or a tenth of the time for which a list is good if that is less
+_SOON: Final = 86_400  # seconds
 
 
 @attrs.frozen
@@ -74,31 +74,44 @@ def labels(octets: bytes) -> Iterator[str]:
     return (label.decode() for label in re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", octets))
 
 
-def faults_of_lists(
-    lists: Sequence[RevocationList], authorities: Iterable[bytes], now: float, *, soon: bool = False
-) -> Iterator[str]:
+def faults_of_lists(lists: Sequence[RevocationList], authorities: Iterable[bytes], now: float) -> Iterator[str]:
     """Yield why the certificates of authorities are refused: their lists are missing or out of date.
 
     Args:
         lists: those that a server has.
         authorities: the names of the authorities whose certificates it takes, the contents of the DER.
         now: seconds since 1970.
-        soon: yield what will be out of date soon, in place of what is.
     """
-    issuers = [*authorities, *(each.issuer for each in lists)]  # clients may send those between them and `authorities`
-    for name, issuer in {_parts(each): each for each in issuers}.items():
-        of = f"of {_short_name(issuer)}"
-        own = [each for each in lists if _parts(each.issuer) == name]
-        last = max((each for each in own if each.begin <= now), key=lambda each: each.end, default=None)
-        if soon:
-            if last is not None and now < last.end <= now + min(_SOON, (last.end - last.begin) / 10):
-                yield f"the list {of} ends on {_moment(last.end)}: all its certificates are refused from then on"
-        elif not own:
-            yield f"there is no list {of}: all its certificates are refused"
+    for name, own, last in _by_authority(lists, authorities, now):
+        if not own:
+            yield f"there is no list of {name}: all its certificates are refused"
         elif last is None:
-            yield f"the list {of} begins on {_moment(own[0].begin)}: all its certificates are refused before"
+            yield f"the list of {name} begins on {_moment(own[0].begin)}: all its certificates are refused before"
         elif last.end <= now:
-            yield f"the list {of} ended on {_moment(last.end)}: all its certificates are refused"
+            yield f"the list of {name} ended on {_moment(last.end)}: all its certificates are refused"
+
+
+def ending_lists(lists: Sequence[RevocationList], now: float) -> Iterator[str]:
+    """Yield which lists that are good now end soon: within a day, or the last tenth of their time if that is less.
+
+    Args:
+        lists: as for `faults_of_lists`.
+        now: seconds since 1970.
+    """
+    for name, _, last in _by_authority(lists, (), now):
+        if last is not None and now < last.end <= now + min(_SOON, (last.end - last.begin) / 10):
+            yield f"the list of {name} ends on {_moment(last.end)}: all its certificates are refused from then on"
+
+
+def _by_authority(
+    lists: Sequence[RevocationList], authorities: Iterable[bytes], now: float
+) -> Iterator[tuple[str, Sequence[RevocationList], RevocationList | None]]:
+    """Yield each authority, its lists, and of those that have begun the one that ends last."""
+    issuers = [*authorities, *(each.issuer for each in lists)]  # clients may send those between them and `authorities`
+    for parts, issuer in {_parts(each): each for each in issuers}.items():
+        own = [each for each in lists if _parts(each.issuer) == parts]
+        last = max((each for each in own if each.begin <= now), key=lambda each: each.end, default=None)
+        yield _short_name(issuer), own, last
 
 
 def _moment(seconds: float) -> str:

@@ -36,10 +36,10 @@ class CertificateNames(CertificateVerifier):
 
         authenticator = CombinedAuthenticator(UsersFile(path), CertificateNames("email"))
 
-    The authority has verified the name; whether there is such a user, something else must know: the store, or an
-    authenticator of your own in front. A certificate with several mail addresses is good for each of them: the client
-    says which one it wants. A name without a domain gets that of the listener, as that of a password does: with
-    several domains, a client would choose by the listener whom it is.
+    The authority has verified the name. It is not known here whether there is such a user: the store refuses one that
+    it does not have. A certificate with several mail addresses is good for each of them: the client says which one it
+    wants. A name without a domain gets that of the listener, as in a login by password. So with listeners of several
+    domains use "email": by another field one certificate would be good for a user of each domain.
 
     Args:
         field: which name it is: "email" (rfc822Name of the subjectAltName, and where it has none, emailAddress of the
@@ -65,7 +65,7 @@ class CertificateNames(CertificateVerifier):
         """Return the user whom the certificate names, with the domain of the listener.
 
         Returns:
-            None if it has no such name, or several and the client does not say which.
+            None if it has no such name, or has several and none of them is the one that the client wants to be.
         """
         owners: dict[str, None] = {}
         objections: list[str] = []
@@ -83,7 +83,7 @@ class CertificateNames(CertificateVerifier):
             objections = [f"it names {', '.join(owners)}, and {what}"]
         why = "; ".join(objections) or f"it has no {self._field}"
         address = session.address or "-"
-        _log.warning("session %d from %s: its certificate lets nobody in: %s", session.id, address, visible(why))
+        _log.warning("session %d from %s: its certificate was refused: %s", session.id, address, visible(why))
         return None
 
     def _objection(self, name: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import ssl
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Final
 
 from pop3proto._io.tls import client_context
+from pop3proto.fetching.accounts.errors import AccountError
+from pop3proto.fetching.accounts.tls_files import trust_authorities
 from pop3proto.fetching.accounts.url import EXTERNAL
-from pop3proto.fetching.wording import cannot
 from pop3proto.sasl.credentials import Password, Token
 
 from .failures import USAGE, Failure
@@ -17,6 +17,7 @@ from .passwd import ask_password, read_password, read_token
 from .paths import TakesArguments, path_argument
 
 if TYPE_CHECKING:
+    import ssl
     from argparse import Namespace
     from pathlib import Path
 
@@ -108,11 +109,9 @@ def context_of(ca_file: Path | None) -> ssl.SSLContext:
     context = client_context()
     if ca_file is not None:
         try:
-            context.load_verify_locations(ca_file)
-        except ssl.SSLError as error:
-            raise Failure(f"{ca_file} holds no certificates (PEM) of authorities") from error
-        except OSError as error:
-            raise Failure(cannot("read certificate authorities from", ca_file, error)) from error
+            trust_authorities(context, ca_file)
+        except AccountError as error:
+            raise Failure(str(error)) from error
     return context
 
 

@@ -106,7 +106,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_maildrop_arguments(parser, all_=False)
     envelope = parser.add_argument_group("what the mail server knows of the message")
     envelope.add_argument(
-        "-f", "--from", dest="sender", metavar="ADDRESS", help="its sender, for Return-Path; '' is none"
+        "-f", "--from", dest="sender", metavar="ADDRESS", help="its sender, for Return-Path; '' for none"
     )
     envelope.add_argument("--delivered-to", metavar="ADDRESS", help="its final address, for Delivered-To")
     envelope.add_argument("-a", "--original-to", metavar="ADDRESS", help="as the sender wrote it, for X-Original-To")

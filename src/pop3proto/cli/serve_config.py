@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pop3proto._config.errors import ConfigError, MissingExtra
 from pop3proto.core.text import counted, visible
 from pop3proto.fetching.wording import cannot
-from pop3proto.serving.checking import describe, list_faults, notes
+from pop3proto.serving.checking import describe, list_warnings, notes
 from pop3proto.serving.checking_as import problems_of_server
 from pop3proto.serving.config.reading import read_config
 from pop3proto.serving.running import CannotServe, SiteServer
@@ -55,7 +55,7 @@ def check_config(path: Path) -> int:
         found, later = problems_of_server(config)
     for line in describe(config):
         print(visible(line))
-    for note in (*notes(config), *later, *list_faults(config, soon=True)):
+    for note in (*notes(config), *later, *list_warnings(config)):
         warn(f"note: {note}")
     for problem in found:
         warn(f"pop3proto serve: {path}: {problem}")

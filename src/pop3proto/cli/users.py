@@ -65,8 +65,8 @@ def add_user_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--follow-links",
         action="store_true",
-        help="let Maildirs in MAILDIR, and their folders new and cur, be symbolic links; whoever may write to a "
-        "Maildir can make them lead to the mail of others",
+        help="let Maildirs in MAILDIR, and their folders new and cur, be symbolic links; a user who may write to "
+        "a Maildir can make them lead to the mail of others",
     )
     parser.add_argument(
         "--password-file", type=path_argument, metavar="FILE", help="file with the password of --user in its first line"

@@ -33,7 +33,8 @@ class TlsInfo:
 
     Args:
         version: for example "TLSv1.3".
-        verified: the peer's certificate was verified; by a client, also that it names the host.
+        verified: the peer's certificate was verified; by a client, also that it names the host. A server does not count
+            that of a session that was resumed.
         certificate: the peer's certificate, DER; None if it sent none.
         bindings: the channel bindings, the best first.
         server_name: on the server's side, the host name that the client asked for (SNI, RFC 6066 section 3); None if

@@ -106,7 +106,7 @@ def _not_folded(config: ServeConfig, parts: Sequence[Authenticator]) -> Iterator
     if not config.lower_case_users:
         return
     for part in parts:
-        if isinstance(part, UsersFile | HashFile | SecretsFile):
+        if isinstance(part, UsersFile | HashFile):
             for name in part.names():
                 if ascii_lower(name) != name:
                     yield f"{visible(name)} cannot log in: names are folded to lower case (lower_case_users)"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pop3proto._io.certificates import Certificates
     from pop3proto.authenticators.certificate_names import CertificateField
     from pop3proto.procedures.server.service import Service
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .config.main import ServeConfig
     from .config.users import Users
 
-__all__ = ["describe", "list_faults", "notes", "problems", "tls_problem"]
+__all__ = ["describe", "list_faults", "list_warnings", "notes", "problems", "tls_problem"]
 
 
 def describe(config: ServeConfig) -> Iterator[str]:
@@ -134,9 +135,9 @@ def notes(config: ServeConfig) -> Iterator[str]:
             if path.stat().st_mode & stat.S_IROTH:
                 yield f"all users of this machine can read {path}: chmod o-rwx it"
     if config.tls is not None and config.tls.client_ca is not None and config.tls.client_name is None:
-        yield "clients may show certificates, but nobody logs in by one: tls.client_name is missing"
+        yield "clients may show certificates, but no user logs in by one: tls.client_name is missing"
     if config.tls is not None and config.tls.client_name is not None and "EXTERNAL" not in (methods or ("EXTERNAL",)):
-        yield "nobody logs in by a certificate: EXTERNAL is missing in login.methods"
+        yield "no user logs in by a certificate: EXTERNAL is missing in login.methods"
     for listen in config.listen:
         in_clear = listen.tls == "none" or config.tls is None
         here = listen.address is not None and listen.address.is_loopback
@@ -168,15 +169,23 @@ def tls_problem(config: ServeConfig) -> str | None:
     return None
 
 
-def list_faults(config: ServeConfig, *, soon: bool = False) -> tuple[str, ...]:
+def list_faults(config: ServeConfig) -> tuple[str, ...]:
     """Return why certificates of clients are refused, as `Certificates.faults`; nothing if a file cannot be used."""
-    if config.tls is None or config.tls.client_crl is None:
-        return ()
+    certificates = _certificates(config)
+    return () if certificates is None else certificates.faults(time.time())
+
+
+def list_warnings(config: ServeConfig) -> tuple[str, ...]:
+    """Return which lists of revoked certificates end soon, as `Certificates.ending`; nothing as above."""
+    certificates = _certificates(config)
+    return () if certificates is None else certificates.ending(time.time())
+
+
+def _certificates(config: ServeConfig) -> Certificates | None:
     try:
-        certificates = certificates_of(config.tls)
-    except OSError:
-        return ()
-    return () if certificates is None else certificates.faults(time.time(), soon=soon)
+        return certificates_of(config.tls)
+    except OSError:  # `tls_problem` tells it
+        return None
 
 
 def problems(config: ServeConfig) -> Iterator[str]:

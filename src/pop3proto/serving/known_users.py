@@ -21,82 +21,36 @@ __all__ = ["KnownCertificates", "KnownSecrets", "KnownTokens"]
 _log: Final = logging.getLogger("pop3proto.serving")
 
 
-class KnownTokens(TokenVerifier):
-    """Asks whose a token is, and refuses it if the source of users does not have its owner, or shuts the owner out.
+class _AdmittedUsers:
+    """What is valid counts only for those whom the source of users has, and does not shut out.
 
     Args:
-        tokens: knows whose a token is.
         users: has the users.
     """
 
-    def __init__(self, tokens: TokenVerifier, users: UserDirectory) -> None:
-        self._tokens: Final = tokens
+    def __init__(self, users: UserDirectory) -> None:
         self._users: Final = users
 
     @property
-    @override
     def blocks(self) -> bool:
         return True
 
-    @override
-    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
-        """Return the user whose token it is; None if it is not valid, or the user may not log in."""
-        return _known(self._tokens.check_token(user, token, session), "token", self._users, session)
+    def _admits(self, user: str, session: SessionInfo) -> bool:
+        """Return whether a user is there and may log in from where the session is.
 
+        Raises:
+            Unavailable: the source of users cannot be asked now.
+        """
+        if isinstance(self._users, HashFile | SqliteUsers):
+            return self._users.lets_in(user, session)
+        return self._users.find(user) is not None
 
-class KnownCertificates(CertificateVerifier):
-    """Asks whose a certificate is, and refuses it as `KnownTokens` does a token.
-
-    Args:
-        certificates: knows whose a certificate is.
-        users: has the users.
-    """
-
-    def __init__(self, certificates: CertificateVerifier, users: UserDirectory) -> None:
-        self._certificates: Final = certificates
-        self._users: Final = users
-
-    @property
-    @override
-    def blocks(self) -> bool:
-        return True
-
-    @override
-    def check_certificate(self, certificate: bytes, authzid: str, session: SessionInfo, /) -> str | None:
-        """Return the user whose certificate it is; None if nobody's, or the user may not log in."""
-        owner = self._certificates.check_certificate(certificate, authzid, session)
-        return _known(owner, "certificate", self._users, session)
-
-
-class KnownSecrets(SecretSource):
-    """Has the passwords of those whom the source of users has, too.
-
-    Args:
-        secrets: has the passwords.
-        users: has the users.
-    """
-
-    def __init__(self, secrets: SecretSource, users: UserDirectory) -> None:
-        self._secrets: Final = secrets
-        self._users: Final = users
-
-    @property
-    @override
-    def blocks(self) -> bool:
-        return True
-
-    @override
-    def secret(self, user: str, session: SessionInfo, /) -> str | None:
-        """Return the user's password; None if there is no such user."""
-        secret = self._secrets.secret(user, session)
-        return secret if isinstance(secret, str) and _admits(self._users, user, session) else None
-
-
-def _known(owner: object, what: str, users: UserDirectory, session: SessionInfo) -> str | None:
-    """Return the owner of something valid if the users admit it."""
-    if not isinstance(owner, str):
-        return None
-    if not _admits(users, session.full_name(owner), session):
+    def _admitted(self, owner: object, what: str, session: SessionInfo) -> str | None:
+        """Return the owner of something valid; None if there is none, or the users do not admit the owner."""
+        if not isinstance(owner, str):
+            return None
+        if self._admits(session.full_name(owner), session):
+            return owner
         _log.warning(
             "session %d from %s: a valid %s of %s was refused: the users do not admit its owner",
             session.id,
@@ -105,15 +59,59 @@ def _known(owner: object, what: str, users: UserDirectory, session: SessionInfo)
             visible(owner),
         )
         return None
-    return owner
 
 
-def _admits(users: UserDirectory, user: str, session: SessionInfo) -> bool:
-    """Return whether a user is there and may log in from where the session is.
+class KnownTokens(_AdmittedUsers, TokenVerifier):
+    """Asks whose a token is, and refuses it if the source of users does not admit its owner.
 
-    Raises:
-        Unavailable: the source of users cannot be asked now.
+    Args:
+        tokens: knows whose a token is.
+        users: has the users.
     """
-    if isinstance(users, HashFile | SqliteUsers):
-        return users.lets_in(user, session)
-    return users.find(user) is not None
+
+    def __init__(self, tokens: TokenVerifier, users: UserDirectory) -> None:
+        super().__init__(users)
+        self._tokens: Final = tokens
+
+    @override
+    def check_token(self, user: str, token: str, session: SessionInfo, /) -> str | None:
+        """Return the user whose token it is; None if it is not valid, or the user may not log in."""
+        return self._admitted(self._tokens.check_token(user, token, session), "token", session)
+
+
+class KnownCertificates(_AdmittedUsers, CertificateVerifier):
+    """Asks whose a certificate is, and refuses it as `KnownTokens` does a token.
+
+    Args:
+        certificates: knows whose a certificate is.
+        users: has the users.
+    """
+
+    def __init__(self, certificates: CertificateVerifier, users: UserDirectory) -> None:
+        super().__init__(users)
+        self._certificates: Final = certificates
+
+    @override
+    def check_certificate(self, certificate: bytes, authzid: str, session: SessionInfo, /) -> str | None:
+        """Return the user whose certificate it is; None if it is no user's, or the user may not log in."""
+        owner = self._certificates.check_certificate(certificate, authzid, session)
+        return self._admitted(owner, "certificate", session)
+
+
+class KnownSecrets(_AdmittedUsers, SecretSource):
+    """Has the passwords of those whom the source of users has, too.
+
+    Args:
+        secrets: has the passwords.
+        users: has the users.
+    """
+
+    def __init__(self, secrets: SecretSource, users: UserDirectory) -> None:
+        super().__init__(users)
+        self._secrets: Final = secrets
+
+    @override
+    def secret(self, user: str, session: SessionInfo, /) -> str | None:
+        """Return the user's password; None if there is no such user."""
+        secret = self._secrets.secret(user, session)
+        return secret if isinstance(secret, str) and self._admits(user, session) else None

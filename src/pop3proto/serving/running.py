@@ -284,7 +284,7 @@ class SiteServer:
         if self._certificates is None:
             return
         now = time.time()
-        for fault in (*self._certificates.faults(now), *self._certificates.faults(now, soon=True)):
+        for fault in (*self._certificates.faults(now), *self._certificates.ending(now)):
             if fault not in self._told:
                 self._told.add(fault)
                 _log.warning("certificates of clients: %s", visible(fault))
